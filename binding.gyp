@@ -1,0 +1,36 @@
+{
+  "targets": [
+    {
+      "target_name": "pound_guest_memory",
+      "sources": [
+        "native/addon/addon.cpp",
+        "native/addon/arena_binding.cpp",
+        "native/addon/errors.cpp",
+        "native/addon/memory_binding.cpp",
+        "native/pound/host/memory/arena.cpp",
+        "native/pound/host/memory/pages.cpp",
+        "native/pound/kvm/guest.cpp"
+      ],
+      "include_dirs": [
+        "<!@(node -p \"require('node-addon-api').include_dir\")",
+        "native/addon",
+        "native/pound"
+      ],
+      "defines": [
+        "NAPI_VERSION=8",
+        "NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS",
+        "NODE_ADDON_API_DISABLE_DEPRECATED"
+      ],
+      "cflags": ["-fvisibility=hidden"],
+      "cflags_cc": ["-std=c++17", "-Wall", "-Wextra", "-fvisibility-inlines-hidden"],
+      "xcode_settings": {
+        "CLANG_CXX_LANGUAGE_STANDARD": "c++17",
+        "GCC_SYMBOLS_PRIVATE_EXTERN": "YES",
+        "MACOSX_DEPLOYMENT_TARGET": "11.0"
+      },
+      "msvs_settings": {
+        "VCCLCompilerTool": { "AdditionalOptions": ["/std:c++17"] }
+      }
+    }
+  ]
+}

@@ -1,0 +1,55 @@
+import type { Gpa } from "./gpa.js";
+import type { GuestMemAccessResult } from "./result.js";
+
+/**
+ * The accessors of the seed header, in two forms.
+ *
+ * The `try…` form mirrors the C++ functions: it returns the result code, allocates nothing, and a
+ * read stores the value in the first element of `out`, which is left alone on a fault. The other
+ * form returns the value, and throws {@link GuestMemoryFault} instead of returning a code.
+ *
+ * `b`, `w`, `l` and `q` are 8, 16, 32 and 64 bits. Values are unsigned and little-endian in RAM. A
+ * `gpa` must be a multiple of the width; the boundary is checked before the alignment.
+ *
+ * Every method throws a TypeError (`ERR_INVALID_ARG_TYPE`) for an argument of the wrong JavaScript
+ * type and a RangeError (`ERR_OUT_OF_RANGE`) for a `gpa` that is no u64, a value wider than the
+ * access, or an empty `out`; neither touches RAM.
+ */
+export interface GuestMemoryAccess {
+  /** Bytes of RAM. */
+  readonly size: bigint;
+
+  /** `guest_mem_readb`. */
+  tryReadb(gpa: Gpa, out: Uint8Array): GuestMemAccessResult;
+  /** `guest_mem_readw`. */
+  tryReadw(gpa: Gpa, out: Uint16Array): GuestMemAccessResult;
+  /** `guest_mem_readl`. */
+  tryReadl(gpa: Gpa, out: Uint32Array): GuestMemAccessResult;
+  /** `guest_mem_readq`. */
+  tryReadq(gpa: Gpa, out: BigUint64Array): GuestMemAccessResult;
+  /** `guest_mem_writeb`; `value` from 0 to 2^8 - 1. */
+  tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult;
+  /** `guest_mem_writew`; `value` from 0 to 2^16 - 1. */
+  tryWritew(gpa: Gpa, value: number): GuestMemAccessResult;
+  /** `guest_mem_writel`; `value` from 0 to 2^32 - 1. */
+  tryWritel(gpa: Gpa, value: number): GuestMemAccessResult;
+  /** `guest_mem_writeq`; `value` from 0 to 2^64 - 1. */
+  tryWriteq(gpa: Gpa, value: bigint): GuestMemAccessResult;
+
+  /** `guest_mem_readb`. @throws {@link GuestMemoryFault} */
+  readb(gpa: Gpa): number;
+  /** `guest_mem_readw`. @throws {@link GuestMemoryFault} */
+  readw(gpa: Gpa): number;
+  /** `guest_mem_readl`. @throws {@link GuestMemoryFault} */
+  readl(gpa: Gpa): number;
+  /** `guest_mem_readq`. @throws {@link GuestMemoryFault} */
+  readq(gpa: Gpa): bigint;
+  /** `guest_mem_writeb`. @throws {@link GuestMemoryFault} */
+  writeb(gpa: Gpa, value: number): void;
+  /** `guest_mem_writew`. @throws {@link GuestMemoryFault} */
+  writew(gpa: Gpa, value: number): void;
+  /** `guest_mem_writel`. @throws {@link GuestMemoryFault} */
+  writel(gpa: Gpa, value: number): void;
+  /** `guest_mem_writeq`. @throws {@link GuestMemoryFault} */
+  writeq(gpa: Gpa, value: bigint): void;
+}

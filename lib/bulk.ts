@@ -1,0 +1,184 @@
+import { rangeError, typeError } from "./errors.js";
+import { toAddress, type Gpa } from "./gpa.js";
+import { WINDOW_SIZE, type Window } from "./windows.js";
+
+/*
+ * Bulk access across windows. Every range given here has been checked to lie in RAM.
+ */
+
+type Windows = readonly Window[];
+
+/** The most bytes that one Buffer can hold. */
+const MAX_BUFFER = 2 ** 32;
+
+/** The bytes under any typed array or DataView. */
+export function bytesOf(view: unknown, what: string): Uint8Array {
+  if (view instanceof Uint8Array) {
+    return view;
+  }
+  if (!ArrayBuffer.isView(view)) {
+    throw typeError(`${what} must be a Buffer, a typed array or a DataView`);
+  }
+  return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+}
+
+/** A Buffer of `length` bytes that the caller is about to fill. */
+export function newBuffer(length: number): Buffer {
+  if (length > MAX_BUFFER) {
+    throw rangeError("length must be at most 2^32: no Buffer holds more");
+  }
+  return Buffer.allocUnsafe(length);
+}
+
+/** Bytes from one address to another. */
+export function rangeLength(from: Gpa, to: Gpa): number {
+  const start = toAddress(from, "from");
+  const end = toAddress(to, "to");
+  if (end < start) {
+    throw rangeError("to must not be below from");
+  }
+  // Infinity - Infinity: both are far beyond any RAM, and the range is refused by its start.
+  return end === start ? 0 : end - start;
+}
+
+/** The bytes from `start` to the end of its window, at most `length`. */
+function chunkAt(windows: Windows, start: number, length: number): Uint8Array {
+  const offset = start % WINDOW_SIZE;
+  const { u8 } = windows[Math.floor(start / WINDOW_SIZE)]!;
+  return u8.subarray(offset, Math.min(u8.length, offset + length));
+}
+
+/** Walks a range one window at a time; `position` counts from the range's start. */
+function forEachChunk(
+  windows: Windows,
+  start: number,
+  length: number,
+  visit: (chunk: Uint8Array, position: number) => void,
+): void {
+  for (let position = 0; position < length;) {
+    const chunk = chunkAt(windows, start + position, length - position);
+    visit(chunk, position);
+    position += chunk.length;
+  }
+}
+
+export function readInto(windows: Windows, start: number, target: Uint8Array): void {
+  forEachChunk(windows, start, target.length, (chunk, position) => target.set(chunk, position));
+}
+
+export function write(windows: Windows, start: number, source: Uint8Array): void {
+  const crosses = Math.floor(start / WINDOW_SIZE) !== lastWindow(start, source.length);
+  // A source that is a view of this RAM could be overwritten between two windows.
+  const stable = crosses ? Uint8Array.from(source) : source;
+  forEachChunk(windows, start, stable.length, (chunk, position) =>
+    chunk.set(stable.subarray(position, position + chunk.length)),
+  );
+}
+
+function lastWindow(start: number, length: number): number {
+  return Math.floor((start + Math.max(length, 1) - 1) / WINDOW_SIZE);
+}
+
+export function fill(windows: Windows, start: number, length: number, value: number): void {
+  forEachChunk(windows, start, length, (chunk) => chunk.fill(value));
+}
+
+export function copy(windows: Windows, target: number, source: number, length: number): void {
+  if (target <= source) {
+    copyForwards(windows, target, source, length);
+  } else {
+    copyBackwards(windows, target, source, length);
+  }
+}
+
+function copyForwards(windows: Windows, target: number, source: number, length: number): void {
+  for (let done = 0; done < length;) {
+    const to = chunkAt(windows, target + done, length - done);
+    const from = chunkAt(windows, source + done, to.length);
+    to.set(from);
+    done += from.length;
+  }
+}
+
+function copyBackwards(windows: Windows, target: number, source: number, length: number): void {
+  for (let left = length; left > 0;) {
+    // Bytes of each window at and below the last byte that is left.
+    const to = ((target + left - 1) % WINDOW_SIZE) + 1;
+    const from = ((source + left - 1) % WINDOW_SIZE) + 1;
+    const count = Math.min(left, to, from);
+    left -= count;
+    chunkAt(windows, target + left, count).set(chunkAt(windows, source + left, count));
+  }
+}
+
+export function compare(windows: Windows, start: number, other: Uint8Array): -1 | 0 | 1 {
+  for (let position = 0; position < other.length;) {
+    const chunk = chunkAt(windows, start + position, other.length - position);
+    const order = Buffer.compare(chunk, other.subarray(position, position + chunk.length));
+    if (order !== 0) {
+      return order;
+    }
+    position += chunk.length;
+  }
+  return 0;
+}
+
+export function indexOf(
+  windows: Windows,
+  start: number,
+  length: number,
+  needle: Uint8Array,
+): number | null {
+  if (needle.length > length) {
+    return null;
+  }
+  for (let position = 0; position <= length - needle.length;) {
+    const chunk = chunkAt(windows, start + position, length - position);
+    const found = asBuffer(chunk).indexOf(needle);
+    if (found >= 0) {
+      return start + position + found;
+    }
+    const across = indexAcross(windows, start + position + chunk.length, needle, start + length);
+    if (across !== null) {
+      return Math.max(across, start + position);
+    }
+    position += chunk.length;
+    if (chunk.length === 0) {
+      break;
+    }
+  }
+  return needle.length === 0 ? start : null;
+}
+
+/** An occurrence that begins before the window edge `edge` and ends behind it. */
+function indexAcross(
+  windows: Windows,
+  edge: number,
+  needle: Uint8Array,
+  end: number,
+): number | null {
+  const first = Math.max(0, edge - needle.length + 1);
+  const last = Math.min(end, edge + needle.length - 1);
+  if (edge >= end || last - first < needle.length) {
+    return null;
+  }
+  const seam = Buffer.allocUnsafe(last - first);
+  readInto(windows, first, seam);
+  const found = seam.indexOf(needle);
+  return found < 0 ? null : first + found;
+}
+
+export function slice(windows: Windows, start: number, length: number): Buffer {
+  if (length === 0) {
+    return Buffer.alloc(0);
+  }
+  const chunk = chunkAt(windows, start, length);
+  if (chunk.length !== length) {
+    throw rangeError("a slice must not cross a multiple of 4 GiB");
+  }
+  return asBuffer(chunk);
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+}

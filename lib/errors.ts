@@ -1,0 +1,71 @@
+import { GuestMemAccessResult, resultName } from "./result.js";
+import type { Gpa } from "./gpa.js";
+
+/**
+ * The `code` of every error this package throws.
+ *
+ * - `ERR_INVALID_ARG_TYPE` (TypeError): an argument is of the wrong JavaScript type.
+ * - `ERR_OUT_OF_RANGE` (RangeError): a number or bigint that the argument cannot represent.
+ * - `ERR_INVALID_HANDLE` (TypeError): not a handle made by this package, or one of another kind.
+ * - `ERR_ARENA_EXHAUSTED` (RangeError): the arena has too little left.
+ * - `ERR_OUT_OF_MEMORY` (Error): the operating system or the runtime refused memory.
+ * - `ERR_DESTROYED` (Error): the arena or memory is destroyed, or its buffer is detached.
+ * - `ERR_GUEST_MEMORY_FAULT` ({@link GuestMemoryFault}): a guest access did not complete.
+ */
+export type ErrorCode =
+  | "ERR_INVALID_ARG_TYPE"
+  | "ERR_OUT_OF_RANGE"
+  | "ERR_INVALID_HANDLE"
+  | "ERR_ARENA_EXHAUSTED"
+  | "ERR_OUT_OF_MEMORY"
+  | "ERR_DESTROYED"
+  | "ERR_GUEST_MEMORY_FAULT";
+
+/** Whether a fault came from a load or a store. */
+export type Operation = "read" | "write";
+
+/** A guest access that did not complete. No guest byte has changed. */
+export class GuestMemoryFault extends Error {
+  /** Stable identifier of this kind of error. */
+  readonly code = "ERR_GUEST_MEMORY_FAULT" satisfies ErrorCode;
+  override readonly name = "GuestMemoryFault";
+
+  /**
+   * @param result - Why: any code but `OK`.
+   * @param gpa - Guest physical address, as the caller gave it.
+   * @param width - Bytes of the access: 1, 2, 4 or 8, or the length of a bulk access.
+   * @param operation - `"read"` or `"write"`.
+   */
+  constructor(
+    readonly result: GuestMemAccessResult,
+    readonly gpa: Gpa,
+    readonly width: number,
+    readonly operation: Operation,
+  ) {
+    super(`${resultName(result)}: ${operation} of ${width} byte(s) at gpa 0x${gpa.toString(16)}`);
+  }
+}
+
+/** A TypeError `ERR_INVALID_ARG_TYPE`. */
+export function typeError(message: string): TypeError {
+  return withCode(new TypeError(message), "ERR_INVALID_ARG_TYPE");
+}
+
+/** A RangeError `ERR_OUT_OF_RANGE`. */
+export function rangeError(message: string): RangeError {
+  return withCode(new RangeError(message), "ERR_OUT_OF_RANGE");
+}
+
+/** An Error `ERR_DESTROYED`. */
+export function destroyedError(message: string): Error {
+  return withCode(new Error(message), "ERR_DESTROYED");
+}
+
+/** An Error `ERR_OUT_OF_MEMORY`. */
+export function outOfMemoryError(message: string): Error {
+  return withCode(new Error(message), "ERR_OUT_OF_MEMORY");
+}
+
+function withCode<E extends Error>(error: E, code: ErrorCode): E {
+  return Object.assign(error, { code });
+}

@@ -1,0 +1,2 @@
+// The one implementation is CommonJS: two copies would have two GuestMemory classes.
+export * from "./index.js";

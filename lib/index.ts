@@ -1,0 +1,6 @@
+export type { GuestMemoryAccess } from "./access.js";
+export { Arena, type CallerMemory } from "./arena.js";
+export { GuestMemoryFault, type ErrorCode, type Operation } from "./errors.js";
+export type { Gpa } from "./gpa.js";
+export { GuestMemory } from "./guest-memory.js";
+export { GuestMemAccessResult, resultName } from "./result.js";

@@ -1,0 +1,268 @@
+#include "arena_binding.h"
+
+#include <cmath>
+#include <optional>
+
+#include "errors.h"
+
+namespace pound::addon {
+
+using host::memory::ARENA_OK;
+using host::memory::arena_t;
+
+namespace {
+
+/** Largest integer that a JavaScript number tells apart from its neighbours. */
+constexpr double MAX_SAFE_INTEGER = 9007199254740991.0;
+
+} // namespace
+
+SharedArena::SharedArena(const arena_t& arena) : arena_(arena), reservation_(arena) {
+}
+
+SharedArena::SharedArena(const arena_t& arena, Napi::TypedArray view)
+    : arena_(arena), reservation_(arena), owner_view_(Napi::Persistent(view)) {
+    Napi::Value buffer = view.ArrayBuffer();
+    if (buffer.IsArrayBuffer()) {
+        owner_buffer_ = Napi::Persistent(buffer.As<Napi::ArrayBuffer>());
+    }
+}
+
+SharedArena::~SharedArena() {
+    host::memory::arena_free(&reservation_);
+}
+
+bool SharedArena::owner_intact() const {
+    // Asked anew at each use: JavaScript can detach a buffer at any time, or
+    // shrink a resizable one, and the pages are then no longer ours to touch.
+    Napi::HandleScope scope(owner_view_.Env());
+    Napi::ArrayBuffer buffer = owner_buffer_.Value();
+    void* data = nullptr;
+    size_t length = 0;
+    napi_get_arraybuffer_info(buffer.Env(), buffer, &data, &length);
+    const auto start = reinterpret_cast<uintptr_t>(data);
+    const auto ours = reinterpret_cast<uintptr_t>(arena_.data);
+    return data != nullptr && start <= ours && ours + arena_.capacity <= start + length;
+}
+
+bool SharedArena::reset() {
+    ++generation_;
+    if (host::memory::arena_reset(&arena_) == ARENA_OK) {
+        return true;
+    }
+    // The failed reset freed the pages, so they must not be released again.
+    reservation_ = arena_;
+    return false;
+}
+
+void SharedArena::destroy() {
+    reset();
+    arena_ = {};
+    owner_view_.Reset();
+    owner_buffer_.Reset();
+}
+
+namespace {
+
+/** An integer argument in [0, 2^53), or nothing and an exception pending. */
+std::optional<size_t> to_size(const Napi::CallbackInfo& info, size_t index, const char* what) {
+    if (!info[index].IsNumber()) {
+        throw_type(info.Env(), what);
+        return std::nullopt;
+    }
+    const double number = info[index].As<Napi::Number>().DoubleValue();
+    const bool integral = std::trunc(number) == number;
+    if (!integral || number < 0 || number > MAX_SAFE_INTEGER ||
+        number > static_cast<double>(SIZE_MAX)) {
+        throw_range(info.Env(), what);
+        return std::nullopt;
+    }
+    return static_cast<size_t>(number);
+}
+
+/** The arena of the handle in the first argument, or null and an exception pending. */
+std::shared_ptr<SharedArena> to_arena(const Napi::CallbackInfo& info) {
+    auto arena = open_handle<SharedArena>(info[0]);
+    if (arena == nullptr) {
+        throw_handle(info.Env(), "the first argument must be a handle to an arena");
+    }
+    return arena;
+}
+
+/** As to_arena(), and refuses an arena whose memory is gone. */
+std::shared_ptr<SharedArena> to_usable_arena(const Napi::CallbackInfo& info) {
+    auto arena = to_arena(info);
+    if (arena != nullptr && !arena->usable()) {
+        throw_destroyed(info.Env(), "the arena is destroyed, or its buffer is detached");
+        return nullptr;
+    }
+    return arena;
+}
+
+/** arenaCreate(capacity: number): handle */
+Napi::Value arena_create(const Napi::CallbackInfo& info) {
+    const auto capacity = to_size(info, 0, "capacity must be an integer of bytes, at least 1");
+    if (!capacity) {
+        return Napi::Value();
+    }
+    arena_t arena;
+    switch (host::memory::arena_init(&arena, *capacity)) {
+    case host::memory::ARENA_OK:
+        return make_handle(info.Env(), std::make_shared<SharedArena>(arena));
+    case host::memory::ARENA_ERROR_ARGUMENT:
+        return throw_range(info.Env(), "capacity must be an integer of bytes, at least 1");
+    case host::memory::ARENA_ERROR_NO_MEMORY:
+        break;
+    }
+    return throw_no_memory(info.Env(), "the system has no room for an arena of this capacity");
+}
+
+/** arenaOver(view: Uint8Array): handle */
+Napi::Value arena_over(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    if (!info[0].IsTypedArray() ||
+        info[0].As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array) {
+        return throw_type(env, "the view must be a Uint8Array");
+    }
+    auto view = info[0].As<Napi::Uint8Array>();
+    arena_t arena;
+    if (host::memory::arena_init_over(&arena, view.Data(), view.ByteLength()) != ARENA_OK) {
+        return throw_range(env, "the view must have at least 1 byte and must not be detached");
+    }
+    return make_handle(env, std::make_shared<SharedArena>(arena, view));
+}
+
+/** arenaAllocate(arena, size: number, alignment: number): offset from the arena's start */
+Napi::Value arena_allocate(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    auto arena = to_usable_arena(info);
+    if (arena == nullptr) {
+        return Napi::Value();
+    }
+    const auto size = to_size(info, 1, "size must be an integer of bytes, at least 1");
+    if (!size) {
+        return Napi::Value();
+    }
+    const auto alignment = to_size(info, 2, "alignment must be a power of two");
+    if (!alignment) {
+        return Napi::Value();
+    }
+    if (*size == 0 || *alignment == 0 || (*alignment & (*alignment - 1)) != 0) {
+        return throw_range(env, "size must be at least 1, and alignment a power of two");
+    }
+    const void* block = host::memory::arena_allocate(&arena->arena(), *size, *alignment);
+    if (block == nullptr) {
+        return throw_exhausted(env, "the arena has too little left for this block");
+    }
+    const auto offset = static_cast<const uint8_t*>(block) - arena->arena().data;
+    return Napi::Number::New(env, static_cast<double>(offset));
+}
+
+/** arenaCapacity(arena): number, 0 once destroyed */
+Napi::Value arena_capacity(const Napi::CallbackInfo& info) {
+    auto arena = to_arena(info);
+    return arena == nullptr
+               ? Napi::Value()
+               : Napi::Number::New(info.Env(), static_cast<double>(arena->arena().capacity));
+}
+
+/** arenaUsed(arena): number, 0 once destroyed */
+Napi::Value arena_used(const Napi::CallbackInfo& info) {
+    auto arena = to_arena(info);
+    return arena == nullptr
+               ? Napi::Value()
+               : Napi::Number::New(info.Env(), static_cast<double>(arena->arena().used));
+}
+
+/** arenaReset(arena): undefined */
+Napi::Value arena_reset(const Napi::CallbackInfo& info) {
+    auto arena = to_usable_arena(info);
+    if (arena != nullptr && !arena->reset()) {
+        throw_no_memory(info.Env(), "the system has no fresh pages for the arena");
+    }
+    return Napi::Value();
+}
+
+/** arenaDestroy(arena): undefined; harmless the second time */
+Napi::Value arena_destroy(const Napi::CallbackInfo& info) {
+    auto arena = to_arena(info);
+    if (arena != nullptr) {
+        arena->destroy();
+    }
+    return Napi::Value();
+}
+
+/**
+ * arenaExpose(arena, offset: number, length: number): ArrayBuffer
+ *
+ * A zero-copy buffer over allocated pages. A caller's memory has a buffer
+ * already, and is not exposed a second time.
+ */
+Napi::Value arena_expose(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    auto shared = to_usable_arena(info);
+    if (shared == nullptr) {
+        return Napi::Value();
+    }
+    const auto offset = to_size(info, 1, "offset must be an integer of bytes");
+    if (!offset) {
+        return Napi::Value();
+    }
+    const auto length = to_size(info, 2, "length must be an integer of bytes");
+    if (!length) {
+        return Napi::Value();
+    }
+    const arena_t& arena = shared->arena();
+    if (arena.backing != host::memory::ARENA_BACKING_PAGES || *length == 0 ||
+        *offset > arena.used || *length > arena.used - *offset) {
+        return throw_range(env, "only allocated pages of the arena's own can be exposed");
+    }
+    auto* keep_alive = new std::shared_ptr<SharedArena>(shared);
+    napi_value buffer = nullptr;
+    const napi_status status = napi_create_external_arraybuffer(
+        env, arena.data + *offset, *length,
+        [](napi_env, void*, void* hint) {
+            delete static_cast<std::shared_ptr<SharedArena>*>(hint);
+        },
+        keep_alive, &buffer);
+    if (status != napi_ok) {
+        delete keep_alive;
+        return throw_no_memory(env, "the runtime refused an external ArrayBuffer");
+    }
+    return Napi::Value(env, buffer);
+}
+
+/** detach(buffer: ArrayBuffer): undefined */
+Napi::Value detach(const Napi::CallbackInfo& info) {
+    if (!info[0].IsArrayBuffer()) {
+        return throw_type(info.Env(), "the first argument must be an ArrayBuffer");
+    }
+    info[0].As<Napi::ArrayBuffer>().Detach();
+    return Napi::Value();
+}
+
+/** Whether this runtime lets a buffer point at memory of ours; Electron does not. */
+bool external_buffers_allowed(Napi::Env env) {
+    static uint8_t probe[8];
+    napi_value buffer = nullptr;
+    return napi_create_external_arraybuffer(
+               env, probe, sizeof(probe), [](napi_env, void*, void*) {}, nullptr, &buffer) ==
+           napi_ok;
+}
+
+} // namespace
+
+void init_arena_binding(Napi::Env env, Napi::Object exports) {
+    exports.Set("externalBuffers", Napi::Boolean::New(env, external_buffers_allowed(env)));
+    exports.Set("arenaCreate", Napi::Function::New(env, arena_create, "arenaCreate"));
+    exports.Set("arenaOver", Napi::Function::New(env, arena_over, "arenaOver"));
+    exports.Set("arenaAllocate", Napi::Function::New(env, arena_allocate, "arenaAllocate"));
+    exports.Set("arenaCapacity", Napi::Function::New(env, arena_capacity, "arenaCapacity"));
+    exports.Set("arenaUsed", Napi::Function::New(env, arena_used, "arenaUsed"));
+    exports.Set("arenaReset", Napi::Function::New(env, arena_reset, "arenaReset"));
+    exports.Set("arenaDestroy", Napi::Function::New(env, arena_destroy, "arenaDestroy"));
+    exports.Set("arenaExpose", Napi::Function::New(env, arena_expose, "arenaExpose"));
+    exports.Set("detach", Napi::Function::New(env, detach, "detach"));
+}
+
+} // namespace pound::addon

@@ -1,0 +1,78 @@
+#ifndef POUND_ADDON_ARENA_BINDING_H
+#define POUND_ADDON_ARENA_BINDING_H
+
+#include <napi.h>
+
+#include <cstdint>
+#include <memory>
+
+#include "handle.h"
+#include "host/memory/arena.h"
+
+namespace pound::addon {
+
+/**
+ * An arena and the rule that its memory outlives everything that can reach it.
+ *
+ * Handles, guest memories and the external ArrayBuffers over the arena's pages
+ * each hold a shared_ptr to it, so they may be collected in any order. Memory
+ * of the caller's is held by a reference to the view that was given.
+ */
+class SharedArena {
+public:
+    /** Takes over `arena`, made by arena_init(). */
+    explicit SharedArena(const host::memory::arena_t& arena);
+    /** Takes over `arena`, made by arena_init_over() on the bytes of `view`. */
+    SharedArena(const host::memory::arena_t& arena, Napi::TypedArray view);
+    ~SharedArena();
+
+    SharedArena(const SharedArena&) = delete;
+    SharedArena& operator=(const SharedArena&) = delete;
+
+    host::memory::arena_t& arena() {
+        return arena_;
+    }
+
+    /**
+     * Whether the arena's bytes can still be touched: not destroyed, and a
+     * caller's ArrayBuffer neither detached nor shrunk.
+     */
+    bool usable() const {
+        return arena_.data != nullptr && (owner_buffer_.IsEmpty() || owner_intact());
+    }
+
+    /** Changes whenever what was allocated before stops being valid. */
+    uint32_t generation() const {
+        return generation_;
+    }
+
+    /** arena_reset() on the arena. */
+    bool reset();
+
+    /**
+     * Gives resident memory back and makes the arena unusable. Address space
+     * stays reserved until the last buffer over it has been collected.
+     */
+    void destroy();
+
+private:
+    bool owner_intact() const;
+
+    host::memory::arena_t arena_;
+    /** What arena_free() needs once destroy() has emptied arena_. */
+    host::memory::arena_t reservation_;
+    uint32_t generation_ = 0;
+    Napi::Reference<Napi::TypedArray> owner_view_;
+    /** Empty for a SharedArrayBuffer, which can be neither detached nor shrunk. */
+    Napi::Reference<Napi::ArrayBuffer> owner_buffer_;
+};
+
+template <>
+inline constexpr napi_type_tag HANDLE_TAG<SharedArena> = {0x6f1d0c5b7a2e4913, 0x9c3e5d7f1b8a2046};
+
+/** Adds the arena functions to the module's exports. */
+void init_arena_binding(Napi::Env env, Napi::Object exports);
+
+} // namespace pound::addon
+
+#endif // POUND_ADDON_ARENA_BINDING_H

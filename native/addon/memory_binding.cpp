@@ -1,0 +1,169 @@
+#include "memory_binding.h"
+
+#include <cstring>
+
+#include "errors.h"
+
+namespace pound::addon {
+
+using kvm::memory::guest_mem_access_result_t;
+using kvm::memory::guest_memory_t;
+
+namespace {
+
+/** Runs one access of the memory behind `info`, whose arguments lie in the call block. */
+template <typename Access> napi_value access(napi_env env, napi_callback_info info, Access run) {
+    void* data = nullptr;
+    napi_get_cb_info(env, info, nullptr, nullptr, nullptr, &data);
+    auto* shared = static_cast<SharedMemory*>(data);
+    CallBlock* block = shared->block();
+    block->result = shared->usable() ? run(shared->memory(), block)
+                                     : kvm::memory::GUEST_MEM_ACCESS_ERROR_INTERNAL;
+    return nullptr;
+}
+
+template <typename T, guest_mem_access_result_t (*read)(guest_memory_t*, uint64_t, T*)>
+napi_value read_call(napi_env env, napi_callback_info info) {
+    return access(env, info, [](guest_memory_t* memory, CallBlock* block) {
+        T value;
+        const guest_mem_access_result_t result = read(memory, block->gpa, &value);
+        if (result == kvm::memory::GUEST_MEM_ACCESS_OK) {
+            memcpy(&block->value, &value, sizeof(T));
+        }
+        return result;
+    });
+}
+
+template <typename T, guest_mem_access_result_t (*write)(guest_memory_t*, uint64_t, T)>
+napi_value write_call(napi_env env, napi_callback_info info) {
+    return access(env, info, [](guest_memory_t* memory, CallBlock* block) {
+        T value;
+        memcpy(&value, &block->value, sizeof(T));
+        return write(memory, block->gpa, value);
+    });
+}
+
+struct Accessor {
+    const char* name;
+    napi_callback call;
+};
+
+constexpr Accessor ACCESSORS[] = {
+    {"readb", read_call<uint8_t, kvm::memory::guest_mem_readb>},
+    {"readw", read_call<uint16_t, kvm::memory::guest_mem_readw>},
+    {"readl", read_call<uint32_t, kvm::memory::guest_mem_readl>},
+    {"readq", read_call<uint64_t, kvm::memory::guest_mem_readq>},
+    {"writeb", write_call<uint8_t, kvm::memory::guest_mem_writeb>},
+    {"writew", write_call<uint16_t, kvm::memory::guest_mem_writew>},
+    {"writel", write_call<uint32_t, kvm::memory::guest_mem_writel>},
+    {"writeq", write_call<uint64_t, kvm::memory::guest_mem_writeq>},
+};
+
+/** A function bound to one memory, which it keeps alive however long it is held. */
+Napi::Value bind(Napi::Env env, const Accessor& accessor, std::shared_ptr<SharedMemory> memory) {
+    napi_value function = nullptr;
+    if (napi_create_function(env, accessor.name, NAPI_AUTO_LENGTH, accessor.call, memory.get(),
+                             &function) != napi_ok) {
+        return throw_no_memory(env, "the runtime could not create an accessor");
+    }
+    auto* keep_alive = new std::shared_ptr<SharedMemory>(std::move(memory));
+    napi_add_finalizer(
+        env, function, keep_alive,
+        [](napi_env, void* owned, void*) {
+            delete static_cast<std::shared_ptr<SharedMemory>*>(owned);
+        },
+        nullptr, nullptr);
+    return Napi::Value(env, function);
+}
+
+std::shared_ptr<SharedMemory> to_memory(const Napi::CallbackInfo& info) {
+    auto memory = open_handle<SharedMemory>(info[0]);
+    if (memory == nullptr) {
+        throw_handle(info.Env(), "the first argument must be a handle to a guest memory");
+    }
+    return memory;
+}
+
+/** guestMemoryCreate(arena): handle */
+Napi::Value guest_memory_create(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    auto arena = open_handle<SharedArena>(info[0]);
+    if (arena == nullptr) {
+        return throw_handle(env, "the first argument must be a handle to an arena");
+    }
+    if (!arena->usable()) {
+        return throw_destroyed(env, "the arena is destroyed, or its buffer is detached");
+    }
+    const guest_memory_t* memory = kvm::memory::guest_memory_create(&arena->arena());
+    if (memory == nullptr) {
+        return throw_exhausted(env, "the arena has too little left for a guest memory");
+    }
+    CallBlock* block = static_cast<EnvironmentData*>(info.Data())->call_block();
+    return make_handle(env, std::make_shared<SharedMemory>(arena, *memory, block));
+}
+
+/** guestMemorySize(memory): number of bytes */
+Napi::Value guest_memory_size(const Napi::CallbackInfo& info) {
+    auto memory = to_memory(info);
+    return memory == nullptr
+               ? Napi::Value()
+               : Napi::Number::New(info.Env(), static_cast<double>(memory->memory()->size));
+}
+
+/** guestMemoryOffset(memory): where gpa 0 lies, in bytes from the arena's start */
+Napi::Value guest_memory_offset(const Napi::CallbackInfo& info) {
+    auto memory = to_memory(info);
+    if (memory == nullptr) {
+        return Napi::Value();
+    }
+    if (!memory->usable()) {
+        return throw_destroyed(info.Env(), "the memory's arena is reset or destroyed");
+    }
+    const auto offset = memory->memory()->base - memory->arena().arena().data;
+    return Napi::Number::New(info.Env(), static_cast<double>(offset));
+}
+
+/** guestMemoryDestroy(memory): undefined; harmless the second time */
+Napi::Value guest_memory_destroy(const Napi::CallbackInfo& info) {
+    auto memory = to_memory(info);
+    if (memory != nullptr) {
+        memory->close();
+    }
+    return Napi::Value();
+}
+
+/** guestMemoryAccessors(memory): the eight accessors bound to the memory */
+Napi::Value guest_memory_accessors(const Napi::CallbackInfo& info) {
+    auto memory = to_memory(info);
+    if (memory == nullptr) {
+        return Napi::Value();
+    }
+    auto accessors = Napi::Object::New(info.Env());
+    for (const Accessor& accessor : ACCESSORS) {
+        Napi::Value function = bind(info.Env(), accessor, memory);
+        if (function.IsEmpty()) {
+            return Napi::Value();
+        }
+        accessors.Set(accessor.name, function);
+    }
+    return accessors;
+}
+
+} // namespace
+
+void init_memory_binding(Napi::Env env, Napi::Object exports, EnvironmentData& data) {
+    exports.Set("descriptorSize",
+                Napi::Number::New(env, kvm::memory::GUEST_MEMORY_DESCRIPTOR_SIZE));
+    exports.Set("callBlock", data.call_block_buffer());
+    exports.Set("guestMemoryCreate",
+                Napi::Function::New(env, guest_memory_create, "guestMemoryCreate", &data));
+    exports.Set("guestMemorySize", Napi::Function::New(env, guest_memory_size, "guestMemorySize"));
+    exports.Set("guestMemoryOffset",
+                Napi::Function::New(env, guest_memory_offset, "guestMemoryOffset"));
+    exports.Set("guestMemoryDestroy",
+                Napi::Function::New(env, guest_memory_destroy, "guestMemoryDestroy"));
+    exports.Set("guestMemoryAccessors",
+                Napi::Function::New(env, guest_memory_accessors, "guestMemoryAccessors"));
+}
+
+} // namespace pound::addon

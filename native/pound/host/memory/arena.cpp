@@ -1,0 +1,80 @@
+#include "host/memory/arena.h"
+
+#include <cassert>
+
+#include "host/memory/pages.h"
+
+namespace pound::host::memory {
+
+namespace {
+
+constexpr arena_t EMPTY_ARENA = {nullptr, 0, 0, ARENA_BACKING_NONE};
+
+bool is_power_of_two(size_t value) {
+    return value != 0 && (value & (value - 1)) == 0;
+}
+
+} // namespace
+
+arena_result_t arena_init(arena_t* arena, size_t capacity) {
+    assert(nullptr != arena);
+    *arena = EMPTY_ARENA;
+    if (capacity == 0) {
+        return ARENA_ERROR_ARGUMENT;
+    }
+    void* data = pages_reserve(capacity);
+    if (data == nullptr) {
+        return ARENA_ERROR_NO_MEMORY;
+    }
+    *arena = {static_cast<uint8_t*>(data), capacity, 0, ARENA_BACKING_PAGES};
+    return ARENA_OK;
+}
+
+arena_result_t arena_init_over(arena_t* arena, void* data, size_t capacity) {
+    assert(nullptr != arena);
+    *arena = EMPTY_ARENA;
+    if (data == nullptr || capacity == 0) {
+        return ARENA_ERROR_ARGUMENT;
+    }
+    *arena = {static_cast<uint8_t*>(data), capacity, 0, ARENA_BACKING_CALLER};
+    return ARENA_OK;
+}
+
+void* arena_allocate(arena_t* arena, size_t size, size_t alignment) {
+    assert(nullptr != arena);
+    if (arena->data == nullptr || size == 0 || !is_power_of_two(alignment)) {
+        return nullptr;
+    }
+    // The host address is aligned, not the offset: a caller's block may start anywhere.
+    const uintptr_t next = reinterpret_cast<uintptr_t>(arena->data) + arena->used;
+    const size_t padding = static_cast<size_t>((0 - next) & (alignment - 1));
+    const size_t remaining = arena_remaining(arena);
+    // Compared by subtraction, since padding + size can wrap.
+    if (padding > remaining || size > remaining - padding) {
+        return nullptr;
+    }
+    uint8_t* block = arena->data + arena->used + padding;
+    arena->used += padding + size;
+    return block;
+}
+
+arena_result_t arena_reset(arena_t* arena) {
+    assert(nullptr != arena);
+    const bool dirty = arena->backing == ARENA_BACKING_PAGES && arena->used != 0;
+    if (dirty && !pages_clear(arena->data, arena->capacity)) {
+        arena_free(arena);
+        return ARENA_ERROR_NO_MEMORY;
+    }
+    arena->used = 0;
+    return ARENA_OK;
+}
+
+void arena_free(arena_t* arena) {
+    assert(nullptr != arena);
+    if (arena->backing == ARENA_BACKING_PAGES) {
+        pages_release(arena->data, arena->capacity);
+    }
+    *arena = EMPTY_ARENA;
+}
+
+} // namespace pound::host::memory

@@ -1,0 +1,33 @@
+#ifndef POUND_HOST_MEMORY_PAGES_H
+#define POUND_HOST_MEMORY_PAGES_H
+
+#include <cstddef>
+
+/*
+ * The one place that knows the operating system's way to reserve memory.
+ */
+namespace pound::host::memory {
+
+/**
+ * Reserves `size` bytes of zeroed, readable and writable memory that become
+ * resident only when touched.
+ *
+ * @return A page-aligned block, or null where the system refuses it.
+ */
+[[nodiscard]] void* pages_reserve(size_t size);
+
+/**
+ * Gives the block's resident memory back and makes its bytes zero. The
+ * addresses stay reserved, readable and writable.
+ *
+ * @return Whether that worked. If not, the block may be out of reach and can
+ *         only be released.
+ */
+[[nodiscard]] bool pages_clear(void* data, size_t size);
+
+/** Gives the addresses back; `size` is that of pages_reserve(). */
+void pages_release(void* data, size_t size);
+
+} // namespace pound::host::memory
+
+#endif // POUND_HOST_MEMORY_PAGES_H
