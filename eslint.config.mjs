@@ -12,6 +12,10 @@ export default defineConfig([
     rules: {
       // Indexing within bounds that the line before has checked.
       "@typescript-eslint/no-non-null-assertion": "off",
+      // Getters taken off a prototype to be called on what cannot be trusted, and the closures
+      // that internals are made of.
+      "@typescript-eslint/unbound-method": "off",
+      "@typescript-eslint/no-confusing-void-expression": ["error", { ignoreArrowShorthand: true }],
       // Addresses and counts in messages.
       "@typescript-eslint/restrict-template-expressions": [
         "error",

@@ -61,7 +61,9 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     const base = native.guestMemoryOffset(this.#handle);
     this.#setWindows(cutWindows(this.#size, (start, length) => bytesAt(base + start, length)));
     this.#forgetEnding = onEnding(() => this.#end());
-    this.native = new NativeAccess(this.#handle, this.size, (address) => this.#lost(address));
+    this.native = new NativeAccess(this.#handle, this.size, this.u8, (address) =>
+      this.#lost(address),
+    );
   }
 
   /**

@@ -1,25 +1,38 @@
-import { endianness } from "node:os";
 import type { GuestMemoryAccess } from "./access.js";
 import { GuestMemoryFault } from "./errors.js";
 import { toAddress, type Gpa } from "./gpa.js";
-import { native, type Handle, type NativeAccessors } from "./native.js";
+import { native, type Handle } from "./native.js";
 import { GuestMemAccessResult } from "./result.js";
 import { BYTE, checkOut, LONG, QUAD, WORD, type Out, type Value, type Width } from "./widths.js";
 
-const { OK, ERROR_INTERNAL } = GuestMemAccessResult;
+const { OK } = GuestMemAccessResult;
 
-// `CallBlock` of the addon, in host byte order: gpa (u64), value (u64), result (u32).
+// `CallBlock` of the addon, in host byte order: gpa_low, memory, gpa_high, result (u32), value (u64).
 const block8 = new Uint8Array(native.callBlock);
 const block16 = new Uint16Array(native.callBlock);
 const block32 = new Uint32Array(native.callBlock);
 const block64 = new BigUint64Array(native.callBlock);
-const GPA_LOW = endianness() === "LE" ? 0 : 1;
-const GPA_HIGH = 1 - GPA_LOW;
-const VALUE8 = 8;
-const VALUE16 = 4;
-const VALUE32 = 2;
-const VALUE64 = 1;
-const RESULT32 = 4;
+const GPA_LOW32 = 0;
+const MEMORY32 = 1;
+const GPA_HIGH32 = 2;
+const RESULT32 = 3;
+const VALUE8 = 16;
+const VALUE16 = 8;
+const VALUE32 = 4;
+const VALUE64 = 2;
+const NO_MEMORY = 0xffff_ffff;
+
+const { readb, readw, readl, readq, writeb, writew, writel, writeq } = native;
+
+/** The result of the last call. */
+function result(): GuestMemAccessResult {
+  return block32[RESULT32] as GuestMemAccessResult;
+}
+
+/** Whether a value is an integer from 0 to `mask`, which is 2^n - 1 for n up to 32. */
+function isInteger(value: number, mask: number): boolean {
+  return typeof value === "number" && value === (value & mask) >>> 0;
+}
 
 /**
  * The native path: each call crosses N-API and runs the compiled C++ accessor, which makes every
@@ -27,89 +40,127 @@ const RESULT32 = 4;
  */
 export class NativeAccess implements GuestMemoryAccess {
   readonly size: bigint;
-  readonly #call: NativeAccessors;
+  private readonly number: number;
+  private readonly first: Uint8Array;
   readonly #lost: (address: number) => boolean;
 
-  /** @param lost - Tells whether the buffer over an address was taken away, as the view path does. */
-  constructor(handle: Handle, size: bigint, lost: (address: number) => boolean) {
+  /**
+   * @param handle - To be held by the caller for as long as this object lives.
+   * @param first - The first window of the view path.
+   * @param lost - Tells whether the buffer over an address was taken away, as the view path does.
+   */
+  constructor(handle: Handle, size: bigint, first: Uint8Array, lost: (address: number) => boolean) {
     this.size = size;
-    this.#call = native.guestMemoryAccessors(handle);
+    this.number = native.guestMemoryNumber(handle);
+    this.first = first;
     this.#lost = lost;
   }
 
   tryReadb(gpa: Gpa, out: Uint8Array): GuestMemAccessResult {
-    checkOut(BYTE, out);
-    const result = this.#run(gpa, this.#call.readb);
-    if (result === OK) {
+    if (!(out instanceof Uint8Array) || out.length === 0) {
+      checkOut(BYTE, out);
+    }
+    this.prepare(gpa);
+    readb();
+    const code = result();
+    if (code === OK) {
       out[0] = block8[VALUE8]!;
     }
-    return result;
+    return code;
   }
 
   tryReadw(gpa: Gpa, out: Uint16Array): GuestMemAccessResult {
-    checkOut(WORD, out);
-    const result = this.#run(gpa, this.#call.readw);
-    if (result === OK) {
+    if (!(out instanceof Uint16Array) || out.length === 0) {
+      checkOut(WORD, out);
+    }
+    this.prepare(gpa);
+    readw();
+    const code = result();
+    if (code === OK) {
       out[0] = block16[VALUE16]!;
     }
-    return result;
+    return code;
   }
 
   tryReadl(gpa: Gpa, out: Uint32Array): GuestMemAccessResult {
-    checkOut(LONG, out);
-    const result = this.#run(gpa, this.#call.readl);
-    if (result === OK) {
+    if (!(out instanceof Uint32Array) || out.length === 0) {
+      checkOut(LONG, out);
+    }
+    this.prepare(gpa);
+    readl();
+    const code = result();
+    if (code === OK) {
       out[0] = block32[VALUE32]!;
     }
-    return result;
+    return code;
   }
 
   tryReadq(gpa: Gpa, out: BigUint64Array): GuestMemAccessResult {
-    checkOut(QUAD, out);
-    const result = this.#run(gpa, this.#call.readq);
-    if (result === OK) {
+    if (!(out instanceof BigUint64Array) || out.length === 0) {
+      checkOut(QUAD, out);
+    }
+    this.prepare(gpa);
+    readq();
+    const code = result();
+    if (code === OK) {
       out[0] = block64[VALUE64]!;
     }
-    return result;
+    return code;
   }
 
   tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult {
-    block8[VALUE8] = BYTE.checkValue(value);
-    return this.#run(gpa, this.#call.writeb);
+    block8[VALUE8] = isInteger(value, 0xff) ? value : BYTE.checkValue(value);
+    this.prepare(gpa);
+    writeb();
+    return result();
   }
 
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
-    block16[VALUE16] = WORD.checkValue(value);
-    return this.#run(gpa, this.#call.writew);
+    block16[VALUE16] = isInteger(value, 0xffff) ? value : WORD.checkValue(value);
+    this.prepare(gpa);
+    writew();
+    return result();
   }
 
   tryWritel(gpa: Gpa, value: number): GuestMemAccessResult {
-    block32[VALUE32] = LONG.checkValue(value);
-    return this.#run(gpa, this.#call.writel);
+    block32[VALUE32] = isInteger(value, 0xffff_ffff) ? value : LONG.checkValue(value);
+    this.prepare(gpa);
+    writel();
+    return result();
   }
 
   tryWriteq(gpa: Gpa, value: bigint): GuestMemAccessResult {
     block64[VALUE64] = QUAD.checkValue(value);
-    return this.#run(gpa, this.#call.writeq);
+    this.prepare(gpa);
+    writeq();
+    return result();
   }
 
   readb(gpa: Gpa): number {
-    this.#check(this.#run(gpa, this.#call.readb), BYTE, gpa, "read");
+    this.prepare(gpa);
+    readb();
+    this.#check(result(), BYTE, gpa, "read");
     return block8[VALUE8]!;
   }
 
   readw(gpa: Gpa): number {
-    this.#check(this.#run(gpa, this.#call.readw), WORD, gpa, "read");
+    this.prepare(gpa);
+    readw();
+    this.#check(result(), WORD, gpa, "read");
     return block16[VALUE16]!;
   }
 
   readl(gpa: Gpa): number {
-    this.#check(this.#run(gpa, this.#call.readl), LONG, gpa, "read");
+    this.prepare(gpa);
+    readl();
+    this.#check(result(), LONG, gpa, "read");
     return block32[VALUE32]!;
   }
 
   readq(gpa: Gpa): bigint {
-    this.#check(this.#run(gpa, this.#call.readq), QUAD, gpa, "read");
+    this.prepare(gpa);
+    readq();
+    this.#check(result(), QUAD, gpa, "read");
     return block64[VALUE64]!;
   }
 
@@ -129,30 +180,37 @@ export class NativeAccess implements GuestMemoryAccess {
     this.#check(this.tryWriteq(gpa, value), QUAD, gpa, "write");
   }
 
-  /** Puts the address into the call block, exactly, and runs one compiled accessor. */
-  #run(gpa: Gpa, accessor: () => void): GuestMemAccessResult {
-    const address = toAddress(gpa);
-    if (this.#lost(address)) {
-      return ERROR_INTERNAL;
-    }
+  /** Names the memory and the address of the next call in the call block. */
+  private prepare(gpa: Gpa): void {
     if (typeof gpa === "number") {
-      block32[GPA_LOW] = gpa;
-      block32[GPA_HIGH] = gpa / 2 ** 32;
-    } else {
-      block64[0] = gpa;
+      const low = gpa >>> 0;
+      if (low === gpa && this.first.length !== 0) {
+        block32[GPA_LOW32] = low;
+        block32[GPA_HIGH32] = 0;
+        block32[MEMORY32] = this.number;
+        return;
+      }
     }
-    accessor();
-    return block32[RESULT32] as GuestMemAccessResult;
+    this.#prepareSlowly(gpa);
+  }
+
+  /** As `prepare`, for every address there is. */
+  #prepareSlowly(gpa: Gpa): void {
+    // No memory has that number, and so C++ answers ERROR_INTERNAL, as for any that is gone.
+    block32[MEMORY32] = this.#lost(toAddress(gpa)) ? NO_MEMORY : this.number;
+    const exact = BigInt(gpa);
+    block32[GPA_LOW32] = Number(exact & 0xffff_ffffn);
+    block32[GPA_HIGH32] = Number(exact >> 32n);
   }
 
   #check<T extends Value, A extends Out>(
-    result: GuestMemAccessResult,
+    code: GuestMemAccessResult,
     width: Width<T, A>,
     gpa: Gpa,
     operation: "read" | "write",
   ): void {
-    if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, width.bytes, operation);
+    if (code !== OK) {
+      throw new GuestMemoryFault(code, gpa, width.bytes, operation);
     }
   }
 }

@@ -4,20 +4,20 @@ import load from "node-gyp-build";
 /** A tagged `External` that only this addon can make. */
 export type Handle = { readonly __handle: unique symbol };
 
-/** The compiled accessors of one guest memory; arguments and results lie in {@link callBlock}. */
+/** The compiled accessors; which memory, the arguments and the result lie in the call block. */
 export interface NativeAccessors {
-  readb(): void;
-  readw(): void;
-  readl(): void;
-  readq(): void;
-  writeb(): void;
-  writew(): void;
-  writel(): void;
-  writeq(): void;
+  readonly readb: () => void;
+  readonly readw: () => void;
+  readonly readl: () => void;
+  readonly readq: () => void;
+  readonly writeb: () => void;
+  readonly writew: () => void;
+  readonly writel: () => void;
+  readonly writeq: () => void;
 }
 
 /** What the addon exports. Every function checks its arguments and throws errors with a code. */
-export interface NativeBinding {
+export interface NativeBinding extends NativeAccessors {
   /** False where the runtime forbids ArrayBuffers over memory it did not allocate. */
   readonly externalBuffers: boolean;
   /** Bytes that a guest memory's descriptor takes off an arena. */
@@ -39,7 +39,8 @@ export interface NativeBinding {
   guestMemorySize(memory: Handle): number;
   guestMemoryOffset(memory: Handle): number;
   guestMemoryDestroy(memory: Handle): void;
-  guestMemoryAccessors(memory: Handle): NativeAccessors;
+  /** What the call block names the memory by, valid while the handle lives. */
+  guestMemoryNumber(memory: Handle): number;
 }
 
 /** The addon, prebuilt or built by the install. */

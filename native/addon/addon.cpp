@@ -1,24 +1,20 @@
 #include <napi.h>
 
 #include "arena_binding.h"
-#include "call_block.h"
+#include "environment.h"
 #include "memory_binding.h"
 
 namespace pound::addon {
 
-EnvironmentData::EnvironmentData(Napi::Env env) {
-    auto buffer = Napi::ArrayBuffer::New(env, sizeof(CallBlock));
-    block_ = static_cast<CallBlock*>(buffer.Data());
-    buffer_ = Napi::Persistent(buffer);
-}
-
 namespace {
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
-    auto* data = new EnvironmentData(env);
-    env.SetInstanceData(data);
+    auto call_block = Napi::ArrayBuffer::New(env, sizeof(CallBlock));
+    auto environment = std::make_shared<Environment>(static_cast<CallBlock*>(call_block.Data()));
+    env.SetInstanceData(new InstanceData{environment, Napi::Persistent(call_block)});
+    exports.Set("callBlock", call_block);
     init_arena_binding(env, exports);
-    init_memory_binding(env, exports, *data);
+    init_memory_binding(env, exports);
     return exports;
 }
 

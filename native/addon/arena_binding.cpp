@@ -45,8 +45,15 @@ bool SharedArena::owner_intact() const {
     return data != nullptr && start <= ours && ours + arena_.capacity <= start + length;
 }
 
+void SharedArena::end_dependents() {
+    for (bool* open : dependents_) {
+        *open = false;
+    }
+    dependents_.clear();
+}
+
 bool SharedArena::reset() {
-    ++generation_;
+    end_dependents();
     if (host::memory::arena_reset(&arena_) == ARENA_OK) {
         return true;
     }

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <unordered_set>
 
 #include "handle.h"
 #include "host/memory/arena.h"
@@ -41,9 +42,18 @@ public:
         return arena_.data != nullptr && (owner_buffer_.IsEmpty() || owner_intact());
     }
 
-    /** Changes whenever what was allocated before stops being valid. */
-    uint32_t generation() const {
-        return generation_;
+    /** Whether usable() can turn false without reset() or destroy(). */
+    bool can_lose_memory() const {
+        return !owner_buffer_.IsEmpty();
+    }
+
+    /** Has reset() and destroy() set `*open` to false, once. */
+    void add_dependent(bool* open) {
+        dependents_.insert(open);
+    }
+
+    void remove_dependent(bool* open) {
+        dependents_.erase(open);
     }
 
     /** arena_reset() on the arena. */
@@ -57,11 +67,12 @@ public:
 
 private:
     bool owner_intact() const;
+    void end_dependents();
 
     host::memory::arena_t arena_;
     /** What arena_free() needs once destroy() has emptied arena_. */
     host::memory::arena_t reservation_;
-    uint32_t generation_ = 0;
+    std::unordered_set<bool*> dependents_;
     Napi::Reference<Napi::TypedArray> owner_view_;
     /** Empty for a SharedArrayBuffer, which can be neither detached nor shrunk. */
     Napi::Reference<Napi::ArrayBuffer> owner_buffer_;

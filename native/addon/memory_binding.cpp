@@ -11,14 +11,16 @@ using kvm::memory::guest_memory_t;
 
 namespace {
 
-/** Runs one access of the memory behind `info`, whose arguments lie in the call block. */
+/** Runs one access, whose memory and arguments the environment's call block names. */
 template <typename Access> napi_value access(napi_env env, napi_callback_info info, Access run) {
     void* data = nullptr;
     napi_get_cb_info(env, info, nullptr, nullptr, nullptr, &data);
-    auto* shared = static_cast<SharedMemory*>(data);
-    CallBlock* block = shared->block();
-    block->result = shared->usable() ? run(shared->memory(), block)
-                                     : kvm::memory::GUEST_MEM_ACCESS_ERROR_INTERNAL;
+    const auto* environment = static_cast<Environment*>(data);
+    CallBlock* block = environment->call_block();
+    SharedMemory* shared = environment->find(block->memory);
+    block->result = shared != nullptr && shared->usable()
+                        ? run(shared->memory(), block)
+                        : kvm::memory::GUEST_MEM_ACCESS_ERROR_INTERNAL;
     return nullptr;
 }
 
@@ -26,7 +28,7 @@ template <typename T, guest_mem_access_result_t (*read)(guest_memory_t*, uint64_
 napi_value read_call(napi_env env, napi_callback_info info) {
     return access(env, info, [](guest_memory_t* memory, CallBlock* block) {
         T value;
-        const guest_mem_access_result_t result = read(memory, block->gpa, &value);
+        const guest_mem_access_result_t result = read(memory, block->gpa(), &value);
         if (result == kvm::memory::GUEST_MEM_ACCESS_OK) {
             memcpy(&block->value, &value, sizeof(T));
         }
@@ -39,7 +41,7 @@ napi_value write_call(napi_env env, napi_callback_info info) {
     return access(env, info, [](guest_memory_t* memory, CallBlock* block) {
         T value;
         memcpy(&value, &block->value, sizeof(T));
-        return write(memory, block->gpa, value);
+        return write(memory, block->gpa(), value);
     });
 }
 
@@ -58,23 +60,6 @@ constexpr Accessor ACCESSORS[] = {
     {"writel", write_call<uint32_t, kvm::memory::guest_mem_writel>},
     {"writeq", write_call<uint64_t, kvm::memory::guest_mem_writeq>},
 };
-
-/** A function bound to one memory, which it keeps alive however long it is held. */
-Napi::Value bind(Napi::Env env, const Accessor& accessor, std::shared_ptr<SharedMemory> memory) {
-    napi_value function = nullptr;
-    if (napi_create_function(env, accessor.name, NAPI_AUTO_LENGTH, accessor.call, memory.get(),
-                             &function) != napi_ok) {
-        return throw_no_memory(env, "the runtime could not create an accessor");
-    }
-    auto* keep_alive = new std::shared_ptr<SharedMemory>(std::move(memory));
-    napi_add_finalizer(
-        env, function, keep_alive,
-        [](napi_env, void* owned, void*) {
-            delete static_cast<std::shared_ptr<SharedMemory>*>(owned);
-        },
-        nullptr, nullptr);
-    return Napi::Value(env, function);
-}
 
 std::shared_ptr<SharedMemory> to_memory(const Napi::CallbackInfo& info) {
     auto memory = open_handle<SharedMemory>(info[0]);
@@ -98,8 +83,8 @@ Napi::Value guest_memory_create(const Napi::CallbackInfo& info) {
     if (memory == nullptr) {
         return throw_exhausted(env, "the arena has too little left for a guest memory");
     }
-    CallBlock* block = static_cast<EnvironmentData*>(info.Data())->call_block();
-    return make_handle(env, std::make_shared<SharedMemory>(arena, *memory, block));
+    return make_handle(env, std::make_shared<SharedMemory>(
+                                arena, *memory, env.GetInstanceData<InstanceData>()->environment));
 }
 
 /** guestMemorySize(memory): number of bytes */
@@ -132,38 +117,33 @@ Napi::Value guest_memory_destroy(const Napi::CallbackInfo& info) {
     return Napi::Value();
 }
 
-/** guestMemoryAccessors(memory): the eight accessors bound to the memory */
-Napi::Value guest_memory_accessors(const Napi::CallbackInfo& info) {
+/** guestMemoryNumber(memory): what the call block names it by, while the handle lives */
+Napi::Value guest_memory_number(const Napi::CallbackInfo& info) {
     auto memory = to_memory(info);
-    if (memory == nullptr) {
-        return Napi::Value();
-    }
-    auto accessors = Napi::Object::New(info.Env());
-    for (const Accessor& accessor : ACCESSORS) {
-        Napi::Value function = bind(info.Env(), accessor, memory);
-        if (function.IsEmpty()) {
-            return Napi::Value();
-        }
-        accessors.Set(accessor.name, function);
-    }
-    return accessors;
+    return memory == nullptr ? Napi::Value() : Napi::Number::New(info.Env(), memory->number());
 }
 
 } // namespace
 
-void init_memory_binding(Napi::Env env, Napi::Object exports, EnvironmentData& data) {
+void init_memory_binding(Napi::Env env, Napi::Object exports) {
+    Environment* environment = env.GetInstanceData<InstanceData>()->environment.get();
     exports.Set("descriptorSize",
                 Napi::Number::New(env, kvm::memory::GUEST_MEMORY_DESCRIPTOR_SIZE));
-    exports.Set("callBlock", data.call_block_buffer());
     exports.Set("guestMemoryCreate",
-                Napi::Function::New(env, guest_memory_create, "guestMemoryCreate", &data));
+                Napi::Function::New(env, guest_memory_create, "guestMemoryCreate"));
     exports.Set("guestMemorySize", Napi::Function::New(env, guest_memory_size, "guestMemorySize"));
     exports.Set("guestMemoryOffset",
                 Napi::Function::New(env, guest_memory_offset, "guestMemoryOffset"));
     exports.Set("guestMemoryDestroy",
                 Napi::Function::New(env, guest_memory_destroy, "guestMemoryDestroy"));
-    exports.Set("guestMemoryAccessors",
-                Napi::Function::New(env, guest_memory_accessors, "guestMemoryAccessors"));
+    exports.Set("guestMemoryNumber",
+                Napi::Function::New(env, guest_memory_number, "guestMemoryNumber"));
+    for (const Accessor& accessor : ACCESSORS) {
+        napi_value function = nullptr;
+        napi_create_function(env, accessor.name, NAPI_AUTO_LENGTH, accessor.call, environment,
+                             &function);
+        exports.Set(accessor.name, Napi::Value(env, function));
+    }
 }
 
 } // namespace pound::addon

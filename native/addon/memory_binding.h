@@ -7,24 +7,33 @@
 #include <memory>
 
 #include "arena_binding.h"
-#include "call_block.h"
+#include "environment.h"
 #include "handle.h"
 #include "kvm/guest.h"
 
 namespace pound::addon {
 
-/** Guest RAM as the accessors see it, valid until its arena is reset or destroyed. */
+/** Guest RAM as the accessors see it, until its arena is reset or destroyed. */
 class SharedMemory {
 public:
     SharedMemory(std::shared_ptr<SharedArena> arena, const kvm::memory::guest_memory_t& memory,
-                 CallBlock* block)
-        : arena_(std::move(arena)), generation_(arena_->generation()), memory_(memory),
-          block_(block) {
+                 std::shared_ptr<Environment> environment)
+        : memory_(memory), guarded_(arena->can_lose_memory()), arena_(std::move(arena)),
+          environment_(std::move(environment)), number_(environment_->add(this)) {
+        arena_->add_dependent(&open_);
     }
+
+    ~SharedMemory() {
+        arena_->remove_dependent(&open_);
+        environment_->remove(number_);
+    }
+
+    SharedMemory(const SharedMemory&) = delete;
+    SharedMemory& operator=(const SharedMemory&) = delete;
 
     /** Whether an access may touch the RAM; if not, it is ERROR_INTERNAL. */
     bool usable() const {
-        return open_ && generation_ == arena_->generation() && arena_->usable();
+        return open_ && (!guarded_ || arena_->usable());
     }
 
     /** Ends this memory's use of the RAM; the arena keeps the bytes. */
@@ -44,23 +53,26 @@ public:
         return &memory_;
     }
 
-    CallBlock* block() {
-        return block_;
+    /** What CallBlock::memory names this memory by, for as long as it lives. */
+    uint32_t number() const {
+        return number_;
     }
 
 private:
-    std::shared_ptr<SharedArena> arena_;
-    uint32_t generation_;
-    bool open_ = true;
+    // What every access looks at comes first, to lie in one cache line.
     kvm::memory::guest_memory_t memory_;
-    CallBlock* block_;
+    bool open_ = true;
+    const bool guarded_;
+    std::shared_ptr<SharedArena> arena_;
+    std::shared_ptr<Environment> environment_;
+    uint32_t number_;
 };
 
 template <>
 inline constexpr napi_type_tag HANDLE_TAG<SharedMemory> = {0x2b8e4f7019c6d35a, 0x81d7a3e65f0c924b};
 
 /** Adds the guest memory functions to the module's exports. */
-void init_memory_binding(Napi::Env env, Napi::Object exports, EnvironmentData& data);
+void init_memory_binding(Napi::Env env, Napi::Object exports);
 
 } // namespace pound::addon
 
