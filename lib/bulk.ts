@@ -129,37 +129,37 @@ export function indexOf(
   length: number,
   needle: Uint8Array,
 ): number | null {
-  if (needle.length > length) {
-    return null;
+  if (needle.length === 0) {
+    return start;
   }
-  for (let position = 0; position <= length - needle.length;) {
-    const chunk = chunkAt(windows, start + position, length - position);
+  const end = start + length;
+  for (let at = start; at < end; ) {
+    const chunk = chunkAt(windows, at, end - at);
     const found = asBuffer(chunk).indexOf(needle);
     if (found >= 0) {
-      return start + position + found;
+      return at + found;
     }
-    const across = indexAcross(windows, start + position + chunk.length, needle, start + length);
+    const edge = at + chunk.length;
+    const across = indexAcross(windows, at, edge, end, needle);
     if (across !== null) {
-      return Math.max(across, start + position);
+      return across;
     }
-    position += chunk.length;
-    if (chunk.length === 0) {
-      break;
-    }
+    at = edge;
   }
-  return needle.length === 0 ? start : null;
+  return null;
 }
 
-/** An occurrence that begins before the window edge `edge` and ends behind it. */
+/** An occurrence at or after `start` that begins before the window's `edge` and ends after it. */
 function indexAcross(
   windows: Windows,
+  start: number,
   edge: number,
-  needle: Uint8Array,
   end: number,
+  needle: Uint8Array,
 ): number | null {
-  const first = Math.max(0, edge - needle.length + 1);
+  const first = Math.max(start, edge - needle.length + 1);
   const last = Math.min(end, edge + needle.length - 1);
-  if (edge >= end || last - first < needle.length) {
+  if (last - first < needle.length) {
     return null;
   }
   const seam = Buffer.allocUnsafe(last - first);
