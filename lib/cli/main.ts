@@ -1,0 +1,51 @@
+#!/usr/bin/env node
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { Command, CommanderError } from "commander";
+import { describeFailure, errorCode, EXIT_FAILURE } from "./failure.js";
+import { registerReplay } from "./replay.js";
+
+const NAME = "pound-guest-memory";
+
+function createProgram(): Command {
+  const program = new Command(NAME)
+    .description("guest physical RAM for emulators: replays real programs' memory traces")
+    .version(packageVersion())
+    // Commands inherit this only if it comes before they are added.
+    .exitOverride();
+  registerReplay(program);
+  return program;
+}
+
+function packageVersion(): string {
+  const manifest: unknown = JSON.parse(
+    readFileSync(join(__dirname, "..", "..", "package.json"), "utf8"),
+  );
+  return (manifest as { version: string }).version;
+}
+
+/** A reader that has gone, as `head` goes, is no reason to fail; the exit status stands. */
+function ignoreClosedPipe(error: Error): void {
+  if (errorCode(error) !== "EPIPE") {
+    throw error;
+  }
+}
+
+/** The exit status of a command line that ended in an error. */
+function fail(error: unknown): number {
+  if (error instanceof CommanderError) {
+    // Commander has said what there is to say; help and version end here too, by status 0.
+    return error.exitCode === 0 ? 0 : EXIT_FAILURE;
+  }
+  process.stderr.write(`${NAME}: ${describeFailure(error)}\n`);
+  return EXIT_FAILURE;
+}
+
+process.stdout.on("error", ignoreClosedPipe);
+process.stderr.on("error", ignoreClosedPipe);
+
+createProgram()
+  .parseAsync()
+  .catch((error: unknown) => {
+    process.exitCode = fail(error);
+  });

@@ -1,0 +1,84 @@
+import { AccessKind } from "./lackey.js";
+import { type Batch, PAGE_SIZE } from "./workload.js";
+
+/** What a trace covers, apart from how any path carries it out. */
+export class Survey {
+  /** Guest accesses: by {@link AccessKind}, then by log2 of the width in bytes. */
+  readonly accesses = Object.values(AccessKind).map(() => [0, 0, 0, 0]);
+  // A bit per byte of each page that was touched.
+  readonly #touched = new Map<number, Uint8Array>();
+  #lastPage = -1;
+  #lastBits: Uint8Array = new Uint8Array(0);
+
+  /** @param ramSize - The size of RAM in bytes. */
+  constructor(readonly ramSize: number) {}
+
+  /** Counts a batch's accesses; returns the pages of RAM, by number, that it is first to touch. */
+  add(batch: Batch): number[] {
+    const operations = new Float64Array(16);
+    const newPages: number[] = [];
+    for (let i = 0; i < batch.length; i++) {
+      const code = batch.codes[i]!;
+      const gpa = batch.gpas[i]!;
+      const width = 1 << (code & 3);
+      operations[code] = operations[code]! + 1;
+      if (gpa % width === 0 && gpa + width <= this.ramSize) {
+        this.#touch(gpa, width, newPages);
+      }
+    }
+    operations.forEach((count, code) => this.#count(code, count));
+    return newPages;
+  }
+
+  /** All guest accesses; a modify is two. */
+  total(): number {
+    return this.accesses.flat().reduce((sum, count) => sum + count, 0);
+  }
+
+  /** The numbers of the pages touched, in ascending order. */
+  pages(): number[] {
+    return [...this.#touched.keys()].sort((a, b) => a - b);
+  }
+
+  /** Distinct bytes of RAM that the accesses within it cover. */
+  bytesTouched(): number {
+    let bytes = 0;
+    for (const bits of this.#touched.values()) {
+      bits.forEach((octet) => (bytes += bitCount(octet)));
+    }
+    return bytes;
+  }
+
+  #count(code: number, operations: number): void {
+    const kind = code >> 2;
+    const row = this.accesses[kind]!;
+    row[code & 3] = row[code & 3]! + operations * (kind === AccessKind.MODIFY ? 2 : 1);
+  }
+
+  /** Marks an aligned access, whose bits therefore lie in one octet. */
+  #touch(gpa: number, width: number, newPages: number[]): void {
+    const page = Math.floor(gpa / PAGE_SIZE);
+    if (page !== this.#lastPage) {
+      this.#lastPage = page;
+      this.#lastBits = this.#touched.get(page) ?? this.#addPage(page, newPages);
+    }
+    const offset = gpa % PAGE_SIZE;
+    const octet = offset >> 3;
+    this.#lastBits[octet] = this.#lastBits[octet]! | (((1 << width) - 1) << (offset & 7));
+  }
+
+  #addPage(page: number, newPages: number[]): Uint8Array {
+    const bits = new Uint8Array(PAGE_SIZE / 8);
+    this.#touched.set(page, bits);
+    newPages.push(page);
+    return bits;
+  }
+}
+
+function bitCount(octet: number): number {
+  let count = 0;
+  for (let rest = octet; rest !== 0; rest &= rest - 1) {
+    count++;
+  }
+  return count;
+}
