@@ -1,0 +1,31 @@
+function(pound_use_cxx17 target scope)
+    target_compile_features(${target} ${scope} cxx_std_17)
+    # The feature alone leaves a compiler whose default is newer, or has extensions, as it is.
+    set_target_properties(${target} PROPERTIES CXX_STANDARD 17 CXX_EXTENSIONS OFF)
+endfunction()
+
+# PRIVATE: what warns or fails in our sources is no concern of a consumer's.
+function(pound_enable_warnings target)
+    if(MSVC)
+        target_compile_options(${target} PRIVATE /W4 $<$<BOOL:${POUND_WARNINGS_AS_ERRORS}>:/WX>)
+    else()
+        target_compile_options(${target} PRIVATE
+            -Wall -Wextra -Wpedantic -Wconversion -Wshadow
+            $<$<BOOL:${POUND_WARNINGS_AS_ERRORS}>:-Werror>)
+    endif()
+endfunction()
+
+# PUBLIC: a program that links instrumented objects needs the same runtimes.
+function(pound_enable_sanitizers target)
+    if(NOT POUND_SANITIZE)
+        return()
+    endif()
+    if(MSVC)
+        # This compiler has no UndefinedBehaviorSanitizer.
+        target_compile_options(${target} PUBLIC /fsanitize=address)
+    else()
+        set(flags -fsanitize=address,undefined -fno-sanitize-recover=all)
+        target_compile_options(${target} PUBLIC ${flags} -fno-omit-frame-pointer)
+        target_link_options(${target} PUBLIC ${flags})
+    endif()
+endfunction()

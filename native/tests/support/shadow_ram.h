@@ -1,0 +1,50 @@
+#ifndef POUND_TESTS_SUPPORT_SHADOW_RAM_H
+#define POUND_TESTS_SUPPORT_SHADOW_RAM_H
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+
+#include "kvm/guest.h"
+
+/*
+ * What guest RAM ought to do, told a byte at a time. It shares no arithmetic
+ * with the accessors: no subtraction from the size, no mask, no byte swap.
+ */
+namespace pound::tests {
+
+inline bool byte_in_ram(uint64_t size, uint64_t gpa, uint64_t index) {
+    const bool wraps = gpa > std::numeric_limits<uint64_t>::max() - index;
+    return !wraps && gpa + index < size;
+}
+
+template <typename T>
+kvm::memory::guest_mem_access_result_t expected_result(uint64_t size, uint64_t gpa) {
+    for (uint64_t index = 0; index < sizeof(T); ++index) {
+        if (!byte_in_ram(size, gpa, index)) {
+            return kvm::memory::GUEST_MEM_ACCESS_FAULT_BOUNDARY;
+        }
+    }
+    return gpa % sizeof(T) == 0 ? kvm::memory::GUEST_MEM_ACCESS_OK
+                                : kvm::memory::GUEST_MEM_ACCESS_FAULT_UNALIGNED;
+}
+
+/** The little-endian value at `bytes`. */
+template <typename T> T expected_load(const uint8_t* bytes) {
+    uint64_t value = 0;
+    for (size_t index = 0; index < sizeof(T); ++index) {
+        value += static_cast<uint64_t>(bytes[index]) << (8 * index);
+    }
+    return static_cast<T>(value);
+}
+
+/** Lays `value` down at `bytes`, little-endian. */
+template <typename T> void expected_store(uint8_t* bytes, T value) {
+    for (size_t index = 0; index < sizeof(T); ++index) {
+        bytes[index] = static_cast<uint8_t>(static_cast<uint64_t>(value) >> (8 * index));
+    }
+}
+
+} // namespace pound::tests
+
+#endif // POUND_TESTS_SUPPORT_SHADOW_RAM_H
