@@ -15,7 +15,7 @@ export interface ArenaInternals {
   /** Bytes at an offset from the arena's start, allocated before. */
   bytesAt(offset: number, length: number): Uint8Array;
   /** The caller's memory, or null for pages of the arena's own. */
-  readonly owner: Uint8Array | null;
+  readonly owner: DataView | null;
   /** Registers what to do before the allocations stop being valid; gives the way to undo that. */
   onEnding(listener: ArenaEnding): () => void;
 }
@@ -44,11 +44,11 @@ export function arenaInternals(arena: Arena): ArenaInternals {
  */
 export class Arena implements Disposable {
   readonly #handle: Handle;
-  readonly #owner: Uint8Array | null;
+  readonly #owner: DataView | null;
   readonly #endings = new Set<ArenaEnding>();
   #destroyed = false;
 
-  private constructor(handle: Handle, owner: Uint8Array | null) {
+  private constructor(handle: Handle, owner: DataView | null) {
     this.#handle = handle;
     this.#owner = owner;
     internals.set(this, {
@@ -161,7 +161,7 @@ export class Arena implements Disposable {
 
   #bytesAt(offset: number, length: number): Uint8Array {
     if (this.#owner !== null) {
-      return this.#owner.subarray(offset, offset + length);
+      return new Uint8Array(this.#owner.buffer, this.#owner.byteOffset + offset, length);
     }
     return new Uint8Array(native.arenaExpose(this.#handle, offset, length));
   }
@@ -200,16 +200,17 @@ function runtimeBuffer(bytes: number): ArrayBuffer {
 // The original getter: a property of the same name on the buffer itself would be believed.
 const isResizable = Object.getOwnPropertyDescriptor(ArrayBuffer.prototype, "resizable")?.get;
 
-function callerBytes(memory: CallerMemory): Uint8Array {
-  if (ArrayBuffer.isView(memory)) {
-    refuseResizable(memory.buffer);
-    return new Uint8Array(memory.buffer, memory.byteOffset, memory.byteLength);
-  }
-  if (!isAnyArrayBuffer(memory)) {
+function callerBytes(memory: CallerMemory): DataView {
+  if (!isAnyArrayBuffer(memory) && !ArrayBuffer.isView(memory)) {
     throw typeError("memory must be an ArrayBuffer, a SharedArrayBuffer or a view of one");
   }
-  refuseResizable(memory);
-  return new Uint8Array(memory, 0, memory.byteLength);
+  const buffer = isAnyArrayBuffer(memory) ? memory : memory.buffer;
+  refuseResizable(buffer);
+  // Told before the view is made or asked: a detached one throws errors of its own.
+  if (buffer.byteLength === 0 || memory.byteLength === 0) {
+    throw rangeError("memory must have at least 1 byte and must not be detached");
+  }
+  return new DataView(buffer, isAnyArrayBuffer(memory) ? 0 : memory.byteOffset, memory.byteLength);
 }
 
 function refuseResizable(buffer: ArrayBufferLike): void {

@@ -1,6 +1,6 @@
 import { rangeError, typeError } from "./errors.js";
 import { toAddress, type Gpa } from "./gpa.js";
-import { WINDOW_SIZE, type Window } from "./windows.js";
+import { EMPTY_WINDOW, WINDOW_SIZE, type Window } from "./windows.js";
 
 /*
  * Bulk access across windows. Every range given here has been checked to lie in RAM.
@@ -44,7 +44,8 @@ export function rangeLength(from: Gpa, to: Gpa): number {
 /** The bytes from `start` to the end of its window, at most `length`. */
 function chunkAt(windows: Windows, start: number, length: number): Uint8Array {
   const offset = start % WINDOW_SIZE;
-  const { u8 } = windows[Math.floor(start / WINDOW_SIZE)]!;
+  // An empty range may lie right behind the last window.
+  const { u8 } = windows[Math.floor(start / WINDOW_SIZE)] ?? EMPTY_WINDOW;
   return u8.subarray(offset, Math.min(u8.length, offset + length));
 }
 
@@ -133,7 +134,7 @@ export function indexOf(
     return start;
   }
   const end = start + length;
-  for (let at = start; at < end; ) {
+  for (let at = start; at < end;) {
     const chunk = chunkAt(windows, at, end - at);
     const found = asBuffer(chunk).indexOf(needle);
     if (found >= 0) {
@@ -169,9 +170,6 @@ function indexAcross(
 }
 
 export function slice(windows: Windows, start: number, length: number): Buffer {
-  if (length === 0) {
-    return Buffer.alloc(0);
-  }
   const chunk = chunkAt(windows, start, length);
   if (chunk.length !== length) {
     throw rangeError("a slice must not cross a multiple of 4 GiB");
@@ -179,6 +177,10 @@ export function slice(windows: Windows, start: number, length: number): Buffer {
   return asBuffer(chunk);
 }
 
-function asBuffer(bytes: Uint8Array): Buffer {
+/** The same bytes as a Buffer; an empty one where their buffer is detached. */
+export function asBuffer(bytes: Uint8Array): Buffer {
+  if (bytes.length === 0) {
+    return Buffer.alloc(0);
+  }
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
 }

@@ -40,8 +40,8 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   readonly #ownsArena: boolean;
   readonly #handle: Handle;
   readonly #size: number;
-  /** The caller's memory under the arena, or null. */
-  readonly #owner: Uint8Array | null;
+  /** The caller's buffer under the arena, or null. */
+  readonly #owner: ArrayBufferLike | null;
   readonly #forgetEnding: () => void;
   #windows: readonly Window[] = [];
   #exposed = false;
@@ -56,7 +56,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     this.#handle = native.guestMemoryCreate(handle);
     this.#arena = arena;
     this.#ownsArena = ownsArena;
-    this.#owner = owner;
+    this.#owner = owner?.buffer ?? null;
     this.#size = native.guestMemorySize(this.#handle);
     const base = native.guestMemoryOffset(this.#handle);
     this.#setWindows(cutWindows(this.#size, (start, length) => bytesAt(base + start, length)));
@@ -121,7 +121,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   /** The RAM as one Buffer per 4 GiB: byte `i` of the nth is address `n * 2^32 + i`. */
   get buffers(): Buffer[] {
     this.#exposed = true;
-    return this.#windows.map(({ u8 }) => Buffer.from(u8.buffer, u8.byteOffset, u8.length));
+    return this.#windows.map(({ u8 }) => bulk.asBuffer(u8));
   }
 
   /**
@@ -497,7 +497,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
 
   /** Whether the bytes that should be at `address` are gone. */
   #lost(address: number): boolean {
-    if (this.#destroyed || this.#owner?.length === 0) {
+    if (this.#destroyed || this.#owner?.byteLength === 0) {
       return true;
     }
     return address < this.#size && this.#windowAt(address).u8.length === 0;

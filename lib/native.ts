@@ -26,7 +26,7 @@ export interface NativeBinding extends NativeAccessors {
   readonly callBlock: ArrayBuffer;
 
   arenaCreate(capacity: number): Handle;
-  arenaOver(view: Uint8Array): Handle;
+  arenaOver(view: DataView): Handle;
   arenaAllocate(arena: Handle, size: number, alignment: number): number;
   arenaCapacity(arena: Handle): number;
   arenaUsed(arena: Handle): number;

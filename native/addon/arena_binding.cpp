@@ -20,9 +20,8 @@ constexpr double MAX_SAFE_INTEGER = 9007199254740991.0;
 SharedArena::SharedArena(const arena_t& arena) : arena_(arena), reservation_(arena) {
 }
 
-SharedArena::SharedArena(const arena_t& arena, Napi::TypedArray view)
+SharedArena::SharedArena(const arena_t& arena, Napi::DataView view, Napi::Value buffer)
     : arena_(arena), reservation_(arena), owner_view_(Napi::Persistent(view)) {
-    Napi::Value buffer = view.ArrayBuffer();
     if (buffer.IsArrayBuffer()) {
         owner_buffer_ = Napi::Persistent(buffer.As<Napi::ArrayBuffer>());
     }
@@ -124,19 +123,26 @@ Napi::Value arena_create(const Napi::CallbackInfo& info) {
     return throw_no_memory(info.Env(), "the system has no room for an arena of this capacity");
 }
 
-/** arenaOver(view: Uint8Array): handle */
+/**
+ * arenaOver(view: DataView): handle
+ *
+ * A DataView, since a Uint8Array ends at 4 GiB in Node 20.
+ */
 Napi::Value arena_over(const Napi::CallbackInfo& info) {
     const Napi::Env env = info.Env();
-    if (!info[0].IsTypedArray() ||
-        info[0].As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array) {
-        return throw_type(env, "the view must be a Uint8Array");
+    size_t length = 0;
+    void* data = nullptr;
+    napi_value buffer = nullptr;
+    if (!info[0].IsDataView() ||
+        napi_get_dataview_info(env, info[0], &length, &data, &buffer, nullptr) != napi_ok) {
+        return throw_type(env, "the view must be a DataView");
     }
-    auto view = info[0].As<Napi::Uint8Array>();
     arena_t arena;
-    if (host::memory::arena_init_over(&arena, view.Data(), view.ByteLength()) != ARENA_OK) {
+    if (host::memory::arena_init_over(&arena, data, length) != ARENA_OK) {
         return throw_range(env, "the view must have at least 1 byte and must not be detached");
     }
-    return make_handle(env, std::make_shared<SharedArena>(arena, view));
+    return make_handle(env, std::make_shared<SharedArena>(arena, info[0].As<Napi::DataView>(),
+                                                          Napi::Value(env, buffer)));
 }
 
 /** arenaAllocate(arena, size: number, alignment: number): offset from the arena's start */

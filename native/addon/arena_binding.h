@@ -23,8 +23,9 @@ class SharedArena {
 public:
     /** Takes over `arena`, made by arena_init(). */
     explicit SharedArena(const host::memory::arena_t& arena);
-    /** Takes over `arena`, made by arena_init_over() on the bytes of `view`. */
-    SharedArena(const host::memory::arena_t& arena, Napi::TypedArray view);
+    /** Takes over `arena`, made by arena_init_over() on the bytes of `view`, which is over
+     * `buffer`. */
+    SharedArena(const host::memory::arena_t& arena, Napi::DataView view, Napi::Value buffer);
     ~SharedArena();
 
     SharedArena(const SharedArena&) = delete;
@@ -73,7 +74,7 @@ private:
     /** What arena_free() needs once destroy() has emptied arena_. */
     host::memory::arena_t reservation_;
     std::unordered_set<bool*> dependents_;
-    Napi::Reference<Napi::TypedArray> owner_view_;
+    Napi::Reference<Napi::DataView> owner_view_;
     /** Empty for a SharedArrayBuffer, which can be neither detached nor shrunk. */
     Napi::Reference<Napi::ArrayBuffer> owner_buffer_;
 };

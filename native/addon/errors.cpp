@@ -4,38 +4,49 @@ namespace pound::addon {
 
 namespace {
 
-template <typename E>
-Napi::Value throw_with_code(Napi::Env env, const char* code, const char* message) {
-    E error = E::New(env, message);
-    error.Set("code", Napi::String::New(env, code));
-    error.ThrowAsJavaScriptException();
+using ErrorMaker = napi_status (*)(napi_env, napi_value, napi_value, napi_value*);
+
+/**
+ * Statuses are let go by: these calls fail only where the environment is being
+ * torn down, as when a worker is terminated in the middle of a call, and then
+ * there is nobody left to throw at. Napi::Error would abort the process.
+ */
+Napi::Value throw_with_code(Napi::Env env, ErrorMaker make, const char* code, const char* message) {
+    napi_value code_value = nullptr;
+    napi_value message_value = nullptr;
+    napi_value error = nullptr;
+    napi_create_string_utf8(env, code, NAPI_AUTO_LENGTH, &code_value);
+    napi_create_string_utf8(env, message, NAPI_AUTO_LENGTH, &message_value);
+    if (make(env, code_value, message_value, &error) == napi_ok) {
+        napi_throw(env, error);
+    }
     return Napi::Value();
 }
 
 } // namespace
 
 Napi::Value throw_type(Napi::Env env, const char* message) {
-    return throw_with_code<Napi::TypeError>(env, "ERR_INVALID_ARG_TYPE", message);
+    return throw_with_code(env, napi_create_type_error, "ERR_INVALID_ARG_TYPE", message);
 }
 
 Napi::Value throw_handle(Napi::Env env, const char* message) {
-    return throw_with_code<Napi::TypeError>(env, "ERR_INVALID_HANDLE", message);
+    return throw_with_code(env, napi_create_type_error, "ERR_INVALID_HANDLE", message);
 }
 
 Napi::Value throw_range(Napi::Env env, const char* message) {
-    return throw_with_code<Napi::RangeError>(env, "ERR_OUT_OF_RANGE", message);
+    return throw_with_code(env, napi_create_range_error, "ERR_OUT_OF_RANGE", message);
 }
 
 Napi::Value throw_exhausted(Napi::Env env, const char* message) {
-    return throw_with_code<Napi::RangeError>(env, "ERR_ARENA_EXHAUSTED", message);
+    return throw_with_code(env, napi_create_range_error, "ERR_ARENA_EXHAUSTED", message);
 }
 
 Napi::Value throw_no_memory(Napi::Env env, const char* message) {
-    return throw_with_code<Napi::Error>(env, "ERR_OUT_OF_MEMORY", message);
+    return throw_with_code(env, napi_create_error, "ERR_OUT_OF_MEMORY", message);
 }
 
 Napi::Value throw_destroyed(Napi::Env env, const char* message) {
-    return throw_with_code<Napi::Error>(env, "ERR_DESTROYED", message);
+    return throw_with_code(env, napi_create_error, "ERR_DESTROYED", message);
 }
 
 } // namespace pound::addon

@@ -12,7 +12,8 @@ using kvm::memory::guest_memory_t;
 namespace {
 
 /** Runs one access, whose memory and arguments the environment's call block names. */
-template <typename Access> napi_value access(napi_env env, napi_callback_info info, Access run) {
+template <typename Access>
+napi_value access(napi_env env, napi_callback_info info, Access run) {
     void* data = nullptr;
     napi_get_cb_info(env, info, nullptr, nullptr, nullptr, &data);
     const auto* environment = static_cast<Environment*>(data);

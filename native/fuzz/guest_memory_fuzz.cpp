@@ -242,7 +242,8 @@ private:
         return bytes_.data() + ram_offset_ + static_cast<size_t>(gpa);
     }
 
-    template <typename T> void read() {
+    template <typename T>
+    void read() {
         const uint64_t gpa = input_.number(memory_->size);
         const auto result = expected_result<T>(memory_->size, gpa);
         const T untouched = static_cast<T>(0xa5a5a5a5a5a5a5a5);
@@ -253,7 +254,8 @@ private:
         require(value == expected, "value of a read");
     }
 
-    template <typename T> void write() {
+    template <typename T>
+    void write() {
         const uint64_t gpa = input_.number(memory_->size);
         const T value = static_cast<T>(input_.quad_word());
         const auto result = expected_result<T>(memory_->size, gpa);

@@ -44,7 +44,8 @@ constexpr uint64_t bswap(uint64_t value) {
 }
 
 /** Converts between host and guest byte order; its own inverse. */
-template <typename T> constexpr T guest_order(T value) {
+template <typename T>
+constexpr T guest_order(T value) {
 #if HOST_IS_LITTLE_ENDIAN != GUEST_IS_LITTLE_ENDIAN
     return bswap(value);
 #else

@@ -76,7 +76,8 @@ std::vector<uint64_t> interesting_addresses() {
     return addresses;
 }
 
-template <typename T> bool read_behaves(guarded_ram_t& ram, uint64_t gpa) {
+template <typename T>
+bool read_behaves(guarded_ram_t& ram, uint64_t gpa) {
     const guest_mem_access_result_t wanted = expected_result<T>(ram.memory->size, gpa);
     const T untouched = static_cast<T>(SENTINEL);
     T value = untouched;
@@ -86,7 +87,8 @@ template <typename T> bool read_behaves(guarded_ram_t& ram, uint64_t gpa) {
     return result == wanted && value == wanted_value && ram.buffer == ram.expected;
 }
 
-template <typename T> bool write_behaves(guarded_ram_t& ram, uint64_t gpa, T value) {
+template <typename T>
+bool write_behaves(guarded_ram_t& ram, uint64_t gpa, T value) {
     const guest_mem_access_result_t wanted = expected_result<T>(ram.memory->size, gpa);
     if (wanted == GUEST_MEM_ACCESS_OK) {
         expected_store(ram.expected_at(gpa), value);

@@ -30,7 +30,8 @@ kvm::memory::guest_mem_access_result_t expected_result(uint64_t size, uint64_t g
 }
 
 /** The little-endian value at `bytes`. */
-template <typename T> T expected_load(const uint8_t* bytes) {
+template <typename T>
+T expected_load(const uint8_t* bytes) {
     uint64_t value = 0;
     for (size_t index = 0; index < sizeof(T); ++index) {
         value += static_cast<uint64_t>(bytes[index]) << (8 * index);
@@ -39,7 +40,8 @@ template <typename T> T expected_load(const uint8_t* bytes) {
 }
 
 /** Lays `value` down at `bytes`, little-endian. */
-template <typename T> void expected_store(uint8_t* bytes, T value) {
+template <typename T>
+void expected_store(uint8_t* bytes, T value) {
     for (size_t index = 0; index < sizeof(T); ++index) {
         bytes[index] = static_cast<uint8_t>(static_cast<uint64_t>(value) >> (8 * index));
     }

@@ -1,0 +1,55 @@
+import type { Gpa, GuestMemAccessResult, GuestMemoryAccess } from "pound-guest-memory";
+
+/** Any array that receives the value of a read. */
+export type Out = Uint8Array | Uint16Array | Uint32Array | BigUint64Array;
+
+/** The four widths, so that a test can walk them; values are bigints throughout. */
+export interface WidthCase {
+  readonly suffix: "b" | "w" | "l" | "q";
+  readonly bytes: 1 | 2 | 4 | 8;
+  /** A fresh `out` that holds `value`. */
+  out(value: bigint): Out;
+  tryRead(memory: GuestMemoryAccess, gpa: Gpa, out: Out): GuestMemAccessResult;
+  tryWrite(memory: GuestMemoryAccess, gpa: Gpa, value: bigint): GuestMemAccessResult;
+  read(memory: GuestMemoryAccess, gpa: Gpa): number | bigint;
+  write(memory: GuestMemoryAccess, gpa: Gpa, value: bigint): void;
+}
+
+export const WIDTHS: readonly WidthCase[] = [
+  {
+    suffix: "b",
+    bytes: 1,
+    out: (value) => Uint8Array.of(Number(value)),
+    tryRead: (memory, gpa, out) => memory.tryReadb(gpa, out as Uint8Array),
+    tryWrite: (memory, gpa, value) => memory.tryWriteb(gpa, Number(value)),
+    read: (memory, gpa) => memory.readb(gpa),
+    write: (memory, gpa, value) => memory.writeb(gpa, Number(value)),
+  },
+  {
+    suffix: "w",
+    bytes: 2,
+    out: (value) => Uint16Array.of(Number(value)),
+    tryRead: (memory, gpa, out) => memory.tryReadw(gpa, out as Uint16Array),
+    tryWrite: (memory, gpa, value) => memory.tryWritew(gpa, Number(value)),
+    read: (memory, gpa) => memory.readw(gpa),
+    write: (memory, gpa, value) => memory.writew(gpa, Number(value)),
+  },
+  {
+    suffix: "l",
+    bytes: 4,
+    out: (value) => Uint32Array.of(Number(value)),
+    tryRead: (memory, gpa, out) => memory.tryReadl(gpa, out as Uint32Array),
+    tryWrite: (memory, gpa, value) => memory.tryWritel(gpa, Number(value)),
+    read: (memory, gpa) => memory.readl(gpa),
+    write: (memory, gpa, value) => memory.writel(gpa, Number(value)),
+  },
+  {
+    suffix: "q",
+    bytes: 8,
+    out: (value) => BigUint64Array.of(value),
+    tryRead: (memory, gpa, out) => memory.tryReadq(gpa, out as BigUint64Array),
+    tryWrite: (memory, gpa, value) => memory.tryWriteq(gpa, value),
+    read: (memory, gpa) => memory.readq(gpa),
+    write: (memory, gpa, value) => memory.writeq(gpa, value),
+  },
+];

@@ -1,0 +1,40 @@
+import { expectTypeOf } from "expect-type";
+import {
+  Arena,
+  type Gpa,
+  GuestMemAccessResult,
+  GuestMemory,
+  type GuestMemoryAccess,
+  GuestMemoryFault,
+} from "pound-guest-memory";
+
+// Checked by the compiler alone, which is what the package's types are for.
+
+declare const memory: GuestMemory;
+
+expectTypeOf<Gpa>().toEqualTypeOf<number | bigint>();
+expectTypeOf(memory).toExtend<GuestMemoryAccess & Disposable>();
+expectTypeOf(memory.native).toEqualTypeOf<GuestMemoryAccess>();
+expectTypeOf(memory.readl(0)).toBeNumber();
+expectTypeOf(memory.readq(0n)).toBeBigInt();
+expectTypeOf(memory.size).toBeBigInt();
+expectTypeOf(memory.buffer).toEqualTypeOf<Buffer>();
+expectTypeOf(memory.tryWriteq(0, 1n)).toEqualTypeOf<0 | 1 | 2 | 3>();
+expectTypeOf(GuestMemAccessResult.FAULT_BOUNDARY).toEqualTypeOf<2>();
+expectTypeOf(GuestMemoryFault).instance.toHaveProperty("operation");
+expectTypeOf(Arena.over(new SharedArrayBuffer(8))).toEqualTypeOf<Arena>();
+
+// @ts-expect-error -- an arena is made by create() or over()
+new Arena();
+// @ts-expect-error -- RAM is made from an arena
+new GuestMemory();
+// @ts-expect-error -- 64 bits are a bigint
+memory.writeq(0, 1);
+// @ts-expect-error -- 32 bits are a number
+memory.writel(0, 1n);
+// @ts-expect-error -- an address is no string
+memory.readb("0");
+// @ts-expect-error -- the array must be of the access's width
+memory.tryReadl(0, new Uint16Array(1));
+// @ts-expect-error -- the RAM's size is fixed
+memory.size = 5n;
