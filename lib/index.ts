@@ -4,3 +4,13 @@ export { GuestMemoryFault, type ErrorCode, type Operation } from "./errors.js";
 export type { Gpa } from "./gpa.js";
 export { GuestMemory } from "./guest-memory.js";
 export { GuestMemAccessResult, resultName } from "./result.js";
+export type { BigintElement, ElementType, ElementValue, NumberElement } from "./elements.js";
+export {
+  struct,
+  type FieldType,
+  type FieldValue,
+  StructLayout,
+  type StructFields,
+  type StructView,
+} from "./struct.js";
+export { TypedRegion } from "./typed-region.js";
