@@ -2,6 +2,7 @@ import { isAnyArrayBuffer, isArrayBuffer } from "node:util/types";
 import { destroyedError, outOfMemoryError, rangeError, typeError } from "./errors.js";
 import { toByteCount, type Gpa } from "./gpa.js";
 import { native, type Handle } from "./native.js";
+import { WINDOW_SIZE } from "./windows.js";
 
 /** Memory that a caller owns and an arena can be laid over. */
 export type CallerMemory = ArrayBuffer | SharedArrayBuffer | ArrayBufferView;
@@ -45,12 +46,15 @@ export function arenaInternals(arena: Arena): ArenaInternals {
 export class Arena implements Disposable {
   readonly #handle: Handle;
   readonly #owner: DataView | null;
+  /** Whether that memory is a stand-in for pages, made by {@link Arena.create}. */
+  readonly #ownerIsOurs: boolean;
   readonly #endings = new Set<ArenaEnding>();
   #destroyed = false;
 
-  private constructor(handle: Handle, owner: DataView | null) {
+  private constructor(handle: Handle, owner: DataView | null, ownerIsOurs = false) {
     this.#handle = handle;
     this.#owner = owner;
+    this.#ownerIsOurs = ownerIsOurs;
     internals.set(this, {
       handle,
       owner,
@@ -64,7 +68,7 @@ export class Arena implements Disposable {
    * costs no more than a small one.
    *
    * Where the runtime forbids buffers over native memory (Electron), the memory is an ArrayBuffer
-   * of the runtime's instead.
+   * of the runtime's instead: views of it stay attached until {@link Arena.destroy}.
    *
    * @param capacity - Bytes, from 1 to 2^53 - 1.
    * @throws TypeError, RangeError for an invalid capacity; Error `ERR_OUT_OF_MEMORY`.
@@ -74,7 +78,8 @@ export class Arena implements Disposable {
     if (native.externalBuffers) {
       return new Arena(native.arenaCreate(bytes), null);
     }
-    return Arena.over(runtimeBuffer(bytes));
+    const owner = new DataView(runtimeBuffer(bytes));
+    return new Arena(native.arenaOver(owner), owner, true);
   }
 
   /**
@@ -143,8 +148,14 @@ export class Arena implements Disposable {
     if (this.#destroyed) {
       throw destroyedError("the arena is destroyed");
     }
+    const used = native.arenaUsed(this.#handle);
     this.#endAllocations();
     native.arenaReset(this.#handle);
+    if (this.#ownerIsOurs) {
+      for (let start = 0; start < used; start += WINDOW_SIZE) {
+        this.#bytesAt(start, Math.min(WINDOW_SIZE, used - start)).fill(0);
+      }
+    }
   }
 
   /** Ends every allocation and gives the memory back (`arena_free`). Harmless the second time. */
@@ -152,6 +163,9 @@ export class Arena implements Disposable {
     this.#destroyed = true;
     this.#endAllocations();
     native.arenaDestroy(this.#handle);
+    if (this.#ownerIsOurs) {
+      detach(this.#owner?.buffer as ArrayBuffer);
+    }
   }
 
   /** {@link Arena.destroy}, for `using`. */

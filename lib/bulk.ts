@@ -11,13 +11,23 @@ type Windows = readonly Window[];
 /** The most bytes that one Buffer can hold. */
 const MAX_BUFFER = 2 ** 32;
 
-/** The bytes under any typed array or DataView. */
+/**
+ * The most bytes to search at once: `Buffer.indexOf` cuts what it finds down to a signed 32-bit
+ * integer.
+ */
+const MAX_SEARCH = 2 ** 31;
+
+/** The bytes under any typed array or DataView; none where its buffer is detached. */
 export function bytesOf(view: unknown, what: string): Uint8Array {
   if (view instanceof Uint8Array) {
     return view;
   }
   if (!ArrayBuffer.isView(view)) {
     throw typeError(`${what} must be a Buffer, a typed array or a DataView`);
+  }
+  // Told first: asking a detached view throws errors without a code.
+  if (view.buffer.byteLength === 0) {
+    return EMPTY_WINDOW.u8;
   }
   return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
 }
@@ -64,20 +74,28 @@ function forEachChunk(
 }
 
 export function readInto(windows: Windows, start: number, target: Uint8Array): void {
-  forEachChunk(windows, start, target.length, (chunk, position) => target.set(chunk, position));
+  // A target that is a view of this RAM could be overwritten between two windows.
+  const aliased =
+    crosses(start, target.length) && windows.some(({ u8 }) => u8.buffer === target.buffer);
+  const stable = aliased ? new Uint8Array(target.length) : target;
+  forEachChunk(windows, start, stable.length, (chunk, position) => stable.set(chunk, position));
+  if (aliased) {
+    target.set(stable);
+  }
 }
 
 export function write(windows: Windows, start: number, source: Uint8Array): void {
-  const crosses = Math.floor(start / WINDOW_SIZE) !== lastWindow(start, source.length);
   // A source that is a view of this RAM could be overwritten between two windows.
-  const stable = crosses ? Uint8Array.from(source) : source;
+  const stable = crosses(start, source.length) ? Uint8Array.from(source) : source;
   forEachChunk(windows, start, stable.length, (chunk, position) =>
     chunk.set(stable.subarray(position, position + chunk.length)),
   );
 }
 
-function lastWindow(start: number, length: number): number {
-  return Math.floor((start + Math.max(length, 1) - 1) / WINDOW_SIZE);
+/** Whether a range lies in more than one window. */
+function crosses(start: number, length: number): boolean {
+  const last = start + Math.max(length, 1) - 1;
+  return Math.floor(start / WINDOW_SIZE) !== Math.floor(last / WINDOW_SIZE);
 }
 
 export function fill(windows: Windows, start: number, length: number, value: number): void {
@@ -135,7 +153,7 @@ export function indexOf(
   }
   const end = start + length;
   for (let at = start; at < end;) {
-    const chunk = chunkAt(windows, at, end - at);
+    const chunk = chunkAt(windows, at, Math.min(end - at, MAX_SEARCH));
     const found = asBuffer(chunk).indexOf(needle);
     if (found >= 0) {
       return at + found;
@@ -150,7 +168,7 @@ export function indexOf(
   return null;
 }
 
-/** An occurrence at or after `start` that begins before the window's `edge` and ends after it. */
+/** An occurrence at or after `start` that begins before the chunk's `edge` and ends after it. */
 function indexAcross(
   windows: Windows,
   start: number,

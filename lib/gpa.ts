@@ -26,7 +26,8 @@ export function toAddress(value: Gpa, what = "gpa"): number {
     if (!Number.isSafeInteger(value) || value < 0) {
       throw rangeError(`${what} must be an integer from 0 to 2^53 - 1, or a bigint`);
     }
-    return value;
+    // Minus zero turns into zero, lest a method that gives the address back gives it.
+    return value + 0;
   }
   if (typeof value !== "bigint") {
     throw typeError(`${what} must be a number or a bigint`);

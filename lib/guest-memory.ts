@@ -24,7 +24,7 @@ const { OK, FAULT_UNALIGNED, FAULT_BOUNDARY, ERROR_INTERNAL } = GuestMemAccessRe
  */
 export class GuestMemory implements GuestMemoryAccess, Disposable {
   /** The same RAM through N-API: each call runs the compiled C++ accessor. */
-  readonly native: GuestMemoryAccess;
+  readonly native: NativeAccess;
 
   // The fields below are private to TypeScript only: V8 folds a #private field of a memory that is
   // a constant of the caller less well, at a third more time per access. Writing to one from
@@ -493,7 +493,12 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
       return FAULT_BOUNDARY;
     }
     // Every window is of one arena, but each has a buffer, which a caller may have transferred.
-    return length !== 0 && this.#lost(address + length - 1) ? ERROR_INTERNAL : OK;
+    for (let end = address + length; end > address; end -= WINDOW_SIZE) {
+      if (this.#lost(end - 1)) {
+        return ERROR_INTERNAL;
+      }
+    }
+    return OK;
   }
 
   /** Whether the bytes that should be at `address` are gone. */

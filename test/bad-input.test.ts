@@ -1,3 +1,5 @@
+import { createServer } from "node:net";
+import { isExternal } from "node:util/types";
 import { expect } from "chai";
 import { Arena, GuestMemory, type GuestMemoryAccess } from "pound-guest-memory";
 import { native, type Handle } from "../lib/native.js";
@@ -174,8 +176,6 @@ describe("bad handles", () => {
     new Proxy({}, {}),
     Object.create(null),
     new ArrayBuffer(8),
-    // An External of Node's own, which no type tag of ours is on.
-    (process as unknown as { binding?: unknown }).binding,
   ];
 
   it("are refused, whatever they are", () => {
@@ -191,6 +191,21 @@ describe("bad handles", () => {
         name,
       ).to.deep.equal(WRONG_HANDLE);
     }
+  });
+
+  it("are refused where they are Externals of somebody else's", async () => {
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const handle = (server as unknown as { _handle: { _externalStream: unknown } })._handle;
+    const foreign = handle._externalStream;
+    expect(isExternal(foreign)).to.equal(true);
+    for (const name of [...ARENA_FUNCTIONS, ...MEMORY_FUNCTIONS]) {
+      expect(
+        thrown(() => functions[name]!(foreign, 1, 1)),
+        name,
+      ).to.deep.equal(WRONG_HANDLE);
+    }
+    server.close();
   });
 
   it("of one kind are refused where the other is wanted", () => {

@@ -174,6 +174,20 @@ describe("bulk access", () => {
     expect(memory.buffer.equals(model)).to.equal(true);
   });
 
+  it("takes a detached view for an empty one, whatever its type", () => {
+    const { memory, model } = filled();
+    const buffer = new ArrayBuffer(16);
+    const views = [new Uint8Array(buffer), new Uint16Array(buffer), new DataView(buffer, 8)];
+    structuredClone(buffer, { transfer: [buffer] });
+    for (const view of views) {
+      memory.write(0, view);
+      memory.readInto(0, view);
+      expect(memory.compare(0, view)).to.equal(0);
+      expect(memory.indexOf(view, 5)).to.equal(5);
+    }
+    expect(memory.buffer.equals(model)).to.equal(true);
+  });
+
   it("tells in the fault what was tried", () => {
     const { memory } = filled();
     try {

@@ -1,4 +1,5 @@
 import { expect } from "chai";
+import fc from "fast-check";
 import { GuestMemAccessResult, GuestMemory } from "pound-guest-memory";
 import { OUT_OF_RANGE, thrown } from "./support/errors.js";
 import { WIDTHS } from "./support/widths.js";
@@ -92,6 +93,62 @@ describe("RAM of 6 GiB", function () {
     memory.write(EDGE, bytes);
     memory.write(EDGE - 32, memory.slice(EDGE, 64));
     expect(memory.read(EDGE - 32, 64).equals(bytes)).to.equal(true);
+  });
+
+  it("finds bytes beyond 2 GiB, where Buffer.indexOf itself overflows", () => {
+    const needle = Buffer.from("needle");
+    for (const at of [2 * GIB - 3, 2 * GIB, 3 * GIB + 1, EDGE - 3]) {
+      memory.write(at, needle);
+      expect(memory.indexOf(needle, at - GIB), `at ${at}`).to.equal(at);
+      expect(memory.indexOf(needle, at - 3 * 2 ** 20, at + 5)).to.equal(null);
+      memory.fill(at, needle.length, 0);
+    }
+    // The search must start 2 GiB before it for the overflow to show.
+    memory.write(EDGE + GIB, needle);
+    expect(memory.indexOf(needle, EDGE - GIB - 1)).to.equal(EDGE + GIB);
+    memory.fill(EDGE + GIB, needle.length, 0);
+    memory.writeb(3 * GIB, 0x77);
+    expect(memory.indexOf(0x77, 512)).to.equal(3 * GIB);
+    memory.writeb(3 * GIB, 0);
+  }).timeout(30_000);
+
+  it("does across 4 GiB what a Uint8Array of the same bytes does", () => {
+    const REACH = 48;
+    const offset = fc.integer({ min: 0, max: 2 * REACH });
+    fc.assert(
+      fc.property(offset, offset, offset, offset, fc.nat(255), (a, b, c, d, value) => {
+        const model = Buffer.from(Array.from({ length: 2 * REACH }, (_, i) => (i * 37) & 0xff));
+        const base = EDGE - REACH;
+        memory.write(base, model);
+        const [from, to] = [Math.min(a, b), Math.max(a, b)];
+        const length = Math.min(to - from, 2 * REACH - c);
+        memory.copy(base + c, base + from, length);
+        model.copyWithin(c, from, from + length);
+        expect(memory.read(base, 2 * REACH).equals(model), "copy").to.equal(true);
+        const filled = Math.min(to - from, 2 * REACH - d);
+        memory.fill(base + d, filled, value);
+        model.fill(value, d, d + filled);
+        expect(memory.read(base, 2 * REACH).equals(model), "fill").to.equal(true);
+        const part = model.subarray(from, to);
+        expect(memory.read(base + from, to - from).equals(part), "read").to.equal(true);
+        const shown = part.subarray(0, 2 * REACH - c);
+        expect(memory.compare(base + c, shown), "compare").to.equal(
+          Buffer.compare(model.subarray(c, c + shown.length), shown),
+        );
+        const found = memory.indexOf(part, base, base + 2 * REACH);
+        expect(found).to.equal(base + model.indexOf(part));
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it("reads into a view of its own RAM across 4 GiB without tripping over itself", () => {
+    const bytes = Buffer.from(Array.from({ length: 64 }, (_, i) => i + 1));
+    for (const target of [EDGE, EDGE + 8, EDGE - 64]) {
+      memory.write(EDGE - 32, bytes);
+      memory.readInto(EDGE - 32, memory.slice(target, 64));
+      expect(memory.read(target, 64).equals(bytes), `into ${target}`).to.equal(true);
+    }
   });
 
   it("takes no more memory than what was touched", () => {

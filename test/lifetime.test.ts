@@ -43,11 +43,15 @@ async function growthOver(cycles: number, body: () => void): Promise<number> {
 }
 
 /** Runs JavaScript in a process of its own, where a crash shows as a signal. */
-function runAlone(script: string): { status: number | null; output: string } {
-  const { status, stdout, stderr } = spawnSync(process.execPath, ["--expose-gc", "-e", script], {
-    cwd: PACKAGE,
-    encoding: "utf8",
-  });
+function runAlone(
+  script: string,
+  flags: readonly string[] = [],
+): { status: number | null; output: string } {
+  const { status, stdout, stderr } = spawnSync(
+    process.execPath,
+    ["--expose-gc", ...flags, "-e", script],
+    { cwd: PACKAGE, encoding: "utf8" },
+  );
   return { status, output: stdout + stderr };
 }
 
@@ -183,6 +187,26 @@ describe("lifetime", function () {
       console.log("alive");
     `);
     expect(output).to.equal("alive\n");
+    expect(status).to.equal(0);
+  });
+
+  it("faults as a whole where a buffer in the middle of the range was transferred away", () => {
+    const { status, output } = runAlone(
+      `${PRELUDE}
+        const memory = GuestMemory.allocate(9 * 2 ** 30);
+        memory.buffers[1].buffer.transfer();
+        const codes = [memory, memory.native].flatMap((access) =>
+          [8, 2 ** 32, 2 ** 33].map((gpa) => access.tryWriteb(gpa, 1)));
+        try {
+          memory.fill(2 ** 32 - 16, 2 ** 32 + 32, 7);
+        } catch (fault) {
+          console.log(codes.join(""), fault.result, memory.readb(2 ** 32 - 1));
+        }
+        memory.destroy();`,
+      // Node 20 knows transfer() only by this flag; later ones have it anyway.
+      "transfer" in ArrayBuffer.prototype ? [] : ["--harmony-rab-gsab-transfer"],
+    );
+    expect(output).to.equal("030030 3 0\n");
     expect(status).to.equal(0);
   });
 

@@ -57,9 +57,12 @@ bool pages_clear(void* data, size_t size) {
 }
 
 void pages_release(void* data, size_t size) {
-    const int failed = munmap(data, size);
-    assert(failed == 0);
-    static_cast<void>(failed);
+    // Unmapping the middle of what the system keeps as one mapping makes two of
+    // it, and fails where there are too many. Then the addresses stay taken, but
+    // at least the memory is given back.
+    if (munmap(data, size) != 0) {
+        madvise(data, size, MADV_DONTNEED);
+    }
 }
 
 #endif
