@@ -14,3 +14,21 @@ export {
   type StructView,
 } from "./struct.js";
 export { TypedRegion } from "./typed-region.js";
+export { crosscheck, crosscheckSmall, recheck } from "./crosscheck/crosscheck.js";
+export type {
+  CrosscheckOptions,
+  CrosscheckResult,
+  Difference,
+  MakeMemory,
+  Side,
+} from "./crosscheck/crosscheck.js";
+export {
+  exhaustiveOps,
+  listedOps,
+  type OpSource,
+  randomOps,
+  type RandomOptions,
+} from "./crosscheck/sources.js";
+export { NativeAccess } from "./native-access.js";
+export { type Op, OpBuffer, OpKind, packOps, type TryAccess } from "./op-buffer.js";
+export { decodeOpLog, encodeOpLog, type OpLog, OpRecorder } from "./crosscheck/op-log.js";

@@ -2,6 +2,7 @@ import type { GuestMemoryAccess } from "./access.js";
 import { GuestMemoryFault } from "./errors.js";
 import { toAddress, type Gpa } from "./gpa.js";
 import { native, type Handle } from "./native.js";
+import { checkOps, type OpBuffer } from "./op-buffer.js";
 import { GuestMemAccessResult } from "./result.js";
 import { BYTE, checkOut, LONG, QUAD, WORD, type Out, type Value, type Width } from "./widths.js";
 
@@ -40,17 +41,18 @@ function isInteger(value: number, mask: number): boolean {
  */
 export class NativeAccess implements GuestMemoryAccess {
   readonly size: bigint;
+  readonly #handle: Handle;
   private readonly number: number;
   private readonly first: Uint8Array;
   readonly #lost: (address: number) => boolean;
 
   /**
-   * @param handle - To be held by the caller for as long as this object lives.
    * @param first - The first window of the view path.
    * @param lost - Tells whether the buffer over an address was taken away, as the view path does.
    */
   constructor(handle: Handle, size: bigint, first: Uint8Array, lost: (address: number) => boolean) {
     this.size = size;
+    this.#handle = handle;
     this.number = native.guestMemoryNumber(handle);
     this.first = first;
     this.#lost = lost;
@@ -178,6 +180,18 @@ export class NativeAccess implements GuestMemoryAccess {
 
   writeq(gpa: Gpa, value: bigint): void {
     this.#check(this.tryWriteq(gpa, value), QUAD, gpa, "write");
+  }
+
+  /**
+   * Runs a batch of operations in one call, in a loop of C++ over the compiled accessors. Sets the
+   * result of each, and the value of each read that was done.
+   *
+   * @returns How many operations faulted.
+   * @throws TypeError where `ops` is no {@link OpBuffer}.
+   */
+  run(ops: OpBuffer): number {
+    checkOps(ops);
+    return native.guestMemoryRun(this.#handle, ops.bytes);
   }
 
   /** Names the memory and the address of the next call in the call block. */

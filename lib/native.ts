@@ -39,6 +39,7 @@ export interface NativeBinding extends NativeAccessors {
   guestMemorySize(memory: Handle): number;
   guestMemoryOffset(memory: Handle): number;
   guestMemoryDestroy(memory: Handle): void;
+  guestMemoryRun(memory: Handle, ops: Uint8Array): number;
   /** What the call block names the memory by, valid while the handle lives. */
   guestMemoryNumber(memory: Handle): number;
 }

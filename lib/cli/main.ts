@@ -3,17 +3,19 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Command, CommanderError } from "commander";
 import { describeFailure, errorCode, EXIT_FAILURE } from "./failure.js";
+import { registerCrosscheck } from "./crosscheck.js";
 import { registerReplay } from "./replay.js";
 
 const NAME = "pound-guest-memory";
 
 function createProgram(): Command {
   const program = new Command(NAME)
-    .description("guest physical RAM for emulators: replays real programs' memory traces")
+    .description("guest physical RAM for emulators: replays traces, and checks memory models")
     .version(packageVersion())
     // Commands inherit this only if it comes before they are added.
     .exitOverride();
   registerReplay(program);
+  registerCrosscheck(program);
   return program;
 }
 

@@ -1,0 +1,153 @@
+import { createReadStream, readFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { SingleBar } from "cli-progress";
+import { type Command, InvalidArgumentError, Option } from "commander";
+import {
+  crosscheck,
+  crosscheckSmall,
+  type CrosscheckResult,
+  type MakeMemory,
+} from "../crosscheck/crosscheck.js";
+import { decodeOpLog } from "../crosscheck/op-log.js";
+import { exhaustiveOps, type OpSource, randomOps, traceOps } from "../crosscheck/sources.js";
+import { GuestMemory } from "../guest-memory.js";
+import { gunzipIfPacked } from "../lackey.js";
+import { GuestMemAccessResult } from "../result.js";
+import { compileTrace, FirstTouchMap } from "../workload.js";
+import { CliError } from "./failure.js";
+import { EXIT_DIFFERENT } from "./replay.js";
+import { formatSize, parseSize } from "./size.js";
+
+interface CrosscheckArguments {
+  readonly ops: number;
+  readonly seed: number;
+  readonly size: number;
+  readonly trace?: string;
+  readonly log?: string;
+  readonly exhaustive: boolean;
+  readonly subject?: string;
+  readonly json: boolean;
+}
+
+/** What to run, and what to call it. */
+interface Plan {
+  readonly source: OpSource;
+  readonly size: number;
+  readonly label: string;
+  /** How many operations there are; undefined if that is not known. */
+  readonly total?: number;
+}
+
+/** Adds the command `crosscheck` to a program. */
+export function registerCrosscheck(program: Command): void {
+  program
+    .command("crosscheck")
+    .description("check a memory model against the compiled C++ accessors, ours if none is given")
+    .option("--ops <n>", "how many random operations", parseCount, 1_000_000)
+    .option("--seed <n>", "of the random operations", parseCount, 1)
+    .addOption(
+      new Option("--size <bytes>", "size of guest RAM, such as 4096, 64K, 64M or 2G")
+        .argParser(parseSize)
+        .default(parseSize("64M"), "64M"),
+    )
+    .addOption(
+      new Option("--trace <file>", "the accesses of a lackey trace").conflicts([
+        "log",
+        "exhaustive",
+      ]),
+    )
+    .addOption(new Option("--log <file>", "the operations of a log").conflicts(["exhaustive"]))
+    .option("--exhaustive", "every address and width of RAM of 0 to 64 bytes", false)
+    .option("--subject <module>", "a module whose default export makes a memory of so many bytes")
+    .option("--json", "print the outcome as JSON", false)
+    .action(async (options: CrosscheckArguments) => {
+      const result = await run(options);
+      process.stdout.write(options.json ? toJson(result) : toText(result));
+      process.exitCode = result.difference === null ? 0 : EXIT_DIFFERENT;
+    });
+}
+
+async function run(options: CrosscheckArguments): Promise<CrosscheckResult> {
+  const subject = await loadSubject(options.subject);
+  if (options.exhaustive) {
+    return crosscheckSmall(subject, (size) => exhaustiveOps(size));
+  }
+  const { source, size, label, total } = planOf(options);
+  const bar = startBar(total);
+  try {
+    return await crosscheck(subject, source, {
+      size,
+      label,
+      onProgress: (done) => bar?.update(done),
+    });
+  } finally {
+    bar?.stop();
+  }
+}
+
+function planOf({ ops, seed, size, trace, log }: CrosscheckArguments): Plan {
+  if (log !== undefined) {
+    const decoded = decodeOpLog(readFileSync(log));
+    const source: OpSource = () => [decoded.ops];
+    return { source, size: decoded.size, label: log, total: decoded.ops.length };
+  }
+  if (trace !== undefined) {
+    const compile = () =>
+      compileTrace(gunzipIfPacked(createReadStream(trace)), { map: new FirstTouchMap(size) });
+    return { source: traceOps(compile), size, label: trace };
+  }
+  const source = randomOps({ seed, count: ops, size });
+  return { source, size, label: `seed ${seed} and size ${formatSize(size)}`, total: ops };
+}
+
+/** The module's way to make a memory; the view path's if there is no module. */
+async function loadSubject(path: string | undefined): Promise<MakeMemory> {
+  if (path === undefined) {
+    return (size) => GuestMemory.allocate(size);
+  }
+  const module = (await import(pathToFileURL(resolve(path)).href)) as { default?: unknown };
+  const exported = module.default;
+  if (typeof exported !== "function") {
+    throw new CliError(`${path}: its default export must be a function that makes a memory`);
+  }
+  return exported as MakeMemory;
+}
+
+function startBar(total: number | undefined): SingleBar | undefined {
+  if (total === undefined || !process.stderr.isTTY) {
+    return undefined;
+  }
+  const bar = new SingleBar({
+    format: "checking [{bar}] {percentage}%, {eta_formatted} left",
+    stream: process.stderr,
+    clearOnComplete: true,
+  });
+  bar.start(total, 0);
+  return bar;
+}
+
+function toText({ operations, faults, difference }: CrosscheckResult): string {
+  const unaligned = faults[GuestMemAccessResult.FAULT_UNALIGNED]!.toLocaleString("en");
+  const boundary = faults[GuestMemAccessResult.FAULT_BOUNDARY]!.toLocaleString("en");
+  const done = `${operations.toLocaleString("en")} operations, of which ${unaligned} FAULT_UNALIGNED and ${boundary} FAULT_BOUNDARY`;
+  return difference === null ? `no difference in ${done}\n` : `${difference.report}after ${done}\n`;
+}
+
+function toJson(result: CrosscheckResult): string {
+  const plain = (_: string, value: unknown): unknown => {
+    if (typeof value === "bigint") {
+      return `0x${value.toString(16)}`;
+    }
+    return value instanceof Uint8Array ? Buffer.from(value).toString("hex") : value;
+  };
+  return `${JSON.stringify(result, plain, 2)}\n`;
+}
+
+function parseCount(text: string): number {
+  const count = Number(text);
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(count)) {
+    throw new InvalidArgumentError("It must be a whole number.");
+  }
+  return count;
+}

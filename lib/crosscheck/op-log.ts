@@ -1,0 +1,105 @@
+import { rangeError } from "../errors.js";
+import { toByteCount } from "../gpa.js";
+import {
+  type Op,
+  OP_SIZE,
+  OpBuffer,
+  OpKind,
+  opWrites,
+  packOps,
+  type TryAccess,
+} from "../op-buffer.js";
+import { GuestMemAccessResult } from "../result.js";
+
+/** The first eight bytes of a log, the last of which is the version of the format. */
+const MAGIC = Buffer.from("PGMOPS\0\x01", "latin1");
+const HEADER_SIZE = 16;
+
+/** A list of operations, and the RAM they were run on. */
+export interface OpLog {
+  /** Bytes of RAM. */
+  readonly size: number;
+  readonly ops: OpBuffer;
+}
+
+/** The bytes of a log; docs/op-log.md says what each is. */
+export function encodeOpLog({ size, ops }: OpLog): Buffer {
+  const header = Buffer.alloc(HEADER_SIZE);
+  MAGIC.copy(header);
+  header.writeBigUInt64LE(BigInt(size), MAGIC.length);
+  return Buffer.concat([header, ops.bytes]);
+}
+
+/**
+ * Reads a log.
+ *
+ * @throws RangeError where the bytes are no log, or one that is cut off or of another version.
+ */
+export function decodeOpLog(bytes: Uint8Array): OpLog {
+  const log = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (log.length < HEADER_SIZE || !log.subarray(0, MAGIC.length).equals(MAGIC)) {
+    throw rangeError("not an operation log of version 1");
+  }
+  const body = log.subarray(HEADER_SIZE);
+  if (body.length % OP_SIZE !== 0) {
+    throw rangeError("the operation log ends in the middle of an operation");
+  }
+  const ops = new OpBuffer(body.length / OP_SIZE);
+  ops.pushPacked(body);
+  for (let i = 0; i < ops.length; i++) {
+    if (ops.kind(i) > OpKind.WRITEQ) {
+      throw rangeError(`operation ${i} of the log is of unknown kind ${ops.kind(i)}`);
+    }
+  }
+  return { size: toByteCount(log.readBigUInt64LE(MAGIC.length), "the size of RAM"), ops };
+}
+
+/**
+ * Wraps a memory so that every operation made through the wrapper is recorded, with its outcome.
+ */
+export class OpRecorder implements TryAccess {
+  readonly #memory: TryAccess;
+  readonly #ops: Op[] = [];
+  readonly #results: GuestMemAccessResult[] = [];
+
+  /** @param memory - Does the work. */
+  constructor(memory: TryAccess) {
+    this.#memory = memory;
+  }
+
+  /** All that was recorded, as a log of RAM of `size` bytes. */
+  log(size: number): OpLog {
+    const ops = packOps(this.#ops);
+    this.#results.forEach((result, i) => ops.setResult(i, result));
+    return { size, ops };
+  }
+
+  tryReadb: TryAccess["tryReadb"] = (gpa, out) =>
+    this.#record(OpKind.READB, gpa, this.#memory.tryReadb(gpa, out), out);
+  tryReadw: TryAccess["tryReadw"] = (gpa, out) =>
+    this.#record(OpKind.READW, gpa, this.#memory.tryReadw(gpa, out), out);
+  tryReadl: TryAccess["tryReadl"] = (gpa, out) =>
+    this.#record(OpKind.READL, gpa, this.#memory.tryReadl(gpa, out), out);
+  tryReadq: TryAccess["tryReadq"] = (gpa, out) =>
+    this.#record(OpKind.READQ, gpa, this.#memory.tryReadq(gpa, out), out);
+  tryWriteb: TryAccess["tryWriteb"] = (gpa, value) =>
+    this.#record(OpKind.WRITEB, gpa, this.#memory.tryWriteb(gpa, value), [value]);
+  tryWritew: TryAccess["tryWritew"] = (gpa, value) =>
+    this.#record(OpKind.WRITEW, gpa, this.#memory.tryWritew(gpa, value), [value]);
+  tryWritel: TryAccess["tryWritel"] = (gpa, value) =>
+    this.#record(OpKind.WRITEL, gpa, this.#memory.tryWritel(gpa, value), [value]);
+  tryWriteq: TryAccess["tryWriteq"] = (gpa, value) =>
+    this.#record(OpKind.WRITEQ, gpa, this.#memory.tryWriteq(gpa, value), [value]);
+
+  #record(
+    kind: OpKind,
+    gpa: number | bigint,
+    result: GuestMemAccessResult,
+    values: ArrayLike<number | bigint>,
+  ): GuestMemAccessResult {
+    const known = opWrites(kind) || result === GuestMemAccessResult.OK;
+    this.#ops.push({ kind, gpa: BigInt(gpa), value: known ? BigInt(values[0]!) : 0n });
+    this.#results.push(result);
+    return result;
+  }
+}

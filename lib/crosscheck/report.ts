@@ -1,0 +1,55 @@
+import { type Op, opWidth, opWrites } from "../op-buffer.js";
+import { resultName } from "../result.js";
+import type { Difference, Side } from "./crosscheck.js";
+
+const SUFFIXES = ["b", "w", "l", "q"] as const;
+const OUTS = ["Uint8Array", "Uint16Array", "Uint32Array", "BigUint64Array"] as const;
+
+/** The report of a difference: code that can be pasted, both outcomes, and the bytes there. */
+export function formatReport(
+  { index, ops, expected, actual, expectedBytes, actualBytes }: Omit<Difference, "report">,
+  size: number,
+  label: string | undefined,
+): string {
+  const found = label === undefined ? `operation ${index}` : `operation ${index} of ${label}`;
+  return [
+    `difference at ${found}, on RAM of ${size} bytes; as short as it gets:`,
+    "",
+    ...ops.map((op) => `  ${formatOp(op)}`),
+    "",
+    `  reference  ${formatSide(expected)}`,
+    `  subject    ${formatSide(actual)}`,
+    "",
+    `  RAM of reference  ${formatBytes(expectedBytes)}`,
+    `  RAM of subject    ${formatBytes(actualBytes)}`,
+    "",
+  ].join("\n");
+}
+
+/** An operation as a statement. */
+export function formatOp({ kind, gpa, value }: Op): string {
+  const suffix = SUFFIXES[kind & 3]!;
+  const address = formatAddress(gpa);
+  if (!opWrites(kind)) {
+    return `memory.tryRead${suffix}(${address}, new ${OUTS[kind & 3]!}(1));`;
+  }
+  const cut = BigInt.asUintN(8 * opWidth(kind), value);
+  return `memory.tryWrite${suffix}(${address}, 0x${cut.toString(16)}${suffix === "q" ? "n" : ""});`;
+}
+
+function formatAddress(gpa: bigint): string {
+  return `0x${gpa.toString(16)}${gpa > Number.MAX_SAFE_INTEGER ? "n" : ""}`;
+}
+
+function formatSide(side: Side): string {
+  if ("thrown" in side) {
+    return `threw ${side.thrown}`;
+  }
+  return `${resultName(side.result) ?? `code ${String(side.result)}`}, out 0x${side.value.toString(16)}`;
+}
+
+function formatBytes(bytes: Uint8Array | null): string {
+  return bytes === null
+    ? "cannot be read"
+    : Buffer.from(bytes).toString("hex").replace(/..\B/g, "$& ");
+}

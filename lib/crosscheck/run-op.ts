@@ -1,0 +1,95 @@
+import type { Gpa } from "../gpa.js";
+import { OpKind, type OpBuffer, opWidth, opWrites, type TryAccess } from "../op-buffer.js";
+import { GuestMemAccessResult } from "../result.js";
+
+const { OK } = GuestMemAccessResult;
+
+const byte = new Uint8Array(1);
+const word = new Uint16Array(1);
+const long = new Uint32Array(1);
+const quad = new BigUint64Array(1);
+
+// What `out` holds before a read, so that a memory that writes to it on a fault is caught.
+const UNTOUCHED = [0xa5, 0xa5a5, 0xa5a5_a5a5, 0xa5a5_a5a5_a5a5_a5a5n] as const;
+
+/** What `out` holds after a read that faulted. */
+export function untouchedValue(kind: OpKind): Gpa {
+  return UNTOUCHED[kind & 3]!;
+}
+
+/** What one operation came to. */
+export interface Outcome {
+  result: GuestMemAccessResult;
+  /** What a read left in `out`, whatever its result: a bigint if of 64 bits. Of a write, 0. */
+  value: Gpa;
+}
+
+/**
+ * Runs operation `index` of a buffer on any memory, and leaves the buffer alone.
+ *
+ * @param outcome - Set to what it came to; given from outside, so that nothing is allocated.
+ * @throws what the memory throws.
+ */
+export function runOp(memory: TryAccess, ops: OpBuffer, index: number, outcome: Outcome): void {
+  const gpa = ops.gpaOf(index);
+  outcome.value = 0;
+  switch (ops.kind(index)) {
+    case OpKind.READB:
+      byte[0] = UNTOUCHED[0];
+      outcome.result = memory.tryReadb(gpa, byte);
+      outcome.value = byte[0];
+      break;
+    case OpKind.READW:
+      word[0] = UNTOUCHED[1];
+      outcome.result = memory.tryReadw(gpa, word);
+      outcome.value = word[0];
+      break;
+    case OpKind.READL:
+      long[0] = UNTOUCHED[2];
+      outcome.result = memory.tryReadl(gpa, long);
+      outcome.value = long[0];
+      break;
+    case OpKind.READQ:
+      quad[0] = UNTOUCHED[3];
+      outcome.result = memory.tryReadq(gpa, quad);
+      outcome.value = quad[0];
+      break;
+    case OpKind.WRITEB:
+      outcome.result = memory.tryWriteb(gpa, ops.lowValue(index) & 0xff);
+      break;
+    case OpKind.WRITEW:
+      outcome.result = memory.tryWritew(gpa, ops.lowValue(index) & 0xffff);
+      break;
+    case OpKind.WRITEL:
+      outcome.result = memory.tryWritel(gpa, ops.lowValue(index));
+      break;
+    case OpKind.WRITEQ:
+      outcome.result = memory.tryWriteq(gpa, ops.value(index));
+      break;
+  }
+}
+
+/** Runs a whole buffer on any memory, and sets results and values as `memory.native.run` does. */
+export function runAll(memory: TryAccess, ops: OpBuffer): void {
+  const outcome: Outcome = { result: OK, value: 0 };
+  for (let i = 0; i < ops.length; i++) {
+    runOp(memory, ops, i, outcome);
+    ops.setResult(i, outcome.result);
+    if (outcome.result === OK && !opWrites(ops.kind(i))) {
+      ops.setValue(i, outcome.value);
+    }
+  }
+}
+
+/** What a run of the reference says that operation `index` comes to. */
+export function expectOutcome(ops: OpBuffer, index: number, outcome: Outcome): void {
+  const kind = ops.kind(index);
+  outcome.result = ops.result(index);
+  if (opWrites(kind)) {
+    outcome.value = 0;
+  } else if (outcome.result !== OK) {
+    outcome.value = untouchedValue(kind);
+  } else {
+    outcome.value = opWidth(kind) === 8 ? ops.value(index) : ops.lowValue(index);
+  }
+}

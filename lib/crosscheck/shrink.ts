@@ -1,0 +1,56 @@
+import { type Op, opWidth } from "../op-buffer.js";
+
+/** Tells whether a sequence of operations still shows the difference. */
+export type ShowsDifference = (ops: readonly Op[]) => boolean;
+
+/**
+ * Makes a sequence that shows a difference as short and plain as it can, by leaving operations out
+ * and by simplifying addresses and values, for as long as it still shows one.
+ *
+ * @param ops - Shows a difference.
+ */
+export function shrink(ops: readonly Op[], shows: ShowsDifference): readonly Op[] {
+  return simplify(leaveOut(ops, shows), shows);
+}
+
+/** Leaves out ever smaller runs of operations (delta debugging). */
+function leaveOut(ops: readonly Op[], shows: ShowsDifference): readonly Op[] {
+  let kept = ops;
+  for (let run = Math.ceil(kept.length / 2); run >= 1; run = Math.floor(run / 2)) {
+    for (let at = 0; at < kept.length;) {
+      const fewer = [...kept.slice(0, at), ...kept.slice(at + run)];
+      if (fewer.length > 0 && shows(fewer)) {
+        kept = fewer;
+      } else {
+        at += run;
+      }
+    }
+  }
+  return kept;
+}
+
+/** Simplifies one operation after the other, until none can be made simpler. */
+function simplify(ops: readonly Op[], shows: ShowsDifference): readonly Op[] {
+  let kept = ops;
+  for (let i = 0; i < kept.length; i++) {
+    const simpler = simplerOps(kept[i]!)
+      .map((op) => kept.with(i, op))
+      .find(shows);
+    if (simpler !== undefined) {
+      kept = simpler;
+      i = -1;
+    }
+  }
+  return kept;
+}
+
+/** Plainer forms of an operation, the plainest first; each is strictly smaller, so this ends. */
+function simplerOps(op: Op): Op[] {
+  const width = BigInt(opWidth(op.kind));
+  const addresses = [0n, width, op.gpa % 64n, op.gpa % 4096n, op.gpa % 2n ** 32n, op.gpa / 2n];
+  const values = [0n, 1n, 0x80n, 0xffn, op.value & (2n ** (8n * width) - 1n)];
+  return [
+    ...addresses.filter((gpa) => gpa < op.gpa).map((gpa) => ({ ...op, gpa })),
+    ...values.filter((value) => value < op.value).map((value) => ({ ...op, value })),
+  ];
+}

@@ -1,0 +1,142 @@
+#include "batch_binding.h"
+
+#include <cstring>
+
+#include "errors.h"
+#include "kvm/endian.h"
+#include "kvm/guest.h"
+#include "memory_binding.h"
+
+namespace pound::addon {
+
+using kvm::memory::guest_mem_access_result_t;
+using kvm::memory::guest_memory_t;
+
+namespace {
+
+/** One operation of a batch, little-endian; lib/op-buffer.ts documents it. */
+struct PackedOp {
+    uint64_t gpa;
+    uint64_t value;
+    uint8_t kind;
+    uint8_t result;
+    uint8_t padding[6];
+};
+
+static_assert(sizeof(PackedOp) == 24, "lib/op-buffer.ts knows this layout");
+
+constexpr uint8_t KINDS = 8;
+
+template <typename T>
+guest_mem_access_result_t run_read(guest_memory_t* memory, uint64_t gpa, uint64_t* value) {
+    T out;
+    const guest_mem_access_result_t result = kvm::memory::detail::read(memory, gpa, &out);
+    if (result == kvm::memory::GUEST_MEM_ACCESS_OK) {
+        *value = out;
+    }
+    return result;
+}
+
+template <typename T>
+guest_mem_access_result_t run_write(guest_memory_t* memory, uint64_t gpa, uint64_t value) {
+    return kvm::memory::detail::write(memory, gpa, static_cast<T>(value));
+}
+
+guest_mem_access_result_t run_op(guest_memory_t* memory, uint8_t kind, uint64_t gpa,
+                                 uint64_t* value) {
+    switch (kind) {
+    case 0:
+        return run_read<uint8_t>(memory, gpa, value);
+    case 1:
+        return run_read<uint16_t>(memory, gpa, value);
+    case 2:
+        return run_read<uint32_t>(memory, gpa, value);
+    case 3:
+        return run_read<uint64_t>(memory, gpa, value);
+    case 4:
+        return run_write<uint8_t>(memory, gpa, *value);
+    case 5:
+        return run_write<uint16_t>(memory, gpa, *value);
+    case 6:
+        return run_write<uint32_t>(memory, gpa, *value);
+    case 7:
+        return run_write<uint64_t>(memory, gpa, *value);
+    default:
+        return kvm::memory::GUEST_MEM_ACCESS_ERROR_INTERNAL;
+    }
+}
+
+/**
+ * Runs the operations in order and gives the number that did not complete.
+ *
+ * Each is copied out and its outcome copied back: the batch may lie in the RAM
+ * it writes to, and may lie at any alignment.
+ */
+size_t run_ops(guest_memory_t* memory, uint8_t* ops, size_t count) {
+    size_t faults = 0;
+    for (size_t i = 0; i < count; ++i) {
+        uint8_t* place = ops + i * sizeof(PackedOp);
+        PackedOp op;
+        memcpy(&op, place, sizeof(op));
+        uint64_t value = kvm::guest_order(op.value);
+        const guest_mem_access_result_t result =
+            run_op(memory, op.kind, kvm::guest_order(op.gpa), &value);
+        value = kvm::guest_order(value);
+        memcpy(place + offsetof(PackedOp, value), &value, sizeof(value));
+        place[offsetof(PackedOp, result)] = static_cast<uint8_t>(result);
+        faults += result != kvm::memory::GUEST_MEM_ACCESS_OK;
+    }
+    return faults;
+}
+
+void refuse_ops(uint8_t* ops, size_t count) {
+    for (size_t i = 0; i < count; ++i) {
+        ops[i * sizeof(PackedOp) + offsetof(PackedOp, result)] =
+            kvm::memory::GUEST_MEM_ACCESS_ERROR_INTERNAL;
+    }
+}
+
+bool all_kinds_known(const uint8_t* ops, size_t count) {
+    for (size_t i = 0; i < count; ++i) {
+        if (ops[i * sizeof(PackedOp) + offsetof(PackedOp, kind)] >= KINDS) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/** guestMemoryRun(memory, ops: Uint8Array): number of operations that did not complete */
+Napi::Value guest_memory_run(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    auto memory = open_handle<SharedMemory>(info[0]);
+    if (memory == nullptr) {
+        return throw_handle(env, "the first argument must be a handle to a guest memory");
+    }
+    napi_typedarray_type type = napi_int8_array;
+    size_t length = 0;
+    void* data = nullptr;
+    if (!info[1].IsTypedArray() ||
+        napi_get_typedarray_info(env, info[1], &type, &length, &data, nullptr, nullptr) !=
+            napi_ok ||
+        type != napi_uint8_array) {
+        return throw_type(env, "ops must be a Uint8Array");
+    }
+    auto* ops = static_cast<uint8_t*>(data);
+    const size_t count = length / sizeof(PackedOp);
+    if (length % sizeof(PackedOp) != 0 || !all_kinds_known(ops, count)) {
+        return throw_range(env, "ops must be whole operations of known kinds");
+    }
+    if (!memory->usable()) {
+        refuse_ops(ops, count);
+        return Napi::Number::New(env, static_cast<double>(count));
+    }
+    return Napi::Number::New(env, static_cast<double>(run_ops(memory->memory(), ops, count)));
+}
+
+} // namespace
+
+void init_batch_binding(Napi::Env env, Napi::Object exports) {
+    exports.Set("guestMemoryRun", Napi::Function::New(env, guest_memory_run, "guestMemoryRun"));
+}
+
+} // namespace pound::addon

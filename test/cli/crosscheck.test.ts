@@ -1,0 +1,90 @@
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect } from "chai";
+import { encodeOpLog, OpKind, packOps } from "pound-guest-memory";
+
+const MAIN = join(__dirname, "..", "..", "dist", "cli", "main.js");
+const PACKAGE = join(__dirname, "..", "..", "dist", "index.js");
+
+function run(...args: string[]): { status: number | null; stdout: string; stderr: string } {
+  return spawnSync(process.execPath, [MAIN, "crosscheck", ...args], { encoding: "utf8" });
+}
+
+describe("pound-guest-memory crosscheck", () => {
+  let folder: string;
+
+  before(() => {
+    folder = mkdtempSync(join(tmpdir(), "crosscheck-"));
+  });
+
+  after(() => {
+    rmSync(folder, { recursive: true });
+  });
+
+  function write(name: string, content: string | Buffer): string {
+    const path = join(folder, name);
+    writeFileSync(path, content);
+    return path;
+  }
+
+  it("passes our own view path, and says so", () => {
+    const { status, stdout } = run("--ops", "20000", "--seed", "4", "--size", "64K");
+    expect(stdout).to.match(/^no difference in 20,000 operations, of which [\d,]+ FAULT_UNALIGNED/);
+    expect(status).to.equal(0);
+    expect(run("--exhaustive").status).to.equal(0);
+  });
+
+  it("fails a wrong model with the report, or with JSON", () => {
+    const subject = write(
+      "wrong.cjs",
+      `const { GuestMemory } = require(${JSON.stringify(PACKAGE)});
+       module.exports = (size) => {
+         const memory = GuestMemory.allocate(size);
+         const wrong = {};
+         for (const width of "bwlq") {
+           const cut = (gpa) => BigInt.asUintN(32, BigInt(gpa));
+           wrong["tryRead" + width] = (gpa, out) => memory["tryRead" + width](cut(gpa), out);
+           wrong["tryWrite" + width] = (gpa, value) => memory["tryWrite" + width](cut(gpa), value);
+         }
+         return wrong;
+       };`,
+    );
+    const text = run("--subject", subject, "--ops", "5000");
+    expect(text.stdout).to.match(/difference at operation \d+ of seed 1/);
+    expect(text.stdout).to.contain("reference  FAULT_BOUNDARY");
+    expect(text.status).to.equal(1);
+    const json = run("--subject", subject, "--ops", "5000", "--json");
+    expect(json.status).to.equal(1);
+    const { difference } = JSON.parse(json.stdout) as { difference: { ops: unknown[] } };
+    expect(difference.ops).to.have.length(1);
+  });
+
+  it("replays a log", () => {
+    const ops = packOps([{ kind: OpKind.WRITEB, gpa: 1n, value: 2n }]);
+    const { status, stdout } = run(
+      "--log",
+      write("ops.log", encodeOpLog({ size: 16, ops })),
+      "--json",
+    );
+    expect(JSON.parse(stdout)).to.deep.include({ operations: 1, difference: null });
+    expect(status).to.equal(0);
+  });
+
+  it("ends with status 2 where it cannot do its work", () => {
+    for (const args of [
+      ["--ops", "many"],
+      ["--seed", "-1"],
+      ["--log", join(folder, "none.log")],
+      ["--log", write("bad.log", "no log")],
+      ["--trace", join(folder, "none.gz")],
+      ["--subject", write("empty.cjs", "module.exports = 5;")],
+      ["--trace", "a", "--log", "b"],
+    ]) {
+      const { status, stderr } = run(...args);
+      expect(status, args.join(" ")).to.equal(2);
+      expect(stderr.trim().split("\n")).to.have.length(1);
+    }
+  });
+});

@@ -1,0 +1,352 @@
+import { expect } from "chai";
+import fc from "fast-check";
+import {
+  crosscheck,
+  crosscheckSmall,
+  exhaustiveOps,
+  type Gpa,
+  GuestMemAccessResult,
+  GuestMemory,
+  listedOps,
+  type MakeMemory,
+  type Op,
+  OpBuffer,
+  OpKind,
+  packOps,
+  randomOps,
+  recheck,
+  type TryAccess,
+} from "pound-guest-memory";
+import { ByteMemory } from "../support/byte-memory.js";
+
+const { OK, FAULT_BOUNDARY, FAULT_UNALIGNED } = GuestMemAccessResult;
+type Result = GuestMemAccessResult;
+type Out = Uint8Array | Uint16Array | Uint32Array | BigUint64Array;
+
+/** RAM that is right, in parts that a wrong model can replace. */
+class Model {
+  readonly bytes: Uint8Array;
+
+  constructor(readonly size: number) {
+    this.bytes = new Uint8Array(size);
+  }
+
+  address(gpa: Gpa): bigint {
+    return BigInt(gpa);
+  }
+  boundary(gpa: bigint, width: number): boolean {
+    return gpa + BigInt(width) > BigInt(this.size);
+  }
+  unaligned(gpa: bigint, width: number): boolean {
+    return gpa % BigInt(width) !== 0n;
+  }
+  check(gpa: bigint, width: number): Result {
+    if (this.boundary(gpa, width)) {
+      return FAULT_BOUNDARY;
+    }
+    return this.unaligned(gpa, width) ? FAULT_UNALIGNED : OK;
+  }
+  load(at: number, width: number): bigint {
+    let value = 0n;
+    for (let i = width - 1; i >= 0; i--) {
+      value = (value << 8n) | BigInt(this.bytes[at + i] ?? 0);
+    }
+    return value;
+  }
+  store(at: number, width: number, value: bigint): void {
+    for (let i = 0; i < width; i++) {
+      this.bytes[at + i] = Number((value >> BigInt(8 * i)) & 0xffn);
+    }
+  }
+  read(gpa: Gpa, width: number, out: Out): Result {
+    const address = this.address(gpa);
+    const result = this.check(address, width);
+    if (result === OK) {
+      const value = this.load(Number(address), width);
+      out[0] = out instanceof BigUint64Array ? value : Number(value);
+    }
+    return result;
+  }
+  write(gpa: Gpa, width: number, value: bigint): Result {
+    const address = this.address(gpa);
+    const result = this.check(address, width);
+    if (result === OK) {
+      this.store(Number(address), width, value);
+    }
+    return result;
+  }
+
+  tryReadb = (gpa: Gpa, out: Uint8Array): Result => this.read(gpa, 1, out);
+  tryReadw = (gpa: Gpa, out: Uint16Array): Result => this.read(gpa, 2, out);
+  tryReadl = (gpa: Gpa, out: Uint32Array): Result => this.read(gpa, 4, out);
+  tryReadq = (gpa: Gpa, out: BigUint64Array): Result => this.read(gpa, 8, out);
+  tryWriteb = (gpa: Gpa, value: number): Result => this.write(gpa, 1, BigInt(value));
+  tryWritew = (gpa: Gpa, value: number): Result => this.write(gpa, 2, BigInt(value));
+  tryWritel = (gpa: Gpa, value: number): Result => this.write(gpa, 4, BigInt(value));
+  tryWriteq = (gpa: Gpa, value: bigint): Result => this.write(gpa, 8, value);
+}
+
+/** Models that are wrong in one way each. */
+const MUTANTS: Readonly<Record<string, new (size: number) => Model>> = {
+  "no alignment check": class extends Model {
+    override unaligned(): boolean {
+      return false;
+    }
+  },
+  "alignment to 4 at most": class extends Model {
+    override unaligned(gpa: bigint, width: number): boolean {
+      return gpa % BigInt(Math.min(width, 4)) !== 0n;
+    }
+  },
+  "alignment before boundary": class extends Model {
+    override check(gpa: bigint, width: number): Result {
+      return this.unaligned(gpa, width) ? FAULT_UNALIGNED : super.check(gpa, width);
+    }
+  },
+  "boundary one too far": class extends Model {
+    override boundary(gpa: bigint, width: number): boolean {
+      return gpa + BigInt(width) > BigInt(this.size) + 1n;
+    }
+  },
+  "boundary one too near": class extends Model {
+    override boundary(gpa: bigint, width: number): boolean {
+      return gpa + BigInt(width) >= BigInt(this.size);
+    }
+  },
+  "boundary of the first byte only": class extends Model {
+    override boundary(gpa: bigint): boolean {
+      return gpa >= BigInt(this.size);
+    }
+  },
+  "a wrapping size - width": class extends Model {
+    override boundary(gpa: bigint, width: number): boolean {
+      return gpa > BigInt.asUintN(64, BigInt(this.size - width));
+    }
+  },
+  "a wrapping gpa + width": class extends Model {
+    override boundary(gpa: bigint, width: number): boolean {
+      return BigInt.asUintN(64, gpa + BigInt(width)) > BigInt(this.size);
+    }
+  },
+  "addresses cut to 32 bits": class extends Model {
+    override address(gpa: Gpa): bigint {
+      return BigInt.asUintN(32, BigInt(gpa));
+    }
+  },
+  "addresses cut to 53 bits": class extends Model {
+    override address(gpa: Gpa): bigint {
+      return BigInt.asUintN(53, BigInt(gpa));
+    }
+  },
+  "big-endian reads": class extends Model {
+    override load(at: number, width: number): bigint {
+      return [...this.bytes.subarray(at, at + width)].reduce((v, b) => (v << 8n) | BigInt(b), 0n);
+    }
+  },
+  "big-endian throughout": class extends Model {
+    override load(at: number, width: number): bigint {
+      return [...this.bytes.subarray(at, at + width)].reduce((v, b) => (v << 8n) | BigInt(b), 0n);
+    }
+    override store(at: number, width: number, value: bigint): void {
+      for (let i = 0; i < width; i++) {
+        this.bytes[at + width - 1 - i] = Number((value >> BigInt(8 * i)) & 0xffn);
+      }
+    }
+  },
+  "reads signed at 8 bits": class extends Model {
+    override load(at: number, width: number): bigint {
+      return width === 2 ? BigInt.asIntN(8, super.load(at, 1)) : super.load(at, width);
+    }
+  },
+  "writes on a fault of alignment": class extends Model {
+    override write(gpa: Gpa, width: number, value: bigint): Result {
+      const result = super.write(gpa, width, value);
+      if (result === FAULT_UNALIGNED) {
+        this.store(Number(gpa), width, value);
+      }
+      return result;
+    }
+  },
+  "writes the part that fits": class extends Model {
+    override write(gpa: Gpa, width: number, value: bigint): Result {
+      const result = super.write(gpa, width, value);
+      if (result === FAULT_BOUNDARY && gpa < this.size) {
+        this.store(Number(gpa), width, value);
+      }
+      return result;
+    }
+  },
+  "out written on a fault": class extends Model {
+    override read(gpa: Gpa, width: number, out: Out): Result {
+      const result = super.read(gpa, width, out);
+      if (result !== OK) {
+        out.fill(0 as never);
+      }
+      return result;
+    }
+  },
+  "64-bit values cut to 53 bits": class extends Model {
+    override store(at: number, width: number, value: bigint): void {
+      super.store(at, width, width === 8 ? BigInt(Number(value)) : value);
+    }
+  },
+  "a byte too many stored": class extends Model {
+    override store(at: number, width: number, value: bigint): void {
+      super.store(at, width, value);
+      if (width === 4 && at + 4 < this.size) {
+        this.bytes[at + 4] = 0x55;
+      }
+    }
+  },
+  "an exception for a fault": class extends Model {
+    override check(gpa: bigint, width: number): Result {
+      const result = super.check(gpa, width);
+      if (result === FAULT_BOUNDARY) {
+        throw new RangeError("offset is out of bounds");
+      }
+      return result;
+    }
+  },
+  "reads that change RAM": class extends Model {
+    override load(at: number, width: number): bigint {
+      const value = super.load(at, width);
+      this.bytes[at] = 0;
+      return value;
+    }
+  },
+};
+
+const view: MakeMemory = (size) => GuestMemory.allocate(size);
+
+describe("crosscheck", () => {
+  it("finds no difference in the view path", async () => {
+    for (const seed of [1, 2, 3]) {
+      const size = 65_536 + seed;
+      const result = await crosscheck(view, randomOps({ seed, count: 50_000, size }), { size });
+      expect(result.difference?.report).to.equal(undefined);
+      expect(result.operations).to.equal(50_000);
+      expect(result.faults[FAULT_BOUNDARY]).to.be.above(1000);
+      expect(result.faults[FAULT_UNALIGNED]).to.be.above(1000);
+    }
+  });
+
+  it("finds none in any RAM of 0 to 64 bytes, whatever the address and width", async () => {
+    const result = await crosscheckSmall(view, (size) => exhaustiveOps(size));
+    expect(result.difference?.report).to.equal(undefined);
+    // 16 operations at each address of each RAM and of the 16 bytes behind it.
+    expect(result.operations).to.equal(16 * ((64 * 65) / 2 + 16 * 65));
+  });
+
+  it("agrees with a third opinion, whoever is the reference", async () => {
+    const reference: MakeMemory = (size) => new ByteMemory(size);
+    const source = randomOps({ seed: 9, count: 20_000, size: 5000 });
+    const result = await crosscheck(view, source, { size: 5000, reference });
+    expect(result.difference?.report).to.equal(undefined);
+    const other = await crosscheck(reference, source, { size: 5000 });
+    expect(other.difference?.report).to.equal(undefined);
+  });
+
+  for (const [name, Mutant] of Object.entries(MUTANTS)) {
+    it(`catches ${name}, and shrinks it to three operations or fewer`, async () => {
+      const make: MakeMemory = (size) => new Mutant(size);
+      const random = await crosscheck(make, randomOps({ seed: 1, count: 40_000, size: 4096 }), {
+        size: 4096,
+        label: "seed 1",
+      });
+      const difference =
+        random.difference ??
+        (await crosscheckSmall(make, (size) => exhaustiveOps(size))).difference;
+      expect(difference, "a difference").to.not.equal(null);
+      const { ops, report } = difference!;
+      expect(ops.length, report).to.be.within(1, 3);
+      expect(report).to.match(/memory\.try(Read|Write)[bwlq]\(0x/);
+      const size = Number(/RAM of (\d+) bytes/.exec(report)![1]);
+      const again = await recheck(make, ops, { size });
+      expect(again.difference).to.not.equal(null);
+      expect((await recheck(view, ops, { size })).difference).to.equal(null);
+    });
+  }
+
+  it("tells the operations, both outcomes and the bytes", async () => {
+    const make: MakeMemory = (size) => new MUTANTS["big-endian throughout"]!(size);
+    const ops: Op[] = [
+      { kind: OpKind.WRITEL, gpa: 0n, value: 5n },
+      { kind: OpKind.WRITEW, gpa: 8n, value: 0x1234n },
+      { kind: OpKind.READB, gpa: 8n, value: 0n },
+    ];
+    const { difference } = await crosscheck(make, listedOps(ops), { size: 32, label: "a list" });
+    expect(difference?.index).to.equal(2);
+    expect(difference?.ops.length).to.equal(2);
+    expect(difference?.report).to.contain("operation 2 of a list, on RAM of 32 bytes");
+    expect(difference?.report).to.match(/tryWrite[wl]\(0x\d, 0x/);
+    expect(difference?.report).to.contain("reference  OK");
+    expect(difference?.expectedBytes).to.not.deep.equal(difference?.actualBytes);
+  });
+
+  it("gives the same operations for the same seed, and others for another", () => {
+    const bytes = (seed: number): string =>
+      [...(randomOps({ seed, count: 5000, size: 999 })() as Iterable<OpBuffer>)]
+        .map((batch) => Buffer.from(batch.bytes).toString("hex"))
+        .join("");
+    expect(bytes(5)).to.equal(bytes(5));
+    expect(bytes(5)).to.not.equal(bytes(6));
+  });
+});
+
+describe("memory.native.run", () => {
+  const op = fc.record({
+    kind: fc.constantFrom(...Object.values(OpKind)),
+    gpa: fc.oneof(fc.bigInt(0n, 80n), fc.bigInt(0n, 2n ** 64n - 1n)),
+    value: fc.bigInt(0n, 2n ** 64n - 1n),
+  });
+
+  it("does in one call what single calls do", () => {
+    fc.assert(
+      fc.property(fc.array(op), (ops) => {
+        const single: TryAccess = new Model(64);
+        const memory = GuestMemory.allocate(64);
+        const packed = packOps(ops);
+        const expected = ops.map(({ kind, gpa, value }) => {
+          const width = 1 << (kind & 3);
+          const out = new BigUint64Array(1);
+          const model = single as Model;
+          const cut = BigInt.asUintN(8 * width, value);
+          const result = kind < 4 ? model.read(gpa, width, out) : model.write(gpa, width, cut);
+          return [result, kind < 4 && result === OK ? out[0]! : value];
+        });
+        const faults = memory.native.run(packed);
+        expect(ops.map((_, i) => [packed.result(i), packed.value(i)])).to.deep.equal(expected);
+        expect(faults).to.equal(expected.filter(([result]) => result !== OK).length);
+        expect(memory.buffer.equals((single as Model).bytes)).to.equal(true);
+        memory.destroy();
+      }),
+    );
+  });
+
+  it("answers ERROR_INTERNAL for every operation once the RAM is gone", () => {
+    const memory = GuestMemory.allocate(64);
+    const ops = packOps([{ kind: OpKind.READB, gpa: 0n, value: 7n }]);
+    memory.destroy();
+    expect(memory.native.run(ops)).to.equal(1);
+    expect([ops.result(0), ops.value(0)]).to.deep.equal([3, 7n]);
+  });
+
+  it("refuses what is no buffer of operations, and kinds that there are not", () => {
+    const memory = GuestMemory.allocate(64);
+    for (const bad of [undefined, null, new Uint8Array(24), {}] as unknown as OpBuffer[]) {
+      expect(() => memory.native.run(bad))
+        .to.throw(TypeError)
+        .with.property("code", "ERR_INVALID_ARG_TYPE");
+    }
+    const ops = new OpBuffer(2);
+    ops.push(OpKind.WRITEB, 0, 1);
+    ops.push(8 as OpKind, 0, 1);
+    expect(() => memory.native.run(ops))
+      .to.throw(RangeError)
+      .with.property("code", "ERR_OUT_OF_RANGE");
+    expect(memory.readb(0)).to.equal(0);
+    expect(() => {
+      ops.push(OpKind.READB, 0);
+    }).to.throw(RangeError);
+  });
+});
