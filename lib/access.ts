@@ -2,7 +2,7 @@ import type { Gpa } from "./gpa.js";
 import type { GuestMemAccessResult } from "./result.js";
 
 /**
- * The accessors of the seed header, in two forms.
+ * The accessors of Pound's header, in two forms.
  *
  * The `try…` form mirrors the C++ functions: it returns the result code, allocates nothing, and a
  * read stores the value in the first element of `out`, which is left alone on a fault. The other

@@ -37,7 +37,7 @@ export function arenaInternals(arena: Arena): ArenaInternals {
 }
 
 /**
- * A linear allocator over one block of host memory: `arena_t` of the seed header.
+ * A linear allocator over one block of host memory: `arena_t` of Pound's header.
  *
  * An arena owns its pages, or borrows memory of the caller's. All that was allocated from it ends
  * with {@link Arena.reset} or {@link Arena.destroy}: buffers are detached, accesses answer

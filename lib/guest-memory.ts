@@ -13,7 +13,7 @@ import { cutWindows, EMPTY_WINDOW, WINDOW_SIZE, type Window } from "./windows.js
 const { OK, FAULT_UNALIGNED, FAULT_BOUNDARY, ERROR_INTERNAL } = GuestMemAccessResult;
 
 /**
- * Guest physical RAM: `guest_memory_t` of the seed header.
+ * Guest physical RAM: `guest_memory_t` of Pound's header.
  *
  * The accessors of this class are the *view path*: TypeScript over the zero-copy buffer, which V8
  * inlines into the caller. Those of {@link GuestMemory.native} are the compiled C++ accessors over

@@ -29,6 +29,6 @@ export {
   randomOps,
   type RandomOptions,
 } from "./crosscheck/sources.js";
-export { NativeAccess } from "./native-access.js";
+export type { NativeAccess } from "./native-access.js";
 export { type Op, OpBuffer, OpKind, packOps, type TryAccess } from "./op-buffer.js";
 export { decodeOpLog, encodeOpLog, type OpLog, OpRecorder } from "./crosscheck/op-log.js";

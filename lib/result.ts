@@ -1,5 +1,5 @@
 /**
- * What became of a guest access: `guest_mem_access_result_t` of the seed header, with its values.
+ * What became of a guest access: `guest_mem_access_result_t` of Pound's header, with its values.
  *
  * - `OK` (0): done.
  * - `FAULT_UNALIGNED` (1): not done; the address is not a multiple of the width.
