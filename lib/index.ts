@@ -24,6 +24,7 @@ export type {
 } from "./crosscheck/crosscheck.js";
 export {
   exhaustiveOps,
+  lackeyOps,
   listedOps,
   type OpSource,
   randomOps,

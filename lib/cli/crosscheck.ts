@@ -1,4 +1,4 @@
-import { createReadStream, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { SingleBar } from "cli-progress";
@@ -10,11 +10,9 @@ import {
   type MakeMemory,
 } from "../crosscheck/crosscheck.js";
 import { decodeOpLog } from "../crosscheck/op-log.js";
-import { exhaustiveOps, type OpSource, randomOps, traceOps } from "../crosscheck/sources.js";
+import { exhaustiveOps, lackeyOps, type OpSource, randomOps } from "../crosscheck/sources.js";
 import { GuestMemory } from "../guest-memory.js";
-import { gunzipIfPacked } from "../lackey.js";
 import { GuestMemAccessResult } from "../result.js";
-import { compileTrace, FirstTouchMap } from "../workload.js";
 import { CliError } from "./failure.js";
 import { EXIT_DIFFERENT } from "./replay.js";
 import { formatSize, parseSize } from "./size.js";
@@ -93,9 +91,7 @@ function planOf({ ops, seed, size, trace, log }: CrosscheckArguments): Plan {
     return { source, size: decoded.size, label: log, total: decoded.ops.length };
   }
   if (trace !== undefined) {
-    const compile = () =>
-      compileTrace(gunzipIfPacked(createReadStream(trace)), { map: new FirstTouchMap(size) });
-    return { source: traceOps(compile), size, label: trace };
+    return { source: lackeyOps(trace, size), size, label: trace };
   }
   const source = randomOps({ seed, count: ops, size });
   return { source, size, label: `seed ${seed} and size ${formatSize(size)}`, total: ops };

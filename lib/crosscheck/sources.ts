@@ -1,7 +1,8 @@
+import { createReadStream } from "node:fs";
 import { mix, SCATTER } from "../mix.js";
 import { type Op, OpBuffer, OpKind, opWidth } from "../op-buffer.js";
-import { AccessKind } from "../lackey.js";
-import type { Batch } from "../workload.js";
+import { AccessKind, gunzipIfPacked } from "../lackey.js";
+import { type Batch, compileTrace, FirstTouchMap } from "../workload.js";
 
 /**
  * Operations in batches, which a cross-check may ask for more than once: it goes through them
@@ -133,25 +134,32 @@ export function listedOps(ops: readonly Op[]): OpSource {
 }
 
 /**
- * The accesses of a compiled trace. Stores write values that differ from one to the next.
+ * The accesses of a memory trace that valgrind's lackey wrote, plain or gzipped, each page of the
+ * traced process in the next free page of RAM. Stores write values that differ from one to the next.
  *
- * @param batches - Compiles the trace, anew at each call.
+ * @param path - The trace's file, read anew each time the operations are gone through.
+ * @param size - Bytes of the RAM they are for.
  */
-export function traceOps(batches: () => AsyncIterable<Batch>): OpSource {
+export function lackeyOps(path: string, size: number): OpSource {
   return async function* (): AsyncGenerator<OpBuffer, void, undefined> {
     const random = new Randomness(0);
-    for await (const { length, codes, gpas } of batches()) {
-      const batch = new OpBuffer(2 * length);
-      for (let i = 0; i < length; i++) {
-        const [kind, width] = [codes[i]! >> 2, codes[i]! & 3];
-        if (kind !== AccessKind.STORE) {
-          batch.push(width as OpKind, gpas[i]!);
-        }
-        if (kind === AccessKind.STORE || kind === AccessKind.MODIFY) {
-          batch.push((width | OpKind.WRITEB) as OpKind, gpas[i]!, random.u64());
-        }
-      }
-      yield batch;
+    const text = gunzipIfPacked(createReadStream(path));
+    for await (const batch of compileTrace(text, { map: new FirstTouchMap(size) })) {
+      yield packBatch(batch, random);
     }
   };
+}
+
+function packBatch({ length, codes, gpas }: Batch, random: Randomness): OpBuffer {
+  const ops = new OpBuffer(2 * length);
+  for (let i = 0; i < length; i++) {
+    const [kind, width] = [codes[i]! >> 2, codes[i]! & 3];
+    if (kind !== AccessKind.STORE) {
+      ops.push(width as OpKind, gpas[i]!);
+    }
+    if (kind === AccessKind.STORE || kind === AccessKind.MODIFY) {
+      ops.push((width | OpKind.WRITEB) as OpKind, gpas[i]!, random.u64());
+    }
+  }
+  return ops;
 }

@@ -7,6 +7,7 @@ import {
   type Gpa,
   GuestMemAccessResult,
   GuestMemory,
+  lackeyOps,
   listedOps,
   type MakeMemory,
   type Op,
@@ -17,6 +18,7 @@ import {
   recheck,
   type TryAccess,
 } from "pound-guest-memory";
+import { BUNDLED_TRACE } from "../../lib/cli/replay.js";
 import { ByteMemory } from "../support/byte-memory.js";
 
 const { OK, FAULT_BOUNDARY, FAULT_UNALIGNED } = GuestMemAccessResult;
@@ -235,6 +237,12 @@ describe("crosscheck", () => {
     expect(result.difference?.report).to.equal(undefined);
     // 16 operations at each address of each RAM and of the 16 bytes behind it.
     expect(result.operations).to.equal(16 * ((64 * 65) / 2 + 16 * 65));
+  });
+
+  it("finds none on the accesses of a real program", async () => {
+    const size = 1024 * 1024;
+    const result = await crosscheck(view, lackeyOps(BUNDLED_TRACE, size), { size });
+    expect(result).to.deep.equal({ operations: 640_022, faults: [0, 0, 0, 0], difference: null });
   });
 
   it("agrees with a third opinion, whoever is the reference", async () => {
