@@ -152,7 +152,10 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   // does not fit the array, the slow path sorts out.
 
   tryReadb(gpa: Gpa, out: Uint8Array): GuestMemAccessResult {
-    if (typeof gpa === "number" && out instanceof Uint8Array && out.length !== 0) {
+    if (!(out instanceof Uint8Array) || out.length === 0) {
+      checkOut(BYTE, out);
+    }
+    if (typeof gpa === "number") {
       const address = gpa >>> 0;
       if (address === gpa && address < this.u8.length) {
         out[0] = this.u8[address]!;
@@ -163,7 +166,10 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   }
 
   tryReadw(gpa: Gpa, out: Uint16Array): GuestMemAccessResult {
-    if (typeof gpa === "number" && out instanceof Uint16Array && out.length !== 0) {
+    if (!(out instanceof Uint16Array) || out.length === 0) {
+      checkOut(WORD, out);
+    }
+    if (typeof gpa === "number") {
       const address = gpa >>> 0;
       const index = address >>> 1;
       if (address === gpa && (address & 1) === 0 && index < this.u16.length) {
@@ -175,7 +181,10 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   }
 
   tryReadl(gpa: Gpa, out: Uint32Array): GuestMemAccessResult {
-    if (typeof gpa === "number" && out instanceof Uint32Array && out.length !== 0) {
+    if (!(out instanceof Uint32Array) || out.length === 0) {
+      checkOut(LONG, out);
+    }
+    if (typeof gpa === "number") {
       const address = gpa >>> 0;
       const index = address >>> 2;
       if (address === gpa && (address & 3) === 0 && index < this.u32.length) {
@@ -187,7 +196,10 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   }
 
   tryReadq(gpa: Gpa, out: BigUint64Array): GuestMemAccessResult {
-    if (typeof gpa === "number" && out instanceof BigUint64Array && out.length !== 0) {
+    if (!(out instanceof BigUint64Array) || out.length === 0) {
+      checkOut(QUAD, out);
+    }
+    if (typeof gpa === "number") {
       const address = gpa >>> 0;
       const index = address >>> 3;
       if (address === gpa && (address & 7) === 0 && index < this.u64.length) {
@@ -429,7 +441,6 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     gpa: Gpa,
     out: A,
   ): GuestMemAccessResult {
-    checkOut(width, out);
     const result = this.#locate(gpa, width.bytes);
     if (result === OK) {
       width.store(out, width.get(this.#foundView, this.#foundOffset));
@@ -460,6 +471,9 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
 
   /** The checks of an access, and on `OK` the bytes in `#foundView` at `#foundOffset`. */
   #locate(gpa: Gpa, bytes: number): GuestMemAccessResult {
+    if (typeof gpa === "number" && this.#locateQuickly(gpa, bytes)) {
+      return OK;
+    }
     const address = toAddress(gpa);
     const result = this.#checkRange(address, bytes);
     if (result !== OK) {
@@ -473,6 +487,21 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     this.#foundView = this.#windowAt(address).data;
     this.#foundOffset = address >>> 0;
     return OK;
+  }
+
+  /**
+   * As `#locate`, for an access that is `OK`, which most above 4 GiB are. What is no address gives
+   * a window number that no window has.
+   */
+  #locateQuickly(gpa: number, bytes: number): boolean {
+    const low = gpa >>> 0;
+    const window = this.#windows[(gpa - low) / WINDOW_SIZE];
+    if (window === undefined || (low & (bytes - 1)) !== 0 || low + bytes > window.u8.length) {
+      return false;
+    }
+    this.#foundView = window.data;
+    this.#foundOffset = low;
+    return true;
   }
 
   /** The address of a bulk access that fits. */
