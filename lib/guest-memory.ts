@@ -415,6 +415,11 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
    */
   read(gpa: Gpa, length: Gpa): Buffer {
     const count = toByteCount(length, "length");
+    if (this.#inFirstWindow(gpa, count)) {
+      const target = bulk.newBuffer(count);
+      bulk.copyOut(this.u8, gpa, target);
+      return target;
+    }
     const start = this.general.locateRange(gpa, count, "read");
     const target = bulk.newBuffer(count);
     bulk.readInto(this.general.windows, start, target);
@@ -428,6 +433,10 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
    */
   readInto(gpa: Gpa, target: ArrayBufferView): void {
     const bytes = bulk.bytesOf(target, "target");
+    if (this.#inFirstWindow(gpa, bytes.length)) {
+      bulk.copyOut(this.u8, gpa, bytes);
+      return;
+    }
     bulk.readInto(this.general.windows, this.general.locateRange(gpa, bytes.length, "read"), bytes);
   }
 
@@ -438,6 +447,10 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
    */
   write(gpa: Gpa, source: ArrayBufferView): void {
     const bytes = bulk.bytesOf(source, "source");
+    if (this.#inFirstWindow(gpa, bytes.length)) {
+      this.u8.set(bytes, gpa);
+      return;
+    }
     bulk.write(this.general.windows, this.general.locateRange(gpa, bytes.length, "write"), bytes);
   }
 
@@ -449,6 +462,10 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   fill(gpa: Gpa, length: Gpa, value: number): void {
     const count = toByteCount(length, "length");
     const byte = BYTE.checkValue(value);
+    if (this.#inFirstWindow(gpa, count)) {
+      this.u8.fill(byte, gpa, gpa + count);
+      return;
+    }
     bulk.fill(this.general.windows, this.general.locateRange(gpa, count, "write"), count, byte);
   }
 
@@ -459,6 +476,10 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
    */
   copy(target: Gpa, source: Gpa, length: Gpa): void {
     const count = toByteCount(length, "length");
+    if (this.#inFirstWindow(source, count) && this.#inFirstWindow(target, count)) {
+      this.u8.copyWithin(target, source, source + count);
+      return;
+    }
     const from = this.general.locateRange(source, count, "read");
     bulk.copy(this.general.windows, this.general.locateRange(target, count, "write"), from, count);
   }
@@ -514,6 +535,16 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     );
     this.#exposed = true;
     return view;
+  }
+
+  /** Whether a bulk access is a plain one: not empty, and all of it in the first window. */
+  #inFirstWindow(gpa: Gpa, length: number): gpa is number {
+    return (
+      typeof gpa === "number" &&
+      gpa >>> 0 === gpa &&
+      length !== 0 &&
+      gpa + length <= this.u8.length
+    );
   }
 
   /** Makes every access answer `ERROR_INTERNAL` from here on. */
