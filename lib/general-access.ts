@@ -14,13 +14,16 @@ const { OK, FAULT_UNALIGNED, FAULT_BOUNDARY, ERROR_INTERNAL } = GuestMemAccessRe
  * last; it is written out per width for the reasons given there.
  */
 export class GeneralAccess {
-  // The window last used above the first, flat for the hot path. Private to TypeScript only.
-  private u8 = EMPTY_WINDOW.u8;
-  private u16 = EMPTY_WINDOW.u16;
-  private u32 = EMPTY_WINDOW.u32;
-  private u64 = EMPTY_WINDOW.u64;
-  private quads = 0;
-  private base = WINDOW_SIZE;
+  // The window last used above the first, flat for the hot path. Private to TypeScript only. Set
+  // once as long as one window serves, so that V8 can take the arrays for constants. Its base is a
+  // multiple of 2^32, so the bitwise operators find the same index in an address as in an offset,
+  // and V8 takes it from where the fast path of the first window has computed it.
+  private u8: Uint8Array;
+  private u16: Uint16Array;
+  private u32: Uint32Array;
+  private u64: BigUint64Array;
+  private quads: number;
+  private base: number;
 
   readonly #size: number;
   readonly #owner: ArrayBufferLike | null;
@@ -35,7 +38,13 @@ export class GeneralAccess {
     this.#size = size;
     this.#windows = windows;
     this.#owner = owner;
-    this.#use(1);
+    const { u8, u16, u32, u64, quads } = windows[1] ?? EMPTY_WINDOW;
+    this.u8 = u8;
+    this.u16 = u16;
+    this.u32 = u32;
+    this.u64 = u64;
+    this.quads = quads;
+    this.base = WINDOW_SIZE;
   }
 
   get windows(): readonly Window[] {
@@ -46,7 +55,7 @@ export class GeneralAccess {
   end(): void {
     this.#ended = true;
     this.#windows = [];
-    this.#use(1);
+    this.#use(WINDOW_SIZE, EMPTY_WINDOW);
   }
 
   tryReadb(gpa: Gpa, out: Uint8Array): GuestMemAccessResult {
@@ -56,9 +65,8 @@ export class GeneralAccess {
       out[0] !== undefined &&
       out instanceof Uint8Array
     ) {
-      const offset = gpa - this.base;
-      const index = offset >>> 0;
-      if (index === offset && index >>> 3 < this.quads) {
+      const index = gpa >>> 0;
+      if (index === gpa - this.base && index >>> 3 < this.quads) {
         const value = this.u8[index];
         if (value !== undefined) {
           out[0] = value;
@@ -76,9 +84,8 @@ export class GeneralAccess {
       out[0] !== undefined &&
       out instanceof Uint16Array
     ) {
-      const offset = gpa - this.base;
-      const index = offset >>> 1;
-      if ((index << 1) >>> 0 === offset && index >>> 2 < this.quads) {
+      const index = gpa >>> 1;
+      if ((index << 1) >>> 0 === gpa - this.base && index >>> 2 < this.quads) {
         const value = this.u16[index];
         if (value !== undefined) {
           out[0] = value;
@@ -96,9 +103,8 @@ export class GeneralAccess {
       out[0] !== undefined &&
       out instanceof Uint32Array
     ) {
-      const offset = gpa - this.base;
-      const index = offset >>> 2;
-      if ((index << 2) >>> 0 === offset && index >>> 1 < this.quads) {
+      const index = gpa >>> 2;
+      if ((index << 2) >>> 0 === gpa - this.base && index >>> 1 < this.quads) {
         const value = this.u32[index];
         if (value !== undefined) {
           out[0] = value;
@@ -116,9 +122,8 @@ export class GeneralAccess {
       out[0] !== undefined &&
       out instanceof BigUint64Array
     ) {
-      const offset = gpa - this.base;
-      const index = offset >>> 3;
-      if ((index << 3) >>> 0 === offset && index < this.quads) {
+      const index = gpa >>> 3;
+      if ((index << 3) >>> 0 === gpa - this.base && index < this.quads) {
         const value = this.u64[index];
         if (value !== undefined) {
           out[0] = value;
@@ -131,9 +136,8 @@ export class GeneralAccess {
 
   tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult {
     if (typeof gpa === "number" && typeof value === "number" && (value & 0xff) === value) {
-      const offset = gpa - this.base;
-      const index = offset >>> 0;
-      if (index === offset && index >>> 3 < this.quads && this.u8[index] !== undefined) {
+      const index = gpa >>> 0;
+      if (index === gpa - this.base && index >>> 3 < this.quads && this.u8[index] !== undefined) {
         this.u8[index] = value;
         return OK;
       }
@@ -143,10 +147,9 @@ export class GeneralAccess {
 
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
     if (typeof gpa === "number" && typeof value === "number" && (value & 0xffff) === value) {
-      const offset = gpa - this.base;
-      const index = offset >>> 1;
+      const index = gpa >>> 1;
       if (
-        (index << 1) >>> 0 === offset &&
+        (index << 1) >>> 0 === gpa - this.base &&
         index >>> 2 < this.quads &&
         this.u16[index] !== undefined
       ) {
@@ -159,10 +162,9 @@ export class GeneralAccess {
 
   tryWritel(gpa: Gpa, value: number): GuestMemAccessResult {
     if (typeof gpa === "number" && typeof value === "number" && value >>> 0 === value) {
-      const offset = gpa - this.base;
-      const index = offset >>> 2;
+      const index = gpa >>> 2;
       if (
-        (index << 2) >>> 0 === offset &&
+        (index << 2) >>> 0 === gpa - this.base &&
         index >>> 1 < this.quads &&
         this.u32[index] !== undefined
       ) {
@@ -180,9 +182,12 @@ export class GeneralAccess {
       !(value < 0n) &&
       !(value > MAX_U64)
     ) {
-      const offset = gpa - this.base;
-      const index = offset >>> 3;
-      if ((index << 3) >>> 0 === offset && index < this.quads && this.u64[index] !== undefined) {
+      const index = gpa >>> 3;
+      if (
+        (index << 3) >>> 0 === gpa - this.base &&
+        index < this.quads &&
+        this.u64[index] !== undefined
+      ) {
         this.u64[index] = value;
         return OK;
       }
@@ -194,9 +199,12 @@ export class GeneralAccess {
     if (typeof gpa === "number" && source != null) {
       const value = source[0];
       if (value !== undefined && source instanceof BigUint64Array) {
-        const offset = gpa - this.base;
-        const index = offset >>> 3;
-        if ((index << 3) >>> 0 === offset && index < this.quads && this.u64[index] !== undefined) {
+        const index = gpa >>> 3;
+        if (
+          (index << 3) >>> 0 === gpa - this.base &&
+          index < this.quads &&
+          this.u64[index] !== undefined
+        ) {
           this.u64[index] = value;
           return OK;
         }
@@ -207,9 +215,8 @@ export class GeneralAccess {
 
   readb(gpa: Gpa): number {
     if (typeof gpa === "number") {
-      const offset = gpa - this.base;
-      const index = offset >>> 0;
-      if (index === offset && index >>> 3 < this.quads) {
+      const index = gpa >>> 0;
+      if (index === gpa - this.base && index >>> 3 < this.quads) {
         const value = this.u8[index];
         if (value !== undefined) {
           return value;
@@ -221,9 +228,8 @@ export class GeneralAccess {
 
   readw(gpa: Gpa): number {
     if (typeof gpa === "number") {
-      const offset = gpa - this.base;
-      const index = offset >>> 1;
-      if ((index << 1) >>> 0 === offset && index >>> 2 < this.quads) {
+      const index = gpa >>> 1;
+      if ((index << 1) >>> 0 === gpa - this.base && index >>> 2 < this.quads) {
         const value = this.u16[index];
         if (value !== undefined) {
           return value;
@@ -235,9 +241,8 @@ export class GeneralAccess {
 
   readl(gpa: Gpa): number {
     if (typeof gpa === "number") {
-      const offset = gpa - this.base;
-      const index = offset >>> 2;
-      if ((index << 2) >>> 0 === offset && index >>> 1 < this.quads) {
+      const index = gpa >>> 2;
+      if ((index << 2) >>> 0 === gpa - this.base && index >>> 1 < this.quads) {
         const value = this.u32[index];
         if (value !== undefined) {
           return value;
@@ -249,9 +254,8 @@ export class GeneralAccess {
 
   readq(gpa: Gpa): bigint {
     if (typeof gpa === "number") {
-      const offset = gpa - this.base;
-      const index = offset >>> 3;
-      if ((index << 3) >>> 0 === offset && index < this.quads) {
+      const index = gpa >>> 3;
+      if ((index << 3) >>> 0 === gpa - this.base && index < this.quads) {
         const value = this.u64[index];
         if (value !== undefined) {
           return value;
@@ -359,8 +363,9 @@ export class GeneralAccess {
       return FAULT_UNALIGNED;
     }
     // An aligned access never crosses a window, whose size is a multiple of every width.
-    if (address >= WINDOW_SIZE) {
-      this.#use(Math.floor(address / WINDOW_SIZE));
+    const base = address - (address % WINDOW_SIZE);
+    if (base !== 0 && base !== this.base) {
+      this.#use(base, this.#windowAt(address));
     }
     return OK;
   }
@@ -385,13 +390,12 @@ export class GeneralAccess {
     return this.#windows[Math.floor(address / WINDOW_SIZE)] ?? EMPTY_WINDOW;
   }
 
-  #use(number: number): void {
-    const { u8, u16, u32, u64, quads } = this.#windows[number] ?? EMPTY_WINDOW;
+  #use(base: number, { u8, u16, u32, u64, quads }: Window): void {
     this.u8 = u8;
     this.u16 = u16;
     this.u32 = u32;
     this.u64 = u64;
     this.quads = quads;
-    this.base = number * WINDOW_SIZE;
+    this.base = base;
   }
 }

@@ -540,10 +540,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   /** Whether a bulk access is a plain one: not empty, and all of it in the first window. */
   #inFirstWindow(gpa: Gpa, length: number): gpa is number {
     return (
-      typeof gpa === "number" &&
-      gpa >>> 0 === gpa &&
-      length !== 0 &&
-      gpa + length <= this.u8.length
+      typeof gpa === "number" && gpa >>> 0 === gpa && length !== 0 && gpa + length <= this.u8.length
     );
   }
 

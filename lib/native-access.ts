@@ -222,9 +222,14 @@ export class NativeAccess implements GuestMemoryAccess {
   #prepareSlowly(gpa: Gpa): void {
     // No memory has that number, and so C++ answers ERROR_INTERNAL, as for any that is gone.
     block32[MEMORY32] = this.#lost(toAddress(gpa)) ? NO_MEMORY : this.number;
-    const exact = BigInt(gpa);
-    block32[GPA_LOW32] = Number(exact & 0xffff_ffffn);
-    block32[GPA_HIGH32] = Number(exact >> 32n);
+    if (typeof gpa === "number") {
+      const low = gpa >>> 0;
+      block32[GPA_LOW32] = low;
+      block32[GPA_HIGH32] = (gpa - low) / 2 ** 32;
+      return;
+    }
+    block32[GPA_LOW32] = Number(gpa & 0xffff_ffffn);
+    block32[GPA_HIGH32] = Number(gpa >> 32n);
   }
 
   #check<T extends Value, A extends Out>(
