@@ -41,6 +41,8 @@ export default defineConfig([
         __dirname: "readonly",
         Buffer: "readonly",
         URL: "readonly",
+        setTimeout: "readonly",
+        structuredClone: "readonly",
       },
     },
   },

@@ -1,0 +1,145 @@
+// Run by test/optimization.test.ts in a process of its own, with V8's intrinsics allowed and its
+// inlining traced. Says on stderr, in a line of JSON per loop, whether V8 had it optimized after it ran
+// on all kinds of operations, which were not what it was optimized with.
+
+"use strict";
+
+const { GuestMemory } = require("pound-guest-memory");
+
+const SIZE = 2 ** 20;
+const out = [new Uint8Array(1), new Uint16Array(1), new Uint32Array(1), new BigUint64Array(1)];
+
+/** Loops over the accessors; `memories` holds one or two, and each loop is a function of its own. */
+const LOOPS = {
+  codes: `
+    memory.tryReadb(gpa, out[0]);
+    memory.tryReadw(gpa, out[1]);
+    memory.tryReadl(gpa, out[2]);
+    memory.tryReadq(gpa, out[3]);
+    memory.tryWriteb(gpa, i & 255);
+    memory.tryWritew(gpa, i & 65535);
+    memory.tryWritel(gpa, i * 0x10001 >>> 0);
+    memory.tryWriteqFrom(gpa, out[3]);`,
+  values: `
+    sum += memory.readb(gpa);
+    sum += memory.readw(gpa);
+    sum += memory.readl(gpa);
+    out[3][0] = memory.readq(gpa);
+    memory.writeb(gpa, i & 255);
+    memory.writew(gpa, i & 65535);
+    memory.writel(gpa, i * 0x10001 >>> 0);`,
+};
+
+// What the addresses come from decides what V8 takes them for.
+const ADDRESSES = {
+  small: Float64Array.from({ length: 4096 }, (_, i) => i * 8),
+  // Twice what a small integer holds.
+  wide: Float64Array.from({ length: 4096 }, (_, i) => (i & 1) * (2 ** 31 + 8) + i * 8),
+  // What the memory has below and above 4 GiB.
+  above: Float64Array.from({ length: 4096 }, (_, i) => (i & 1) * 2 ** 32 + i * 8),
+};
+
+function makeLoop(name, body) {
+  return new Function(
+    "out",
+    `return function ${name}(memory, gpas) {
+      let sum = 0.5;
+      for (let i = 0; i < gpas.length; i++) {
+        const gpa = gpas[i];
+        ${body}
+      }
+      return sum;
+    }`,
+  )(out);
+}
+
+const isOptimized = new Function(
+  "loop",
+  // Bit 4 of the status: optimized; bit 6: by TurboFan.
+  "const status = %GetOptimizationStatus(loop); return (status & 80) === 80;",
+);
+const optimize = new Function(
+  "loop",
+  "run",
+  "%PrepareFunctionForOptimization(loop); run(); run(); %OptimizeFunctionOnNextCall(loop); run();",
+);
+
+function report(name, loop) {
+  // V8 has its own buffer for stdout, and would print in the middle of a line.
+  console.error(JSON.stringify({ name, optimized: isOptimized(loop) }));
+}
+
+const first = GuestMemory.allocate(SIZE);
+const second = GuestMemory.allocate(SIZE / 2);
+const large = GuestMemory.allocate(2 ** 32 + SIZE);
+
+for (const [form, body] of Object.entries(LOOPS)) {
+  const one = makeLoop(`one_${form}`, body);
+  optimize(one, () => one(first, ADDRESSES.small));
+  report(`${form}, one memory`, one);
+
+  for (let i = 0; i < 10; i++) {
+    one(second, ADDRESSES.small);
+    one(first, ADDRESSES.small);
+  }
+  report(`${form}, a second memory`, one);
+
+  const mixed = makeLoop(`mixed_${form}`, body);
+  optimize(mixed, () => {
+    mixed(large, ADDRESSES.wide);
+    mixed(large, ADDRESSES.above);
+    mixed(large, ADDRESSES.small);
+  });
+  for (let i = 0; i < 10; i++) {
+    mixed(first, ADDRESSES.small);
+    mixed(large, ADDRESSES.wide);
+    mixed(large, ADDRESSES.above);
+  }
+  report(`${form}, addresses of every size`, mixed);
+}
+
+// Faults are results, and bigints are addresses: neither is a reason to give the code up.
+const faulting = makeLoop("faulting", LOOPS.codes);
+const odd = Float64Array.from({ length: 4096 }, (_, i) => (i % 5 === 0 ? SIZE + i : i));
+optimize(faulting, () => {
+  faulting(first, odd);
+  faulting(first, ADDRESSES.small);
+});
+for (let i = 0; i < 10; i++) {
+  faulting(second, odd);
+}
+report("codes, with faults", faulting);
+
+const anyGpa = makeLoop("anyGpa", LOOPS.codes);
+const bigints = Array.from({ length: 4096 }, (_, i) => (i % 3 === 0 ? BigInt(i * 8) : i * 8));
+optimize(anyGpa, () => anyGpa(first, bigints));
+for (let i = 0; i < 10; i++) {
+  anyGpa(second, bigints);
+}
+report("codes, with bigints", anyGpa);
+
+// The end of a memory costs what was optimized for it, but nothing for good.
+const survivor = makeLoop("survivor", LOOPS.codes);
+optimize(survivor, () => survivor(first, ADDRESSES.small));
+second.destroy();
+survivor(first, ADDRESSES.small);
+optimize(survivor, () => survivor(first, ADDRESSES.small));
+for (let i = 0; i < 10; i++) {
+  survivor(first, ADDRESSES.small);
+}
+report("codes, after another memory ended", survivor);
+
+// The native path: all that surrounds the call is inlined.
+const native = makeLoop(
+  "native",
+  `memory.tryReadl(gpa, out[2]);
+   sum += memory.readb(gpa);
+   memory.tryWritel(gpa, i);
+   memory.tryReadq(gpa, out[3]);`,
+);
+optimize(native, () => native(first.native, ADDRESSES.small));
+for (let i = 0; i < 10; i++) {
+  native(large.native, ADDRESSES.small);
+  native(first.native, ADDRESSES.small);
+}
+report("native, two memories", native);
