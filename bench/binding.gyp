@@ -9,7 +9,7 @@
         "../native/pound/kvm/guest.cpp"
       ],
       "include_dirs": ["../native/pound"],
-      "defines": ["NAPI_VERSION=8"],
+      "defines": ["NAPI_VERSION=8", "NDEBUG"],
       "cflags!": ["-O3"],
       "cflags": ["-O2"],
       "cflags_cc": ["-std=c++17", "-fvisibility=hidden"]

@@ -42,44 +42,71 @@ napi_value allocate(napi_env env, napi_callback_info info) {
 }
 
 template <typename T>
-uint64_t load(uint64_t gpa) {
+uint64_t load(guest_memory_t* memory, uint64_t gpa) {
     T value = 0;
-    detail::read(ram, gpa, &value);
+    detail::read(memory, gpa, &value);
     return static_cast<uint32_t>(value);
 }
 
-uint64_t run(uint8_t kind, uint64_t gpa, uint32_t value) {
+template <typename T>
+uint64_t store(guest_memory_t* memory, uint64_t gpa, uint8_t value) {
+    detail::write(memory, gpa, static_cast<T>(value));
+    return 0;
+}
+
+uint64_t run(guest_memory_t* memory, uint8_t kind, uint64_t gpa, uint8_t value) {
     switch (kind) {
     case 0:
-        return load<uint8_t>(gpa);
+        return load<uint8_t>(memory, gpa);
     case 1:
-        return load<uint16_t>(gpa);
+        return load<uint16_t>(memory, gpa);
     case 2:
-        return load<uint32_t>(gpa);
+        return load<uint32_t>(memory, gpa);
     case 3:
-        return load<uint64_t>(gpa);
+        return load<uint64_t>(memory, gpa);
     case 4:
-        return guest_mem_writeb(ram, gpa, static_cast<uint8_t>(value));
+        return store<uint8_t>(memory, gpa, value);
     case 5:
-        return guest_mem_writew(ram, gpa, static_cast<uint16_t>(value));
+        return store<uint16_t>(memory, gpa, value);
     case 6:
-        return guest_mem_writel(ram, gpa, value);
+        return store<uint32_t>(memory, gpa, value);
     default:
-        return guest_mem_writeq(ram, gpa, value);
+        return store<uint64_t>(memory, gpa, value);
     }
 }
 
-/** loop(kinds: Uint8Array, gpas: Uint32Array): the sum of what was loaded. */
-napi_value loop(napi_env env, napi_callback_info info) {
+/** mixed(kinds: Uint8Array, gpas: Uint32Array): the sum of what was loaded. */
+napi_value mixed(napi_env env, napi_callback_info info) {
     napi_value args[2];
     size_t count = 2;
     size_t length = 0;
     napi_get_cb_info(env, info, &count, args, nullptr, nullptr);
     const auto* kinds = static_cast<const uint8_t*>(bytes_of(env, args[0], &length));
     const auto* gpas = static_cast<const uint32_t*>(bytes_of(env, args[1], &length));
+    guest_memory_t memory = *ram;
     uint64_t sum = 0;
     for (size_t i = 0; i < length; ++i) {
-        sum += run(kinds[i], gpas[i], static_cast<uint32_t>(i));
+        sum += run(&memory, kinds[i], gpas[i], static_cast<uint8_t>(i));
+    }
+    napi_value result = nullptr;
+    napi_create_double(env, static_cast<double>(sum), &result);
+    return result;
+}
+
+/** pairs(gpas: Uint32Array): a load and a store in turn; the sum of what was loaded. */
+template <typename T>
+napi_value pairs(napi_env env, napi_callback_info info) {
+    napi_value args[2];
+    size_t count = 2;
+    size_t length = 0;
+    napi_get_cb_info(env, info, &count, args, nullptr, nullptr);
+    // The first argument is that of mixed(), to be called alike.
+    const auto* gpas = static_cast<const uint32_t*>(bytes_of(env, args[1], &length));
+    guest_memory_t memory = *ram;
+    uint64_t sum = 0;
+    for (size_t i = 0; i < length; i += 2) {
+        sum += load<T>(&memory, gpas[i]);
+        store<T>(&memory, gpas[i + 1], static_cast<uint8_t>(i + 1));
     }
     napi_value result = nullptr;
     napi_create_double(env, static_cast<double>(sum), &result);
@@ -98,17 +125,43 @@ void define(napi_env env, napi_value exports, const char* name, napi_callback ca
 
 } // namespace
 
+BENCH_EXPORT int bench_readb(double gpa, uint8_t* out) {
+    return guest_mem_readb(ram, static_cast<uint64_t>(gpa), out);
+}
+
+BENCH_EXPORT int bench_readw(double gpa, uint16_t* out) {
+    return guest_mem_readw(ram, static_cast<uint64_t>(gpa), out);
+}
+
 BENCH_EXPORT int bench_readl(double gpa, uint32_t* out) {
     return guest_mem_readl(ram, static_cast<uint64_t>(gpa), out);
+}
+
+BENCH_EXPORT int bench_readq(double gpa, uint64_t* out) {
+    return guest_mem_readq(ram, static_cast<uint64_t>(gpa), out);
+}
+
+BENCH_EXPORT int bench_writeb(double gpa, uint8_t value) {
+    return guest_mem_writeb(ram, static_cast<uint64_t>(gpa), value);
+}
+
+BENCH_EXPORT int bench_writew(double gpa, uint16_t value) {
+    return guest_mem_writew(ram, static_cast<uint64_t>(gpa), value);
 }
 
 BENCH_EXPORT int bench_writel(double gpa, uint32_t value) {
     return guest_mem_writel(ram, static_cast<uint64_t>(gpa), value);
 }
 
+BENCH_EXPORT int bench_writeq(double gpa, uint64_t value) {
+    return guest_mem_writeq(ram, static_cast<uint64_t>(gpa), value);
+}
+
 NAPI_MODULE_INIT() {
     define(env, exports, "allocate", allocate);
-    define(env, exports, "loop", loop);
+    define(env, exports, "mixed", mixed);
+    define(env, exports, "pairs32", pairs<uint32_t>);
+    define(env, exports, "pairs64", pairs<uint64_t>);
     define(env, exports, "empty", empty);
     return exports;
 }

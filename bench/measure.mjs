@@ -1,0 +1,33 @@
+import { Bench, hrtimeNow } from "tinybench";
+
+const ROUNDS = 25;
+
+/**
+ * The median time in milliseconds of each of these functions. They take turns, so that what slows the
+ * machine slows them all. One that times itself returns `{ overriddenDuration }` in milliseconds.
+ *
+ * @param functions - By name.
+ */
+export async function medianMs(functions, { rounds = ROUNDS, warmup = 5 } = {}) {
+  const samples = Object.fromEntries(Object.keys(functions).map((name) => [name, []]));
+  for (let round = -warmup; round < rounds; round++) {
+    const bench = new Bench({ time: 0, iterations: 1, warmup: false, now: hrtimeNow });
+    for (const [name, run] of Object.entries(functions)) {
+      bench.add(name, run);
+    }
+    await bench.run();
+    for (const { name, result } of bench.tasks) {
+      if (result.state !== "completed") {
+        throw result.error ?? new Error(`${name} is ${result.state}`);
+      }
+      if (round >= 0) {
+        samples[name].push(result.latency.p50);
+      }
+    }
+  }
+  return Object.fromEntries(Object.entries(samples).map(([name, ms]) => [name, median(ms)]));
+}
+
+export function median(values) {
+  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
+}

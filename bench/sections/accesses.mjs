@@ -1,0 +1,96 @@
+import { CPP, DATA_VIEW, EMPTY, KOFFI, NATIVE, waysFor } from "../ways.mjs";
+import { medianMs } from "../measure.mjs";
+import { workloads } from "../workloads.mjs";
+
+/** Operations timed together: so few that they mostly run between two interruptions. */
+const SLICE = 8192;
+
+/** Every way must have loaded the same, or the figures compare different things. */
+function checkSums(ways, { kinds, gpas }) {
+  // The first pass still loads what no store has written; from the second on, all are alike.
+  for (const way of Object.values(ways)) {
+    way(kinds, gpas);
+  }
+  const expected = ways[CPP](kinds, gpas);
+  for (const [name, way] of Object.entries(ways)) {
+    const found = way(kinds, gpas);
+    if (typeof found === "number" && found !== expected) {
+      throw new Error(`${name}: loaded ${found} in all, and C++ ${expected}`);
+    }
+  }
+}
+
+function print({ name, operations, ns }) {
+  console.log(`\n${name}: ${operations.toLocaleString("en")} accesses`);
+  for (const [way, value] of Object.entries(ns)) {
+    const ratio = (value / ns[CPP]).toFixed(2);
+    console.log(
+      `  ${way.padEnd(42)} ${value.toFixed(2).padStart(8)} ns ${ratio.padStart(7)} x C++`,
+    );
+  }
+  const times = (a, b) => (ns[a] / ns[b]).toFixed(2);
+  console.log(
+    `  native path, a call each: ${times(NATIVE, EMPTY)} x the empty call; ` +
+      `koffi: ${times(KOFFI, NATIVE)} x the native path; ` +
+      `DataView: ${times(DATA_VIEW, CPP)} x C++`,
+  );
+}
+
+/** Whole slices: the few operations left over would count as much as one. */
+function slicesOf({ kinds, gpas }) {
+  return Array.from({ length: Math.floor(gpas.length / SLICE) }, (_, i) => [
+    kinds.subarray(i * SLICE, (i + 1) * SLICE),
+    gpas.subarray(i * SLICE, (i + 1) * SLICE),
+  ]);
+}
+
+/** For each way the sum, over the slices, of the medians: the ways take turns at whole passes. */
+async function nsPerAccess(ways, slices) {
+  const runs = new Map();
+  for (const name of Object.keys(ways)) {
+    slices.forEach(([kinds, gpas], i) => {
+      runs.set(`${i} ${name}`, () => {
+        const result = ways[name](kinds, gpas);
+        return typeof result === "object" && result !== null ? result : undefined;
+      });
+    });
+  }
+  const ns = Object.fromEntries(Object.keys(ways).map((name) => [name, 0]));
+  for (const [run, ms] of Object.entries(await medianMs(Object.fromEntries(runs)))) {
+    ns[run.slice(run.indexOf(" ") + 1)] += (ms * 1e6) / (slices.length * SLICE);
+  }
+  return ns;
+}
+
+async function run(workload) {
+  const ways = waysFor(workload);
+  checkSums(ways, workload);
+  const slices = slicesOf(workload);
+  const ns = await nsPerAccess(ways, slices);
+  const result = { name: workload.name, operations: slices.length * SLICE, ns };
+  print(result);
+  return result;
+}
+
+/**
+ * Once a process has detached any ArrayBuffer, V8 asks before each access of a typed array or DataView
+ * whether this one is detached. Transfers to workers do that, `fetch`, and memory of WebAssembly that
+ * grows.
+ */
+function detachSomeBuffer() {
+  const buffer = new ArrayBuffer(8);
+  structuredClone(buffer, { transfer: [buffer] });
+}
+
+/** Nanoseconds per access of every way, for each workload. */
+export async function accesses() {
+  const all = await workloads();
+  const results = [];
+  for (const workload of all) {
+    results.push(await run(workload));
+  }
+  detachSomeBuffer();
+  const [first] = all;
+  results.push(await run({ ...first, name: `${first.name}, with some ArrayBuffer detached` }));
+  return results;
+}

@@ -1,0 +1,102 @@
+import { GuestMemory } from "pound-guest-memory";
+import { addon } from "../addon.mjs";
+import { median, medianMs } from "../measure.mjs";
+
+const SIZES = [2 ** 20, 2 ** 22, 2 ** 24, 2 ** 26, 2 ** 28, 2 ** 30];
+const ACCESSES = 2 ** 16;
+const GIB = 2 ** 30;
+
+/** Loads and stores of 32 bits in turn, spread over all of RAM. */
+export async function sizes() {
+  console.log("\n32 bits at random over all of RAM, ns per access");
+  const results = [];
+  for (const size of SIZES) {
+    addon.allocate(size);
+    const memory = GuestMemory.allocate(size);
+    const gpas = Uint32Array.from(
+      { length: ACCESSES },
+      () => Math.floor(Math.random() * (size / 4)) * 4,
+    );
+    const kinds = new Uint8Array(0);
+    const view = viewLoop(memory);
+    const ms = await medianMs({
+      cpp: () => void addon.pairs32(kinds, gpas),
+      view: () => void view(gpas),
+    });
+    const ns = { cpp: (ms.cpp * 1e6) / ACCESSES, view: (ms.view * 1e6) / ACCESSES };
+    console.log(
+      `  ${String(size / 2 ** 20).padStart(5)} MiB  C++ ${ns.cpp.toFixed(2).padStart(6)}  ` +
+        `view ${ns.view.toFixed(2).padStart(6)}  ${(ns.view / ns.cpp).toFixed(2)} x C++`,
+    );
+    results.push({ size, ns });
+    memory.destroy();
+  }
+  return results;
+}
+
+/** From source of its own, so that V8 knows each memory for a constant. */
+function viewLoop(memory) {
+  return new Function(
+    "memory",
+    `/* ${memory.size} */ return (gpas) => {
+      let sum = 0;
+      for (let i = 0; i < gpas.length; i += 2) {
+        sum += memory.readl(gpas[i]);
+        memory.writel(gpas[i + 1], i & 255);
+      }
+      return sum;
+    };`,
+  )(memory);
+}
+
+/** RAM of 6 GiB: what it takes to make it, and accesses below and above 4 GiB. */
+export async function large() {
+  const resident = process.memoryUsage.rss();
+  const starts = [];
+  let memory;
+  for (let i = 0; i < 5; i++) {
+    memory?.destroy();
+    const start = process.hrtime.bigint();
+    memory = GuestMemory.allocate(6 * GIB);
+    starts.push(Number(process.hrtime.bigint() - start) / 1e6);
+  }
+  const grown = process.memoryUsage.rss() - resident;
+  const below = Float64Array.from(
+    { length: ACCESSES },
+    () => Math.floor(Math.random() * 2 ** 16) * 4,
+  );
+  const above = below.map((gpa) => gpa + 5 * GIB);
+  const results = { createMs: median(starts), residentBytes: grown, ns: {} };
+  console.log(
+    `\nRAM of 6 GiB: made in ${results.createMs.toFixed(1)} ms (the first in ` +
+      `${starts[0].toFixed(1)}), ${(grown / 2 ** 20).toFixed(1)} MiB resident`,
+  );
+  const statements = {
+    readl: "sum += memory.readl(gpas[i])",
+    tryReadl: "memory.tryReadl(gpas[i], out)",
+    writel: "memory.writel(gpas[i], i & 255)",
+    tryWritel: "memory.tryWritel(gpas[i], i & 255)",
+    tryReadq: "memory.tryReadq(gpas[i] - (gpas[i] & 4), quad)",
+  };
+  for (const [name, statement] of Object.entries(statements)) {
+    const [low, high] = ["below", "above"].map((where) =>
+      new Function(
+        "memory, out, quad",
+        `/* ${name} ${where} */ return (gpas) => {
+          let sum = 0;
+          for (let i = 0; i < gpas.length; i++) { ${statement}; }
+          return sum;
+        };`,
+      )(memory, new Uint32Array(1), new BigUint64Array(1)),
+    );
+    const ms = await medianMs({ below: () => void low(below), above: () => void high(above) });
+    const ns = { below: (ms.below * 1e6) / ACCESSES, above: (ms.above * 1e6) / ACCESSES };
+    console.log(
+      `  ${name.padEnd(10)} below 4 GiB ${ns.below.toFixed(2)} ns, above ${ns.above.toFixed(2)} ns: ` +
+        `${(ns.above / ns.below).toFixed(2)} x`,
+    );
+    results.ns[name] = ns;
+  }
+  memory.destroy();
+  return results;
+}

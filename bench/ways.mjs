@@ -1,0 +1,290 @@
+// The ways into guest RAM. Each is a loop over operations, which returns the sum of what it loaded (the
+// low 32 bits of each); null where it cannot tell; or `{ overriddenDuration }` where it times itself.
+
+import { readFileSync } from "node:fs";
+import * as ffi from "ffi-rs";
+import koffi from "koffi";
+import { GuestMemory, OpBuffer } from "pound-guest-memory";
+import { addon, ADDON_PATH, SIZE } from "./addon.mjs";
+
+const WIDTHS = ["b", "w", "l", "q"];
+let loops = 0;
+
+/**
+ * A loop whose nth statement is an access of kind n to `gpa`, given as text, with `i` for what is
+ * stored and `sum` for what is loaded. Every loop gets source of its own: from the same text V8 would
+ * make functions that share type feedback, and then none knows its memory for a constant.
+ */
+function makeLoop({ mixed, width }, statements, values, before = "") {
+  const one = `/* loop ${loops++} */ return (kinds, gpas) => { let sum = 0; ${before}`;
+  const all = mixed
+    ? `for (let i = 0; i < gpas.length; i++) {
+         const gpa = gpas[i];
+         switch (kinds[i]) {
+           ${statements.map((statement, kind) => `case ${kind}: ${statement}; break;`).join("\n")}
+         }
+       }`
+    : `for (let i = 0; i < gpas.length; i++) {
+         { const gpa = gpas[i]; ${statements[width]}; }
+         i++;
+         { const gpa = gpas[i]; ${statements[width + 4]}; }
+       }`;
+  return new Function(...Object.keys(values), `${one} ${all} return sum; };`)(
+    ...Object.values(values),
+  );
+}
+
+/** What 64-bit stores store: one-element arrays, by value. */
+const SOURCES = Array.from({ length: 256 }, (_, i) => BigUint64Array.of(BigInt(i)));
+
+function tryForm(memory, workload) {
+  const out3 = new BigUint64Array(1);
+  return makeLoop(
+    workload,
+    [
+      "memory.tryReadb(gpa, out0); sum += out0[0]",
+      "memory.tryReadw(gpa, out1); sum += out1[0]",
+      "memory.tryReadl(gpa, out2); sum += out2[0]",
+      "memory.tryReadq(gpa, out3); sum += halves[0]",
+      "memory.tryWriteb(gpa, i & 255)",
+      "memory.tryWritew(gpa, i & 255)",
+      "memory.tryWritel(gpa, i & 255)",
+      "memory.tryWriteqFrom(gpa, SOURCES[i & 255])",
+    ],
+    {
+      memory,
+      out0: new Uint8Array(1),
+      out1: new Uint16Array(1),
+      out2: new Uint32Array(1),
+      out3,
+      // The low half of what a 64-bit read left in out3, without a bigint.
+      halves: new Uint32Array(out3.buffer),
+      SOURCES,
+    },
+  );
+}
+
+function throwingForm(memory, workload) {
+  const cell = new BigUint64Array(1);
+  return makeLoop(
+    workload,
+    [
+      "sum += memory.readb(gpa)",
+      "sum += memory.readw(gpa)",
+      "sum += memory.readl(gpa)",
+      "cell[0] = memory.readq(gpa); sum += low[0]",
+      "memory.writeb(gpa, i & 255)",
+      "memory.writew(gpa, i & 255)",
+      "memory.writel(gpa, i & 255)",
+      "memory.writeq(gpa, BIGINTS[i & 255])",
+    ],
+    {
+      memory,
+      cell,
+      low: new Uint32Array(cell.buffer),
+      BIGINTS: SOURCES.map((source) => source[0]),
+    },
+  );
+}
+
+/** As an emulator that keeps its memory in a field: V8 knows its type, but not which it is. */
+function inField(workload) {
+  const out3 = new BigUint64Array(1);
+  const halves = new Uint32Array(out3.buffer);
+  const cpus = [{ memory: GuestMemory.allocate(SIZE), out3, halves }];
+  return makeLoop(
+    workload,
+    [
+      "sum += cpu.memory.readb(gpa)",
+      "sum += cpu.memory.readw(gpa)",
+      "sum += cpu.memory.readl(gpa)",
+      "cpu.memory.tryReadq(gpa, cpu.out3); sum += cpu.halves[0]",
+      "cpu.memory.writeb(gpa, i & 255)",
+      "cpu.memory.writew(gpa, i & 255)",
+      "cpu.memory.writel(gpa, i & 255)",
+      "cpu.memory.tryWriteqFrom(gpa, SOURCES[i & 255])",
+    ],
+    { cpus, SOURCES },
+    "const cpu = cpus[0];",
+  );
+}
+
+/** What a user would write by hand: a DataView and the same checks, by halves for 64 bits. */
+function dataView(workload) {
+  const guard = (bytes, then) =>
+    `if (gpa <= ${SIZE - bytes} && (gpa & ${bytes - 1}) === 0) { ${then} }`;
+  return makeLoop(
+    workload,
+    [
+      guard(1, "sum += view.getUint8(gpa)"),
+      guard(2, "sum += view.getUint16(gpa, true)"),
+      guard(4, "sum += view.getUint32(gpa, true)"),
+      guard(8, "sum += view.getUint32(gpa, true); high = view.getUint32(gpa + 4, true)"),
+      guard(1, "view.setUint8(gpa, i & 255)"),
+      guard(2, "view.setUint16(gpa, i & 255, true)"),
+      guard(4, "view.setUint32(gpa, i & 255, true)"),
+      guard(8, "view.setUint32(gpa, i & 255, true); view.setUint32(gpa + 4, 0, true)"),
+    ],
+    { view: new DataView(new ArrayBuffer(SIZE)), high: 0 },
+  );
+}
+
+/** Node's Buffer, which checks the bounds and throws, but knows no alignment. */
+function buffer(workload) {
+  return makeLoop(
+    workload,
+    [
+      "sum += ram.readUInt8(gpa)",
+      "sum += ram.readUInt16LE(gpa)",
+      "sum += ram.readUInt32LE(gpa)",
+      "sum += Number(ram.readBigUInt64LE(gpa) & 0xffff_ffffn)",
+      "ram.writeUInt8(i & 255, gpa)",
+      "ram.writeUInt16LE(i & 255, gpa)",
+      "ram.writeUInt32LE(i & 255, gpa)",
+      "ram.writeBigUInt64LE(BIGINTS[i & 255], gpa)",
+    ],
+    { ram: Buffer.alloc(SIZE), BIGINTS: SOURCES.map((source) => source[0]) },
+  );
+}
+
+const WASM = new URL("build/bench.wasm", import.meta.url);
+
+/** Loads and stores of a WebAssembly module, with the same checks, called from JavaScript. */
+function webAssembly(workload) {
+  const module = new globalThis.WebAssembly.Module(readFileSync(WASM));
+  const instance = new globalThis.WebAssembly.Instance(module);
+  return makeLoop(
+    workload,
+    [
+      "sum += readb(gpa)",
+      "sum += readw(gpa)",
+      "sum += readl(gpa) >>> 0",
+      "sum += Number(readq(gpa) & 0xffff_ffffn)",
+      "writeb(gpa, i & 255)",
+      "writew(gpa, i & 255)",
+      "writel(gpa, i & 255)",
+      "writeq(gpa, BIGINTS[i & 255])",
+    ],
+    { ...instance.exports, BIGINTS: SOURCES.map((source) => source[0]) },
+  );
+}
+
+/** koffi calls the C++ accessors by their C ABI. */
+function koffiCalls(workload) {
+  const library = koffi.load(ADDON_PATH);
+  const types = ["uint8_t", "uint16_t", "uint32_t", "uint64_t"];
+  const calls = {};
+  WIDTHS.forEach((w, i) => {
+    calls[`read${w}`] = library.func(`int bench_read${w}(double gpa, ${types[i]} *out)`);
+    calls[`write${w}`] = library.func(`int bench_write${w}(double gpa, ${types[i]} value)`);
+  });
+  const out3 = new BigUint64Array(1);
+  return makeLoop(
+    workload,
+    [
+      "readb(gpa, out0); sum += out0[0]",
+      "readw(gpa, out1); sum += out1[0]",
+      "readl(gpa, out2); sum += out2[0]",
+      "readq(gpa, out3); sum += halves[0]",
+      "writeb(gpa, i & 255)",
+      "writew(gpa, i & 255)",
+      "writel(gpa, i & 255)",
+      "writeq(gpa, i & 255)",
+    ],
+    {
+      ...calls,
+      out0: new Uint8Array(1),
+      out1: new Uint16Array(1),
+      out2: new Uint32Array(1),
+      out3,
+      halves: new Uint32Array(out3.buffer),
+    },
+  );
+}
+
+/** ffi-rs does too; its pointers are Buffers. 32 bits alone, and few of them: it takes microseconds. */
+function ffiCalls(workload) {
+  ffi.open({ library: "bench", path: ADDON_PATH });
+  const { I32, Double, U8Array } = ffi.DataType;
+  const { bench_readl, bench_writel } = ffi.define({
+    bench_readl: { library: "bench", retType: I32, paramsType: [Double, U8Array] },
+    bench_writel: { library: "bench", retType: I32, paramsType: [Double, I32] },
+  });
+  const bytes = Buffer.alloc(4);
+  const none = "throw new Error('32 bits only')";
+  const read = "bench_readl([gpa, bytes]); sum += out[0]";
+  const loop = makeLoop(
+    workload,
+    [none, none, read, none, none, none, "bench_writel([gpa, i & 255])", none],
+    { bench_readl, bench_writel, bytes, out: new Uint32Array(bytes.buffer, bytes.byteOffset, 1) },
+  );
+  const few = 8;
+  return (kinds, gpas) => {
+    const start = process.hrtime.bigint();
+    loop(kinds.subarray(0, few), gpas.subarray(0, few));
+    const milliseconds = Number(process.hrtime.bigint() - start) / 1e6;
+    return { overriddenDuration: (milliseconds * gpas.length) / few };
+  };
+}
+
+/** Batches as a caller's loop would have left them in the caches; filling them is not timed. */
+function nativeBatch() {
+  const memory = GuestMemory.allocate(SIZE).native;
+  const hot = new OpBuffer(4096);
+  const packed = new Map();
+  const pack = (kinds, gpas) => {
+    const batches = [];
+    for (let at = 0; at < gpas.length; at += hot.capacity) {
+      const batch = new OpBuffer(Math.min(hot.capacity, gpas.length - at));
+      for (let i = at; !batch.full; i++) {
+        batch.push(kinds[i], gpas[i], i & 255);
+      }
+      batches.push(batch.bytes);
+    }
+    return batches;
+  };
+  return (kinds, gpas) => {
+    if (!packed.has(gpas)) {
+      packed.set(gpas, pack(kinds, gpas));
+    }
+    let nanoseconds = 0n;
+    for (const bytes of packed.get(gpas)) {
+      hot.clear();
+      hot.pushPacked(bytes);
+      const start = process.hrtime.bigint();
+      memory.run(hot);
+      nanoseconds += process.hrtime.bigint() - start;
+    }
+    return { overriddenDuration: Number(nanoseconds) / 1e6 };
+  };
+}
+
+export const CPP = "C++ accessors, looped in C++";
+export const VIEW_TRY = "view path, result codes";
+export const VIEW_THROW = "view path, values or exceptions";
+export const NATIVE = "native path, a call each";
+export const BATCH = "native path, batches of 4096";
+export const EMPTY = "an empty N-API call, two arguments";
+export const DATA_VIEW = "DataView by hand, same checks";
+export const KOFFI = "koffi, a call each";
+
+/** Every way, by name, for one workload. */
+export function waysFor(workload) {
+  addon.allocate(SIZE);
+  const { mixed, width } = workload;
+  const emptyCalls = makeLoop(workload, Array(8).fill("empty(gpa, i)"), { empty: addon.empty });
+  return {
+    [CPP]: mixed ? addon.mixed : width === 2 ? addon.pairs32 : addon.pairs64,
+    [VIEW_TRY]: tryForm(GuestMemory.allocate(SIZE), workload),
+    [VIEW_THROW]: throwingForm(GuestMemory.allocate(SIZE), workload),
+    "view path, memory in an object's field": inField(workload),
+    [DATA_VIEW]: dataView(workload),
+    "Buffer.readUInt32LE and the like": buffer(workload),
+    "WebAssembly functions called from JavaScript": webAssembly(workload),
+    [BATCH]: nativeBatch(),
+    [EMPTY]: (kinds, gpas) => (emptyCalls(kinds, gpas), null),
+    [NATIVE]: tryForm(GuestMemory.allocate(SIZE).native, workload),
+    [KOFFI]: koffiCalls(workload),
+    ...(width === 2 && !mixed ? { "ffi-rs, a call each": ffiCalls(workload) } : {}),
+  };
+}
