@@ -2,7 +2,7 @@ import { inspect } from "node:util";
 import type { GuestMemoryAccess } from "./access.js";
 import { Arena, arenaInternals, detach } from "./arena.js";
 import * as bulk from "./bulk.js";
-import { GuestMemoryFault, type Operation } from "./errors.js";
+import { GuestMemoryFault, type Operation, typeError } from "./errors.js";
 import { MAX_U64, toAddress, toByteCount, type Gpa } from "./gpa.js";
 import { native, type Handle } from "./native.js";
 import { NativeAccess } from "./native-access.js";
@@ -43,6 +43,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   /** The caller's buffer under the arena, or null. */
   readonly #owner: ArrayBufferLike | null;
   readonly #forgetEnding: () => void;
+  readonly #endings = new Set<() => void>();
   #windows: readonly Window[] = [];
   #exposed = false;
   #destroyed = false;
@@ -64,6 +65,14 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     this.native = new NativeAccess(this.#handle, this.size, this.u8, (address) =>
       this.#lost(address),
     );
+    internals.set(this, {
+      windows: () => this.#windows,
+      checkRange: (address, length) => this.#checkRange(address, length),
+      onEnding: (listener) => {
+        this.#endings.add(listener);
+        return () => this.#endings.delete(listener);
+      },
+    });
   }
 
   /**
@@ -564,5 +573,34 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     }
     this.#setWindows([]);
     this.#foundView = EMPTY_WINDOW.data;
+    for (const listener of this.#endings) {
+      listener();
+    }
+    this.#endings.clear();
   }
+}
+
+/** The parts of a {@link GuestMemory} that an address space is built on; not public. */
+export interface GuestMemoryInternals {
+  /** The RAM cut into windows; none once it has ended. */
+  windows(): readonly Window[];
+  /** What an access to a range comes to, but for its alignment. */
+  checkRange(address: number, length: number): GuestMemAccessResult;
+  /** Registers what to do once the RAM has ended; gives the way to undo that. */
+  onEnding(listener: () => void): () => void;
+}
+
+const internals = new WeakMap<GuestMemory, GuestMemoryInternals>();
+
+/**
+ * The internals of guest RAM.
+ *
+ * @throws TypeError where `memory` was not made by {@link GuestMemory}.
+ */
+export function guestMemoryInternals(memory: GuestMemory): GuestMemoryInternals {
+  const found = internals.get(memory);
+  if (found === undefined) {
+    throw typeError("memory must be a GuestMemory");
+  }
+  return found;
 }
