@@ -2,7 +2,7 @@ import { inspect } from "node:util";
 import type { GuestAccessors } from "./access.js";
 import * as bulk from "./bulk.js";
 import { Bus, type Piece } from "./bus.js";
-import { DirtyBitmap } from "./dirty-bitmap.js";
+import { DirtyBitmap, PAGE_SIZE } from "./dirty-bitmap.js";
 import { GuestMemoryFault, rangeError, typeError } from "./errors.js";
 import { MAX_U64, toByteCount, type Gpa } from "./gpa.js";
 import { GuestMemory } from "./guest-memory.js";
@@ -11,14 +11,18 @@ import { NativeSpaceAccess } from "./native-space-access.js";
 import { MmioRegion, RamRegion, type Region, RomRegion, type Stretch } from "./regions.js";
 import { GuestMemAccessResult } from "./result.js";
 import { SPACE_BYTE, SPACE_LONG, SPACE_QUAD, SPACE_WORD, type SpaceWidth } from "./space-widths.js";
+import { TrackedWriter } from "./tracked-writer.js";
 import type { WatchListener, Watchpoint, WatchRange } from "./watchpoint.js";
 import { BYTE, checkOut, LONG, QUAD, WORD, type Out, type Value } from "./widths.js";
 import { EMPTY_WINDOW } from "./windows.js";
 
 const { OK } = GuestMemAccessResult;
 
+/** What the hot path needs of a stretch. */
+type CachedStretch = Pick<Stretch, "base" | "u8" | "u16" | "u32" | "u64">;
+
 /** What the caches hold when they hold nothing. */
-const NOWHERE: Stretch = { ...EMPTY_WINDOW, base: 0 };
+const NOWHERE: CachedStretch = { ...EMPTY_WINDOW, base: 0 };
 
 /** Options of {@link AddressSpace.addRam}. */
 export interface RamOptions {
@@ -66,9 +70,12 @@ export class AddressSpace implements GuestAccessors {
   private w32 = EMPTY_WINDOW.u32;
   private w64 = EMPTY_WINDOW.u64;
 
+  private readonly tracked = new TrackedWriter();
+
   readonly #bus = new Bus(() => {
     this.#cacheForReads(NOWHERE);
     this.#cacheForWrites(NOWHERE);
+    this.tracked.clear();
   });
   readonly #forgetEnding = new Map<Region, () => void>();
 
@@ -155,9 +162,9 @@ export class AddressSpace implements GuestAccessors {
     this.#forgetEnding.delete(region);
   }
 
-  /** What is mapped, sorted by address. A change of the map makes a new array. */
+  /** What is mapped, sorted by address: the map as it is now, in an array of its own. */
   get regions(): readonly Region[] {
-    return this.#bus.regions;
+    return [...this.#bus.regions];
   }
 
   /**
@@ -259,7 +266,7 @@ export class AddressSpace implements GuestAccessors {
         return OK;
       }
     }
-    return this.#tryWrite(SPACE_BYTE, gpa, value);
+    return this.tracked.writeb(gpa, value) ? OK : this.#tryWrite(SPACE_BYTE, gpa, value);
   }
 
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
@@ -272,7 +279,7 @@ export class AddressSpace implements GuestAccessors {
         return OK;
       }
     }
-    return this.#tryWrite(SPACE_WORD, gpa, value);
+    return this.tracked.writew(gpa, value) ? OK : this.#tryWrite(SPACE_WORD, gpa, value);
   }
 
   tryWritel(gpa: Gpa, value: number): GuestMemAccessResult {
@@ -285,7 +292,7 @@ export class AddressSpace implements GuestAccessors {
         return OK;
       }
     }
-    return this.#tryWrite(SPACE_LONG, gpa, value);
+    return this.tracked.writel(gpa, value) ? OK : this.#tryWrite(SPACE_LONG, gpa, value);
   }
 
   tryWriteq(gpa: Gpa, value: bigint): GuestMemAccessResult {
@@ -303,7 +310,7 @@ export class AddressSpace implements GuestAccessors {
         return OK;
       }
     }
-    return this.#tryWrite(SPACE_QUAD, gpa, value);
+    return this.tracked.writeq(gpa, value) ? OK : this.#tryWrite(SPACE_QUAD, gpa, value);
   }
 
   readb(gpa: Gpa): number {
@@ -476,58 +483,78 @@ export class AddressSpace implements GuestAccessors {
     gpa: Gpa,
     out: A,
   ): GuestMemAccessResult {
-    const value = this.#bus.read(false, kind, gpa);
+    const value = this.#load(kind, gpa);
     const { result } = this.#bus;
     if (result === OK) {
       kind.width.store(out, value);
-      this.#followRead();
     }
     return result;
   }
 
   #read<T extends Value, A extends Out>(kind: SpaceWidth<T, A>, gpa: Gpa): T {
-    const value = this.#bus.read(false, kind, gpa);
+    const value = this.#load(kind, gpa);
     const { result } = this.#bus;
     if (result !== OK) {
       throw new GuestMemoryFault(result, gpa, kind.bytes, "read");
     }
-    this.#followRead();
     return value;
   }
 
+  /** Makes any read, as `Bus.read` does, and caches where it went for the next ones. */
+  #load<T extends Value, A extends Out>(kind: SpaceWidth<T, A>, gpa: Gpa): T {
+    const { width, bytes } = kind;
+    const bus = this.#bus;
+    const region = bus.find(gpa);
+    if (region !== null && region.kind !== "mmio") {
+      const stretch = region.readStretchAt(bus.offset);
+      if (stretch !== null) {
+        const at = bus.offset - stretch.from;
+        if ((at & (bytes - 1)) === 0 && at <= stretch.u8.length - bytes) {
+          if (stretch.near) {
+            this.#cacheForReads(stretch);
+          }
+          bus.result = OK;
+          return width.get(stretch.data, at);
+        }
+      }
+    }
+    return bus.read(false, kind, gpa, region);
+  }
+
+  /** Makes any write, as `Bus.write` does, and caches where it went for the next ones. */
   #tryWrite<T extends Value, A extends Out>(
     kind: SpaceWidth<T, A>,
     gpa: Gpa,
     value: T,
   ): GuestMemAccessResult {
-    const result = this.#bus.write(false, kind, gpa, value);
-    if (result === OK) {
-      this.#followWrite();
-    }
-    return result;
-  }
-
-  /** Caches the stretch around the last byte found, for the next reads. */
-  #followRead(): void {
-    const { hit, offset } = this.#bus;
-    const stretch = hit === null || hit.kind === "mmio" ? null : hit.stretchAt(offset, "read");
-    if (stretch !== null) {
-      this.#cacheForReads(stretch);
-    }
-  }
-
-  /** As `#followRead`, for the next writes. */
-  #followWrite(): void {
-    const { hit, offset } = this.#bus;
-    if (hit !== null && hit.kind === "ram" && hit.dirty === null) {
-      const stretch = hit.stretchAt(offset, "write");
+    const { width, bytes } = kind;
+    const checked = width.checkValue(value);
+    const bus = this.#bus;
+    const region = bus.find(gpa);
+    if (region !== null && region.kind === "ram") {
+      const { offset } = bus;
+      const stretch = region.writeStretchAt(offset);
       if (stretch !== null) {
-        this.#cacheForWrites(stretch);
+        const at = offset - stretch.from;
+        if ((at & (bytes - 1)) === 0 && at <= stretch.u8.length - bytes) {
+          width.set(stretch.data, at, checked);
+          if (region.dirty !== null) {
+            // Only now: see DirtyBitmap.
+            region.dirty.markPage(Math.floor(offset / PAGE_SIZE));
+            if (stretch.near) {
+              this.tracked.set(stretch, region.dirty);
+            }
+          } else if (stretch.near) {
+            this.#cacheForWrites(stretch);
+          }
+          return OK;
+        }
       }
     }
+    return bus.write(false, kind, gpa, checked, region);
   }
 
-  #cacheForReads({ base, u8, u16, u32, u64 }: Stretch): void {
+  #cacheForReads({ base, u8, u16, u32, u64 }: CachedStretch): void {
     this.readBase = base;
     this.r8 = u8;
     this.r16 = u16;
@@ -535,7 +562,7 @@ export class AddressSpace implements GuestAccessors {
     this.r64 = u64;
   }
 
-  #cacheForWrites({ base, u8, u16, u32, u64 }: Stretch): void {
+  #cacheForWrites({ base, u8, u16, u32, u64 }: CachedStretch): void {
     this.writeBase = base;
     this.w8 = u8;
     this.w16 = u16;

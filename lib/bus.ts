@@ -32,7 +32,11 @@ export interface Piece {
  */
 export class Bus {
   /** Sorted by address; replaced, never changed. */
-  regions: readonly Region[] = Object.freeze([]);
+  regions: readonly Region[] = [];
+  /** The first address of each, Infinity where only a bigint can hold it. */
+  #starts = new Float64Array(0);
+  /** The region found before `hit`: a program's accesses often go back and forth between two. */
+  #previous: Region | null = null;
   /** The region of the last address that was found, which the next is likely to lie in. */
   hit: Region | null = null;
   /** Where in it. */
@@ -57,8 +61,7 @@ export class Bus {
         throw rangeError(`${region.name} overlaps ${other.name}`);
       }
     }
-    this.regions = Object.freeze(this.regions.toSpliced(index, 0, region));
-    this.changed();
+    this.#map(this.regions.toSpliced(index, 0, region));
   }
 
   /** @throws TypeError; RangeError where it is not mapped here. */
@@ -70,8 +73,7 @@ export class Bus {
     if (index < 0) {
       throw rangeError("region is not mapped in this address space");
     }
-    this.regions = Object.freeze(this.regions.toSpliced(index, 1));
-    this.changed();
+    this.#map(this.regions.toSpliced(index, 1));
   }
 
   watch(range: WatchRange, listener: WatchListener): Watchpoint {
@@ -87,6 +89,7 @@ export class Bus {
   /** To be called when regions, watchpoints or the RAM under a region have changed. */
   changed(): void {
     this.hit = null;
+    this.#previous = null;
     for (const region of this.regions) {
       region.watches = this.#watchpoints
         .map((watchpoint) => clip(watchpoint, region))
@@ -111,6 +114,17 @@ export class Bus {
       this.offset = address - hit.start;
       return hit;
     }
+    const previous = this.#previous;
+    if (
+      previous !== null &&
+      address >= previous.start &&
+      address - previous.start < previous.length
+    ) {
+      this.#previous = hit;
+      this.hit = previous;
+      this.offset = address - previous.start;
+      return previous;
+    }
     return address === Infinity ? this.#findFar(BigInt(gpa)) : this.#findNear(address);
   }
 
@@ -118,9 +132,14 @@ export class Bus {
    * Makes a read. What it came to is in `result`, and only on `OK` does the value mean anything.
    *
    * @param native - Whether RAM and ROM are read by the native path.
+   * @param region - What `find` has just found for `gpa`.
    */
-  read<T extends Value, A extends Out>(native: boolean, kind: SpaceWidth<T, A>, gpa: Gpa): T {
-    const region = this.find(gpa);
+  read<T extends Value, A extends Out>(
+    native: boolean,
+    kind: SpaceWidth<T, A>,
+    gpa: Gpa,
+    region: Region | null,
+  ): T {
     const { offset } = this;
     let result: GuestMemAccessResult;
     if (region === null) {
@@ -145,15 +164,15 @@ export class Bus {
    * Makes a write.
    *
    * @param native - Whether RAM is written by the native path.
+   * @param region - What `find` has just found for `gpa`.
    */
   write<T extends Value, A extends Out>(
     native: boolean,
     kind: SpaceWidth<T, A>,
     gpa: Gpa,
     value: T,
+    region: Region | null,
   ): GuestMemAccessResult {
-    kind.width.checkValue(value);
-    const region = this.find(gpa);
     if (region === null) {
       return FAULT_BOUNDARY;
     }
@@ -222,6 +241,12 @@ export class Bus {
     }
   }
 
+  #map(regions: readonly Region[]): void {
+    this.regions = regions;
+    this.#starts = Float64Array.from(regions, ({ start }) => start);
+    this.changed();
+  }
+
   /** The index of the first region above an address, or at it. */
   #indexAfter(gpa: bigint): number {
     const index = this.regions.findIndex((region) => region.gpa >= gpa);
@@ -229,18 +254,18 @@ export class Bus {
   }
 
   #findNear(address: number): Region | null {
+    const starts = this.#starts;
     let low = 0;
-    let high = this.regions.length;
+    let high = starts.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if (this.regions[middle]!.start <= address) {
+      if (starts[middle]! <= address) {
         low = middle + 1;
       } else {
         high = middle;
       }
     }
-    const region = this.regions[low - 1];
-    return region === undefined ? null : this.#found(region, address - region.start);
+    return low === 0 ? null : this.#found(this.regions[low - 1]!, address - starts[low - 1]!);
   }
 
   /** As `#findNear`, for addresses that only a bigint can hold. */
@@ -253,6 +278,7 @@ export class Bus {
     if (offset >= region.length) {
       return null;
     }
+    this.#previous = this.hit;
     this.hit = region;
     this.offset = offset;
     return region;

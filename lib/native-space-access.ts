@@ -37,19 +37,19 @@ export class NativeSpaceAccess implements GuestAccessors {
   }
 
   tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult {
-    return this.#bus.write(true, SPACE_BYTE, gpa, value);
+    return this.#tryWrite(SPACE_BYTE, gpa, value);
   }
 
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
-    return this.#bus.write(true, SPACE_WORD, gpa, value);
+    return this.#tryWrite(SPACE_WORD, gpa, value);
   }
 
   tryWritel(gpa: Gpa, value: number): GuestMemAccessResult {
-    return this.#bus.write(true, SPACE_LONG, gpa, value);
+    return this.#tryWrite(SPACE_LONG, gpa, value);
   }
 
   tryWriteq(gpa: Gpa, value: bigint): GuestMemAccessResult {
-    return this.#bus.write(true, SPACE_QUAD, gpa, value);
+    return this.#tryWrite(SPACE_QUAD, gpa, value);
   }
 
   readb(gpa: Gpa): number {
@@ -90,7 +90,7 @@ export class NativeSpaceAccess implements GuestAccessors {
     out: A,
   ): GuestMemAccessResult {
     checkOut(kind.width, out);
-    const value = this.#bus.read(true, kind, gpa);
+    const value = this.#bus.read(true, kind, gpa, this.#bus.find(gpa));
     const { result } = this.#bus;
     if (result === OK) {
       kind.width.store(out, value);
@@ -99,7 +99,7 @@ export class NativeSpaceAccess implements GuestAccessors {
   }
 
   #read<T extends Value, A extends Out>(kind: SpaceWidth<T, A>, gpa: Gpa): T {
-    const value = this.#bus.read(true, kind, gpa);
+    const value = this.#bus.read(true, kind, gpa, this.#bus.find(gpa));
     const { result } = this.#bus;
     if (result !== OK) {
       throw new GuestMemoryFault(result, gpa, kind.bytes, "read");
@@ -107,8 +107,17 @@ export class NativeSpaceAccess implements GuestAccessors {
     return value;
   }
 
+  #tryWrite<T extends Value, A extends Out>(
+    kind: SpaceWidth<T, A>,
+    gpa: Gpa,
+    value: T,
+  ): GuestMemAccessResult {
+    kind.width.checkValue(value);
+    return this.#bus.write(true, kind, gpa, value, this.#bus.find(gpa));
+  }
+
   #write<T extends Value, A extends Out>(kind: SpaceWidth<T, A>, gpa: Gpa, value: T): void {
-    const result = this.#bus.write(true, kind, gpa, value);
+    const result = this.#tryWrite(kind, gpa, value);
     if (result !== OK) {
       throw new GuestMemoryFault(result, gpa, kind.bytes, "write");
     }

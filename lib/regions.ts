@@ -9,7 +9,7 @@ import {
 } from "./guest-memory.js";
 import { checkDevice, type MmioDevice } from "./mmio.js";
 import type { Watchpoint } from "./watchpoint.js";
-import { makeWindow, type Window } from "./windows.js";
+import { makeWindow, WINDOW_SIZE, type Window } from "./windows.js";
 
 /** The part of a watchpoint's range that lies in one region. */
 export interface RegionWatch {
@@ -19,9 +19,15 @@ export interface RegionWatch {
   readonly to: number;
 }
 
-/** A stretch of RAM that one kind of access may reach without further checks. */
+/** A stretch of RAM or ROM that one kind of access may reach without asking watchpoints. */
 export interface Stretch extends Window {
-  /** Guest physical address of the first byte, as a signed 32-bit integer. */
+  /** Offset of the first byte from the start of the region. */
+  readonly from: number;
+  /** Bytes. That of `u8` is 0 once the buffer under it is detached. */
+  readonly length: number;
+  /** Whether it lies below 4 GiB of the guest's addresses, where 32 bits tell them apart. */
+  readonly near: boolean;
+  /** If so, the guest physical address of the first byte, as a signed 32-bit integer. */
   readonly base: number;
 }
 
@@ -76,6 +82,9 @@ abstract class MemoryRegion extends BaseRegion {
     read: new Map(),
     write: new Map(),
   };
+  // The last of each, which the next access is likely to lie in.
+  #readStretch: Stretch | null = null;
+  #writeStretch: Stretch | null = null;
 
   constructor(kind: string, gpa: Gpa, memory: GuestMemory, name?: string) {
     const internals = guestMemoryInternals(memory);
@@ -88,45 +97,89 @@ abstract class MemoryRegion extends BaseRegion {
   dropStretches(): void {
     this.#stretches.read.clear();
     this.#stretches.write.clear();
+    this.#readStretch = null;
+    this.#writeStretch = null;
   }
 
-  /**
-   * The stretch around a byte that no watchpoint of this kind of access concerns; null where there
-   * is none. Below 4 GiB only, as in GuestMemory: there, an address fits 32 bits. @internal
-   */
-  stretchAt(offset: number, operation: Operation): Stretch | null {
-    const window = this.internals.windows()[0];
+  /** The stretch around a byte for reads; null where that is watched, or gone. @internal */
+  readStretchAt(offset: number): Stretch | null {
+    const last = this.#readStretch;
+    if (last !== null && offset >= last.from && offset - last.from < last.length) {
+      return last;
+    }
+    return (this.#readStretch = this.#stretchAt(offset, "read"));
+  }
+
+  /** As `readStretchAt`, for writes; also of ROM, and of RAM that is tracked. @internal */
+  writeStretchAt(offset: number): Stretch | null {
+    const last = this.#writeStretch;
+    if (last !== null && offset >= last.from && offset - last.from < last.length) {
+      return last;
+    }
+    return (this.#writeStretch = this.#stretchAt(offset, "write"));
+  }
+
+  #stretchAt(offset: number, operation: Operation): Stretch | null {
+    const number = Math.floor(offset / WINDOW_SIZE);
+    const window = this.internals.windows()[number];
     if (window === undefined) {
       return null;
     }
-    let from = 0;
-    let to = Math.min(window.u8.length, 2 ** 32 - this.start);
-    for (const watch of this.watches) {
-      if (watch.watchpoint.concerns(operation)) {
+    const start = number * WINDOW_SIZE;
+    const cut = { from: start, to: start + window.u8.length };
+    const edge = WINDOW_SIZE - this.start;
+    if (edge > 0) {
+      keepSide(cut, offset, edge, edge);
+    }
+    for (const { watchpoint, from, to } of this.watches) {
+      if (watchpoint.concerns(operation)) {
         // Whole pages, so that no access lies across the edge of a stretch.
-        const first = Math.floor(watch.from / PAGE_SIZE) * PAGE_SIZE;
-        const end = Math.ceil(watch.to / PAGE_SIZE) * PAGE_SIZE;
-        if (end <= offset) {
-          from = Math.max(from, end);
-        } else {
-          to = Math.min(to, first);
-        }
+        const first = Math.floor(from / PAGE_SIZE) * PAGE_SIZE;
+        keepSide(cut, offset, first, Math.ceil(to / PAGE_SIZE) * PAGE_SIZE);
       }
     }
-    return offset >= from && offset < to ? this.#stretch(window, from, to, operation) : null;
-  }
-
-  #stretch(window: Window, from: number, to: number, operation: Operation): Stretch {
-    const stretches = this.#stretches[operation];
-    let stretch = stretches.get(from);
-    if (stretch === undefined) {
-      const whole = from === 0 && to === window.u8.length;
-      const part = whole ? window : makeWindow(window.u8.subarray(from, to));
-      stretch = { ...part, base: (this.start + from) | 0 };
-      stretches.set(from, stretch);
+    if (offset < cut.from || offset >= cut.to) {
+      return null;
     }
+    const stretches = this.#stretches[operation];
+    const stretch = stretches.get(cut.from) ?? makeStretch(window, start, cut, this.start);
+    stretches.set(cut.from, stretch);
     return stretch;
   }
+}
+
+/** Takes a hole, and all that lies beyond it as seen from `offset`, out of a range. */
+function keepSide(
+  cut: { from: number; to: number },
+  offset: number,
+  holeStart: number,
+  holeEnd: number,
+): void {
+  if (holeEnd <= offset) {
+    cut.from = Math.max(cut.from, holeEnd);
+  } else {
+    cut.to = Math.min(cut.to, holeStart);
+  }
+}
+
+/**
+ * @param start - Offset of the window from the start of the region.
+ * @param cut - The part of it, as offsets from the start of the region.
+ * @param regionStart - Guest physical address of the region.
+ */
+function makeStretch(
+  window: Window,
+  start: number,
+  { from, to }: { from: number; to: number },
+  regionStart: number,
+): Stretch {
+  const whole = from === start && to - from === window.u8.length;
+  const { u8, u16, u32, u64, data } = whole
+    ? window
+    : makeWindow(window.u8.subarray(from - start, to - start));
+  const near = regionStart + to <= WINDOW_SIZE;
+  const base = near ? (regionStart + from) | 0 : 0;
+  return { u8, u16, u32, u64, data, from, length: to - from, near, base };
 }
 
 /** RAM: read and written. */
