@@ -353,6 +353,25 @@ describe("AddressSpace", () => {
         large.memory.destroy();
       });
 
+      it("keeps addresses apart that are the same in their low 32 bits", () => {
+        const space = new AddressSpace();
+        const access = accessOf(space);
+        space.addRam(2 ** 33, 0x2000);
+        const low = space.addRam(0x1000, 0x1000);
+        for (let round = 0; round < 2; round++) {
+          for (const { tryWrite, tryRead, read, out } of WIDTHS) {
+            expect(tryWrite(access, 2 ** 33 + 0x1000, 7n)).to.equal(OK);
+            expect(BigInt(read(access, 2 ** 33 + 0x1000))).to.equal(7n);
+            for (const gpa of [0, 0xff8, 2 ** 32, 2 ** 32 + 0x1000, 2 ** 34 + 0x1000]) {
+              expect(tryWrite(access, gpa, 9n), `${gpa}`).to.equal(FAULT_BOUNDARY);
+              expect(tryRead(access, gpa, out(0n)), `${gpa}`).to.equal(FAULT_BOUNDARY);
+            }
+            expect(BigInt(read(access, 0x1000))).to.equal(0n);
+          }
+        }
+        expect(low.memory.buffer.every((byte) => byte === 0)).to.equal(true);
+      });
+
       it("serves typed regions and structures", () => {
         const space = new AddressSpace();
         space.addRam(0x1000, 0x1000);
