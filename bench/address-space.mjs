@@ -88,7 +88,8 @@ function mmio() {
   return space;
 }
 
-const flat = () => GuestMemory.allocate(SIZE);
+const flat = (size = SIZE) => GuestMemory.allocate(size);
+const above4G = Float64Array.from(offsets, (offset) => offset + 2 ** 32);
 const registers = offsets.map((offset) => 0x1000_0000 + (offset & 0xffc));
 
 /** Name, statement, memory, addresses. The first of a group is what the others are compared with. */
@@ -97,12 +98,8 @@ const GROUPS = {
     ["flat RAM", READ, flat(), at(0)],
     ["space, one RAM", READ, oneRam().space, at(0)],
     ["space, RAM at 2 GiB of a machine", READ, machine().space, at(BASE)],
-    [
-      "space, RAM at 4 GiB",
-      READ,
-      oneRam(2 ** 32).space,
-      Float64Array.from(offsets, (o) => o + 2 ** 32),
-    ],
+    ["flat RAM, above 4 GiB", READ, flat(2 ** 32 + SIZE), above4G],
+    ["space, RAM at 4 GiB", READ, oneRam(2 ** 32).space, above4G],
     ["space, two RAMs in turn", READ, twoRams(), at(0, BASE)],
     ["space, one RAM, tracked", READ, tracked(0, false).space, at(0)],
     [
@@ -121,12 +118,8 @@ const GROUPS = {
     ["flat RAM", WRITE, flat(), at(0)],
     ["space, one RAM", WRITE, oneRam().space, at(0)],
     ["space, RAM at 2 GiB of a machine", WRITE, machine().space, at(BASE)],
-    [
-      "space, RAM at 4 GiB",
-      WRITE,
-      oneRam(2 ** 32).space,
-      Float64Array.from(offsets, (o) => o + 2 ** 32),
-    ],
+    ["flat RAM, above 4 GiB", WRITE, flat(2 ** 32 + SIZE), above4G],
+    ["space, RAM at 4 GiB", WRITE, oneRam(2 ** 32).space, above4G],
     ["space, two RAMs in turn", WRITE, twoRams(), at(0, BASE)],
     ["space, one RAM, tracked", WRITE, tracked(0, false).space, at(0)],
     ["space, tracked, bits shared", WRITE, tracked(0, true).space, at(0)],

@@ -18,6 +18,13 @@ import { EMPTY_WINDOW } from "./windows.js";
 
 const { OK } = GuestMemAccessResult;
 
+/**
+ * An address on its way from the hot path to a method that is not inlined. As an argument it would
+ * be an object of V8's where it is 2^31 or above, and V8 makes that object ahead of the branches of
+ * the caller that may need it, so also for accesses that never do.
+ */
+const pending = new Float64Array(1);
+
 /** What the hot path needs of a stretch. */
 type CachedStretch = Pick<Stretch, "base" | "u8" | "u16" | "u32" | "u64">;
 
@@ -205,6 +212,8 @@ export class AddressSpace implements GuestAccessors {
         out[0] = this.r8[offset]!;
         return OK;
       }
+      pending[0] = gpa;
+      return this.#tryReadPending(SPACE_BYTE, out);
     }
     return this.#tryRead(SPACE_BYTE, gpa, out);
   }
@@ -221,6 +230,8 @@ export class AddressSpace implements GuestAccessors {
         out[0] = this.r16[index]!;
         return OK;
       }
+      pending[0] = gpa;
+      return this.#tryReadPending(SPACE_WORD, out);
     }
     return this.#tryRead(SPACE_WORD, gpa, out);
   }
@@ -237,6 +248,8 @@ export class AddressSpace implements GuestAccessors {
         out[0] = this.r32[index]!;
         return OK;
       }
+      pending[0] = gpa;
+      return this.#tryReadPending(SPACE_LONG, out);
     }
     return this.#tryRead(SPACE_LONG, gpa, out);
   }
@@ -253,6 +266,8 @@ export class AddressSpace implements GuestAccessors {
         out[0] = this.r64[index]!;
         return OK;
       }
+      pending[0] = gpa;
+      return this.#tryReadPending(SPACE_QUAD, out);
     }
     return this.#tryRead(SPACE_QUAD, gpa, out);
   }
@@ -266,7 +281,14 @@ export class AddressSpace implements GuestAccessors {
         return OK;
       }
     }
-    return this.tracked.writeb(gpa, value) ? OK : this.#tryWrite(SPACE_BYTE, gpa, value);
+    if (this.tracked.writeb(gpa, value)) {
+      return OK;
+    }
+    if (typeof gpa === "number") {
+      pending[0] = gpa;
+      return this.#tryWritePending(SPACE_BYTE, value);
+    }
+    return this.#tryWrite(SPACE_BYTE, gpa, value);
   }
 
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
@@ -279,7 +301,14 @@ export class AddressSpace implements GuestAccessors {
         return OK;
       }
     }
-    return this.tracked.writew(gpa, value) ? OK : this.#tryWrite(SPACE_WORD, gpa, value);
+    if (this.tracked.writew(gpa, value)) {
+      return OK;
+    }
+    if (typeof gpa === "number") {
+      pending[0] = gpa;
+      return this.#tryWritePending(SPACE_WORD, value);
+    }
+    return this.#tryWrite(SPACE_WORD, gpa, value);
   }
 
   tryWritel(gpa: Gpa, value: number): GuestMemAccessResult {
@@ -292,7 +321,14 @@ export class AddressSpace implements GuestAccessors {
         return OK;
       }
     }
-    return this.tracked.writel(gpa, value) ? OK : this.#tryWrite(SPACE_LONG, gpa, value);
+    if (this.tracked.writel(gpa, value)) {
+      return OK;
+    }
+    if (typeof gpa === "number") {
+      pending[0] = gpa;
+      return this.#tryWritePending(SPACE_LONG, value);
+    }
+    return this.#tryWrite(SPACE_LONG, gpa, value);
   }
 
   tryWriteq(gpa: Gpa, value: bigint): GuestMemAccessResult {
@@ -310,7 +346,14 @@ export class AddressSpace implements GuestAccessors {
         return OK;
       }
     }
-    return this.tracked.writeq(gpa, value) ? OK : this.#tryWrite(SPACE_QUAD, gpa, value);
+    if (this.tracked.writeq(gpa, value)) {
+      return OK;
+    }
+    if (typeof gpa === "number") {
+      pending[0] = gpa;
+      return this.#tryWritePending(SPACE_QUAD, value);
+    }
+    return this.#tryWrite(SPACE_QUAD, gpa, value);
   }
 
   readb(gpa: Gpa): number {
@@ -320,6 +363,8 @@ export class AddressSpace implements GuestAccessors {
       if (address === gpa && offset < this.r8.length) {
         return this.r8[offset]!;
       }
+      pending[0] = gpa;
+      return this.#readPending(SPACE_BYTE);
     }
     return this.#read(SPACE_BYTE, gpa);
   }
@@ -332,6 +377,8 @@ export class AddressSpace implements GuestAccessors {
       if (address === gpa && (address & 1) === 0 && index < this.r16.length) {
         return this.r16[index]!;
       }
+      pending[0] = gpa;
+      return this.#readPending(SPACE_WORD);
     }
     return this.#read(SPACE_WORD, gpa);
   }
@@ -344,6 +391,8 @@ export class AddressSpace implements GuestAccessors {
       if (address === gpa && (address & 3) === 0 && index < this.r32.length) {
         return this.r32[index]!;
       }
+      pending[0] = gpa;
+      return this.#readPending(SPACE_LONG);
     }
     return this.#read(SPACE_LONG, gpa);
   }
@@ -356,6 +405,8 @@ export class AddressSpace implements GuestAccessors {
       if (address === gpa && (address & 7) === 0 && index < this.r64.length) {
         return this.r64[index]!;
       }
+      pending[0] = gpa;
+      return this.#readPending(SPACE_QUAD);
     }
     return this.#read(SPACE_QUAD, gpa);
   }
@@ -476,6 +527,24 @@ export class AddressSpace implements GuestAccessors {
     const forget = region.internals.onEnding(() => bus.deref()?.changed());
     this.#forgetEnding.set(region, forget);
     return region;
+  }
+
+  #tryReadPending<T extends Value, A extends Out>(
+    kind: SpaceWidth<T, A>,
+    out: A,
+  ): GuestMemAccessResult {
+    return this.#tryRead(kind, pending[0]!, out);
+  }
+
+  #readPending<T extends Value, A extends Out>(kind: SpaceWidth<T, A>): T {
+    return this.#read(kind, pending[0]!);
+  }
+
+  #tryWritePending<T extends Value, A extends Out>(
+    kind: SpaceWidth<T, A>,
+    value: T,
+  ): GuestMemAccessResult {
+    return this.#tryWrite(kind, pending[0]!, value);
   }
 
   #tryRead<T extends Value, A extends Out>(
