@@ -145,7 +145,10 @@ const GROUPS = {
 
 const median = (numbers) => numbers.sort((a, b) => a - b)[Math.floor(numbers.length / 2)];
 
-/** Medians in ns per access. The rows take turns, so that what slows the machine slows them all. */
+/**
+ * ns per access: the fastest of a few passes in each round, and the median of the rounds. The rows
+ * take turns, so that what slows the machine slows them all.
+ */
 async function measure(rows) {
   const loops = rows.map(([name, statement, memory, gpas]) => {
     const loop = makeLoop(statement, memory);
@@ -161,7 +164,7 @@ async function measure(rows) {
       if (result.error) {
         throw result.error;
       }
-      loops[i].samples.push((result.latency.p50 * 1e6) / LENGTH);
+      loops[i].samples.push((result.latency.min * 1e6) / LENGTH);
     });
   }
   return loops.map(({ name, samples }) => [name, median(samples)]);
