@@ -450,8 +450,10 @@ export class AddressSpace implements GuestAccessors {
    * @throws {@link GuestMemoryFault}; TypeError, RangeError.
    */
   read(gpa: Gpa, length: Gpa): Buffer {
-    const target = bulk.newBuffer(toByteCount(length, "length"));
-    this.readInto(gpa, target);
+    const count = toByteCount(length, "length");
+    const pieces = this.#bus.pieces(gpa, count, "read");
+    const target = bulk.newBuffer(count);
+    this.#readPieces(pieces, gpa, target);
     return target;
   }
 
@@ -462,9 +464,7 @@ export class AddressSpace implements GuestAccessors {
    */
   readInto(gpa: Gpa, target: ArrayBufferView): void {
     const bytes = bulk.bytesOf(target, "target");
-    const pieces = this.#bus.pieces(gpa, bytes.length, "read");
-    copyOut(pieces, bytes);
-    this.#bus.tellBulk(pieces, gpa, bytes.length, "read");
+    this.#readPieces(this.#bus.pieces(gpa, bytes.length, "read"), gpa, bytes);
   }
 
   /**
@@ -518,6 +518,11 @@ export class AddressSpace implements GuestAccessors {
       copyOut(from, bytes);
       copyIn(to, bytes);
     }
+  }
+
+  #readPieces(pieces: readonly Piece[], gpa: Gpa, target: Uint8Array): void {
+    copyOut(pieces, target);
+    this.#bus.tellBulk(pieces, gpa, target.length, "read");
   }
 
   #addMemory<R extends RamRegion | RomRegion>(region: R): R {
@@ -672,7 +677,7 @@ function copyOut(pieces: readonly Piece[], target: Uint8Array): void {
 
 function copyIn(pieces: readonly Piece[], source: Uint8Array): void {
   // A source that is a view of RAM could be overwritten between two pieces.
-  const stable = pieces.length > 1 ? Uint8Array.from(source) : source;
+  const stable = pieces.length > 1 ? new Uint8Array(source) : source;
   let done = 0;
   for (const { region, offset, length } of pieces) {
     region.memory.write(offset, stable.subarray(done, done + length));

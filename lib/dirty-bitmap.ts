@@ -1,3 +1,4 @@
+import { isSharedArrayBuffer } from "node:util/types";
 import { rangeError, typeError } from "./errors.js";
 import { toAddress, toByteCount, type Gpa } from "./gpa.js";
 
@@ -149,7 +150,7 @@ function sharedBits(buffer: SharedArrayBuffer | undefined, bytes: number): Share
   if (buffer === undefined) {
     return new SharedArrayBuffer(bytes);
   }
-  if (!(buffer instanceof SharedArrayBuffer)) {
+  if (!isSharedArrayBuffer(buffer)) {
     throw typeError("buffer must be a SharedArrayBuffer");
   }
   if (buffer.byteLength < bytes) {

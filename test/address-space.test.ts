@@ -280,6 +280,28 @@ describe("AddressSpace", () => {
         expect(thrown(() => space.fill(0x1000, 1, 1))).to.deep.equal(FAULT);
       });
 
+      it("answers ERROR_INTERNAL where the buffer under RAM was transferred away", () => {
+        const space = new AddressSpace();
+        const access = accessOf(space);
+        const buffers = [new ArrayBuffer(4096), new ArrayBuffer(4096)] as const;
+        buffers.forEach((buffer, i) =>
+          space.addRam(i * 0x10000, GuestMemory.create(Arena.over(buffer)), {
+            trackDirty: i === 1,
+          }),
+        );
+        const all = () =>
+          WIDTHS.flatMap(({ tryRead, tryWrite, out }) =>
+            [0x8, 0x10008].flatMap((gpa) => [
+              tryRead(access, gpa, out(0n)),
+              tryWrite(access, gpa, 0n),
+            ]),
+          );
+        all();
+        expect(new Set(all())).to.deep.equal(new Set([OK]));
+        structuredClone(null, { transfer: [...buffers] });
+        expect(new Set(all())).to.deep.equal(new Set([ERROR_INTERNAL]));
+      });
+
       it("names the address, width and kind in a fault", () => {
         const access = accessOf(new AddressSpace());
         const caught = (action: () => unknown): unknown => {
@@ -572,6 +594,7 @@ describe("AddressSpace", () => {
       space.copy(0, 5, 0);
       expect(thrown(() => space.fill(0, 0, 256))).to.deep.equal(OUT_OF_RANGE);
       expect(thrown(() => space.fill(-1, 0, 25))).to.deep.equal(OUT_OF_RANGE);
+      space.addRam(0, 9 * GIB);
       expect(thrown(() => space.read(0, 2 ** 33))).to.deep.equal(OUT_OF_RANGE);
       expect(thrown(() => space.write(0, [1] as never))).to.deep.equal(WRONG_TYPE);
     });
