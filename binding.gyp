@@ -24,6 +24,9 @@
         "NODE_ADDON_API_DISABLE_DEPRECATED",
         "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS"
       ],
+      "configurations": {
+        "Release": { "defines": ["NDEBUG"] }
+      },
       "cflags": ["-fvisibility=hidden"],
       "cflags_cc": ["-std=c++17", "-Wall", "-Wextra", "-fvisibility-inlines-hidden"],
       "xcode_settings": {

@@ -32,6 +32,11 @@ export interface GuestAccessors {
   tryWritel(gpa: Gpa, value: number): GuestMemAccessResult;
   /** `guest_mem_writeq`; `value` from 0 to 2^64 - 1. */
   tryWriteq(gpa: Gpa, value: bigint): GuestMemAccessResult;
+  /**
+   * `guest_mem_writeq` of the first element of `source`, as {@link GuestMemoryAccess.tryReadq} reads
+   * into that of `out`: 64 bits go from array to RAM without a bigint being made.
+   */
+  tryWriteqFrom(gpa: Gpa, source: BigUint64Array): GuestMemAccessResult;
 
   /** `guest_mem_readb`. @throws {@link GuestMemoryFault} */
   readb(gpa: Gpa): number;

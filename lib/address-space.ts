@@ -203,7 +203,7 @@ export class AddressSpace implements GuestAccessors {
 
   tryReadb(gpa: Gpa, out: Uint8Array): GuestMemAccessResult {
     if (!(out instanceof Uint8Array) || out.length === 0) {
-      checkOut(BYTE, out);
+      checkOut(BYTE, out, "out");
     }
     if (typeof gpa === "number") {
       const address = gpa >>> 0;
@@ -220,7 +220,7 @@ export class AddressSpace implements GuestAccessors {
 
   tryReadw(gpa: Gpa, out: Uint16Array): GuestMemAccessResult {
     if (!(out instanceof Uint16Array) || out.length === 0) {
-      checkOut(WORD, out);
+      checkOut(WORD, out, "out");
     }
     if (typeof gpa === "number") {
       const address = gpa >>> 0;
@@ -238,7 +238,7 @@ export class AddressSpace implements GuestAccessors {
 
   tryReadl(gpa: Gpa, out: Uint32Array): GuestMemAccessResult {
     if (!(out instanceof Uint32Array) || out.length === 0) {
-      checkOut(LONG, out);
+      checkOut(LONG, out, "out");
     }
     if (typeof gpa === "number") {
       const address = gpa >>> 0;
@@ -256,7 +256,7 @@ export class AddressSpace implements GuestAccessors {
 
   tryReadq(gpa: Gpa, out: BigUint64Array): GuestMemAccessResult {
     if (!(out instanceof BigUint64Array) || out.length === 0) {
-      checkOut(QUAD, out);
+      checkOut(QUAD, out, "out");
     }
     if (typeof gpa === "number") {
       const address = gpa >>> 0;
@@ -354,6 +354,22 @@ export class AddressSpace implements GuestAccessors {
       return this.#tryWritePending(SPACE_QUAD, value);
     }
     return this.#tryWrite(SPACE_QUAD, gpa, value);
+  }
+
+  tryWriteqFrom(gpa: Gpa, source: BigUint64Array): GuestMemAccessResult {
+    if (typeof gpa === "number" && source != null) {
+      const value = source[0];
+      if (value !== undefined && source instanceof BigUint64Array) {
+        const address = gpa >>> 0;
+        const offset = (address - this.writeBase) >>> 0;
+        const index = offset >>> 3;
+        if (address === gpa && (address & 7) === 0 && index < this.w64.length) {
+          this.w64[index] = value;
+          return OK;
+        }
+      }
+    }
+    return this.tryWriteq(gpa, checkOut(QUAD, source, "source")[0]!);
   }
 
   readb(gpa: Gpa): number {

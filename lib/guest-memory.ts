@@ -2,15 +2,16 @@ import { inspect } from "node:util";
 import type { GuestMemoryAccess } from "./access.js";
 import { Arena, arenaInternals, detach } from "./arena.js";
 import * as bulk from "./bulk.js";
-import { GuestMemoryFault, type Operation, typeError } from "./errors.js";
-import { MAX_U64, toAddress, toByteCount, type Gpa } from "./gpa.js";
+import { typeError } from "./errors.js";
+import { GeneralAccess } from "./general-access.js";
+import { MAX_U64, toByteCount, type Gpa } from "./gpa.js";
 import { native, type Handle } from "./native.js";
 import { NativeAccess } from "./native-access.js";
 import { GuestMemAccessResult } from "./result.js";
-import { BYTE, checkOut, LONG, QUAD, WORD, type Out, type Value, type Width } from "./widths.js";
-import { cutWindows, EMPTY_WINDOW, WINDOW_SIZE, type Window } from "./windows.js";
+import { BYTE } from "./widths.js";
+import { cutWindows, EMPTY_WINDOW, type Window } from "./windows.js";
 
-const { OK, FAULT_UNALIGNED, FAULT_BOUNDARY, ERROR_INTERNAL } = GuestMemAccessResult;
+const { OK } = GuestMemAccessResult;
 
 /**
  * Guest physical RAM: `guest_memory_t` of Pound's header.
@@ -30,44 +31,50 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   // a constant of the caller less well, at a third more time per access. Writing to one from
   // outside cannot reach other memory, since every index is checked against its typed array.
 
-  /** The first window, flat for the hot path; empty once destroyed. */
-  private u8 = EMPTY_WINDOW.u8;
-  private u16 = EMPTY_WINDOW.u16;
-  private u32 = EMPTY_WINDOW.u32;
-  private u64 = EMPTY_WINDOW.u64;
+  // The first window, flat for the hot path; empty once destroyed. Set once until then, so that V8
+  // can take the arrays of a memory that it knows for constants.
+  private u8: Uint8Array;
+  private u16: Uint16Array;
+  private u32: Uint32Array;
+  private u64: BigUint64Array;
+  private quads: number;
+  /** All that the hot path does not do. */
+  private readonly general: GeneralAccess;
 
   readonly #arena: Arena;
   readonly #ownsArena: boolean;
   readonly #handle: Handle;
   readonly #size: number;
-  /** The caller's buffer under the arena, or null. */
-  readonly #owner: ArrayBufferLike | null;
+  /** Whether the RAM is over a buffer of the caller's. */
+  readonly #borrowed: boolean;
   readonly #forgetEnding: () => void;
   readonly #endings = new Set<() => void>();
-  #windows: readonly Window[] = [];
   #exposed = false;
   #destroyed = false;
-
-  // Where locate() found the bytes; fields, so that finding them allocates nothing.
-  #foundView = EMPTY_WINDOW.data;
-  #foundOffset = 0;
 
   private constructor(arena: Arena, ownsArena: boolean) {
     const { handle, owner, bytesAt, onEnding } = arenaInternals(arena);
     this.#handle = native.guestMemoryCreate(handle);
     this.#arena = arena;
     this.#ownsArena = ownsArena;
-    this.#owner = owner?.buffer ?? null;
+    this.#borrowed = owner !== null;
     this.#size = native.guestMemorySize(this.#handle);
     const base = native.guestMemoryOffset(this.#handle);
-    this.#setWindows(cutWindows(this.#size, (start, length) => bytesAt(base + start, length)));
+    const windows = cutWindows(this.#size, (start, length) => bytesAt(base + start, length));
+    const { u8, u16, u32, u64, quads } = windows[0] ?? EMPTY_WINDOW;
+    this.u8 = u8;
+    this.u16 = u16;
+    this.u32 = u32;
+    this.u64 = u64;
+    this.quads = quads;
+    this.general = new GeneralAccess(this.#size, windows, owner?.buffer ?? null);
     this.#forgetEnding = onEnding(() => this.#end());
-    this.native = new NativeAccess(this.#handle, this.size, this.u8, (address) =>
-      this.#lost(address),
+    this.native = new NativeAccess(this.#handle, this.size, u8, (address) =>
+      this.general.lost(address),
     );
     internals.set(this, {
-      windows: () => this.#windows,
-      checkRange: (address, length) => this.#checkRange(address, length),
+      windows: () => this.general.windows,
+      checkRange: (address, length) => this.general.checkRange(address, length),
       onEnding: (listener) => {
         this.#endings.add(listener);
         return () => this.#endings.delete(listener);
@@ -130,7 +137,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   /** The RAM as one Buffer per 4 GiB: byte `i` of the nth is address `n * 2^32 + i`. */
   get buffers(): Buffer[] {
     this.#exposed = true;
-    return this.#windows.map(({ u8 }) => bulk.asBuffer(u8));
+    return this.general.windows.map(({ u8 }) => bulk.asBuffer(u8));
   }
 
   /**
@@ -156,102 +163,125 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   }
 
   // The view path, written out per width: closures of one factory would share the type feedback
-  // of all four typed arrays, and V8 would inline none of them. One round trip through `>>> 0`
-  // refuses fractions, NaN, negatives and all of 4 GiB and above; what it refuses, and whatever
-  // does not fit the array, the slow path sorts out.
+  // of all four typed arrays, and V8 would inline none of them. Every byte of bytecode counts, since
+  // V8 stops inlining into a function that has been given 920 of them, so what is not a plain access
+  // to the first window is left to `general`, which checks everything anew:
+  //
+  // - The round trip through the index refuses fractions, NaN, negatives, misaligned addresses and
+  //   all of 4 GiB and above in one comparison.
+  // - Once optimized, comparing an element with undefined costs nothing: it is the check that V8 makes
+  //   of the index and of the buffer, which may have been detached behind our back. That is why stores
+  //   look at the element first, and why nothing else asks for a length.
+  // - `instanceof` after an access to `out` is free too: V8 knows the type from there, where before it
+  //   would walk the prototypes.
 
   tryReadb(gpa: Gpa, out: Uint8Array): GuestMemAccessResult {
-    if (!(out instanceof Uint8Array) || out.length === 0) {
-      checkOut(BYTE, out);
-    }
-    if (typeof gpa === "number") {
-      const address = gpa >>> 0;
-      if (address === gpa && address < this.u8.length) {
-        out[0] = this.u8[address]!;
-        return OK;
+    if (
+      typeof gpa === "number" &&
+      out != null &&
+      out[0] !== undefined &&
+      out instanceof Uint8Array
+    ) {
+      const index = gpa >>> 0;
+      if (index === gpa && index >>> 3 < this.quads) {
+        const value = this.u8[index];
+        if (value !== undefined) {
+          out[0] = value;
+          return OK;
+        }
       }
     }
-    return this.#tryRead(BYTE, gpa, out);
+    return this.general.tryReadb(gpa, out);
   }
 
   tryReadw(gpa: Gpa, out: Uint16Array): GuestMemAccessResult {
-    if (!(out instanceof Uint16Array) || out.length === 0) {
-      checkOut(WORD, out);
-    }
-    if (typeof gpa === "number") {
-      const address = gpa >>> 0;
-      const index = address >>> 1;
-      if (address === gpa && (address & 1) === 0 && index < this.u16.length) {
-        out[0] = this.u16[index]!;
-        return OK;
+    if (
+      typeof gpa === "number" &&
+      out != null &&
+      out[0] !== undefined &&
+      out instanceof Uint16Array
+    ) {
+      const index = gpa >>> 1;
+      if ((index << 1) >>> 0 === gpa && index >>> 2 < this.quads) {
+        const value = this.u16[index];
+        if (value !== undefined) {
+          out[0] = value;
+          return OK;
+        }
       }
     }
-    return this.#tryRead(WORD, gpa, out);
+    return this.general.tryReadw(gpa, out);
   }
 
   tryReadl(gpa: Gpa, out: Uint32Array): GuestMemAccessResult {
-    if (!(out instanceof Uint32Array) || out.length === 0) {
-      checkOut(LONG, out);
-    }
-    if (typeof gpa === "number") {
-      const address = gpa >>> 0;
-      const index = address >>> 2;
-      if (address === gpa && (address & 3) === 0 && index < this.u32.length) {
-        out[0] = this.u32[index]!;
-        return OK;
+    if (
+      typeof gpa === "number" &&
+      out != null &&
+      out[0] !== undefined &&
+      out instanceof Uint32Array
+    ) {
+      const index = gpa >>> 2;
+      if ((index << 2) >>> 0 === gpa && index >>> 1 < this.quads) {
+        const value = this.u32[index];
+        if (value !== undefined) {
+          out[0] = value;
+          return OK;
+        }
       }
     }
-    return this.#tryRead(LONG, gpa, out);
+    return this.general.tryReadl(gpa, out);
   }
 
   tryReadq(gpa: Gpa, out: BigUint64Array): GuestMemAccessResult {
-    if (!(out instanceof BigUint64Array) || out.length === 0) {
-      checkOut(QUAD, out);
-    }
-    if (typeof gpa === "number") {
-      const address = gpa >>> 0;
-      const index = address >>> 3;
-      if (address === gpa && (address & 7) === 0 && index < this.u64.length) {
-        out[0] = this.u64[index]!;
-        return OK;
+    if (
+      typeof gpa === "number" &&
+      out != null &&
+      out[0] !== undefined &&
+      out instanceof BigUint64Array
+    ) {
+      const index = gpa >>> 3;
+      if ((index << 3) >>> 0 === gpa && index < this.quads) {
+        const value = this.u64[index];
+        if (value !== undefined) {
+          out[0] = value;
+          return OK;
+        }
       }
     }
-    return this.#tryRead(QUAD, gpa, out);
+    return this.general.tryReadq(gpa, out);
   }
 
   tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult {
-    if (typeof gpa === "number" && typeof value === "number" && value === (value & 0xff)) {
-      const address = gpa >>> 0;
-      if (address === gpa && address < this.u8.length) {
-        this.u8[address] = value;
+    if (typeof gpa === "number" && typeof value === "number" && (value & 0xff) === value) {
+      const index = gpa >>> 0;
+      if (index === gpa && index >>> 3 < this.quads && this.u8[index] !== undefined) {
+        this.u8[index] = value;
         return OK;
       }
     }
-    return this.#tryWrite(BYTE, gpa, value);
+    return this.general.tryWriteb(gpa, value);
   }
 
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
-    if (typeof gpa === "number" && typeof value === "number" && value === (value & 0xffff)) {
-      const address = gpa >>> 0;
-      const index = address >>> 1;
-      if (address === gpa && (address & 1) === 0 && index < this.u16.length) {
+    if (typeof gpa === "number" && typeof value === "number" && (value & 0xffff) === value) {
+      const index = gpa >>> 1;
+      if ((index << 1) >>> 0 === gpa && index >>> 2 < this.quads && this.u16[index] !== undefined) {
         this.u16[index] = value;
         return OK;
       }
     }
-    return this.#tryWrite(WORD, gpa, value);
+    return this.general.tryWritew(gpa, value);
   }
 
   tryWritel(gpa: Gpa, value: number): GuestMemAccessResult {
-    if (typeof gpa === "number" && typeof value === "number" && value === value >>> 0) {
-      const address = gpa >>> 0;
-      const index = address >>> 2;
-      if (address === gpa && (address & 3) === 0 && index < this.u32.length) {
+    if (typeof gpa === "number" && typeof value === "number" && value >>> 0 === value) {
+      const index = gpa >>> 2;
+      if ((index << 2) >>> 0 === gpa && index >>> 1 < this.quads && this.u32[index] !== undefined) {
         this.u32[index] = value;
         return OK;
       }
     }
-    return this.#tryWrite(LONG, gpa, value);
+    return this.general.tryWritel(gpa, value);
   }
 
   tryWriteq(gpa: Gpa, value: bigint): GuestMemAccessResult {
@@ -261,85 +291,128 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
       !(value < 0n) &&
       !(value > MAX_U64)
     ) {
-      const address = gpa >>> 0;
-      const index = address >>> 3;
-      if (address === gpa && (address & 7) === 0 && index < this.u64.length) {
+      const index = gpa >>> 3;
+      if ((index << 3) >>> 0 === gpa && index < this.quads && this.u64[index] !== undefined) {
         this.u64[index] = value;
         return OK;
       }
     }
-    return this.#tryWrite(QUAD, gpa, value);
+    return this.general.tryWriteq(gpa, value);
+  }
+
+  tryWriteqFrom(gpa: Gpa, source: BigUint64Array): GuestMemAccessResult {
+    if (typeof gpa === "number" && source != null) {
+      const value = source[0];
+      if (value !== undefined && source instanceof BigUint64Array) {
+        const index = gpa >>> 3;
+        if ((index << 3) >>> 0 === gpa && index < this.quads && this.u64[index] !== undefined) {
+          this.u64[index] = value;
+          return OK;
+        }
+      }
+    }
+    return this.general.tryWriteqFrom(gpa, source);
   }
 
   readb(gpa: Gpa): number {
     if (typeof gpa === "number") {
-      const address = gpa >>> 0;
-      if (address === gpa && address < this.u8.length) {
-        return this.u8[address]!;
+      const index = gpa >>> 0;
+      if (index === gpa && index >>> 3 < this.quads) {
+        const value = this.u8[index];
+        if (value !== undefined) {
+          return value;
+        }
       }
     }
-    return this.#read(BYTE, gpa);
+    return this.general.readb(gpa);
   }
 
   readw(gpa: Gpa): number {
     if (typeof gpa === "number") {
-      const address = gpa >>> 0;
-      const index = address >>> 1;
-      if (address === gpa && (address & 1) === 0 && index < this.u16.length) {
-        return this.u16[index]!;
+      const index = gpa >>> 1;
+      if ((index << 1) >>> 0 === gpa && index >>> 2 < this.quads) {
+        const value = this.u16[index];
+        if (value !== undefined) {
+          return value;
+        }
       }
     }
-    return this.#read(WORD, gpa);
+    return this.general.readw(gpa);
   }
 
   readl(gpa: Gpa): number {
     if (typeof gpa === "number") {
-      const address = gpa >>> 0;
-      const index = address >>> 2;
-      if (address === gpa && (address & 3) === 0 && index < this.u32.length) {
-        return this.u32[index]!;
+      const index = gpa >>> 2;
+      if ((index << 2) >>> 0 === gpa && index >>> 1 < this.quads) {
+        const value = this.u32[index];
+        if (value !== undefined) {
+          return value;
+        }
       }
     }
-    return this.#read(LONG, gpa);
+    return this.general.readl(gpa);
   }
 
   readq(gpa: Gpa): bigint {
     if (typeof gpa === "number") {
-      const address = gpa >>> 0;
-      const index = address >>> 3;
-      if (address === gpa && (address & 7) === 0 && index < this.u64.length) {
-        return this.u64[index]!;
+      const index = gpa >>> 3;
+      if ((index << 3) >>> 0 === gpa && index < this.quads) {
+        const value = this.u64[index];
+        if (value !== undefined) {
+          return value;
+        }
       }
     }
-    return this.#read(QUAD, gpa);
+    return this.general.readq(gpa);
   }
 
   writeb(gpa: Gpa, value: number): void {
-    const result = this.tryWriteb(gpa, value);
-    if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 1, "write");
+    if (typeof gpa === "number" && typeof value === "number" && (value & 0xff) === value) {
+      const index = gpa >>> 0;
+      if (index === gpa && index >>> 3 < this.quads && this.u8[index] !== undefined) {
+        this.u8[index] = value;
+        return;
+      }
     }
+    this.general.writeb(gpa, value);
   }
 
   writew(gpa: Gpa, value: number): void {
-    const result = this.tryWritew(gpa, value);
-    if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 2, "write");
+    if (typeof gpa === "number" && typeof value === "number" && (value & 0xffff) === value) {
+      const index = gpa >>> 1;
+      if ((index << 1) >>> 0 === gpa && index >>> 2 < this.quads && this.u16[index] !== undefined) {
+        this.u16[index] = value;
+        return;
+      }
     }
+    this.general.writew(gpa, value);
   }
 
   writel(gpa: Gpa, value: number): void {
-    const result = this.tryWritel(gpa, value);
-    if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 4, "write");
+    if (typeof gpa === "number" && typeof value === "number" && value >>> 0 === value) {
+      const index = gpa >>> 2;
+      if ((index << 2) >>> 0 === gpa && index >>> 1 < this.quads && this.u32[index] !== undefined) {
+        this.u32[index] = value;
+        return;
+      }
     }
+    this.general.writel(gpa, value);
   }
 
   writeq(gpa: Gpa, value: bigint): void {
-    const result = this.tryWriteq(gpa, value);
-    if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 8, "write");
+    if (
+      typeof gpa === "number" &&
+      typeof value === "bigint" &&
+      !(value < 0n) &&
+      !(value > MAX_U64)
+    ) {
+      const index = gpa >>> 3;
+      if ((index << 3) >>> 0 === gpa && index < this.quads && this.u64[index] !== undefined) {
+        this.u64[index] = value;
+        return;
+      }
     }
+    this.general.writeq(gpa, value);
   }
 
   // Bulk access: any alignment. One that does not fit in RAM faults as a whole and changes nothing.
@@ -352,9 +425,14 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
    */
   read(gpa: Gpa, length: Gpa): Buffer {
     const count = toByteCount(length, "length");
-    const start = this.#locateRange(gpa, count, "read");
+    if (this.#inFirstWindow(gpa, count)) {
+      const target = bulk.newBuffer(count);
+      bulk.copyOut(this.u8, gpa, target);
+      return target;
+    }
+    const start = this.general.locateRange(gpa, count, "read");
     const target = bulk.newBuffer(count);
-    bulk.readInto(this.#windows, start, target);
+    bulk.readInto(this.general.windows, start, target);
     return target;
   }
 
@@ -365,7 +443,11 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
    */
   readInto(gpa: Gpa, target: ArrayBufferView): void {
     const bytes = bulk.bytesOf(target, "target");
-    bulk.readInto(this.#windows, this.#locateRange(gpa, bytes.length, "read"), bytes);
+    if (this.#inFirstWindow(gpa, bytes.length)) {
+      bulk.copyOut(this.u8, gpa, bytes);
+      return;
+    }
+    bulk.readInto(this.general.windows, this.general.locateRange(gpa, bytes.length, "read"), bytes);
   }
 
   /**
@@ -375,7 +457,11 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
    */
   write(gpa: Gpa, source: ArrayBufferView): void {
     const bytes = bulk.bytesOf(source, "source");
-    bulk.write(this.#windows, this.#locateRange(gpa, bytes.length, "write"), bytes);
+    if (this.#inFirstWindow(gpa, bytes.length)) {
+      this.u8.set(bytes, gpa);
+      return;
+    }
+    bulk.write(this.general.windows, this.general.locateRange(gpa, bytes.length, "write"), bytes);
   }
 
   /**
@@ -386,7 +472,11 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   fill(gpa: Gpa, length: Gpa, value: number): void {
     const count = toByteCount(length, "length");
     const byte = BYTE.checkValue(value);
-    bulk.fill(this.#windows, this.#locateRange(gpa, count, "write"), count, byte);
+    if (this.#inFirstWindow(gpa, count)) {
+      this.u8.fill(byte, gpa, gpa + count);
+      return;
+    }
+    bulk.fill(this.general.windows, this.general.locateRange(gpa, count, "write"), count, byte);
   }
 
   /**
@@ -396,8 +486,12 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
    */
   copy(target: Gpa, source: Gpa, length: Gpa): void {
     const count = toByteCount(length, "length");
-    const from = this.#locateRange(source, count, "read");
-    bulk.copy(this.#windows, this.#locateRange(target, count, "write"), from, count);
+    if (this.#inFirstWindow(source, count) && this.#inFirstWindow(target, count)) {
+      this.u8.copyWithin(target, source, source + count);
+      return;
+    }
+    const from = this.general.locateRange(source, count, "read");
+    bulk.copy(this.general.windows, this.general.locateRange(target, count, "write"), from, count);
   }
 
   /**
@@ -408,7 +502,11 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
    */
   compare(gpa: Gpa, bytes: ArrayBufferView): -1 | 0 | 1 {
     const other = bulk.bytesOf(bytes, "bytes");
-    return bulk.compare(this.#windows, this.#locateRange(gpa, other.length, "read"), other);
+    return bulk.compare(
+      this.general.windows,
+      this.general.locateRange(gpa, other.length, "read"),
+      other,
+    );
   }
 
   /**
@@ -427,8 +525,8 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
         ? Uint8Array.of(BYTE.checkValue(needle))
         : bulk.bytesOf(needle, "needle");
     const length = bulk.rangeLength(from, to);
-    const start = this.#locateRange(from, length, "read");
-    return bulk.indexOf(this.#windows, start, length, bytes);
+    const start = this.general.locateRange(from, length, "read");
+    return bulk.indexOf(this.general.windows, start, length, bytes);
   }
 
   /**
@@ -440,124 +538,20 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
    */
   slice(gpa: Gpa, length: Gpa): Buffer {
     const count = toByteCount(length, "length");
-    const view = bulk.slice(this.#windows, this.#locateRange(gpa, count, "read"), count);
+    const view = bulk.slice(
+      this.general.windows,
+      this.general.locateRange(gpa, count, "read"),
+      count,
+    );
     this.#exposed = true;
     return view;
   }
 
-  #tryRead<T extends Value, A extends Out>(
-    width: Width<T, A>,
-    gpa: Gpa,
-    out: A,
-  ): GuestMemAccessResult {
-    const result = this.#locate(gpa, width.bytes);
-    if (result === OK) {
-      width.store(out, width.get(this.#foundView, this.#foundOffset));
-    }
-    return result;
-  }
-
-  #tryWrite<T extends Value, A extends Out>(
-    width: Width<T, A>,
-    gpa: Gpa,
-    value: T,
-  ): GuestMemAccessResult {
-    const checked = width.checkValue(value);
-    const result = this.#locate(gpa, width.bytes);
-    if (result === OK) {
-      width.set(this.#foundView, this.#foundOffset, checked);
-    }
-    return result;
-  }
-
-  #read<T extends Value, A extends Out>(width: Width<T, A>, gpa: Gpa): T {
-    const result = this.#locate(gpa, width.bytes);
-    if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, width.bytes, "read");
-    }
-    return width.get(this.#foundView, this.#foundOffset);
-  }
-
-  /** The checks of an access, and on `OK` the bytes in `#foundView` at `#foundOffset`. */
-  #locate(gpa: Gpa, bytes: number): GuestMemAccessResult {
-    if (typeof gpa === "number" && this.#locateQuickly(gpa, bytes)) {
-      return OK;
-    }
-    const address = toAddress(gpa);
-    const result = this.#checkRange(address, bytes);
-    if (result !== OK) {
-      return result;
-    }
-    // Bitwise operators see the low 32 bits, exactly, and cost a fifth of what `%` does.
-    if ((address & (bytes - 1)) !== 0) {
-      return FAULT_UNALIGNED;
-    }
-    // An aligned access never crosses a window, whose size is a multiple of every width.
-    this.#foundView = this.#windowAt(address).data;
-    this.#foundOffset = address >>> 0;
-    return OK;
-  }
-
-  /**
-   * As `#locate`, for an access that is `OK`, which most above 4 GiB are. What is no address gives
-   * a window number that no window has.
-   */
-  #locateQuickly(gpa: number, bytes: number): boolean {
-    const low = gpa >>> 0;
-    const window = this.#windows[(gpa - low) / WINDOW_SIZE];
-    if (window === undefined || (low & (bytes - 1)) !== 0 || low + bytes > window.u8.length) {
-      return false;
-    }
-    this.#foundView = window.data;
-    this.#foundOffset = low;
-    return true;
-  }
-
-  /** The address of a bulk access that fits. */
-  #locateRange(gpa: Gpa, length: number, operation: Operation): number {
-    const address = toAddress(gpa);
-    const result = this.#checkRange(address, length);
-    if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, length, operation);
-    }
-    return address;
-  }
-
-  #checkRange(address: number, length: number): GuestMemAccessResult {
-    if (this.#lost(address)) {
-      return ERROR_INTERNAL;
-    }
-    if (this.#size < length || address > this.#size - length) {
-      return FAULT_BOUNDARY;
-    }
-    // Every window is of one arena, but each has a buffer, which a caller may have transferred.
-    for (let end = address + length; end > address; end -= WINDOW_SIZE) {
-      if (this.#lost(end - 1)) {
-        return ERROR_INTERNAL;
-      }
-    }
-    return OK;
-  }
-
-  /** Whether the bytes that should be at `address` are gone. */
-  #lost(address: number): boolean {
-    if (this.#destroyed || this.#owner?.byteLength === 0) {
-      return true;
-    }
-    return address < this.#size && this.#windowAt(address).u8.length === 0;
-  }
-
-  #windowAt(address: number): Window {
-    return this.#windows[Math.floor(address / WINDOW_SIZE)] ?? EMPTY_WINDOW;
-  }
-
-  #setWindows(windows: readonly Window[]): void {
-    this.#windows = windows;
-    const { u8, u16, u32, u64 } = windows[0] ?? EMPTY_WINDOW;
-    this.u8 = u8;
-    this.u16 = u16;
-    this.u32 = u32;
-    this.u64 = u64;
+  /** Whether a bulk access is a plain one: not empty, and all of it in the first window. */
+  #inFirstWindow(gpa: Gpa, length: number): gpa is number {
+    return (
+      typeof gpa === "number" && gpa >>> 0 === gpa && length !== 0 && gpa + length <= this.u8.length
+    );
   }
 
   /** Makes every access answer `ERROR_INTERNAL` from here on. */
@@ -566,13 +560,18 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     this.#destroyed = true;
     // Detaching slows every typed array access of the process a little, for good, so it is done
     // only where someone outside may hold a view. The pages outlive the views either way.
-    if (this.#exposed && this.#owner === null) {
-      for (const { u8 } of this.#windows) {
+    if (this.#exposed && !this.#borrowed) {
+      for (const { u8 } of this.general.windows) {
         detach(u8.buffer as ArrayBuffer);
       }
     }
-    this.#setWindows([]);
-    this.#foundView = EMPTY_WINDOW.data;
+    const { u8, u16, u32, u64, quads } = EMPTY_WINDOW;
+    this.u8 = u8;
+    this.u16 = u16;
+    this.u32 = u32;
+    this.u64 = u64;
+    this.quads = quads;
+    this.general.end();
     for (const listener of this.#endings) {
       listener();
     }

@@ -21,7 +21,7 @@ const VALUE8 = 16;
 const VALUE16 = 8;
 const VALUE32 = 4;
 const VALUE64 = 2;
-const NO_MEMORY = 0xffff_ffff;
+const NO_MEMORY = 0;
 
 const { readb, readw, readl, readq, writeb, writew, writel, writeq } = native;
 
@@ -59,8 +59,8 @@ export class NativeAccess implements GuestMemoryAccess {
   }
 
   tryReadb(gpa: Gpa, out: Uint8Array): GuestMemAccessResult {
-    if (!(out instanceof Uint8Array) || out.length === 0) {
-      checkOut(BYTE, out);
+    if (out == null || out[0] === undefined || !(out instanceof Uint8Array)) {
+      checkOut(BYTE, out, "out");
     }
     this.prepare(gpa);
     readb();
@@ -72,8 +72,8 @@ export class NativeAccess implements GuestMemoryAccess {
   }
 
   tryReadw(gpa: Gpa, out: Uint16Array): GuestMemAccessResult {
-    if (!(out instanceof Uint16Array) || out.length === 0) {
-      checkOut(WORD, out);
+    if (out == null || out[0] === undefined || !(out instanceof Uint16Array)) {
+      checkOut(WORD, out, "out");
     }
     this.prepare(gpa);
     readw();
@@ -85,8 +85,8 @@ export class NativeAccess implements GuestMemoryAccess {
   }
 
   tryReadl(gpa: Gpa, out: Uint32Array): GuestMemAccessResult {
-    if (!(out instanceof Uint32Array) || out.length === 0) {
-      checkOut(LONG, out);
+    if (out == null || out[0] === undefined || !(out instanceof Uint32Array)) {
+      checkOut(LONG, out, "out");
     }
     this.prepare(gpa);
     readl();
@@ -98,8 +98,8 @@ export class NativeAccess implements GuestMemoryAccess {
   }
 
   tryReadq(gpa: Gpa, out: BigUint64Array): GuestMemAccessResult {
-    if (!(out instanceof BigUint64Array) || out.length === 0) {
-      checkOut(QUAD, out);
+    if (out == null || out[0] === undefined || !(out instanceof BigUint64Array)) {
+      checkOut(QUAD, out, "out");
     }
     this.prepare(gpa);
     readq();
@@ -133,6 +133,16 @@ export class NativeAccess implements GuestMemoryAccess {
 
   tryWriteq(gpa: Gpa, value: bigint): GuestMemAccessResult {
     block64[VALUE64] = QUAD.checkValue(value);
+    this.prepare(gpa);
+    writeq();
+    return result();
+  }
+
+  tryWriteqFrom(gpa: Gpa, source: BigUint64Array): GuestMemAccessResult {
+    block64[VALUE64] =
+      source != null && source[0] !== undefined && source instanceof BigUint64Array
+        ? source[0]
+        : checkOut(QUAD, source, "source")[0]!;
     this.prepare(gpa);
     writeq();
     return result();
@@ -198,7 +208,7 @@ export class NativeAccess implements GuestMemoryAccess {
   private prepare(gpa: Gpa): void {
     if (typeof gpa === "number") {
       const low = gpa >>> 0;
-      if (low === gpa && this.first.length !== 0) {
+      if (low === gpa && this.first[0] !== undefined) {
         block32[GPA_LOW32] = low;
         block32[GPA_HIGH32] = 0;
         block32[MEMORY32] = this.number;
@@ -212,9 +222,14 @@ export class NativeAccess implements GuestMemoryAccess {
   #prepareSlowly(gpa: Gpa): void {
     // No memory has that number, and so C++ answers ERROR_INTERNAL, as for any that is gone.
     block32[MEMORY32] = this.#lost(toAddress(gpa)) ? NO_MEMORY : this.number;
-    const exact = BigInt(gpa);
-    block32[GPA_LOW32] = Number(exact & 0xffff_ffffn);
-    block32[GPA_HIGH32] = Number(exact >> 32n);
+    if (typeof gpa === "number") {
+      const low = gpa >>> 0;
+      block32[GPA_LOW32] = low;
+      block32[GPA_HIGH32] = (gpa - low) / 2 ** 32;
+      return;
+    }
+    block32[GPA_LOW32] = Number(gpa & 0xffff_ffffn);
+    block32[GPA_HIGH32] = Number(gpa >> 32n);
   }
 
   #check<T extends Value, A extends Out>(

@@ -4,7 +4,7 @@ import { GuestMemoryFault } from "./errors.js";
 import type { Gpa } from "./gpa.js";
 import { GuestMemAccessResult } from "./result.js";
 import { SPACE_BYTE, SPACE_LONG, SPACE_QUAD, SPACE_WORD, type SpaceWidth } from "./space-widths.js";
-import { checkOut, type Out, type Value } from "./widths.js";
+import { checkOut, QUAD, type Out, type Value } from "./widths.js";
 
 const { OK } = GuestMemAccessResult;
 
@@ -52,6 +52,10 @@ export class NativeSpaceAccess implements GuestAccessors {
     return this.#tryWrite(SPACE_QUAD, gpa, value);
   }
 
+  tryWriteqFrom(gpa: Gpa, source: BigUint64Array): GuestMemAccessResult {
+    return this.#tryWrite(SPACE_QUAD, gpa, checkOut(QUAD, source, "source")[0]!);
+  }
+
   readb(gpa: Gpa): number {
     return this.#read(SPACE_BYTE, gpa);
   }
@@ -89,7 +93,7 @@ export class NativeSpaceAccess implements GuestAccessors {
     gpa: Gpa,
     out: A,
   ): GuestMemAccessResult {
-    checkOut(kind.width, out);
+    checkOut(kind.width, out, "out");
     const value = this.#bus.read(true, kind, gpa, this.#bus.find(gpa));
     const { result } = this.#bus;
     if (result === OK) {

@@ -174,12 +174,12 @@ function makeStretch(
   regionStart: number,
 ): Stretch {
   const whole = from === start && to - from === window.u8.length;
-  const { u8, u16, u32, u64, data } = whole
+  const { u8, u16, u32, u64, quads, data } = whole
     ? window
     : makeWindow(window.u8.subarray(from - start, to - start));
   const near = regionStart + to <= WINDOW_SIZE;
   const base = near ? (regionStart + from) | 0 : 0;
-  return { u8, u16, u32, u64, data, from, length: to - from, near, base };
+  return { u8, u16, u32, u64, quads, data, from, length: to - from, near, base };
 }
 
 /** RAM: read and written. */

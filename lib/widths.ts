@@ -110,16 +110,21 @@ export const QUAD: Width<bigint, BigUint64Array> = {
 };
 
 /**
- * Checks the array that is to receive a value.
+ * Checks the array that is to receive or to give a value.
  *
+ * @param what - Names the argument in the error.
  * @throws TypeError where it is of another type; RangeError where it is empty or detached.
  */
-export function checkOut<T extends Value, A extends Out>(width: Width<T, A>, out: unknown): A {
+export function checkOut<T extends Value, A extends Out>(
+  width: Width<T, A>,
+  out: unknown,
+  what: "out" | "source",
+): A {
   if (!width.isOut(out)) {
-    throw typeError(`out must be a ${width.outName}`);
+    throw typeError(`${what} must be a ${width.outName}`);
   }
   if (out.length === 0) {
-    throw rangeError("out must have at least one element");
+    throw rangeError(`${what} must have at least one element`);
   }
   return out;
 }

@@ -16,6 +16,12 @@ export interface Window {
   readonly u16: Uint16Array;
   readonly u32: Uint32Array;
   readonly u64: BigUint64Array;
+  /**
+   * Elements of `u64`, which bound the fast paths of every width: as a plain small integer, which
+   * `length` is not to V8, since it can be 2^32 in Node 20. What lies behind them takes the slow
+   * path.
+   */
+  readonly quads: number;
   /** Every byte again, for the accesses that the typed arrays cannot make. */
   readonly data: DataView;
 }
@@ -41,7 +47,8 @@ function fastArrays(bytes: Uint8Array): Pick<Window, "u16" | "u32" | "u64"> {
 /** A window over `bytes`, at most {@link WINDOW_SIZE} of them. */
 export function makeWindow(bytes: Uint8Array): Window {
   const data = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  return { u8: bytes, data, ...fastArrays(bytes) };
+  const arrays = fastArrays(bytes);
+  return { u8: bytes, data, ...arrays, quads: arrays.u64.length };
 }
 
 /** A window without bytes: what RAM of size 0 and destroyed RAM have. */

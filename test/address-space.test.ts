@@ -350,6 +350,34 @@ describe("AddressSpace", () => {
         expect(space.read(0, 16).every((byte) => byte === 0)).to.equal(true);
       });
 
+      it("writes 64 bits from an array as from a bigint", () => {
+        const space = new AddressSpace();
+        const access = accessOf(space);
+        const ram = space.addRam(0x1000, 0x1000);
+        space.addRom(0x2000, new Uint8Array(8));
+        const seen: unknown[] = [];
+        space.addMmio(0x3000, 8, { writeq: (offset, value) => seen.push(offset, value) });
+        const source = BigUint64Array.of(0xfedc_ba98_7654_3210n, 1n);
+        for (let round = 0; round < 3; round++) {
+          expect(access.tryWriteqFrom(0x1008, source)).to.equal(OK);
+          expect(access.tryWriteqFrom(0x1010n, source)).to.equal(OK);
+          ram.startTracking();
+        }
+        expect([...ram.dirty!.drain()]).to.deep.equal([0]);
+        expect(space.readq(0x1008)).to.equal(source[0]);
+        expect(access.tryWriteqFrom(0x3000, source)).to.equal(OK);
+        expect(seen).to.deep.equal([0, source[0]]);
+        expect(access.tryWriteqFrom(0x2000, source)).to.equal(FAULT_BOUNDARY);
+        expect(access.tryWriteqFrom(0x1004, source)).to.equal(FAULT_UNALIGNED);
+        for (const bad of [undefined, null, [1n], new Uint32Array(2)]) {
+          expect(thrown(() => access.tryWriteqFrom(0x1008, bad as never))).to.deep.equal(
+            WRONG_TYPE,
+          );
+        }
+        const none = new BigUint64Array(0);
+        expect(thrown(() => access.tryWriteqFrom(0x1008, none))).to.deep.equal(OUT_OF_RANGE);
+      });
+
       it("has RAM above 4 GiB and RAM larger than 4 GiB", () => {
         const space = new AddressSpace();
         const access = accessOf(space);

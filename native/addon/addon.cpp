@@ -11,8 +11,8 @@ namespace {
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
     auto call_block = Napi::ArrayBuffer::New(env, sizeof(CallBlock));
-    auto environment = std::make_shared<Environment>(static_cast<CallBlock*>(call_block.Data()));
-    env.SetInstanceData(new InstanceData{environment, Napi::Persistent(call_block)});
+    auto environment = Environment::create(env, static_cast<CallBlock*>(call_block.Data()));
+    env.SetInstanceData(new InstanceData(environment, Napi::Persistent(call_block)));
     exports.Set("callBlock", call_block);
     init_arena_binding(env, exports);
     init_memory_binding(env, exports);

@@ -45,8 +45,8 @@ bool SharedArena::owner_intact() const {
 }
 
 void SharedArena::end_dependents() {
-    for (bool* open : dependents_) {
-        *open = false;
+    for (ArenaDependent* dependent : dependents_) {
+        dependent->end();
     }
     dependents_.clear();
 }

@@ -12,6 +12,16 @@
 
 namespace pound::addon {
 
+/** What lives on an arena's bytes, and ends with them. */
+class ArenaDependent {
+public:
+    /** The arena's bytes are about to go, or to become others. */
+    virtual void end() = 0;
+
+protected:
+    ~ArenaDependent() = default;
+};
+
 /**
  * An arena and the rule that its memory outlives everything that can reach it.
  *
@@ -48,13 +58,13 @@ public:
         return !owner_buffer_.IsEmpty();
     }
 
-    /** Has reset() and destroy() set `*open` to false, once. */
-    void add_dependent(bool* open) {
-        dependents_.insert(open);
+    /** Has reset() and destroy() end it, once. */
+    void add_dependent(ArenaDependent* dependent) {
+        dependents_.insert(dependent);
     }
 
-    void remove_dependent(bool* open) {
-        dependents_.erase(open);
+    void remove_dependent(ArenaDependent* dependent) {
+        dependents_.erase(dependent);
     }
 
     /** arena_reset() on the arena. */
@@ -73,7 +83,7 @@ private:
     host::memory::arena_t arena_;
     /** What arena_free() needs once destroy() has emptied arena_. */
     host::memory::arena_t reservation_;
-    std::unordered_set<bool*> dependents_;
+    std::unordered_set<ArenaDependent*> dependents_;
     Napi::Reference<Napi::DataView> owner_view_;
     /** Empty for a SharedArrayBuffer, which can be neither detached nor shrunk. */
     Napi::Reference<Napi::ArrayBuffer> owner_buffer_;

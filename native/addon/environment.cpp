@@ -1,6 +1,52 @@
 #include "environment.h"
 
+#include <mutex>
+
 namespace pound::addon {
+
+namespace {
+
+/** Guards who has which place of the table. */
+std::mutex table_mutex;
+
+} // namespace
+
+Environment Environment::places_[PLACES];
+
+std::shared_ptr<Environment> Environment::create(napi_env env, CallBlock* block) {
+    Environment& place = place_of(env);
+    const std::lock_guard<std::mutex> lock(table_mutex);
+    if (place.taken_) {
+        std::shared_ptr<Environment> elsewhere(new Environment());
+        elsewhere->begin(env, block);
+        return elsewhere;
+    }
+    place.taken_ = true;
+    place.begin(env, block);
+    return std::shared_ptr<Environment>(&place, [](Environment* left) {
+        const std::lock_guard<std::mutex> relock(table_mutex);
+        left->clear();
+    });
+}
+
+void Environment::begin(napi_env env, CallBlock* block) {
+    block_ = block;
+    memories_.assign(1, nullptr);
+    env_.store(env, std::memory_order_relaxed);
+}
+
+void Environment::clear() {
+    leave();
+    block_ = nullptr;
+    current_ = NO_CURRENT;
+    memories_.clear();
+    free_numbers_.clear();
+    taken_ = false;
+}
+
+void Environment::leave() {
+    env_.store(nullptr, std::memory_order_relaxed);
+}
 
 uint32_t Environment::add(SharedMemory* memory) {
     if (free_numbers_.empty()) {
@@ -14,6 +60,7 @@ uint32_t Environment::add(SharedMemory* memory) {
 }
 
 void Environment::remove(uint32_t number) {
+    forget_current(number);
     memories_[number] = nullptr;
     free_numbers_.push_back(number);
 }

@@ -3,6 +3,7 @@
 
 #include <napi.h>
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -49,36 +50,117 @@ static_assert(sizeof(CallBlock) == 24, "lib/native-access.ts knows this layout")
  * With the memory named by number, one function per accessor serves them all.
  * V8 calls a function that is the same at every call straight, and one bound to
  * its memory through a slower, generic way as soon as there are two.
+ *
+ * What counts on the way of an access is how many loads wait for one another:
+ *
+ * - Environments live in a small table and are found by their napi_env, which an
+ *   accessor is told for nothing; asking the runtime for the data of the call
+ *   takes a quarter of the call. One that finds its place taken is on the heap,
+ *   and its accessors do ask.
+ * - The memory used last is at hand, and its number only compared: a processor
+ *   goes on as if they were equal, where it would have to wait for an address.
  */
-class Environment {
+class alignas(64) Environment {
 public:
-    explicit Environment(CallBlock* block) : block_(block) {
+    /** A memory that accesses may touch without asking. */
+    struct Current {
+        uint32_t number;
+        /** Host virtual address of guest physical address 0. */
+        uint8_t* base;
+        /** Bytes of RAM. */
+        uint64_t size;
+    };
+
+    /** The environment of `env` from here on; `block` must outlive every call. */
+    static std::shared_ptr<Environment> create(napi_env env, CallBlock* block);
+
+    Environment(const Environment&) = delete;
+    Environment& operator=(const Environment&) = delete;
+
+    /** The environment of `env`, or null where it is not in the table. */
+    static Environment* find(napi_env env) {
+        Environment& place = place_of(env);
+        return place.env_.load(std::memory_order_relaxed) == env ? &place : nullptr;
     }
 
     CallBlock* call_block() const {
         return block_;
     }
 
+    /** The memory that is at hand; its number is that of none where there is none. */
+    const Current& current() const {
+        return current_;
+    }
+
+    void set_current(const Current& current) {
+        current_ = current;
+    }
+
+    /** Has the memory of that number, if it is at hand, looked up at its next access. */
+    void forget_current(uint32_t number) {
+        if (current_.number == number) {
+            current_ = NO_CURRENT;
+        }
+    }
+
     /** The memory of that number, or null where there is none. */
-    SharedMemory* find(uint32_t number) const {
+    SharedMemory* memory(uint32_t number) const {
         return number < memories_.size() ? memories_[number] : nullptr;
     }
 
+    /** Gives a memory a number, never 0. */
     uint32_t add(SharedMemory* memory);
     void remove(uint32_t number);
 
+    /** The runtime is done with its napi_env, whose address may be used again. */
+    void leave();
+
 private:
-    CallBlock* block_;
+    static constexpr Current NO_CURRENT = {UINT32_MAX, nullptr, 0};
+    static constexpr size_t PLACES = 64;
+    static Environment places_[PLACES];
+
+    static Environment& place_of(napi_env env) {
+        // The low bits are those of every heap block of that size.
+        return places_[(reinterpret_cast<uintptr_t>(env) >> 6) % PLACES];
+    }
+
+    Environment() = default;
+    void begin(napi_env env, CallBlock* block);
+    void clear();
+
+    /**
+     * Other threads look at it, to find that it is not theirs. All else belongs
+     * to the thread of the environment.
+     */
+    std::atomic<napi_env> env_{nullptr};
+    CallBlock* block_ = nullptr;
+    Current current_ = NO_CURRENT;
+    /** By number; the first is that of no memory. */
     std::vector<SharedMemory*> memories_;
     std::vector<uint32_t> free_numbers_;
+    /** Whether a place of the table is in use, guarded by a mutex. */
+    bool taken_ = false;
 };
 
 /** What the runtime keeps for the addon per environment: each worker thread has its own. */
 struct InstanceData {
+    InstanceData(std::shared_ptr<Environment> environment,
+                 Napi::Reference<Napi::ArrayBuffer> call_block)
+        : environment(std::move(environment)), call_block(std::move(call_block)) {
+    }
+
+    ~InstanceData() {
+        environment->leave();
+    }
+
+    InstanceData(const InstanceData&) = delete;
+    InstanceData& operator=(const InstanceData&) = delete;
+
     /** Shared, since handles may be finalized after the instance data is. */
-    std::shared_ptr<Environment> environment;
+    const std::shared_ptr<Environment> environment;
     /** Keeps the call block in place for as long as there are calls. */
-    Napi::Reference<Napi::ArrayBuffer> call_block;
+    const Napi::Reference<Napi::ArrayBuffer> call_block;
 };
 
 } // namespace pound::addon

@@ -11,18 +11,44 @@ using kvm::memory::guest_memory_t;
 
 namespace {
 
+Environment* ask_for_environment(napi_env env, napi_callback_info info) {
+    void* data = nullptr;
+    napi_get_cb_info(env, info, nullptr, nullptr, nullptr, &data);
+    return static_cast<Environment*>(data);
+}
+
+/** As access(), for any memory there is or was. */
+template <typename Access>
+[[gnu::noinline]] napi_value access_asking(napi_env env, napi_callback_info info, Access run) {
+    Environment* environment = ask_for_environment(env, info);
+    CallBlock* block = environment->call_block();
+    SharedMemory* shared = environment->memory(block->memory);
+    if (shared == nullptr || !shared->usable()) {
+        block->result = kvm::memory::GUEST_MEM_ACCESS_ERROR_INTERNAL;
+        return nullptr;
+    }
+    guest_memory_t* memory = shared->memory();
+    if (shared->sure()) {
+        environment->set_current({shared->number(), memory->base, memory->size});
+    }
+    block->result = run(memory, block);
+    return nullptr;
+}
+
 /** Runs one access, whose memory and arguments the environment's call block names. */
 template <typename Access>
 napi_value access(napi_env env, napi_callback_info info, Access run) {
-    void* data = nullptr;
-    napi_get_cb_info(env, info, nullptr, nullptr, nullptr, &data);
-    const auto* environment = static_cast<Environment*>(data);
-    CallBlock* block = environment->call_block();
-    SharedMemory* shared = environment->find(block->memory);
-    block->result = shared != nullptr && shared->usable()
-                        ? run(shared->memory(), block)
-                        : kvm::memory::GUEST_MEM_ACCESS_ERROR_INTERNAL;
-    return nullptr;
+    if (const Environment* environment = Environment::find(env)) {
+        CallBlock* block = environment->call_block();
+        const Environment::Current& current = environment->current();
+        if (block->memory == current.number) {
+            guest_memory_t memory{current.base, current.size};
+            block->result = run(&memory, block);
+            return nullptr;
+        }
+    }
+    // Kept apart, lest what it calls makes every access save registers.
+    return access_asking(env, info, run);
 }
 
 template <typename T, guest_mem_access_result_t (*read)(guest_memory_t*, uint64_t, T*)>
@@ -113,7 +139,7 @@ Napi::Value guest_memory_offset(const Napi::CallbackInfo& info) {
 Napi::Value guest_memory_destroy(const Napi::CallbackInfo& info) {
     auto memory = to_memory(info);
     if (memory != nullptr) {
-        memory->close();
+        memory->end();
     }
     return Napi::Value();
 }

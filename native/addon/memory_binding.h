@@ -14,17 +14,17 @@
 namespace pound::addon {
 
 /** Guest RAM as the accessors see it, until its arena is reset or destroyed. */
-class SharedMemory {
+class SharedMemory final : public ArenaDependent {
 public:
     SharedMemory(std::shared_ptr<SharedArena> arena, const kvm::memory::guest_memory_t& memory,
                  std::shared_ptr<Environment> environment)
-        : memory_(memory), guarded_(arena->can_lose_memory()), arena_(std::move(arena)),
-          environment_(std::move(environment)), number_(environment_->add(this)) {
-        arena_->add_dependent(&open_);
+        : memory_(memory), arena_(std::move(arena)), environment_(std::move(environment)),
+          number_(environment_->add(this)) {
+        arena_->add_dependent(this);
     }
 
     ~SharedMemory() {
-        arena_->remove_dependent(&open_);
+        arena_->remove_dependent(this);
         environment_->remove(number_);
     }
 
@@ -33,12 +33,18 @@ public:
 
     /** Whether an access may touch the RAM; if not, it is ERROR_INTERNAL. */
     bool usable() const {
-        return open_ && (!guarded_ || arena_->usable());
+        return open_ && arena_->usable();
+    }
+
+    /** Whether only end() can make it unusable, so that accesses need not ask each time. */
+    bool sure() const {
+        return open_ && !arena_->can_lose_memory();
     }
 
     /** Ends this memory's use of the RAM; the arena keeps the bytes. */
-    void close() {
+    void end() override {
         open_ = false;
+        environment_->forget_current(number_);
     }
 
     SharedArena& arena() {
@@ -59,10 +65,8 @@ public:
     }
 
 private:
-    // What every access looks at comes first, to lie in one cache line.
     kvm::memory::guest_memory_t memory_;
     bool open_ = true;
-    const bool guarded_;
     std::shared_ptr<SharedArena> arena_;
     std::shared_ptr<Environment> environment_;
     uint32_t number_;

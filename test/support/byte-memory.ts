@@ -38,6 +38,9 @@ export class ByteMemory implements GuestMemoryAccess {
   tryWriteq(gpa: Gpa, value: bigint): GuestMemAccessResult {
     return this.#tryWrite(gpa, 8, value);
   }
+  tryWriteqFrom(gpa: Gpa, source: BigUint64Array): GuestMemAccessResult {
+    return this.tryWriteq(gpa, source[0]!);
+  }
 
   readb = unused;
   readw = unused;
