@@ -15,10 +15,7 @@ import type { GuestMemAccessResult } from "./result.js";
  * type and a RangeError (`ERR_OUT_OF_RANGE`) for a `gpa` that is no u64, a value wider than the
  * access, or an empty `out`; neither touches RAM.
  */
-export interface GuestMemoryAccess {
-  /** Bytes of RAM. */
-  readonly size: bigint;
-
+export interface GuestAccessors {
   /** `guest_mem_readb`. */
   tryReadb(gpa: Gpa, out: Uint8Array): GuestMemAccessResult;
   /** `guest_mem_readw`. */
@@ -57,4 +54,10 @@ export interface GuestMemoryAccess {
   writel(gpa: Gpa, value: number): void;
   /** `guest_mem_writeq`. @throws {@link GuestMemoryFault} */
   writeq(gpa: Gpa, value: bigint): void;
+}
+
+/** The accessors of one block of RAM, whose addresses are those from 0 to its size. */
+export interface GuestMemoryAccess extends GuestAccessors {
+  /** Bytes of RAM. */
+  readonly size: bigint;
 }

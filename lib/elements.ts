@@ -1,4 +1,4 @@
-import type { GuestMemoryAccess } from "./access.js";
+import type { GuestAccessors } from "./access.js";
 import { rangeError, typeError } from "./errors.js";
 import { type Gpa, MAX_U64, toAddress } from "./gpa.js";
 
@@ -18,8 +18,8 @@ export type ElementValue<E extends ElementType> = E extends BigintElement ? bigi
 export interface Codec<V extends number | bigint> {
   /** Size and alignment in bytes. */
   readonly bytes: 1 | 2 | 4 | 8;
-  get(memory: GuestMemoryAccess, gpa: Gpa): V;
-  set(memory: GuestMemoryAccess, gpa: Gpa, value: V): void;
+  get(memory: GuestAccessors, gpa: Gpa): V;
+  set(memory: GuestAccessors, gpa: Gpa, value: V): void;
 }
 
 // One value at a time passes through here on its way between a float and its bits.

@@ -300,7 +300,7 @@ export class GeneralAccess {
    */
   locateRange(gpa: Gpa, length: number, operation: Operation): number {
     const address = toAddress(gpa);
-    const result = this.#checkRange(address, length);
+    const result = this.checkRange(address, length);
     if (result !== OK) {
       throw new GuestMemoryFault(result, gpa, length, operation);
     }
@@ -354,7 +354,7 @@ export class GeneralAccess {
 
   /** The checks of an access. On `OK`, its window is the one that the next is tried in. */
   #check(address: number, bytes: number): GuestMemAccessResult {
-    const result = this.#checkRange(address, bytes);
+    const result = this.checkRange(address, bytes);
     if (result !== OK) {
       return result;
     }
@@ -370,7 +370,7 @@ export class GeneralAccess {
     return OK;
   }
 
-  #checkRange(address: number, length: number): GuestMemAccessResult {
+  checkRange(address: number, length: number): GuestMemAccessResult {
     if (this.lost(address)) {
       return ERROR_INTERNAL;
     }

@@ -2,13 +2,14 @@ import { inspect } from "node:util";
 import type { GuestMemoryAccess } from "./access.js";
 import { Arena, arenaInternals, detach } from "./arena.js";
 import * as bulk from "./bulk.js";
+import { typeError } from "./errors.js";
 import { GeneralAccess } from "./general-access.js";
 import { MAX_U64, toByteCount, type Gpa } from "./gpa.js";
 import { native, type Handle } from "./native.js";
 import { NativeAccess } from "./native-access.js";
 import { GuestMemAccessResult } from "./result.js";
 import { BYTE } from "./widths.js";
-import { cutWindows, EMPTY_WINDOW } from "./windows.js";
+import { cutWindows, EMPTY_WINDOW, type Window } from "./windows.js";
 
 const { OK } = GuestMemAccessResult;
 
@@ -47,6 +48,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   /** Whether the RAM is over a buffer of the caller's. */
   readonly #borrowed: boolean;
   readonly #forgetEnding: () => void;
+  readonly #endings = new Set<() => void>();
   #exposed = false;
   #destroyed = false;
 
@@ -70,6 +72,14 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     this.native = new NativeAccess(this.#handle, this.size, u8, (address) =>
       this.general.lost(address),
     );
+    internals.set(this, {
+      windows: () => this.general.windows,
+      checkRange: (address, length) => this.general.checkRange(address, length),
+      onEnding: (listener) => {
+        this.#endings.add(listener);
+        return () => this.#endings.delete(listener);
+      },
+    });
   }
 
   /**
@@ -562,5 +572,34 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     this.u64 = u64;
     this.quads = quads;
     this.general.end();
+    for (const listener of this.#endings) {
+      listener();
+    }
+    this.#endings.clear();
   }
+}
+
+/** The parts of a {@link GuestMemory} that an address space is built on; not public. */
+export interface GuestMemoryInternals {
+  /** The RAM cut into windows; none once it has ended. */
+  windows(): readonly Window[];
+  /** What an access to a range comes to, but for its alignment. */
+  checkRange(address: number, length: number): GuestMemAccessResult;
+  /** Registers what to do once the RAM has ended; gives the way to undo that. */
+  onEnding(listener: () => void): () => void;
+}
+
+const internals = new WeakMap<GuestMemory, GuestMemoryInternals>();
+
+/**
+ * The internals of guest RAM.
+ *
+ * @throws TypeError where `memory` was not made by {@link GuestMemory}.
+ */
+export function guestMemoryInternals(memory: GuestMemory): GuestMemoryInternals {
+  const found = internals.get(memory);
+  if (found === undefined) {
+    throw typeError("memory must be a GuestMemory");
+  }
+  return found;
 }

@@ -1,8 +1,13 @@
-export type { GuestMemoryAccess } from "./access.js";
+export type { GuestAccessors, GuestMemoryAccess } from "./access.js";
+export { AddressSpace, type RamOptions, type RegionOptions } from "./address-space.js";
 export { Arena, type CallerMemory } from "./arena.js";
+export { DirtyBitmap } from "./dirty-bitmap.js";
 export { GuestMemoryFault, type ErrorCode, type Operation } from "./errors.js";
 export type { Gpa } from "./gpa.js";
 export { GuestMemory } from "./guest-memory.js";
+export type { MmioDevice } from "./mmio.js";
+export type { NativeSpaceAccess } from "./native-space-access.js";
+export type { MmioRegion, RamRegion, Region, RomRegion } from "./regions.js";
 export { GuestMemAccessResult, resultName } from "./result.js";
 export type { BigintElement, ElementType, ElementValue, NumberElement } from "./elements.js";
 export {
@@ -33,3 +38,4 @@ export {
 export type { NativeAccess } from "./native-access.js";
 export { type Op, OpBuffer, OpKind, packOps, type TryAccess } from "./op-buffer.js";
 export { decodeOpLog, encodeOpLog, type OpLog, OpRecorder } from "./crosscheck/op-log.js";
+export type { WatchedAccess, WatchListener, Watchpoint, WatchRange } from "./watchpoint.js";

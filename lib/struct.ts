@@ -1,4 +1,4 @@
-import type { GuestMemoryAccess } from "./access.js";
+import type { GuestAccessors } from "./access.js";
 import { checkExtent, codecOf, gpaAt, type ElementType, type ElementValue } from "./elements.js";
 import { typeError } from "./errors.js";
 import { toByteCount, type Gpa } from "./gpa.js";
@@ -37,7 +37,7 @@ const MEMORY = Symbol("memory");
 const GPA = Symbol("gpa");
 
 interface ViewTarget {
-  readonly [MEMORY]: GuestMemoryAccess;
+  readonly [MEMORY]: GuestAccessors;
   readonly [GPA]: Gpa;
 }
 
@@ -45,8 +45,8 @@ interface ViewTarget {
 interface Field {
   readonly size: number;
   readonly alignment: number;
-  get(memory: GuestMemoryAccess, gpa: Gpa): unknown;
-  set?(memory: GuestMemoryAccess, gpa: Gpa, value: unknown): void;
+  get(memory: GuestAccessors, gpa: Gpa): unknown;
+  set?(memory: GuestAccessors, gpa: Gpa, value: unknown): void;
 }
 
 /**
@@ -90,7 +90,7 @@ export class StructLayout<S extends StructFields> {
    *
    * @throws TypeError, RangeError for an invalid address, or where the structure ends above 2^64.
    */
-  at(memory: GuestMemoryAccess, gpa: Gpa): StructView<S> {
+  at(memory: GuestAccessors, gpa: Gpa): StructView<S> {
     checkExtent(gpa, this.size);
     return Object.create(this.#prototype, {
       [MEMORY]: { value: memory },

@@ -1,4 +1,4 @@
-import type { GuestMemoryAccess } from "./access.js";
+import type { GuestAccessors } from "./access.js";
 import {
   checkExtent,
   codecOf,
@@ -26,7 +26,7 @@ export class TypedRegion<E extends ElementType> implements Iterable<ElementValue
   readonly gpa: Gpa;
   /** Number of elements. */
   readonly length: number;
-  readonly #memory: GuestMemoryAccess;
+  readonly #memory: GuestAccessors;
   readonly #codec: Codec<ElementValue<E>>;
 
   /**
@@ -35,7 +35,7 @@ export class TypedRegion<E extends ElementType> implements Iterable<ElementValue
    * @param length - Number of elements, from 0.
    * @throws TypeError, RangeError for an invalid argument, or where the region ends above 2^64.
    */
-  constructor(memory: GuestMemoryAccess, type: E, gpa: Gpa, length: number) {
+  constructor(memory: GuestAccessors, type: E, gpa: Gpa, length: number) {
     this.#memory = memory;
     this.#codec = codecOf(type);
     this.type = type;

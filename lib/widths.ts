@@ -21,8 +21,12 @@ export interface Width<T extends Value, A extends Out> {
   store(out: A, value: T): void;
   get(view: DataView, offset: number): T;
   set(view: DataView, offset: number, value: T): void;
-  /** Gives the value back, or throws where the width cannot hold it. */
-  checkValue(value: unknown): T;
+  /**
+   * Gives the value back, or throws where the width cannot hold it.
+   *
+   * @param what - Names the value in the error.
+   */
+  checkValue(value: unknown, what?: string): T;
 }
 
 type AnyArrayConstructor = abstract new (...args: never) => unknown;
@@ -48,12 +52,12 @@ function numberWidth<A extends Exclude<Out, BigUint64Array>>(
     },
     get,
     set,
-    checkValue(value) {
+    checkValue(value, what = "value") {
       if (typeof value !== "number") {
-        throw typeError("value must be a number");
+        throw typeError(`${what} must be a number`);
       }
       if (!Number.isInteger(value) || value < 0 || value > max) {
-        throw rangeError(`value must be an integer from 0 to ${max}`);
+        throw rangeError(`${what} must be an integer from 0 to ${max}`);
       }
       return value;
     },
@@ -94,12 +98,12 @@ export const QUAD: Width<bigint, BigUint64Array> = {
   },
   get: (view, offset) => view.getBigUint64(offset, true),
   set: (view, offset, value) => view.setBigUint64(offset, value, true),
-  checkValue(value) {
+  checkValue(value, what = "value") {
     if (typeof value !== "bigint") {
-      throw typeError("value must be a bigint");
+      throw typeError(`${what} must be a bigint`);
     }
     if (value < 0n || value > MAX_U64) {
-      throw rangeError("value must be from 0 to 2^64 - 1");
+      throw rangeError(`${what} must be from 0 to 2^64 - 1`);
     }
     return value;
   },

@@ -1,7 +1,10 @@
 import { expectTypeOf } from "expect-type";
 import {
+  AddressSpace,
   Arena,
+  type DirtyBitmap,
   type Gpa,
+  type GuestAccessors,
   GuestMemAccessResult,
   GuestMemory,
   type GuestMemoryAccess,
@@ -24,6 +27,28 @@ expectTypeOf(GuestMemAccessResult.FAULT_BOUNDARY).toEqualTypeOf<2>();
 expectTypeOf(GuestMemoryFault).instance.toHaveProperty("operation");
 expectTypeOf(Arena.over(new SharedArrayBuffer(8))).toEqualTypeOf<Arena>();
 
+declare const space: AddressSpace;
+
+expectTypeOf(space).toExtend<GuestAccessors>();
+expectTypeOf(space.native).toExtend<GuestAccessors>();
+expectTypeOf(space).not.toHaveProperty("size");
+expectTypeOf(memory).toExtend<GuestAccessors>();
+expectTypeOf(space.addRam(0, memory).dirty).toEqualTypeOf<DirtyBitmap | null>();
+expectTypeOf(space.addRom(0, new Uint8Array(1)).memory).toEqualTypeOf<GuestMemory>();
+for (const region of space.regions) {
+  if (region.kind === "mmio") {
+    expectTypeOf(region.device.readq).toEqualTypeOf<((offset: number) => bigint) | undefined>();
+  } else {
+    expectTypeOf(region.memory).toEqualTypeOf<GuestMemory>();
+  }
+}
+
+// @ts-expect-error -- a device's 64 bits are a bigint
+space.addMmio(0, 8, { readq: () => 0 });
+// @ts-expect-error -- ROM cannot be tracked
+space.addRom(0, memory, { trackDirty: true });
+// @ts-expect-error -- there is no such kind of access
+space.watch({ gpa: 0, length: 4, kinds: "execute" }, () => undefined);
 // @ts-expect-error -- an arena is made by create() or over()
 new Arena();
 // @ts-expect-error -- RAM is made from an arena

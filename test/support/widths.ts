@@ -1,4 +1,4 @@
-import type { Gpa, GuestMemAccessResult, GuestMemoryAccess } from "pound-guest-memory";
+import type { Gpa, GuestMemAccessResult, GuestAccessors } from "pound-guest-memory";
 
 /** Any array that receives the value of a read. */
 export type Out = Uint8Array | Uint16Array | Uint32Array | BigUint64Array;
@@ -9,10 +9,10 @@ export interface WidthCase {
   readonly bytes: 1 | 2 | 4 | 8;
   /** A fresh `out` that holds `value`. */
   out(value: bigint): Out;
-  tryRead(memory: GuestMemoryAccess, gpa: Gpa, out: Out): GuestMemAccessResult;
-  tryWrite(memory: GuestMemoryAccess, gpa: Gpa, value: bigint): GuestMemAccessResult;
-  read(memory: GuestMemoryAccess, gpa: Gpa): number | bigint;
-  write(memory: GuestMemoryAccess, gpa: Gpa, value: bigint): void;
+  tryRead(memory: GuestAccessors, gpa: Gpa, out: Out): GuestMemAccessResult;
+  tryWrite(memory: GuestAccessors, gpa: Gpa, value: bigint): GuestMemAccessResult;
+  read(memory: GuestAccessors, gpa: Gpa): number | bigint;
+  write(memory: GuestAccessors, gpa: Gpa, value: bigint): void;
 }
 
 export const WIDTHS: readonly WidthCase[] = [
