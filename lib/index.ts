@@ -1,9 +1,12 @@
 export type { GuestMemoryAccess } from "./access.js";
+export type { GuestAtomicAccess } from "./atomic-access.js";
 export { Arena, type CallerMemory } from "./arena.js";
 export { GuestMemoryFault, type ErrorCode, type Operation } from "./errors.js";
+export { ExclusiveMonitor } from "./exclusive-monitor.js";
 export type { Gpa } from "./gpa.js";
 export { GuestMemory } from "./guest-memory.js";
 export { GuestMemAccessResult, resultName } from "./result.js";
+export type { SharedRam } from "./shared-ram.js";
 export type { BigintElement, ElementType, ElementValue, NumberElement } from "./elements.js";
 export {
   struct,
