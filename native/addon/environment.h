@@ -45,7 +45,7 @@ struct CallBlock {
     }
 };
 
-static_assert(sizeof(CallBlock) == 40, "lib/native-access.ts knows this layout");
+static_assert(sizeof(CallBlock) == 40, "lib/native-access.ts and native-atomics.ts know this");
 
 /**
  * The live guest memories of an environment, by number, and the call block that
