@@ -2,7 +2,9 @@
 //
 // Every figure is for one worker alone and for two at once, by turns in one run, as medians. Two
 // workers can only be twice as fast as one where two processors are free, so each round also times
-// a loop that touches no memory: its throughput is what the machine had to give at the time.
+// a loop that touches no memory: its throughput is what the machine had to give at the time. The
+// last column is the throughput by processor time instead of time by the clock: what it would be
+// with two processors to itself, as far as the workers did run at the same time.
 
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
@@ -57,12 +59,16 @@ function makeLoop(body, names) {
 
 /** Waits until `count` threads are here; the last to come lets all go on. */
 function meet(gate, count) {
+  const generation = Atomics.load(gate, 1);
   if (Atomics.add(gate, 0, 1) + 1 === count) {
     Atomics.store(gate, 0, 0);
     Atomics.add(gate, 1, 1);
+    Atomics.notify(gate, 1);
     return;
   }
-  for (const generation = Atomics.load(gate, 1); Atomics.load(gate, 1) === generation;);
+  while (Atomics.load(gate, 1) === generation) {
+    Atomics.wait(gate, 1, generation);
+  }
 }
 
 function work() {
@@ -91,15 +97,20 @@ async function run(worker, job) {
   return times;
 }
 
-/** Nanoseconds from the first start to the last end. */
+/** Nanoseconds from the first start to the last end, and of processor time per worker. */
 async function span(workers, name, n) {
+  const before = process.cpuUsage();
   const spans = await Promise.all(
     workers.map((worker) => run(worker, { name, n, together: workers.length })),
   );
+  const { user, system } = process.cpuUsage(before);
   const start = spans.map((one) => one.start).reduce((a, b) => (a < b ? a : b));
   const end = spans.map((one) => one.end).reduce((a, b) => (a > b ? a : b));
-  return Number(end - start);
+  return { clock: Number(end - start), processor: ((user + system) * 1000) / workers.length };
 }
+
+/** How many times one worker's throughput two have, alone and at once, by one of the two times. */
+const gain = (alone, both, time) => (2 * alone[time]) / both[time];
 
 const median = (values) => values.sort((a, b) => a - b)[Math.floor(values.length / 2)];
 
@@ -114,29 +125,36 @@ async function measure() {
         workerData: { shared: memory.shareable, gate, base },
       }),
   );
-  console.log(
-    `${"ns per operation and worker".padEnd(54)}   alone  two at once  throughput  control`,
+  const row = (name, ...cells) =>
+    console.log([name.padEnd(54), ...cells.map((cell) => cell.padStart(12))].join(" "));
+  row(
+    "ns per operation and worker",
+    "alone",
+    "two at once",
+    "throughput",
+    "no memory",
+    "by CPU time",
   );
   const { [CONTROL]: control, ...jobs } = JOBS;
   await span(workers, CONTROL, control.n);
   for (const [name, { n, operations = 1 }] of Object.entries(jobs)) {
     await span(workers, name, Math.ceil(n / 10));
-    const [alone, both, gains, controls] = [[], [], [], []];
+    const rounds = [];
     for (let round = 0; round < ROUNDS; round++) {
       const one = workers.slice(round % 2, (round % 2) + 1);
-      alone.push((await span(one, name, n)) / n / operations);
-      both.push((await span(workers, name, n)) / n / operations);
-      gains.push((2 * alone.at(-1)) / both.at(-1));
+      const alone = await span(one, name, n);
+      const both = await span(workers, name, n);
       const controlAlone = await span(one, CONTROL, control.n);
-      controls.push((2 * controlAlone) / (await span(workers, CONTROL, control.n)));
+      rounds.push([
+        alone.clock / n / operations,
+        both.clock / n / operations,
+        gain(alone, both, "clock"),
+        gain(controlAlone, await span(workers, CONTROL, control.n), "clock"),
+        gain(alone, both, "processor"),
+      ]);
     }
-    const figures = [
-      median(alone).toFixed(2).padStart(7),
-      median(both).toFixed(2).padStart(12),
-      `${median(gains).toFixed(2)} x`.padStart(11),
-      `${median(controls).toFixed(2)} x`.padStart(8),
-    ];
-    console.log(`${name.padEnd(54)} ${figures.join(" ")}`);
+    const medians = rounds[0].map((_, column) => median(rounds.map((round) => round[column])));
+    row(name, ...medians.map((value, column) => `${value.toFixed(2)}${column < 2 ? "" : " x"}`));
   }
   await Promise.all(workers.map((worker) => worker.terminate()));
 }
