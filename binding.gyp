@@ -5,6 +5,7 @@
       "sources": [
         "native/addon/addon.cpp",
         "native/addon/arena_binding.cpp",
+        "native/addon/atomic_binding.cpp",
         "native/addon/batch_binding.cpp",
         "native/addon/environment.cpp",
         "native/addon/errors.cpp",

@@ -1,13 +1,16 @@
 import { inspect } from "node:util";
 import type { GuestMemoryAccess } from "./access.js";
+import type { GuestAtomicAccess } from "./atomic-access.js";
 import { Arena, arenaInternals, detach } from "./arena.js";
 import * as bulk from "./bulk.js";
-import { typeError } from "./errors.js";
+import { rangeError, typeError } from "./errors.js";
 import { GeneralAccess } from "./general-access.js";
 import { MAX_U64, toByteCount, type Gpa } from "./gpa.js";
 import { native, type Handle } from "./native.js";
 import { NativeAccess } from "./native-access.js";
 import { GuestMemAccessResult } from "./result.js";
+import { newSharedBuffer, type SharedRam, sharedRamOf, viewOf } from "./shared-ram.js";
+import { ViewAtomics } from "./view-atomics.js";
 import { BYTE } from "./widths.js";
 import { cutWindows, EMPTY_WINDOW, type Window } from "./windows.js";
 
@@ -49,6 +52,8 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   readonly #borrowed: boolean;
   readonly #forgetEnding: () => void;
   readonly #endings = new Set<() => void>();
+  readonly #shareable: SharedRam | null;
+  #atomics: ViewAtomics | undefined;
   #exposed = false;
   #destroyed = false;
 
@@ -68,6 +73,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     this.u64 = u64;
     this.quads = quads;
     this.general = new GeneralAccess(this.#size, windows, owner?.buffer ?? null);
+    this.#shareable = sharedRamOf(owner, base, this.#size);
     this.#forgetEnding = onEnding(() => this.#end());
     this.native = new NativeAccess(this.#handle, this.size, u8, (address) =>
       this.general.lost(address),
@@ -111,6 +117,33 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     }
   }
 
+  /**
+   * As {@link GuestMemory.allocate}, on a SharedArrayBuffer, so that other threads can
+   * {@link GuestMemory.attach} to the RAM.
+   *
+   * @throws as {@link GuestMemory.allocate}.
+   */
+  static allocateShared(size: Gpa): GuestMemory {
+    const bytes = toByteCount(size, "size");
+    return new GuestMemory(Arena.over(newSharedBuffer(bytes + native.descriptorSize)), true);
+  }
+
+  /**
+   * Opens RAM that another thread shares. The bytes are the same; the handle is this thread's own,
+   * and so is its end: {@link GuestMemory.destroy} here leaves the RAM to the other threads.
+   *
+   * @param shared - What {@link GuestMemory.shareable} gave there.
+   * @throws TypeError where it is something else; RangeError where it does not lie in its buffer.
+   */
+  static attach(shared: SharedRam): GuestMemory {
+    const memory = new GuestMemory(Arena.over(viewOf(shared)), true);
+    if (memory.#shareable?.offset !== shared.offset) {
+      memory.destroy();
+      throw rangeError("shared.offset is not where RAM starts");
+    }
+    return memory;
+  }
+
   get size(): bigint {
     return BigInt(this.#size);
   }
@@ -118,6 +151,22 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   /** The arena that the RAM belongs to. */
   get arena(): Arena {
     return this.#arena;
+  }
+
+  /**
+   * What {@link GuestMemory.attach} opens the same RAM by in another thread; it can be posted to
+   * one. Null where the RAM does not lie in a SharedArrayBuffer, and once it has ended.
+   */
+  get shareable(): SharedRam | null {
+    return this.#destroyed ? null : this.#shareable;
+  }
+
+  /**
+   * Atomic access, for RAM that several threads use at once: JavaScript's `Atomics`, with the
+   * checks and results of the accessors. {@link NativeAccess.atomics} is the same in C++.
+   */
+  get atomics(): GuestAtomicAccess {
+    return (this.#atomics ??= new ViewAtomics(this.native.atomicLanes, this.general.windows));
   }
 
   /** Whether the RAM is gone: destroyed, or its arena reset or destroyed. */
@@ -576,6 +625,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
       listener();
     }
     this.#endings.clear();
+    this.#atomics?.end();
   }
 }
 

@@ -1,14 +1,17 @@
 export type { GuestAccessors, GuestMemoryAccess } from "./access.js";
 export { AddressSpace, type RamOptions, type RegionOptions } from "./address-space.js";
+export type { GuestAtomicAccess } from "./atomic-access.js";
 export { Arena, type CallerMemory } from "./arena.js";
 export { DirtyBitmap } from "./dirty-bitmap.js";
 export { GuestMemoryFault, type ErrorCode, type Operation } from "./errors.js";
+export { ExclusiveMonitor } from "./exclusive-monitor.js";
 export type { Gpa } from "./gpa.js";
 export { GuestMemory } from "./guest-memory.js";
 export type { MmioDevice } from "./mmio.js";
 export type { NativeSpaceAccess } from "./native-space-access.js";
 export type { MmioRegion, RamRegion, Region, RomRegion } from "./regions.js";
 export { GuestMemAccessResult, resultName } from "./result.js";
+export type { SharedRam } from "./shared-ram.js";
 export type { BigintElement, ElementType, ElementValue, NumberElement } from "./elements.js";
 export {
   struct,

@@ -1,14 +1,19 @@
 import type { GuestMemoryAccess } from "./access.js";
+import type { GuestAtomicAccess } from "./atomic-access.js";
+import type { AtomicLanes } from "./atomic-lane.js";
+import { AtomicAccess } from "./atomics.js";
 import { GuestMemoryFault } from "./errors.js";
 import { toAddress, type Gpa } from "./gpa.js";
 import { native, type Handle } from "./native.js";
+import { nativeLanes } from "./native-atomics.js";
 import { checkOps, type OpBuffer } from "./op-buffer.js";
 import { GuestMemAccessResult } from "./result.js";
 import { BYTE, checkOut, LONG, QUAD, WORD, type Out, type Value, type Width } from "./widths.js";
 
 const { OK } = GuestMemAccessResult;
 
-// `CallBlock` of the addon, in host byte order: gpa_low, memory, gpa_high, result (u32), value (u64).
+// `CallBlock` of the addon, in host byte order: gpa_low, memory, gpa_high, result (u32), value,
+// expected (u64), operation (u32).
 const block8 = new Uint8Array(native.callBlock);
 const block16 = new Uint16Array(native.callBlock);
 const block32 = new Uint32Array(native.callBlock);
@@ -45,6 +50,8 @@ export class NativeAccess implements GuestMemoryAccess {
   private readonly number: number;
   private readonly first: Uint8Array;
   readonly #lost: (address: number) => boolean;
+  #atomicLanes: AtomicLanes | undefined;
+  #atomics: AtomicAccess | undefined;
 
   /**
    * @param first - The first window of the view path.
@@ -56,6 +63,18 @@ export class NativeAccess implements GuestMemoryAccess {
     this.number = native.guestMemoryNumber(handle);
     this.first = first;
     this.#lost = lost;
+  }
+
+  /** Atomic access through N-API: each call runs the compiled C++ accessor. */
+  get atomics(): GuestAtomicAccess {
+    return (this.#atomics ??= new AtomicAccess(this.atomicLanes));
+  }
+
+  /** @internal */
+  get atomicLanes(): AtomicLanes {
+    return (this.#atomicLanes ??= nativeLanes((gpa) => {
+      this.prepare(gpa);
+    }));
   }
 
   tryReadb(gpa: Gpa, out: Uint8Array): GuestMemAccessResult {

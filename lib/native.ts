@@ -14,6 +14,8 @@ export interface NativeAccessors {
   readonly writew: () => void;
   readonly writel: () => void;
   readonly writeq: () => void;
+  /** Every atomic accessor; the call block says which. */
+  readonly atomic: () => void;
 }
 
 /** What the addon exports. Every function checks its arguments and throws errors with a code. */
@@ -22,7 +24,7 @@ export interface NativeBinding extends NativeAccessors {
   readonly externalBuffers: boolean;
   /** Bytes that a guest memory's descriptor takes off an arena. */
   readonly descriptorSize: number;
-  /** Arguments and results of {@link NativeAccessors}: `CallBlock` of the addon. */
+  /** Arguments and results of the accessors: `CallBlock` of the addon. */
   readonly callBlock: ArrayBuffer;
 
   arenaCreate(capacity: number): Handle;

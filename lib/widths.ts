@@ -118,7 +118,7 @@ export const QUAD: Width<bigint, BigUint64Array> = {
 export function checkOut<T extends Value, A extends Out>(
   width: Width<T, A>,
   out: unknown,
-  what: "out" | "source",
+  what: "out" | "source" | "status",
 ): A {
   if (!width.isOut(out)) {
     throw typeError(`${what} must be a ${width.outName}`);

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Builds and runs the C++ tests.
 #
-#   native/run-tests.sh [release] [sanitize] [s390x] [fuzz]
+#   native/run-tests.sh [release] [sanitize] [threads] [s390x] [fuzz]
 #
-# Without arguments, all four. A step whose tools are not installed is skipped
+# Without arguments, all five. A step whose tools are not installed is skipped
 # with the reason; with POUND_REQUIRE_ALL=1 it is an error instead.
 set -euo pipefail
 
-readonly ALL_STEPS=(release sanitize s390x fuzz)
+readonly ALL_STEPS=(release sanitize threads s390x fuzz)
 readonly CMAKE_OLDEST=3.21
 ran=()
 skipped=()
@@ -63,6 +63,10 @@ missing_for() {
     sanitize)
         builds "${CXX:-c++}" cstddef -fsanitize=address,undefined ||
             echo "the runtimes of -fsanitize=address,undefined for ${CXX:-c++}"
+        ;;
+    threads)
+        builds "${CXX:-c++}" cstddef -fsanitize=thread ||
+            echo "the runtime of -fsanitize=thread for ${CXX:-c++}"
         ;;
     s390x)
         have s390x-linux-gnu-g++ || echo "s390x-linux-gnu-g++ (Debian: g++-s390x-linux-gnu)"

@@ -4,11 +4,14 @@ import {
   Arena,
   type DirtyBitmap,
   type Gpa,
+  ExclusiveMonitor,
   type GuestAccessors,
+  type GuestAtomicAccess,
   GuestMemAccessResult,
   GuestMemory,
   type GuestMemoryAccess,
   GuestMemoryFault,
+  type SharedRam,
 } from "pound-guest-memory";
 
 // Checked by the compiler alone, which is what the package's types are for.
@@ -25,6 +28,11 @@ expectTypeOf(memory.buffer).toEqualTypeOf<Buffer>();
 expectTypeOf(memory.tryWriteq(0, 1n)).toEqualTypeOf<0 | 1 | 2 | 3>();
 expectTypeOf(GuestMemAccessResult.FAULT_BOUNDARY).toEqualTypeOf<2>();
 expectTypeOf(GuestMemoryFault).instance.toHaveProperty("operation");
+expectTypeOf(memory.atomics).toEqualTypeOf<GuestAtomicAccess>();
+expectTypeOf(memory.native.atomics).toEqualTypeOf<GuestAtomicAccess>();
+expectTypeOf(memory.atomics.addq(0, 1n)).toBeBigInt();
+expectTypeOf(memory.shareable).toEqualTypeOf<SharedRam | null>();
+expectTypeOf(new ExclusiveMonitor(memory.atomics).storeExclusivel(0, 1)).toBeBoolean();
 expectTypeOf(Arena.over(new SharedArrayBuffer(8))).toEqualTypeOf<Arena>();
 
 declare const space: AddressSpace;

@@ -1,6 +1,7 @@
 #include <napi.h>
 
 #include "arena_binding.h"
+#include "atomic_binding.h"
 #include "batch_binding.h"
 #include "environment.h"
 #include "memory_binding.h"
@@ -16,6 +17,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     exports.Set("callBlock", call_block);
     init_arena_binding(env, exports);
     init_memory_binding(env, exports);
+    init_atomic_binding(env, exports);
     init_batch_binding(env, exports);
     return exports;
 }

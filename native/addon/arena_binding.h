@@ -58,6 +58,11 @@ public:
         return !owner_buffer_.IsEmpty();
     }
 
+    /** Whether the arena lies over a SharedArrayBuffer. */
+    bool seen_by_other_threads() const {
+        return !owner_view_.IsEmpty() && owner_buffer_.IsEmpty();
+    }
+
     /** Has reset() and destroy() end it, once. */
     void add_dependent(ArenaDependent* dependent) {
         dependents_.insert(dependent);

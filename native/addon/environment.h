@@ -35,13 +35,17 @@ struct CallBlock {
     uint32_t result;
     /** In or out: the value, in the first bytes, at the width of the access. */
     uint64_t value;
+    /** In: what a compare-and-exchange is to find, as `value`. */
+    uint64_t expected;
+    /** In: which operation, for atomic(). */
+    uint32_t operation;
 
     uint64_t gpa() const {
         return (static_cast<uint64_t>(gpa_high) << 32) | gpa_low;
     }
 };
 
-static_assert(sizeof(CallBlock) == 24, "lib/native-access.ts knows this layout");
+static_assert(sizeof(CallBlock) == 40, "lib/native-access.ts and native-atomics.ts know this");
 
 /**
  * The live guest memories of an environment, by number, and the call block that

@@ -1,7 +1,9 @@
 #include "memory_binding.h"
 
 #include <cstring>
+#include <optional>
 
+#include "access_call.h"
 #include "errors.h"
 
 namespace pound::addon {
@@ -10,46 +12,6 @@ using kvm::memory::guest_mem_access_result_t;
 using kvm::memory::guest_memory_t;
 
 namespace {
-
-Environment* ask_for_environment(napi_env env, napi_callback_info info) {
-    void* data = nullptr;
-    napi_get_cb_info(env, info, nullptr, nullptr, nullptr, &data);
-    return static_cast<Environment*>(data);
-}
-
-/** As access(), for any memory there is or was. */
-template <typename Access>
-[[gnu::noinline]] napi_value access_asking(napi_env env, napi_callback_info info, Access run) {
-    Environment* environment = ask_for_environment(env, info);
-    CallBlock* block = environment->call_block();
-    SharedMemory* shared = environment->memory(block->memory);
-    if (shared == nullptr || !shared->usable()) {
-        block->result = kvm::memory::GUEST_MEM_ACCESS_ERROR_INTERNAL;
-        return nullptr;
-    }
-    guest_memory_t* memory = shared->memory();
-    if (shared->sure()) {
-        environment->set_current({shared->number(), memory->base, memory->size});
-    }
-    block->result = run(memory, block);
-    return nullptr;
-}
-
-/** Runs one access, whose memory and arguments the environment's call block names. */
-template <typename Access>
-napi_value access(napi_env env, napi_callback_info info, Access run) {
-    if (const Environment* environment = Environment::find(env)) {
-        CallBlock* block = environment->call_block();
-        const Environment::Current& current = environment->current();
-        if (block->memory == current.number) {
-            guest_memory_t memory{current.base, current.size};
-            block->result = run(&memory, block);
-            return nullptr;
-        }
-    }
-    // Kept apart, lest what it calls makes every access save registers.
-    return access_asking(env, info, run);
-}
 
 template <typename T, guest_mem_access_result_t (*read)(guest_memory_t*, uint64_t, T*)>
 napi_value read_call(napi_env env, napi_callback_info info) {
@@ -72,11 +34,6 @@ napi_value write_call(napi_env env, napi_callback_info info) {
     });
 }
 
-struct Accessor {
-    const char* name;
-    napi_callback call;
-};
-
 constexpr Accessor ACCESSORS[] = {
     {"readb", read_call<uint8_t, kvm::memory::guest_mem_readb>},
     {"readw", read_call<uint16_t, kvm::memory::guest_mem_readw>},
@@ -96,6 +53,16 @@ std::shared_ptr<SharedMemory> to_memory(const Napi::CallbackInfo& info) {
     return memory;
 }
 
+/** The RAM of an arena, or nothing where its descriptor does not fit. */
+std::optional<guest_memory_t> lay_out(SharedArena& arena) {
+    if (arena.seen_by_other_threads()) {
+        // One of them could forge the descriptor before it is read back from the arena.
+        return kvm::memory::guest_memory_attach(&arena.arena());
+    }
+    const guest_memory_t* memory = kvm::memory::guest_memory_create(&arena.arena());
+    return memory == nullptr ? std::nullopt : std::make_optional(*memory);
+}
+
 /** guestMemoryCreate(arena): handle */
 Napi::Value guest_memory_create(const Napi::CallbackInfo& info) {
     const Napi::Env env = info.Env();
@@ -106,8 +73,8 @@ Napi::Value guest_memory_create(const Napi::CallbackInfo& info) {
     if (!arena->usable()) {
         return throw_destroyed(env, "the arena is destroyed, or its buffer is detached");
     }
-    const guest_memory_t* memory = kvm::memory::guest_memory_create(&arena->arena());
-    if (memory == nullptr) {
+    const auto memory = lay_out(*arena);
+    if (!memory) {
         return throw_exhausted(env, "the arena has too little left for a guest memory");
     }
     return make_handle(env, std::make_shared<SharedMemory>(
@@ -153,7 +120,6 @@ Napi::Value guest_memory_number(const Napi::CallbackInfo& info) {
 } // namespace
 
 void init_memory_binding(Napi::Env env, Napi::Object exports) {
-    Environment* environment = env.GetInstanceData<InstanceData>()->environment.get();
     exports.Set("descriptorSize",
                 Napi::Number::New(env, kvm::memory::GUEST_MEMORY_DESCRIPTOR_SIZE));
     exports.Set("guestMemoryCreate",
@@ -166,10 +132,7 @@ void init_memory_binding(Napi::Env env, Napi::Object exports) {
     exports.Set("guestMemoryNumber",
                 Napi::Function::New(env, guest_memory_number, "guestMemoryNumber"));
     for (const Accessor& accessor : ACCESSORS) {
-        napi_value function = nullptr;
-        napi_create_function(env, accessor.name, NAPI_AUTO_LENGTH, accessor.call, environment,
-                             &function);
-        exports.Set(accessor.name, Napi::Value(env, function));
+        export_accessor(env, exports, accessor);
     }
 }
 

@@ -8,13 +8,22 @@ using host::memory::arena_allocate;
 using host::memory::arena_remaining;
 using host::memory::arena_t;
 
-guest_memory_t* guest_memory_create(arena_t* arena) {
+namespace {
+
+struct layout_t {
+    /** The descriptor's room, or null where it does not fit. */
+    void* descriptor;
+    uint8_t* ram;
+    size_t size;
+};
+
+layout_t take_all(arena_t* arena) {
     assert(nullptr != arena);
     assert(nullptr != arena->data);
     // The size is a multiple of the RAM's alignment, so the RAM follows without a gap.
     void* descriptor = arena_allocate(arena, GUEST_MEMORY_DESCRIPTOR_SIZE, GUEST_RAM_ALIGNMENT);
     if (descriptor == nullptr) {
-        return nullptr;
+        return {nullptr, nullptr, 0};
     }
     uint8_t* ram = arena->data + arena->used;
     const size_t size = arena_remaining(arena);
@@ -24,7 +33,23 @@ guest_memory_t* guest_memory_create(arena_t* arena) {
         assert(block == ram);
         static_cast<void>(block);
     }
-    return new (descriptor) guest_memory_t{ram, size};
+    return {descriptor, ram, size};
+}
+
+} // namespace
+
+guest_memory_t* guest_memory_create(arena_t* arena) {
+    const layout_t layout = take_all(arena);
+    return layout.descriptor == nullptr ? nullptr
+                                        : new (layout.descriptor)
+                                              guest_memory_t{layout.ram, layout.size};
+}
+
+std::optional<guest_memory_t> guest_memory_attach(arena_t* arena) {
+    const layout_t layout = take_all(arena);
+    return layout.descriptor == nullptr
+               ? std::nullopt
+               : std::make_optional(guest_memory_t{layout.ram, layout.size});
 }
 
 } // namespace pound::kvm::memory

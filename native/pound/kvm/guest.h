@@ -4,6 +4,7 @@
 #include <cassert>
 #include <cstdint>
 #include <cstring>
+#include <optional>
 
 #include "host/memory/arena.h"
 #include "kvm/endian.h"
@@ -40,6 +41,18 @@ constexpr size_t GUEST_MEMORY_DESCRIPTOR_SIZE =
  *         unchanged, where the descriptor does not fit.
  */
 [[nodiscard]] guest_memory_t* guest_memory_create(pound::host::memory::arena_t* arena);
+
+/**
+ * As guest_memory_create(), but writes nothing to the arena: the descriptor's
+ * room is taken and left as it is, and the descriptor is given by value.
+ *
+ * For memory that other threads use already, each through an arena of its own.
+ *
+ * @return The descriptor of the same RAM that guest_memory_create() would make;
+ *         or nothing, with the arena unchanged, where the descriptor does not fit.
+ */
+[[nodiscard]] std::optional<guest_memory_t>
+guest_memory_attach(pound::host::memory::arena_t* arena);
 
 /** What became of a guest access. */
 typedef enum {

@@ -3,11 +3,11 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <numeric>
 #include <vector>
 
 #include "support/accessors.h"
 #include "support/arenas.h"
+#include "support/guarded_ram.h"
 #include "support/shadow_ram.h"
 
 using namespace pound::host::memory;
@@ -15,6 +15,8 @@ using namespace pound::kvm::memory;
 using pound::tests::expected_load;
 using pound::tests::expected_result;
 using pound::tests::expected_store;
+using pound::tests::guarded_ram_t;
+using pound::tests::interesting_addresses;
 using pound::tests::read;
 using pound::tests::same;
 using pound::tests::scoped_arena_t;
@@ -22,59 +24,8 @@ using pound::tests::write;
 
 namespace {
 
-constexpr size_t GUARD_SIZE = 64;
 constexpr uint64_t VALUE = 0x8f7e6d5c4b3a2918;
 constexpr uint64_t SENTINEL = 0xa5a5a5a5a5a5a5a5;
-
-/**
- * RAM of `size` bytes in the middle of a larger buffer, all of it filled with
- * bytes that differ from their neighbours, so that a test sees what an access
- * does to the RAM, to the descriptor and to what lies around them.
- */
-struct guarded_ram_t {
-    explicit guarded_ram_t(size_t size)
-        : buffer(GUARD_SIZE + GUEST_MEMORY_DESCRIPTOR_SIZE + GUEST_RAM_ALIGNMENT + size +
-                 GUARD_SIZE) {
-        std::iota(buffer.begin(), buffer.end(), uint8_t{0x80});
-        uint8_t* start = buffer.data() + GUARD_SIZE;
-        while (reinterpret_cast<uintptr_t>(start) % GUEST_RAM_ALIGNMENT != 0) {
-            ++start;
-        }
-        REQUIRE(arena_init_over(&arena, start, GUEST_MEMORY_DESCRIPTOR_SIZE + size) == ARENA_OK);
-        memory = guest_memory_create(&arena);
-        REQUIRE(memory != nullptr);
-        REQUIRE(memory->size == size);
-        REQUIRE(arena_remaining(&arena) == 0);
-        expected = buffer;
-    }
-
-    /** The byte of the model that stands for guest physical address `gpa`. */
-    uint8_t* expected_at(uint64_t gpa) {
-        const auto offset = static_cast<size_t>(memory->base - buffer.data());
-        return expected.data() + offset + static_cast<size_t>(gpa);
-    }
-
-    std::vector<uint8_t> buffer;
-    std::vector<uint8_t> expected;
-    scoped_arena_t arena;
-    guest_memory_t* memory = nullptr;
-};
-
-/** Every address near RAM, and those near where 32, 53, 63 and 64 bits run out. */
-std::vector<uint64_t> interesting_addresses() {
-    std::vector<uint64_t> addresses(81);
-    std::iota(addresses.begin(), addresses.end(), uint64_t{0});
-    for (const unsigned bit : {31u, 32u, 53u, 63u}) {
-        for (uint64_t distance = 0; distance <= 16; ++distance) {
-            addresses.push_back((uint64_t{1} << bit) - distance);
-            addresses.push_back((uint64_t{1} << bit) + distance);
-        }
-    }
-    for (uint64_t distance = 1; distance <= 80; ++distance) {
-        addresses.push_back(0 - distance);
-    }
-    return addresses;
-}
 
 template <typename T>
 bool read_behaves(guarded_ram_t& ram, uint64_t gpa) {
@@ -180,6 +131,30 @@ TEST_CASE("padding alone can make an arena too small") {
     const arena_t before = arena;
     CHECK(guest_memory_create(&arena) == nullptr);
     CHECK(same(arena, before));
+}
+
+TEST_CASE("attach finds the RAM that create made, and writes nothing") {
+    std::vector<uint8_t> buffer(256, uint8_t{0x5a});
+    for (size_t start = 0; start < 32; ++start) {
+        for (const size_t capacity : {16u, 31u, 32u, 100u}) {
+            CAPTURE(start);
+            CAPTURE(capacity);
+            const std::vector<uint8_t> before = buffer;
+            scoped_arena_t second;
+            REQUIRE(arena_init_over(&second, buffer.data() + start, capacity) == ARENA_OK);
+            const std::optional<guest_memory_t> attached = guest_memory_attach(&second);
+            CHECK(buffer == before);
+            scoped_arena_t first;
+            REQUIRE(arena_init_over(&first, buffer.data() + start, capacity) == ARENA_OK);
+            const guest_memory_t* created = guest_memory_create(&first);
+            REQUIRE(attached.has_value() == (created != nullptr));
+            CHECK(same(first, second));
+            if (created != nullptr) {
+                CHECK(attached->base == created->base);
+                CHECK(attached->size == created->size);
+            }
+        }
+    }
 }
 
 TEST_CASE_TEMPLATE("RAM may be empty, and then every access is out of bounds", T, uint8_t, uint16_t,

@@ -1,0 +1,115 @@
+#include "atomic_binding.h"
+
+#include <cstring>
+#include <iterator>
+
+#include "access_call.h"
+#include "kvm/guest_atomic.h"
+
+namespace pound::addon {
+
+using kvm::memory::guest_mem_access_result_t;
+using kvm::memory::guest_memory_t;
+
+namespace {
+
+/** An argument or a value of the call block, at the width of the access. */
+template <typename T>
+T take(const uint64_t& field) {
+    T value;
+    memcpy(&value, &field, sizeof(T));
+    return value;
+}
+
+/** Leaves what was found in RAM in the call block, where it was. */
+template <typename T>
+guest_mem_access_result_t give(guest_mem_access_result_t result, const T& value, CallBlock* block) {
+    if (result == kvm::memory::GUEST_MEM_ACCESS_OK) {
+        memcpy(&block->value, &value, sizeof(T));
+    }
+    return result;
+}
+
+template <typename T, guest_mem_access_result_t (*load)(guest_memory_t*, uint64_t, T*)>
+guest_mem_access_result_t run_load(guest_memory_t* memory, CallBlock* block) {
+    T value{};
+    return give(load(memory, block->gpa(), &value), value, block);
+}
+
+template <typename T, guest_mem_access_result_t (*store)(guest_memory_t*, uint64_t, T)>
+guest_mem_access_result_t run_store(guest_memory_t* memory, CallBlock* block) {
+    return store(memory, block->gpa(), take<T>(block->value));
+}
+
+template <typename T, guest_mem_access_result_t (*modify)(guest_memory_t*, uint64_t, T, T*)>
+guest_mem_access_result_t run_modify(guest_memory_t* memory, CallBlock* block) {
+    T old{};
+    return give(modify(memory, block->gpa(), take<T>(block->value), &old), old, block);
+}
+
+template <typename T, guest_mem_access_result_t (*cmpxchg)(guest_memory_t*, uint64_t, T, T, T*)>
+guest_mem_access_result_t run_cmpxchg(guest_memory_t* memory, CallBlock* block) {
+    T old{};
+    return give(
+        cmpxchg(memory, block->gpa(), take<T>(block->expected), take<T>(block->value), &old), old,
+        block);
+}
+
+using Operation = guest_mem_access_result_t (*)(guest_memory_t*, CallBlock*);
+
+/** By CallBlock::operation: the operations as lib/native-atomics.ts numbers them, four widths each.
+ */
+constexpr Operation OPERATIONS[] = {
+    run_load<uint8_t, kvm::memory::guest_mem_atomic_loadb>,
+    run_load<uint16_t, kvm::memory::guest_mem_atomic_loadw>,
+    run_load<uint32_t, kvm::memory::guest_mem_atomic_loadl>,
+    run_load<uint64_t, kvm::memory::guest_mem_atomic_loadq>,
+    run_store<uint8_t, kvm::memory::guest_mem_atomic_storeb>,
+    run_store<uint16_t, kvm::memory::guest_mem_atomic_storew>,
+    run_store<uint32_t, kvm::memory::guest_mem_atomic_storel>,
+    run_store<uint64_t, kvm::memory::guest_mem_atomic_storeq>,
+    run_modify<uint8_t, kvm::memory::guest_mem_atomic_exchangeb>,
+    run_modify<uint16_t, kvm::memory::guest_mem_atomic_exchangew>,
+    run_modify<uint32_t, kvm::memory::guest_mem_atomic_exchangel>,
+    run_modify<uint64_t, kvm::memory::guest_mem_atomic_exchangeq>,
+    run_cmpxchg<uint8_t, kvm::memory::guest_mem_atomic_cmpxchgb>,
+    run_cmpxchg<uint16_t, kvm::memory::guest_mem_atomic_cmpxchgw>,
+    run_cmpxchg<uint32_t, kvm::memory::guest_mem_atomic_cmpxchgl>,
+    run_cmpxchg<uint64_t, kvm::memory::guest_mem_atomic_cmpxchgq>,
+    run_modify<uint8_t, kvm::memory::guest_mem_atomic_addb>,
+    run_modify<uint16_t, kvm::memory::guest_mem_atomic_addw>,
+    run_modify<uint32_t, kvm::memory::guest_mem_atomic_addl>,
+    run_modify<uint64_t, kvm::memory::guest_mem_atomic_addq>,
+    run_modify<uint8_t, kvm::memory::guest_mem_atomic_andb>,
+    run_modify<uint16_t, kvm::memory::guest_mem_atomic_andw>,
+    run_modify<uint32_t, kvm::memory::guest_mem_atomic_andl>,
+    run_modify<uint64_t, kvm::memory::guest_mem_atomic_andq>,
+    run_modify<uint8_t, kvm::memory::guest_mem_atomic_orb>,
+    run_modify<uint16_t, kvm::memory::guest_mem_atomic_orw>,
+    run_modify<uint32_t, kvm::memory::guest_mem_atomic_orl>,
+    run_modify<uint64_t, kvm::memory::guest_mem_atomic_orq>,
+    run_modify<uint8_t, kvm::memory::guest_mem_atomic_xorb>,
+    run_modify<uint16_t, kvm::memory::guest_mem_atomic_xorw>,
+    run_modify<uint32_t, kvm::memory::guest_mem_atomic_xorl>,
+    run_modify<uint64_t, kvm::memory::guest_mem_atomic_xorq>,
+};
+
+/**
+ * atomic(): undefined. The call block names the operation, so that TypeScript always calls the
+ * same function: V8 takes twice as long where one call site has several.
+ */
+napi_value atomic(napi_env env, napi_callback_info info) {
+    return access(env, info, [](guest_memory_t* memory, CallBlock* block) {
+        return block->operation < std::size(OPERATIONS)
+                   ? OPERATIONS[block->operation](memory, block)
+                   : kvm::memory::GUEST_MEM_ACCESS_ERROR_INTERNAL;
+    });
+}
+
+} // namespace
+
+void init_atomic_binding(Napi::Env env, Napi::Object exports) {
+    export_accessor(env, exports, {"atomic", atomic});
+}
+
+} // namespace pound::addon

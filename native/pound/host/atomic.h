@@ -1,0 +1,144 @@
+#ifndef POUND_HOST_ATOMIC_H
+#define POUND_HOST_ATOMIC_H
+
+#if defined(_MSC_VER) && !defined(__clang__)
+#include <intrin.h>
+#endif
+
+/*
+ * Atomic operations of the host on a plain integer, in host byte order.
+ *
+ * C++17 has them only for objects that are `std::atomic` from the start, which
+ * the bytes of RAM are not: the plain accessors and JavaScript's typed arrays
+ * share them. So these are the compilers' own, lock-free by demand, since a
+ * lock would order nothing against whoever does not take it.
+ */
+namespace pound::host::atomic {
+
+#if defined(__GNUC__) || defined(__clang__)
+
+template <typename T>
+inline T load(const T* at) {
+    static_assert(__atomic_always_lock_free(sizeof(T), nullptr), "no lock-free atomics");
+    return __atomic_load_n(at, __ATOMIC_SEQ_CST);
+}
+
+template <typename T>
+inline void store(T* at, T val) {
+    __atomic_store_n(at, val, __ATOMIC_SEQ_CST);
+}
+
+template <typename T>
+inline T exchange(T* at, T val) {
+    return __atomic_exchange_n(at, val, __ATOMIC_SEQ_CST);
+}
+
+/** Stores `desired` where `expected` is found. Gives what was found. */
+template <typename T>
+inline T compare_exchange(T* at, T expected, T desired) {
+    __atomic_compare_exchange_n(at, &expected, desired, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+    return expected;
+}
+
+template <typename T>
+inline T fetch_add(T* at, T val) {
+    return __atomic_fetch_add(at, val, __ATOMIC_SEQ_CST);
+}
+
+template <typename T>
+inline T fetch_and(T* at, T val) {
+    return __atomic_fetch_and(at, val, __ATOMIC_SEQ_CST);
+}
+
+template <typename T>
+inline T fetch_or(T* at, T val) {
+    return __atomic_fetch_or(at, val, __ATOMIC_SEQ_CST);
+}
+
+template <typename T>
+inline T fetch_xor(T* at, T val) {
+    return __atomic_fetch_xor(at, val, __ATOMIC_SEQ_CST);
+}
+
+#elif defined(_MSC_VER)
+
+/*
+ * All from compare-and-exchange, the one operation that this compiler has at
+ * every width on every processor. It is a full barrier.
+ */
+template <typename T>
+inline T compare_exchange(T* at, T expected, T desired) {
+    if constexpr (sizeof(T) == 1) {
+        return static_cast<T>(_InterlockedCompareExchange8(reinterpret_cast<volatile char*>(at),
+                                                           static_cast<char>(desired),
+                                                           static_cast<char>(expected)));
+    } else if constexpr (sizeof(T) == 2) {
+        return static_cast<T>(_InterlockedCompareExchange16(reinterpret_cast<volatile short*>(at),
+                                                            static_cast<short>(desired),
+                                                            static_cast<short>(expected)));
+    } else if constexpr (sizeof(T) == 4) {
+        return static_cast<T>(_InterlockedCompareExchange(reinterpret_cast<volatile long*>(at),
+                                                          static_cast<long>(desired),
+                                                          static_cast<long>(expected)));
+    } else {
+        return static_cast<T>(_InterlockedCompareExchange64(reinterpret_cast<volatile __int64*>(at),
+                                                            static_cast<__int64>(desired),
+                                                            static_cast<__int64>(expected)));
+    }
+}
+
+template <typename T>
+inline T load(const T* at) {
+    // Writes back what it finds, if anything, which no other thread can tell.
+    return compare_exchange(const_cast<T*>(at), T{0}, T{0});
+}
+
+template <typename T, typename Change>
+inline T update(T* at, Change change) {
+    T found = load(at);
+    for (;;) {
+        const T before = compare_exchange(at, found, static_cast<T>(change(found)));
+        if (before == found) {
+            return before;
+        }
+        found = before;
+    }
+}
+
+template <typename T>
+inline T exchange(T* at, T val) {
+    return update(at, [val](T) { return val; });
+}
+
+template <typename T>
+inline void store(T* at, T val) {
+    exchange(at, val);
+}
+
+template <typename T>
+inline T fetch_add(T* at, T val) {
+    return update(at, [val](T found) { return found + val; });
+}
+
+template <typename T>
+inline T fetch_and(T* at, T val) {
+    return update(at, [val](T found) { return found & val; });
+}
+
+template <typename T>
+inline T fetch_or(T* at, T val) {
+    return update(at, [val](T found) { return found | val; });
+}
+
+template <typename T>
+inline T fetch_xor(T* at, T val) {
+    return update(at, [val](T found) { return found ^ val; });
+}
+
+#else
+#error "pound: the compiler's atomic operations are unknown; teach host/atomic.h this compiler"
+#endif
+
+} // namespace pound::host::atomic
+
+#endif // POUND_HOST_ATOMIC_H
