@@ -11,6 +11,7 @@ import type { Gpa } from "./gpa.js";
  * - `ERR_OUT_OF_MEMORY` (Error): the operating system or the runtime refused memory.
  * - `ERR_DESTROYED` (Error): the arena or memory is destroyed, or its buffer is detached.
  * - `ERR_GUEST_MEMORY_FAULT` ({@link GuestMemoryFault}): a guest access did not complete.
+ * - `ERR_BAD_IMAGE` ({@link BadImageError}): a file that cannot be loaded.
  */
 export type ErrorCode =
   | "ERR_INVALID_ARG_TYPE"
@@ -19,7 +20,8 @@ export type ErrorCode =
   | "ERR_ARENA_EXHAUSTED"
   | "ERR_OUT_OF_MEMORY"
   | "ERR_DESTROYED"
-  | "ERR_GUEST_MEMORY_FAULT";
+  | "ERR_GUEST_MEMORY_FAULT"
+  | "ERR_BAD_IMAGE";
 
 /** Whether a fault came from a load or a store. */
 export type Operation = "read" | "write";

@@ -41,4 +41,8 @@ export {
 export type { NativeAccess } from "./native-access.js";
 export { type Op, OpBuffer, OpKind, packOps, type TryAccess } from "./op-buffer.js";
 export { decodeOpLog, encodeOpLog, type OpLog, OpRecorder } from "./crosscheck/op-log.js";
+export { BadImageError } from "./loader/bad-image.js";
+export type { ElfImage, ElfMachine, ElfOptions, ElfSegment } from "./loader/elf.js";
+export { loadElf, loadRaw } from "./loader/load.js";
+export type { LoadTarget } from "./loader/place.js";
 export type { WatchedAccess, WatchListener, Watchpoint, WatchRange } from "./watchpoint.js";

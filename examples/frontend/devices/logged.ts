@@ -1,0 +1,59 @@
+import type { MmioDevice } from "pound-guest-memory";
+
+/**
+ * What went over the bus to and from devices: how many accesses, and a number that stands for all
+ * of them in their order, each with its device, offset, value and time.
+ */
+export class DeviceLog {
+  accesses = 0;
+  hash = 0;
+  private devices = 0;
+
+  /** @param now - Gives the time of an access. */
+  constructor(private readonly now: () => number) {}
+
+  /** A device that does as another does, and is logged. */
+  watch(device: MmioDevice): MmioDevice {
+    const number = this.devices++;
+    const note = (kind: number, offset: number, value: number | bigint) => {
+      this.accesses++;
+      this.add((number << 8) | kind);
+      this.add(offset);
+      this.add(this.now());
+      if (typeof value === "number") {
+        this.add(value);
+      } else {
+        this.add(Number(value & 0xffff_ffffn));
+        this.add(Number(value >> 32n));
+      }
+    };
+    const reader =
+      <T extends number | bigint>(kind: number, read: (offset: number) => T) =>
+      (offset: number): T => {
+        const value = read.call(device, offset);
+        note(kind, offset, value);
+        return value;
+      };
+    const writer =
+      <T extends number | bigint>(kind: number, write: (offset: number, value: T) => void) =>
+      (offset: number, value: T): void => {
+        note(kind, offset, value);
+        write.call(device, offset, value);
+      };
+    // A width without a handler must stay without one: it is a bus error.
+    return {
+      ...(device.readb && { readb: reader(0, device.readb) }),
+      ...(device.readw && { readw: reader(1, device.readw) }),
+      ...(device.readl && { readl: reader(2, device.readl) }),
+      ...(device.readq && { readq: reader(3, device.readq) }),
+      ...(device.writeb && { writeb: writer(4, device.writeb) }),
+      ...(device.writew && { writew: writer(5, device.writew) }),
+      ...(device.writel && { writel: writer(6, device.writel) }),
+      ...(device.writeq && { writeq: writer(7, device.writeq) }),
+    };
+  }
+
+  private add(value: number): void {
+    this.hash = Math.imul(this.hash ^ value, 0x9e3779b1) ^ (this.hash >>> 15);
+  }
+}

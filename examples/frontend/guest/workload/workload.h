@@ -1,0 +1,17 @@
+/* A processor's everyday work: lists, matrices, a state machine and checksums. */
+#ifndef WORKLOAD_H
+#define WORKLOAD_H
+
+#include <stdint.h>
+
+/* Checksums of what each part has computed, over all rounds. */
+struct workload_result {
+    uint32_t list;
+    uint32_t matrix;
+    uint32_t scanner;
+    uint32_t total;
+};
+
+struct workload_result run_workload(unsigned rounds);
+
+#endif

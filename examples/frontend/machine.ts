@@ -1,0 +1,96 @@
+import { AddressSpace, type ElfImage, loadElf, type TryAccess } from "pound-guest-memory";
+import { Cpu } from "./cpu/cpu.js";
+import { Clint } from "./devices/clint.js";
+import { Display } from "./devices/display.js";
+import { Finisher } from "./devices/finisher.js";
+import { DeviceLog } from "./devices/logged.js";
+import { Uart } from "./devices/uart.js";
+
+/** By which accessors the hart reaches memory. */
+export type Path = "view" | "native";
+
+// The memory map is that of QEMU's `virt` machine as far as it goes, so that the same programs run
+// there; the display is where QEMU has nothing of its own.
+const ROM = 0x1000;
+const FINISHER = 0x10_0000;
+const CLINT = 0x200_0000;
+const UART = 0x1000_0000;
+const DISPLAY = 0x5000_0000;
+const FRAMEBUFFER = 0x5100_0000;
+const RAM = 0x8000_0000;
+const RAM_SIZE = 0x100_0000;
+
+/** How to make a {@link Machine}. */
+export interface MachineOptions {
+  readonly path: Path;
+  /** What the program finds in a3 as it starts; 0 by default. */
+  readonly argument?: number;
+  /** Called with each byte that goes to the serial port. */
+  readonly onByte?: (byte: number) => void;
+  /** Called when the guest has completed a frame. */
+  readonly onFrame?: (display: Display) => void;
+  /** Stands between the hart and the accessors. */
+  readonly intercept?: (memory: TryAccess) => TryAccess;
+}
+
+/** A computer: a RISC-V hart, RAM, a boot ROM, a serial port, a timer, a display and a switch. */
+export class Machine {
+  readonly space = new AddressSpace();
+  readonly cpu: Cpu;
+  readonly uart: Uart;
+  readonly display: Display;
+  readonly log: DeviceLog;
+  readonly image: ElfImage;
+  /** What the guest ended with; null while it runs. */
+  status: number | null = null;
+
+  /**
+   * @param program - An ELF file for RISC-V.
+   * @throws BadImageError where it cannot be loaded.
+   */
+  constructor(program: Uint8Array, options: MachineOptions) {
+    const { path, argument = 0, intercept } = options;
+    const { space } = this;
+    const memory = path === "view" ? space : space.native;
+    this.cpu = new Cpu(intercept?.(memory) ?? memory, { base: RAM, size: RAM_SIZE });
+    this.uart = new Uart(options.onByte);
+    this.display = new Display(() => options.onFrame?.(this.display));
+    this.log = new DeviceLog(() => this.cpu.time);
+    const finisher = new Finisher((status) => {
+      this.status = status;
+      this.cpu.stop();
+    });
+
+    space.addRam(RAM, RAM_SIZE, { name: "ram" });
+    space.addMmio(FINISHER, 0x1000, this.log.watch(finisher), { name: "finisher" });
+    space.addMmio(CLINT, 0x1_0000, this.log.watch(new Clint(this.cpu)), { name: "clint" });
+    space.addMmio(UART, 0x100, this.log.watch(this.uart), { name: "uart" });
+    space.addMmio(DISPLAY, 0x1000, this.log.watch(this.display.registers), { name: "display" });
+    space.addMmio(FRAMEBUFFER, this.display.size, this.log.watch(this.display.framebuffer), {
+      name: "framebuffer",
+    });
+    this.image = loadElf(space, program, { machine: "riscv" });
+    space.addRom(ROM, bootRom(this.image.entry, argument), { name: "rom" });
+    this.cpu.pc = BigInt(ROM);
+  }
+
+  /** A copy of the RAM. */
+  ram(): Buffer {
+    return this.space.read(RAM, RAM_SIZE);
+  }
+}
+
+/** Code that loads the argument into a3 and jumps to the entry point, and after it the two. */
+function bootRom(entry: bigint, argument: number): Uint8Array {
+  const rom = new DataView(new ArrayBuffer(0x1000));
+  const code = [
+    0x00000297, // auipc t0, 0
+    0x0182b683, // ld    a3, 24(t0)
+    0x0102b283, // ld    t0, 16(t0)
+    0x00028067, // jr    t0
+  ];
+  code.forEach((instruction, i) => rom.setUint32(4 * i, instruction, true));
+  rom.setBigUint64(16, entry, true);
+  rom.setBigInt64(24, BigInt(argument), true);
+  return new Uint8Array(rom.buffer);
+}

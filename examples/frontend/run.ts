@@ -1,0 +1,107 @@
+import { Machine, type MachineOptions, type Path } from "./machine.js";
+
+/** Instructions between two looks at the registers. */
+export const CHECKPOINT = 2 ** 18;
+
+/** All that a run comes to. Two runs that are alike are equal in all but the time they took. */
+export interface Outcome {
+  readonly path: Path;
+  /** What the guest ended with; null where it did not end within the limit. */
+  readonly status: number | null;
+  readonly instructions: number;
+  /** Seconds that the run took, apart from loading. */
+  readonly seconds: number;
+  /** A hash of the registers, each {@link CHECKPOINT} instructions and at the end. */
+  readonly checkpoints: readonly number[];
+  /** What went to the serial port. */
+  readonly output: string;
+  readonly deviceAccesses: number;
+  readonly deviceHash: number;
+  /** A hash of each frame that was shown. */
+  readonly frames: readonly number[];
+  readonly pixels: Uint32Array;
+  readonly ram: Uint8Array;
+}
+
+/** Runs a program to its end, but for no more than `limit` instructions. */
+export function runProgram(
+  program: Uint8Array,
+  options: MachineOptions,
+  limit = Number.MAX_SAFE_INTEGER,
+): Outcome {
+  const frames: number[] = [];
+  const machine = new Machine(program, {
+    ...options,
+    onFrame: (display) => {
+      frames.push(hashWords(display.pixels));
+      options.onFrame?.(display);
+    },
+  });
+  const { cpu } = machine;
+  const checkpoints: number[] = [];
+  const start = performance.now();
+  while (cpu.time < limit && cpu.run(Math.min(CHECKPOINT, limit - cpu.time))) {
+    checkpoints.push(cpu.hash());
+  }
+  const seconds = (performance.now() - start) / 1000;
+  checkpoints.push(cpu.hash());
+  return {
+    path: options.path,
+    status: machine.status,
+    instructions: cpu.time,
+    seconds,
+    checkpoints,
+    output: machine.uart.output,
+    deviceAccesses: machine.log.accesses,
+    deviceHash: machine.log.hash,
+    frames,
+    pixels: machine.display.pixels,
+    ram: machine.ram(),
+  };
+}
+
+/** What differs between two runs of one program, in words; nothing where they are alike. */
+export function differences(a: Outcome, b: Outcome): string[] {
+  const found: string[] = [];
+  const note = (differ: boolean, what: string) => {
+    if (differ) {
+      found.push(what);
+    }
+  };
+  note(a.status !== b.status, `status: ${a.status ?? "none"} and ${b.status ?? "none"}`);
+  note(a.instructions !== b.instructions, `instructions: ${a.instructions} and ${b.instructions}`);
+  const checkpoint = firstDifference(a.checkpoints, b.checkpoints);
+  note(checkpoint !== null, `registers, by instruction ${((checkpoint ?? 0) + 1) * CHECKPOINT}`);
+  note(a.output !== b.output, "output");
+  note(
+    a.deviceAccesses !== b.deviceAccesses || a.deviceHash !== b.deviceHash,
+    `accesses to devices: ${a.deviceAccesses} and ${b.deviceAccesses}`,
+  );
+  const frame = firstDifference(a.frames, b.frames);
+  note(frame !== null, `frame ${(frame ?? 0) + 1}`);
+  note(Buffer.compare(bytesOf(a.pixels), bytesOf(b.pixels)) !== 0, "framebuffer");
+  note(Buffer.compare(a.ram, b.ram) !== 0, "RAM");
+  return found;
+}
+
+function firstDifference(a: readonly number[], b: readonly number[]): number | null {
+  const length = Math.max(a.length, b.length);
+  for (let i = 0; i < length; i++) {
+    if (a[i] !== b[i]) {
+      return i;
+    }
+  }
+  return null;
+}
+
+function bytesOf({ buffer, byteOffset, byteLength }: Uint32Array): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength);
+}
+
+function hashWords(words: Uint32Array): number {
+  let hash = 0;
+  for (const word of words) {
+    hash = Math.imul(hash ^ word, 0x9e3779b1) ^ (hash >>> 15);
+  }
+  return hash >>> 0;
+}

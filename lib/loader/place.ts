@@ -1,0 +1,93 @@
+import { AddressSpace } from "../address-space.js";
+import type { DirtyBitmap } from "../dirty-bitmap.js";
+import { typeError } from "../errors.js";
+import { GuestMemory } from "../guest-memory.js";
+
+/** What can be loaded into: an address space, or a flat RAM from address 0 on. */
+export type LoadTarget = AddressSpace | GuestMemory;
+
+/** A stretch of host memory that a stretch of guest addresses stands for. */
+export interface Place {
+  readonly memory: GuestMemory;
+  /** Bytes into the memory. */
+  readonly offset: number;
+  readonly length: number;
+  /** Where the pages that change are to be marked. */
+  readonly dirty: DirtyBitmap | null;
+}
+
+/** Why bytes cannot be put where they should go: nothing at `gpa` takes them. */
+export interface NoPlace {
+  readonly gpa: bigint;
+  readonly reason: string;
+}
+
+/** Memory at an address, up to its end. */
+interface Home {
+  readonly gpa: bigint;
+  readonly memory: GuestMemory;
+  readonly dirty: DirtyBitmap | null;
+}
+
+/**
+ * Finds the memory under a range of addresses. RAM and ROM take bytes, and a range may run over
+ * several of them that adjoin.
+ *
+ * @throws TypeError where `target` is neither of the two; GuestMemoryFault where a memory is gone.
+ */
+export function findPlaces(target: LoadTarget, gpa: bigint, size: bigint): Place[] | NoPlace {
+  const homeAt = homesOf(target);
+  const places: Place[] = [];
+  const end = gpa + size;
+  for (let at = gpa; at < end;) {
+    const home = homeAt(at);
+    if (typeof home === "string") {
+      return { gpa: at, reason: home };
+    }
+    const { memory, dirty } = home;
+    const last = home.gpa + memory.size;
+    const stop = end < last ? end : last;
+    const offset = Number(at - home.gpa);
+    // Memory that is gone faults here, before anything has changed.
+    memory.readb(offset);
+    places.push({ memory, offset, length: Number(stop - at), dirty });
+    at = stop;
+  }
+  return places;
+}
+
+/** A way to find the memory at an address, or why there is none. */
+function homesOf(target: LoadTarget): (gpa: bigint) => Home | string {
+  if (target instanceof GuestMemory) {
+    const home = { gpa: 0n, memory: target, dirty: null };
+    return (gpa) => (gpa < target.size ? home : "there is no memory");
+  }
+  if (!(target instanceof AddressSpace)) {
+    throw typeError("target must be an AddressSpace or a GuestMemory");
+  }
+  return (gpa) => {
+    const region = target.regionAt(gpa);
+    switch (region?.kind) {
+      case "ram":
+        return region;
+      case "rom":
+        return { gpa: region.gpa, memory: region.memory, dirty: null };
+      case "mmio":
+        return `${region.name} is a device`;
+      default:
+        return "there is no memory";
+    }
+  };
+}
+
+/** Puts `bytes` at the start of the places and zeros after them to their end. */
+export function fillPlaces(places: readonly Place[], bytes: Uint8Array): void {
+  let done = 0;
+  for (const { memory, offset, length, dirty } of places) {
+    const part = bytes.subarray(done, done + length);
+    memory.write(offset, part);
+    memory.fill(offset + part.length, length - part.length, 0);
+    dirty?.mark(offset, length);
+    done += part.length;
+  }
+}
