@@ -61,7 +61,8 @@ export function opWrites(kind: OpKind): boolean {
  *
  * Each takes 24 bytes, little-endian: the address (u64), the value (u64), the {@link OpKind} (u8),
  * the result code (u8, set by the run) and six bytes of zero. A read sets the value, and leaves it
- * alone on a fault.
+ * alone on a fault. An operation of no known kind, which only packed bytes can hold, does nothing and
+ * is `ERROR_INTERNAL`.
  */
 export class OpBuffer {
   readonly #bytes: Uint8Array;
@@ -107,9 +108,12 @@ export class OpBuffer {
    *
    * @param gpa - From 0 to 2^64 - 1; greater ones are cut down to 64 bits.
    * @param value - What a write writes, cut down to 64 bits here and to its width by the run.
-   * @throws RangeError where it is full.
+   * @throws RangeError where it is full, or where there is no such kind.
    */
   push(kind: OpKind, gpa: Gpa, value: Gpa = 0): void {
+    if ((kind & 7) !== kind) {
+      throw rangeError("kind must be one of OpKind");
+    }
     if (this.full) {
       throw rangeError(`the buffer holds no more than ${this.capacity} operations`);
     }

@@ -347,14 +347,33 @@ describe("memory.native.run", () => {
         .with.property("code", "ERR_INVALID_ARG_TYPE");
     }
     const ops = new OpBuffer(2);
+    for (const bad of [8, -1, 1.5, NaN, "0", null] as unknown as OpKind[]) {
+      expect(() => {
+        ops.push(bad, 0, 1);
+      })
+        .to.throw(RangeError)
+        .with.property("code", "ERR_OUT_OF_RANGE");
+    }
     ops.push(OpKind.WRITEB, 0, 1);
-    ops.push(8 as OpKind, 0, 1);
-    expect(() => memory.native.run(ops))
-      .to.throw(RangeError)
-      .with.property("code", "ERR_OUT_OF_RANGE");
-    expect(memory.readb(0)).to.equal(0);
+    ops.push(OpKind.READB, 0);
     expect(() => {
       ops.push(OpKind.READB, 0);
     }).to.throw(RangeError);
+  });
+
+  it("answers ERROR_INTERNAL for kinds that only the bytes of a buffer can hold", () => {
+    const memory = GuestMemory.allocate(64);
+    for (let kind = 8; kind < 256; kind++) {
+      const ops = packOps([
+        { kind: OpKind.WRITEB, gpa: 0n, value: 0xffn },
+        { kind: OpKind.WRITEB, gpa: 1n, value: 0x77n },
+        { kind: OpKind.READB, gpa: 1n, value: 5n },
+      ]);
+      ops.bytes[16] = kind;
+      expect(memory.native.run(ops)).to.equal(1);
+      expect([0, 1, 2].map((i) => ops.result(i))).to.deep.equal([3, 0, 0]);
+      expect([ops.value(0), ops.value(2)]).to.deep.equal([0xffn, 0x77n]);
+      expect(memory.readb(0)).to.equal(0);
+    }
   });
 });
