@@ -129,6 +129,37 @@ function dataView(workload) {
   );
 }
 
+/** The same with the contract of the C++ accessors: a result code, and the value in an array. */
+function dataViewCodes(workload) {
+  const guarded = (bytes, then) =>
+    `code = gpa > ${SIZE - bytes} ? 2 : (gpa & ${bytes - 1}) !== 0 ? 1 : 0; if (code === 0) { ${then} }`;
+  const out3 = new Uint32Array(2);
+  return makeLoop(
+    workload,
+    [
+      `${guarded(1, "out0[0] = view.getUint8(gpa)")} sum += out0[0]`,
+      `${guarded(2, "out1[0] = view.getUint16(gpa, true)")} sum += out1[0]`,
+      `${guarded(4, "out2[0] = view.getUint32(gpa, true)")} sum += out2[0]`,
+      `${guarded(
+        8,
+        "out3[0] = view.getUint32(gpa, true); out3[1] = view.getUint32(gpa + 4, true)",
+      )} sum += out3[0]`,
+      guarded(1, "view.setUint8(gpa, i & 255)"),
+      guarded(2, "view.setUint16(gpa, i & 255, true)"),
+      guarded(4, "view.setUint32(gpa, i & 255, true)"),
+      guarded(8, "view.setUint32(gpa, i & 255, true); view.setUint32(gpa + 4, 0, true)"),
+    ],
+    {
+      view: new DataView(new ArrayBuffer(SIZE)),
+      code: 0,
+      out0: new Uint8Array(1),
+      out1: new Uint16Array(1),
+      out2: new Uint32Array(1),
+      out3,
+    },
+  );
+}
+
 /** Node's Buffer, which checks the bounds and throws, but knows no alignment. */
 function buffer(workload) {
   return makeLoop(
@@ -279,8 +310,9 @@ export function waysFor(workload) {
     [VIEW_THROW]: throwingForm(GuestMemory.allocate(SIZE), workload),
     "view path, memory in an object's field": inField(workload),
     [DATA_VIEW]: dataView(workload),
+    "DataView by hand, result codes": dataViewCodes(workload),
     "Buffer.readUInt32LE and the like": buffer(workload),
-    "WebAssembly functions called from JavaScript": webAssembly(workload),
+    "WebAssembly, called from JavaScript": webAssembly(workload),
     [BATCH]: nativeBatch(),
     [EMPTY]: (kinds, gpas) => (emptyCalls(kinds, gpas), null),
     [NATIVE]: tryForm(GuestMemory.allocate(SIZE).native, workload),
