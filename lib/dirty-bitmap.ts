@@ -30,6 +30,8 @@ export class DirtyBitmap {
   // Private to TypeScript only, as in GuestMemory: marking is on the path of every tracked write.
   private readonly words: Uint32Array;
   private shared: boolean;
+  /** How often marks were taken: in the word behind the bits, since every thread has to see it. */
+  readonly #drains: Uint32Array;
 
   /**
    * @param size - Bytes of RAM, from 0 to 2^44.
@@ -46,13 +48,15 @@ export class DirtyBitmap {
     this.pages = Math.ceil(bytes / PAGE_SIZE);
     const count = Math.ceil(this.pages / 32);
     this.shared = buffer !== undefined;
-    this.words = new Uint32Array(sharedBits(buffer, count * 4), 0, count);
+    const bits = sharedBits(buffer, (count + 1) * 4);
+    this.words = new Uint32Array(bits, 0, count);
+    this.#drains = new Uint32Array(bits, count * 4, 1);
   }
 
   /**
-   * The bits: bit `n % 32` of the little-endian 32-bit word `n / 32` is page `n`. Give it to a
-   * worker, and there to the constructor. Asking for it makes marks atomic from then on, which is
-   * slower.
+   * The bits: bit `n % 32` of the little-endian 32-bit word `n / 32` is page `n`. One more
+   * word follows, {@link DirtyBitmap.drains}. Give it to a worker, and there to the constructor.
+   * Asking for it makes marks atomic from then on, which is slower.
    */
   get buffer(): SharedArrayBuffer {
     this.shared = true;
@@ -75,6 +79,19 @@ export class DirtyBitmap {
     if (count > 0) {
       this.#markPages(Math.floor(start / PAGE_SIZE), Math.floor((start + count - 1) / PAGE_SIZE));
     }
+  }
+
+  /**
+   * How often the marks were taken by {@link DirtyBitmap.drain}, on whichever thread, modulo 2^32.
+   * Whoever finds it at what it was left at knows that the marks are all that came since.
+   */
+  get drains(): number {
+    return Atomics.load(this.#drains, 0);
+  }
+
+  /** Notes that writes may go unmarked from here on, or went so far. @internal */
+  interrupt(): void {
+    Atomics.add(this.#drains, 0, 1);
   }
 
   /** Marks one page, which the caller has made sure of. @internal */
@@ -118,6 +135,7 @@ export class DirtyBitmap {
    * Read the bytes of the pages only after the call.
    */
   drain(): Uint32Array {
+    Atomics.add(this.#drains, 0, 1);
     return this.#collect((word) =>
       // Most words are zero, and only looking at one leaves it in every processor's cache.
       Atomics.load(this.words, word) === 0 ? 0 : Atomics.exchange(this.words, word, 0),

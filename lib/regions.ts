@@ -214,6 +214,10 @@ export class RamRegion extends MemoryRegion {
     if (bitmap.size !== this.size) {
       throw rangeError("bitmap must be for RAM of the region's size");
     }
+    if (bitmap !== this.#dirty) {
+      this.#dirty?.interrupt();
+      bitmap.interrupt();
+    }
     this.#dirty = bitmap;
     this.#onChange();
     return bitmap;
@@ -221,6 +225,7 @@ export class RamRegion extends MemoryRegion {
 
   /** Ends the tracking, and with it what it costs. */
   stopTracking(): void {
+    this.#dirty?.interrupt();
     this.#dirty = null;
     this.#onChange();
   }
