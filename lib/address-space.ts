@@ -10,6 +10,9 @@ import type { MmioDevice } from "./mmio.js";
 import { NativeSpaceAccess } from "./native-space-access.js";
 import { MmioRegion, RamRegion, type Region, RomRegion, type Stretch } from "./regions.js";
 import { GuestMemAccessResult } from "./result.js";
+import { restoreSnapshot } from "./snapshot/restore.js";
+import type { Snapshot } from "./snapshot/snapshot.js";
+import { takeSnapshot } from "./snapshot/take.js";
 import { SPACE_BYTE, SPACE_LONG, SPACE_QUAD, SPACE_WORD, type SpaceWidth } from "./space-widths.js";
 import { TrackedWriter } from "./tracked-writer.js";
 import type { WatchListener, Watchpoint, WatchRange } from "./watchpoint.js";
@@ -192,6 +195,27 @@ export class AddressSpace implements GuestAccessors {
    */
   watch(range: WatchRange, listener: WatchListener): Watchpoint {
     return this.#bus.watch(range, listener);
+  }
+
+  /**
+   * Takes a snapshot of RAM and ROM: {@link takeSnapshot}.
+   *
+   * @param parent - An earlier snapshot, whose chain the new one continues.
+   * @throws as {@link takeSnapshot}.
+   */
+  snapshot(parent?: Snapshot): Snapshot {
+    return takeSnapshot(this, parent);
+  }
+
+  /**
+   * Makes RAM hold what it held when a snapshot was taken: {@link restoreSnapshot}. Watchpoints are
+   * not told.
+   *
+   * @returns How many pages were written.
+   * @throws as {@link restoreSnapshot}; RAM is unchanged then.
+   */
+  restore(snapshot: Snapshot): number {
+    return restoreSnapshot(this, snapshot);
   }
 
   /** Keeps `console.log(space)` from printing gigabytes. */

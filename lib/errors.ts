@@ -12,6 +12,8 @@ import type { Gpa } from "./gpa.js";
  * - `ERR_DESTROYED` (Error): the arena or memory is destroyed, or its buffer is detached.
  * - `ERR_GUEST_MEMORY_FAULT` ({@link GuestMemoryFault}): a guest access did not complete.
  * - `ERR_BAD_IMAGE` ({@link BadImageError}): a file that cannot be loaded.
+ * - `ERR_SNAPSHOT_INVALID` ({@link SnapshotFormatError}): a file is no snapshot, or a damaged one.
+ * - `ERR_SNAPSHOT_MISMATCH` (Error): a snapshot of other regions than those it is used with.
  */
 export type ErrorCode =
   | "ERR_INVALID_ARG_TYPE"
@@ -21,7 +23,9 @@ export type ErrorCode =
   | "ERR_OUT_OF_MEMORY"
   | "ERR_DESTROYED"
   | "ERR_GUEST_MEMORY_FAULT"
-  | "ERR_BAD_IMAGE";
+  | "ERR_BAD_IMAGE"
+  | "ERR_SNAPSHOT_INVALID"
+  | "ERR_SNAPSHOT_MISMATCH";
 
 /** Whether a fault came from a load or a store. */
 export type Operation = "read" | "write";
@@ -48,6 +52,24 @@ export class GuestMemoryFault extends Error {
   }
 }
 
+/** A file that is no snapshot, or a damaged one. Nothing has been restored from it. */
+export class SnapshotFormatError extends Error {
+  /** Stable identifier of this kind of error. */
+  readonly code = "ERR_SNAPSHOT_INVALID" satisfies ErrorCode;
+  override readonly name = "SnapshotFormatError";
+
+  /**
+   * @param reason - What is wrong.
+   * @param offset - Where in the file, in bytes from its start.
+   */
+  constructor(
+    readonly reason: string,
+    readonly offset: number,
+  ) {
+    super(`invalid snapshot: ${reason} (at byte ${offset} of the file)`);
+  }
+}
+
 /** A TypeError `ERR_INVALID_ARG_TYPE`. */
 export function typeError(message: string): TypeError {
   return withCode(new TypeError(message), "ERR_INVALID_ARG_TYPE");
@@ -66,6 +88,11 @@ export function destroyedError(message: string): Error {
 /** An Error `ERR_OUT_OF_MEMORY`. */
 export function outOfMemoryError(message: string): Error {
   return withCode(new Error(message), "ERR_OUT_OF_MEMORY");
+}
+
+/** An Error `ERR_SNAPSHOT_MISMATCH`. */
+export function mismatchError(message: string): Error {
+  return withCode(new Error(message), "ERR_SNAPSHOT_MISMATCH");
 }
 
 function withCode<E extends Error>(error: E, code: ErrorCode): E {

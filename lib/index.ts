@@ -3,8 +3,8 @@ export { AddressSpace, type RamOptions, type RegionOptions } from "./address-spa
 export type { GuestAtomicAccess } from "./atomic-access.js";
 export { Arena, type CallerMemory } from "./arena.js";
 export { DirtyBitmap } from "./dirty-bitmap.js";
-export { GuestMemoryFault, type ErrorCode, type Operation } from "./errors.js";
 export { ExclusiveMonitor } from "./exclusive-monitor.js";
+export { GuestMemoryFault, SnapshotFormatError, type ErrorCode, type Operation } from "./errors.js";
 export type { Gpa } from "./gpa.js";
 export { GuestMemory } from "./guest-memory.js";
 export type { MmioDevice } from "./mmio.js";
@@ -46,3 +46,11 @@ export type { ElfImage, ElfMachine, ElfOptions, ElfSegment } from "./loader/elf.
 export { loadElf, loadRaw } from "./loader/load.js";
 export type { LoadTarget } from "./loader/place.js";
 export type { WatchedAccess, WatchListener, Watchpoint, WatchRange } from "./watchpoint.js";
+export { Snapshot, type SnapshotRegion } from "./snapshot/snapshot.js";
+export type { PageHeat } from "./snapshot/page-heat.js";
+export type { LiveRegion, RegionKind, RegionLayout, SnapshotSubject } from "./snapshot/regions.js";
+export { takeSnapshot } from "./snapshot/take.js";
+export { restoreSnapshot } from "./snapshot/restore.js";
+export { type ChangedRange, diffSnapshots } from "./snapshot/diff.js";
+export { loadSnapshot, openSnapshot, saveSnapshot } from "./snapshot/lazy-file.js";
+export type { FilePage, SnapshotFile } from "./snapshot/file.js";

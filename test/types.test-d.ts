@@ -12,6 +12,8 @@ import {
   type GuestMemoryAccess,
   GuestMemoryFault,
   type SharedRam,
+  type Snapshot,
+  type SnapshotSubject,
 } from "pound-guest-memory";
 
 // Checked by the compiler alone, which is what the package's types are for.
@@ -40,6 +42,10 @@ declare const space: AddressSpace;
 expectTypeOf(space).toExtend<GuestAccessors>();
 expectTypeOf(space.native).toExtend<GuestAccessors>();
 expectTypeOf(space).not.toHaveProperty("size");
+expectTypeOf(space).toExtend<SnapshotSubject>();
+expectTypeOf(memory).toExtend<SnapshotSubject>();
+expectTypeOf(space.snapshot(space.snapshot())).toEqualTypeOf<Snapshot>();
+expectTypeOf(space.restore(space.snapshot())).toBeNumber();
 expectTypeOf(memory).toExtend<GuestAccessors>();
 expectTypeOf(space.addRam(0, memory).dirty).toEqualTypeOf<DirtyBitmap | null>();
 expectTypeOf(space.addRom(0, new Uint8Array(1)).memory).toEqualTypeOf<GuestMemory>();

@@ -1,0 +1,319 @@
+import { randomBytes } from "node:crypto";
+import { type FileHandle, open, rename, rm } from "node:fs/promises";
+import { dirname } from "node:path";
+import { newBuffer } from "../bulk.js";
+import { PAGE_SIZE } from "../dirty-bitmap.js";
+import { rangeError, SnapshotFormatError } from "../errors.js";
+import { toByteCount } from "../gpa.js";
+import {
+  dataOffset,
+  decodeHeader,
+  decodeRegions,
+  encodeTables,
+  type FileRegion,
+  HEADER_SIZE,
+  type Header,
+  pageDigest,
+  PageRecords,
+} from "./format.js";
+import { type HeatTable, NO_HEAT, type PageHeat } from "./page-heat.js";
+import { NO_PAGES, type Page, type PageTable, samePage } from "./page-table.js";
+import {
+  contentsOf,
+  makeSnapshot,
+  type RegionContents,
+  type Snapshot,
+  type SnapshotRegion,
+} from "./snapshot.js";
+
+/** Pages that are read or written at once. */
+const BATCH = 256;
+
+/** `saveSnapshot` of lazy-file.ts, which says all of it. */
+export async function saveSnapshot(snapshot: Snapshot, path: string): Promise<void> {
+  const { head, pages } = encodeTables(contentsOf(snapshot), snapshot.generation);
+  const temporary = `${path}.${randomBytes(6).toString("hex")}.tmp`;
+  const handle = await open(temporary, "wx");
+  try {
+    try {
+      await handle.writeFile(head);
+      for (const batch of batches(pages())) {
+        await handle.writeFile(batch);
+      }
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+  await syncFolder(dirname(path));
+}
+
+function* batches(pages: Iterable<Page>): Generator<Uint8Array> {
+  const batch = Buffer.allocUnsafe(BATCH * PAGE_SIZE);
+  let length = 0;
+  for (const page of pages) {
+    batch.set(page, length);
+    length += PAGE_SIZE;
+    if (length === batch.length) {
+      yield batch;
+      length = 0;
+    }
+  }
+  yield batch.subarray(0, length);
+}
+
+/** Makes a renaming last, where the system can. */
+async function syncFolder(folder: string): Promise<void> {
+  try {
+    const handle = await open(folder, "r");
+    await handle.sync().finally(() => handle.close());
+  } catch {
+    // Windows opens no folders; and the snapshot is written either way.
+  }
+}
+
+/** `loadSnapshot` of lazy-file.ts, which says all of it. */
+export async function loadSnapshot(path: string): Promise<Snapshot> {
+  const file = await openSnapshot(path);
+  try {
+    return await file.load();
+  } finally {
+    await file.close();
+  }
+}
+
+/** `openSnapshot` of lazy-file.ts, which says all of it. */
+export async function openSnapshot(path: string): Promise<SnapshotFile> {
+  const handle = await open(path, "r");
+  try {
+    const { size } = await handle.stat();
+    const header = decodeHeader(await readAt(handle, 0, Math.min(HEADER_SIZE, size)), size);
+    const tables = await readAt(handle, HEADER_SIZE, dataOffset(header) - HEADER_SIZE);
+    return new SnapshotFile(handle, header, decodeRegions(tables, header), tables);
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+}
+
+/** A record of a page in a file. */
+export interface FilePage {
+  /** The number of the page in its region. */
+  readonly page: number;
+  readonly heat: PageHeat;
+  /** Whether its bytes are in the file: whether it is no page of zeros. */
+  readonly stored: boolean;
+  /** Identifies the page's bytes; null for a page of zeros. */
+  readonly digest: Buffer | null;
+}
+
+/** A snapshot in a file, of which only the tables are in memory. */
+export class SnapshotFile implements AsyncDisposable {
+  readonly regions: readonly SnapshotRegion[];
+  readonly generation: number;
+  /** Bytes of the file. */
+  readonly size: number;
+
+  readonly #handle: FileHandle;
+  readonly #dataOffset: number;
+  readonly #records: PageRecords;
+  /** For each region its first record; and the number of all records. */
+  readonly #first: readonly number[];
+
+  /** Use {@link openSnapshot}. @internal */
+  constructor(handle: FileHandle, header: Header, regions: readonly FileRegion[], tables: Buffer) {
+    const table = tables.subarray(header.regionBytes);
+    this.#records = new PageRecords(table, HEADER_SIZE + header.regionBytes, regions, header);
+    this.#handle = handle;
+    this.#dataOffset = dataOffset(header);
+    const first = [0];
+    for (const { records } of regions) {
+      first.push(first.at(-1)! + records);
+    }
+    this.#first = first;
+    this.generation = header.generation;
+    this.size = header.fileSize;
+    this.regions = regions.map(({ layout }, i) => ({
+      ...layout,
+      storedPages: this.#records.rank(first[i + 1]!) - this.#records.rank(first[i]!),
+    }));
+  }
+
+  /** Closes the file. */
+  async close(): Promise<void> {
+    await this.#handle.close();
+  }
+
+  /** {@link SnapshotFile.close}, for `await using`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /**
+   * The records of a region's pages from page `from` up, by ascending number.
+   *
+   * @param region - Its index.
+   * @throws RangeError where there is no such region.
+   */
+  *pagesFrom(region: number, from: number): Generator<FilePage> {
+    const { first, end } = this.#recordsOf(region);
+    for (let i = this.#records.lowerBound(from, first, end); i < end; i++) {
+      yield this.#page(i);
+    }
+  }
+
+  /**
+   * The records of a region's pages below page `from`, by descending number.
+   *
+   * @throws as {@link SnapshotFile.pagesFrom}.
+   */
+  *pagesBelow(region: number, from: number): Generator<FilePage> {
+    const { first, end } = this.#recordsOf(region);
+    for (let i = this.#records.lowerBound(from, first, end); i > first; i--) {
+      yield this.#page(i - 1);
+    }
+  }
+
+  /**
+   * The record of a page; null for a page of zeros that never changed.
+   *
+   * @throws as {@link SnapshotFile.pagesFrom}.
+   */
+  pageAt(region: number, page: number): FilePage | null {
+    const { first, end } = this.#recordsOf(region);
+    const record = this.#records.lowerBound(page, first, end);
+    return record < end && this.#records.page(record) === page ? this.#page(record) : null;
+  }
+
+  /**
+   * Reads some pages of a region, and checks them. Those that are not stored are zero.
+   *
+   * @param page - The number of the first.
+   * @param count - How many; at most 2^20, which is the most that a Buffer holds.
+   * @throws {@link SnapshotFormatError} where one is damaged; RangeError; errors of the file system.
+   */
+  async readPages(region: number, page: number, count = 1): Promise<Buffer> {
+    const { first, end } = this.#recordsOf(region);
+    const start = toByteCount(page, "page");
+    const pages = newBuffer(toByteCount(count, "count") * PAGE_SIZE).fill(0);
+    const from = this.#records.lowerBound(start, first, end);
+    const to = this.#records.lowerBound(start + count, from, end);
+    for (const stored of await this.#readRecords(region, from, to)) {
+      pages.set(stored.bytes, (stored.page - start) * PAGE_SIZE);
+    }
+    return pages;
+  }
+
+  /**
+   * Reads all pages, and checks them.
+   *
+   * @throws as {@link SnapshotFile.readPages}.
+   */
+  async load(): Promise<Snapshot> {
+    const regions: RegionContents[] = [];
+    for (const [i, { kind, name, gpa, size }] of this.regions.entries()) {
+      const pages = await this.#loadPages(i);
+      regions.push({ layout: { kind, name, gpa, size }, pages, heat: this.#loadHeat(i) });
+    }
+    return makeSnapshot(regions, this.generation);
+  }
+
+  async #loadPages(region: number): Promise<PageTable> {
+    const edit = NO_PAGES.edit();
+    const { first, end } = this.#recordsOf(region);
+    for (let record = first; record < end; record += BATCH) {
+      const batch = await this.#readRecords(region, record, Math.min(record + BATCH, end));
+      for (const { page, bytes } of batch) {
+        edit.set(page, samePage(bytes, null) ? null : bytes);
+      }
+    }
+    return edit.finish();
+  }
+
+  /** Reads the stored pages of some records, which lie one behind the other, and checks them. */
+  async #readRecords(
+    region: number,
+    from: number,
+    to: number,
+  ): Promise<{ page: number; bytes: Buffer }[]> {
+    const rank = this.#records.rank(from);
+    const offset = this.#dataOffset + rank * PAGE_SIZE;
+    const all = await readAt(this.#handle, offset, (this.#records.rank(to) - rank) * PAGE_SIZE);
+    const pages: { page: number; bytes: Buffer }[] = [];
+    for (let record = from; record < to; record++) {
+      const digest = this.#records.digest(record);
+      if (digest !== null) {
+        const page = this.#records.page(record);
+        const start = (this.#records.rank(record) - rank) * PAGE_SIZE;
+        const bytes = all.subarray(start, start + PAGE_SIZE);
+        this.#checkPage(region, page, bytes, digest, offset + start);
+        pages.push({ page, bytes });
+      }
+    }
+    return pages;
+  }
+
+  #loadHeat(region: number): HeatTable {
+    const { first, end } = this.#recordsOf(region);
+    const records = this.#records;
+    return NO_HEAT.with(
+      (function* () {
+        for (let i = first; i < end; i++) {
+          const heat = records.heat(i);
+          if (heat.changes !== 0) {
+            yield [records.page(i), heat] as const;
+          }
+        }
+      })(),
+    );
+  }
+
+  #checkPage(region: number, page: number, bytes: Buffer, digest: Buffer, offset: number): void {
+    if (!pageDigest(bytes).equals(digest)) {
+      throw new SnapshotFormatError("the checksum of a page is wrong", offset);
+    }
+    const end = Number(this.regions[region]!.size) - page * PAGE_SIZE;
+    if (end < PAGE_SIZE && bytes.subarray(end).some((byte) => byte !== 0)) {
+      throw new SnapshotFormatError("a page goes on behind the end of its region", offset + end);
+    }
+  }
+
+  #page(record: number): FilePage {
+    const records = this.#records;
+    return {
+      page: records.page(record),
+      heat: records.heat(record),
+      stored: records.rank(record + 1) > records.rank(record),
+      // Made when asked for: most walks over a million records look at none.
+      get digest() {
+        return records.digest(record);
+      },
+    };
+  }
+
+  /** The records of a region: the first, and the one behind the last. */
+  #recordsOf(region: number): { first: number; end: number } {
+    const end = this.#first[region + 1];
+    if (end === undefined) {
+      throw rangeError("the snapshot has no such region");
+    }
+    return { first: this.#first[region]!, end };
+  }
+}
+
+/** Reads exactly so many bytes. */
+async function readAt(handle: FileHandle, offset: number, length: number): Promise<Buffer> {
+  const bytes = Buffer.allocUnsafeSlow(length);
+  for (let done = 0; done < length;) {
+    const { bytesRead } = await handle.read(bytes, done, length - done, offset + done);
+    if (bytesRead === 0) {
+      throw new SnapshotFormatError("the file ends early", offset + done);
+    }
+    done += bytesRead;
+  }
+  return bytes;
+}

@@ -1,0 +1,83 @@
+import { PAGE_SIZE } from "../dirty-bitmap.js";
+import { destroyedError } from "../errors.js";
+import type { GuestMemory } from "../guest-memory.js";
+import { WINDOW_SIZE } from "../windows.js";
+import { LEAF_PAGES, type Page, type PageTable, ZERO_PAGE } from "./page-table.js";
+
+const LEAF_SIZE = LEAF_PAGES * PAGE_SIZE;
+let zeroLeaf: Uint8Array | null = null;
+
+/**
+ * Guest RAM in pages. The last may be cut short: what of it lies beyond RAM is zero.
+ *
+ * Goes through methods that hand out no view of RAM, since RAM with views slows its end down.
+ */
+export class RamPages {
+  readonly count: number;
+  readonly #memory: GuestMemory;
+  readonly #size: number;
+
+  /** @throws Error `ERR_DESTROYED` where the RAM is gone. */
+  constructor(memory: GuestMemory, name: string) {
+    this.#memory = memory;
+    this.#size = Number(memory.size);
+    if (!this.#isThere()) {
+      throw destroyedError(`the memory of region "${name}" is destroyed, or its buffer detached`);
+    }
+    this.count = Math.ceil(this.#size / PAGE_SIZE);
+  }
+
+  /** Whether a page holds these bytes; null is a page of zeros. */
+  holds(page: number, bytes: Page | null): boolean {
+    return this.#memory.compare(page * PAGE_SIZE, this.#cut(page, bytes ?? ZERO_PAGE)) === 0;
+  }
+
+  /** Copies a page into `target`. */
+  read(page: number, target: Page): void {
+    const part = this.#cut(page, target);
+    this.#memory.readInto(page * PAGE_SIZE, part);
+    target.fill(0, part.length);
+  }
+
+  /** Overwrites a page; null is a page of zeros. */
+  write(page: number, bytes: Page | null): void {
+    this.#memory.write(page * PAGE_SIZE, this.#cut(page, bytes ?? ZERO_PAGE));
+  }
+
+  /** The numbers of all pages that may hold other bytes than the table has, ascending. */
+  *candidates(table: PageTable): Generator<number> {
+    for (let first = 0; first < this.count; first += LEAF_PAGES) {
+      // Most of a large RAM was never touched. One comparison tells that of 2 MiB.
+      if (!table.hasLeaf(first / LEAF_PAGES) && this.#isZeroLeaf(first)) {
+        continue;
+      }
+      for (let page = first; page < Math.min(first + LEAF_PAGES, this.count); page++) {
+        yield page;
+      }
+    }
+  }
+
+  /** Whether all bytes can be reached: RAM above 4 GiB has several buffers, each of which can go. */
+  #isThere(): boolean {
+    try {
+      for (let gpa = 0; gpa === 0 || gpa < this.#size; gpa += WINDOW_SIZE) {
+        this.#memory.compare(gpa, ZERO_PAGE.subarray(0, 0));
+      }
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  #isZeroLeaf(first: number): boolean {
+    zeroLeaf ??= new Uint8Array(LEAF_SIZE);
+    const length = Math.min(LEAF_SIZE, this.#size - first * PAGE_SIZE);
+    return this.#memory.compare(first * PAGE_SIZE, zeroLeaf.subarray(0, length)) === 0;
+  }
+
+  /** The part of a page that lies in RAM. */
+  #cut(page: number, bytes: Page): Page {
+    const length = this.#size - page * PAGE_SIZE;
+    return length < PAGE_SIZE ? bytes.subarray(0, length) : bytes;
+  }
+}

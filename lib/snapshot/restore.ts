@@ -1,0 +1,81 @@
+import { mismatchError } from "../errors.js";
+import { rememberContents, takeMarks } from "./known-contents.js";
+import type { PageTable } from "./page-table.js";
+import { RamPages } from "./ram-pages.js";
+import {
+  type BackedRegion,
+  checkSameLayout,
+  describeRegion,
+  isBacked,
+  regionsOf,
+  type SnapshotSubject,
+} from "./regions.js";
+import { contentsOf, type Snapshot } from "./snapshot.js";
+
+interface Restoring {
+  readonly region: BackedRegion;
+  readonly ram: RamPages;
+  readonly pages: PageTable;
+}
+
+/**
+ * Makes RAM hold again what it held when the snapshot was taken. All is checked before the first
+ * byte changes. Pages that hold the right bytes already are left alone.
+ *
+ * The bitmaps of tracked regions are clear afterwards: what they mark is what was written since.
+ * Where pages are tracked and the region's last snapshot still exists, only pages that can differ
+ * are looked at, so going back to the same snapshot again and again is cheap.
+ *
+ * @returns How many pages were written.
+ * @throws TypeError; Error `ERR_SNAPSHOT_MISMATCH` where the regions differ from the snapshot's in
+ * kind, address or size, or a ROM in its bytes; Error `ERR_DESTROYED` where RAM is gone.
+ */
+export function restoreSnapshot(subject: SnapshotSubject, snapshot: Snapshot): number {
+  const contents = contentsOf(snapshot);
+  const regions = regionsOf(subject);
+  checkSameLayout(snapshot.regions, regions, "the memory");
+  const plan = regions.flatMap((region, i): Restoring[] => {
+    const { pages } = contents[i]!;
+    return isBacked(region)
+      ? [{ region, ram: new RamPages(region.memory, region.name), pages }]
+      : [];
+  });
+  plan.filter(({ region }) => region.kind === "rom").forEach(checkRom);
+  return plan
+    .filter(({ region }) => region.kind === "ram")
+    .reduce((written, restoring) => written + restoreRegion(restoring), 0);
+}
+
+function checkRom({ region, ram, pages }: Restoring): void {
+  for (const page of ram.candidates(pages)) {
+    if (!ram.holds(page, pages.get(page))) {
+      throw mismatchError(`${describeRegion(region)} holds other bytes in the snapshot`);
+    }
+  }
+}
+
+function restoreRegion({ region, ram, pages }: Restoring): number {
+  const dirty = region.dirty ?? null;
+  if (dirty === null) {
+    return writePages(ram, pages, ram.candidates(pages));
+  }
+  const { base, pages: marked, drains } = takeMarks(dirty);
+  const written =
+    base === null
+      ? writePages(ram, pages, ram.candidates(pages))
+      : writePages(ram, pages, marked) + writePages(ram, pages, base.changedPages(pages));
+  rememberContents(dirty, pages, drains);
+  return written;
+}
+
+function writePages(ram: RamPages, pages: PageTable, candidates: Iterable<number>): number {
+  let written = 0;
+  for (const page of candidates) {
+    const bytes = pages.get(page);
+    if (!ram.holds(page, bytes)) {
+      ram.write(page, bytes);
+      written++;
+    }
+  }
+  return written;
+}

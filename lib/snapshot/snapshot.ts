@@ -1,0 +1,114 @@
+import { inspect } from "node:util";
+import { newBuffer } from "../bulk.js";
+import { PAGE_SIZE } from "../dirty-bitmap.js";
+import { GuestMemoryFault, typeError } from "../errors.js";
+import { type Gpa, toAddress, toByteCount } from "../gpa.js";
+import { GuestMemAccessResult } from "../result.js";
+import type { HeatTable, PageHeat } from "./page-heat.js";
+import { type PageTable, ZERO_PAGE } from "./page-table.js";
+import type { RegionLayout } from "./regions.js";
+
+/** A region of a {@link Snapshot}. */
+export interface SnapshotRegion extends RegionLayout {
+  /** Pages of 4096 bytes that are not all zero. */
+  readonly storedPages: number;
+}
+
+/** What a snapshot holds of a region; not public. */
+export interface RegionContents {
+  readonly layout: RegionLayout;
+  readonly pages: PageTable;
+  readonly heat: HeatTable;
+}
+
+const contents = new WeakMap<Snapshot, readonly RegionContents[]>();
+
+/**
+ * The contents of a snapshot, region by region.
+ *
+ * @throws TypeError where `snapshot` is none.
+ */
+export function contentsOf(snapshot: Snapshot): readonly RegionContents[] {
+  const found = contents.get(snapshot);
+  if (found === undefined) {
+    throw typeError("snapshot must be a Snapshot");
+  }
+  return found;
+}
+
+/** Makes a snapshot; not public, so that only whole ones exist. */
+export function makeSnapshot(regions: readonly RegionContents[], generation: number): Snapshot {
+  const snapshot = new Snapshot(
+    regions.map(({ layout, pages }) => ({ ...layout, storedPages: pages.stored })),
+    generation,
+  );
+  contents.set(snapshot, regions);
+  return snapshot;
+}
+
+/**
+ * What RAM and ROM held at one moment. Immutable. Pages of zeros take no memory, and snapshots of a
+ * chain share the pages that did not change between them.
+ */
+export class Snapshot {
+  /** The regions, sorted by address. */
+  readonly regions: readonly SnapshotRegion[];
+  /** How many snapshots lie between this one and the first of its chain: 0 for the first. */
+  readonly generation: number;
+
+  /** Use `takeSnapshot` or `loadSnapshot`. @internal */
+  constructor(regions: readonly SnapshotRegion[], generation: number) {
+    this.regions = Object.freeze(regions.map((region) => Object.freeze(region)));
+    this.generation = generation;
+  }
+
+  /**
+   * Copies bytes out of the snapshot.
+   *
+   * @param length - Bytes, from 0 to 2^32.
+   * @throws {@link GuestMemoryFault} where they do not lie in one region of RAM or ROM; TypeError,
+   * RangeError.
+   */
+  read(gpa: Gpa, length: Gpa): Buffer {
+    const count = toByteCount(length, "length");
+    const { region, offset } = this.#locate(gpa, count);
+    const target = newBuffer(count);
+    for (let done = 0; done < count;) {
+      const page = region.pages.get(Math.floor((offset + done) / PAGE_SIZE)) ?? ZERO_PAGE;
+      const start = (offset + done) % PAGE_SIZE;
+      const part = page.subarray(start, Math.min(PAGE_SIZE, start + count - done));
+      target.set(part, done);
+      done += part.length;
+    }
+    return target;
+  }
+
+  /**
+   * How often, and in which generation last, the snapshots of the chain found the page of an
+   * address changed.
+   *
+   * @throws {@link GuestMemoryFault} where it lies outside RAM and ROM; TypeError, RangeError.
+   */
+  pageHeat(gpa: Gpa): PageHeat {
+    const { region, offset } = this.#locate(gpa, 1);
+    return region.heat.get(Math.floor(offset / PAGE_SIZE));
+  }
+
+  /** Keeps `console.log(snapshot)` short. */
+  [inspect.custom](): string {
+    const pages = this.regions.reduce((sum, region) => sum + region.storedPages, 0);
+    return `Snapshot { generation: ${this.generation}, regions: ${this.regions.length}, storedPages: ${pages} }`;
+  }
+
+  #locate(gpa: Gpa, length: number): { region: RegionContents; offset: number } {
+    toAddress(gpa);
+    const start = BigInt(gpa);
+    for (const region of contentsOf(this)) {
+      const { kind, gpa: base, size } = region.layout;
+      if (kind !== "mmio" && start >= base && start + BigInt(length) <= base + size) {
+        return { region, offset: Number(start - base) };
+      }
+    }
+    throw new GuestMemoryFault(GuestMemAccessResult.FAULT_BOUNDARY, gpa, length, "read");
+  }
+}

@@ -1,0 +1,204 @@
+import { expect } from "chai";
+import fc from "fast-check";
+import {
+  AddressSpace,
+  diffSnapshots,
+  DirtyBitmap,
+  GuestMemory,
+  type Snapshot,
+} from "pound-guest-memory";
+import { thrown } from "../support/errors.js";
+
+const PAGE = 4096;
+const BASE = 0x4000_0000;
+const MISMATCH = { name: "Error", code: "ERR_SNAPSHOT_MISMATCH" };
+
+describe("snapshots of an address space", () => {
+  it("cover RAM and ROM, and name every region", () => {
+    const space = new AddressSpace();
+    space.addRam(BASE, 2 * PAGE, { name: "dram" });
+    space.addRom(0, Buffer.from("boot code"), { name: "rom" });
+    space.addMmio(0x9000, 16, {}, { name: "uart" });
+    space.writel(BASE + PAGE, 0x1234);
+    const snapshot = space.snapshot();
+    expect(
+      snapshot.regions.map(({ kind, name, gpa, storedPages }) => [kind, name, gpa, storedPages]),
+    ).to.deep.equal([
+      ["rom", "rom", 0n, 1],
+      ["mmio", "uart", 0x9000n, 0],
+      ["ram", "dram", BigInt(BASE), 1],
+    ]);
+    expect(snapshot.read(0, 4).toString()).to.equal("boot");
+    space.writel(BASE + PAGE, 0);
+    expect(space.restore(snapshot)).to.equal(1);
+    expect(space.readl(BASE + PAGE)).to.equal(0x1234);
+  });
+
+  it("are refused where the regions differ, or a ROM's bytes", () => {
+    const make = (rom: string, ram = 2 * PAGE): AddressSpace => {
+      const space = new AddressSpace();
+      space.addRom(0, Buffer.from(rom));
+      space.addRam(BASE, ram);
+      space.writeb(BASE, 1);
+      return space;
+    };
+    const snapshot = make("version 1").snapshot();
+    expect(make("version 1").restore(snapshot)).to.equal(0);
+    const extended = make("version 1");
+    extended.addMmio(0x9000, 8, {});
+    const moved = make("version 1");
+    moved.remove(moved.regions[1]!);
+    moved.addRam(BASE + PAGE, 2 * PAGE);
+    for (const other of [make("version 2"), make("version 1", PAGE), extended, moved]) {
+      const ram = other.regions.find(({ kind }) => kind === "ram")!;
+      other.writeb(ram.gpa, 7);
+      expect(thrown(() => other.restore(snapshot))).to.deep.equal(MISMATCH);
+      expect(other.readb(ram.gpa)).to.equal(7);
+    }
+    expect(() => make("version 2").restore(snapshot)).to.throw(
+      'rom "rom@0x0" of 9 bytes at gpa 0x0 holds other bytes in the snapshot',
+    );
+  });
+
+  it("look only at what was written since the last one", () => {
+    const space = new AddressSpace();
+    const ram = space.addRam(BASE, 8 * PAGE, { trackDirty: true });
+    const first = space.snapshot();
+    space.writel(BASE, 1);
+    // Past the tracking, and so past the snapshot: that is the sign that no other page was read.
+    ram.memory.writeb(5 * PAGE, 1);
+    const second = space.snapshot(first);
+    expect([...diffSnapshots(first, second)]).to.deep.equal([{ gpa: BigInt(BASE), length: 1 }]);
+    ram.memory.writeb(6 * PAGE, 1);
+    ram.dirty!.mark(6 * PAGE);
+    const third = space.snapshot(second);
+    expect([...diffSnapshots(second, third)]).to.deep.equal([
+      { gpa: BigInt(BASE + 6 * PAGE), length: 1 },
+    ]);
+    expect(third.pageHeat(BASE)).to.deep.equal({ changes: 1, changedIn: 1 });
+    expect(third.pageHeat(BASE + 6 * PAGE)).to.deep.equal({ changes: 1, changedIn: 2 });
+    expect(space.restore(third), "nothing was written since").to.equal(0);
+    space.writeb(BASE + 1, 1);
+    expect(space.restore(first)).to.equal(2);
+    expect(ram.dirty!.count).to.equal(0);
+    expect(space.readq(BASE)).to.equal(0n);
+  });
+
+  it("look at all pages where the bitmap cannot tell what was written", () => {
+    const disturbances: Record<string, (space: AddressSpace) => void> = {
+      "drained by somebody else": (space) => void ram(space).dirty!.drain(),
+      "drained through shared bits": (space) => {
+        const { size, buffer } = ram(space).dirty!;
+        new DirtyBitmap(size, buffer).drain();
+      },
+      "tracking stopped for a while": (space) => {
+        const bitmap = ram(space).dirty!;
+        ram(space).stopTracking();
+        ram(space).startTracking(bitmap);
+      },
+      "another bitmap": (space) => void ram(space).startTracking(new DirtyBitmap(8 * PAGE)),
+      "no bitmap": (space) => ram(space).stopTracking(),
+    };
+    const ram = (space: AddressSpace) => {
+      const region = space.regions[0]!;
+      if (region.kind !== "ram") {
+        throw new Error("the space has one region, of RAM");
+      }
+      return region;
+    };
+    for (const [what, disturb] of Object.entries(disturbances)) {
+      const space = new AddressSpace();
+      const { memory } = space.addRam(BASE, 8 * PAGE, { trackDirty: true });
+      const first = space.snapshot();
+      memory.writeb(PAGE, 1);
+      disturb(space);
+      memory.writeb(5 * PAGE, 1);
+      const second = space.snapshot(first);
+      expect([...diffSnapshots(first, second)], what).to.have.length(2);
+      memory.writeb(6 * PAGE, 1);
+      disturb(space);
+      expect(space.restore(first), what).to.equal(3);
+      expect(memory.compare(0, Buffer.alloc(8 * PAGE)), what).to.equal(0);
+    }
+  });
+
+  it("keep RAM that two regions share in step, where they share the bitmap", () => {
+    const memory = GuestMemory.allocate(4 * PAGE);
+    const space = new AddressSpace();
+    const { dirty } = space.addRam(0, memory, { trackDirty: true });
+    space.addRam(BASE, memory, { trackDirty: dirty! });
+    const first = space.snapshot();
+    space.writeb(BASE + PAGE, 5);
+    const second = space.snapshot(first);
+    expect([second.read(PAGE, 1)[0], second.read(BASE + PAGE, 1)[0]]).to.deep.equal([5, 5]);
+    space.restore(first);
+    expect([space.readb(PAGE), space.readb(BASE + PAGE)]).to.deep.equal([0, 0]);
+  });
+
+  it("are what a plain copy of RAM is, whatever is taken, written and restored between", () => {
+    const size = 4 * PAGE + 8;
+    const action = fc.oneof(
+      fc.record({
+        do: fc.constant("write" as const),
+        at: fc.nat(size / 8 - 1),
+        value: fc.bigInt(0n, 9n),
+      }),
+      fc.record({
+        do: fc.constant("fill" as const),
+        at: fc.nat(size - 1),
+        length: fc.nat(2 * PAGE),
+        value: fc.nat(2),
+      }),
+      fc.record({ do: fc.constant("take" as const), parent: fc.option(fc.nat(9)) }),
+      fc.record({ do: fc.constant("restore" as const), which: fc.nat(9) }),
+      fc.record({ do: fc.constant("drain" as const) }),
+      fc.record({ do: fc.constant("forget" as const), which: fc.nat(9) }),
+    );
+    fc.assert(
+      fc.property(
+        fc.array(action, { minLength: 5, maxLength: 40 }),
+        fc.boolean(),
+        (actions, track) => {
+          const space = new AddressSpace();
+          const ram = space.addRam(BASE, size, { trackDirty: track });
+          const taken: { snapshot: Snapshot; copy: Buffer }[] = [];
+          for (const step of actions) {
+            switch (step.do) {
+              case "write":
+                space.native.writeq(BASE + step.at * 8, step.value);
+                break;
+              case "fill":
+                space.fill(BASE + step.at, Math.min(step.length, size - step.at), step.value);
+                break;
+              case "take": {
+                const parent =
+                  step.parent === null ? undefined : taken[step.parent % taken.length]?.snapshot;
+                taken.push({ snapshot: space.snapshot(parent), copy: ram.memory.read(0, size) });
+                break;
+              }
+              case "restore": {
+                const chosen = taken[step.which % taken.length];
+                if (chosen !== undefined) {
+                  space.restore(chosen.snapshot);
+                  expect(ram.memory.compare(0, chosen.copy)).to.equal(0);
+                }
+                break;
+              }
+              case "drain":
+                ram.dirty?.drain();
+                break;
+              case "forget":
+                taken.splice(step.which, 1);
+                break;
+            }
+          }
+          for (const { snapshot, copy } of taken) {
+            expect(snapshot.read(BASE, size).equals(copy)).to.equal(true);
+          }
+          ram.memory.destroy();
+        },
+      ),
+      { numRuns: 300 },
+    );
+  });
+});
