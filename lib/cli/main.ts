@@ -4,18 +4,22 @@ import { join } from "node:path";
 import { Command, CommanderError } from "commander";
 import { describeFailure, errorCode, EXIT_FAILURE } from "./failure.js";
 import { registerCrosscheck } from "./crosscheck.js";
+import { registerInspect } from "./inspect.js";
 import { registerReplay } from "./replay.js";
 
 const NAME = "pound-guest-memory";
 
 function createProgram(): Command {
   const program = new Command(NAME)
-    .description("guest physical RAM for emulators: replays traces, and checks memory models")
+    .description(
+      "guest physical RAM for emulators: replays traces, checks memory models, shows snapshots",
+    )
     .version(packageVersion())
     // Commands inherit this only if it comes before they are added.
     .exitOverride();
   registerReplay(program);
   registerCrosscheck(program);
+  registerInspect(program);
   return program;
 }
 

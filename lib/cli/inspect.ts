@@ -1,0 +1,31 @@
+import { type Command, InvalidArgumentError } from "commander";
+
+/** Adds the command `inspect` to a program. */
+export function registerInspect(program: Command): void {
+  program
+    .command("inspect")
+    .description("show a snapshot file in a browser: bytes, values, regions, heat, differences")
+    .argument("<snapshot>", "a snapshot file")
+    .argument("[other]", "another one of the same regions, to compare with")
+    .option(
+      "--port <n>",
+      "to listen on, at the loopback address only; 0 is any free one",
+      parsePort,
+      0,
+    )
+    .action(async (snapshot: string, other: string | undefined, { port }: { port: number }) => {
+      // Loaded here, since no other command has a use for a server.
+      const { startInspector } = await import("../inspector/server.js");
+      const options = other === undefined ? { snapshot, port } : { snapshot, other, port };
+      const { url } = await startInspector(options);
+      process.stdout.write(`${url}\n`);
+    });
+}
+
+function parsePort(text: string): number {
+  const port = Number(text);
+  if (!/^\d{1,5}$/.test(text) || port > 65_535) {
+    throw new InvalidArgumentError("It must be a port, from 0 to 65535.");
+  }
+  return port;
+}

@@ -1,0 +1,189 @@
+import { basename } from "node:path";
+import { PAGE_SIZE } from "../dirty-bitmap.js";
+import { checkSameLayout } from "../snapshot/regions.js";
+import { openSnapshot } from "../snapshot/file.js";
+import { differingPages, findDifference } from "./difference.js";
+import { Budget, type Direction, type Found } from "./find.js";
+import { heatOf } from "./heat.js";
+import type { Parameters } from "./parameters.js";
+import type { FindInfo, HeatInfo, PageInfo, SnapshotInfo } from "./protocol.js";
+import { badParameter, RequestError } from "./request-error.js";
+import { MAX_PATTERN, searchBytes } from "./search.js";
+import { type Place, SnapshotReader } from "./snapshot-reader.js";
+
+/** The most bytes of one answer. */
+const MAX_BYTES = 65_536;
+/** The most buckets of one answer. */
+const MAX_BUCKETS = 16_384;
+/** What one search request may read, and how long it may take. */
+const SEARCH_PAGES = 32_768;
+const SEARCH_MS = 250;
+
+const DIRECTIONS: readonly Direction[] = ["forward", "backward"];
+
+/** Answers the page's requests about a snapshot, or two of the same regions. */
+export class InspectorApi {
+  readonly #paths: readonly string[];
+  readonly #readers: readonly SnapshotReader[];
+  #info: SnapshotInfo | null = null;
+
+  private constructor(paths: readonly string[], readers: readonly SnapshotReader[]) {
+    this.#paths = paths;
+    this.#readers = readers;
+  }
+
+  /**
+   * @param paths - One or two snapshot files.
+   * @throws SnapshotFormatError; Error `ERR_SNAPSHOT_MISMATCH` where the two are of other regions;
+   * errors of the file system.
+   */
+  static async open(paths: readonly string[]): Promise<InspectorApi> {
+    const readers: SnapshotReader[] = [];
+    try {
+      for (const path of paths) {
+        readers.push(new SnapshotReader(await openSnapshot(path)));
+      }
+      const [first, second] = readers;
+      if (first !== undefined && second !== undefined) {
+        checkSameLayout(first.file.regions, second.file.regions, "the other snapshot");
+      }
+    } catch (error) {
+      await closeAll(readers);
+      throw error;
+    }
+    return new InspectorApi(paths, readers);
+  }
+
+  async close(): Promise<void> {
+    await closeAll(this.#readers);
+  }
+
+  /**
+   * Answers a request.
+   *
+   * @param path - Below `/api/`.
+   * @param signal - Aborted when the page has no more use for the answer.
+   * @returns Bytes, or what is to be sent as JSON.
+   * @throws {@link RequestError}; SnapshotFormatError where the file is damaged.
+   */
+  async answer(path: string, query: Parameters, signal: AbortSignal): Promise<Buffer | object> {
+    switch (path) {
+      case "snapshot":
+        return this.#snapshot();
+      case "bytes":
+        return this.#bytes(query);
+      case "page":
+        return this.#page(query);
+      case "heat":
+        return this.#heat(query);
+      case "search":
+        return this.#search(query, signal);
+      case "difference":
+        return this.#difference(query, signal);
+      default:
+        throw new RequestError(404, "ERR_NOT_FOUND", `there is no /api/${path}`);
+    }
+  }
+
+  get #first(): SnapshotReader {
+    return this.#readers[0]!;
+  }
+
+  #snapshot(): SnapshotInfo {
+    const [first, second] = this.#readers.map(({ file }) => file);
+    this.#info ??= {
+      files: this.#readers.map(({ file }, i) => ({
+        name: basename(this.#paths[i]!),
+        size: file.size,
+        generation: file.generation,
+      })),
+      regions: first!.regions.map(({ kind, name, gpa, size, storedPages }, i) => ({
+        kind,
+        name,
+        gpa: hex(gpa),
+        size: hex(size),
+        storedPages,
+        differingPages: second === undefined ? 0 : [...differingPages(first!, second, i)].length,
+      })),
+    };
+    return this.#info;
+  }
+
+  #bytes(query: Parameters): Promise<Buffer> {
+    const length = query.integer("length", 1, MAX_BYTES);
+    const place = this.#place(query);
+    if (place.offset + length > Number(this.#first.file.regions[place.region]!.size)) {
+      throw badParameter("the bytes must lie in one region");
+    }
+    return this.#side(query).read(place, length);
+  }
+
+  #page(query: Parameters): PageInfo {
+    const { region, offset } = this.#place(query);
+    return {
+      sides: this.#readers.map(({ file }) => {
+        const page = file.pageAt(region, Math.floor(offset / PAGE_SIZE));
+        const { changes, changedIn } = page?.heat ?? { changes: 0, changedIn: 0 };
+        const digest = page?.digest?.toString("hex") ?? null;
+        return { stored: digest !== null, changes, changedIn, digest };
+      }),
+    };
+  }
+
+  #heat(query: Parameters): HeatInfo {
+    const region = query.integer("region", 0, this.#first.file.regions.length - 1);
+    const total = this.#first.pageCount(region);
+    const from = query.integer("from", 0, Math.max(0, total - 1));
+    const pages = query.integer("pages", 0, total - from);
+    const buckets = query.integer("buckets", 1, MAX_BUCKETS);
+    const other = this.#readers[1]?.file ?? null;
+    return heatOf(this.#first.file, other, { region, from, pages, buckets });
+  }
+
+  async #search(query: Parameters, signal: AbortSignal): Promise<FindInfo> {
+    const pattern = query.bytes("pattern", MAX_PATTERN);
+    const from = query.address("from");
+    const direction = query.choice("direction", DIRECTIONS);
+    const reader = this.#side(query);
+    return toInfo(await searchBytes(reader, pattern, from, direction, newBudget(signal)));
+  }
+
+  async #difference(query: Parameters, signal: AbortSignal): Promise<FindInfo> {
+    const [a, b] = this.#readers;
+    if (b === undefined) {
+      throw new RequestError(404, "ERR_ONE_SNAPSHOT", "there is no other snapshot to compare with");
+    }
+    const from = query.address("from");
+    const direction = query.choice("direction", DIRECTIONS);
+    return toInfo(await findDifference(a!, b, from, direction, newBudget(signal)));
+  }
+
+  #side(query: Parameters): SnapshotReader {
+    return this.#readers[query.integer("side", 0, this.#readers.length - 1)]!;
+  }
+
+  #place(query: Parameters): Place {
+    const gpa = query.address("gpa");
+    const place = this.#first.locate(gpa);
+    if (place === null) {
+      throw new RequestError(404, "ERR_UNMAPPED", `no RAM or ROM is at ${hex(gpa)}`);
+    }
+    return place;
+  }
+}
+
+function newBudget(signal: AbortSignal): Budget {
+  return new Budget(SEARCH_PAGES, SEARCH_MS, signal);
+}
+
+function toInfo({ match, next }: Found): FindInfo {
+  return { match: match === null ? null : hex(match), next: next === null ? null : hex(next) };
+}
+
+function hex(value: bigint): string {
+  return `0x${value.toString(16)}`;
+}
+
+async function closeAll(readers: readonly SnapshotReader[]): Promise<void> {
+  await Promise.all(readers.map(({ file }) => file.close()));
+}

@@ -1,0 +1,123 @@
+import { PAGE_SIZE } from "../dirty-bitmap.js";
+import type { SnapshotFile } from "../snapshot/file.js";
+import type { Budget, Direction, Found } from "./find.js";
+import type { SnapshotReader } from "./snapshot-reader.js";
+
+/** Equal bytes that part two differences; with fewer between them they are one. */
+const GAP = 8;
+
+/** The numbers of the pages of a region that differ between two snapshots, from `from` up. */
+export function* differingPages(
+  a: SnapshotFile,
+  b: SnapshotFile,
+  region: number,
+  from = 0,
+): Generator<number> {
+  yield* merged(a.pagesFrom(region, from), b.pagesFrom(region, from), 1);
+}
+
+/** The same below `from`, downwards. */
+function* differingPagesBelow(
+  a: SnapshotFile,
+  b: SnapshotFile,
+  region: number,
+  from: number,
+): Generator<number> {
+  yield* merged(a.pagesBelow(region, from), b.pagesBelow(region, from), -1);
+}
+
+interface Digested {
+  readonly page: number;
+  readonly digest: Buffer | null;
+}
+
+/** Walks two lists of pages side by side, in the order of `sign`; a missing page is one of zeros. */
+function* merged(a: Iterator<Digested>, b: Iterator<Digested>, sign: 1 | -1): Generator<number> {
+  let [left, right] = [a.next(), b.next()];
+  while (left.done !== true || right.done !== true) {
+    const leftPage = left.done === true ? Infinity : sign * left.value.page;
+    const rightPage = right.done === true ? Infinity : sign * right.value.page;
+    const page = Math.min(leftPage, rightPage);
+    let mine: Buffer | null = null;
+    let theirs: Buffer | null = null;
+    if (left.done !== true && leftPage === page) {
+      mine = left.value.digest;
+      left = a.next();
+    }
+    if (right.done !== true && rightPage === page) {
+      theirs = right.value.digest;
+      right = b.next();
+    }
+    const same = mine === null || theirs === null ? mine === theirs : mine.equals(theirs);
+    if (!same) {
+      yield sign * page;
+    }
+  }
+}
+
+/**
+ * Finds where the next difference starts. Bytes that differ are one difference where fewer than 8
+ * equal ones lie between them, and each page starts a new one.
+ *
+ * @param from - Forward, the first address it may start at; backward, the last.
+ */
+export async function findDifference(
+  a: SnapshotReader,
+  b: SnapshotReader,
+  from: bigint,
+  direction: Direction,
+  budget: Budget,
+): Promise<Found> {
+  const { regions } = a.file;
+  const order = [...regions.keys()];
+  if (direction === "backward") {
+    order.reverse();
+  }
+  for (const region of order) {
+    const { gpa, size } = regions[region]!;
+    const offset = from - gpa;
+    if (direction === "forward" ? offset >= size : offset < 0n) {
+      continue;
+    }
+    const start = Number(offset < 0n ? 0n : offset >= size ? size - 1n : offset);
+    const page = Math.floor(start / PAGE_SIZE);
+    const pages =
+      direction === "forward"
+        ? differingPages(a.file, b.file, region, page)
+        : differingPagesBelow(a.file, b.file, region, page + 1);
+    for (const candidate of pages) {
+      if (budget.spend(2)) {
+        const edge = candidate * PAGE_SIZE + (direction === "forward" ? 0 : PAGE_SIZE - 1);
+        const next = direction === "forward" ? Math.max(edge, start) : Math.min(edge, start);
+        return { match: null, next: gpa + BigInt(next) };
+      }
+      const starts = differenceStarts(
+        await a.page(region, candidate),
+        await b.page(region, candidate),
+      ).map((at) => candidate * PAGE_SIZE + at);
+      const match =
+        direction === "forward"
+          ? starts.find((at) => at >= start)
+          : starts.findLast((at) => at <= start);
+      if (match !== undefined) {
+        return { match: gpa + BigInt(match), next: null };
+      }
+    }
+  }
+  return { match: null, next: null };
+}
+
+/** Where the differences of a page start. */
+export function differenceStarts(a: Uint8Array, b: Uint8Array): number[] {
+  const starts: number[] = [];
+  let last = -Infinity;
+  for (let i = 0; i < PAGE_SIZE; i++) {
+    if (a[i] !== b[i]) {
+      if (i - last > GAP) {
+        starts.push(i);
+      }
+      last = i;
+    }
+  }
+  return starts;
+}

@@ -1,0 +1,43 @@
+import type { SnapshotFile } from "../snapshot/file.js";
+import { differingPages } from "./difference.js";
+import type { HeatInfo } from "./protocol.js";
+
+/** A part of a region, and how many buckets to sum it up in. */
+export interface HeatRange {
+  readonly region: number;
+  /** The first page. */
+  readonly from: number;
+  readonly pages: number;
+  readonly buckets: number;
+}
+
+/** Sums up the pages of a part of a region. */
+export function heatOf(file: SnapshotFile, other: SnapshotFile | null, range: HeatRange): HeatInfo {
+  const { region, from, pages } = range;
+  const bucketPages = Math.max(1, Math.ceil(pages / range.buckets));
+  const count = Math.ceil(pages / bucketPages);
+  const zeros = (): number[] => new Array<number>(count).fill(0);
+  const info = {
+    bucketPages,
+    stored: zeros(),
+    changes: zeros(),
+    changedIn: zeros(),
+    differing: zeros(),
+  };
+  for (const { page, heat, stored } of file.pagesFrom(region, from)) {
+    if (page >= from + pages) {
+      break;
+    }
+    const bucket = Math.floor((page - from) / bucketPages);
+    info.stored[bucket]! += Number(stored);
+    info.changes[bucket] = Math.max(info.changes[bucket]!, heat.changes);
+    info.changedIn[bucket] = Math.max(info.changedIn[bucket]!, heat.changedIn);
+  }
+  for (const page of other === null ? [] : differingPages(file, other, region, from)) {
+    if (page >= from + pages) {
+      break;
+    }
+    info.differing[Math.floor((page - from) / bucketPages)]!++;
+  }
+  return info;
+}

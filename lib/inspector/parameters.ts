@@ -1,0 +1,55 @@
+import { MAX_U64 } from "../gpa.js";
+import { badParameter } from "./request-error.js";
+
+/** The query of a request, every part of which is checked. */
+export class Parameters {
+  readonly #values: URLSearchParams;
+
+  constructor(values: URLSearchParams) {
+    this.#values = values;
+  }
+
+  /** An address: hexadecimal behind `0x`, or decimal. */
+  address(name: string): bigint {
+    const text = this.#text(name);
+    if (!/^(0x[\da-f]{1,16}|\d{1,20})$/i.test(text) || BigInt(text) > MAX_U64) {
+      throw badParameter(`${name} must be an address from 0 to 2^64 - 1`);
+    }
+    return BigInt(text);
+  }
+
+  integer(name: string, least: number, most: number): number {
+    const text = this.#text(name);
+    const value = Number(text);
+    if (!/^\d{1,16}$/.test(text) || value < least || value > most) {
+      throw badParameter(`${name} must be an integer from ${least} to ${most}`);
+    }
+    return value;
+  }
+
+  choice<T extends string>(name: string, choices: readonly T[]): T {
+    const text = this.#text(name);
+    const found = choices.find((choice) => choice === text);
+    if (found === undefined) {
+      throw badParameter(`${name} must be one of ${choices.join(", ")}`);
+    }
+    return found;
+  }
+
+  /** Bytes as pairs of hexadecimal digits. */
+  bytes(name: string, most: number): Buffer {
+    const text = this.#text(name);
+    if (!/^([\da-f]{2})+$/i.test(text) || text.length > 2 * most) {
+      throw badParameter(`${name} must be 1 to ${most} bytes, as pairs of hexadecimal digits`);
+    }
+    return Buffer.from(text, "hex");
+  }
+
+  #text(name: string): string {
+    const values = this.#values.getAll(name);
+    if (values.length !== 1) {
+      throw badParameter(`${name} must be given once`);
+    }
+    return values[0]!;
+  }
+}
