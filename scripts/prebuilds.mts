@@ -4,7 +4,7 @@ import { parseArgs } from "node:util";
 import { build } from "./prebuilds/build.mjs";
 import { inspect } from "./prebuilds/inspect.mjs";
 import { missingPrograms } from "./prebuilds/programs.mjs";
-import { prebuildPath, ROOT, type Target, TARGETS } from "./prebuilds/targets.mjs";
+import { prebuildPath, ROOT, type Target, TARGETS, thisMachine } from "./prebuilds/targets.mjs";
 
 const USAGE = `npm run prebuilds -- [--twice] TARGET…
 
@@ -13,17 +13,6 @@ time, in another folder, and compares the bytes. Without a target, that of this 
 
 Targets: ${[...TARGETS.keys()].join(", ")}
 `;
-
-function thisMachine(): string {
-  // Node's report names glibc where it runs on it.
-  const { glibcVersionRuntime } = (process.report.getReport() as unknown as ReportOfLibc).header;
-  const libc = process.platform !== "linux" ? [] : [glibcVersionRuntime ? "glibc" : "musl"];
-  return [process.platform, process.arch, ...libc].join("-");
-}
-
-interface ReportOfLibc {
-  readonly header: { readonly glibcVersionRuntime?: string };
-}
 
 /** Builds `target` into prebuilds/, and gives what is wrong with it. */
 function prebuild(target: Target, twice: boolean): string[] {

@@ -15,7 +15,7 @@ import { formatSize, parseSize } from "../../lib/cli/size.js";
 import { rejection } from "../support/streams.js";
 import { tampered } from "../support/tampered-memory.js";
 
-const MAIN = join(__dirname, "..", "..", "lib", "cli", "main.ts");
+const MAIN = join(__dirname, "..", "..", "dist", "cli", "main.js");
 const TRACE = "==1== Lackey\nI  04001000,3\n S 1ffe000000,8\n L 1ffe000003,4\n M 1ffe000000,1\n";
 
 interface Ended {
@@ -26,7 +26,7 @@ interface Ended {
 
 /** Runs the command line; `input` is its stdin. */
 function run(args: readonly string[], input: string | Uint8Array = ""): Promise<Ended> {
-  const child = spawn(process.execPath, ["--require", "tsx/cjs", MAIN, ...args]);
+  const child = spawn(process.execPath, [MAIN, ...args]);
   const ended: Ended = { status: null, stdout: "", stderr: "" };
   child.stdout.on("data", (text: Buffer) => (ended.stdout += text.toString()));
   child.stderr.on("data", (text: Buffer) => (ended.stderr += text.toString()));
@@ -190,7 +190,7 @@ describe("the command replay", () => {
   });
 
   it("survives a reader of its output that has gone", async () => {
-    const child = spawn(process.execPath, ["--require", "tsx/cjs", MAIN, "replay", BUNDLED_TRACE]);
+    const child = spawn(process.execPath, [MAIN, "replay", BUNDLED_TRACE]);
     child.stdout.destroy();
     let stderr = "";
     child.stderr.on("data", (text: Buffer) => (stderr += text.toString()));

@@ -1,0 +1,132 @@
+import { spawnSync } from "node:child_process";
+import {
+  closeSync,
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+} from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { parseArgs } from "node:util";
+import { findHost, type Host } from "./prebuilds/hosts.mjs";
+import { prebuildPath, ROOT, type Target, TARGETS, thisMachine } from "./prebuilds/targets.mjs";
+
+const USAGE = `npm run test:target -- TARGET… [-- MOCHA OPTIONS]
+
+Runs the tests on the binary that prebuilds/ has for each target, in a Node of that platform: this
+one, one in QEMU or one in Wine. Without a target, that of this machine. A target that cannot run
+here is skipped with the reason; with POUND_REQUIRE_ALL=1 it is an error instead.
+
+Targets: ${[...TARGETS.keys()].join(", ")}
+`;
+
+/** Emulated, a test may take this many times as long. */
+const PATIENCE = 20;
+
+const require = createRequire(import.meta.url);
+
+/**
+ * Lays out what a user has installed, with one binary, and the tests compiled: a foreign Node has no
+ * compiler of TypeScript that runs there.
+ */
+function stage(target: Target): string {
+  const folder = join(ROOT, "build-targets", target.name);
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  const compiler = require.resolve("typescript/bin/tsc");
+  const config = join(ROOT, "tsconfig.tests.json");
+  const { status } = spawnSync(process.execPath, [compiler, "-p", config, "--outDir", folder], {
+    stdio: "inherit",
+  });
+  if (status !== 0) {
+    throw new Error("the tests do not compile");
+  }
+  for (const part of ["package.json", "dist", "traces", prebuildPath(target)]) {
+    mkdirSync(dirname(join(folder, part)), { recursive: true });
+    cpSync(join(ROOT, part), join(folder, part), { recursive: true });
+  }
+  copyFileSync(join(ROOT, "scripts/prebuilds/mocha-setup.cjs"), join(folder, "mocha-setup.cjs"));
+  symlinkSync(join(ROOT, "node_modules"), join(folder, "node_modules"), "junction");
+  return folder;
+}
+
+/** Runs mocha in `folder`, and says whether all went well. */
+function runMocha(target: Target, host: Host, folder: string, options: readonly string[]): boolean {
+  const log = join(folder, "mocha.log");
+  // A file and not a pipe: under Wine, Node cannot write to a pipe of this system's.
+  const output = openSync(log, "w");
+  const { status } = spawnSync(
+    host.program,
+    [
+      ...host.args,
+      "--expose-gc",
+      "node_modules/mocha/bin/mocha.js",
+      "--no-config",
+      "--no-package",
+      "--no-color",
+      "--require=./mocha-setup.cjs",
+      ...options,
+      "test/**/*.test.js",
+    ],
+    {
+      cwd: folder,
+      stdio: ["ignore", output, output],
+      env: {
+        ...process.env,
+        ...host.environment,
+        PREBUILDS_ONLY: "1",
+        ...(target.libc === undefined ? {} : { LIBC: target.libc }),
+        POUND_TEST_PATIENCE: String(target.name === thisMachine() ? 1 : PATIENCE),
+        ...(host.execPath === undefined ? {} : { POUND_TEST_EXEC_PATH: host.execPath }),
+      },
+    },
+  );
+  closeSync(output);
+  process.stdout.write(readFileSync(log));
+  return status === 0;
+}
+
+function test(target: Target, options: readonly string[]): void {
+  const host = findHost(target);
+  if (typeof host === "string") {
+    skip(target, host);
+    return;
+  }
+  if (!existsSync(join(ROOT, prebuildPath(target)))) {
+    skip(target, `not built: npm run prebuilds -- ${target.name}`);
+    return;
+  }
+  console.log(`== ${target.name}: ${prebuildPath(target)} in ${host.description}`);
+  if (!runMocha(target, host, stage(target), options)) {
+    console.error(`${target.name}: FAILED`);
+    process.exitCode = 1;
+  }
+}
+
+function skip(target: Target, reason: string): void {
+  console.log(`${target.name}: SKIPPED (${reason})`);
+  if (process.env["POUND_REQUIRE_ALL"] === "1") {
+    process.exitCode = 1;
+  }
+}
+
+const end = process.argv.indexOf("--", 2);
+const { values, positionals } = parseArgs({
+  args: process.argv.slice(2, end < 0 ? undefined : end),
+  allowPositionals: true,
+  options: { help: { type: "boolean" } },
+});
+const names = positionals.length > 0 ? positionals : [thisMachine()];
+const unknown = names.filter((name) => !TARGETS.has(name));
+if (values.help || unknown.length > 0) {
+  console.error(unknown.map((name) => `unknown target '${name}'\n`).join("") + USAGE);
+  process.exit(values.help ? 0 : 2);
+}
+for (const name of names) {
+  test(TARGETS.get(name)!, end < 0 ? [] : process.argv.slice(end + 1));
+}
