@@ -1,6 +1,3 @@
-import { Readable, pipeline } from "node:stream";
-import { createGunzip } from "node:zlib";
-
 /**
  * What one line of a trace did: fetched an instruction, loaded, stored, or modified (loaded, then
  * stored) memory. The values index tables and are part of a {@link Batch}'s encoding.
@@ -274,6 +271,9 @@ export async function* gunzipIfPacked(
     yield* whole;
     return;
   }
+  // Only here: they take longer to load than the rest of the package.
+  const { pipeline, Readable } = await import("node:stream");
+  const { createGunzip } = await import("node:zlib");
   const unpacked = createGunzip();
   // The loop below sees the pipeline's failure as its own, so the callback has nothing to add.
   pipeline(Readable.from(whole, { objectMode: false }), unpacked, () => undefined);

@@ -2,9 +2,7 @@ import { toByteCount, type Gpa } from "../gpa.js";
 import { GuestMemory } from "../guest-memory.js";
 import { type Op, OpBuffer, OpKind, opWrites, packOps, type TryAccess } from "../op-buffer.js";
 import { GuestMemAccessResult } from "../result.js";
-import { formatReport } from "./report.js";
 import { expectOutcome, type Outcome, runAll, runOp } from "./run-op.js";
-import { shrink } from "./shrink.js";
 import { listedOps, type OpSource } from "./sources.js";
 
 /** Makes a memory of so many zeroed bytes: a fresh one at each call. */
@@ -195,7 +193,7 @@ export async function crosscheck(
     return { operations, faults, difference: null };
   }
   const history = [...(await historyUpTo(source, failedAt)), ...extra];
-  return { operations, faults, difference: explain(makeSubject, history, failedAt, options) };
+  return { operations, faults, difference: await explain(makeSubject, history, failedAt, options) };
 }
 
 function countFaults(ops: OpBuffer, faults: number[]): void {
@@ -261,12 +259,15 @@ async function historyUpTo(source: OpSource, last: number): Promise<Op[]> {
   return ops;
 }
 
-function explain(
+async function explain(
   makeSubject: MakeMemory,
   history: readonly Op[],
   index: number,
   { size, reference, label }: CrosscheckOptions,
-): Difference {
+): Promise<Difference> {
+  // Loaded here and not with the package: they are for the rare difference.
+  const { formatReport } = await import("./report.js");
+  const { shrink } = await import("./shrink.js");
   const firstFound = (ops: readonly Op[]): Found | null => {
     const pair = new Pair(makeSubject, size, reference);
     try {

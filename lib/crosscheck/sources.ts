@@ -1,8 +1,5 @@
-import { createReadStream } from "node:fs";
-import { mix, SCATTER } from "../mix.js";
 import { type Op, OpBuffer, OpKind, opWidth } from "../op-buffer.js";
-import { AccessKind, gunzipIfPacked } from "../lackey.js";
-import { type Batch, compileTrace, FirstTouchMap } from "../workload.js";
+import { Randomness } from "./randomness.js";
 
 /**
  * Operations in batches, which a cross-check may ask for more than once: it goes through them
@@ -13,34 +10,6 @@ export type OpSource = () => Iterable<OpBuffer> | AsyncIterable<OpBuffer>;
 const BATCH = 4096;
 const ALL_KINDS = Object.values(OpKind);
 const MAX_U64 = 2n ** 64n - 1n;
-
-/** A stream of 32-bit integers that depends on nothing but its seed. */
-class Randomness {
-  #state: number;
-  #count = 0;
-
-  constructor(seed: number) {
-    this.#state = mix(seed | 0, SCATTER);
-  }
-
-  /** An integer from 0 to 2^32 - 1. */
-  next(): number {
-    this.#count = (this.#count + 1) | 0;
-    this.#state = mix(this.#state, this.#count);
-    return this.#state >>> 0;
-  }
-
-  /** An integer from 0 to `limit` - 1. */
-  below(limit: number): number {
-    return limit <= 2 ** 32
-      ? Math.floor((this.next() / 2 ** 32) * limit)
-      : Math.floor(((this.next() * 2 ** 21 + (this.next() >>> 11)) / 2 ** 53) * limit);
-  }
-
-  u64(): bigint {
-    return (BigInt(this.next()) << 32n) | BigInt(this.next());
-  }
-}
 
 /** What a random source is made of. */
 export interface RandomOptions {
@@ -142,24 +111,8 @@ export function listedOps(ops: readonly Op[]): OpSource {
  */
 export function lackeyOps(path: string, size: number): OpSource {
   return async function* (): AsyncGenerator<OpBuffer, void, undefined> {
-    const random = new Randomness(0);
-    const text = gunzipIfPacked(createReadStream(path));
-    for await (const batch of compileTrace(text, { map: new FirstTouchMap(size) })) {
-      yield packBatch(batch, random);
-    }
+    // Loaded here and not with the package: most programs never read a trace.
+    const { readLackeyOps } = await import("./lackey-ops.js");
+    yield* readLackeyOps(path, size);
   };
-}
-
-function packBatch({ length, codes, gpas }: Batch, random: Randomness): OpBuffer {
-  const ops = new OpBuffer(2 * length);
-  for (let i = 0; i < length; i++) {
-    const [kind, width] = [codes[i]! >> 2, codes[i]! & 3];
-    if (kind !== AccessKind.STORE) {
-      ops.push(width as OpKind, gpas[i]!);
-    }
-    if (kind === AccessKind.STORE || kind === AccessKind.MODIFY) {
-      ops.push((width | OpKind.WRITEB) as OpKind, gpas[i]!, random.u64());
-    }
-  }
-  return ops;
 }
