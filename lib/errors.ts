@@ -14,6 +14,7 @@ import type { Gpa } from "./gpa.js";
  * - `ERR_BAD_IMAGE` ({@link BadImageError}): a file that cannot be loaded.
  * - `ERR_SNAPSHOT_INVALID` ({@link SnapshotFormatError}): a file is no snapshot, or a damaged one.
  * - `ERR_SNAPSHOT_MISMATCH` (Error): a snapshot of other regions than those it is used with.
+ * - `ERR_NO_ADDON` (Error): loading the package found no compiled addon that works here.
  */
 export type ErrorCode =
   | "ERR_INVALID_ARG_TYPE"
@@ -25,7 +26,8 @@ export type ErrorCode =
   | "ERR_GUEST_MEMORY_FAULT"
   | "ERR_BAD_IMAGE"
   | "ERR_SNAPSHOT_INVALID"
-  | "ERR_SNAPSHOT_MISMATCH";
+  | "ERR_SNAPSHOT_MISMATCH"
+  | "ERR_NO_ADDON";
 
 /** Whether a fault came from a load or a store. */
 export type Operation = "read" | "write";
@@ -93,6 +95,16 @@ export function outOfMemoryError(message: string): Error {
 /** An Error `ERR_SNAPSHOT_MISMATCH`. */
 export function mismatchError(message: string): Error {
   return withCode(new Error(message), "ERR_SNAPSHOT_MISMATCH");
+}
+
+/** An Error `ERR_NO_ADDON`, which says how to get one. */
+export function noAddonError(cause: unknown): Error {
+  const reason = cause instanceof Error ? cause.message.trim() : String(cause);
+  const message =
+    `no compiled addon of pound-guest-memory works here (${process.platform}-${process.arch}); ` +
+    "build it from source: npm rebuild pound-guest-memory (where npm blocks install scripts, " +
+    `first: npm install-scripts approve pound-guest-memory)\n${reason}`;
+  return withCode(new Error(message, { cause }), "ERR_NO_ADDON");
 }
 
 function withCode<E extends Error>(error: E, code: ErrorCode): E {

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import load from "node-gyp-build";
+import { noAddonError } from "./errors.js";
 
 /** A tagged `External` that only this addon can make. */
 export type Handle = { readonly __handle: unique symbol };
@@ -46,5 +47,13 @@ export interface NativeBinding extends NativeAccessors {
   guestMemoryNumber(memory: Handle): number;
 }
 
+function loadAddon(): NativeBinding {
+  try {
+    return load(join(__dirname, "..")) as NativeBinding;
+  } catch (cause) {
+    throw noAddonError(cause);
+  }
+}
+
 /** The addon, prebuilt or built by the install. */
-export const native = load(join(__dirname, "..")) as NativeBinding;
+export const native = loadAddon();

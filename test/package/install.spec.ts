@@ -1,0 +1,234 @@
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect } from "chai";
+import {
+  bareMachine,
+  dependencyFolders,
+  type Ended,
+  npm,
+  outsideNpm,
+  ROOT,
+  run,
+} from "./support/machine.js";
+import { quickStart, quickStartAsCommonJs, QUICK_START_OUTPUT } from "./support/quick-start.js";
+
+const NAME = "pound-guest-memory";
+const TSC = join(ROOT, "node_modules/typescript/bin/tsc");
+
+interface Packed {
+  readonly filename: string;
+  readonly files: readonly { readonly path: string; readonly size: number }[];
+}
+
+/** Packs a package folder as `npm publish` would, without building anything. */
+function pack(folder: string, destination: string): Packed {
+  const { status, output } = npm(
+    ["pack", "--json", "--ignore-scripts", "--pack-destination", destination],
+    folder,
+    { ...outsideNpm(), npm_config_loglevel: "error" },
+  );
+  expect(status, output).to.equal(0);
+  return (JSON.parse(output) as [Packed])[0];
+}
+
+describe("the package, as npm packs it", () => {
+  let scratch: string;
+  let bare: NodeJS.ProcessEnv;
+  let packed: Packed;
+
+  before(() => {
+    scratch = mkdtempSync(join(tmpdir(), "pound-package-"));
+    bare = bareMachine(join(scratch, "bin"));
+    const built = run(process.execPath, ["--import=tsx", "scripts/prebuilds.mts"], ROOT);
+    expect(built.status, built.output).to.equal(0);
+    packed = pack(ROOT, scratch);
+  });
+
+  after(() => {
+    rmSync(scratch, { recursive: true, force: true });
+  });
+
+  /** An empty folder with the package installed from `tarball`, and how the installation ended. */
+  function install(
+    name: string,
+    tarball: string,
+    env: NodeJS.ProcessEnv,
+    options: readonly string[] = [],
+  ): { folder: string; ended: Ended } {
+    const folder = join(scratch, name);
+    mkdirSync(folder);
+    // Newer npm runs the install scripts of none but these.
+    writeFileSync(join(folder, "package.json"), JSON.stringify({ allowScripts: { [NAME]: true } }));
+    const ended = npm(
+      // From this checkout's own dependencies, so that no registry is asked.
+      ["install", "--offline", "--install-links", "--no-audit", "--no-fund", ...options].concat(
+        tarball,
+        dependencyFolders(),
+      ),
+      folder,
+      env,
+    );
+    return { folder, ended };
+  }
+
+  /** A tarball without binaries, as for a platform that has none. */
+  function packWithoutBinaries(): string {
+    const folder = join(scratch, "sources");
+    mkdirSync(folder, { recursive: true });
+    for (const { path } of packed.files.filter((file) => !file.path.startsWith("prebuilds/"))) {
+      cpSync(join(ROOT, path), join(folder, path));
+    }
+    const { filename } = pack(folder, folder);
+    return join(folder, filename);
+  }
+
+  it("holds what a user needs, and nothing else", () => {
+    const expected = [
+      /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|binding\.gyp)$/,
+      /^dist\/[\w/-]+\.(js|d\.ts|mjs|d\.mts)$/,
+      /^prebuilds\/(linux|win32|darwin)-(x64|arm64)\/node\.napi(\.glibc|\.musl)?\.node$/,
+      /^native\/(addon|pound)\/[\w/]+\.(h|cpp)$/,
+      /^scripts\/install\/check-toolchain\.cjs$/,
+      /^docs\/[\w-]+\.md$/,
+      /^traces\/[\w-]+\.lackey\.gz$/,
+    ];
+    const paths = packed.files.map(({ path }) => path);
+    expect(paths.filter((path) => !expected.some((pattern) => pattern.test(path)))).to.deep.equal(
+      [],
+    );
+    for (const pattern of expected) {
+      expect(
+        paths.some((path) => pattern.test(path)),
+        String(pattern),
+      ).to.equal(true);
+    }
+  });
+
+  it("takes less than 2 MiB unpacked, with the binary of one platform", () => {
+    const binaries = packed.files.filter(({ path }) => path.endsWith(".node"));
+    const others = packed.files.filter((file) => !binaries.includes(file));
+    const sum = (files: typeof others): number => files.reduce((all, { size }) => all + size, 0);
+    const largest = Math.max(...binaries.map(({ size }) => size));
+    expect(sum(others) + largest).to.be.below(2 * 2 ** 20);
+  });
+
+  describe("installed where there is no compiler, make or Python", () => {
+    let folder: string;
+
+    before(() => {
+      const installed = install("user", join(scratch, packed.filename), bare);
+      expect(installed.ended.status, installed.ended.output).to.equal(0);
+      folder = installed.folder;
+    });
+
+    function expectQuickStart(file: string): void {
+      const { status, output } = run(process.execPath, [file], folder, bare);
+      expect(output).to.equal(QUICK_START_OUTPUT);
+      expect(status).to.equal(0);
+    }
+
+    /** Compiles the quick start to `output`, and runs that. */
+    function expectTypeScript(source: string, output: string, options: readonly string[]): void {
+      writeFileSync(join(folder, source), quickStart());
+      const types = ["--types", "node", "--typeRoots", join(ROOT, "node_modules/@types")];
+      const compiled = run(
+        process.execPath,
+        [TSC, "--strict", "--target", "es2022", ...types, ...options, source],
+        folder,
+      );
+      expect(compiled.output).to.equal("");
+      expectQuickStart(output);
+    }
+
+    it("has built nothing", () => {
+      expect(existsSync(join(folder, "node_modules", NAME, "build"))).to.equal(false);
+    });
+
+    it("runs the README's quick start from an ES module", () => {
+      writeFileSync(join(folder, "quick-start.mjs"), quickStart());
+      expectQuickStart("quick-start.mjs");
+    });
+
+    it("runs it from CommonJS", () => {
+      writeFileSync(join(folder, "quick-start.cjs"), quickStartAsCommonJs());
+      expectQuickStart("quick-start.cjs");
+    });
+
+    it("runs it from TypeScript of moduleResolution node16, as both kinds of module", () => {
+      const options = ["--module", "node16", "--moduleResolution", "node16"];
+      expectTypeScript("node16.mts", "node16.mjs", options);
+      expectTypeScript("node16.cts", "node16.cjs", options);
+    });
+
+    it("runs it from TypeScript of moduleResolution bundler", () => {
+      const options = ["--module", "esnext", "--moduleResolution", "bundler"];
+      expectTypeScript("bundler.mts", "bundler.mjs", options);
+    });
+
+    it("is one implementation for both kinds of module", () => {
+      const code = `import { GuestMemory } from "${NAME}"; import { createRequire } from "node:module";
+        console.log(GuestMemory === createRequire(import.meta.url)("${NAME}").GuestMemory);`;
+      writeFileSync(join(folder, "both.mjs"), code);
+      expect(run(process.execPath, ["both.mjs"], folder, bare).output).to.equal("true\n");
+    });
+
+    it("replays the bundled trace from the command line", () => {
+      const command = join(folder, "node_modules/.bin", NAME);
+      expect(statSync(command).mode & 0o111).to.not.equal(0);
+      const { status, output } = run(command, ["replay", "--json"], folder, bare);
+      expect(status, output).to.equal(0);
+    });
+  });
+
+  it("needs no install script where a prebuilt binary fits", () => {
+    const { folder, ended } = install("no-scripts", join(scratch, packed.filename), bare, [
+      "--ignore-scripts",
+    ]);
+    expect(ended.status, ended.output).to.equal(0);
+    writeFileSync(join(folder, "quick-start.mjs"), quickStart());
+    expect(run(process.execPath, ["quick-start.mjs"], folder, bare).output).to.equal(
+      QUICK_START_OUTPUT,
+    );
+  });
+
+  describe("without a binary for the platform", () => {
+    let tarball: string;
+
+    before(() => {
+      tarball = packWithoutBinaries();
+    });
+
+    it("says all that is missing where it cannot be built", () => {
+      const { ended } = install("no-compiler", tarball, bare, ["--foreground-scripts"]);
+      expect(ended.status).to.not.equal(0);
+      expect(ended.output).to.include("no prebuilt binary works here");
+      expect(ended.output).to.include(
+        "That needs what is not installed here: Python 3.8 or later, make, a C++17 compiler",
+      );
+    });
+
+    it("is built from source as the error on loading it says, and then works", () => {
+      const { folder, ended } = install("from-source", tarball, outsideNpm(), ["--ignore-scripts"]);
+      expect(ended.status, ended.output).to.equal(0);
+      writeFileSync(join(folder, "quick-start.mjs"), quickStart());
+      const unbuilt = run(process.execPath, ["quick-start.mjs"], folder);
+      expect(unbuilt.status).to.equal(1);
+      expect(unbuilt.output).to.include("ERR_NO_ADDON");
+      const command = /build it from source: npm (rebuild [\w-]+)/.exec(unbuilt.output)![1]!;
+      const rebuilt = npm(command.split(" "), folder, outsideNpm());
+      expect(rebuilt.status, rebuilt.output).to.equal(0);
+      expect(run(process.execPath, ["quick-start.mjs"], folder).output).to.equal(
+        QUICK_START_OUTPUT,
+      );
+    });
+  });
+});
