@@ -16,11 +16,12 @@ import { parseArgs } from "node:util";
 import { findHost, type Host } from "./prebuilds/hosts.mjs";
 import { prebuildPath, ROOT, type Target, TARGETS, thisMachine } from "./prebuilds/targets.mjs";
 
-const USAGE = `npm run test:target -- TARGET… [-- MOCHA OPTIONS]
+const USAGE = `npm run test:target -- [--node MAJOR] TARGET… [-- MOCHA OPTIONS]
 
 Runs the tests on the binary that prebuilds/ has for each target, in a Node of that platform: this
-one, one in QEMU or one in Wine. Without a target, that of this machine. A target that cannot run
-here is skipped with the reason; with POUND_REQUIRE_ALL=1 it is an error instead.
+one, one in QEMU or one in Wine; for musl, in Bun. --node takes another Node from npm. Without a
+target, that of this machine. A target that cannot run here is skipped with the reason; with
+POUND_REQUIRE_ALL=1 it is an error instead.
 
 Targets: ${[...TARGETS.keys()].join(", ")}
 `;
@@ -60,16 +61,18 @@ function runMocha(target: Target, host: Host, folder: string, options: readonly 
   const log = join(folder, "mocha.log");
   // A file and not a pipe: under Wine, Node cannot write to a pipe of this system's.
   const output = openSync(log, "w");
+  const excluded = Object.keys(host.excluded ?? {});
   const { status } = spawnSync(
     host.program,
     [
       ...host.args,
       "--expose-gc",
-      "node_modules/mocha/bin/mocha.js",
+      "node_modules/mocha/lib/cli/cli.js",
       "--no-config",
       "--no-package",
       "--no-color",
       "--require=./mocha-setup.cjs",
+      ...(excluded.length === 0 ? [] : ["--invert", "--grep", excluded.join("|")]),
       ...options,
       "test/**/*.test.js",
     ],
@@ -91,8 +94,8 @@ function runMocha(target: Target, host: Host, folder: string, options: readonly 
   return status === 0;
 }
 
-function test(target: Target, options: readonly string[]): void {
-  const host = findHost(target);
+function test(target: Target, major: string | undefined, options: readonly string[]): void {
+  const host = findHost(target, major);
   if (typeof host === "string") {
     skip(target, host);
     return;
@@ -102,6 +105,9 @@ function test(target: Target, options: readonly string[]): void {
     return;
   }
   console.log(`== ${target.name}: ${prebuildPath(target)} in ${host.description}`);
+  for (const [title, reason] of Object.entries(host.excluded ?? {})) {
+    console.log(`   without "${title}": ${reason}`);
+  }
   if (!runMocha(target, host, stage(target), options)) {
     console.error(`${target.name}: FAILED`);
     process.exitCode = 1;
@@ -119,7 +125,7 @@ const end = process.argv.indexOf("--", 2);
 const { values, positionals } = parseArgs({
   args: process.argv.slice(2, end < 0 ? undefined : end),
   allowPositionals: true,
-  options: { help: { type: "boolean" } },
+  options: { node: { type: "string" }, help: { type: "boolean" } },
 });
 const names = positionals.length > 0 ? positionals : [thisMachine()];
 const unknown = names.filter((name) => !TARGETS.has(name));
@@ -128,5 +134,5 @@ if (values.help || unknown.length > 0) {
   process.exit(values.help ? 0 : 2);
 }
 for (const name of names) {
-  test(TARGETS.get(name)!, end < 0 ? [] : process.argv.slice(end + 1));
+  test(TARGETS.get(name)!, values.node, end < 0 ? [] : process.argv.slice(end + 1));
 }

@@ -57,7 +57,9 @@ function advice() {
 
 const missing = findMissing();
 const where = `${process.platform}-${process.arch}, Node ${process.versions.node}`;
-console.error(`pound-guest-memory: no prebuilt binary works here (${where}); building from source.`);
+console.error(
+  `pound-guest-memory: no prebuilt binary works here (${where}); building from source.`,
+);
 if (missing.length > 0) {
   console.error(`That needs what is not installed here: ${missing.join(", ")}.\n${advice()}`);
   process.exit(1);
