@@ -30,6 +30,7 @@ export type {
   MakeMemory,
   Side,
 } from "./crosscheck/crosscheck.js";
+export type { Outcome } from "./crosscheck/run-op.js";
 export {
   exhaustiveOps,
   lackeyOps,
