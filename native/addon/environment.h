@@ -149,9 +149,8 @@ private:
 
 /** What the runtime keeps for the addon per environment: each worker thread has its own. */
 struct InstanceData {
-    InstanceData(std::shared_ptr<Environment> environment,
-                 Napi::Reference<Napi::ArrayBuffer> call_block)
-        : environment(std::move(environment)), call_block(std::move(call_block)) {
+    InstanceData(std::shared_ptr<Environment> shared, Napi::Reference<Napi::ArrayBuffer> block)
+        : environment(std::move(shared)), call_block(std::move(block)) {
     }
 
     ~InstanceData() {
