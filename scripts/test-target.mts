@@ -47,7 +47,8 @@ function stage(target: Target): string {
   if (status !== 0) {
     throw new Error("the tests do not compile");
   }
-  for (const part of ["package.json", "dist", "traces", prebuildPath(target)]) {
+  const read = ["README.md", "test/fixtures", "test/support/hot-loops.js", "traces"];
+  for (const part of ["package.json", "dist", prebuildPath(target), ...read]) {
     mkdirSync(dirname(join(folder, part)), { recursive: true });
     cpSync(join(ROOT, part), join(folder, part), { recursive: true });
   }
@@ -73,6 +74,8 @@ function runMocha(target: Target, host: Host, folder: string, options: readonly 
       "--no-color",
       "--require=./mocha-setup.cjs",
       ...(excluded.length === 0 ? [] : ["--invert", "--grep", excluded.join("|")]),
+      // The example is TypeScript that runs uncompiled, and no part of the package.
+      "--ignore=test/examples/**",
       ...options,
       "test/**/*.test.js",
     ],

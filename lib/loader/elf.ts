@@ -6,7 +6,7 @@ import { BadImageError } from "./bad-image.js";
  * whatever is wrong is a BadImageError with the offset of the field that says so.
  */
 
-/** An instruction set that {@link parseElf} knows, by the name users know it by. */
+/** An instruction set that `parseElf` knows, by the name users know it by. */
 export type ElfMachine = "aarch64" | "riscv" | "x86-64";
 
 /** How to read an ELF file. */
