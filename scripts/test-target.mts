@@ -74,8 +74,10 @@ function runMocha(target: Target, host: Host, folder: string, options: readonly 
       "--no-color",
       "--require=./mocha-setup.cjs",
       ...(excluded.length === 0 ? [] : ["--invert", "--grep", excluded.join("|")]),
-      // The example is TypeScript that runs uncompiled, and no part of the package.
+      // The example is TypeScript that runs uncompiled, and no part of the package; the browser is
+      // this machine's own.
       "--ignore=test/examples/**",
+      "--ignore=test/inspector/browser*",
       ...options,
       "test/**/*.test.js",
     ],
