@@ -3,7 +3,7 @@ import { defineConfig, globalIgnores } from "eslint/config";
 import tseslint from "typescript-eslint";
 
 export default defineConfig([
-  globalIgnores(["dist/", "build/", "build-*/", "prebuilds/", "coverage/", "docs/api/"]),
+  globalIgnores(["dist/", "build/", "build-*/", "/prebuilds/", "coverage/", "docs/api/"]),
   js.configs.recommended,
   {
     files: ["**/*.ts", "**/*.mts"],

@@ -1,0 +1,113 @@
+import { execFileSync } from "node:child_process";
+import { cpSync, copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { delimiter, dirname, join } from "node:path";
+import { importLibrary } from "./import-library.mjs";
+import { NAPI_VERSION, prebuildPath, ROOT, type Target } from "./targets.mjs";
+
+const require = createRequire(import.meta.url);
+const NODE_API_HEADERS = dirname(require.resolve("node-api-headers/package.json"));
+const NODE_ADDON_API = dirname(require.resolve("node-addon-api/package.json"));
+
+/** What a build reads, and nothing else of this checkout. */
+const SOURCES = [
+  "package.json",
+  "binding.gyp",
+  "CMakeLists.txt",
+  "native/CMakeLists.txt",
+  "native/cmake",
+  "native/addon",
+  "native/pound",
+];
+
+/**
+ * Builds the binary of `target` in a folder of its own and gives its bytes.
+ *
+ * The folder's name differs from one build to the next, so a binary that depends on where it was
+ * built shows when two are compared.
+ */
+export function build(target: Target): Buffer {
+  const folder = mkdtempSync(join(tmpdir(), `pound-prebuild-${target.name}-`));
+  try {
+    stage(folder);
+    const binary =
+      target.builder === "cmake"
+        ? buildWithCMake(target, folder)
+        : buildWithPrebuildify(target, folder);
+    return readFileSync(binary);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+function stage(folder: string): void {
+  for (const source of SOURCES) {
+    cpSync(join(ROOT, source), join(folder, source), { recursive: true });
+  }
+  // Copied: a link would be followed to a path that ends up in the binary's messages.
+  mkdirSync(join(folder, "node_modules"));
+  cpSync(NODE_ADDON_API, join(folder, "node_modules/node-addon-api"), { recursive: true });
+}
+
+function environmentOf(target: Target): NodeJS.ProcessEnv {
+  return {
+    ...process.env,
+    PATH: [join(ROOT, "node_modules/.bin"), process.env["PATH"]].join(delimiter),
+    ...target.environment(),
+  };
+}
+
+function buildWithPrebuildify(target: Target, folder: string): string {
+  const env = environmentOf(target);
+  if (target.platform === "linux") {
+    env["npm_config_nodedir"] = nodeHeaders(folder);
+    env["CXXFLAGS"] = `-ffile-prefix-map=${folder}=. -ffunction-sections`;
+  }
+  execFileSync(
+    "prebuildify",
+    [
+      "--napi",
+      "--name=node.napi",
+      `--target=${process.versions.node}`,
+      `--platform=${target.platform}`,
+      `--arch=${target.arch}`,
+      ...(target.libc === undefined ? [] : [`--tag-libc=${target.libc}`]),
+      "--strip",
+      `--strip-bin=${target.binutils}strip`,
+    ],
+    { cwd: folder, env, stdio: "inherit", shell: process.platform === "win32" },
+  );
+  return join(folder, prebuildPath(target));
+}
+
+/**
+ * Headers in the place where node-gyp looks for Node's: those of Node-API alone. So nothing is
+ * downloaded, nothing but Node-API is in reach, and the flags are the same whatever Node builds.
+ */
+function nodeHeaders(folder: string): string {
+  const root = join(folder, "node");
+  cpSync(join(NODE_API_HEADERS, "include"), join(root, "include/node"), { recursive: true });
+  copyFileSync(join(ROOT, "scripts/prebuilds/common.gypi"), join(root, "include/node/common.gypi"));
+  return root;
+}
+
+function buildWithCMake(target: Target, folder: string): string {
+  const env = environmentOf(target);
+  const output = join(folder, "build");
+  const run = (command: string, ...args: string[]): void => {
+    execFileSync(command, args, { cwd: folder, env, stdio: "inherit" });
+  };
+  run(
+    "cmake",
+    "-S.",
+    `-B${output}`,
+    `-DCMAKE_TOOLCHAIN_FILE=native/cmake/${target.name}.cmake`,
+    "-DCMAKE_BUILD_TYPE=Release",
+    `-DCMAKE_CXX_FLAGS=-ffile-prefix-map=${folder}=.`,
+    `-DCMAKE_JS_INC=${join(NODE_API_HEADERS, "include")}`,
+    `-DCMAKE_JS_LIB=${importLibrary(folder, `${target.binutils}dlltool`, NAPI_VERSION)}`,
+  );
+  run("cmake", "--build", output, "--parallel", "2");
+  return join(output, "pound_guest_memory.node");
+}

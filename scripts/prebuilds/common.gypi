@@ -1,0 +1,15 @@
+# What node-gyp reads from Node's headers, for the prebuilt binaries: a release
+# build, with Node's own flags for addons.
+{
+  "variables": {
+    "node_engine_include_dir%": "include/node"
+  },
+  "target_defaults": {
+    "default_configuration": "Release",
+    "defines": ["NDEBUG"],
+    "cflags": ["-fPIC", "-pthread", "-O3", "-fno-omit-frame-pointer"],
+    "cflags_cc": ["-fno-rtti", "-fno-exceptions", "-fno-strict-aliasing"],
+    "ldflags": ["-pthread"],
+    "configurations": { "Debug": {}, "Release": {} }
+  }
+}

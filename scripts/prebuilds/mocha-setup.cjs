@@ -1,0 +1,19 @@
+// Loaded by mocha in the Node of a target, see scripts/test-target.mts.
+if (process.env.POUND_TEST_EXEC_PATH !== undefined) {
+  process.execPath = process.env.POUND_TEST_EXEC_PATH;
+}
+
+const patience = Number(process.env.POUND_TEST_PATIENCE);
+
+exports.mochaHooks = {
+  beforeAll() {
+    // Every test has its timeout by now, its own or mocha's.
+    const stretch = (suite) => {
+      for (const test of suite.tests) {
+        test.timeout(20_000 * patience);
+      }
+      suite.suites.forEach(stretch);
+    };
+    stretch(this.test.parent);
+  },
+};
