@@ -63,6 +63,7 @@ function runMocha(target: Target, host: Host, folder: string, options: readonly 
   // A file and not a pipe: under Wine, Node cannot write to a pipe of this system's.
   const output = openSync(log, "w");
   const excluded = Object.keys(host.excluded ?? {});
+  const patience = target.name === thisMachine() ? 1 : PATIENCE;
   const { status } = spawnSync(
     host.program,
     [
@@ -72,6 +73,8 @@ function runMocha(target: Target, host: Host, folder: string, options: readonly 
       "--no-config",
       "--no-package",
       "--no-color",
+      // Of hooks; the setup below sees to the tests.
+      `--timeout=${20_000 * patience}`,
       "--require=./mocha-setup.cjs",
       ...(excluded.length === 0 ? [] : ["--invert", "--grep", excluded.join("|")]),
       // The example is TypeScript that runs uncompiled, and no part of the package; the browser is
@@ -89,7 +92,7 @@ function runMocha(target: Target, host: Host, folder: string, options: readonly 
         ...host.environment,
         PREBUILDS_ONLY: "1",
         ...(target.libc === undefined ? {} : { LIBC: target.libc }),
-        POUND_TEST_PATIENCE: String(target.name === thisMachine() ? 1 : PATIENCE),
+        POUND_TEST_PATIENCE: String(patience),
         ...(host.execPath === undefined ? {} : { POUND_TEST_EXEC_PATH: host.execPath }),
       },
     },
