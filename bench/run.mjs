@@ -5,12 +5,13 @@ import { writeFileSync } from "node:fs";
 import os from "node:os";
 import { parseArgs } from "node:util";
 import { accesses } from "./sections/accesses.mjs";
+import { addressSpace } from "./sections/address-space.mjs";
 import { allocation } from "./sections/allocation.mjs";
 import { bulk } from "./sections/bulk.mjs";
 import { large, sizes } from "./sections/sizes.mjs";
 import { startup } from "./sections/startup.mjs";
 
-const SECTIONS = { startup, large, allocation, sizes, bulk, accesses };
+const SECTIONS = { startup, large, allocation, sizes, bulk, addressSpace, accesses };
 
 const { values } = parseArgs({ options: { json: { type: "string" }, only: { type: "string" } } });
 const machine = {

@@ -2,37 +2,23 @@ import { inspect } from "node:util";
 import type { GuestAccessors } from "./access.js";
 import * as bulk from "./bulk.js";
 import { Bus, type Piece } from "./bus.js";
-import { DirtyBitmap, PAGE_SIZE } from "./dirty-bitmap.js";
-import { GuestMemoryFault, rangeError, typeError } from "./errors.js";
+import { DirtyBitmap } from "./dirty-bitmap.js";
+import { rangeError, typeError } from "./errors.js";
 import { MAX_U64, toByteCount, type Gpa } from "./gpa.js";
 import { GuestMemory } from "./guest-memory.js";
 import type { MmioDevice } from "./mmio.js";
 import { NativeSpaceAccess } from "./native-space-access.js";
-import { MmioRegion, RamRegion, type Region, RomRegion, type Stretch } from "./regions.js";
+import { MmioRegion, RamRegion, type Region, RomRegion } from "./regions.js";
 import { GuestMemAccessResult } from "./result.js";
 import { restoreSnapshot } from "./snapshot/restore.js";
 import type { Snapshot } from "./snapshot/snapshot.js";
 import { takeSnapshot } from "./snapshot/take.js";
-import { SPACE_BYTE, SPACE_LONG, SPACE_QUAD, SPACE_WORD, type SpaceWidth } from "./space-widths.js";
-import { TrackedWriter } from "./tracked-writer.js";
+import { SpaceAccess } from "./space-access.js";
 import type { WatchListener, Watchpoint, WatchRange } from "./watchpoint.js";
-import { BYTE, checkOut, LONG, QUAD, WORD, type Out, type Value } from "./widths.js";
+import { BYTE } from "./widths.js";
 import { EMPTY_WINDOW } from "./windows.js";
 
 const { OK } = GuestMemAccessResult;
-
-/**
- * An address on its way from the hot path to a method that is not inlined. As an argument it would
- * be an object of V8's where it is 2^31 or above, and V8 makes that object ahead of the branches of
- * the caller that may need it, so also for accesses that never do.
- */
-const pending = new Float64Array(1);
-
-/** What the hot path needs of a stretch. */
-type CachedStretch = Pick<Stretch, "base" | "u8" | "u16" | "u32" | "u64">;
-
-/** What the caches hold when they hold nothing. */
-const NOWHERE: CachedStretch = { ...EMPTY_WINDOW, base: 0 };
 
 /** Options of {@link AddressSpace.addRam}. */
 export interface RamOptions {
@@ -64,32 +50,33 @@ export class AddressSpace implements GuestAccessors {
   /** The same accessors, with RAM and ROM through N-API. */
   readonly native: NativeSpaceAccess;
 
-  // The stretch of RAM or ROM that was last read, and the stretch of RAM last written, flat for the
-  // hot path, and private to TypeScript only, as in GuestMemory. An address less the base, cut to
-  // 32 bits, is below a stretch's length only for addresses inside it, since no stretch reaches
-  // above 4 GiB. What must not be reached without further checks is never in here: ROM for writes,
-  // RAM that is tracked, pages that are watched.
-  private readBase = 0;
-  private r8 = EMPTY_WINDOW.u8;
-  private r16 = EMPTY_WINDOW.u16;
-  private r32 = EMPTY_WINDOW.u32;
-  private r64 = EMPTY_WINDOW.u64;
-  private writeBase = 0;
-  private w8 = EMPTY_WINDOW.u8;
-  private w16 = EMPTY_WINDOW.u16;
-  private w32 = EMPTY_WINDOW.u32;
-  private w64 = EMPTY_WINDOW.u64;
+  // How much of the largest RAM below 4 GiB can be reached without further checks, from its start on, in
+  // units of 64 bits: for reads up to what is watched, for writes also nothing of RAM that is tracked.
+  // Flat for the hot path, and private to TypeScript only, as in GuestMemory. None of this is changed
+  // by an access.
+  private readQuads = 0;
+  private writeQuads = 0;
+  /** All that the hot path does not do. */
+  private readonly general: SpaceAccess;
+  // That RAM. Set with the first of it and not before, and then only when another takes its place: V8
+  // takes what is set once for constant. It does not matter before, while the two above are 0.
+  // Its address in units of each width; that of bytes as a signed integer, since of those of 32 bits
+  // only they are small ones to V8.
+  declare private first8: number;
+  declare private first16: number;
+  declare private first32: number;
+  declare private first64: number;
+  declare private u8: Uint8Array;
+  declare private u16: Uint16Array;
+  declare private u32: Uint32Array;
+  declare private u64: BigUint64Array;
 
-  private readonly tracked = new TrackedWriter();
-
-  readonly #bus = new Bus(() => {
-    this.#cacheForReads(NOWHERE);
-    this.#cacheForWrites(NOWHERE);
-    this.tracked.clear();
-  });
+  readonly #bus: Bus;
   readonly #forgetEnding = new Map<Region, () => void>();
 
   constructor() {
+    this.#bus = new Bus(() => this.#changed());
+    this.general = new SpaceAccess(this.#bus);
     this.native = new NativeSpaceAccess(this.#bus);
   }
 
@@ -223,136 +210,138 @@ export class AddressSpace implements GuestAccessors {
     return `AddressSpace ${inspect(this.regions)}`;
   }
 
-  // The view path, written out per width for the reasons given in GuestMemory.
+  // The view path, written out per width, and as small, for the reasons given in GuestMemory. What is no
+  // plain access to the largest RAM is left to `general`, which checks everything anew. An index below
+  // the start of that RAM is negative, and as an unsigned one above every `quads`.
 
   tryReadb(gpa: Gpa, out: Uint8Array): GuestMemAccessResult {
-    if (!(out instanceof Uint8Array) || out.length === 0) {
-      checkOut(BYTE, out, "out");
-    }
-    if (typeof gpa === "number") {
+    if (
+      typeof gpa === "number" &&
+      out != null &&
+      out[0] !== undefined &&
+      out instanceof Uint8Array
+    ) {
       const address = gpa >>> 0;
-      const offset = (address - this.readBase) >>> 0;
-      if (address === gpa && offset < this.r8.length) {
-        out[0] = this.r8[offset]!;
-        return OK;
+      if (address === gpa) {
+        const index = (address - this.first8) >>> 0;
+        if (index >>> 3 < this.readQuads) {
+          const value = this.u8[index];
+          if (value !== undefined) {
+            out[0] = value;
+            return OK;
+          }
+        }
       }
-      pending[0] = gpa;
-      return this.#tryReadPending(SPACE_BYTE, out);
     }
-    return this.#tryRead(SPACE_BYTE, gpa, out);
+    return this.general.tryReadb(gpa, out);
   }
 
   tryReadw(gpa: Gpa, out: Uint16Array): GuestMemAccessResult {
-    if (!(out instanceof Uint16Array) || out.length === 0) {
-      checkOut(WORD, out, "out");
-    }
-    if (typeof gpa === "number") {
-      const address = gpa >>> 0;
-      const offset = (address - this.readBase) >>> 0;
-      const index = offset >>> 1;
-      if (address === gpa && (address & 1) === 0 && index < this.r16.length) {
-        out[0] = this.r16[index]!;
-        return OK;
+    if (
+      typeof gpa === "number" &&
+      out != null &&
+      out[0] !== undefined &&
+      out instanceof Uint16Array
+    ) {
+      const unit = gpa >>> 1;
+      if ((unit << 1) >>> 0 === gpa) {
+        const index = unit - this.first16;
+        if (index >>> 2 < this.readQuads) {
+          const value = this.u16[index];
+          if (value !== undefined) {
+            out[0] = value;
+            return OK;
+          }
+        }
       }
-      pending[0] = gpa;
-      return this.#tryReadPending(SPACE_WORD, out);
     }
-    return this.#tryRead(SPACE_WORD, gpa, out);
+    return this.general.tryReadw(gpa, out);
   }
 
   tryReadl(gpa: Gpa, out: Uint32Array): GuestMemAccessResult {
-    if (!(out instanceof Uint32Array) || out.length === 0) {
-      checkOut(LONG, out, "out");
-    }
-    if (typeof gpa === "number") {
-      const address = gpa >>> 0;
-      const offset = (address - this.readBase) >>> 0;
-      const index = offset >>> 2;
-      if (address === gpa && (address & 3) === 0 && index < this.r32.length) {
-        out[0] = this.r32[index]!;
-        return OK;
+    if (
+      typeof gpa === "number" &&
+      out != null &&
+      out[0] !== undefined &&
+      out instanceof Uint32Array
+    ) {
+      const unit = gpa >>> 2;
+      if ((unit << 2) >>> 0 === gpa) {
+        const index = unit - this.first32;
+        if (index >>> 1 < this.readQuads) {
+          const value = this.u32[index];
+          if (value !== undefined) {
+            out[0] = value;
+            return OK;
+          }
+        }
       }
-      pending[0] = gpa;
-      return this.#tryReadPending(SPACE_LONG, out);
     }
-    return this.#tryRead(SPACE_LONG, gpa, out);
+    return this.general.tryReadl(gpa, out);
   }
 
   tryReadq(gpa: Gpa, out: BigUint64Array): GuestMemAccessResult {
-    if (!(out instanceof BigUint64Array) || out.length === 0) {
-      checkOut(QUAD, out, "out");
-    }
-    if (typeof gpa === "number") {
-      const address = gpa >>> 0;
-      const offset = (address - this.readBase) >>> 0;
-      const index = offset >>> 3;
-      if (address === gpa && (address & 7) === 0 && index < this.r64.length) {
-        out[0] = this.r64[index]!;
-        return OK;
+    if (
+      typeof gpa === "number" &&
+      out != null &&
+      out[0] !== undefined &&
+      out instanceof BigUint64Array
+    ) {
+      const unit = gpa >>> 3;
+      if ((unit << 3) >>> 0 === gpa) {
+        const index = unit - this.first64;
+        if (index >>> 0 < this.readQuads) {
+          const value = this.u64[index];
+          if (value !== undefined) {
+            out[0] = value;
+            return OK;
+          }
+        }
       }
-      pending[0] = gpa;
-      return this.#tryReadPending(SPACE_QUAD, out);
     }
-    return this.#tryRead(SPACE_QUAD, gpa, out);
+    return this.general.tryReadq(gpa, out);
   }
 
   tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult {
-    if (typeof gpa === "number" && typeof value === "number" && value === (value & 0xff)) {
+    if (typeof gpa === "number" && typeof value === "number" && (value & 0xff) === value) {
       const address = gpa >>> 0;
-      const offset = (address - this.writeBase) >>> 0;
-      if (address === gpa && offset < this.w8.length) {
-        this.w8[offset] = value;
-        return OK;
+      if (address === gpa) {
+        const index = (address - this.first8) >>> 0;
+        if (index >>> 3 < this.writeQuads && this.u8[index] !== undefined) {
+          this.u8[index] = value;
+          return OK;
+        }
       }
     }
-    if (this.tracked.writeb(gpa, value)) {
-      return OK;
-    }
-    if (typeof gpa === "number") {
-      pending[0] = gpa;
-      return this.#tryWritePending(SPACE_BYTE, value);
-    }
-    return this.#tryWrite(SPACE_BYTE, gpa, value);
+    return this.general.tryWriteb(gpa, value);
   }
 
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
-    if (typeof gpa === "number" && typeof value === "number" && value === (value & 0xffff)) {
-      const address = gpa >>> 0;
-      const offset = (address - this.writeBase) >>> 0;
-      const index = offset >>> 1;
-      if (address === gpa && (address & 1) === 0 && index < this.w16.length) {
-        this.w16[index] = value;
-        return OK;
+    if (typeof gpa === "number" && typeof value === "number" && (value & 0xffff) === value) {
+      const unit = gpa >>> 1;
+      if ((unit << 1) >>> 0 === gpa) {
+        const index = unit - this.first16;
+        if (index >>> 2 < this.writeQuads && this.u16[index] !== undefined) {
+          this.u16[index] = value;
+          return OK;
+        }
       }
     }
-    if (this.tracked.writew(gpa, value)) {
-      return OK;
-    }
-    if (typeof gpa === "number") {
-      pending[0] = gpa;
-      return this.#tryWritePending(SPACE_WORD, value);
-    }
-    return this.#tryWrite(SPACE_WORD, gpa, value);
+    return this.general.tryWritew(gpa, value);
   }
 
   tryWritel(gpa: Gpa, value: number): GuestMemAccessResult {
-    if (typeof gpa === "number" && typeof value === "number" && value === value >>> 0) {
-      const address = gpa >>> 0;
-      const offset = (address - this.writeBase) >>> 0;
-      const index = offset >>> 2;
-      if (address === gpa && (address & 3) === 0 && index < this.w32.length) {
-        this.w32[index] = value;
-        return OK;
+    if (typeof gpa === "number" && typeof value === "number" && value >>> 0 === value) {
+      const unit = gpa >>> 2;
+      if ((unit << 2) >>> 0 === gpa) {
+        const index = unit - this.first32;
+        if (index >>> 1 < this.writeQuads && this.u32[index] !== undefined) {
+          this.u32[index] = value;
+          return OK;
+        }
       }
     }
-    if (this.tracked.writel(gpa, value)) {
-      return OK;
-    }
-    if (typeof gpa === "number") {
-      pending[0] = gpa;
-      return this.#tryWritePending(SPACE_LONG, value);
-    }
-    return this.#tryWrite(SPACE_LONG, gpa, value);
+    return this.general.tryWritel(gpa, value);
   }
 
   tryWriteq(gpa: Gpa, value: bigint): GuestMemAccessResult {
@@ -362,121 +351,158 @@ export class AddressSpace implements GuestAccessors {
       !(value < 0n) &&
       !(value > MAX_U64)
     ) {
-      const address = gpa >>> 0;
-      const offset = (address - this.writeBase) >>> 0;
-      const index = offset >>> 3;
-      if (address === gpa && (address & 7) === 0 && index < this.w64.length) {
-        this.w64[index] = value;
-        return OK;
+      const unit = gpa >>> 3;
+      if ((unit << 3) >>> 0 === gpa) {
+        const index = unit - this.first64;
+        if (index >>> 0 < this.writeQuads && this.u64[index] !== undefined) {
+          this.u64[index] = value;
+          return OK;
+        }
       }
     }
-    if (this.tracked.writeq(gpa, value)) {
-      return OK;
-    }
-    if (typeof gpa === "number") {
-      pending[0] = gpa;
-      return this.#tryWritePending(SPACE_QUAD, value);
-    }
-    return this.#tryWrite(SPACE_QUAD, gpa, value);
+    return this.general.tryWriteq(gpa, value);
   }
 
   tryWriteqFrom(gpa: Gpa, source: BigUint64Array): GuestMemAccessResult {
     if (typeof gpa === "number" && source != null) {
       const value = source[0];
       if (value !== undefined && source instanceof BigUint64Array) {
-        const address = gpa >>> 0;
-        const offset = (address - this.writeBase) >>> 0;
-        const index = offset >>> 3;
-        if (address === gpa && (address & 7) === 0 && index < this.w64.length) {
-          this.w64[index] = value;
-          return OK;
+        const unit = gpa >>> 3;
+        if ((unit << 3) >>> 0 === gpa) {
+          const index = unit - this.first64;
+          if (index >>> 0 < this.writeQuads && this.u64[index] !== undefined) {
+            this.u64[index] = value;
+            return OK;
+          }
         }
       }
     }
-    return this.tryWriteq(gpa, checkOut(QUAD, source, "source")[0]!);
+    return this.general.tryWriteqFrom(gpa, source);
   }
 
   readb(gpa: Gpa): number {
     if (typeof gpa === "number") {
       const address = gpa >>> 0;
-      const offset = (address - this.readBase) >>> 0;
-      if (address === gpa && offset < this.r8.length) {
-        return this.r8[offset]!;
+      if (address === gpa) {
+        const index = (address - this.first8) >>> 0;
+        if (index >>> 3 < this.readQuads) {
+          const value = this.u8[index];
+          if (value !== undefined) {
+            return value;
+          }
+        }
       }
-      pending[0] = gpa;
-      return this.#readPending(SPACE_BYTE);
     }
-    return this.#read(SPACE_BYTE, gpa);
+    return this.general.readb(gpa);
   }
 
   readw(gpa: Gpa): number {
     if (typeof gpa === "number") {
-      const address = gpa >>> 0;
-      const offset = (address - this.readBase) >>> 0;
-      const index = offset >>> 1;
-      if (address === gpa && (address & 1) === 0 && index < this.r16.length) {
-        return this.r16[index]!;
+      const unit = gpa >>> 1;
+      if ((unit << 1) >>> 0 === gpa) {
+        const index = unit - this.first16;
+        if (index >>> 2 < this.readQuads) {
+          const value = this.u16[index];
+          if (value !== undefined) {
+            return value;
+          }
+        }
       }
-      pending[0] = gpa;
-      return this.#readPending(SPACE_WORD);
     }
-    return this.#read(SPACE_WORD, gpa);
+    return this.general.readw(gpa);
   }
 
   readl(gpa: Gpa): number {
     if (typeof gpa === "number") {
-      const address = gpa >>> 0;
-      const offset = (address - this.readBase) >>> 0;
-      const index = offset >>> 2;
-      if (address === gpa && (address & 3) === 0 && index < this.r32.length) {
-        return this.r32[index]!;
+      const unit = gpa >>> 2;
+      if ((unit << 2) >>> 0 === gpa) {
+        const index = unit - this.first32;
+        if (index >>> 1 < this.readQuads) {
+          const value = this.u32[index];
+          if (value !== undefined) {
+            return value;
+          }
+        }
       }
-      pending[0] = gpa;
-      return this.#readPending(SPACE_LONG);
     }
-    return this.#read(SPACE_LONG, gpa);
+    return this.general.readl(gpa);
   }
 
   readq(gpa: Gpa): bigint {
     if (typeof gpa === "number") {
-      const address = gpa >>> 0;
-      const offset = (address - this.readBase) >>> 0;
-      const index = offset >>> 3;
-      if (address === gpa && (address & 7) === 0 && index < this.r64.length) {
-        return this.r64[index]!;
+      const unit = gpa >>> 3;
+      if ((unit << 3) >>> 0 === gpa) {
+        const index = unit - this.first64;
+        if (index >>> 0 < this.readQuads) {
+          const value = this.u64[index];
+          if (value !== undefined) {
+            return value;
+          }
+        }
       }
-      pending[0] = gpa;
-      return this.#readPending(SPACE_QUAD);
     }
-    return this.#read(SPACE_QUAD, gpa);
+    return this.general.readq(gpa);
   }
 
   writeb(gpa: Gpa, value: number): void {
-    const result = this.tryWriteb(gpa, value);
-    if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 1, "write");
+    if (typeof gpa === "number" && typeof value === "number" && (value & 0xff) === value) {
+      const address = gpa >>> 0;
+      if (address === gpa) {
+        const index = (address - this.first8) >>> 0;
+        if (index >>> 3 < this.writeQuads && this.u8[index] !== undefined) {
+          this.u8[index] = value;
+          return;
+        }
+      }
     }
+    this.general.writeb(gpa, value);
   }
 
   writew(gpa: Gpa, value: number): void {
-    const result = this.tryWritew(gpa, value);
-    if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 2, "write");
+    if (typeof gpa === "number" && typeof value === "number" && (value & 0xffff) === value) {
+      const unit = gpa >>> 1;
+      if ((unit << 1) >>> 0 === gpa) {
+        const index = unit - this.first16;
+        if (index >>> 2 < this.writeQuads && this.u16[index] !== undefined) {
+          this.u16[index] = value;
+          return;
+        }
+      }
     }
+    this.general.writew(gpa, value);
   }
 
   writel(gpa: Gpa, value: number): void {
-    const result = this.tryWritel(gpa, value);
-    if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 4, "write");
+    if (typeof gpa === "number" && typeof value === "number" && value >>> 0 === value) {
+      const unit = gpa >>> 2;
+      if ((unit << 2) >>> 0 === gpa) {
+        const index = unit - this.first32;
+        if (index >>> 1 < this.writeQuads && this.u32[index] !== undefined) {
+          this.u32[index] = value;
+          return;
+        }
+      }
     }
+    this.general.writel(gpa, value);
   }
 
   writeq(gpa: Gpa, value: bigint): void {
-    const result = this.tryWriteq(gpa, value);
-    if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 8, "write");
+    if (
+      typeof gpa === "number" &&
+      typeof value === "bigint" &&
+      !(value < 0n) &&
+      !(value > MAX_U64)
+    ) {
+      const unit = gpa >>> 3;
+      if ((unit << 3) >>> 0 === gpa) {
+        const index = unit - this.first64;
+        if (index >>> 0 < this.writeQuads && this.u64[index] !== undefined) {
+          this.u64[index] = value;
+          return;
+        }
+      }
     }
+    this.general.writeq(gpa, value);
   }
 
   // Bulk access to RAM and ROM: any alignment, and across regions that lie next to each other. One
@@ -574,115 +600,38 @@ export class AddressSpace implements GuestAccessors {
     return region;
   }
 
-  #tryReadPending<T extends Value, A extends Out>(
-    kind: SpaceWidth<T, A>,
-    out: A,
-  ): GuestMemAccessResult {
-    return this.#tryRead(kind, pending[0]!, out);
-  }
-
-  #readPending<T extends Value, A extends Out>(kind: SpaceWidth<T, A>): T {
-    return this.#read(kind, pending[0]!);
-  }
-
-  #tryWritePending<T extends Value, A extends Out>(
-    kind: SpaceWidth<T, A>,
-    value: T,
-  ): GuestMemAccessResult {
-    return this.#tryWrite(kind, pending[0]!, value);
-  }
-
-  #tryRead<T extends Value, A extends Out>(
-    kind: SpaceWidth<T, A>,
-    gpa: Gpa,
-    out: A,
-  ): GuestMemAccessResult {
-    const value = this.#load(kind, gpa);
-    const { result } = this.#bus;
-    if (result === OK) {
-      kind.width.store(out, value);
+  /** Forgets what was known of the map. */
+  #changed(): void {
+    this.general.clear();
+    this.native.clear();
+    const ram = largestRam(this.#bus.regions);
+    this.readQuads = ram === null ? 0 : ram.openQuads("read");
+    this.writeQuads = ram === null || ram.dirty !== null ? 0 : ram.openQuads("write");
+    const { u8, u16, u32, u64 } = ram === null ? EMPTY_WINDOW : ram.near;
+    const start = ram === null ? 0 : ram.start;
+    if (ram === null ? this.u8 !== undefined : this.u8 !== u8 || this.first8 !== (start | 0)) {
+      // Divided, they would be floating-point numbers to V8.
+      this.first8 = start | 0;
+      this.first16 = start >>> 1;
+      this.first32 = start >>> 2;
+      this.first64 = start >>> 3;
+      this.u8 = u8;
+      this.u16 = u16;
+      this.u32 = u32;
+      this.u64 = u64;
     }
-    return result;
   }
+}
 
-  #read<T extends Value, A extends Out>(kind: SpaceWidth<T, A>, gpa: Gpa): T {
-    const value = this.#load(kind, gpa);
-    const { result } = this.#bus;
-    if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, kind.bytes, "read");
+/** The RAM that has most below 4 GiB; null where there is none. */
+function largestRam(regions: readonly Region[]): RamRegion | null {
+  let found: RamRegion | null = null;
+  for (const region of regions) {
+    if (region.kind === "ram" && region.near.quads > (found?.near.quads ?? 0)) {
+      found = region;
     }
-    return value;
   }
-
-  /** Makes any read, as `Bus.read` does, and caches where it went for the next ones. */
-  #load<T extends Value, A extends Out>(kind: SpaceWidth<T, A>, gpa: Gpa): T {
-    const { width, bytes } = kind;
-    const bus = this.#bus;
-    const region = bus.find(gpa);
-    if (region !== null && region.kind !== "mmio") {
-      const stretch = region.readStretchAt(bus.offset);
-      if (stretch !== null) {
-        const at = bus.offset - stretch.from;
-        if ((at & (bytes - 1)) === 0 && at <= stretch.u8.length - bytes) {
-          if (stretch.near) {
-            this.#cacheForReads(stretch);
-          }
-          bus.result = OK;
-          return width.get(stretch.data, at);
-        }
-      }
-    }
-    return bus.read(false, kind, gpa, region);
-  }
-
-  /** Makes any write, as `Bus.write` does, and caches where it went for the next ones. */
-  #tryWrite<T extends Value, A extends Out>(
-    kind: SpaceWidth<T, A>,
-    gpa: Gpa,
-    value: T,
-  ): GuestMemAccessResult {
-    const { width, bytes } = kind;
-    const checked = width.checkValue(value);
-    const bus = this.#bus;
-    const region = bus.find(gpa);
-    if (region !== null && region.kind === "ram") {
-      const { offset } = bus;
-      const stretch = region.writeStretchAt(offset);
-      if (stretch !== null) {
-        const at = offset - stretch.from;
-        if ((at & (bytes - 1)) === 0 && at <= stretch.u8.length - bytes) {
-          width.set(stretch.data, at, checked);
-          if (region.dirty !== null) {
-            // Only now: see DirtyBitmap.
-            region.dirty.markPage(Math.floor(offset / PAGE_SIZE));
-            if (stretch.near) {
-              this.tracked.set(stretch, region.dirty);
-            }
-          } else if (stretch.near) {
-            this.#cacheForWrites(stretch);
-          }
-          return OK;
-        }
-      }
-    }
-    return bus.write(false, kind, gpa, checked, region);
-  }
-
-  #cacheForReads({ base, u8, u16, u32, u64 }: CachedStretch): void {
-    this.readBase = base;
-    this.r8 = u8;
-    this.r16 = u16;
-    this.r32 = u32;
-    this.r64 = u64;
-  }
-
-  #cacheForWrites({ base, u8, u16, u32, u64 }: CachedStretch): void {
-    this.writeBase = base;
-    this.w8 = u8;
-    this.w16 = u16;
-    this.w32 = u32;
-    this.w64 = u64;
-  }
+  return found;
 }
 
 function checkOptions<O extends RegionOptions>(options: O): O {

@@ -1,18 +1,42 @@
 import type { GuestAccessors } from "./access.js";
 import type { Bus } from "./bus.js";
+import { type DirtyBitmap, PAGE_SIZE } from "./dirty-bitmap.js";
 import { GuestMemoryFault } from "./errors.js";
 import type { Gpa } from "./gpa.js";
+import type { NativeAccess } from "./native-access.js";
+import type { RamRegion, RomRegion, Stretch } from "./regions.js";
 import { GuestMemAccessResult } from "./result.js";
 import { SPACE_BYTE, SPACE_LONG, SPACE_QUAD, SPACE_WORD, type SpaceWidth } from "./space-widths.js";
 import { checkOut, QUAD, type Out, type Value } from "./widths.js";
 
 const { OK } = GuestMemAccessResult;
 
+const byte = SPACE_BYTE.scratch;
+const word = SPACE_WORD.scratch;
+const long = SPACE_LONG.scratch;
+const quad = SPACE_QUAD.scratch;
+
 /**
  * The native path into an address space: RAM and ROM through the compiled C++ accessors, MMIO
  * through the same devices as on the view path, with the same watchpoints and dirty marks.
  */
 export class NativeSpaceAccess implements GuestAccessors {
+  // The stretches last read and last written, of which the rest of an access is C++'s business: none
+  // of their bytes is watched. Written out per width, and private to TypeScript only, for the reasons
+  // given in GuestMemory. An access that C++ refuses changes nothing, so the reads that throw
+  // leave it to the slow path, which makes it again, and knows its address.
+  private readBase = 0;
+  private readLength = 0;
+  /** Offset of the stretch from the start of its region. */
+  private readFrom = 0;
+  private readAccess: NativeAccess | null = null;
+  private writeBase = 0;
+  private writeLength = 0;
+  private writeFrom = 0;
+  private writeAccess: NativeAccess | null = null;
+  /** Where to mark what is written to the stretch; null where it is not tracked. */
+  private dirty: DirtyBitmap | null = null;
+
   readonly #bus: Bus;
 
   /** @internal */
@@ -20,72 +44,201 @@ export class NativeSpaceAccess implements GuestAccessors {
     this.#bus = bus;
   }
 
+  /** Forgets what was used last. @internal */
+  clear(): void {
+    this.readLength = 0;
+    this.readAccess = null;
+    this.writeLength = 0;
+    this.writeAccess = null;
+    this.dirty = null;
+  }
+
   tryReadb(gpa: Gpa, out: Uint8Array): GuestMemAccessResult {
+    if (typeof gpa === "number") {
+      const offset = gpa - this.readBase;
+      if (offset >= 0 && offset < this.readLength) {
+        return this.readAccess!.tryReadb(this.readFrom + offset, out);
+      }
+    }
     return this.#tryRead(SPACE_BYTE, gpa, out);
   }
 
   tryReadw(gpa: Gpa, out: Uint16Array): GuestMemAccessResult {
+    if (typeof gpa === "number") {
+      const offset = gpa - this.readBase;
+      if (offset >= 0 && offset < this.readLength) {
+        return this.readAccess!.tryReadw(this.readFrom + offset, out);
+      }
+    }
     return this.#tryRead(SPACE_WORD, gpa, out);
   }
 
   tryReadl(gpa: Gpa, out: Uint32Array): GuestMemAccessResult {
+    if (typeof gpa === "number") {
+      const offset = gpa - this.readBase;
+      if (offset >= 0 && offset < this.readLength) {
+        return this.readAccess!.tryReadl(this.readFrom + offset, out);
+      }
+    }
     return this.#tryRead(SPACE_LONG, gpa, out);
   }
 
   tryReadq(gpa: Gpa, out: BigUint64Array): GuestMemAccessResult {
+    if (typeof gpa === "number") {
+      const offset = gpa - this.readBase;
+      if (offset >= 0 && offset < this.readLength) {
+        return this.readAccess!.tryReadq(this.readFrom + offset, out);
+      }
+    }
     return this.#tryRead(SPACE_QUAD, gpa, out);
   }
 
   tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult {
+    if (typeof gpa === "number") {
+      const offset = gpa - this.writeBase;
+      if (offset >= 0 && offset < this.writeLength) {
+        const result = this.writeAccess!.tryWriteb(this.writeFrom + offset, value);
+        return this.dirty === null ? result : this.mark(result, offset);
+      }
+    }
     return this.#tryWrite(SPACE_BYTE, gpa, value);
   }
 
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
+    if (typeof gpa === "number") {
+      const offset = gpa - this.writeBase;
+      if (offset >= 0 && offset < this.writeLength) {
+        const result = this.writeAccess!.tryWritew(this.writeFrom + offset, value);
+        return this.dirty === null ? result : this.mark(result, offset);
+      }
+    }
     return this.#tryWrite(SPACE_WORD, gpa, value);
   }
 
   tryWritel(gpa: Gpa, value: number): GuestMemAccessResult {
+    if (typeof gpa === "number") {
+      const offset = gpa - this.writeBase;
+      if (offset >= 0 && offset < this.writeLength) {
+        const result = this.writeAccess!.tryWritel(this.writeFrom + offset, value);
+        return this.dirty === null ? result : this.mark(result, offset);
+      }
+    }
     return this.#tryWrite(SPACE_LONG, gpa, value);
   }
 
   tryWriteq(gpa: Gpa, value: bigint): GuestMemAccessResult {
+    if (typeof gpa === "number") {
+      const offset = gpa - this.writeBase;
+      if (offset >= 0 && offset < this.writeLength) {
+        const result = this.writeAccess!.tryWriteq(this.writeFrom + offset, value);
+        return this.dirty === null ? result : this.mark(result, offset);
+      }
+    }
     return this.#tryWrite(SPACE_QUAD, gpa, value);
   }
 
   tryWriteqFrom(gpa: Gpa, source: BigUint64Array): GuestMemAccessResult {
+    if (typeof gpa === "number") {
+      const offset = gpa - this.writeBase;
+      if (offset >= 0 && offset < this.writeLength) {
+        const result = this.writeAccess!.tryWriteqFrom(this.writeFrom + offset, source);
+        return this.dirty === null ? result : this.mark(result, offset);
+      }
+    }
     return this.#tryWrite(SPACE_QUAD, gpa, checkOut(QUAD, source, "source")[0]!);
   }
 
   readb(gpa: Gpa): number {
+    if (typeof gpa === "number") {
+      const offset = gpa - this.readBase;
+      if (
+        offset >= 0 &&
+        offset < this.readLength &&
+        this.readAccess!.tryReadb(this.readFrom + offset, byte) === OK
+      ) {
+        return byte[0]!;
+      }
+    }
     return this.#read(SPACE_BYTE, gpa);
   }
 
   readw(gpa: Gpa): number {
+    if (typeof gpa === "number") {
+      const offset = gpa - this.readBase;
+      if (
+        offset >= 0 &&
+        offset < this.readLength &&
+        this.readAccess!.tryReadw(this.readFrom + offset, word) === OK
+      ) {
+        return word[0]!;
+      }
+    }
     return this.#read(SPACE_WORD, gpa);
   }
 
   readl(gpa: Gpa): number {
+    if (typeof gpa === "number") {
+      const offset = gpa - this.readBase;
+      if (
+        offset >= 0 &&
+        offset < this.readLength &&
+        this.readAccess!.tryReadl(this.readFrom + offset, long) === OK
+      ) {
+        return long[0]!;
+      }
+    }
     return this.#read(SPACE_LONG, gpa);
   }
 
   readq(gpa: Gpa): bigint {
+    if (typeof gpa === "number") {
+      const offset = gpa - this.readBase;
+      if (
+        offset >= 0 &&
+        offset < this.readLength &&
+        this.readAccess!.tryReadq(this.readFrom + offset, quad) === OK
+      ) {
+        return quad[0]!;
+      }
+    }
     return this.#read(SPACE_QUAD, gpa);
   }
 
   writeb(gpa: Gpa, value: number): void {
-    this.#write(SPACE_BYTE, gpa, value);
+    const result = this.tryWriteb(gpa, value);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, 1, "write");
+    }
   }
 
   writew(gpa: Gpa, value: number): void {
-    this.#write(SPACE_WORD, gpa, value);
+    const result = this.tryWritew(gpa, value);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, 2, "write");
+    }
   }
 
   writel(gpa: Gpa, value: number): void {
-    this.#write(SPACE_LONG, gpa, value);
+    const result = this.tryWritel(gpa, value);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, 4, "write");
+    }
   }
 
   writeq(gpa: Gpa, value: bigint): void {
-    this.#write(SPACE_QUAD, gpa, value);
+    const result = this.tryWriteq(gpa, value);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, 8, "write");
+    }
+  }
+
+  /** Marks the page of a write to the stretch if it was done. */
+  private mark(result: GuestMemAccessResult, offset: number): GuestMemAccessResult {
+    if (result === OK) {
+      // Only now: see DirtyBitmap.
+      this.dirty!.markPage(Math.floor((this.writeFrom + offset) / PAGE_SIZE));
+    }
+    return result;
   }
 
   #tryRead<T extends Value, A extends Out>(
@@ -94,7 +247,7 @@ export class NativeSpaceAccess implements GuestAccessors {
     out: A,
   ): GuestMemAccessResult {
     checkOut(kind.width, out, "out");
-    const value = this.#bus.read(true, kind, gpa, this.#bus.find(gpa));
+    const value = this.#load(kind, gpa);
     const { result } = this.#bus;
     if (result === OK) {
       kind.width.store(out, value);
@@ -103,12 +256,21 @@ export class NativeSpaceAccess implements GuestAccessors {
   }
 
   #read<T extends Value, A extends Out>(kind: SpaceWidth<T, A>, gpa: Gpa): T {
-    const value = this.#bus.read(true, kind, gpa, this.#bus.find(gpa));
+    const value = this.#load(kind, gpa);
     const { result } = this.#bus;
     if (result !== OK) {
       throw new GuestMemoryFault(result, gpa, kind.bytes, "read");
     }
     return value;
+  }
+
+  #load<T extends Value, A extends Out>(kind: SpaceWidth<T, A>, gpa: Gpa): T {
+    const bus = this.#bus;
+    const region = bus.find(gpa);
+    if (typeof gpa === "number" && region !== null && region.kind !== "mmio") {
+      this.#cacheForReads(region, region.readStretchAt(bus.offset));
+    }
+    return bus.read(true, kind, gpa, region);
   }
 
   #tryWrite<T extends Value, A extends Out>(
@@ -117,13 +279,30 @@ export class NativeSpaceAccess implements GuestAccessors {
     value: T,
   ): GuestMemAccessResult {
     kind.width.checkValue(value);
-    return this.#bus.write(true, kind, gpa, value, this.#bus.find(gpa));
+    const bus = this.#bus;
+    const region = bus.find(gpa);
+    if (typeof gpa === "number" && region !== null && region.kind === "ram") {
+      this.#cacheForWrites(region, region.writeStretchAt(bus.offset));
+    }
+    return bus.write(true, kind, gpa, value, region);
   }
 
-  #write<T extends Value, A extends Out>(kind: SpaceWidth<T, A>, gpa: Gpa, value: T): void {
-    const result = this.#tryWrite(kind, gpa, value);
-    if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, kind.bytes, "write");
+  #cacheForReads(region: RamRegion | RomRegion, stretch: Stretch | null): void {
+    if (stretch?.safe === true) {
+      this.readBase = stretch.base;
+      this.readLength = stretch.length;
+      this.readFrom = stretch.from;
+      this.readAccess = region.memory.native;
+    }
+  }
+
+  #cacheForWrites(region: RamRegion, stretch: Stretch | null): void {
+    if (stretch?.safe === true) {
+      this.writeBase = stretch.base;
+      this.writeLength = stretch.length;
+      this.writeFrom = stretch.from;
+      this.writeAccess = region.memory.native;
+      this.dirty = region.dirty;
     }
   }
 }

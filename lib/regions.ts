@@ -9,7 +9,7 @@ import {
 } from "./guest-memory.js";
 import { checkDevice, type MmioDevice } from "./mmio.js";
 import type { Watchpoint } from "./watchpoint.js";
-import { makeWindow, WINDOW_SIZE, type Window } from "./windows.js";
+import { EMPTY_WINDOW, makeWindow, WINDOW_SIZE, type Window } from "./windows.js";
 
 /** The part of a watchpoint's range that lies in one region. */
 export interface RegionWatch {
@@ -25,10 +25,10 @@ export interface Stretch extends Window {
   readonly from: number;
   /** Bytes. That of `u8` is 0 once the buffer under it is detached. */
   readonly length: number;
-  /** Whether it lies below 4 GiB of the guest's addresses, where 32 bits tell them apart. */
-  readonly near: boolean;
-  /** If so, the guest physical address of the first byte, as a signed 32-bit integer. */
+  /** Guest physical address of the first byte; Infinity where only a bigint can hold that. */
   readonly base: number;
+  /** Whether a number can be the address of every byte of it. */
+  readonly safe: boolean;
 }
 
 /** A contiguous range of guest physical addresses that something answers for. */
@@ -85,6 +85,7 @@ abstract class MemoryRegion extends BaseRegion {
   // The last of each, which the next access is likely to lie in.
   #readStretch: Stretch | null = null;
   #writeStretch: Stretch | null = null;
+  #near: Window | null = null;
 
   constructor(kind: string, gpa: Gpa, memory: GuestMemory, name?: string) {
     const internals = guestMemoryInternals(memory);
@@ -99,6 +100,9 @@ abstract class MemoryRegion extends BaseRegion {
     this.#stretches.write.clear();
     this.#readStretch = null;
     this.#writeStretch = null;
+    if (this.internals.windows().length === 0) {
+      this.#near = null;
+    }
   }
 
   /** The stretch around a byte for reads; null where that is watched, or gone. @internal */
@@ -117,6 +121,31 @@ abstract class MemoryRegion extends BaseRegion {
       return last;
     }
     return (this.#writeStretch = this.#stretchAt(offset, "write"));
+  }
+
+  /** The bytes from the start on that lie below 4 GiB of the guest's addresses. @internal */
+  get near(): Window {
+    return (this.#near ??= this.#cutNear());
+  }
+
+  /** How many times 8 bytes, from the start on, are not watched. @internal */
+  openQuads(operation: Operation): number {
+    let { quads } = this.near;
+    for (const { watchpoint, from } of this.watches) {
+      if (watchpoint.concerns(operation)) {
+        quads = Math.min(quads, (Math.floor(from / PAGE_SIZE) * PAGE_SIZE) / 8);
+      }
+    }
+    return quads;
+  }
+
+  #cutNear(): Window {
+    const window = this.internals.windows()[0];
+    if (window === undefined || this.start >= WINDOW_SIZE) {
+      return EMPTY_WINDOW;
+    }
+    const length = WINDOW_SIZE - this.start;
+    return window.u8.length <= length ? window : makeWindow(window.u8.subarray(0, length));
   }
 
   #stretchAt(offset: number, operation: Operation): Stretch | null {
@@ -177,9 +206,9 @@ function makeStretch(
   const { u8, u16, u32, u64, quads, data } = whole
     ? window
     : makeWindow(window.u8.subarray(from - start, to - start));
-  const near = regionStart + to <= WINDOW_SIZE;
-  const base = near ? (regionStart + from) | 0 : 0;
-  return { u8, u16, u32, u64, quads, data, from, length: to - from, near, base };
+  const base = regionStart + from;
+  const safe = regionStart + to - 1 <= Number.MAX_SAFE_INTEGER;
+  return { u8, u16, u32, u64, quads, data, from, length: to - from, base, safe };
 }
 
 /** RAM: read and written. */

@@ -1,5 +1,6 @@
-import { AddressSpace, type ElfImage, loadElf, type TryAccess } from "pound-guest-memory";
+import { AddressSpace, type ElfImage, loadElf } from "pound-guest-memory";
 import { Cpu } from "./cpu/cpu.js";
+import type { HartMemory } from "./cpu/port.js";
 import { Clint } from "./devices/clint.js";
 import { Display } from "./devices/display.js";
 import { Finisher } from "./devices/finisher.js";
@@ -30,7 +31,7 @@ export interface MachineOptions {
   /** Called when the guest has completed a frame. */
   readonly onFrame?: (display: Display) => void;
   /** Stands between the hart and the accessors. */
-  readonly intercept?: (memory: TryAccess) => TryAccess;
+  readonly intercept?: (memory: HartMemory) => HartMemory;
 }
 
 /** A computer: a RISC-V hart, RAM, a boot ROM, a serial port, a timer, a display and a switch. */

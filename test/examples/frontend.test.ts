@@ -3,7 +3,8 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
-import { BadImageError, type TryAccess } from "pound-guest-memory";
+import { BadImageError } from "pound-guest-memory";
+import type { HartMemory } from "../../examples/frontend/cpu/port.js";
 import { lockstep } from "../../examples/frontend/lockstep.js";
 import { Machine } from "../../examples/frontend/machine.js";
 import { GUEST_FOLDER, PROGRAMS, programFile } from "../../examples/frontend/programs.js";
@@ -59,7 +60,7 @@ function need(context: Mocha.Context, program: string): void {
 }
 
 /** Accessors that give one wrong bit, in the nth load of 64 bits. */
-function withWrongBit(nth: number): (memory: TryAccess) => TryAccess {
+function withWrongBit(nth: number): (memory: HartMemory) => HartMemory {
   return (memory) => {
     let loads = 0;
     return {
@@ -76,7 +77,7 @@ function withWrongBit(nth: number): (memory: TryAccess) => TryAccess {
       tryWriteb: (gpa, value) => memory.tryWriteb(gpa, value),
       tryWritew: (gpa, value) => memory.tryWritew(gpa, value),
       tryWritel: (gpa, value) => memory.tryWritel(gpa, value),
-      tryWriteq: (gpa, value) => memory.tryWriteq(gpa, value),
+      tryWriteqFrom: (gpa, source) => memory.tryWriteqFrom(gpa, source),
     };
   };
 }

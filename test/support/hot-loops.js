@@ -4,7 +4,7 @@
 
 "use strict";
 
-const { GuestMemory } = require("pound-guest-memory");
+const { AddressSpace, GuestMemory } = require("pound-guest-memory");
 
 const SIZE = 2 ** 20;
 const out = [new Uint8Array(1), new Uint16Array(1), new Uint32Array(1), new BigUint64Array(1)];
@@ -128,6 +128,59 @@ for (let i = 0; i < 10; i++) {
   survivor(first, ADDRESSES.small);
 }
 report("codes, after another memory ended", survivor);
+
+// The address space: its largest RAM is as good as flat RAM, and the rest of the map no reason to give
+// the code up.
+function machine(size) {
+  const space = new AddressSpace();
+  space.addRom(0x10000, new Uint8Array(4096));
+  space.addMmio(0x20000, 0x1000, { readl: (offset) => offset, writel() {} });
+  space.addRam(0, 4096);
+  space.addRam(0x8000_0000, size);
+  return space;
+}
+const small = new AddressSpace();
+small.addRam(0, SIZE);
+const [board, otherBoard] = [machine(SIZE), machine(SIZE / 2)];
+// The large RAM, and at times the small one, ROM, the device and a hole.
+const anywhere = Float64Array.from({ length: 4096 }, (_, i) =>
+  i % 5 === 0 ? [0, 0x10000, 0x20000, 0x30000][(i / 5) % 4] + (i & 0xff8) : 0x8000_0000 + i * 8,
+);
+
+for (const form of ["codes", "values"]) {
+  const space = makeLoop(`space_${form}`, LOOPS[form]);
+  optimize(space, () => space(small, ADDRESSES.small));
+  report(`${form}, space of one RAM`, space);
+}
+
+const spaces = makeLoop("spaces", LOOPS.codes);
+optimize(spaces, () => {
+  spaces(board, anywhere);
+  spaces(otherBoard, anywhere);
+});
+for (let i = 0; i < 10; i++) {
+  spaces(small, ADDRESSES.small);
+  spaces(board, anywhere);
+  spaces(otherBoard, anywhere);
+}
+report("codes, spaces of every kind of region", spaces);
+
+const spaceNative = makeLoop(
+  "space_native",
+  `memory.tryReadl(gpa, out[2]);
+   memory.tryWritel(gpa, i);
+   memory.tryReadq(gpa, out[3]);
+   memory.tryWriteqFrom(gpa, out[3]);`,
+);
+optimize(spaceNative, () => {
+  spaceNative(board.native, anywhere);
+  spaceNative(otherBoard.native, anywhere);
+});
+for (let i = 0; i < 10; i++) {
+  spaceNative(small.native, ADDRESSES.small);
+  spaceNative(board.native, anywhere);
+}
+report("native, spaces of every kind of region", spaceNative);
 
 // The native path: all that surrounds the call is inlined.
 const native = makeLoop(

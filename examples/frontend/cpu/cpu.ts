@@ -1,7 +1,7 @@
-import { GuestMemAccessResult, resultName, type TryAccess } from "pound-guest-memory";
+import { GuestMemAccessResult, resultName } from "pound-guest-memory";
 import { Csrs, SOFTWARE_INTERRUPT, TIMER_INTERRUPT, type HartState } from "./csr.js";
 import { decode, Op } from "./decode.js";
-import { address, Port } from "./port.js";
+import { address, type HartMemory, Port } from "./port.js";
 import {
   divide,
   divideWords,
@@ -78,7 +78,7 @@ export class Cpu implements HartState {
   private left = 0;
   private exceptions = 0;
 
-  constructor(memory: TryAccess, { base, size }: CodeRange) {
+  constructor(memory: HartMemory, { base, size }: CodeRange) {
     this.port = new Port(memory);
     this.base = base;
     this.size = size;

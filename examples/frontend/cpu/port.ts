@@ -1,4 +1,17 @@
-import type { GuestMemAccessResult, TryAccess } from "pound-guest-memory";
+import type { GuestAccessors, GuestMemAccessResult } from "pound-guest-memory";
+
+/** The accessors that a hart is made of: either path's, or what stands before one. */
+export type HartMemory = Pick<
+  GuestAccessors,
+  | "tryReadb"
+  | "tryReadw"
+  | "tryReadl"
+  | "tryReadq"
+  | "tryWriteb"
+  | "tryWritew"
+  | "tryWritel"
+  | "tryWriteqFrom"
+>;
 
 /**
  * The hart's way to memory: loads and stores at 64-bit addresses that come as halves.
@@ -16,7 +29,7 @@ export class Port {
   readonly halves = new Int32Array(this.quad.buffer);
 
   /** @param memory - Either path's accessors: the two have the same methods. */
-  constructor(private readonly memory: TryAccess) {}
+  constructor(private readonly memory: HartMemory) {}
 
   loadb(low: number, high: number): GuestMemAccessResult {
     return high === 0
@@ -64,8 +77,8 @@ export class Port {
     this.halves[0] = valueLow;
     this.halves[1] = valueHigh;
     return high === 0
-      ? this.memory.tryWriteq(low >>> 0, this.quad[0]!)
-      : this.memory.tryWriteq(address(low, high), this.quad[0]!);
+      ? this.memory.tryWriteqFrom(low >>> 0, this.quad)
+      : this.memory.tryWriteqFrom(address(low, high), this.quad);
   }
 }
 

@@ -1,0 +1,157 @@
+// What an access through an address space costs next to the same access to flat RAM. Each
+// row is measured in a thread of its own, whose V8 has seen nothing else.
+
+import { once } from "node:events";
+import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
+import { AddressSpace, GuestMemory } from "pound-guest-memory";
+import { medianMs } from "../measure.mjs";
+
+const SIZE = 2 ** 24;
+const BASE = 0x8000_0000;
+/** Accesses timed together: so few that they mostly run between two interruptions. */
+const LENGTH = 8192;
+
+/** Addresses of 32 bits in each, aligned, as offsets from the start of the RAM. */
+const offsets = Array.from({ length: LENGTH }, (_, i) => i * 4);
+const at = (base, stride = 0) => offsets.map((offset, i) => base + offset + (i & 1) * stride);
+
+let loopsMade = 0;
+
+/**
+ * Each row gets source of its own, told apart by its first line, so that none runs on the type
+ * feedback of another.
+ */
+function makeLoop(statement, memory) {
+  const body = `// ${loopsMade++}
+  return function (gpas) {
+    let sum = 0;
+    for (let i = 0; i < gpas.length; i++) {
+      const gpa = gpas[i];
+      ${statement};
+    }
+    return sum;
+  }`;
+  return new Function("memory", body)(memory);
+}
+
+/** Where the space is no constant of the loop, but a field of an object as in most emulators. */
+function makeMethod(statement, memory) {
+  const Cpu = new Function(`return class {
+    constructor(memory) {
+      this.memory = memory;
+    }
+    run(gpas) {
+      // ${loopsMade++}
+      let sum = 0;
+      for (let i = 0; i < gpas.length; i++) {
+        const gpa = gpas[i];
+        ${statement.replaceAll("memory.", "this.memory.")};
+      }
+      return sum;
+    }
+  }`)();
+  const cpu = new Cpu(memory);
+  return (gpas) => cpu.run(gpas);
+}
+
+const READ = "sum += memory.readl(gpa)";
+const WRITE = "memory.writel(gpa, i)";
+const MIXED = "if ((i & 1) === 0) sum += memory.readl(gpa); else memory.writel(gpa, i)";
+
+/** A device whose every register holds its offset. */
+const device = () => ({ readl: (offset) => offset, writel() {} });
+
+function oneRam(base = 0) {
+  const space = new AddressSpace();
+  return { space, ram: space.addRam(base, SIZE) };
+}
+
+/** What a small machine has, with the RAM at BASE. */
+function machine() {
+  const space = new AddressSpace();
+  space.addRom(0, new Uint8Array(65536));
+  for (let i = 0; i < 8; i++) {
+    space.addMmio(0x1000_0000 + i * 0x1000, 0x1000, device());
+  }
+  const ram = space.addRam(BASE, SIZE);
+  return { space, ram };
+}
+
+function tracked(base, shared) {
+  const { space, ram } = oneRam(base);
+  const bitmap = ram.startTracking();
+  return { space, shared: shared ? bitmap.buffer : null };
+}
+
+function watched(range) {
+  const { space } = oneRam();
+  space.watch(range, () => {});
+  return space;
+}
+
+function twoRams() {
+  const { space } = oneRam();
+  space.addRam(BASE, SIZE);
+  return space;
+}
+
+function mmio() {
+  const { space } = machine();
+  return space;
+}
+
+const flat = (size = SIZE) => GuestMemory.allocate(size);
+const above4G = Float64Array.from(offsets, (offset) => offset + 2 ** 32);
+const registers = offsets.map((offset) => 0x1000_0000 + (offset & 0xffc));
+
+/** For each access: memory and addresses, and those of flat RAM that it is compared with. */
+const ROWS = {
+  "one RAM": (as) => as(oneRam().space, at(0), flat()),
+  "RAM at 2 GiB, among ROM and 8 devices": (as) => as(machine().space, at(BASE), flat(BASE + SIZE)),
+  "the same, the memory in a field": (as) =>
+    as(machine().space, at(BASE), flat(BASE + SIZE), makeMethod),
+  "RAM of which a page elsewhere is watched": (as) =>
+    as(watched({ gpa: SIZE - 4096, length: 4 }), at(0), flat()),
+  "tracked RAM": (as) => as(tracked(0, false).space, at(0), flat()),
+  "tracked RAM, marks shared with threads": (as) => as(tracked(0, true).space, at(0), flat()),
+  "RAM above 4 GiB": (as) => as(oneRam(2 ** 32).space, above4G, flat(2 ** 32 + SIZE)),
+  "two RAMs in turn": (as) => as(twoRams(), at(0, BASE), flat(BASE + SIZE)),
+  "a device": (as) => as(mmio(), registers, flat(2 ** 29)),
+  "every access watched": (as) => as(watched({ gpa: 0, length: SIZE }), at(0), flat()),
+  "native path, RAM": (as) => as(oneRam().space.native, at(0), flat().native),
+  "native path, a device": (as) => as(mmio().native, registers, flat(2 ** 29).native),
+};
+
+const STATEMENTS = { reads: READ, writes: WRITE, "reads and writes in turn": MIXED };
+
+/** Nanoseconds per access of a row, in the space and in flat RAM. */
+async function measure({ kind, row }) {
+  const passes = ROWS[row]((space, gpas, flatRam, make = makeLoop) => {
+    const [inSpace, inFlat] = [space, flatRam].map((memory) => make(STATEMENTS[kind], memory));
+    return { space: () => void inSpace(gpas), flat: () => void inFlat(gpas) };
+  });
+  const ms = await medianMs(passes, { rounds: 200, warmup: 50 });
+  const [space, flatNs] = [ms.space, ms.flat].map((pass) => (pass * 1e6) / LENGTH);
+  return { space, flat: flatNs };
+}
+
+/** `{ space, flat }` in nanoseconds per access, by kind of access and by row. */
+export async function addressSpace() {
+  const results = {};
+  for (const kind of Object.keys(STATEMENTS)) {
+    results[kind] = {};
+    console.log(`\naddress space, 32-bit ${kind}: as multiples of the same in flat RAM`);
+    for (const row of Object.keys(ROWS)) {
+      const worker = new Worker(new URL(import.meta.url), { workerData: { kind, row } });
+      const [ns] = await once(worker, "message");
+      const [each, ratio] = [ns.space, ns.space / ns.flat].map((figure) => figure.toFixed(2));
+      console.log(`  ${row.padEnd(42)} ${each.padStart(8)} ns ${ratio.padStart(7)} x flat RAM`);
+      results[kind][row] = ns;
+    }
+  }
+  return results;
+}
+
+if (!isMainThread) {
+  parentPort.postMessage(await measure(workerData));
+}
