@@ -226,7 +226,7 @@ export class Bus {
     return pieces;
   }
 
-  /** Calls the listeners that a bulk access concerns, each once. */
+  /** Calls the listeners that a bulk access concerns, each once, in the order they were added. */
   tellBulk(pieces: readonly Piece[], gpa: Gpa, length: number, kind: Operation): void {
     const concerned = new Set<Watchpoint>();
     for (const { region, offset, length: part } of pieces) {
@@ -236,8 +236,10 @@ export class Bus {
         }
       }
     }
-    for (const watchpoint of concerned) {
-      call(watchpoint, { gpa: BigInt(gpa), width: length, kind });
+    for (const watchpoint of this.#watchpoints) {
+      if (concerned.has(watchpoint)) {
+        call(watchpoint, { gpa: BigInt(gpa), width: length, kind });
+      }
     }
   }
 

@@ -204,6 +204,18 @@ describe("watchpoints", () => {
     ]);
   });
 
+  it("are called in the order they were added, wherever a bulk access meets them", () => {
+    const space = new AddressSpace();
+    space.addRam(0, 0x1000);
+    space.addRam(0x1000, 0x1000);
+    const seen: string[] = [];
+    space.watch({ gpa: 0x1000, length: 1 }, () => seen.push("upper"));
+    space.watch({ gpa: 0, length: 0x2000 }, () => seen.push("both"));
+    space.watch({ gpa: 0xfff, length: 1 }, () => seen.push("lower"));
+    space.fill(0xf00, 0x200, 1);
+    expect(seen).to.deep.equal(["upper", "both", "lower"]);
+  });
+
   it("refuse what is no range and no listener", () => {
     const space = new AddressSpace();
     const listener = (): void => undefined;
