@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -39,14 +39,15 @@ function fetchInto(folder: string, tool: FetchedPackage): void {
   const scratch = `${folder}.partial`;
   rmSync(scratch, { recursive: true, force: true });
   mkdirSync(scratch, { recursive: true });
-  const [packed] = JSON.parse(
-    execFileSync(
-      "npm",
-      ["pack", `${tool.package}@${tool.version}`, "--json", "--pack-destination", scratch],
-      { encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] },
-    ),
-  ) as [{ filename: string }];
-  const tarball = join(scratch, packed.filename.replace("@", "").replace("/", "-"));
+  execFileSync(
+    "npm",
+    ["pack", `${tool.package}@${tool.version}`, "--silent", "--pack-destination", scratch],
+    { stdio: ["ignore", "ignore", "inherit"] },
+  );
+  const tarball = join(
+    scratch,
+    readdirSync(scratch).find((name) => name.endsWith(".tgz"))!,
+  );
   const sha512 = createHash("sha512").update(readFileSync(tarball)).digest("base64");
   if (sha512 !== tool.sha512) {
     throw new Error(`${tool.package}@${tool.version} has SHA-512 ${sha512}, not the expected one`);
