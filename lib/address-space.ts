@@ -18,8 +18,6 @@ import type { WatchListener, Watchpoint, WatchRange } from "./watchpoint.js";
 import { BYTE } from "./widths.js";
 import { EMPTY_WINDOW } from "./windows.js";
 
-const { OK } = GuestMemAccessResult;
-
 /** Options of {@link AddressSpace.addRam}. */
 export interface RamOptions {
   /** For people; the kind and the address by default. */
@@ -228,7 +226,7 @@ export class AddressSpace implements GuestAccessors {
           const value = this.u8[index];
           if (value !== undefined) {
             out[0] = value;
-            return OK;
+            return 0;
           }
         }
       }
@@ -250,7 +248,7 @@ export class AddressSpace implements GuestAccessors {
           const value = this.u16[index];
           if (value !== undefined) {
             out[0] = value;
-            return OK;
+            return 0;
           }
         }
       }
@@ -272,7 +270,7 @@ export class AddressSpace implements GuestAccessors {
           const value = this.u32[index];
           if (value !== undefined) {
             out[0] = value;
-            return OK;
+            return 0;
           }
         }
       }
@@ -294,7 +292,7 @@ export class AddressSpace implements GuestAccessors {
           const value = this.u64[index];
           if (value !== undefined) {
             out[0] = value;
-            return OK;
+            return 0;
           }
         }
       }
@@ -309,7 +307,7 @@ export class AddressSpace implements GuestAccessors {
         const index = (address - this.first8) >>> 0;
         if (index >>> 3 < this.writeQuads && this.u8[index] !== undefined) {
           this.u8[index] = value;
-          return OK;
+          return 0;
         }
       }
     }
@@ -323,7 +321,7 @@ export class AddressSpace implements GuestAccessors {
         const index = unit - this.first16;
         if (index >>> 2 < this.writeQuads && this.u16[index] !== undefined) {
           this.u16[index] = value;
-          return OK;
+          return 0;
         }
       }
     }
@@ -337,7 +335,7 @@ export class AddressSpace implements GuestAccessors {
         const index = unit - this.first32;
         if (index >>> 1 < this.writeQuads && this.u32[index] !== undefined) {
           this.u32[index] = value;
-          return OK;
+          return 0;
         }
       }
     }
@@ -356,7 +354,7 @@ export class AddressSpace implements GuestAccessors {
         const index = unit - this.first64;
         if (index >>> 0 < this.writeQuads && this.u64[index] !== undefined) {
           this.u64[index] = value;
-          return OK;
+          return 0;
         }
       }
     }
@@ -372,7 +370,7 @@ export class AddressSpace implements GuestAccessors {
           const index = unit - this.first64;
           if (index >>> 0 < this.writeQuads && this.u64[index] !== undefined) {
             this.u64[index] = value;
-            return OK;
+            return 0;
           }
         }
       }

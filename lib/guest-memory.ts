@@ -14,8 +14,6 @@ import { ViewAtomics } from "./view-atomics.js";
 import { BYTE } from "./widths.js";
 import { cutWindows, EMPTY_WINDOW, type Window } from "./windows.js";
 
-const { OK } = GuestMemAccessResult;
-
 /**
  * Guest physical RAM: `guest_memory_t` of Pound's header.
  *
@@ -221,6 +219,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   // - Once optimized, comparing an element with undefined costs nothing: it is the check that V8 makes
   //   of the index and of the buffer, which may have been detached behind our back. That is why stores
   //   look at the element first, and why nothing else asks for a length.
+  // - `OK` is written as 0, which takes fewer bytes than a variable of the module.
   // - `instanceof` after an access to `out` is free too: V8 knows the type from there, where before it
   //   would walk the prototypes.
 
@@ -236,7 +235,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
         const value = this.u8[index];
         if (value !== undefined) {
           out[0] = value;
-          return OK;
+          return 0;
         }
       }
     }
@@ -255,7 +254,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
         const value = this.u16[index];
         if (value !== undefined) {
           out[0] = value;
-          return OK;
+          return 0;
         }
       }
     }
@@ -274,7 +273,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
         const value = this.u32[index];
         if (value !== undefined) {
           out[0] = value;
-          return OK;
+          return 0;
         }
       }
     }
@@ -293,7 +292,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
         const value = this.u64[index];
         if (value !== undefined) {
           out[0] = value;
-          return OK;
+          return 0;
         }
       }
     }
@@ -305,7 +304,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
       const index = gpa >>> 0;
       if (index === gpa && index >>> 3 < this.quads && this.u8[index] !== undefined) {
         this.u8[index] = value;
-        return OK;
+        return 0;
       }
     }
     return this.general.tryWriteb(gpa, value);
@@ -316,7 +315,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
       const index = gpa >>> 1;
       if ((index << 1) >>> 0 === gpa && index >>> 2 < this.quads && this.u16[index] !== undefined) {
         this.u16[index] = value;
-        return OK;
+        return 0;
       }
     }
     return this.general.tryWritew(gpa, value);
@@ -327,7 +326,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
       const index = gpa >>> 2;
       if ((index << 2) >>> 0 === gpa && index >>> 1 < this.quads && this.u32[index] !== undefined) {
         this.u32[index] = value;
-        return OK;
+        return 0;
       }
     }
     return this.general.tryWritel(gpa, value);
@@ -343,7 +342,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
       const index = gpa >>> 3;
       if ((index << 3) >>> 0 === gpa && index < this.quads && this.u64[index] !== undefined) {
         this.u64[index] = value;
-        return OK;
+        return 0;
       }
     }
     return this.general.tryWriteq(gpa, value);
@@ -356,7 +355,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
         const index = gpa >>> 3;
         if ((index << 3) >>> 0 === gpa && index < this.quads && this.u64[index] !== undefined) {
           this.u64[index] = value;
-          return OK;
+          return 0;
         }
       }
     }
