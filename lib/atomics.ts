@@ -2,10 +2,8 @@ import type { GuestAtomicAccess } from "./atomic-access.js";
 import type { AtomicLane, AtomicLanes } from "./atomic-lane.js";
 import { GuestMemoryFault, type Operation } from "./errors.js";
 import type { Gpa } from "./gpa.js";
-import { GuestMemAccessResult } from "./result.js";
+import { type GuestMemAccessResult, OK } from "./result.js";
 import { BYTE, checkOut, LONG, QUAD, WORD, type Value } from "./widths.js";
-
-const { OK } = GuestMemAccessResult;
 
 /** The result code of an operation, from what it found. */
 function done<T extends Value>(lane: AtomicLane<T>, found: T | undefined): GuestMemAccessResult {

@@ -2,31 +2,29 @@ import type { GuestMemoryAccess } from "./access.js";
 import type { GuestAtomicAccess } from "./atomic-access.js";
 import type { AtomicLanes } from "./atomic-lane.js";
 import { AtomicAccess } from "./atomics.js";
+import {
+  GPA_HIGH32,
+  GPA_LOW32,
+  MEMORY32,
+  NO_MEMORY,
+  RESULT32,
+  VALUE16,
+  VALUE32,
+  VALUE64,
+  VALUE8,
+} from "./call-block.js";
 import { GuestMemoryFault } from "./errors.js";
 import { toAddress, type Gpa } from "./gpa.js";
 import { native, type Handle } from "./native.js";
 import { nativeLanes } from "./native-atomics.js";
 import { checkOps, type OpBuffer } from "./op-buffer.js";
-import { GuestMemAccessResult } from "./result.js";
+import { type GuestMemAccessResult, OK } from "./result.js";
 import { BYTE, checkOut, LONG, QUAD, WORD, type Out, type Value, type Width } from "./widths.js";
 
-const { OK } = GuestMemAccessResult;
-
-// `CallBlock` of the addon, in host byte order: gpa_low, memory, gpa_high, result (u32), value,
-// expected (u64), operation (u32).
 const block8 = new Uint8Array(native.callBlock);
 const block16 = new Uint16Array(native.callBlock);
 const block32 = new Uint32Array(native.callBlock);
 const block64 = new BigUint64Array(native.callBlock);
-const GPA_LOW32 = 0;
-const MEMORY32 = 1;
-const GPA_HIGH32 = 2;
-const RESULT32 = 3;
-const VALUE8 = 16;
-const VALUE16 = 8;
-const VALUE32 = 4;
-const VALUE64 = 2;
-const NO_MEMORY = 0;
 
 const { readb, readw, readl, readq, writeb, writew, writel, writeq } = native;
 
@@ -228,17 +226,19 @@ export class NativeAccess implements GuestMemoryAccess {
     if (typeof gpa === "number") {
       const low = gpa >>> 0;
       if (low === gpa && this.first[0] !== undefined) {
-        block32[GPA_LOW32] = low;
-        block32[GPA_HIGH32] = 0;
-        block32[MEMORY32] = this.number;
+        // A variable of the function takes fewer bytes of bytecode than one of the module.
+        const block = block32;
+        block[GPA_LOW32] = low;
+        block[GPA_HIGH32] = 0;
+        block[MEMORY32] = this.number;
         return;
       }
     }
-    this.#prepareSlowly(gpa);
+    this.prepareSlowly(gpa);
   }
 
   /** As `prepare`, for every address there is. */
-  #prepareSlowly(gpa: Gpa): void {
+  private prepareSlowly(gpa: Gpa): void {
     // No memory has that number, and so C++ answers ERROR_INTERNAL, as for any that is gone.
     block32[MEMORY32] = this.#lost(toAddress(gpa)) ? NO_MEMORY : this.number;
     if (typeof gpa === "number") {

@@ -1,10 +1,8 @@
 import type { AtomicLane, AtomicLanes, Cells } from "./atomic-lane.js";
 import type { Gpa } from "./gpa.js";
 import { native } from "./native.js";
-import { GuestMemAccessResult } from "./result.js";
+import { type GuestMemAccessResult, OK } from "./result.js";
 import type { Value } from "./widths.js";
-
-const { OK } = GuestMemAccessResult;
 
 // Where `CallBlock` of the addon has its fields, in bytes.
 const RESULT_AT = 12;

@@ -5,11 +5,9 @@ import { GuestMemoryFault } from "./errors.js";
 import type { Gpa } from "./gpa.js";
 import type { NativeAccess } from "./native-access.js";
 import type { RamRegion, RomRegion, Stretch } from "./regions.js";
-import { GuestMemAccessResult } from "./result.js";
+import { type GuestMemAccessResult, OK } from "./result.js";
 import { SPACE_BYTE, SPACE_LONG, SPACE_QUAD, SPACE_WORD, type SpaceWidth } from "./space-widths.js";
 import { checkOut, QUAD, type Out, type Value } from "./widths.js";
-
-const { OK } = GuestMemAccessResult;
 
 const byte = SPACE_BYTE.scratch;
 const word = SPACE_WORD.scratch;
@@ -60,7 +58,7 @@ export class NativeSpaceAccess implements GuestAccessors {
         return this.readAccess!.tryReadb(this.readFrom + offset, out);
       }
     }
-    return this.#tryRead(SPACE_BYTE, gpa, out);
+    return this.tryRead(SPACE_BYTE, gpa, out);
   }
 
   tryReadw(gpa: Gpa, out: Uint16Array): GuestMemAccessResult {
@@ -70,7 +68,7 @@ export class NativeSpaceAccess implements GuestAccessors {
         return this.readAccess!.tryReadw(this.readFrom + offset, out);
       }
     }
-    return this.#tryRead(SPACE_WORD, gpa, out);
+    return this.tryRead(SPACE_WORD, gpa, out);
   }
 
   tryReadl(gpa: Gpa, out: Uint32Array): GuestMemAccessResult {
@@ -80,7 +78,7 @@ export class NativeSpaceAccess implements GuestAccessors {
         return this.readAccess!.tryReadl(this.readFrom + offset, out);
       }
     }
-    return this.#tryRead(SPACE_LONG, gpa, out);
+    return this.tryRead(SPACE_LONG, gpa, out);
   }
 
   tryReadq(gpa: Gpa, out: BigUint64Array): GuestMemAccessResult {
@@ -90,7 +88,7 @@ export class NativeSpaceAccess implements GuestAccessors {
         return this.readAccess!.tryReadq(this.readFrom + offset, out);
       }
     }
-    return this.#tryRead(SPACE_QUAD, gpa, out);
+    return this.tryRead(SPACE_QUAD, gpa, out);
   }
 
   tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult {
@@ -101,7 +99,7 @@ export class NativeSpaceAccess implements GuestAccessors {
         return this.dirty === null ? result : this.mark(result, offset);
       }
     }
-    return this.#tryWrite(SPACE_BYTE, gpa, value);
+    return this.tryWrite(SPACE_BYTE, gpa, value);
   }
 
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
@@ -112,7 +110,7 @@ export class NativeSpaceAccess implements GuestAccessors {
         return this.dirty === null ? result : this.mark(result, offset);
       }
     }
-    return this.#tryWrite(SPACE_WORD, gpa, value);
+    return this.tryWrite(SPACE_WORD, gpa, value);
   }
 
   tryWritel(gpa: Gpa, value: number): GuestMemAccessResult {
@@ -123,7 +121,7 @@ export class NativeSpaceAccess implements GuestAccessors {
         return this.dirty === null ? result : this.mark(result, offset);
       }
     }
-    return this.#tryWrite(SPACE_LONG, gpa, value);
+    return this.tryWrite(SPACE_LONG, gpa, value);
   }
 
   tryWriteq(gpa: Gpa, value: bigint): GuestMemAccessResult {
@@ -134,7 +132,7 @@ export class NativeSpaceAccess implements GuestAccessors {
         return this.dirty === null ? result : this.mark(result, offset);
       }
     }
-    return this.#tryWrite(SPACE_QUAD, gpa, value);
+    return this.tryWrite(SPACE_QUAD, gpa, value);
   }
 
   tryWriteqFrom(gpa: Gpa, source: BigUint64Array): GuestMemAccessResult {
@@ -145,7 +143,7 @@ export class NativeSpaceAccess implements GuestAccessors {
         return this.dirty === null ? result : this.mark(result, offset);
       }
     }
-    return this.#tryWrite(SPACE_QUAD, gpa, checkOut(QUAD, source, "source")[0]!);
+    return this.tryWrite(SPACE_QUAD, gpa, checkOut(QUAD, source, "source")[0]!);
   }
 
   readb(gpa: Gpa): number {
@@ -159,7 +157,7 @@ export class NativeSpaceAccess implements GuestAccessors {
         return byte[0]!;
       }
     }
-    return this.#read(SPACE_BYTE, gpa);
+    return this.read(SPACE_BYTE, gpa);
   }
 
   readw(gpa: Gpa): number {
@@ -173,7 +171,7 @@ export class NativeSpaceAccess implements GuestAccessors {
         return word[0]!;
       }
     }
-    return this.#read(SPACE_WORD, gpa);
+    return this.read(SPACE_WORD, gpa);
   }
 
   readl(gpa: Gpa): number {
@@ -187,7 +185,7 @@ export class NativeSpaceAccess implements GuestAccessors {
         return long[0]!;
       }
     }
-    return this.#read(SPACE_LONG, gpa);
+    return this.read(SPACE_LONG, gpa);
   }
 
   readq(gpa: Gpa): bigint {
@@ -201,7 +199,7 @@ export class NativeSpaceAccess implements GuestAccessors {
         return quad[0]!;
       }
     }
-    return this.#read(SPACE_QUAD, gpa);
+    return this.read(SPACE_QUAD, gpa);
   }
 
   writeb(gpa: Gpa, value: number): void {
@@ -241,7 +239,7 @@ export class NativeSpaceAccess implements GuestAccessors {
     return result;
   }
 
-  #tryRead<T extends Value, A extends Out>(
+  private tryRead<T extends Value, A extends Out>(
     kind: SpaceWidth<T, A>,
     gpa: Gpa,
     out: A,
@@ -255,7 +253,7 @@ export class NativeSpaceAccess implements GuestAccessors {
     return result;
   }
 
-  #read<T extends Value, A extends Out>(kind: SpaceWidth<T, A>, gpa: Gpa): T {
+  private read<T extends Value, A extends Out>(kind: SpaceWidth<T, A>, gpa: Gpa): T {
     const value = this.#load(kind, gpa);
     const { result } = this.#bus;
     if (result !== OK) {
@@ -273,7 +271,7 @@ export class NativeSpaceAccess implements GuestAccessors {
     return bus.read(true, kind, gpa, region);
   }
 
-  #tryWrite<T extends Value, A extends Out>(
+  private tryWrite<T extends Value, A extends Out>(
     kind: SpaceWidth<T, A>,
     gpa: Gpa,
     value: T,

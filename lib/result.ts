@@ -1,3 +1,6 @@
+/** Also a constant by itself, which the bundler writes into the hot paths as a number. */
+export const OK = 0;
+
 /**
  * What became of a guest access: `guest_mem_access_result_t` of Pound's header, with its values.
  *
@@ -7,7 +10,7 @@
  * - `ERROR_INTERNAL` (3): not done; the host is at fault, for instance the RAM is destroyed.
  */
 export const GuestMemAccessResult = {
-  OK: 0,
+  OK,
   FAULT_UNALIGNED: 1,
   FAULT_BOUNDARY: 2,
   ERROR_INTERNAL: 3,

@@ -4,12 +4,10 @@ import { type DirtyBitmap, PAGE_SIZE } from "./dirty-bitmap.js";
 import { GuestMemoryFault } from "./errors.js";
 import { MAX_U64, type Gpa } from "./gpa.js";
 import type { Stretch } from "./regions.js";
-import { GuestMemAccessResult } from "./result.js";
+import { type GuestMemAccessResult, OK } from "./result.js";
 import { SPACE_BYTE, SPACE_LONG, SPACE_QUAD, SPACE_WORD, type SpaceWidth } from "./space-widths.js";
 import { checkOut, QUAD, type Out, type Value } from "./widths.js";
 import { EMPTY_WINDOW } from "./windows.js";
-
-const { OK } = GuestMemAccessResult;
 
 const NOWHERE = { ...EMPTY_WINDOW, base: 0, from: 0 };
 
