@@ -96,8 +96,10 @@ describe("what V8 makes of the hot paths", function () {
   });
 
   it("keeps them optimized when widths, memories and addresses are mixed", () => {
-    expect(outcome.reports).to.have.length(16);
-    expect(outcome.reports.filter(({ optimized }) => !optimized)).to.deep.equal([]);
+    expect(outcome.reports).to.have.length(17);
+    expect(
+      outcome.reports.filter(({ optimized }) => !optimized).map(({ name }) => name),
+    ).to.deep.equal(["what has lost its code"]);
   });
 
   for (const [loop, called] of Object.entries(CALLED)) {

@@ -62,6 +62,7 @@ const optimize = new Function(
   "%PrepareFunctionForOptimization(loop); run(); run(); %OptimizeFunctionOnNextCall(loop); run();",
 );
 
+const forgetCode = new Function("accessor", "%DeoptimizeFunction(accessor);");
 const statusOf = new Function("loop", "return %GetOptimizationStatus(loop);");
 
 // Which bits of the status say "optimized, by TurboFan" differs between versions of V8. The test
@@ -109,6 +110,11 @@ for (const [form, body] of Object.entries(LOOPS)) {
   }
   report(`${form}, a second memory`, one);
 
+  // Maglev's code of an accessor, from Node 24 on, takes larger addresses than it was compiled for
+  // without a note for TurboFan. What runs from its start on such addresses has none of that code.
+  for (const [, accessor] of body.matchAll(/memory\.(\w+)/g)) {
+    forgetCode(first[accessor]);
+  }
   const mixed = makeLoop(`mixed_${form}`, body);
   optimize(mixed, () => {
     mixed(large, ADDRESSES.wide);
@@ -232,3 +238,6 @@ for (let i = 0; i < 10; i++) {
   native(first.native, ADDRESSES.small);
 }
 report("native, two memories", native);
+
+forgetCode(reference);
+report("what has lost its code", reference);
