@@ -97,14 +97,26 @@ export function mismatchError(message: string): Error {
   return withCode(new Error(message), "ERR_SNAPSHOT_MISMATCH");
 }
 
-/** An Error `ERR_NO_ADDON`, which says how to get one. */
-export function noAddonError(cause: unknown): Error {
-  const reason = cause instanceof Error ? cause.message.trim() : String(cause);
-  const message =
-    `no compiled addon of pound-guest-memory works here (${process.platform}-${process.arch}); ` +
-    "build it from source: npm rebuild pound-guest-memory (where npm blocks install scripts, " +
-    `first: npm install-scripts approve pound-guest-memory)\n${reason}`;
-  return withCode(new Error(message, { cause }), "ERR_NO_ADDON");
+/**
+ * An Error `ERR_NO_ADDON`, which says how to get an addon.
+ *
+ * @param failures - What was tried and why it failed, a line each.
+ * @param installed - Whether this code runs from the package, or else from a bundle.
+ */
+export function noAddonError(failures: readonly string[], installed: boolean): Error {
+  const advice = installed
+    ? "build it from source: npm rebuild pound-guest-memory (where npm blocks install scripts, " +
+      "first: npm install-scripts approve pound-guest-memory)"
+    : "this code runs from a bundle, which has to leave pound-guest-memory external (esbuild: " +
+      "--external:pound-guest-memory) or to have a copy of the package's folder prebuilds beside " +
+      "it; see docs/bundlers.md of the package";
+  const where = `${process.platform}-${process.arch}`;
+  return withCode(
+    new Error(
+      `no compiled addon of pound-guest-memory works here (${where}); ${advice}\n${failures.join("\n")}`,
+    ),
+    "ERR_NO_ADDON",
+  );
 }
 
 function withCode<E extends Error>(error: E, code: ErrorCode): E {

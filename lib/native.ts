@@ -1,6 +1,4 @@
-import { join } from "node:path";
-import load from "node-gyp-build";
-import { noAddonError } from "./errors.js";
+import { loadAddon } from "./load-addon.js";
 
 /** A tagged `External` that only this addon can make. */
 export type Handle = { readonly __handle: unique symbol };
@@ -47,13 +45,5 @@ export interface NativeBinding extends NativeAccessors {
   guestMemoryNumber(memory: Handle): number;
 }
 
-function loadAddon(): NativeBinding {
-  try {
-    return load(join(__dirname, "..")) as NativeBinding;
-  } catch (cause) {
-    throw noAddonError(cause);
-  }
-}
-
 /** The addon, prebuilt or built by the install. */
-export const native = loadAddon();
+export const native = loadAddon(__dirname) as NativeBinding;

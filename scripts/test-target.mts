@@ -90,8 +90,6 @@ function runMocha(target: Target, host: Host, folder: string, options: readonly 
       env: {
         ...process.env,
         ...host.environment,
-        PREBUILDS_ONLY: "1",
-        ...(target.libc === undefined ? {} : { LIBC: target.libc }),
         POUND_TEST_PATIENCE: String(patience),
         ...(host.execPath === undefined ? {} : { POUND_TEST_EXEC_PATH: host.execPath }),
       },
