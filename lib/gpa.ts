@@ -1,7 +1,7 @@
 import { rangeError, typeError } from "./errors.js";
 
-/** Largest 64-bit value. */
-export const MAX_U64 = 0xffff_ffff_ffff_ffffn;
+/** Largest 64-bit value. Of a type that has no bigint in it, which takes a target of ES2020. */
+export const MAX_U64: bigint = 0xffff_ffff_ffff_ffffn;
 const MAX_SAFE = BigInt(Number.MAX_SAFE_INTEGER);
 
 /**

@@ -1,3 +1,5 @@
+// TypeScript 6 looks at no types of Node's unless told to.
+/// <reference types="node" preserve="true" />
 export type { GuestAccessors, GuestMemoryAccess } from "./access.js";
 export { AddressSpace, type RamOptions, type RegionOptions } from "./address-space.js";
 export type { GuestAtomicAccess } from "./atomic-access.js";

