@@ -49,7 +49,9 @@ function findNodes(majors: readonly string[]): Map<string, string> | null {
 /** Runs the suite in one Node, prints what it said at its end, and gives whether it passed. */
 async function runMocha(major: string, program: string): Promise<boolean> {
   const began = performance.now();
-  const mocha = spawn(program, ["node_modules/mocha/bin/mocha.js", "--no-color"], {
+  // With more time for each test than where it runs alone.
+  const options = ["--no-color", "--timeout=120000"];
+  const mocha = spawn(program, ["node_modules/mocha/bin/mocha.js", ...options], {
     cwd: ROOT,
     stdio: ["ignore", "pipe", "pipe"],
   });
