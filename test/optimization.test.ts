@@ -89,7 +89,7 @@ describe("what V8 makes of the hot paths", function () {
     outcome = runLoops();
   });
 
-  it("is told by the status of a function that TurboFan has compiled", () => {
+  it("has a reference for the status bits that TurboFan has compiled", () => {
     expect(outcome.trace).to.match(
       /completed (?:compiling|optimizing) .*<JSFunction reference .*target TURBOFAN(?:_JS)?\)/,
     );
@@ -108,7 +108,7 @@ describe("what V8 makes of the hot paths", function () {
     });
   }
 
-  it("is seen to change where V8 cannot inline an accessor", () => {
+  it("notices an accessor that V8 cannot inline", () => {
     const { trace } = runLoops("tryReadl");
     const missed = Object.entries(CALLED).map(([loop, called]) => [
       loop,
