@@ -2,20 +2,23 @@ import { expect } from "chai";
 import fc from "fast-check";
 
 // The modules of the page are ES modules, which a test in CommonJS can only import like this.
-const addresses = import("../../inspector/addresses.mjs");
-const query = import("../../inspector/query.mjs");
-const values = import("../../inspector/values.mjs");
+const addresses = import("../../inspector-page/model/addresses.mjs");
+const navigations = import("../../inspector-page/model/navigation.mjs");
+const query = import("../../inspector-page/model/query.mjs");
+const values = import("../../inspector-page/model/values.mjs");
+
+function region(
+  index: number,
+  name: string,
+  gpa: string,
+  size: string,
+  kind: "ram" | "mmio" = "ram",
+) {
+  const [start, length] = [BigInt(gpa), BigInt(size)];
+  return { kind, index, name, gpa: start, size: length, storedPages: 0, differingPages: 0 };
+}
 
 describe("the inspector's addresses", () => {
-  const region = (index: number, name: string, gpa: string, size: string) => ({
-    kind: "ram" as const,
-    index,
-    name,
-    gpa: BigInt(gpa),
-    size: BigInt(size),
-    storedPages: 0,
-    differingPages: 0,
-  });
   const regions = [
     region(0, "dram", "0x40000000", "0x1000"),
     region(1, "high ram", "0x100000000", "0x100000000"),
@@ -58,6 +61,49 @@ describe("the inspector's addresses", () => {
     expect(
       [0, 1023, 1536, 4096, 10 * 2 ** 20, 2 ** 32 + 2 ** 30 / 4].map((size) => formatSize(size)),
     ).to.deep.equal(["0 bytes", "1023 bytes", "1.50 KiB", "4 KiB", "10 MiB", "4.25 GiB"]);
+  });
+});
+
+describe("the inspector's navigation", () => {
+  const regions = [
+    region(0, "low", "0x1000", "0x100"),
+    region(1, "uart", "0x2000", "0x10", "mmio"),
+    region(2, "high", "0x100000000", "0x1000"),
+  ];
+
+  async function start() {
+    const { Navigation } = await navigations;
+    const seen: bigint[] = [];
+    const navigation = new Navigation(regions, regions[0]!, () => seen.push(navigation.gpa));
+    return { navigation, seen };
+  }
+
+  it("keeps the cursor in its region, and in its column at the region's ends", async () => {
+    const { navigation, seen } = await start();
+    navigation.moveTo(0x35);
+    navigation.moveBy(-0x40);
+    navigation.moveBy(0x100);
+    navigation.moveBy(0x10);
+    navigation.moveTo(Infinity);
+    navigation.moveTo(-1);
+    expect(seen).to.deep.equal([0x1035n, 0x1045n, 0x10ffn, 0x1000n]);
+  });
+
+  it("jumps into any region with bytes, and finds the way back", async () => {
+    const { navigation, seen } = await start();
+    navigation.moveTo(4);
+    expect(navigation.jump(0x1_0000_0008n)).to.equal(true);
+    expect([navigation.region.name, navigation.cursor]).to.deep.equal(["high", 8]);
+    for (const gpa of [0x2000n, 0x1100n, 0n, 2n ** 64n - 1n]) {
+      expect(navigation.jump(gpa)).to.equal(false);
+    }
+    navigation.stepRegion(1);
+    navigation.stepRegion(-1);
+    for (let i = 0; i < 5; i++) {
+      navigation.back();
+    }
+    const high = 0x1_0000_0000n;
+    expect(seen).to.deep.equal([0x1004n, high + 8n, 0x1000n, high, 0x1000n, high + 8n, 0x1004n]);
   });
 });
 

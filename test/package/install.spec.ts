@@ -109,7 +109,7 @@ describe("the package, as npm packs it", () => {
       /^native\/(addon|pound)\/[\w/]+\.(h|cpp)$/,
       /^scripts\/install\/check-toolchain\.cjs$/,
       /^docs\/[\w-]+\.md$/,
-      /^inspector\/(index\.html|style\.css|icon\.svg)$/,
+      /^dist\/inspector-page\/(index\.html|main\.mjs|style\.css|icon\.svg)$/,
       /^traces\/[\w-]+\.lackey\.gz$/,
     ];
     const paths = packed.files.map(({ path }) => path);

@@ -1,18 +1,20 @@
-import { formatAddress, formatSize, hasBytes, PAGE, type Region } from "./addresses.mjs";
+import { formatAddress, formatSize, hasBytes, PAGE, type Region } from "../model/addresses.mjs";
+import type { State } from "../model/state.mjs";
+import type { Subject } from "../model/subject.mjs";
+import { make } from "./dom.mjs";
 
-/** The list of regions, with the holes between them. */
+/** The list of regions by address, with the holes between them. */
 export class RegionList {
   readonly #list: HTMLElement;
-  readonly #items = new Map<number, HTMLElement>();
+  readonly #items = new Map<Region, HTMLElement>();
+  /** The regions that can be chosen. */
+  readonly #choices: readonly Region[];
+  #shown: Region | null = null;
 
   /** @param choose - Called when a region is chosen. */
-  constructor(
-    list: HTMLElement,
-    regions: readonly Region[],
-    compares: boolean,
-    choose: (region: Region) => void,
-  ) {
+  constructor(list: HTMLElement, { regions, compares }: Subject, choose: (region: Region) => void) {
     this.#list = list;
+    this.#choices = regions.filter(hasBytes);
     let end = 0n;
     for (const region of regions) {
       if (region.gpa > end) {
@@ -24,20 +26,13 @@ export class RegionList {
           choose(region);
         }
       });
-      this.#items.set(region.index, item);
+      this.#items.set(region, item);
       list.append(item);
       end = region.gpa + region.size;
     }
-    const chosen = (step: number): Region | undefined => {
-      const shown = regions.filter(hasBytes);
-      const at = shown.findIndex(
-        (region) => this.#items.get(region.index)?.ariaSelected === "true",
-      );
-      return shown[Math.max(0, Math.min(shown.length - 1, at + step))];
-    };
     list.addEventListener("keydown", (event) => {
       const step = { ArrowDown: 1, j: 1, ArrowUp: -1, k: -1 }[event.key];
-      const region = step === undefined ? undefined : chosen(step);
+      const region = step === undefined ? undefined : this.#neighbour(step);
       if (region !== undefined) {
         event.preventDefault();
         event.stopPropagation();
@@ -46,10 +41,11 @@ export class RegionList {
     });
   }
 
-  select(region: Region): void {
-    for (const [index, item] of this.#items) {
-      item.ariaSelected = String(index === region.index);
-      if (index === region.index) {
+  show({ region: shown }: State): void {
+    this.#shown = shown;
+    for (const [region, item] of this.#items) {
+      item.ariaSelected = String(region === shown);
+      if (region === shown) {
         this.#list.setAttribute("aria-activedescendant", item.id);
         item.scrollIntoView({ block: "nearest" });
       }
@@ -59,43 +55,42 @@ export class RegionList {
   focus(): void {
     this.#list.focus();
   }
+
+  /** Returns the region before or after the one that is shown, or that one itself at an end. */
+  #neighbour(step: number): Region | undefined {
+    const at = this.#choices.findIndex((region) => region === this.#shown);
+    return this.#choices[Math.max(0, Math.min(this.#choices.length - 1, at + step))];
+  }
 }
 
 function makeItem(region: Region, compares: boolean): HTMLElement {
   const { kind, name, gpa, size, storedPages, differingPages } = region;
-  const item = element("div", `region ${kind}`);
+  const item = make("div", `region ${kind}`);
   item.id = `region-${region.index}`;
   item.role = "option";
   item.ariaSelected = "false";
   item.ariaDisabled = String(!hasBytes(region));
-  const head = element("div", "region-head");
-  head.append(element("span", "kind", kind), element("span", "name", name));
-  head.append(element("span", "size", formatSize(size)));
+  const head = make("div", "region-head");
+  head.append(make("span", "kind", kind), make("span", "name", name));
+  head.append(make("span", "size", formatSize(size)));
   const last = size === 0n ? gpa : gpa + size - 1n;
-  item.append(head, element("div", "range", `${formatAddress(gpa)} – ${formatAddress(last)}`));
+  item.append(head, make("div", "range", `${formatAddress(gpa)} – ${formatAddress(last)}`));
   if (hasBytes(region)) {
     const pages = Math.ceil(Number(size) / PAGE);
     const differing = compares ? ` · ${differingPages.toLocaleString("en")} differ` : "";
     const text = `${storedPages.toLocaleString("en")} of ${pages.toLocaleString("en")} pages${differing}`;
-    const bar = element("div", "bar");
-    const fill = element("div", "fill");
+    const bar = make("div", "bar");
+    const fill = make("div", "fill");
     fill.style.width = `${storedPages === 0 ? 0 : Math.max(1, (100 * storedPages) / pages)}%`;
     bar.append(fill);
-    item.append(bar, element("div", "pages", text));
+    item.append(bar, make("div", "pages", text));
     item.title = "pages that are not all zero, of how many";
   }
   return item;
 }
 
 function makeHole(size: bigint): HTMLElement {
-  const hole = element("div", "hole", `${formatSize(size)} unmapped`);
+  const hole = make("div", "hole", `${formatSize(size)} unmapped`);
   hole.role = "presentation";
   return hole;
-}
-
-function element(tag: "div" | "span", className: string, text = ""): HTMLElement {
-  const made = document.createElement(tag);
-  made.className = className;
-  made.textContent = text;
-  return made;
 }
