@@ -21,8 +21,8 @@ import type { StatusLine } from "./panels/status-line.mjs";
 import { ValuesPanel } from "./panels/values-panel.mjs";
 
 /**
- * Creates the parts of the page and connects them: controls run commands, commands change the state,
- * and every change has all panels show the state in the next frame.
+ * Creates the parts of the page and connects them. Controls run commands, commands change the state,
+ * and after a change all panels show the state in the next frame.
  */
 export class App {
   readonly #subject: Subject;
@@ -138,7 +138,7 @@ export class App {
     this.#showScrollMap();
   }
 
-  /** Draws the maps again, which only draw what has changed otherwise. */
+  /** Draws the heat map even if the state is the same: its colours or its size have changed. */
   #redraw(): void {
     this.#heatPanel.redraw();
     this.#update();

@@ -11,7 +11,7 @@ import type { StatusLine } from "../panels/status-line.mjs";
 import type { Link } from "./link.mjs";
 import { Search } from "./search.mjs";
 
-/** What the user can do with the snapshots. Commands are the only code that changes the state. */
+/** The commands of the user. No other code changes the state. */
 export class Commands {
   readonly #subject: Subject;
   readonly #navigation: Navigation;
@@ -23,7 +23,7 @@ export class Commands {
   #mode: HeatMode;
   #query: Query | null = null;
 
-  /** @param changed - Called after each change of the state, but for the navigation's own. */
+  /** @param changed - Called after each change, except those that the navigation reports. */
   constructor(subject: Subject, navigation: Navigation, status: StatusLine, changed: () => void) {
     this.#subject = subject;
     this.#navigation = navigation;
@@ -58,7 +58,7 @@ export class Commands {
     this.#navigation.moveBy(count * PAGE);
   }
 
-  /** Moves the cursor by rows, but not beyond the region's ends. */
+  /** Moves the cursor by rows, or to the region's end if that is nearer. */
   scrollRows(count: number): void {
     this.#navigation.moveTo(this.#navigation.cursor + count * ROW);
   }

@@ -87,7 +87,7 @@ function controlKeys(commands: Commands): Bindings {
   };
 }
 
-/** Ends what is under way and returns to the bytes. The browser itself closes the help. */
+/** Ends a search, closes the prompt and focuses the bytes. The browser itself closes the help. */
 function escape(event: KeyboardEvent, commands: Commands, targets: KeyTargets): void {
   if (targets.help.open) {
     return;

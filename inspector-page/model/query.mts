@@ -9,7 +9,7 @@ export interface Query {
 /** The longest pattern that the server accepts. */
 const MAX_BYTES = 256;
 
-/** The number types of a query such as `u32:1000`. A setter returns false if the text does not fit. */
+/** The types of a query such as `u32:1000`. A setter returns false if the text does not fit. */
 const NUMBERS: Readonly<
   Record<string, readonly [bytes: number, set: (data: DataView, text: string) => boolean]>
 > = {
@@ -114,7 +114,7 @@ export function toHex(bytes: Uint8Array, separator = ""): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(separator);
 }
 
-/** Returns a 1 for each of `bytes` that is part of an occurrence of the pattern, and a 0 otherwise. */
+/** Returns a 1 for each byte that is part of an occurrence of the pattern, and a 0 otherwise. */
 export function markMatches(bytes: Uint8Array, pattern: Uint8Array): Uint8Array {
   const marks = new Uint8Array(bytes.length);
   for (let i = 0; i + pattern.length <= bytes.length; i++) {

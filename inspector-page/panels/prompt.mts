@@ -15,7 +15,7 @@ const PROMPTS: Readonly<Record<PromptKind, readonly [label: string, placeholder:
   search: ["search", 'de ad be ef · "text" · u32:1000 · 0x1234'],
 };
 
-/** The input field in place of the status line. A hint beside it says how the text is understood. */
+/** The input field in place of the status line. A hint shows how it understands the text. */
 export class Prompt {
   readonly #form = byId("prompt", HTMLFormElement);
   readonly #label = byId("prompt-label", HTMLElement);

@@ -78,12 +78,12 @@ function makeItem(region: Region, compares: boolean): HTMLElement {
   if (hasBytes(region)) {
     const pages = Math.ceil(Number(size) / PAGE);
     const differing = compares ? ` · ${differingPages.toLocaleString("en")} differ` : "";
-    const text = `${storedPages.toLocaleString("en")} of ${pages.toLocaleString("en")} pages${differing}`;
+    const stored = `${storedPages.toLocaleString("en")} of ${pages.toLocaleString("en")} pages`;
     const bar = make("div", "bar");
     const fill = make("div", "fill");
     fill.style.width = `${storedPages === 0 ? 0 : Math.max(1, (100 * storedPages) / pages)}%`;
     bar.append(fill);
-    item.append(bar, make("div", "pages", text));
+    item.append(bar, make("div", "pages", stored + differing));
     item.title = "pages that are not all zero, of how many";
   }
   return item;

@@ -1,6 +1,6 @@
 /**
- * A canvas with a pixel for each pixel of the screen. It keeps its size in fields, since reading the
- * size from the element may force a layout.
+ * A canvas with a pixel for each pixel of the screen. It keeps its size in fields, because reading
+ * the size of the element may force a layout.
  */
 export class Surface {
   readonly canvas: HTMLCanvasElement;

@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import fc from "fast-check";
 
-// The modules of the page are ES modules, which a test in CommonJS can only import like this.
+// The tests are CommonJS, which cannot import the ES modules of the page statically.
 const addresses = import("../../inspector-page/model/addresses.mjs");
 const navigations = import("../../inspector-page/model/navigation.mjs");
 const query = import("../../inspector-page/model/query.mjs");
@@ -24,7 +24,7 @@ describe("the inspector's addresses", () => {
     region(1, "high ram", "0x100000000", "0x100000000"),
   ];
 
-  it("are hexadecimal, decimal, relative, or in a region", async () => {
+  it("are parsed as hexadecimal, decimal, relative to the cursor, or relative to a region", async () => {
     const { parseGoTo } = await addresses;
     const go = (text: string) => parseGoTo(text, regions, 0x1000n);
     const expected: readonly [string, bigint | null][] = [
@@ -52,7 +52,7 @@ describe("the inspector's addresses", () => {
     }
   });
 
-  it("have as many digits as the highest needs", async () => {
+  it("have as many digits as the highest address needs", async () => {
     const { addressDigits, formatAddress, formatSize } = await addresses;
     expect(addressDigits([regions[0]!])).to.equal(8);
     expect(addressDigits(regions)).to.equal(12);
@@ -108,7 +108,7 @@ describe("the inspector's navigation", () => {
 });
 
 describe("the inspector's search", () => {
-  it("understands bytes, texts and numbers", async () => {
+  it("parses bytes, texts and numbers", async () => {
     const { parseQuery, toHex } = await query;
     const expected: readonly [string, string][] = [
       ["de ad be ef", "deadbeef"],
@@ -152,7 +152,7 @@ describe("the inspector's search", () => {
     }
   });
 
-  it("marks all that lies in a match", async () => {
+  it("marks every byte of every match", async () => {
     const { markMatches } = await query;
     const bytes = fc.uint8Array({ maxLength: 30, max: 2 });
     fc.assert(
@@ -176,7 +176,7 @@ describe("the inspector's search", () => {
 });
 
 describe("the inspector's values", () => {
-  it("are little-endian, and fit their columns", async () => {
+  it("are little-endian, and fit into their columns", async () => {
     const { VIEW_TYPES } = await values;
     const bytes = Uint8Array.of(0x41, 0xf4, 0xff, 0x80, 0x12, 0x34, 0x56, 0xc0);
     const data = new DataView(bytes.buffer);
@@ -210,7 +210,7 @@ describe("the inspector's values", () => {
     );
   });
 
-  it("show floating point numbers to their own precision", async () => {
+  it("show floating-point numbers to the precision of their type", async () => {
     const { VIEW_TYPES } = await values;
     const data = new DataView(new ArrayBuffer(8));
     const f32 = VIEW_TYPES.find(({ name }) => name === "f32")!;
