@@ -47,7 +47,7 @@ function stage(target: Target): string {
   if (status !== 0) {
     throw new Error("the tests do not compile");
   }
-  const read = ["README.md", "inspector", "test/fixtures", "test/support/hot-loops.js", "traces"];
+  const read = ["README.md", "test/fixtures", "test/support/hot-loops.js", "traces"];
   for (const part of ["package.json", "dist", prebuildPath(target), ...read]) {
     mkdirSync(dirname(join(folder, part)), { recursive: true });
     cpSync(join(ROOT, part), join(folder, part), { recursive: true });

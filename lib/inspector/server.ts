@@ -11,29 +11,16 @@ import { RequestError } from "./request-error.js";
 /** The only address that is listened on: nobody outside the machine can connect. */
 const LOOPBACK = "127.0.0.1";
 
-/** The files of the page, by path. Nothing else is read from the disk for a request. */
-const PAGE_FILES: Readonly<Record<string, readonly [folder: string, name: string, type: string]>> =
-  {
-    "/": ["inspector", "index.html", "text/html"],
-    "/style.css": ["inspector", "style.css", "text/css"],
-    "/icon.svg": ["inspector", "icon.svg", "image/svg+xml"],
-    ...Object.fromEntries(
-      [
-        "addresses",
-        "app",
-        "client",
-        "heat-map",
-        "hex-view",
-        "regions",
-        "query",
-        "surface",
-        "values",
-      ].map((name) => [
-        `/${name}.mjs`,
-        [join("dist", "inspector", "page"), `${name}.mjs`, "text/javascript"] as const,
-      ]),
-    ),
-  };
+/** The folder of the page's files, from the package's root. The build makes them. */
+const PAGE_FOLDER = join("dist", "inspector-page");
+
+/** The files of the page, by path. The server reads no other file for a request. */
+const PAGE_FILES: Readonly<Record<string, readonly [name: string, type: string]>> = {
+  "/": ["index.html", "text/html"],
+  "/style.css": ["style.css", "text/css"],
+  "/icon.svg": ["icon.svg", "image/svg+xml"],
+  "/main.mjs": ["main.mjs", "text/javascript"],
+};
 
 /**
  * Nothing is loaded from elsewhere, nothing is kept, and no other site can frame the page or read
@@ -106,11 +93,11 @@ interface PageFile {
 }
 
 function loadPage(): ReadonlyMap<string, PageFile> {
-  const root = join(__dirname, "..", "..");
+  const folder = join(__dirname, "..", "..", PAGE_FOLDER);
   return new Map(
-    Object.entries(PAGE_FILES).map(([path, [folder, name, type]]) => [
+    Object.entries(PAGE_FILES).map(([path, [name, type]]) => [
       path,
-      { type: `${type}; charset=utf-8`, content: readFileSync(join(root, folder, name)) },
+      { type: `${type}; charset=utf-8`, content: readFileSync(join(folder, name)) },
     ]),
   );
 }

@@ -36,7 +36,7 @@ describe("pound-guest-memory inspect", () => {
       const url = await firstLine(child);
       expect(url).to.match(/^http:\/\/127\.0\.0\.1:\d+\/\n$/);
       const page = await fetch(url.trim());
-      expect(await page.text()).to.contain('<script type="module" src="/app.mjs">');
+      expect(await page.text()).to.contain('<script type="module" src="/main.mjs">');
       const info = (await (await fetch(`${url.trim()}api/snapshot`)).json()) as SnapshotInfo;
       expect(info.files.map(({ name }) => name)).to.deep.equal(["some.snap", "some.snap"]);
       expect(info.regions[0]).to.deep.include({ name: "dram", gpa: "0x1000" });

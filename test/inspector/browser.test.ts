@@ -13,7 +13,7 @@ import {
   writeSamples,
 } from "../support/sample-snapshots.js";
 
-/** Milliseconds that the page may take, on a busy machine, to show what it should. */
+/** Milliseconds that the page may take on a busy machine to show the expected state. */
 const PATIENCE = 15_000;
 
 const CHROMIUM = "/usr/bin/chromium";
@@ -33,7 +33,7 @@ describe("the inspector's page in a browser", function () {
   let inspector: Inspector;
   let browser: Browser;
   let page: Page;
-  /** What went wrong on the page that no test asked for. */
+  /** Errors, warnings and requests to other servers, which no test expects. */
   const complaints: string[] = [];
 
   before(async function () {
@@ -85,20 +85,21 @@ describe("the inspector's page in a browser", function () {
     return opened;
   }
 
-  /** Presses keys one after the other; what is longer than a key is typed, and entered. */
+  /** Presses keys one after the other. */
   async function press(...keys: string[]): Promise<void> {
     for (const key of keys) {
       await page.keyboard.press(key);
     }
   }
 
+  /** Opens a prompt with a key, types a text and presses Enter. */
   async function enter(key: string, text: string): Promise<void> {
     await page.keyboard.press(key);
     await page.keyboard.type(text);
     await page.keyboard.press("Enter");
   }
 
-  /** Waits for an element to show a text. */
+  /** Waits until an element contains a text. */
   async function shows(selector: string, text: string): Promise<void> {
     const found = page.locator(selector, { hasText: text }).first();
     await found.waitFor({ timeout: PATIENCE }).catch(async () => {
@@ -109,15 +110,15 @@ describe("the inspector's page in a browser", function () {
   const cursorAt = (gpa: number): Promise<void> =>
     shows("#cursor-address", `0x${gpa.toString(16).padStart(12, "0")}`);
 
-  /** Waits for the row that the cursor is in to have a text. */
+  /** Waits until the row of the cursor contains a text. */
   const rowShows = (text: string): Promise<void> => shows(".row:has(.cell.cursor) .text", text);
 
-  /** Waits for so many bytes on the screen to be marked. */
+  /** Waits until a number of elements on the screen are marked. */
   async function marked(kind: "match" | "differs", count: number): Promise<void> {
     await becomes(() => page.locator(`.cell.${kind}`).count(), count);
   }
 
-  /** Waits for a value of the page to be what it should. */
+  /** Waits until a value of the page is the expected one. */
   async function becomes(actual: () => Promise<unknown>, expected: unknown): Promise<void> {
     const end = performance.now() + PATIENCE;
     while ((await actual()) !== expected && performance.now() < end) {
@@ -129,12 +130,12 @@ describe("the inspector's page in a browser", function () {
   const viewIs = (name: string): Promise<void> =>
     becomes(() => page.locator("#type").inputValue(), name);
 
-  /** Waits for the heat map to say something of the cell that the cursor is in. */
+  /** Waits until the heat map describes the cell of the cursor with a text. */
   async function heatTells(text: string): Promise<void> {
     await page.locator(`#heat[aria-valuetext*="${text}"]`).waitFor({ timeout: PATIENCE });
   }
 
-  it("starts at the first bytes, and tells regions, page and heat", async () => {
+  it("starts at the first bytes, and shows the regions and the page", async () => {
     await cursorAt(0);
     await rowShows("boot code of a f");
     expect(await page.locator("#regions .region").count()).to.equal(4);
@@ -144,7 +145,7 @@ describe("the inspector's page in a browser", function () {
     await shows("#page", "of rom");
   });
 
-  it("goes to addresses, beyond 4 GiB too, and back", async () => {
+  it("goes to addresses, also above 4 GiB, and back", async () => {
     await enter("g", (HIGH + LAST).toString(16));
     await cursorAt(HIGH + LAST);
     await rowShows("·············THE");
@@ -159,14 +160,14 @@ describe("the inspector's page in a browser", function () {
     await shows("#status.failed", "no RAM or ROM is at 0x9000");
     await cursorAt(DRAM + 0x10_0000);
     expect(page.url()).to.contain("#gpa=0x40100000&view=x8");
-    // A link to a place is a link to that place.
+    // The URL links to the place.
     const again = await open(page.url().replace("x8", "u16"));
     expect(await again.locator("#cursor-address").innerText()).to.equal("0x000040100000");
     expect(await again.locator("#type").inputValue()).to.equal("u16");
     await again.close();
   });
 
-  it("moves by keys, and keeps the cursor in sight", async () => {
+  it("moves the cursor by keys, and keeps it on the screen", async () => {
     await enter("g", DRAM.toString(16));
     await cursorAt(DRAM);
     await press("j", "l", "ArrowDown", "ArrowRight");
@@ -188,7 +189,7 @@ describe("the inspector's page in a browser", function () {
     expect(await page.locator(`#${active!}`).getAttribute("class")).to.contain("cursor");
   });
 
-  it("searches, on and back, and marks what it finds", async () => {
+  it("searches forward and backward, and marks the matches", async () => {
     await enter("/", "needle");
     await cursorAt(DRAM + 0x10_0000);
     await marked("match", 6);
@@ -246,7 +247,7 @@ describe("the inspector's page in a browser", function () {
     await cursorAt(DRAM + 0x20_0004);
     await press("T");
     await viewIs("i64");
-    // Values at the end of a region, where there are too few bytes for the wide ones.
+    // At the end of a region there are too few bytes for the wide types.
     await press("Control+End");
     await shows("#values tr:has(th:text-is('u16'))", "–");
   });
@@ -285,13 +286,13 @@ describe("the inspector's page in a browser", function () {
         `),
       );
     await heatTells("changed 1×");
-    // Zeros, bytes that never changed, bytes that did, and the cursor.
+    // Zeros, pages that never changed, pages that did, and the cursor.
     expect(await colors()).to.be.at.least(4);
     await page.locator("#heat").click({ position: { x: 5, y: 5 } });
     await cursorAt(DRAM);
   });
 
-  it("scrolls by wheel and by the map beside the bytes", async () => {
+  it("scrolls by the wheel and by the scroll bar", async () => {
     await enter("g", HIGH.toString(16));
     await page.locator("#bytes").hover();
     await page.mouse.wheel(0, 500);
@@ -300,9 +301,14 @@ describe("the inspector's page in a browser", function () {
     await page.mouse.click(box.x + 8, box.y + box.height - 1);
     const last = await page.locator(".row .address").last().innerText();
     expect(parseInt(last, 16)).to.be.above(HIGH + HIGH_SIZE - 2 ** 25);
+    // A link brings the cursor back onto the screen.
+    expect(await page.locator(".cell.cursor").count()).to.equal(0);
+    await page.evaluate(`location.hash = "#gpa=0x${(HIGH + 0x5000).toString(16)}&view=x8"`);
+    await cursorAt(HIGH + 0x5000);
+    await becomes(() => page.locator(".cell.cursor").count(), 1);
   });
 
-  it("explains its keys, and follows the colours of the system", async () => {
+  it("lists its keys, and follows the colour scheme of the system", async () => {
     await press("?");
     await page.locator("#help[open]").waitFor();
     await press("j", "Escape");

@@ -27,7 +27,7 @@ const writes = fc.array(write, { maxLength: 8 });
 const place = fc.oneof(fc.nat(SIZE + 10), fc.constantFrom(0, SIZE - 1, SIZE, 2 * SIZE));
 const direction = fc.constantFrom<Direction>("forward", "backward");
 
-/** Goes on from where each step's budget ended. */
+/** Repeats a search from where the budget of each step ended, until it has a result. */
 async function toTheEnd(
   from: number,
   step: (from: bigint) => Promise<Found>,
@@ -42,7 +42,7 @@ async function toTheEnd(
   }
 }
 
-describe("the inspector's way through a snapshot", () => {
+describe("the inspector's search through a snapshot", () => {
   let folder: string;
 
   before(() => {
@@ -70,7 +70,7 @@ describe("the inspector's way through a snapshot", () => {
     }
   }
 
-  it("finds what Buffer.indexOf and lastIndexOf find, in however many steps", async () => {
+  it("finds what Buffer.indexOf and lastIndexOf find, in any number of steps", async () => {
     const pattern = fc.uint8Array({ minLength: 1, maxLength: 5, max: 2 });
     await fc.assert(
       fc.asyncProperty(writes, pattern, place, direction, async (written, needle, from, way) => {
@@ -92,7 +92,7 @@ describe("the inspector's way through a snapshot", () => {
     );
   });
 
-  it("finds where differences start, in however many steps", async () => {
+  it("finds where differences start, in any number of steps", async () => {
     await fc.assert(
       fc.asyncProperty(writes, writes, place, direction, async (first, second, from, way) => {
         const memory = GuestMemory.allocate(SIZE);
@@ -127,7 +127,7 @@ describe("the inspector's way through a snapshot", () => {
     );
   });
 
-  it("stops at once when nobody waits any more", async () => {
+  it("stops at once when its caller has gone", async () => {
     const memory = GuestMemory.allocate(SIZE);
     memory.writeb(5 * PAGE, 1);
     const gone = AbortSignal.abort();

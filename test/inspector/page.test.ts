@@ -1,27 +1,30 @@
 import { expect } from "chai";
 import fc from "fast-check";
 
-// The modules of the page are ES modules, which a test in CommonJS can only import like this.
-const addresses = import("../../inspector/addresses.mjs");
-const query = import("../../inspector/query.mjs");
-const values = import("../../inspector/values.mjs");
+// The tests are CommonJS, which cannot import the ES modules of the page statically.
+const addresses = import("../../inspector-page/model/addresses.mjs");
+const navigations = import("../../inspector-page/model/navigation.mjs");
+const query = import("../../inspector-page/model/query.mjs");
+const values = import("../../inspector-page/model/values.mjs");
+
+function region(
+  index: number,
+  name: string,
+  gpa: string,
+  size: string,
+  kind: "ram" | "mmio" = "ram",
+) {
+  const [start, length] = [BigInt(gpa), BigInt(size)];
+  return { kind, index, name, gpa: start, size: length, storedPages: 0, differingPages: 0 };
+}
 
 describe("the inspector's addresses", () => {
-  const region = (index: number, name: string, gpa: string, size: string) => ({
-    kind: "ram" as const,
-    index,
-    name,
-    gpa: BigInt(gpa),
-    size: BigInt(size),
-    storedPages: 0,
-    differingPages: 0,
-  });
   const regions = [
     region(0, "dram", "0x40000000", "0x1000"),
     region(1, "high ram", "0x100000000", "0x100000000"),
   ];
 
-  it("are hexadecimal, decimal, relative, or in a region", async () => {
+  it("are parsed as hexadecimal, decimal, relative to the cursor, or relative to a region", async () => {
     const { parseGoTo } = await addresses;
     const go = (text: string) => parseGoTo(text, regions, 0x1000n);
     const expected: readonly [string, bigint | null][] = [
@@ -49,7 +52,7 @@ describe("the inspector's addresses", () => {
     }
   });
 
-  it("have as many digits as the highest needs", async () => {
+  it("have as many digits as the highest address needs", async () => {
     const { addressDigits, formatAddress, formatSize } = await addresses;
     expect(addressDigits([regions[0]!])).to.equal(8);
     expect(addressDigits(regions)).to.equal(12);
@@ -61,8 +64,51 @@ describe("the inspector's addresses", () => {
   });
 });
 
+describe("the inspector's navigation", () => {
+  const regions = [
+    region(0, "low", "0x1000", "0x100"),
+    region(1, "uart", "0x2000", "0x10", "mmio"),
+    region(2, "high", "0x100000000", "0x1000"),
+  ];
+
+  async function start() {
+    const { Navigation } = await navigations;
+    const seen: bigint[] = [];
+    const navigation = new Navigation(regions, regions[0]!, () => seen.push(navigation.gpa));
+    return { navigation, seen };
+  }
+
+  it("keeps the cursor in its region, and in its column at the region's ends", async () => {
+    const { navigation, seen } = await start();
+    navigation.moveTo(0x35);
+    navigation.moveBy(-0x40);
+    navigation.moveBy(0x100);
+    navigation.moveBy(0x10);
+    navigation.moveTo(Infinity);
+    navigation.moveTo(-1);
+    expect(seen).to.deep.equal([0x1035n, 0x1045n, 0x10ffn, 0x1000n]);
+  });
+
+  it("jumps into any region with bytes, and finds the way back", async () => {
+    const { navigation, seen } = await start();
+    navigation.moveTo(4);
+    expect(navigation.jump(0x1_0000_0008n)).to.equal(true);
+    expect([navigation.region.name, navigation.cursor]).to.deep.equal(["high", 8]);
+    for (const gpa of [0x2000n, 0x1100n, 0n, 2n ** 64n - 1n]) {
+      expect(navigation.jump(gpa)).to.equal(false);
+    }
+    navigation.stepRegion(1);
+    navigation.stepRegion(-1);
+    for (let i = 0; i < 5; i++) {
+      navigation.back();
+    }
+    const high = 0x1_0000_0000n;
+    expect(seen).to.deep.equal([0x1004n, high + 8n, 0x1000n, high, 0x1000n, high + 8n, 0x1004n]);
+  });
+});
+
 describe("the inspector's search", () => {
-  it("understands bytes, texts and numbers", async () => {
+  it("parses bytes, texts and numbers", async () => {
     const { parseQuery, toHex } = await query;
     const expected: readonly [string, string][] = [
       ["de ad be ef", "deadbeef"],
@@ -106,7 +152,7 @@ describe("the inspector's search", () => {
     }
   });
 
-  it("marks all that lies in a match", async () => {
+  it("marks every byte of every match", async () => {
     const { markMatches } = await query;
     const bytes = fc.uint8Array({ maxLength: 30, max: 2 });
     fc.assert(
@@ -130,7 +176,7 @@ describe("the inspector's search", () => {
 });
 
 describe("the inspector's values", () => {
-  it("are little-endian, and fit their columns", async () => {
+  it("are little-endian, and fit into their columns", async () => {
     const { VIEW_TYPES } = await values;
     const bytes = Uint8Array.of(0x41, 0xf4, 0xff, 0x80, 0x12, 0x34, 0x56, 0xc0);
     const data = new DataView(bytes.buffer);
@@ -164,7 +210,7 @@ describe("the inspector's values", () => {
     );
   });
 
-  it("show floating point numbers to their own precision", async () => {
+  it("show floating-point numbers to the precision of their type", async () => {
     const { VIEW_TYPES } = await values;
     const data = new DataView(new ArrayBuffer(8));
     const f32 = VIEW_TYPES.find(({ name }) => name === "f32")!;

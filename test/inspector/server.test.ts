@@ -304,14 +304,22 @@ describe("the inspector's server", () => {
       expect(link).to.match(/^\/[a-z]/);
       expect((await ask(inspector.url, link)).status, link).to.equal(200);
     }
+    // Nor do the files import others.
+    for (const path of ["/main.mjs", "/style.css"]) {
+      expect((await ask(inspector.url, path)).body.toString()).to.not.match(/@import|^import /m);
+    }
     for (const path of [
       "/package.json",
       "/../package.json",
       "/%2e%2e/package.json",
       "/..%2fpackage.json",
       "/style.css/../../package.json",
-      "/app.mjs/",
+      "/main.mjs/",
       "/style.css%00",
+      // Sources of the page, which the build joins.
+      "/main.mts",
+      "/styles/theme.css",
+      "/tsconfig.json",
       "/\\..\\package.json",
       "/constructor",
       "/__proto__",

@@ -114,7 +114,7 @@ describe("the package, as npm packs it", () => {
       /^native\/cmake\/pound[\w-]+\.cmake(\.in)?$/,
       /^scripts\/install\/check-toolchain\.cjs$/,
       /^docs\/[\w-]+\.md$/,
-      /^inspector\/(index\.html|style\.css|icon\.svg)$/,
+      /^dist\/inspector-page\/(index\.html|main\.mjs|style\.css|icon\.svg)$/,
       /^traces\/[\w-]+\.lackey\.gz$/,
     ];
     const paths = packed.files.map(({ path }) => path);

@@ -1,11 +1,11 @@
-/** A way to show bytes. All numbers are little-endian. */
+/** A type that bytes can be shown as. All numbers are little-endian. */
 export interface ViewType {
   readonly name: string;
-  /** What it is called in the table of values and the list of views. */
+  /** Its name in the list of views. */
   readonly label: string;
-  /** Bytes of an element. */
+  /** Bytes in an element. */
   readonly bytes: 1 | 2 | 4 | 8;
-  /** Characters that the longest element needs. */
+  /** Characters in the longest element. */
   readonly width: number;
   format(data: DataView, offset: number): string;
 }
@@ -52,6 +52,7 @@ function float(
   };
 }
 
+/** All types, in the order of the list of views. */
 export const VIEW_TYPES: readonly ViewType[] = [
   hex(1, (data, at) => data.getUint8(at)),
   hex(2, (data, at) => data.getUint16(at, true)),
@@ -76,15 +77,25 @@ export const VIEW_TYPES: readonly ViewType[] = [
   },
 ];
 
-/** The types of the table of values: each number once. */
+/** The types in the table of values, which has no hexadecimal rows. */
 export const VALUE_TYPES = VIEW_TYPES.filter(({ name }) => !name.startsWith("x"));
 
-/** A byte as a character; a middle dot where it has none to show. */
-export function printable(byte: number): string {
-  return byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : "·";
+/** Finds a type by its name. Any other name means hexadecimal bytes. */
+export function viewType(name: string | null): ViewType {
+  return VIEW_TYPES.find((type) => type.name === name) ?? VIEW_TYPES[0]!;
 }
 
-/** As many digits as tell one value from the next, and no more characters than fit. */
+/** Whether a byte is a printable ASCII character. */
+export function isPrintable(byte: number): boolean {
+  return byte >= 0x20 && byte < 0x7f;
+}
+
+/** Formats a byte as an ASCII character, or as a middle dot if it is not printable. */
+export function printable(byte: number): string {
+  return isPrintable(byte) ? String.fromCharCode(byte) : "·";
+}
+
+/** Formats a number with at most `digits` significant digits, with an exponent if it needs one. */
 function formatFloat(value: number, digits: number): string {
   if (!Number.isFinite(value) || value === 0) {
     return Object.is(value, -0) ? "-0" : String(value).replace("Infinity", "inf");

@@ -1,12 +1,15 @@
-/** Bytes to search for, and how what was typed was understood. */
+/** A parsed query of the search prompt. */
 export interface Query {
+  /** The bytes to search for. */
   readonly bytes: Uint8Array;
+  /** How the text was understood, such as `u32 1000`. */
   readonly meaning: string;
 }
 
-/** The server takes no more. */
+/** The longest pattern that the server accepts. */
 const MAX_BYTES = 256;
 
+/** The types of a query such as `u32:1000`. A setter returns false if the text does not fit. */
 const NUMBERS: Readonly<
   Record<string, readonly [bytes: number, set: (data: DataView, text: string) => boolean]>
 > = {
@@ -23,10 +26,11 @@ const NUMBERS: Readonly<
 };
 
 /**
- * What was typed to search for: a text in quotes, a type and a number (`u32:1000`), a number
- * (`0x1234`, little-endian, in 4 bytes or 8), bytes in hexadecimal (`de ad be ef`), or else a text.
+ * Parses the text of the search prompt: a type and a number (`u32:1000`), a number (`0x1234`,
+ * little-endian, in 4 or 8 bytes), bytes in hexadecimal (`de ad be ef`), or a text with or without
+ * quotes.
  *
- * @returns What is wrong with it, where it is none of these or too long.
+ * @returns The reason as a text if nothing can be searched for.
  */
 export function parseQuery(typed: string): Query | string {
   const text = typed.trim();
@@ -76,7 +80,11 @@ function parseText(text: string): Query | string {
     : { bytes: new TextEncoder().encode(plain), meaning: `text “${plain}”` };
 }
 
-/** Sets an integer of so many bits, the top one of which may be a sign. */
+/**
+ * Makes a setter for integers of `bits` bits.
+ *
+ * @param magnitude - The number of bits without the sign; 0 for an unsigned type.
+ */
 function integerSetter(bits: number, magnitude: number) {
   return (data: DataView, text: string): boolean => {
     if (!/^-?(0x[\da-f]+|\d+)$/i.test(text)) {
@@ -101,11 +109,12 @@ function setFloat(text: string, set: (value: number) => void): boolean {
   return text === "nan" || !Number.isNaN(value);
 }
 
+/** Formats bytes as pairs of hexadecimal digits. */
 export function toHex(bytes: Uint8Array, separator = ""): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(separator);
 }
 
-/** Which of `bytes` lie in an occurrence of the pattern. */
+/** Returns a 1 for each byte that is part of an occurrence of the pattern, and a 0 otherwise. */
 export function markMatches(bytes: Uint8Array, pattern: Uint8Array): Uint8Array {
   const marks = new Uint8Array(bytes.length);
   for (let i = 0; i + pattern.length <= bytes.length; i++) {

@@ -1,29 +1,34 @@
-import type { RegionInfo } from "../lib/inspector/protocol.js";
+import type { RegionInfo } from "../../lib/inspector/protocol.js";
 
-/** Bytes of a page. */
+/** Bytes in a page of guest memory. */
 export const PAGE = 4096;
 
-/** A region of the snapshot. */
+/** A region of the guest's address space, with its addresses as numbers. */
 export interface Region {
+  /** Position in the server's list of regions. */
   readonly index: number;
   readonly kind: RegionInfo["kind"];
   readonly name: string;
   readonly gpa: bigint;
+  /** Length in bytes. */
   readonly size: bigint;
+  /** Number of pages that are not all zero. */
   readonly storedPages: number;
+  /** Number of pages that differ between the two snapshots. */
   readonly differingPages: number;
 }
 
+/** Converts a region from the server's form. */
 export function toRegion(info: RegionInfo, index: number): Region {
   return { ...info, index, gpa: BigInt(info.gpa), size: BigInt(info.size) };
 }
 
-/** Whether there are bytes to show. */
+/** Whether the region has bytes to show: a device has none. */
 export function hasBytes(region: Region): boolean {
   return region.kind !== "mmio" && region.size > 0n;
 }
 
-/** The region with bytes that an address lies in. */
+/** Finds the RAM or ROM region that contains an address. */
 export function regionAt(regions: readonly Region[], gpa: bigint): Region | null {
   return (
     regions.find(
@@ -32,22 +37,31 @@ export function regionAt(regions: readonly Region[], gpa: bigint): Region | null
   );
 }
 
-/** How many digits the addresses of a snapshot have: 8, or more where it goes beyond 4 GiB. */
+/** Counts the hexadecimal digits that the highest address of the regions needs: 8, 12 or 16. */
 export function addressDigits(regions: readonly Region[]): number {
   const end = regions.reduce((most, { gpa, size }) => (gpa + size > most ? gpa + size : most), 0n);
   const digits = end === 0n ? 1 : (end - 1n).toString(16).length;
   return digits <= 8 ? 8 : digits <= 12 ? 12 : 16;
 }
 
+/** Formats an address in hexadecimal, padded with zeros to at least `digits` digits. */
 export function formatAddress(gpa: bigint, digits = 0): string {
   return `0x${gpa.toString(16).padStart(digits, "0")}`;
 }
 
+/** Describes an address by the region that contains it and the offset in that region. */
+export function describeAddress(gpa: bigint, regions: readonly Region[]): string {
+  const region = regionAt(regions, gpa);
+  const place =
+    region === null ? "no RAM or ROM" : `${region.name}+${(gpa - region.gpa).toString(16)}`;
+  return `${formatAddress(gpa)}: ${place}`;
+}
+
 /**
- * What was typed to go somewhere: an address in hexadecimal, `#` and one in decimal, `+` or `-` and
- * a distance from the cursor, or a region's name, with a distance behind it or not.
+ * Parses the text of the "go to" prompt: an address in hexadecimal, `#` and an address in decimal,
+ * `+` or `-` and a distance from the cursor, or the name of a region, optionally with a distance.
  *
- * @returns null for anything else.
+ * @returns null if the text is none of these.
  */
 export function parseGoTo(text: string, regions: readonly Region[], cursor: bigint): bigint | null {
   const typed = text.trim();
@@ -79,7 +93,7 @@ function parseNumber(text: string): bigint | null {
 
 const UNITS = ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"] as const;
 
-/** A size for people: three digits and a unit. */
+/** Formats a size with three significant digits and a unit. */
 export function formatSize(bytes: bigint | number): string {
   let value = Number(bytes);
   let unit = 0;
