@@ -79,7 +79,7 @@ export class Arena implements Disposable {
       return new Arena(native.arenaCreate(bytes), null);
     }
     const owner = new DataView(runtimeBuffer(bytes));
-    return new Arena(native.arenaOver(owner), owner, true);
+    return new Arena(native.arenaOver(owner, true), owner, true);
   }
 
   /**
@@ -91,7 +91,7 @@ export class Arena implements Disposable {
    */
   static over(memory: CallerMemory): Arena {
     const owner = callerBytes(memory);
-    return new Arena(native.arenaOver(owner), owner);
+    return new Arena(native.arenaOver(owner, false), owner);
   }
 
   /** Size of the block in bytes; 0 once destroyed. */
@@ -142,7 +142,12 @@ export class Arena implements Disposable {
    * Forgets every allocation (`arena_reset`). Pages of the arena's own read as zero again; a
    * caller's memory keeps its bytes.
    *
-   * @throws Error `ERR_DESTROYED`, or `ERR_OUT_OF_MEMORY` where the system has no fresh pages.
+   * Where a buffer over the pages was transferred, to another thread for instance, its owner keeps
+   * the bytes and the arena goes on with fresh pages.
+   *
+   * @throws Error `ERR_DESTROYED`; Error `ERR_OUT_OF_MEMORY` where the system has no fresh pages
+   * for that: the allocations have ended then, and {@link Arena.used} is what it was, so that
+   * nothing new is allocated over the transferred bytes. A later reset can succeed.
    */
   reset(): void {
     if (this.#destroyed) {
@@ -158,14 +163,15 @@ export class Arena implements Disposable {
     }
   }
 
-  /** Ends every allocation and gives the memory back (`arena_free`). Harmless the second time. */
+  /**
+   * Ends every allocation and gives the memory back (`arena_free`). Harmless the second time.
+   *
+   * Where a buffer over the pages was transferred, the pages stay with its owner.
+   */
   destroy(): void {
     this.#destroyed = true;
     this.#endAllocations();
     native.arenaDestroy(this.#handle);
-    if (this.#ownerIsOurs) {
-      detach(this.#owner?.buffer as ArrayBuffer);
-    }
   }
 
   /** {@link Arena.destroy}, for `using`. */

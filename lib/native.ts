@@ -26,16 +26,18 @@ export interface NativeBinding extends NativeAccessors {
   /** Bytes that a guest memory's descriptor takes off an arena. */
   readonly descriptorSize: number;
   /** Arguments and results of the accessors: `CallBlock` of the addon. */
-  readonly callBlock: ArrayBuffer;
+  readonly callBlock: SharedArrayBuffer;
 
   arenaCreate(capacity: number): Handle;
-  arenaOver(view: DataView): Handle;
+  /** @param detachInTheEnd - Whether `arenaDestroy` detaches the buffer under the view. */
+  arenaOver(view: DataView, detachInTheEnd: boolean): Handle;
   arenaAllocate(arena: Handle, size: number, alignment: number): number;
   arenaCapacity(arena: Handle): number;
   arenaUsed(arena: Handle): number;
   arenaReset(arena: Handle): void;
   arenaDestroy(arena: Handle): void;
   arenaExpose(arena: Handle, offset: number, length: number): ArrayBuffer;
+  /** Detaches a buffer that `arenaExpose` made, and no other. */
   detach(buffer: ArrayBuffer): void;
 
   guestMemoryCreate(arena: Handle): Handle;
