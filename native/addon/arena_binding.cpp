@@ -294,6 +294,7 @@ bool external_buffers_allowed(Napi::Env env) {
 } // namespace
 
 void init_arena_binding(Napi::Env env, Napi::Object exports) {
+    watch_environment(env);
     exports.Set("externalBuffers", Napi::Boolean::New(env, external_buffers_allowed(env)));
     exports.Set("arenaCreate", Napi::Function::New(env, arena_create, "arenaCreate"));
     exports.Set("arenaOver", Napi::Function::New(env, arena_over, "arenaOver"));

@@ -25,6 +25,20 @@ struct Exposure {
 };
 
 /**
+ * An ArrayBuffer that nobody but this file knows, and so has a finalizer that runs
+ * for one reason only while it is referenced: the environment is going down.
+ *
+ * Node then detaches every buffer over native memory that still is where it was
+ * made, and finalizes all of them, those that have moved included: the newest first
+ * (`CallbackInfo` of node_buffer.cc). A sentinel newer than every exposure is
+ * finalized while the exposures can still be told apart.
+ */
+struct Sentinel {
+    ExposureId id;
+    napi_ref buffer;
+};
+
+/**
  * Every exposure of the process. A runtime may call a finalizer on any thread, so
  * all of it is guarded by `mutex`, under which nothing of the runtime's is called.
  */
@@ -36,6 +50,7 @@ struct Registry {
     std::unordered_multimap<const uint8_t*, ExposureId> by_data;
     /** References of exposures that have ended, for their environment's thread to delete. */
     std::unordered_map<napi_env, std::vector<napi_ref>> done;
+    std::unordered_map<napi_env, Sentinel> sentinels;
     /** Pages that another thread may use after their environment has gone. */
     std::vector<std::shared_ptr<Pages>> kept;
 
@@ -95,17 +110,6 @@ bool may_have_moved(napi_env env, const Exposure& exposure) {
             state_of(env, exposure.buffer, exposure.data) != BufferState::ATTACHED);
 }
 
-/** The runtime no longer uses the bytes, or its environment is going down. */
-void finalize(napi_env /* env */, void* /* data */, void* hint) {
-    Registry& all = registry();
-    std::shared_ptr<Pages> dropped;
-    const Lock lock(all.mutex);
-    const auto found = all.exposures.find(reinterpret_cast<ExposureId>(hint));
-    if (found != all.exposures.end()) {
-        dropped = all.take(found);
-    }
-}
-
 /** Copies, since to ask about a buffer can run finalizers, which change the registry. */
 std::vector<std::pair<ExposureId, Exposure>> exposures_of(napi_env env) {
     Registry& all = registry();
@@ -120,11 +124,10 @@ std::vector<std::pair<ExposureId, Exposure>> exposures_of(napi_env env) {
 }
 
 /**
- * Runs as the environment begins to go down, before the runtime calls the
- * finalizers of its buffers, while it can still be asked what became of them.
+ * The environment is going down: decides which of its exposures can end. Harmless the
+ * second time.
  */
-void end_environment(void* data) {
-    const auto env = static_cast<napi_env>(data);
+void end_environment(napi_env env) {
     napi_handle_scope scope = nullptr;
     napi_open_handle_scope(env, &scope);
     std::vector<ExposureId> moved;
@@ -143,21 +146,67 @@ void end_environment(void* data) {
             all.kept.push_back(all.take(found));
         }
     }
-    // The runtime deletes what references are left. An address like this one can come again.
-    all.done.erase(env);
     for (auto& entry : all.exposures) {
         if (entry.second.env == env) {
             entry.second.env = nullptr;
             entry.second.buffer = nullptr;
         }
     }
+    // The runtime deletes what references are left. An address like this one can come again.
+    all.done.erase(env);
+    all.sentinels.erase(env);
 }
 
-/** Has end_environment() run before the clean-up of every buffer that there is: last come, first
- * served. */
-void watch_for_end(napi_env env) {
-    napi_remove_env_cleanup_hook(env, end_environment, env);
-    napi_add_env_cleanup_hook(env, end_environment, env);
+/** The runtime no longer uses the bytes of an exposure, or its environment is going down. */
+void finalize(napi_env /* env */, void* /* data */, void* hint) {
+    Registry& all = registry();
+    std::shared_ptr<Pages> dropped;
+    const Lock lock(all.mutex);
+    const auto found = all.exposures.find(reinterpret_cast<ExposureId>(hint));
+    if (found != all.exposures.end()) {
+        dropped = all.take(found);
+    }
+}
+
+void finalize_sentinel(napi_env env, void* /* data */, void* hint) {
+    Registry& all = registry();
+    {
+        const Lock lock(all.mutex);
+        const auto found = all.sentinels.find(env);
+        if (found == all.sentinels.end() ||
+            found->second.id != reinterpret_cast<ExposureId>(hint)) {
+            return;
+        }
+    }
+    end_environment(env);
+}
+
+/** Has a sentinel that is newer than every buffer there is. */
+void renew_sentinel(napi_env env) {
+    static uint8_t byte;
+    Registry& all = registry();
+    ExposureId id = 0;
+    {
+        const Lock lock(all.mutex);
+        id = ++all.last_id;
+    }
+    napi_value buffer = nullptr;
+    napi_ref reference = nullptr;
+    if (napi_create_external_arraybuffer(env, &byte, 1, finalize_sentinel,
+                                         reinterpret_cast<void*>(id), &buffer) != napi_ok ||
+        napi_create_reference(env, buffer, 1, &reference) != napi_ok) {
+        return;
+    }
+    napi_ref former = nullptr;
+    {
+        const Lock lock(all.mutex);
+        Sentinel& sentinel = all.sentinels[env];
+        former = sentinel.buffer;
+        sentinel = {id, reference};
+    }
+    if (former != nullptr) {
+        napi_delete_reference(env, former);
+    }
 }
 
 void delete_done_references(napi_env env) {
@@ -179,6 +228,11 @@ void delete_done_references(napi_env env) {
 
 } // namespace
 
+void watch_environment(napi_env env) {
+    napi_add_env_cleanup_hook(
+        env, [](void* data) { end_environment(static_cast<napi_env>(data)); }, env);
+}
+
 napi_value expose(napi_env env, const std::shared_ptr<Pages>& pages, uint8_t* data, size_t length) {
     delete_done_references(env);
     Registry& all = registry();
@@ -196,8 +250,8 @@ napi_value expose(napi_env env, const std::shared_ptr<Pages>& pages, uint8_t* da
                                                        reinterpret_cast<void*>(id),
                                                        &buffer) == napi_ok;
     if (made) {
-        watch_for_end(env);
         napi_create_reference(env, buffer, 0, &reference);
+        renew_sentinel(env);
         const Lock lock(all.mutex);
         all.exposures.at(id).buffer = reference;
         return buffer;

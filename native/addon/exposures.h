@@ -46,6 +46,9 @@ private:
     host::memory::arena_t arena_;
 };
 
+/** To be called once, before the first expose(). */
+void watch_environment(napi_env env);
+
 /** What detach_exposed() found. */
 enum class DetachResult {
     /** The buffer is detached, now or before. */
