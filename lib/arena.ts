@@ -1,7 +1,9 @@
+import { inspect } from "node:util";
 import { isAnyArrayBuffer, isArrayBuffer } from "node:util/types";
 import { destroyedError, outOfMemoryError, rangeError, typeError } from "./errors.js";
 import { toByteCount, type Gpa } from "./gpa.js";
 import { native, type Handle } from "./native.js";
+import { uncloneable } from "./uncloneable.js";
 import { WINDOW_SIZE } from "./windows.js";
 
 /** Memory that a caller owns and an arena can be laid over. */
@@ -44,6 +46,9 @@ export function arenaInternals(arena: Arena): ArenaInternals {
  * `ERROR_INTERNAL`.
  */
 export class Arena implements Disposable {
+  /** @internal */
+  readonly uncloneable = uncloneable;
+
   readonly #handle: Handle;
   readonly #owner: DataView | null;
   /** Whether that memory is a stand-in for pages, made by {@link Arena.create}. */
@@ -177,6 +182,22 @@ export class Arena implements Disposable {
   /** {@link Arena.destroy}, for `using`. */
   [Symbol.dispose](): void {
     this.destroy();
+  }
+
+  /** Keeps `console.log(arena)` to what is known of it. */
+  [inspect.custom](): string {
+    const { capacity, used, destroyed } = this.toJSON();
+    return `Arena { capacity: ${capacity}, used: ${used}, destroyed: ${destroyed} }`;
+  }
+
+  /** What `JSON.stringify` writes: sizes in bytes, and whether the arena was destroyed. */
+  toJSON(): { type: "Arena"; capacity: number; used: number; destroyed: boolean } {
+    return {
+      type: "Arena",
+      capacity: native.arenaCapacity(this.#handle),
+      used: native.arenaUsed(this.#handle),
+      destroyed: this.#destroyed,
+    };
   }
 
   #bytesAt(offset: number, length: number): Uint8Array {

@@ -10,6 +10,7 @@ import { native, type Handle } from "./native.js";
 import { NativeAccess } from "./native-access.js";
 import { GuestMemAccessResult } from "./result.js";
 import { newSharedBuffer, type SharedRam, sharedRamOf, viewOf } from "./shared-ram.js";
+import { uncloneable } from "./uncloneable.js";
 import { ViewAtomics } from "./view-atomics.js";
 import { BYTE } from "./widths.js";
 import { cutWindows, EMPTY_WINDOW, type Window } from "./windows.js";
@@ -25,6 +26,9 @@ import { cutWindows, EMPTY_WINDOW, type Window } from "./windows.js";
  * destroyed, every access answers `ERROR_INTERNAL` and {@link GuestMemory.buffer} is detached.
  */
 export class GuestMemory implements GuestMemoryAccess, Disposable {
+  /** @internal */
+  readonly uncloneable = uncloneable;
+
   /** The same RAM through N-API: each call runs the compiled C++ accessor. */
   readonly native: NativeAccess;
 
@@ -207,6 +211,11 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   /** Keeps `console.log(memory)` from printing gigabytes. */
   [inspect.custom](): string {
     return `GuestMemory { size: ${this.#size}, destroyed: ${this.#destroyed} }`;
+  }
+
+  /** Keeps `JSON.stringify` from writing out gigabytes: the size in bytes, and whether it ended. */
+  toJSON(): { type: "GuestMemory"; size: number; destroyed: boolean } {
+    return { type: "GuestMemory", size: this.#size, destroyed: this.#destroyed };
   }
 
   // The view path, written out per width: closures of one factory would share the type feedback
