@@ -42,7 +42,9 @@ describe("structured clone", () => {
   }
 
   it("refuses a region", () => {
-    expect(() => structuredClone(region)).to.throw().with.property("name", "DataCloneError");
+    expect(() => structuredClone(region))
+      .to.throw()
+      .with.property("name", "DataCloneError");
   });
 
   it("still takes a memory's shareable, also of an object beside it", () => {

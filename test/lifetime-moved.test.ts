@@ -63,7 +63,11 @@ describe("buffers that were moved", function () {
       let moved;
       worker.on("message", (buffer) => { moved = new Uint8Array(buffer); });
       worker.on("exit", () => { moved.fill(9); console.log(moved[70000]); moved = undefined; gc(); });`;
-    expect(runAlone(script, WITH_TRANSFER)).to.deep.equal({ status: 0, signal: null, output: "9\n" });
+    expect(runAlone(script, WITH_TRANSFER)).to.deep.equal({
+      status: 0,
+      signal: null,
+      output: "9\n",
+    });
   });
 
   it("keep them where a stream has taken them over", () => {
@@ -216,9 +220,11 @@ describe("what the addon relies on", function () {
            codeOf(() => native.arenaUsed(other.arenaCreate(64))), codeOf(() => other.detach(exposed)));
        }
        console.log(exposed.byteLength, native.arenaUsed(arena));`,
-      ("true" + " TypeError ERR_INVALID_HANDLE".repeat(4) + " TypeError ERR_INVALID_ARG_TYPE\n").repeat(
-        2,
-      ) + "64 64\n",
+      (
+        "true" +
+        " TypeError ERR_INVALID_HANDLE".repeat(4) +
+        " TypeError ERR_INVALID_ARG_TYPE\n"
+      ).repeat(2) + "64 64\n",
     );
   });
 });

@@ -11,14 +11,14 @@ namespace pound::addon {
 
 namespace {
 
-/** A DataView of a new SharedArrayBuffer for the call block, which N-API has no function to make. */
+/** A DataView of a new SharedArrayBuffer for the call block, which N-API has no function to make.
+ */
 Napi::Value new_call_block(Napi::Env env) {
     const Napi::Object global = env.Global();
     const Napi::Value buffer = global.Get("SharedArrayBuffer")
                                    .As<Napi::Function>()
                                    .New({Napi::Number::New(env, sizeof(CallBlock))});
-    return buffer.IsEmpty() ? buffer
-                            : global.Get("DataView").As<Napi::Function>().New({buffer});
+    return buffer.IsEmpty() ? buffer : global.Get("DataView").As<Napi::Function>().New({buffer});
 }
 
 /** The bytes under a DataView of new_call_block(); null where the globals are not the engine's. */

@@ -226,7 +226,9 @@ Napi::Value arena_used(const Napi::CallbackInfo& info) {
 Napi::Value arena_reset(const Napi::CallbackInfo& info) {
     auto arena = to_usable_arena(info);
     if (arena != nullptr && !arena->reset()) {
-        throw_no_memory(info.Env(), "the system has no fresh pages, and a buffer over these was transferred away");
+        throw_no_memory(
+            info.Env(),
+            "the system has no fresh pages, and a buffer over these was transferred away");
     }
     return Napi::Value();
 }
@@ -275,8 +277,7 @@ Napi::Value arena_expose(const Napi::CallbackInfo& info) {
 
 /** detach(buffer: ArrayBuffer): undefined; harmless the second time */
 Napi::Value detach(const Napi::CallbackInfo& info) {
-    if (!info[0].IsArrayBuffer() ||
-        detach_exposed(info.Env(), info[0]) == DetachResult::FOREIGN) {
+    if (!info[0].IsArrayBuffer() || detach_exposed(info.Env(), info[0]) == DetachResult::FOREIGN) {
         return throw_type(info.Env(), "the first argument must be an ArrayBuffer of arenaExpose()");
     }
     return Napi::Value();

@@ -41,9 +41,8 @@ guest_mem_access_result_t run_modify(guest_memory_t* memory, CallBlock* block) {
 template <typename T, guest_mem_access_result_t (*cmpxchg)(guest_memory_t*, uint64_t, T, T, T*)>
 guest_mem_access_result_t run_cmpxchg(guest_memory_t* memory, CallBlock* block) {
     T old{};
-    return give(
-        cmpxchg(memory, block->gpa(), block->expected<T>(), block->value<T>(), &old), old,
-        block);
+    return give(cmpxchg(memory, block->gpa(), block->expected<T>(), block->value<T>(), &old), old,
+                block);
 }
 
 using Operation = guest_mem_access_result_t (*)(guest_memory_t*, CallBlock*);
@@ -92,9 +91,8 @@ constexpr Operation OPERATIONS[] = {
 napi_value atomic(napi_env env, napi_callback_info info) {
     return access(env, info, [](guest_memory_t* memory, CallBlock* block) {
         const uint32_t operation = block->operation();
-        return operation < std::size(OPERATIONS)
-                   ? OPERATIONS[operation](memory, block)
-                   : kvm::memory::GUEST_MEM_ACCESS_ERROR_INTERNAL;
+        return operation < std::size(OPERATIONS) ? OPERATIONS[operation](memory, block)
+                                                 : kvm::memory::GUEST_MEM_ACCESS_ERROR_INTERNAL;
     });
 }
 

@@ -246,9 +246,9 @@ napi_value expose(napi_env env, const std::shared_ptr<Pages>& pages, uint8_t* da
     }
     napi_value buffer = nullptr;
     napi_ref reference = nullptr;
-    const bool made = napi_create_external_arraybuffer(env, data, length, finalize,
-                                                       reinterpret_cast<void*>(id),
-                                                       &buffer) == napi_ok;
+    const bool made =
+        napi_create_external_arraybuffer(env, data, length, finalize, reinterpret_cast<void*>(id),
+                                         &buffer) == napi_ok;
     if (made) {
         napi_create_reference(env, buffer, 0, &reference);
         renew_sentinel(env);
