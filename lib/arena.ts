@@ -15,7 +15,7 @@ export type ArenaEnding = () => void;
 /** The parts of an {@link Arena} that guest memory is built on; not public. */
 export interface ArenaInternals {
   readonly handle: Handle;
-  /** Bytes at an offset from the arena's start, allocated before. */
+  /** Bytes at an offset from the arena's start, allocated before, for use inside this package. */
   bytesAt(offset: number, length: number): Uint8Array;
   /** The caller's memory, or null for pages of the arena's own. */
   readonly owner: DataView | null;
@@ -63,7 +63,7 @@ export class Arena implements Disposable {
     internals.set(this, {
       handle,
       owner,
-      bytesAt: (offset, length) => this.#bytesAt(offset, length),
+      bytesAt: (offset, length) => this.#bytesAt(offset, length, false),
       onEnding: (listener) => this.#onEnding(listener),
     });
   }
@@ -96,7 +96,7 @@ export class Arena implements Disposable {
    */
   static over(memory: CallerMemory): Arena {
     const owner = callerBytes(memory);
-    return new Arena(native.arenaOver(owner, false), owner);
+    return new Arena(native.arenaOver(owner), owner);
   }
 
   /** Size of the block in bytes; 0 once destroyed. */
@@ -134,7 +134,7 @@ export class Arena implements Disposable {
     }
     const aligned = toByteCount(alignment, "alignment");
     const offset = native.arenaAllocate(this.#handle, length, aligned);
-    const bytes = this.#bytesAt(offset, length);
+    const bytes = this.#bytesAt(offset, length, true);
     if (this.#owner === null) {
       // Held weakly: a block that is no longer used should not wait for the arena's end.
       const exposed = new WeakRef(bytes.buffer as ArrayBuffer);
@@ -163,7 +163,7 @@ export class Arena implements Disposable {
     native.arenaReset(this.#handle);
     if (this.#ownerIsOurs) {
       for (let start = 0; start < used; start += WINDOW_SIZE) {
-        this.#bytesAt(start, Math.min(WINDOW_SIZE, used - start)).fill(0);
+        this.#bytesAt(start, Math.min(WINDOW_SIZE, used - start), false).fill(0);
       }
     }
   }
@@ -200,11 +200,11 @@ export class Arena implements Disposable {
     };
   }
 
-  #bytesAt(offset: number, length: number): Uint8Array {
+  #bytesAt(offset: number, length: number, handedOut: boolean): Uint8Array {
     if (this.#owner !== null) {
       return new Uint8Array(this.#owner.buffer, this.#owner.byteOffset + offset, length);
     }
-    return new Uint8Array(native.arenaExpose(this.#handle, offset, length));
+    return new Uint8Array(native.arenaExpose(this.#handle, offset, length, handedOut));
   }
 
   #onEnding(listener: ArenaEnding): () => void {

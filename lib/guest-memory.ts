@@ -191,7 +191,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
 
   /** The RAM as one Buffer per 4 GiB: byte `i` of the nth is address `n * 2^32 + i`. */
   get buffers(): Buffer[] {
-    this.#exposed = true;
+    this.#expose();
     return this.general.windows.map(({ u8 }) => bulk.asBuffer(u8));
   }
 
@@ -604,8 +604,18 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
       this.general.locateRange(gpa, count, "read"),
       count,
     );
-    this.#exposed = true;
+    this.#expose();
     return view;
+  }
+
+  /** Code outside this package is about to get a buffer over the RAM. */
+  #expose(): void {
+    if (!this.#exposed && !this.#borrowed) {
+      for (const { u8 } of this.general.windows) {
+        native.handOut(u8.buffer as ArrayBuffer);
+      }
+    }
+    this.#exposed = true;
   }
 
   /** Whether a bulk access is a plain one: not empty, and all of it in the first window. */

@@ -97,8 +97,8 @@ void SharedArena::destroy() {
     owner_buffer_.Reset();
 }
 
-napi_value SharedArena::expose(size_t offset, size_t length) {
-    return addon::expose(env_, pages_, arena_.data + offset, length);
+napi_value SharedArena::expose(size_t offset, size_t length, bool handed_out) {
+    return addon::expose(env_, pages_, arena_.data + offset, length, handed_out);
 }
 
 namespace {
@@ -243,7 +243,7 @@ Napi::Value arena_destroy(const Napi::CallbackInfo& info) {
 }
 
 /**
- * arenaExpose(arena, offset: number, length: number): ArrayBuffer
+ * arenaExpose(arena, offset: number, length: number, handedOut = true): ArrayBuffer
  *
  * A zero-copy buffer over allocated pages. A caller's memory has a buffer
  * already, and is not exposed a second time.
@@ -268,7 +268,8 @@ Napi::Value arena_expose(const Napi::CallbackInfo& info) {
         return throw_range(env, "only allocated pages of the arena's own can be exposed, and at "
                                 "most 2^32 bytes at once");
     }
-    napi_value buffer = shared->expose(*offset, *length);
+    napi_value buffer = shared->expose(
+        *offset, *length, !(info[3].IsBoolean() && !info[3].As<Napi::Boolean>().Value()));
     if (buffer == nullptr) {
         return throw_no_memory(env, "the runtime refused an external ArrayBuffer");
     }
@@ -277,7 +278,15 @@ Napi::Value arena_expose(const Napi::CallbackInfo& info) {
 
 /** detach(buffer: ArrayBuffer): undefined; harmless the second time */
 Napi::Value detach(const Napi::CallbackInfo& info) {
-    if (!info[0].IsArrayBuffer() || detach_exposed(info.Env(), info[0]) == DetachResult::FOREIGN) {
+    if (!info[0].IsArrayBuffer() || !detach_exposed(info.Env(), info[0])) {
+        return throw_type(info.Env(), "the first argument must be an ArrayBuffer of arenaExpose()");
+    }
+    return Napi::Value();
+}
+
+/** handOut(buffer: ArrayBuffer): undefined; harmless the second time, and on a detached one */
+Napi::Value hand_out_buffer(const Napi::CallbackInfo& info) {
+    if (!info[0].IsArrayBuffer() || !addon::hand_out(info.Env(), info[0])) {
         return throw_type(info.Env(), "the first argument must be an ArrayBuffer of arenaExpose()");
     }
     return Napi::Value();
@@ -305,6 +314,7 @@ void init_arena_binding(Napi::Env env, Napi::Object exports) {
     exports.Set("arenaReset", Napi::Function::New(env, arena_reset, "arenaReset"));
     exports.Set("arenaDestroy", Napi::Function::New(env, arena_destroy, "arenaDestroy"));
     exports.Set("arenaExpose", Napi::Function::New(env, arena_expose, "arenaExpose"));
+    exports.Set("handOut", Napi::Function::New(env, hand_out_buffer, "handOut"));
     exports.Set("detach", Napi::Function::New(env, detach, "detach"));
 }
 

@@ -96,7 +96,7 @@ public:
     void destroy();
 
     /** expose() on allocated pages of the arena's own. */
-    napi_value expose(size_t offset, size_t length);
+    napi_value expose(size_t offset, size_t length, bool handed_out);
 
 private:
     bool owner_intact() const;

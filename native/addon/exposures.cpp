@@ -1,6 +1,8 @@
 #include "exposures.h"
 
 #include <mutex>
+#include <optional>
+#include <set>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
@@ -20,6 +22,8 @@ struct Exposure {
     napi_env env;
     /** Weak. */
     napi_ref buffer;
+    /** Whether JavaScript outside this package may have it, and so may have moved it. */
+    bool handed_out;
     /** Whether the ArrayBuffer gave the bytes up at our request, and so to nobody else. */
     bool detached_by_us;
 };
@@ -46,8 +50,10 @@ struct Registry {
     std::mutex mutex;
     ExposureId last_id = 0;
     std::unordered_map<ExposureId, Exposure> exposures;
-    std::unordered_map<const Pages*, std::unordered_set<ExposureId>> by_pages;
-    std::unordered_multimap<const uint8_t*, ExposureId> by_data;
+    /** Those that were handed out and not detached by us. */
+    std::unordered_map<const Pages*, std::unordered_set<ExposureId>> movable;
+    /** Those not detached by us: pages that are reset again and again have many. */
+    std::set<std::pair<const uint8_t*, ExposureId>> by_data;
     /** References of exposures that have ended, for their environment's thread to delete. */
     std::unordered_map<napi_env, std::vector<napi_ref>> done;
     std::unordered_map<napi_env, Sentinel> sentinels;
@@ -59,22 +65,19 @@ struct Registry {
         const ExposureId id = found->first;
         const Exposure exposure = std::move(found->second);
         exposures.erase(found);
-        const auto same_pages = by_pages.find(exposure.pages.get());
-        same_pages->second.erase(id);
-        if (same_pages->second.empty()) {
-            by_pages.erase(same_pages);
-        }
-        const auto [first, last] = by_data.equal_range(exposure.data);
-        for (auto entry = first; entry != last; ++entry) {
-            if (entry->second == id) {
-                by_data.erase(entry);
-                break;
-            }
-        }
+        forget_movable(exposure.pages.get(), id);
+        by_data.erase({exposure.data, id});
         if (exposure.buffer != nullptr) {
             done[exposure.env].push_back(exposure.buffer);
         }
         return exposure.pages;
+    }
+
+    void forget_movable(const Pages* pages, ExposureId id) {
+        const auto ids = movable.find(pages);
+        if (ids != movable.end() && ids->second.erase(id) != 0 && ids->second.empty()) {
+            movable.erase(ids);
+        }
     }
 };
 
@@ -226,6 +229,44 @@ void delete_done_references(napi_env env) {
     }
 }
 
+bool is_detached(napi_env env, napi_value buffer) {
+    bool detached = false;
+    napi_is_detached_arraybuffer(env, buffer, &detached);
+    return detached;
+}
+
+/** The exposure whose ArrayBuffer `buffer` is, attached. */
+std::optional<ExposureId> find_exposure(napi_env env, napi_value buffer) {
+    void* data = nullptr;
+    size_t length = 0;
+    napi_get_arraybuffer_info(env, buffer, &data, &length);
+    const auto* bytes = static_cast<const uint8_t*>(data);
+    Registry& all = registry();
+    // The newest first, which most likely is the one.
+    for (ExposureId before = UINTPTR_MAX;;) {
+        napi_ref reference = nullptr;
+        {
+            const Lock lock(all.mutex);
+            auto entry = all.by_data.lower_bound({bytes, before});
+            if (entry == all.by_data.begin() || (--entry)->first != bytes) {
+                return std::nullopt;
+            }
+            before = entry->second;
+            const Exposure& exposure = all.exposures.at(before);
+            if (exposure.env != env || exposure.buffer == nullptr) {
+                continue;
+            }
+            reference = exposure.buffer;
+        }
+        napi_value exposed = nullptr;
+        bool same = false;
+        if (napi_get_reference_value(env, reference, &exposed) == napi_ok && exposed != nullptr &&
+            napi_strict_equals(env, exposed, buffer, &same) == napi_ok && same) {
+            return before;
+        }
+    }
+}
+
 } // namespace
 
 void watch_environment(napi_env env) {
@@ -233,16 +274,19 @@ void watch_environment(napi_env env) {
         env, [](void* data) { end_environment(static_cast<napi_env>(data)); }, env);
 }
 
-napi_value expose(napi_env env, const std::shared_ptr<Pages>& pages, uint8_t* data, size_t length) {
+napi_value expose(napi_env env, const std::shared_ptr<Pages>& pages, uint8_t* data, size_t length,
+                  bool handed_out) {
     delete_done_references(env);
     Registry& all = registry();
     ExposureId id = 0;
     {
         const Lock lock(all.mutex);
         id = ++all.last_id;
-        all.exposures.emplace(id, Exposure{pages, data, env, nullptr, false});
-        all.by_pages[pages.get()].insert(id);
+        all.exposures.emplace(id, Exposure{pages, data, env, nullptr, handed_out, false});
         all.by_data.emplace(data, id);
+        if (handed_out) {
+            all.movable[pages.get()].insert(id);
+        }
     }
     napi_value buffer = nullptr;
     napi_ref reference = nullptr;
@@ -268,8 +312,8 @@ bool may_have_moved(napi_env env, const Pages* pages) {
     std::vector<Exposure> exposures;
     {
         const Lock lock(all.mutex);
-        const auto ids = all.by_pages.find(pages);
-        if (ids == all.by_pages.end()) {
+        const auto ids = all.movable.find(pages);
+        if (ids == all.movable.end()) {
             return false;
         }
         for (const ExposureId id : ids->second) {
@@ -285,43 +329,35 @@ bool may_have_moved(napi_env env, const Pages* pages) {
     return false;
 }
 
-DetachResult detach_exposed(napi_env env, napi_value buffer) {
-    void* data = nullptr;
-    size_t length = 0;
-    napi_get_arraybuffer_info(env, buffer, &data, &length);
-    bool detached = false;
-    napi_is_detached_arraybuffer(env, buffer, &detached);
-    if (detached) {
-        return DetachResult::DETACHED;
+bool hand_out(napi_env env, napi_value buffer) {
+    const auto id = find_exposure(env, buffer);
+    if (!id) {
+        return is_detached(env, buffer);
     }
     Registry& all = registry();
-    std::vector<std::pair<ExposureId, Exposure>> candidates;
-    {
+    const Lock lock(all.mutex);
+    Exposure& exposure = all.exposures.at(*id);
+    exposure.handed_out = true;
+    all.movable[exposure.pages.get()].insert(*id);
+    return true;
+}
+
+bool detach_exposed(napi_env env, napi_value buffer) {
+    const auto id = find_exposure(env, buffer);
+    if (!id) {
+        return is_detached(env, buffer);
+    }
+    if (napi_detach_arraybuffer(env, buffer) == napi_ok) {
+        Registry& all = registry();
         const Lock lock(all.mutex);
-        const auto [first, last] = all.by_data.equal_range(static_cast<uint8_t*>(data));
-        for (auto entry = first; entry != last; ++entry) {
-            candidates.emplace_back(entry->second, all.exposures.at(entry->second));
+        const auto found = all.exposures.find(*id);
+        if (found != all.exposures.end()) {
+            found->second.detached_by_us = true;
+            all.by_data.erase({found->second.data, *id});
+            all.forget_movable(found->second.pages.get(), *id);
         }
     }
-    for (const auto& [id, exposure] : candidates) {
-        napi_value exposed = nullptr;
-        bool same = false;
-        if (exposure.env != env || exposure.buffer == nullptr ||
-            napi_get_reference_value(env, exposure.buffer, &exposed) != napi_ok ||
-            exposed == nullptr || napi_strict_equals(env, exposed, buffer, &same) != napi_ok ||
-            !same) {
-            continue;
-        }
-        if (napi_detach_arraybuffer(env, buffer) == napi_ok) {
-            const Lock lock(all.mutex);
-            const auto found = all.exposures.find(id);
-            if (found != all.exposures.end()) {
-                found->second.detached_by_us = true;
-            }
-        }
-        return DetachResult::DETACHED;
-    }
-    return DetachResult::FOREIGN;
+    return true;
 }
 
 } // namespace pound::addon

@@ -49,31 +49,32 @@ private:
 /** To be called once, before the first expose(). */
 void watch_environment(napi_env env);
 
-/** What detach_exposed() found. */
-enum class DetachResult {
-    /** The buffer is detached, now or before. */
-    DETACHED,
-    /** Not a buffer that expose() made in this environment. */
-    FOREIGN,
-};
-
 /**
  * Makes an ArrayBuffer over `length` bytes at `data`, which lie in `pages`, and
  * keeps these for as long as anybody may use the bytes.
  *
+ * @param handed_out Whether JavaScript outside this package gets it at once.
  * @return The buffer; or null, with nothing kept and no exception pending, where the
  *         runtime refuses.
  */
-napi_value expose(napi_env env, const std::shared_ptr<Pages>& pages, uint8_t* data, size_t length);
+napi_value expose(napi_env env, const std::shared_ptr<Pages>& pages, uint8_t* data, size_t length,
+                  bool handed_out);
+
+/** Notes that JavaScript outside this package gets the buffer. @return As detach_exposed(). */
+bool hand_out(napi_env env, napi_value buffer);
 
 /**
- * Whether the bytes of an ArrayBuffer over `pages` may have another owner than
- * the ArrayBuffer that expose() gave. To be asked on the thread of `env` alone.
+ * Whether the bytes of an ArrayBuffer over `pages` that was handed out may have
+ * another owner than that ArrayBuffer. To be asked on the thread of `env` alone.
  */
 bool may_have_moved(napi_env env, const Pages* pages);
 
-/** Detaches a buffer that expose() made, and no other. */
-DetachResult detach_exposed(napi_env env, napi_value buffer);
+/**
+ * Detaches a buffer that expose() made in this environment.
+ *
+ * @return Whether it is one, or detached already.
+ */
+bool detach_exposed(napi_env env, napi_value buffer);
 
 } // namespace pound::addon
 
