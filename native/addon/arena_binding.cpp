@@ -17,6 +17,11 @@ namespace {
 /** Largest integer that a JavaScript number tells apart from its neighbours. */
 constexpr double MAX_SAFE_INTEGER = 9007199254740991.0;
 
+#if defined(_WIN32)
+/** Bytes that reset() zeroes rather than take other pages for them. */
+constexpr size_t ZEROED_IN_PLACE = size_t{64} << 20;
+#endif
+
 /** The most that one buffer can span in every runtime. */
 constexpr uint64_t MAX_EXPOSED = uint64_t{1} << 32;
 
@@ -70,9 +75,10 @@ bool SharedArena::reset() {
         return move_to_fresh_pages();
     }
 #if defined(_WIN32)
-    // Pages that are attached somewhere cannot be emptied here without a way to fail, but
-    // others can be taken. Zeroing is what is left where there are none.
-    if (pages_ != nullptr && arena_.used != 0) {
+    // Pages that are attached somewhere cannot be emptied here without a way to fail. Zeroing
+    // them makes all of them resident, and where that is much, others are taken instead. The
+    // commit limit counts these twice until the old ones' buffers are collected.
+    if (pages_ != nullptr && arena_.used > ZEROED_IN_PLACE) {
         host::memory::pages_discard(arena_.data, arena_.capacity);
         if (move_to_fresh_pages()) {
             return true;
