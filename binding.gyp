@@ -9,6 +9,7 @@
         "native/addon/batch_binding.cpp",
         "native/addon/environment.cpp",
         "native/addon/errors.cpp",
+        "native/addon/exposures.cpp",
         "native/addon/glibc_baseline.cpp",
         "native/addon/memory_binding.cpp",
         "native/pound/host/memory/arena.cpp",

@@ -14,6 +14,7 @@ import { restoreSnapshot } from "./snapshot/restore.js";
 import type { Snapshot } from "./snapshot/snapshot.js";
 import { takeSnapshot } from "./snapshot/take.js";
 import { SpaceAccess } from "./space-access.js";
+import { uncloneable } from "./uncloneable.js";
 import type { WatchListener, Watchpoint, WatchRange } from "./watchpoint.js";
 import { BYTE } from "./widths.js";
 import { EMPTY_WINDOW } from "./windows.js";
@@ -45,6 +46,9 @@ export interface RegionOptions {
  * way of the compiled C++ accessors.
  */
 export class AddressSpace implements GuestAccessors {
+  /** @internal */
+  readonly uncloneable = uncloneable;
+
   /** The same accessors, with RAM and ROM through N-API. */
   readonly native: NativeSpaceAccess;
 
@@ -206,6 +210,11 @@ export class AddressSpace implements GuestAccessors {
   /** Keeps `console.log(space)` from printing gigabytes. */
   [inspect.custom](): string {
     return `AddressSpace ${inspect(this.regions)}`;
+  }
+
+  /** Keeps `JSON.stringify` from writing out gigabytes: what the regions are. */
+  toJSON(): { type: "AddressSpace"; regions: readonly Region[] } {
+    return { type: "AddressSpace", regions: this.regions };
   }
 
   // The view path, written out per width, and as small, for the reasons given in GuestMemory. What is no

@@ -1,7 +1,9 @@
+import { inspect } from "node:util";
 import { isAnyArrayBuffer, isArrayBuffer } from "node:util/types";
 import { destroyedError, outOfMemoryError, rangeError, typeError } from "./errors.js";
 import { toByteCount, type Gpa } from "./gpa.js";
 import { native, type Handle } from "./native.js";
+import { uncloneable } from "./uncloneable.js";
 import { WINDOW_SIZE } from "./windows.js";
 
 /** Memory that a caller owns and an arena can be laid over. */
@@ -13,7 +15,7 @@ export type ArenaEnding = () => void;
 /** The parts of an {@link Arena} that guest memory is built on; not public. */
 export interface ArenaInternals {
   readonly handle: Handle;
-  /** Bytes at an offset from the arena's start, allocated before. */
+  /** Bytes at an offset from the arena's start, allocated before, for use inside this package. */
   bytesAt(offset: number, length: number): Uint8Array;
   /** The caller's memory, or null for pages of the arena's own. */
   readonly owner: DataView | null;
@@ -44,6 +46,9 @@ export function arenaInternals(arena: Arena): ArenaInternals {
  * `ERROR_INTERNAL`.
  */
 export class Arena implements Disposable {
+  /** @internal */
+  readonly uncloneable = uncloneable;
+
   readonly #handle: Handle;
   readonly #owner: DataView | null;
   /** Whether that memory is a stand-in for pages, made by {@link Arena.create}. */
@@ -58,7 +63,7 @@ export class Arena implements Disposable {
     internals.set(this, {
       handle,
       owner,
-      bytesAt: (offset, length) => this.#bytesAt(offset, length),
+      bytesAt: (offset, length) => this.#bytesAt(offset, length, false),
       onEnding: (listener) => this.#onEnding(listener),
     });
   }
@@ -79,7 +84,7 @@ export class Arena implements Disposable {
       return new Arena(native.arenaCreate(bytes), null);
     }
     const owner = new DataView(runtimeBuffer(bytes));
-    return new Arena(native.arenaOver(owner), owner, true);
+    return new Arena(native.arenaOver(owner, true), owner, true);
   }
 
   /**
@@ -129,7 +134,7 @@ export class Arena implements Disposable {
     }
     const aligned = toByteCount(alignment, "alignment");
     const offset = native.arenaAllocate(this.#handle, length, aligned);
-    const bytes = this.#bytesAt(offset, length);
+    const bytes = this.#bytesAt(offset, length, true);
     if (this.#owner === null) {
       // Held weakly: a block that is no longer used should not wait for the arena's end.
       const exposed = new WeakRef(bytes.buffer as ArrayBuffer);
@@ -142,7 +147,12 @@ export class Arena implements Disposable {
    * Forgets every allocation (`arena_reset`). Pages of the arena's own read as zero again; a
    * caller's memory keeps its bytes.
    *
-   * @throws Error `ERR_DESTROYED`, or `ERR_OUT_OF_MEMORY` where the system has no fresh pages.
+   * Where a buffer over the pages was transferred, to another thread for instance, its owner keeps
+   * the bytes and the arena goes on with fresh pages.
+   *
+   * @throws Error `ERR_DESTROYED`; Error `ERR_OUT_OF_MEMORY` where the system has no fresh pages
+   * for that: the allocations have ended then, and {@link Arena.used} is what it was, so that
+   * nothing new is allocated over the transferred bytes. A later reset can succeed.
    */
   reset(): void {
     if (this.#destroyed) {
@@ -153,19 +163,20 @@ export class Arena implements Disposable {
     native.arenaReset(this.#handle);
     if (this.#ownerIsOurs) {
       for (let start = 0; start < used; start += WINDOW_SIZE) {
-        this.#bytesAt(start, Math.min(WINDOW_SIZE, used - start)).fill(0);
+        this.#bytesAt(start, Math.min(WINDOW_SIZE, used - start), false).fill(0);
       }
     }
   }
 
-  /** Ends every allocation and gives the memory back (`arena_free`). Harmless the second time. */
+  /**
+   * Ends every allocation and gives the memory back (`arena_free`). Harmless the second time.
+   *
+   * Where a buffer over the pages was transferred, the pages stay with its owner.
+   */
   destroy(): void {
     this.#destroyed = true;
     this.#endAllocations();
     native.arenaDestroy(this.#handle);
-    if (this.#ownerIsOurs) {
-      detach(this.#owner?.buffer as ArrayBuffer);
-    }
   }
 
   /** {@link Arena.destroy}, for `using`. */
@@ -173,11 +184,27 @@ export class Arena implements Disposable {
     this.destroy();
   }
 
-  #bytesAt(offset: number, length: number): Uint8Array {
+  /** Keeps `console.log(arena)` to what is known of it. */
+  [inspect.custom](): string {
+    const { capacity, used, destroyed } = this.toJSON();
+    return `Arena { capacity: ${capacity}, used: ${used}, destroyed: ${destroyed} }`;
+  }
+
+  /** What `JSON.stringify` writes: sizes in bytes, and whether the arena was destroyed. */
+  toJSON(): { type: "Arena"; capacity: number; used: number; destroyed: boolean } {
+    return {
+      type: "Arena",
+      capacity: native.arenaCapacity(this.#handle),
+      used: native.arenaUsed(this.#handle),
+      destroyed: this.#destroyed,
+    };
+  }
+
+  #bytesAt(offset: number, length: number, handedOut: boolean): Uint8Array {
     if (this.#owner !== null) {
       return new Uint8Array(this.#owner.buffer, this.#owner.byteOffset + offset, length);
     }
-    return new Uint8Array(native.arenaExpose(this.#handle, offset, length));
+    return new Uint8Array(native.arenaExpose(this.#handle, offset, length, handedOut));
   }
 
   #onEnding(listener: ArenaEnding): () => void {

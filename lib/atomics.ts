@@ -3,6 +3,7 @@ import type { AtomicLane, AtomicLanes } from "./atomic-lane.js";
 import { GuestMemoryFault, type Operation } from "./errors.js";
 import type { Gpa } from "./gpa.js";
 import { type GuestMemAccessResult, OK } from "./result.js";
+import { uncloneable } from "./uncloneable.js";
 import { BYTE, checkOut, LONG, QUAD, WORD, type Value } from "./widths.js";
 
 /** The result code of an operation, from what it found. */
@@ -57,6 +58,8 @@ function out64(out: BigUint64Array): BigUint64Array {
  * program are checked here, `out` first and values next, and the guest's access in the lane.
  */
 export class AtomicAccess implements GuestAtomicAccess {
+  /** @internal */
+  readonly uncloneable = uncloneable;
   private readonly b: AtomicLane<number>;
   private readonly w: AtomicLane<number>;
   private readonly l: AtomicLane<number>;
@@ -67,6 +70,11 @@ export class AtomicAccess implements GuestAtomicAccess {
     this.w = w;
     this.l = l;
     this.q = q;
+  }
+
+  /** Keeps `JSON.stringify` from writing out the RAM. */
+  toJSON(): { type: "AtomicAccess" } {
+    return { type: "AtomicAccess" };
   }
 
   tryLoadb(gpa: Gpa, out: Uint8Array): GuestMemAccessResult {

@@ -53,6 +53,11 @@ export class DirtyBitmap {
     this.#drains = new Uint32Array(bits, count * 4, 1);
   }
 
+  /** Keeps `JSON.stringify` from writing out every bit: the RAM's size in bytes. */
+  toJSON(): { type: "DirtyBitmap"; size: number } {
+    return { type: "DirtyBitmap", size: Number(this.size) };
+  }
+
   /**
    * The bits: bit `n % 32` of the little-endian 32-bit word `n / 32` is page `n`. One more
    * word follows, {@link DirtyBitmap.drains}. Give it to a worker, and there to the constructor.

@@ -10,6 +10,7 @@ import { native, type Handle } from "./native.js";
 import { NativeAccess } from "./native-access.js";
 import { GuestMemAccessResult } from "./result.js";
 import { newSharedBuffer, type SharedRam, sharedRamOf, viewOf } from "./shared-ram.js";
+import { uncloneable } from "./uncloneable.js";
 import { ViewAtomics } from "./view-atomics.js";
 import { BYTE } from "./widths.js";
 import { cutWindows, EMPTY_WINDOW, type Window } from "./windows.js";
@@ -25,6 +26,9 @@ import { cutWindows, EMPTY_WINDOW, type Window } from "./windows.js";
  * destroyed, every access answers `ERROR_INTERNAL` and {@link GuestMemory.buffer} is detached.
  */
 export class GuestMemory implements GuestMemoryAccess, Disposable {
+  /** @internal */
+  readonly uncloneable = uncloneable;
+
   /** The same RAM through N-API: each call runs the compiled C++ accessor. */
   readonly native: NativeAccess;
 
@@ -100,6 +104,10 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
 
   /**
    * Makes RAM of exactly `size` bytes, zeroed, on an arena of its own that is destroyed with it.
+   *
+   * Destroy it, or declare it with `using`, when it is no longer needed. RAM that is only dropped is
+   * given back in a turn of the event loop after its collection: 300 memories of 16 MiB that are
+   * filled and dropped in one loop take 4.8 GB at the peak, and 0.06 GB with `destroy()`.
    *
    * @param size - Bytes, from 0 to 2^53 - 1 less the descriptor.
    * @throws TypeError, RangeError for an invalid size; Error `ERR_OUT_OF_MEMORY`.
@@ -183,7 +191,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
 
   /** The RAM as one Buffer per 4 GiB: byte `i` of the nth is address `n * 2^32 + i`. */
   get buffers(): Buffer[] {
-    this.#exposed = true;
+    this.#expose();
     return this.general.windows.map(({ u8 }) => bulk.asBuffer(u8));
   }
 
@@ -207,6 +215,11 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   /** Keeps `console.log(memory)` from printing gigabytes. */
   [inspect.custom](): string {
     return `GuestMemory { size: ${this.#size}, destroyed: ${this.#destroyed} }`;
+  }
+
+  /** Keeps `JSON.stringify` from writing out gigabytes: the size in bytes, and whether it ended. */
+  toJSON(): { type: "GuestMemory"; size: number; destroyed: boolean } {
+    return { type: "GuestMemory", size: this.#size, destroyed: this.#destroyed };
   }
 
   // The view path, written out per width: closures of one factory would share the type feedback
@@ -591,8 +604,18 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
       this.general.locateRange(gpa, count, "read"),
       count,
     );
-    this.#exposed = true;
+    this.#expose();
     return view;
+  }
+
+  /** Code outside this package is about to get a buffer over the RAM. */
+  #expose(): void {
+    if (!this.#exposed && !this.#borrowed) {
+      for (const { u8 } of this.general.windows) {
+        native.handOut(u8.buffer as ArrayBuffer);
+      }
+    }
+    this.#exposed = true;
   }
 
   /** Whether a bulk access is a plain one: not empty, and all of it in the first window. */

@@ -19,6 +19,7 @@ import { native, type Handle } from "./native.js";
 import { nativeLanes } from "./native-atomics.js";
 import { checkOps, type OpBuffer } from "./op-buffer.js";
 import { type GuestMemAccessResult, OK } from "./result.js";
+import { uncloneable } from "./uncloneable.js";
 import { BYTE, checkOut, LONG, QUAD, WORD, type Out, type Value, type Width } from "./widths.js";
 
 const block8 = new Uint8Array(native.callBlock);
@@ -43,6 +44,8 @@ function isInteger(value: number, mask: number): boolean {
  * check of the guest's access. TypeScript only checks what C++ types would not let through.
  */
 export class NativeAccess implements GuestMemoryAccess {
+  /** @internal */
+  readonly uncloneable = uncloneable;
   readonly size: bigint;
   readonly #handle: Handle;
   private readonly number: number;
@@ -219,6 +222,11 @@ export class NativeAccess implements GuestMemoryAccess {
   run(ops: OpBuffer): number {
     checkOps(ops);
     return native.guestMemoryRun(this.#handle, ops.bytes);
+  }
+
+  /** Keeps `JSON.stringify` from writing out gigabytes: the size in bytes. */
+  toJSON(): { type: "NativeAccess"; size: number } {
+    return { type: "NativeAccess", size: Number(this.size) };
   }
 
   /** Names the memory and the address of the next call in the call block. */

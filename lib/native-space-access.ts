@@ -7,6 +7,7 @@ import type { NativeAccess } from "./native-access.js";
 import type { RamRegion, RomRegion, Stretch } from "./regions.js";
 import { type GuestMemAccessResult, OK } from "./result.js";
 import { SPACE_BYTE, SPACE_LONG, SPACE_QUAD, SPACE_WORD, type SpaceWidth } from "./space-widths.js";
+import { uncloneable } from "./uncloneable.js";
 import { checkOut, QUAD, type Out, type Value } from "./widths.js";
 
 const byte = SPACE_BYTE.scratch;
@@ -19,6 +20,9 @@ const quad = SPACE_QUAD.scratch;
  * through the same devices as on the view path, with the same watchpoints and dirty marks.
  */
 export class NativeSpaceAccess implements GuestAccessors {
+  /** @internal */
+  readonly uncloneable = uncloneable;
+
   // The stretches last read and last written, of which the rest of an access is C++'s business: none
   // of their bytes is watched. Written out per width, and private to TypeScript only, for the reasons
   // given in GuestMemory. An access that C++ refuses changes nothing, so the reads that throw
@@ -49,6 +53,11 @@ export class NativeSpaceAccess implements GuestAccessors {
     this.writeLength = 0;
     this.writeAccess = null;
     this.dirty = null;
+  }
+
+  /** Keeps `JSON.stringify` from writing out the RAM. */
+  toJSON(): { type: "NativeSpaceAccess" } {
+    return { type: "NativeSpaceAccess" };
   }
 
   tryReadb(gpa: Gpa, out: Uint8Array): GuestMemAccessResult {

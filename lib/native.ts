@@ -24,16 +24,21 @@ export interface NativeBinding extends NativeAccessors {
   /** Bytes that a guest memory's descriptor takes off an arena. */
   readonly descriptorSize: number;
   /** Arguments and results of the accessors: `CallBlock` of the addon. */
-  readonly callBlock: ArrayBuffer;
+  readonly callBlock: SharedArrayBuffer;
 
   arenaCreate(capacity: number): Handle;
-  arenaOver(view: DataView): Handle;
+  /** @param detachInTheEnd - Whether `arenaDestroy` detaches the buffer under the view. */
+  arenaOver(view: DataView, detachInTheEnd?: boolean): Handle;
   arenaAllocate(arena: Handle, size: number, alignment: number): number;
   arenaCapacity(arena: Handle): number;
   arenaUsed(arena: Handle): number;
   arenaReset(arena: Handle): void;
   arenaDestroy(arena: Handle): void;
-  arenaExpose(arena: Handle, offset: number, length: number): ArrayBuffer;
+  /** @param handedOut - False for a buffer that stays inside this package until `handOut`. */
+  arenaExpose(arena: Handle, offset: number, length: number, handedOut?: boolean): ArrayBuffer;
+  /** To be called before code outside this package gets a buffer that `arenaExpose` made. */
+  handOut(buffer: ArrayBuffer): void;
+  /** Detaches a buffer that `arenaExpose` made, and no other. */
   detach(buffer: ArrayBuffer): void;
 
   guestMemoryCreate(arena: Handle): Handle;

@@ -70,6 +70,16 @@ abstract class BaseRegion {
   [inspect.custom](): string {
     return `${this.constructor.name} { name: ${this.name}, gpa: 0x${this.gpa.toString(16)}, size: ${this.size} }`;
   }
+
+  /** Keeps `JSON.stringify` from writing out gigabytes: the label, the address in hex, the bytes. */
+  toJSON(): { type: string; name: string; gpa: string; size: number } {
+    return {
+      type: this.constructor.name,
+      name: this.name,
+      gpa: `0x${this.gpa.toString(16)}`,
+      size: this.length,
+    };
+  }
 }
 
 /** A region whose bytes are a {@link GuestMemory}: byte 0 of it lies at `gpa`. */

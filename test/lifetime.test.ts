@@ -1,5 +1,3 @@
-import { spawnSync } from "node:child_process";
-import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { expect } from "chai";
 import {
@@ -8,8 +6,8 @@ import {
   GuestMemory,
   type GuestMemoryAccess,
 } from "pound-guest-memory";
+import { runAlone, WITH_TRANSFER } from "./support/alone.js";
 
-const PACKAGE = join(__dirname, "..");
 const MIB = 2 ** 20;
 
 function collect(): void {
@@ -40,19 +38,6 @@ async function growthOver(cycles: number, body: () => void): Promise<number> {
   };
   const before = await round(cycles / 5);
   return (await round(cycles)) - before;
-}
-
-/** Runs JavaScript in a process of its own, where a crash shows as a signal. */
-function runAlone(
-  script: string,
-  flags: readonly string[] = [],
-): { status: number | null; output: string } {
-  const { status, stdout, stderr } = spawnSync(
-    process.execPath,
-    ["--expose-gc", ...flags, "-e", script],
-    { cwd: PACKAGE, encoding: "utf8" },
-  );
-  return { status, output: stdout + stderr };
 }
 
 const PRELUDE = `
@@ -203,8 +188,7 @@ describe("lifetime", function () {
           console.log(codes.join(""), fault.result, memory.readb(2 ** 32 - 1));
         }
         memory.destroy();`,
-      // Node 20 knows transfer() only by this flag; later ones have it anyway.
-      "transfer" in ArrayBuffer.prototype ? [] : ["--harmony-rab-gsab-transfer"],
+      WITH_TRANSFER,
     );
     expect(output).to.equal("030030 3 0\n");
     expect(status).to.equal(0);

@@ -96,8 +96,15 @@ export class Snapshot {
 
   /** Keeps `console.log(snapshot)` short. */
   [inspect.custom](): string {
-    const pages = this.regions.reduce((sum, region) => sum + region.storedPages, 0);
-    return `Snapshot { generation: ${this.generation}, regions: ${this.regions.length}, storedPages: ${pages} }`;
+    const { generation, regions, storedPages } = this.toJSON();
+    return `Snapshot { generation: ${generation}, regions: ${regions}, storedPages: ${storedPages} }`;
+  }
+
+  /** As short for `JSON.stringify`. */
+  toJSON(): { type: "Snapshot"; generation: number; regions: number; storedPages: number } {
+    const storedPages = this.regions.reduce((sum, region) => sum + region.storedPages, 0);
+    const { generation, regions } = this;
+    return { type: "Snapshot", generation, regions: regions.length, storedPages };
   }
 
   #locate(gpa: Gpa, length: number): { region: RegionContents; offset: number } {

@@ -19,16 +19,16 @@ template <typename Access>
 [[gnu::noinline]] napi_value access_asking(napi_env env, napi_callback_info info, Access run) {
     Environment* environment = ask_for_environment(env, info);
     CallBlock* block = environment->call_block();
-    SharedMemory* shared = environment->memory(block->memory);
+    SharedMemory* shared = environment->memory(block->memory());
     if (shared == nullptr || !shared->usable()) {
-        block->result = kvm::memory::GUEST_MEM_ACCESS_ERROR_INTERNAL;
+        block->set_result(kvm::memory::GUEST_MEM_ACCESS_ERROR_INTERNAL);
         return nullptr;
     }
     kvm::memory::guest_memory_t* memory = shared->memory();
     if (shared->sure()) {
         environment->set_current({shared->number(), memory->base, memory->size});
     }
-    block->result = run(memory, block);
+    block->set_result(run(memory, block));
     return nullptr;
 }
 
@@ -38,9 +38,9 @@ napi_value access(napi_env env, napi_callback_info info, Access run) {
     if (const Environment* environment = Environment::find(env)) {
         CallBlock* block = environment->call_block();
         const Environment::Current& current = environment->current();
-        if (block->memory == current.number) {
+        if (block->memory() == current.number) {
             kvm::memory::guest_memory_t memory{current.base, current.size};
-            block->result = run(&memory, block);
+            block->set_result(run(&memory, block));
             return nullptr;
         }
     }

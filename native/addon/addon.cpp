@@ -4,17 +4,49 @@
 #include "atomic_binding.h"
 #include "batch_binding.h"
 #include "environment.h"
+#include "errors.h"
 #include "memory_binding.h"
 
 namespace pound::addon {
 
 namespace {
 
+/** A DataView of a new SharedArrayBuffer for the call block, which N-API has no function to make.
+ */
+Napi::Value new_call_block(Napi::Env env) {
+    const Napi::Object global = env.Global();
+    const Napi::Value buffer = global.Get("SharedArrayBuffer")
+                                   .As<Napi::Function>()
+                                   .New({Napi::Number::New(env, sizeof(CallBlock))});
+    return buffer.IsEmpty() ? buffer : global.Get("DataView").As<Napi::Function>().New({buffer});
+}
+
+/** The bytes under a DataView of new_call_block(); null where the globals are not the engine's. */
+CallBlock* call_block_of(Napi::Env env, Napi::Value view, Napi::Value* buffer) {
+    size_t length = 0;
+    void* data = nullptr;
+    napi_value under = nullptr;
+    if (view.IsEmpty() || !view.IsDataView() ||
+        napi_get_dataview_info(env, view, &length, &data, &under, nullptr) != napi_ok ||
+        length != sizeof(CallBlock)) {
+        return nullptr;
+    }
+    *buffer = Napi::Value(env, under);
+    // One that can be detached would leave C++ with a pointer to freed memory.
+    return buffer->IsArrayBuffer() ? nullptr : static_cast<CallBlock*>(data);
+}
+
 Napi::Object init(Napi::Env env, Napi::Object exports) {
-    auto call_block = Napi::ArrayBuffer::New(env, sizeof(CallBlock));
-    auto environment = Environment::create(env, static_cast<CallBlock*>(call_block.Data()));
-    env.SetInstanceData(new InstanceData(environment, Napi::Persistent(call_block)));
-    exports.Set("callBlock", call_block);
+    const Napi::Value view = new_call_block(env);
+    Napi::Value buffer;
+    CallBlock* block = call_block_of(env, view, &buffer);
+    if (block == nullptr) {
+        throw_type(env, "SharedArrayBuffer or DataView is not the engine's");
+        return exports;
+    }
+    auto environment = Environment::create(env, block);
+    env.SetInstanceData(new InstanceData(environment, Napi::Persistent(view.As<Napi::DataView>())));
+    exports.Set("callBlock", buffer);
     init_arena_binding(env, exports);
     init_memory_binding(env, exports);
     init_atomic_binding(env, exports);

@@ -4,9 +4,11 @@
 #include <optional>
 
 #include "errors.h"
+#include "host/memory/pages.h"
 
 namespace pound::addon {
 
+using host::memory::ARENA_BACKING_PAGES;
 using host::memory::ARENA_OK;
 using host::memory::arena_t;
 
@@ -15,20 +17,26 @@ namespace {
 /** Largest integer that a JavaScript number tells apart from its neighbours. */
 constexpr double MAX_SAFE_INTEGER = 9007199254740991.0;
 
+#if defined(_WIN32)
+/** Bytes that reset() zeroes rather than take other pages for them. */
+constexpr size_t ZEROED_IN_PLACE = size_t{64} << 20;
+#endif
+
+/** The most that one buffer can span in every runtime. */
+constexpr uint64_t MAX_EXPOSED = uint64_t{1} << 32;
+
 } // namespace
 
-SharedArena::SharedArena(const arena_t& arena) : arena_(arena), reservation_(arena) {
+SharedArena::SharedArena(napi_env env, const arena_t& arena)
+    : env_(env), arena_(arena), pages_(std::make_shared<Pages>(arena)) {
 }
 
-SharedArena::SharedArena(const arena_t& arena, Napi::DataView view, Napi::Value buffer)
-    : arena_(arena), reservation_(arena), owner_view_(Napi::Persistent(view)) {
+SharedArena::SharedArena(napi_env env, const arena_t& arena, Napi::DataView view,
+                         Napi::Value buffer, OwnerEnd owner_end)
+    : env_(env), arena_(arena), owner_end_(owner_end), owner_view_(Napi::Persistent(view)) {
     if (buffer.IsArrayBuffer()) {
         owner_buffer_ = Napi::Persistent(buffer.As<Napi::ArrayBuffer>());
     }
-}
-
-SharedArena::~SharedArena() {
-    host::memory::arena_free(&reservation_);
 }
 
 bool SharedArena::owner_intact() const {
@@ -51,21 +59,52 @@ void SharedArena::end_dependents() {
     dependents_.clear();
 }
 
+bool SharedArena::move_to_fresh_pages() {
+    arena_t fresh;
+    if (host::memory::arena_init(&fresh, arena_.capacity) != ARENA_OK) {
+        return false;
+    }
+    arena_ = fresh;
+    pages_ = std::make_shared<Pages>(fresh);
+    return true;
+}
+
 bool SharedArena::reset() {
     end_dependents();
-    if (host::memory::arena_reset(&arena_) == ARENA_OK) {
-        return true;
+    if (pages_ != nullptr && may_have_moved(env_, pages_.get())) {
+        return move_to_fresh_pages();
     }
-    // The failed reset freed the pages, so they must not be released again.
-    reservation_ = arena_;
-    return false;
+#if defined(_WIN32)
+    // Pages that are attached somewhere cannot be emptied here without a way to fail. Zeroing
+    // them makes all of them resident, and where that is much, others are taken instead. The
+    // commit limit counts these twice until the old ones' buffers are collected.
+    if (pages_ != nullptr && arena_.used > ZEROED_IN_PLACE) {
+        host::memory::pages_discard(arena_.data, arena_.capacity);
+        if (move_to_fresh_pages()) {
+            return true;
+        }
+    }
+#endif
+    host::memory::arena_reset(&arena_);
+    return true;
 }
 
 void SharedArena::destroy() {
-    reset();
+    end_dependents();
+    if (pages_ != nullptr && !may_have_moved(env_, pages_.get())) {
+        host::memory::pages_discard(arena_.data, arena_.capacity);
+    }
+    pages_.reset();
     arena_ = {};
+    if (owner_end_ == OwnerEnd::DETACH && !owner_buffer_.IsEmpty()) {
+        napi_detach_arraybuffer(env_, owner_buffer_.Value());
+    }
     owner_view_.Reset();
     owner_buffer_.Reset();
+}
+
+napi_value SharedArena::expose(size_t offset, size_t length, bool handed_out) {
+    return addon::expose(env_, pages_, arena_.data + offset, length, handed_out);
 }
 
 namespace {
@@ -114,7 +153,7 @@ Napi::Value arena_create(const Napi::CallbackInfo& info) {
     arena_t arena;
     switch (host::memory::arena_init(&arena, *capacity)) {
     case host::memory::ARENA_OK:
-        return make_handle(info.Env(), std::make_shared<SharedArena>(arena));
+        return make_handle(info.Env(), std::make_shared<SharedArena>(info.Env(), arena));
     case host::memory::ARENA_ERROR_ARGUMENT:
         return throw_range(info.Env(), "capacity must be an integer of bytes, at least 1");
     case host::memory::ARENA_ERROR_NO_MEMORY:
@@ -124,7 +163,7 @@ Napi::Value arena_create(const Napi::CallbackInfo& info) {
 }
 
 /**
- * arenaOver(view: DataView): handle
+ * arenaOver(view: DataView, detachInTheEnd: boolean): handle
  *
  * A DataView, since a Uint8Array ends at 4 GiB in Node 20.
  */
@@ -141,8 +180,10 @@ Napi::Value arena_over(const Napi::CallbackInfo& info) {
     if (host::memory::arena_init_over(&arena, data, length) != ARENA_OK) {
         return throw_range(env, "the view must have at least 1 byte and must not be detached");
     }
-    return make_handle(env, std::make_shared<SharedArena>(arena, info[0].As<Napi::DataView>(),
-                                                          Napi::Value(env, buffer)));
+    const bool detach = info[1].IsBoolean() && info[1].As<Napi::Boolean>().Value();
+    return make_handle(env, std::make_shared<SharedArena>(
+                                env, arena, info[0].As<Napi::DataView>(), Napi::Value(env, buffer),
+                                detach ? OwnerEnd::DETACH : OwnerEnd::KEEP));
 }
 
 /** arenaAllocate(arena, size: number, alignment: number): offset from the arena's start */
@@ -191,7 +232,9 @@ Napi::Value arena_used(const Napi::CallbackInfo& info) {
 Napi::Value arena_reset(const Napi::CallbackInfo& info) {
     auto arena = to_usable_arena(info);
     if (arena != nullptr && !arena->reset()) {
-        throw_no_memory(info.Env(), "the system has no fresh pages for the arena");
+        throw_no_memory(
+            info.Env(),
+            "the system has no fresh pages, and a buffer over these was transferred away");
     }
     return Napi::Value();
 }
@@ -206,7 +249,7 @@ Napi::Value arena_destroy(const Napi::CallbackInfo& info) {
 }
 
 /**
- * arenaExpose(arena, offset: number, length: number): ArrayBuffer
+ * arenaExpose(arena, offset: number, length: number, handedOut = true): ArrayBuffer
  *
  * A zero-copy buffer over allocated pages. A caller's memory has a buffer
  * already, and is not exposed a second time.
@@ -226,31 +269,32 @@ Napi::Value arena_expose(const Napi::CallbackInfo& info) {
         return Napi::Value();
     }
     const arena_t& arena = shared->arena();
-    if (arena.backing != host::memory::ARENA_BACKING_PAGES || *length == 0 ||
+    if (arena.backing != ARENA_BACKING_PAGES || *length == 0 || *length > MAX_EXPOSED ||
         *offset > arena.used || *length > arena.used - *offset) {
-        return throw_range(env, "only allocated pages of the arena's own can be exposed");
+        return throw_range(env, "only allocated pages of the arena's own can be exposed, and at "
+                                "most 2^32 bytes at once");
     }
-    auto* keep_alive = new std::shared_ptr<SharedArena>(shared);
-    napi_value buffer = nullptr;
-    const napi_status status = napi_create_external_arraybuffer(
-        env, arena.data + *offset, *length,
-        [](napi_env, void*, void* hint) {
-            delete static_cast<std::shared_ptr<SharedArena>*>(hint);
-        },
-        keep_alive, &buffer);
-    if (status != napi_ok) {
-        delete keep_alive;
+    napi_value buffer = shared->expose(
+        *offset, *length, !(info[3].IsBoolean() && !info[3].As<Napi::Boolean>().Value()));
+    if (buffer == nullptr) {
         return throw_no_memory(env, "the runtime refused an external ArrayBuffer");
     }
     return Napi::Value(env, buffer);
 }
 
-/** detach(buffer: ArrayBuffer): undefined */
+/** detach(buffer: ArrayBuffer): undefined; harmless the second time */
 Napi::Value detach(const Napi::CallbackInfo& info) {
-    if (!info[0].IsArrayBuffer()) {
-        return throw_type(info.Env(), "the first argument must be an ArrayBuffer");
+    if (!info[0].IsArrayBuffer() || !detach_exposed(info.Env(), info[0])) {
+        return throw_type(info.Env(), "the first argument must be an ArrayBuffer of arenaExpose()");
     }
-    info[0].As<Napi::ArrayBuffer>().Detach();
+    return Napi::Value();
+}
+
+/** handOut(buffer: ArrayBuffer): undefined; harmless the second time, and on a detached one */
+Napi::Value hand_out_buffer(const Napi::CallbackInfo& info) {
+    if (!info[0].IsArrayBuffer() || !addon::hand_out(info.Env(), info[0])) {
+        return throw_type(info.Env(), "the first argument must be an ArrayBuffer of arenaExpose()");
+    }
     return Napi::Value();
 }
 
@@ -266,6 +310,7 @@ bool external_buffers_allowed(Napi::Env env) {
 } // namespace
 
 void init_arena_binding(Napi::Env env, Napi::Object exports) {
+    watch_environment(env);
     exports.Set("externalBuffers", Napi::Boolean::New(env, external_buffers_allowed(env)));
     exports.Set("arenaCreate", Napi::Function::New(env, arena_create, "arenaCreate"));
     exports.Set("arenaOver", Napi::Function::New(env, arena_over, "arenaOver"));
@@ -275,6 +320,7 @@ void init_arena_binding(Napi::Env env, Napi::Object exports) {
     exports.Set("arenaReset", Napi::Function::New(env, arena_reset, "arenaReset"));
     exports.Set("arenaDestroy", Napi::Function::New(env, arena_destroy, "arenaDestroy"));
     exports.Set("arenaExpose", Napi::Function::New(env, arena_expose, "arenaExpose"));
+    exports.Set("handOut", Napi::Function::New(env, hand_out_buffer, "handOut"));
     exports.Set("detach", Napi::Function::New(env, detach, "detach"));
 }
 

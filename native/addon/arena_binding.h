@@ -7,6 +7,7 @@
 #include <memory>
 #include <unordered_set>
 
+#include "exposures.h"
 #include "handle.h"
 #include "host/memory/arena.h"
 
@@ -22,21 +23,27 @@ protected:
     ~ArenaDependent() = default;
 };
 
+/** What an arena over memory of JavaScript's does with it in the end. */
+enum class OwnerEnd {
+    /** The caller's, which is left alone. */
+    KEEP,
+    /** A stand-in for pages, which destroy() detaches. */
+    DETACH,
+};
+
 /**
- * An arena and the rule that its memory outlives everything that can reach it.
- *
- * Handles, guest memories and the external ArrayBuffers over the arena's pages
- * each hold a shared_ptr to it, so they may be collected in any order. Memory
- * of the caller's is held by a reference to the view that was given.
+ * An arena as handles and guest memories share it; exposures.h says what keeps
+ * its pages. Memory of the caller's is held by a reference to the view that was
+ * given.
  */
 class SharedArena {
 public:
     /** Takes over `arena`, made by arena_init(). */
-    explicit SharedArena(const host::memory::arena_t& arena);
+    SharedArena(napi_env env, const host::memory::arena_t& arena);
     /** Takes over `arena`, made by arena_init_over() on the bytes of `view`, which is over
      * `buffer`. */
-    SharedArena(const host::memory::arena_t& arena, Napi::DataView view, Napi::Value buffer);
-    ~SharedArena();
+    SharedArena(napi_env env, const host::memory::arena_t& arena, Napi::DataView view,
+                Napi::Value buffer, OwnerEnd owner_end);
 
     SharedArena(const SharedArena&) = delete;
     SharedArena& operator=(const SharedArena&) = delete;
@@ -72,22 +79,35 @@ public:
         dependents_.erase(dependent);
     }
 
-    /** arena_reset() on the arena. */
+    /**
+     * arena_reset() on the arena, at other pages where an ArrayBuffer over these
+     * may have another owner by now.
+     *
+     * @return False where the system has no other pages, and then the arena is
+     *         unchanged, but for its dependents, which have ended.
+     */
     bool reset();
 
     /**
-     * Gives resident memory back and makes the arena unusable. Address space
-     * stays reserved until the last buffer over it has been collected.
+     * Makes the arena unusable. Pages give their resident memory back, unless an
+     * ArrayBuffer over them may have another owner, and stay mapped until the last
+     * exposure of them has ended.
      */
     void destroy();
+
+    /** expose() on allocated pages of the arena's own. */
+    napi_value expose(size_t offset, size_t length, bool handed_out);
 
 private:
     bool owner_intact() const;
     void end_dependents();
+    bool move_to_fresh_pages();
 
+    napi_env env_;
     host::memory::arena_t arena_;
-    /** What arena_free() needs once destroy() has emptied arena_. */
-    host::memory::arena_t reservation_;
+    /** Null for memory of the caller's, and once destroyed. */
+    std::shared_ptr<Pages> pages_;
+    OwnerEnd owner_end_ = OwnerEnd::KEEP;
     std::unordered_set<ArenaDependent*> dependents_;
     Napi::Reference<Napi::DataView> owner_view_;
     /** Empty for a SharedArrayBuffer, which can be neither detached nor shrunk. */

@@ -1,6 +1,5 @@
 #include "atomic_binding.h"
 
-#include <cstring>
 #include <iterator>
 
 #include "access_call.h"
@@ -13,19 +12,11 @@ using kvm::memory::guest_memory_t;
 
 namespace {
 
-/** An argument or a value of the call block, at the width of the access. */
-template <typename T>
-T take(const uint64_t& field) {
-    T value;
-    memcpy(&value, &field, sizeof(T));
-    return value;
-}
-
 /** Leaves what was found in RAM in the call block, where it was. */
 template <typename T>
 guest_mem_access_result_t give(guest_mem_access_result_t result, const T& value, CallBlock* block) {
     if (result == kvm::memory::GUEST_MEM_ACCESS_OK) {
-        memcpy(&block->value, &value, sizeof(T));
+        block->set_value(value);
     }
     return result;
 }
@@ -38,21 +29,20 @@ guest_mem_access_result_t run_load(guest_memory_t* memory, CallBlock* block) {
 
 template <typename T, guest_mem_access_result_t (*store)(guest_memory_t*, uint64_t, T)>
 guest_mem_access_result_t run_store(guest_memory_t* memory, CallBlock* block) {
-    return store(memory, block->gpa(), take<T>(block->value));
+    return store(memory, block->gpa(), block->value<T>());
 }
 
 template <typename T, guest_mem_access_result_t (*modify)(guest_memory_t*, uint64_t, T, T*)>
 guest_mem_access_result_t run_modify(guest_memory_t* memory, CallBlock* block) {
     T old{};
-    return give(modify(memory, block->gpa(), take<T>(block->value), &old), old, block);
+    return give(modify(memory, block->gpa(), block->value<T>(), &old), old, block);
 }
 
 template <typename T, guest_mem_access_result_t (*cmpxchg)(guest_memory_t*, uint64_t, T, T, T*)>
 guest_mem_access_result_t run_cmpxchg(guest_memory_t* memory, CallBlock* block) {
     T old{};
-    return give(
-        cmpxchg(memory, block->gpa(), take<T>(block->expected), take<T>(block->value), &old), old,
-        block);
+    return give(cmpxchg(memory, block->gpa(), block->expected<T>(), block->value<T>(), &old), old,
+                block);
 }
 
 using Operation = guest_mem_access_result_t (*)(guest_memory_t*, CallBlock*);
@@ -100,9 +90,9 @@ constexpr Operation OPERATIONS[] = {
  */
 napi_value atomic(napi_env env, napi_callback_info info) {
     return access(env, info, [](guest_memory_t* memory, CallBlock* block) {
-        return block->operation < std::size(OPERATIONS)
-                   ? OPERATIONS[block->operation](memory, block)
-                   : kvm::memory::GUEST_MEM_ACCESS_ERROR_INTERNAL;
+        const uint32_t operation = block->operation();
+        return operation < std::size(OPERATIONS) ? OPERATIONS[operation](memory, block)
+                                                 : kvm::memory::GUEST_MEM_ACCESS_ERROR_INTERNAL;
     });
 }
 

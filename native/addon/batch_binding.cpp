@@ -1,5 +1,6 @@
 #include "batch_binding.h"
 
+#include <atomic>
 #include <cstddef>
 #include <cstring>
 
@@ -30,6 +31,9 @@ static_assert(sizeof(PackedOp) == 24, "lib/op-buffer.ts knows this layout");
 uint64_t load_field(const uint8_t* op, size_t offset) {
     uint64_t value;
     memcpy(&value, op + offset, sizeof(value));
+    // Another thread may write to the batch: what is checked is to be what is used, and so
+    // the compiler must not load it again.
+    std::atomic_signal_fence(std::memory_order_seq_cst);
     return kvm::guest_order(value);
 }
 
@@ -53,7 +57,7 @@ guest_mem_access_result_t run_write(guest_memory_t* memory, uint8_t* op) {
 }
 
 guest_mem_access_result_t run_op(guest_memory_t* memory, uint8_t* op) {
-    switch (op[offsetof(PackedOp, kind)]) {
+    switch (*static_cast<const volatile uint8_t*>(op + offsetof(PackedOp, kind))) {
     case 0:
         return run_read<uint8_t>(memory, op);
     case 1:

@@ -2,6 +2,8 @@
 
 #include <mutex>
 
+#include "handle.h"
+
 namespace pound::addon {
 
 namespace {
@@ -10,6 +12,10 @@ namespace {
 std::mutex table_mutex;
 
 } // namespace
+
+const void* library_mark() {
+    return &table_mutex;
+}
 
 Environment Environment::places_[PLACES];
 

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <vector>
 
@@ -13,36 +14,82 @@ namespace pound::addon {
 class SharedMemory;
 
 /**
- * Arguments and results of one native access, shared with TypeScript through
- * an ArrayBuffer.
+ * Arguments and results of one native access, shared with TypeScript through a
+ * SharedArrayBuffer.
  *
  * Passing them as N-API values costs more than the call itself, so a call
  * carries none. JavaScript runs on one thread per environment and an access
  * never calls back into it, so one block serves every memory of the
  * environment. All fields are in host byte order.
+ *
+ * Shared, since such a buffer can be neither detached nor moved while C++ uses
+ * it. Another thread that gets hold of it can write to it at any time, so every
+ * argument is read exactly once, by its accessor below.
  */
-struct CallBlock {
-    /**
-     * In: guest physical address, in halves as JavaScript has them. They lie
-     * apart because two stores side by side would be loaded as one, for which
-     * a processor has to wait until both are in its cache.
-     */
-    uint32_t gpa_low;
-    /** In: which memory, as Environment numbers them. */
-    uint32_t memory;
-    uint32_t gpa_high;
-    /** Out: a guest_mem_access_result_t. */
-    uint32_t result;
-    /** In or out: the value, in the first bytes, at the width of the access. */
-    uint64_t value;
-    /** In: what a compare-and-exchange is to find, as `value`. */
-    uint64_t expected;
-    /** In: which operation, for atomic(). */
-    uint32_t operation;
-
+class CallBlock {
+public:
+    /** In: guest physical address. */
     uint64_t gpa() const {
-        return (static_cast<uint64_t>(gpa_high) << 32) | gpa_low;
+        return (static_cast<uint64_t>(once(gpa_high_)) << 32) | once(gpa_low_);
     }
+
+    /** In: which memory, as Environment numbers them. */
+    uint32_t memory() const {
+        return once(memory_);
+    }
+
+    /** In: which operation, for atomic(). */
+    uint32_t operation() const {
+        return once(operation_);
+    }
+
+    /** In: the value, at the width of the access. */
+    template <typename T>
+    T value() const {
+        return first_bytes<T>(value_);
+    }
+
+    /** In: what a compare-and-exchange is to find. */
+    template <typename T>
+    T expected() const {
+        return first_bytes<T>(expected_);
+    }
+
+    /** Out: the value. */
+    template <typename T>
+    void set_value(T value) {
+        memcpy(&value_, &value, sizeof(T));
+    }
+
+    /** Out: a guest_mem_access_result_t. */
+    void set_result(uint32_t result) {
+        result_ = result;
+    }
+
+private:
+    template <typename T>
+    static T once(const T& field) {
+        return *static_cast<const volatile T*>(&field);
+    }
+
+    template <typename T>
+    static T first_bytes(const uint64_t& field) {
+        return *reinterpret_cast<const volatile T*>(reinterpret_cast<const uint8_t*>(&field));
+    }
+
+    /**
+     * In halves, as JavaScript has it. They lie apart because two stores side by
+     * side would be loaded as one, for which a processor has to wait until both
+     * are in its cache.
+     */
+    uint32_t gpa_low_;
+    uint32_t memory_;
+    uint32_t gpa_high_;
+    uint32_t result_;
+    /** In the first bytes. */
+    uint64_t value_;
+    uint64_t expected_;
+    uint32_t operation_;
 };
 
 static_assert(sizeof(CallBlock) == 40, "lib/native-access.ts and native-atomics.ts know this");
@@ -149,7 +196,7 @@ private:
 
 /** What the runtime keeps for the addon per environment: each worker thread has its own. */
 struct InstanceData {
-    InstanceData(std::shared_ptr<Environment> shared, Napi::Reference<Napi::ArrayBuffer> block)
+    InstanceData(std::shared_ptr<Environment> shared, Napi::Reference<Napi::DataView> block)
         : environment(std::move(shared)), call_block(std::move(block)) {
     }
 
@@ -163,7 +210,7 @@ struct InstanceData {
     /** Shared, since handles may be finalized after the instance data is. */
     const std::shared_ptr<Environment> environment;
     /** Keeps the call block in place for as long as there are calls. */
-    const Napi::Reference<Napi::ArrayBuffer> call_block;
+    const Napi::Reference<Napi::DataView> call_block;
 };
 
 } // namespace pound::addon

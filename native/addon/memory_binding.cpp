@@ -1,6 +1,5 @@
 #include "memory_binding.h"
 
-#include <cstring>
 #include <optional>
 
 #include "access_call.h"
@@ -19,7 +18,7 @@ napi_value read_call(napi_env env, napi_callback_info info) {
         T value;
         const guest_mem_access_result_t result = read(memory, block->gpa(), &value);
         if (result == kvm::memory::GUEST_MEM_ACCESS_OK) {
-            memcpy(&block->value, &value, sizeof(T));
+            block->set_value(value);
         }
         return result;
     });
@@ -28,9 +27,7 @@ napi_value read_call(napi_env env, napi_callback_info info) {
 template <typename T, guest_mem_access_result_t (*write)(guest_memory_t*, uint64_t, T)>
 napi_value write_call(napi_env env, napi_callback_info info) {
     return access(env, info, [](guest_memory_t* memory, CallBlock* block) {
-        T value;
-        memcpy(&value, &block->value, sizeof(T));
-        return write(memory, block->gpa(), value);
+        return write(memory, block->gpa(), block->value<T>());
     });
 }
 

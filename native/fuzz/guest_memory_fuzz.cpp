@@ -146,7 +146,7 @@ private:
     }
 
     void reset() {
-        require(arena_reset(&arena_) == ARENA_OK, "result of reset");
+        arena_reset(&arena_);
         if (caller_memory_ == nullptr) {
             std::fill(bytes_.begin(), bytes_.end(), uint8_t{0});
         }

@@ -1,6 +1,7 @@
 #include "host/memory/arena.h"
 
 #include <cassert>
+#include <cstring>
 
 #include "host/memory/pages.h"
 
@@ -58,15 +59,14 @@ void* arena_allocate(arena_t* arena, size_t size, size_t alignment) {
     return block;
 }
 
-arena_result_t arena_reset(arena_t* arena) {
+void arena_reset(arena_t* arena) {
     assert(nullptr != arena);
     const bool dirty = arena->backing == ARENA_BACKING_PAGES && arena->used != 0;
     if (dirty && !pages_clear(arena->data, arena->capacity)) {
-        arena_free(arena);
-        return ARENA_ERROR_NO_MEMORY;
+        // Slower, and all of it becomes resident, but it cannot fail.
+        memset(arena->data, 0, arena->used);
     }
     arena->used = 0;
-    return ARENA_OK;
 }
 
 void arena_free(arena_t* arena) {

@@ -35,7 +35,7 @@ struct arena_t {
     arena_backing_t backing;
 };
 
-/** Outcome of setting an arena up or resetting it. */
+/** Outcome of setting an arena up. */
 enum arena_result_t : uint8_t {
     ARENA_OK = 0,
     /** A null pointer, or a capacity of zero. */
@@ -83,15 +83,13 @@ enum arena_result_t : uint8_t {
 }
 
 /**
- * Forgets every allocation. Pages of arena_init() go back to the operating
- * system and read as zero again; a caller's memory keeps its bytes.
+ * Forgets every allocation. Pages of arena_init() read as zero again, at the
+ * same address, and go back to the operating system where it can take them
+ * without a way to fail; a caller's memory keeps its bytes.
  *
  * Every pointer handed out before is invalid from here on.
- *
- * @return ARENA_OK; or ARENA_ERROR_NO_MEMORY where the system would not give
- *         fresh pages, and then the arena is freed.
  */
-[[nodiscard]] arena_result_t arena_reset(arena_t* arena);
+void arena_reset(arena_t* arena);
 
 /**
  * Releases what arena_init() reserved and zeroes the arena. Harmless on an

@@ -19,10 +19,14 @@ void* pages_reserve(size_t size) {
     return VirtualAlloc(nullptr, size, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
 }
 
-bool pages_clear(void* data, size_t size) {
-    // Decommitting drops the contents; committing again yields zeroed pages.
-    return VirtualFree(data, size, MEM_DECOMMIT) != 0 &&
-           VirtualAlloc(data, size, MEM_COMMIT, PAGE_READWRITE) == data;
+bool pages_clear(void* /* data */, size_t /* size */) {
+    // To decommit and commit again would do it, but where the commit limit leaves no
+    // room for the second step, the block would have a hole.
+    return false;
+}
+
+void pages_discard(void* data, size_t size) {
+    VirtualAlloc(data, size, MEM_RESET, PAGE_READWRITE);
 }
 
 void pages_release(void* data, size_t /* size */) {
@@ -43,6 +47,29 @@ void* map_pages(void* where, size_t size, int extra_flags) {
                 0);
 }
 
+#if defined(__linux__)
+
+/**
+ * Whether MADV_DONTNEED makes private pages zero. Linux promises it; some that
+ * run Linux programs, such as old versions of QEMU, report success and do nothing.
+ */
+bool dontneed_zeroes() {
+    static const bool zeroes = [] {
+        auto* probe = static_cast<unsigned char*>(map_pages(nullptr, 1, 0));
+        if (probe == MAP_FAILED) {
+            return false;
+        }
+        *probe = 1;
+        const bool zeroed = madvise(probe, 1, MADV_DONTNEED) == 0 &&
+                            *static_cast<volatile unsigned char*>(probe) == 0;
+        munmap(probe, 1);
+        return zeroed;
+    }();
+    return zeroes;
+}
+
+#endif
+
 } // namespace
 
 void* pages_reserve(size_t size) {
@@ -51,9 +78,20 @@ void* pages_reserve(size_t size) {
 }
 
 bool pages_clear(void* data, size_t size) {
-    // A fresh mapping over the old one zeroes it on every POSIX system, where
-    // what MADV_DONTNEED does to the contents is Linux's own promise.
+#if defined(__linux__)
+    // A fresh mapping over the old one would be refused under an address space
+    // limit, and Linux may have unmapped the old one by then.
+    return dontneed_zeroes() && madvise(data, size, MADV_DONTNEED) == 0;
+#else
+    // Darwin and the BSDs check the limits, or put the old mapping back, before they fail.
     return map_pages(data, size, MAP_FIXED) == data;
+#endif
+}
+
+void pages_discard(void* data, size_t size) {
+    if (!pages_clear(data, size)) {
+        madvise(data, size, MADV_DONTNEED);
+    }
 }
 
 void pages_release(void* data, size_t size) {

@@ -18,12 +18,19 @@ namespace pound::host::memory {
 
 /**
  * Gives the block's resident memory back and makes its bytes zero. The
- * addresses stay reserved, readable and writable.
+ * addresses stay reserved, readable and writable throughout.
  *
- * @return Whether that worked. If not, the block may be out of reach and can
- *         only be released.
+ * @return Whether that worked. If not, the block is as it was: whoever can
+ *         still reach it finds no hole in it.
  */
 [[nodiscard]] bool pages_clear(void* data, size_t size);
+
+/**
+ * Gives the block's resident memory back, as far as the system does that
+ * without a way to fail. The addresses stay reserved, readable and writable;
+ * what the bytes are from here on is undefined.
+ */
+void pages_discard(void* data, size_t size);
 
 /** Gives the addresses back; `size` is that of pages_reserve(). */
 void pages_release(void* data, size_t size);
