@@ -1,9 +1,8 @@
-import { randomBytes } from "node:crypto";
-import { type FileHandle, open, rename, rm } from "node:fs/promises";
-import { dirname } from "node:path";
+import { constants } from "node:fs";
+import { type FileHandle, open } from "node:fs/promises";
 import { newBuffer } from "../bulk.js";
 import { PAGE_SIZE } from "../dirty-bitmap.js";
-import { rangeError, SnapshotFormatError } from "../errors.js";
+import { notRegularFileError, rangeError, SnapshotFormatError } from "../errors.js";
 import { toByteCount } from "../gpa.js";
 import {
   dataOffset,
@@ -18,6 +17,7 @@ import {
 } from "./format.js";
 import { type HeatTable, NO_HEAT, type PageHeat } from "./page-heat.js";
 import { NO_PAGES, type Page, type PageTable, samePage } from "./page-table.js";
+import { replaceFile } from "./replace-file.js";
 import {
   contentsOf,
   makeSnapshot,
@@ -29,27 +29,19 @@ import {
 /** Pages that are read or written at once. */
 const BATCH = 256;
 
+/** Bytes that are read at once: Linux reads at most 2 GiB, and Node ends the process above that. */
+const MAX_READ = 2 ** 30;
+
+/** Opens a pipe without waiting for its writer. Windows has no such flag. */
+const O_NONBLOCK = (constants as Partial<typeof constants>).O_NONBLOCK ?? 0;
+
 /** `saveSnapshot` of lazy-file.ts, which says all of it. */
 export async function saveSnapshot(snapshot: Snapshot, path: string): Promise<void> {
   const { head, pages } = encodeTables(contentsOf(snapshot), snapshot.generation);
-  const temporary = `${path}.${randomBytes(6).toString("hex")}.tmp`;
-  const handle = await open(temporary, "wx");
-  try {
-    try {
-      await handle.writeFile(head);
-      for (const batch of batches(pages())) {
-        await handle.writeFile(batch);
-      }
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    await rename(temporary, path);
-  } catch (error) {
-    await rm(temporary, { force: true });
-    throw error;
-  }
-  await syncFolder(dirname(path));
+  await replaceFile(path, function* () {
+    yield head;
+    yield* batches(pages());
+  });
 }
 
 function* batches(pages: Iterable<Page>): Generator<Uint8Array> {
@@ -66,16 +58,6 @@ function* batches(pages: Iterable<Page>): Generator<Uint8Array> {
   yield batch.subarray(0, length);
 }
 
-/** Makes a renaming last, where the system can. */
-async function syncFolder(folder: string): Promise<void> {
-  try {
-    const handle = await open(folder, "r");
-    await handle.sync().finally(() => handle.close());
-  } catch {
-    // Windows opens no folders; and the snapshot is written either way.
-  }
-}
-
 /** `loadSnapshot` of lazy-file.ts, which says all of it. */
 export async function loadSnapshot(path: string): Promise<Snapshot> {
   const file = await openSnapshot(path);
@@ -88,9 +70,13 @@ export async function loadSnapshot(path: string): Promise<Snapshot> {
 
 /** `openSnapshot` of lazy-file.ts, which says all of it. */
 export async function openSnapshot(path: string): Promise<SnapshotFile> {
-  const handle = await open(path, "r");
+  const handle = await open(path, constants.O_RDONLY | O_NONBLOCK);
   try {
-    const { size } = await handle.stat();
+    const stats = await handle.stat();
+    if (!stats.isFile()) {
+      throw notRegularFileError(path);
+    }
+    const { size } = stats;
     const header = decodeHeader(await readAt(handle, 0, Math.min(HEADER_SIZE, size)), size);
     const tables = await readAt(handle, HEADER_SIZE, dataOffset(header) - HEADER_SIZE);
     return new SnapshotFile(handle, header, decodeRegions(tables, header), tables);
@@ -202,8 +188,11 @@ export class SnapshotFile implements AsyncDisposable {
     const pages = newBuffer(toByteCount(count, "count") * PAGE_SIZE).fill(0);
     const from = this.#records.lowerBound(start, first, end);
     const to = this.#records.lowerBound(start + count, from, end);
-    for (const stored of await this.#readRecords(region, from, to)) {
-      pages.set(stored.bytes, (stored.page - start) * PAGE_SIZE);
+    for (let record = from; record < to; record += BATCH) {
+      const batch = await this.#readRecords(region, record, Math.min(record + BATCH, to));
+      for (const stored of batch) {
+        pages.set(stored.bytes, (stored.page - start) * PAGE_SIZE);
+      }
     }
     return pages;
   }
@@ -228,7 +217,9 @@ export class SnapshotFile implements AsyncDisposable {
     for (let record = first; record < end; record += BATCH) {
       const batch = await this.#readRecords(region, record, Math.min(record + BATCH, end));
       for (const { page, bytes } of batch) {
-        edit.set(page, samePage(bytes, null) ? null : bytes);
+        if (!samePage(bytes, null)) {
+          edit.set(page, bytes);
+        }
       }
     }
     return edit.finish();
@@ -309,7 +300,8 @@ export class SnapshotFile implements AsyncDisposable {
 async function readAt(handle: FileHandle, offset: number, length: number): Promise<Buffer> {
   const bytes = Buffer.allocUnsafeSlow(length);
   for (let done = 0; done < length;) {
-    const { bytesRead } = await handle.read(bytes, done, length - done, offset + done);
+    const part = Math.min(length - done, MAX_READ);
+    const { bytesRead } = await handle.read(bytes, done, part, offset + done);
     if (bytesRead === 0) {
       throw new SnapshotFormatError("the file ends early", offset + done);
     }
