@@ -1,8 +1,12 @@
 import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
-import { newBuffer } from "../bulk.js";
 import { PAGE_SIZE } from "../dirty-bitmap.js";
-import { notRegularFileError, rangeError, SnapshotFormatError } from "../errors.js";
+import {
+  notRegularFileError,
+  outOfMemoryError,
+  rangeError,
+  SnapshotFormatError,
+} from "../errors.js";
 import { toByteCount } from "../gpa.js";
 import {
   dataOffset,
@@ -15,7 +19,7 @@ import {
   pageDigest,
   PageRecords,
 } from "./format.js";
-import { type HeatTable, NO_HEAT, type PageHeat } from "./page-heat.js";
+import { HeatTable, type PageHeat } from "./page-heat.js";
 import { NO_PAGES, type Page, type PageTable, samePage } from "./page-table.js";
 import { replaceFile } from "./replace-file.js";
 import {
@@ -31,6 +35,9 @@ const BATCH = 256;
 
 /** Bytes that are read at once: Linux reads at most 2 GiB, and Node ends the process above that. */
 const MAX_READ = 2 ** 30;
+
+/** Pages that one Buffer can hold. */
+const MAX_PAGES = 2 ** 20;
 
 /** Opens a pipe without waiting for its writer. Windows has no such flag. */
 const O_NONBLOCK = (constants as Partial<typeof constants>).O_NONBLOCK ?? 0;
@@ -180,12 +187,16 @@ export class SnapshotFile implements AsyncDisposable {
    *
    * @param page - The number of the first.
    * @param count - How many; at most 2^20, which is the most that a Buffer holds.
-   * @throws {@link SnapshotFormatError} where one is damaged; RangeError; errors of the file system.
+   * @throws {@link SnapshotFormatError} where one is damaged; RangeError; Error `ERR_OUT_OF_MEMORY`;
+   * errors of the file system.
    */
   async readPages(region: number, page: number, count = 1): Promise<Buffer> {
     const { first, end } = this.#recordsOf(region);
     const start = toByteCount(page, "page");
-    const pages = newBuffer(toByteCount(count, "count") * PAGE_SIZE).fill(0);
+    if (toByteCount(count, "count") > MAX_PAGES) {
+      throw rangeError("count must be at most 2^20: no Buffer holds more pages");
+    }
+    const pages = allocate(count * PAGE_SIZE);
     const from = this.#records.lowerBound(start, first, end);
     const to = this.#records.lowerBound(start + count, from, end);
     for (let record = from; record < to; record += BATCH) {
@@ -251,7 +262,7 @@ export class SnapshotFile implements AsyncDisposable {
   #loadHeat(region: number): HeatTable {
     const { first, end } = this.#recordsOf(region);
     const records = this.#records;
-    return NO_HEAT.with(
+    return HeatTable.of(
       (function* () {
         for (let i = first; i < end; i++) {
           const heat = records.heat(i);
@@ -296,9 +307,18 @@ export class SnapshotFile implements AsyncDisposable {
   }
 }
 
+/** A Buffer of zeros. The pages of a large one are not there before they are written. */
+function allocate(length: number): Buffer {
+  try {
+    return Buffer.alloc(length);
+  } catch {
+    throw outOfMemoryError(`the runtime has no room for ${length} bytes of the snapshot`);
+  }
+}
+
 /** Reads exactly so many bytes. */
 async function readAt(handle: FileHandle, offset: number, length: number): Promise<Buffer> {
-  const bytes = Buffer.allocUnsafeSlow(length);
+  const bytes = allocate(length);
   for (let done = 0; done < length;) {
     const part = Math.min(length - done, MAX_READ);
     const { bytesRead } = await handle.read(bytes, done, part, offset + done);

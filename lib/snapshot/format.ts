@@ -151,8 +151,11 @@ function encodeRegion({ kind, name, gpa, size }: RegionLayout, records: number):
 
 /** The page table of a region: its stored pages, and those of zeros that were once others. */
 function encodePages({ pages, heat }: RegionContents): Buffer {
-  const zeroed = [...heat.entries()].filter(([page]) => pages.get(page) === null);
-  const table = Buffer.alloc((pages.stored + zeroed.length) * RECORD_SIZE);
+  let zeroed = 0;
+  for (const [page] of heat.entries()) {
+    zeroed += Number(pages.get(page) === null);
+  }
+  const table = Buffer.alloc((pages.stored + zeroed) * RECORD_SIZE);
   let at = 0;
   const put = (page: number, digest: Buffer, { changes, changedIn }: PageHeat): void => {
     table.writeBigUInt64LE(BigInt(page), at);
@@ -161,10 +164,14 @@ function encodePages({ pages, heat }: RegionContents): Buffer {
     digest.copy(table, at + 16);
     at += RECORD_SIZE;
   };
-  let next = 0;
-  const putZeroedBefore = (page: number): void => {
-    for (; next < zeroed.length && zeroed[next]![0] < page; next++) {
-      put(zeroed[next]![0], NO_DIGEST, zeroed[next]![1]);
+  const changed = heat.entries();
+  let next = changed.next();
+  const putZeroedBefore = (end: number): void => {
+    for (; next.done !== true && next.value[0] < end; next = changed.next()) {
+      const [page, pageHeat] = next.value;
+      if (pages.get(page) === null) {
+        put(page, NO_DIGEST, pageHeat);
+      }
     }
   };
   for (const [page, bytes] of pages.entries()) {
