@@ -10,7 +10,7 @@ import {
   packOps,
   type TryAccess,
 } from "pound-guest-memory";
-import { OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
+import { OUT_OF_RANGE, thrown } from "../support/errors.js";
 
 const OPS = [
   { kind: OpKind.WRITEQ, gpa: 8n, value: 0x1122_3344_5566_7788n },
@@ -70,27 +70,6 @@ describe("the operation log", () => {
         thrown(() => decodeOpLog(damaged)),
         `byte ${at}`,
       ).to.deep.equal(OUT_OF_RANGE);
-    }
-  });
-
-  it("refuses what is no log, and bytes that are none, by errors with a code", () => {
-    const encode = encodeOpLog as (...args: unknown[]) => unknown;
-    const decode = decodeOpLog as (...args: unknown[]) => unknown;
-    const ops = packOps(OPS);
-    for (const log of [undefined, null, {}, { size: 1 }, { size: 1, ops: [] }, { ops }]) {
-      expect(thrown(() => encode(log))).to.deep.equal(WRONG_TYPE);
-    }
-    for (const size of [-1, 0.5, 2 ** 53, 2n ** 64n]) {
-      expect(thrown(() => encode({ size, ops }))).to.deep.equal(OUT_OF_RANGE);
-    }
-    for (const bytes of [undefined, null, "PGMOPS", [80], new ArrayBuffer(16)]) {
-      expect(thrown(() => decode(bytes))).to.deep.equal(WRONG_TYPE);
-    }
-    const detached = new Uint8Array(encodeOpLog({ size: 1, ops }));
-    structuredClone(detached.buffer, { transfer: [detached.buffer] });
-    expect(thrown(() => decodeOpLog(detached))).to.deep.equal(OUT_OF_RANGE);
-    for (const memory of [undefined, null, {}]) {
-      expect(thrown(() => new OpRecorder(memory as never))).to.deep.equal(WRONG_TYPE);
     }
   });
 
