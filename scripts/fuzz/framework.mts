@@ -42,6 +42,8 @@ export interface FuzzOptions {
   readonly seconds?: number;
   /** The folder that faulty mutants are saved in. */
   readonly failures: string;
+  /** Milliseconds that a process may be silent before it is ended; a minute if not given. */
+  readonly silence?: number;
 }
 
 /** A mutant that shows a fault. */
@@ -67,8 +69,6 @@ export interface FuzzResult {
 const MEMORY = 256 * 2 ** 20;
 /** Milliseconds of the processor that reading a mutant may take. No seed has more than 100 KB. */
 const MILLISECONDS = 5000;
-/** Milliseconds that the child may be silent before it is ended. */
-const SILENCE = 60_000;
 const MAX_FAULTS = 10;
 
 const INTERESTING = [0, 7, 8, 12, 16, 21, 24, 31, 32, 36, 40, 48, 52, 53, 62, 63, 64].map(
@@ -258,7 +258,7 @@ export async function fuzz(module: string, options: FuzzOptions): Promise<FuzzRe
     { stdio: ["ignore", "inherit", "inherit", "ipc"] },
   );
   try {
-    const outcome = await follow(child, options.seed);
+    const outcome = await follow(child, options);
     if ("result" in outcome) {
       return outcome.result;
     }
@@ -285,7 +285,7 @@ type Message = { readonly seed: number } | { readonly result: FuzzResult };
 /** Waits for the result of a child, or its end. */
 async function follow(
   child: ChildProcess,
-  firstSeed: number,
+  { seed: firstSeed, silence = 60_000 }: FuzzOptions,
 ): Promise<{ readonly result: FuzzResult } | Fault> {
   let seed = firstSeed;
   let result: FuzzResult | null = null;
@@ -294,10 +294,10 @@ async function follow(
     isSilent = true;
     child.kill("SIGKILL");
   };
-  let timer = setTimeout(end, SILENCE);
+  let timer = setTimeout(end, silence);
   child.on("message", (message: Message) => {
     clearTimeout(timer);
-    timer = setTimeout(end, SILENCE);
+    timer = setTimeout(end, silence);
     if ("result" in message) {
       result = message.result;
     } else {
