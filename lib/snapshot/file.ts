@@ -172,6 +172,23 @@ export class SnapshotFile implements AsyncDisposable {
   }
 
   /**
+   * The number of the first page from `from` up whose bytes are in the file, or of the last below
+   * `from`; null for none. Takes a few steps, however many records of pages of zeros there are.
+   *
+   * @throws as {@link SnapshotFile.pagesFrom}.
+   */
+  nextStored(region: number, from: number, direction: "up" | "down"): number | null {
+    const { first, end } = this.#recordsOf(region);
+    const records = this.#records;
+    const start = records.lowerBound(from, first, end);
+    const rank = records.rank(start);
+    if (direction === "up" ? rank === records.rank(end) : rank === records.rank(first)) {
+      return null;
+    }
+    return records.page(records.ofRank(direction === "up" ? rank : rank - 1));
+  }
+
+  /**
    * The record of a page; null for a page of zeros that never changed.
    *
    * @throws as {@link SnapshotFile.pagesFrom}.

@@ -393,6 +393,20 @@ export class PageRecords {
     return this.#rank[record]!;
   }
 
+  /** The record of the stored page that `rank` others come before. */
+  ofRank(rank: number): number {
+    let [low, high] = [0, this.#rank.length - 1];
+    while (low < high) {
+      const middle = Math.floor((low + high) / 2);
+      if (this.rank(middle + 1) <= rank) {
+        low = middle + 1;
+      } else {
+        high = middle;
+      }
+    }
+    return low;
+  }
+
   /** The first record from `first` to `end` whose page is `page` or above; `end` for none. */
   lowerBound(page: number, first: number, end: number): number {
     let [low, high] = [first, end];

@@ -180,6 +180,15 @@ describe("a snapshot file", () => {
     expect(opened.regions).to.deep.equal(snapshot.regions);
     expect([...opened.pagesFrom(0, 2)].map(({ page }) => page)).to.deep.equal([2, 3, 5]);
     expect([...opened.pagesBelow(0, 3)].map(({ page }) => page)).to.deep.equal([2, 1]);
+    const stored = (["up", "down"] as const).map((direction) =>
+      [0, 1, 2, 3, 4, 5, 6, 2 ** 40].map((from) => opened.nextStored(0, from, direction)),
+    );
+    expect(stored).to.deep.equal([
+      [2, 2, 2, 3, 5, 5, null, null],
+      [null, null, null, 2, 3, 3, 5, 5],
+    ]);
+    expect(opened.nextStored(1, 0, "up")).to.equal(null);
+    expect(opened.nextStored(2, 0, "up")).to.equal(0);
     expect(opened.pageAt(0, 1)).to.deep.include({ digest: null });
     expect(opened.pageAt(0, 4)).to.equal(null);
     const page = async (region: number, number: number): Promise<string> =>
