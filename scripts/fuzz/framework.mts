@@ -68,7 +68,7 @@ export interface FuzzResult {
 /** Bytes of memory that a reader may take besides the size of the file. */
 const MEMORY = 256 * 2 ** 20;
 /** Milliseconds of the processor that reading a mutant may take. No seed has more than 100 KB. */
-const MILLISECONDS = 5000;
+const MILLISECONDS = 10_000;
 const MAX_FAULTS = 10;
 
 const INTERESTING = [0, 7, 8, 12, 16, 21, 24, 31, 32, 36, 40, 48, 52, 53, 62, 63, 64].map(

@@ -62,6 +62,8 @@ describe("the operation log", () => {
       [0, 0x51],
       [7, 2],
       [15, 0xff],
+      // RAM of more than 2^40 bytes.
+      [13, 0x01],
       [32, 8],
     ] as const) {
       const damaged = Buffer.from(log);
