@@ -14,6 +14,7 @@ import type { Gpa } from "./gpa.js";
  * - `ERR_BAD_IMAGE` ({@link BadImageError}): a file that cannot be loaded.
  * - `ERR_SNAPSHOT_INVALID` ({@link SnapshotFormatError}): a file is no snapshot, or a damaged one.
  * - `ERR_SNAPSHOT_MISMATCH` (Error): a snapshot of other regions than those it is used with.
+ * - `ERR_NOT_REGULAR_FILE` (Error): a path leads to a folder, device, pipe or socket.
  * - `ERR_NO_ADDON` (Error): loading the package found no compiled addon that works here.
  */
 export type ErrorCode =
@@ -27,6 +28,7 @@ export type ErrorCode =
   | "ERR_BAD_IMAGE"
   | "ERR_SNAPSHOT_INVALID"
   | "ERR_SNAPSHOT_MISMATCH"
+  | "ERR_NOT_REGULAR_FILE"
   | "ERR_NO_ADDON";
 
 /** Whether a fault came from a load or a store. */
@@ -95,6 +97,11 @@ export function outOfMemoryError(message: string): Error {
 /** An Error `ERR_SNAPSHOT_MISMATCH`. */
 export function mismatchError(message: string): Error {
   return withCode(new Error(message), "ERR_SNAPSHOT_MISMATCH");
+}
+
+/** An Error `ERR_NOT_REGULAR_FILE`. */
+export function notRegularFileError(path: string): Error {
+  return withCode(new Error(`${JSON.stringify(path)} is no regular file`), "ERR_NOT_REGULAR_FILE");
 }
 
 /**

@@ -71,6 +71,9 @@ export class Machine {
       name: "framebuffer",
     });
     this.image = loadElf(space, program, { machine: "riscv" });
+    if (this.image.entry === null) {
+      throw new Error("the program names no entry point");
+    }
     space.addRom(ROM, bootRom(this.image.entry, argument), { name: "rom" });
     this.cpu.pc = BigInt(ROM);
   }

@@ -58,6 +58,8 @@ interface Found {
 // Operations before a difference that are kept to shrink it; RAM written earlier is rarely part.
 const HISTORY = 1 << 20;
 const PAGE = 4096;
+/** Bytes of RAM up to which all of it is compared at the end. */
+const WHOLE_RAM = 2 ** 26;
 
 /** A pair of fresh memories. */
 class Pair {
@@ -147,6 +149,9 @@ function readBytes(memory: TryAccess, start: number, end: number): Uint8Array | 
  * result code, every value and, along the way and at the end, RAM. Stops at the first difference
  * and shrinks it.
  *
+ * RAM of more than 64 MiB is compared at the end only around the addresses of the operations, and
+ * where these are cut down to 32 bits: the time is that of the operations, whatever the size.
+ *
  * @param makeSubject - Makes the memory to check; anything with the eight `try…` methods will do.
  * @param source - The operations.
  * @throws RangeError, TypeError for an invalid size; whatever the source throws.
@@ -180,7 +185,10 @@ export async function crosscheck(
       options.onProgress?.(operations);
     }
     if (failedAt === null) {
-      const wrong = differentByteOfRam(pair, size);
+      const wrong =
+        size <= WHOLE_RAM
+          ? differentByteOfRam(pair, size)
+          : await differentByteAround(pair, source, size);
       if (wrong !== null) {
         extra.push({ kind: OpKind.READB, gpa: BigInt(wrong), value: 0n });
         failedAt = operations - 1;
@@ -225,21 +233,65 @@ function differentByteOfPages(pair: Pair, ops: OpBuffer, size: number): number |
 
 /** Compares all of RAM, by its quads and then what is left. */
 function differentByteOfRam(pair: Pair, size: number): number | null {
-  const chunk = new OpBuffer(PAGE);
-  const quads = Math.floor(size / 8);
-  for (let quad = 0; quad < quads;) {
-    chunk.clear();
-    const first = quad;
-    for (; quad < quads && !chunk.full; quad++) {
-      chunk.push(OpKind.READQ, quad * 8);
-    }
-    const found = pair.run(chunk);
-    if (found !== null) {
-      const at = (first + found.index) * 8;
-      return pair.firstDifferentByte(at, at + 8) ?? at;
+  const end = size - (size % 8);
+  return differentByteOfQuads(pair, quadsBetween(0, end)) ?? pair.firstDifferentByte(end, size);
+}
+
+/** Compares the quads that operations can have touched, and their neighbours; then the tail of RAM. */
+async function differentByteAround(
+  pair: Pair,
+  source: OpSource,
+  size: number,
+): Promise<number | null> {
+  const end = size - (size % 8);
+  for await (const ops of source()) {
+    const wrong = differentByteOfQuads(pair, quadsAround(ops, end));
+    if (wrong !== null) {
+      return wrong;
     }
   }
-  return pair.firstDifferentByte(quads * 8, size);
+  return pair.firstDifferentByte(end, size);
+}
+
+function* quadsBetween(start: number, end: number): Generator<number> {
+  for (let gpa = start; gpa < end; gpa += 8) {
+    yield gpa;
+  }
+}
+
+/** The quads below `end` around the addresses of writes, as they are and cut down to 32 bits. */
+function* quadsAround(ops: OpBuffer, end: number): Generator<number> {
+  for (let i = 0; i < ops.length; i++) {
+    if (!opWrites(ops.kind(i))) {
+      continue;
+    }
+    const gpa = ops.gpaOf(i);
+    const low = typeof gpa === "number" ? gpa % 2 ** 32 : Number(gpa & 0xffff_ffffn);
+    for (const address of new Set([Number(gpa), low])) {
+      const quad = address - (address % 8);
+      yield* quadsBetween(Math.max(0, quad - 8), Math.min(quad + 16, end));
+    }
+  }
+}
+
+function differentByteOfQuads(pair: Pair, addresses: Iterable<number>): number | null {
+  const chunk = new OpBuffer(PAGE);
+  const compare = (): number | null => {
+    const found = pair.run(chunk);
+    const at = found === null ? null : Number(chunk.gpa(found.index));
+    chunk.clear();
+    return at === null ? null : (pair.firstDifferentByte(at, at + 8) ?? at);
+  };
+  for (const gpa of addresses) {
+    chunk.push(OpKind.READQ, gpa);
+    if (chunk.full) {
+      const wrong = compare();
+      if (wrong !== null) {
+        return wrong;
+      }
+    }
+  }
+  return compare();
 }
 
 /** The operations up to one, but no more than can be shrunk in reasonable time. */

@@ -1,5 +1,4 @@
 import { rangeError } from "../errors.js";
-import { toByteCount } from "../gpa.js";
 import {
   type Op,
   OP_SIZE,
@@ -14,6 +13,9 @@ import { GuestMemAccessResult } from "../result.js";
 /** The first eight bytes of a log, the last of which is the version of the format. */
 const MAGIC = Buffer.from("PGMOPS\0\x01", "latin1");
 const HEADER_SIZE = 16;
+
+/** The most bytes of RAM: making more takes minutes, and a log of 16 bytes could ask for it. */
+const MAX_RAM = 2n ** 40n;
 
 /** A list of operations, and the RAM they were run on. */
 export interface OpLog {
@@ -51,7 +53,11 @@ export function decodeOpLog(bytes: Uint8Array): OpLog {
       throw rangeError(`operation ${i} of the log is of unknown kind ${ops.kind(i)}`);
     }
   }
-  return { size: toByteCount(log.readBigUInt64LE(MAGIC.length), "the size of RAM"), ops };
+  const size = log.readBigUInt64LE(MAGIC.length);
+  if (size > MAX_RAM) {
+    throw rangeError("the operation log is for RAM of more than 2^40 bytes");
+  }
+  return { size: Number(size), ops };
 }
 
 /**

@@ -103,7 +103,7 @@ export class InspectorApi {
         gpa: hex(gpa),
         size: hex(size),
         storedPages,
-        differingPages: second === undefined ? 0 : [...differingPages(first!, second, i)].length,
+        differingPages: second === undefined ? 0 : countOf(differingPages(first!, second, i)),
       })),
     };
     return this.#info;
@@ -178,6 +178,14 @@ function newBudget(signal: AbortSignal): Budget {
 
 function toInfo({ match, next }: Found): FindInfo {
   return { match: match === null ? null : hex(match), next: next === null ? null : hex(next) };
+}
+
+function countOf(items: Iterable<unknown>): number {
+  let count = 0;
+  for (const iterator = items[Symbol.iterator](); iterator.next().done !== true;) {
+    count++;
+  }
+  return count;
 }
 
 function hex(value: bigint): string {

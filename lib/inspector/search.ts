@@ -124,16 +124,9 @@ class RegionSearch {
     if (this.#allZero) {
       return start;
     }
-    for (const { page, stored } of this.reader.file.pagesFrom(
-      this.region,
-      Math.floor(start / PAGE_SIZE),
-    )) {
-      if (stored) {
-        // A match may reach into the page from the one before it.
-        return Math.max(start, page * PAGE_SIZE - this.pattern.length + 1);
-      }
-    }
-    return null;
+    const page = this.reader.file.nextStored(this.region, Math.floor(start / PAGE_SIZE), "up");
+    // A match may reach into the page from the one before it.
+    return page === null ? null : Math.max(start, page * PAGE_SIZE - this.pattern.length + 1);
   }
 
   /** The offset behind the last one below `end` at which a match can start. */
@@ -142,12 +135,8 @@ class RegionSearch {
       return end;
     }
     const reach = Math.floor((end - 1 + this.pattern.length - 1) / PAGE_SIZE);
-    for (const { page, stored } of this.reader.file.pagesBelow(this.region, reach + 1)) {
-      if (stored) {
-        return Math.min(end, (page + 1) * PAGE_SIZE);
-      }
-    }
-    return null;
+    const page = this.reader.file.nextStored(this.region, reach + 1, "down");
+    return page === null ? null : Math.min(end, (page + 1) * PAGE_SIZE);
   }
 }
 

@@ -20,7 +20,8 @@ export interface ElfOptions {
   readonly addresses?: "physical" | "virtual";
   /**
    * Bytes that a position-independent file (`ET_DYN`) is moved up by; 0 by default. Its relocations
-   * are its own business: the code of a static one applies them as it starts.
+   * are its own business: the code of a static one applies them as it starts. It must be a multiple
+   * of every segment's `p_align`.
    */
   readonly bias?: number | bigint;
 }
@@ -31,7 +32,10 @@ export interface ElfSegment {
   readonly gpa: bigint;
   /** The virtual address that the code was linked to, with the bias. */
   readonly vaddr: bigint;
-  /** Bytes in memory. Those past {@link ElfSegment.fileSize} are zero. */
+  /**
+   * Bytes in memory. Those past {@link ElfSegment.fileSize} are zero when the program runs: `loadElf`
+   * says which of them it makes zero, and which are left to the program's own start.
+   */
   readonly size: bigint;
   /** Where its bytes start in the file. */
   readonly fileOffset: number;
@@ -49,9 +53,12 @@ export interface ElfImage {
   readonly machine: ElfMachine;
   /** `e_flags`: what the instruction set's ABI says of the code. */
   readonly flags: number;
-  /** Guest physical address to start at, with the bias. It lies in a segment. */
-  readonly entry: bigint;
-  /** In ascending order of address; they do not overlap. */
+  /**
+   * Guest physical address to start at, with the bias. It lies in a segment. Null where the file
+   * names none: where its `e_entry` is 0.
+   */
+  readonly entry: bigint | null;
+  /** In ascending order of address. No byte of the file goes where another goes. */
   readonly segments: readonly ElfSegment[];
 }
 
@@ -112,13 +119,20 @@ export function parseElf(
   checkIdentity(view);
   const found = checkMachine(view, machine);
   checkType(view, bias);
-  const segments = readSegments(view, addresses, bias);
+  const loaded = readSegments(view, addresses, bias);
   return {
     machine: found,
     flags: view.getUint32(E_FLAGS, true),
-    entry: entryPoint(view, segments, bias),
-    segments,
+    entry: entryPoint(view, loaded, bias),
+    segments: loaded.map(({ segment }) => segment),
   };
+}
+
+/** A segment, and where the file says that it lies before it is moved to where it is linked to. */
+interface Loaded {
+  readonly segment: ElfSegment;
+  /** `p_paddr`, with the bias. */
+  readonly paddr: bigint;
 }
 
 function checkIdentity(view: DataView): void {
@@ -167,31 +181,48 @@ function checkType(view: DataView, bias: bigint): void {
   }
 }
 
-function readSegments(
-  view: DataView,
-  addresses: "physical" | "virtual",
-  bias: bigint,
-): ElfSegment[] {
-  const segments: ElfSegment[] = [];
-  for (const header of programHeaders(view)) {
-    const type = view.getUint32(header + P_TYPE, true);
-    if (type === PT_INTERP) {
-      throw new BadImageError(header, "needs a dynamic linker");
-    }
-    if (type === PT_LOAD) {
-      const segment = readSegment(view, header, addresses, bias);
-      // Empty ones put nothing anywhere.
-      if (segment.size !== 0n) {
-        segments.push(segment);
-      }
-    }
+function readSegments(view: DataView, addresses: "physical" | "virtual", bias: bigint): Loaded[] {
+  const headers = programHeaders(view);
+  const interpreter = headers.find((header) => view.getUint32(header + P_TYPE, true) === PT_INTERP);
+  if (interpreter !== undefined) {
+    throw new BadImageError(interpreter, "needs a dynamic linker");
   }
-  if (segments.length === 0) {
+  const loads = headers.filter((header) => view.getUint32(header + P_TYPE, true) === PT_LOAD);
+  checkAlignment(view, loads, bias);
+  const loaded = loads
+    .map((header) => readSegment(view, header, addresses, bias))
+    // Empty ones put nothing anywhere.
+    .filter(({ segment }) => segment.size !== 0n);
+  if (loaded.length === 0) {
     throw new BadImageError(E_PHNUM, "no segment to load");
   }
-  segments.sort((a, b) => (a.gpa < b.gpa ? -1 : Number(a.gpa > b.gpa)));
-  checkDisjoint(segments);
-  return segments;
+  loaded.sort(({ segment: a }, { segment: b }) => (a.gpa < b.gpa ? -1 : Number(a.gpa > b.gpa)));
+  checkDisjoint(loaded.map(({ segment }) => segment));
+  return loaded;
+}
+
+/** Makes sure that the bias keeps the alignment of every segment. */
+function checkAlignment(view: DataView, loads: readonly number[], bias: bigint): void {
+  // The largest power of two is a multiple of all others.
+  let largest = 1n;
+  for (const header of loads) {
+    const align = view.getBigUint64(header + P_ALIGN, true);
+    if ((align & (align - 1n)) !== 0n) {
+      throw new BadImageError(header + P_ALIGN, "an alignment that is no power of two");
+    }
+    largest = align > largest ? align : largest;
+  }
+  if (bias % largest === 0n) {
+    return;
+  }
+  const header = loads.find((load) => view.getBigUint64(load + P_ALIGN, true) === largest)!;
+  const below = bias - (bias % largest);
+  const nearest = [below, below + largest].filter((address) => address <= MAX_U64);
+  throw new BadImageError(
+    header + P_ALIGN,
+    `the bias ${hex(bias)} is no multiple of ${hex(largest)}: ` +
+      `the nearest ${nearest.length > 1 ? "are" : "is"} ${nearest.map(hex).join(" and ")}`,
+  );
 }
 
 /** The file offset of each program header. */
@@ -215,12 +246,11 @@ function readSegment(
   header: number,
   addresses: "physical" | "virtual",
   bias: bigint,
-): ElfSegment {
+): Loaded {
   const u64 = (field: number) => view.getBigUint64(header + field, true);
   const fileOffset = u64(P_OFFSET);
   const fileSize = u64(P_FILESZ);
   const size = u64(P_MEMSZ);
-  const align = u64(P_ALIGN);
   if (fileSize > size) {
     throw new BadImageError(header + P_FILESZ, "a segment is larger in the file than in memory");
   }
@@ -228,19 +258,13 @@ function readSegment(
   if (fileSize !== 0n && fileOffset + fileSize > BigInt(view.byteLength)) {
     throw new BadImageError(header + P_OFFSET, "a segment reaches past the end of the file");
   }
-  if ((align & (align - 1n)) !== 0n) {
-    throw new BadImageError(header + P_ALIGN, "an alignment that is no power of two");
-  }
-  if (align !== 0n && bias % align !== 0n) {
-    throw new BadImageError(header + P_ALIGN, `the bias is no multiple of 0x${align.toString(16)}`);
-  }
   const field = addresses === "physical" ? P_PADDR : P_VADDR;
   const gpa = u64(field) + bias;
   if (gpa + size > MAX_U64 + 1n) {
     throw new BadImageError(header + field, "a segment reaches past the last address");
   }
   const flags = view.getUint32(header + P_FLAGS, true);
-  return {
+  const segment: ElfSegment = {
     gpa,
     vaddr: u64(P_VADDR) + bias,
     size,
@@ -251,23 +275,53 @@ function readSegment(
     executable: (flags & 1) !== 0,
     headerOffset: header,
   };
+  return { segment, paddr: u64(P_PADDR) + bias };
+}
+
+/**
+ * How far from its address on a segment claims its place. Where it is loaded to the addresses that
+ * it is linked to, all of it does; elsewhere its file's bytes alone: linkers give `.bss` a load
+ * address too, where it never lies, and put other sections there.
+ */
+export function claimedSize({ gpa, vaddr, size, fileSize }: ElfSegment): bigint {
+  return gpa === vaddr ? size : BigInt(fileSize);
 }
 
 function checkDisjoint(sorted: readonly ElfSegment[]): void {
-  for (const [i, segment] of sorted.entries()) {
-    const next = sorted[i + 1];
-    if (next !== undefined && segment.gpa + segment.size > next.gpa) {
-      throw new BadImageError(next.headerOffset, "two segments overlap");
+  let end = 0n;
+  for (const segment of sorted) {
+    const claimed = claimedSize(segment);
+    if (claimed === 0n) {
+      continue;
     }
+    if (segment.gpa < end) {
+      throw new BadImageError(segment.headerOffset, "two segments overlap");
+    }
+    end = segment.gpa + claimed;
   }
 }
 
-/** The entry point, which the file gives as a virtual address, as a guest physical one. */
-function entryPoint(view: DataView, segments: readonly ElfSegment[], bias: bigint): bigint {
-  const entry = view.getBigUint64(E_ENTRY, true) + bias;
-  const home = segments.find(({ vaddr, size }) => entry >= vaddr && entry - vaddr < size);
-  if (home === undefined) {
-    throw new BadImageError(E_ENTRY, `the entry point 0x${entry.toString(16)} is in no segment`);
+/**
+ * The entry point as a guest physical address. The file gives a virtual one; kernels that start
+ * before they turn the MMU on give a physical one, whose virtual twin is another segment's at times.
+ */
+function entryPoint(view: DataView, loaded: readonly Loaded[], bias: bigint): bigint | null {
+  const raw = view.getBigUint64(E_ENTRY, true);
+  if (raw === 0n) {
+    return null;
   }
-  return home.gpa + (entry - home.vaddr);
+  const entry = raw + bias;
+  const homes = [
+    ...loaded.map(({ segment }) => ({ segment, base: segment.vaddr })),
+    ...loaded.map(({ segment, paddr }) => ({ segment, base: paddr })),
+  ].filter(({ segment, base }) => entry >= base && entry - base < segment.size);
+  const home = homes.find(({ segment }) => segment.executable) ?? homes[0];
+  if (home === undefined) {
+    throw new BadImageError(E_ENTRY, `the entry point ${hex(entry)} is in no segment`);
+  }
+  return home.segment.gpa + (entry - home.base);
+}
+
+function hex(value: bigint): string {
+  return `0x${value.toString(16)}`;
 }

@@ -1,9 +1,12 @@
-import { randomBytes } from "node:crypto";
-import { type FileHandle, open, rename, rm } from "node:fs/promises";
-import { dirname } from "node:path";
-import { newBuffer } from "../bulk.js";
+import { constants } from "node:fs";
+import { type FileHandle, open } from "node:fs/promises";
 import { PAGE_SIZE } from "../dirty-bitmap.js";
-import { rangeError, SnapshotFormatError } from "../errors.js";
+import {
+  notRegularFileError,
+  outOfMemoryError,
+  rangeError,
+  SnapshotFormatError,
+} from "../errors.js";
 import { toByteCount } from "../gpa.js";
 import {
   dataOffset,
@@ -16,8 +19,9 @@ import {
   pageDigest,
   PageRecords,
 } from "./format.js";
-import { type HeatTable, NO_HEAT, type PageHeat } from "./page-heat.js";
+import { HeatTable, type PageHeat } from "./page-heat.js";
 import { NO_PAGES, type Page, type PageTable, samePage } from "./page-table.js";
+import { replaceFile } from "./replace-file.js";
 import {
   contentsOf,
   makeSnapshot,
@@ -29,27 +33,22 @@ import {
 /** Pages that are read or written at once. */
 const BATCH = 256;
 
+/** Bytes that are read at once: Linux reads at most 2 GiB, and Node ends the process above that. */
+const MAX_READ = 2 ** 30;
+
+/** Pages that one Buffer can hold. */
+const MAX_PAGES = 2 ** 20;
+
+/** Opens a pipe without waiting for its writer. Windows has no such flag. */
+const O_NONBLOCK = (constants as Partial<typeof constants>).O_NONBLOCK ?? 0;
+
 /** `saveSnapshot` of lazy-file.ts, which says all of it. */
 export async function saveSnapshot(snapshot: Snapshot, path: string): Promise<void> {
   const { head, pages } = encodeTables(contentsOf(snapshot), snapshot.generation);
-  const temporary = `${path}.${randomBytes(6).toString("hex")}.tmp`;
-  const handle = await open(temporary, "wx");
-  try {
-    try {
-      await handle.writeFile(head);
-      for (const batch of batches(pages())) {
-        await handle.writeFile(batch);
-      }
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    await rename(temporary, path);
-  } catch (error) {
-    await rm(temporary, { force: true });
-    throw error;
-  }
-  await syncFolder(dirname(path));
+  await replaceFile(path, function* () {
+    yield head;
+    yield* batches(pages());
+  });
 }
 
 function* batches(pages: Iterable<Page>): Generator<Uint8Array> {
@@ -66,16 +65,6 @@ function* batches(pages: Iterable<Page>): Generator<Uint8Array> {
   yield batch.subarray(0, length);
 }
 
-/** Makes a renaming last, where the system can. */
-async function syncFolder(folder: string): Promise<void> {
-  try {
-    const handle = await open(folder, "r");
-    await handle.sync().finally(() => handle.close());
-  } catch {
-    // Windows opens no folders; and the snapshot is written either way.
-  }
-}
-
 /** `loadSnapshot` of lazy-file.ts, which says all of it. */
 export async function loadSnapshot(path: string): Promise<Snapshot> {
   const file = await openSnapshot(path);
@@ -88,9 +77,13 @@ export async function loadSnapshot(path: string): Promise<Snapshot> {
 
 /** `openSnapshot` of lazy-file.ts, which says all of it. */
 export async function openSnapshot(path: string): Promise<SnapshotFile> {
-  const handle = await open(path, "r");
+  const handle = await open(path, constants.O_RDONLY | O_NONBLOCK);
   try {
-    const { size } = await handle.stat();
+    const stats = await handle.stat();
+    if (!stats.isFile()) {
+      throw notRegularFileError(path);
+    }
+    const { size } = stats;
     const header = decodeHeader(await readAt(handle, 0, Math.min(HEADER_SIZE, size)), size);
     const tables = await readAt(handle, HEADER_SIZE, dataOffset(header) - HEADER_SIZE);
     return new SnapshotFile(handle, header, decodeRegions(tables, header), tables);
@@ -179,6 +172,23 @@ export class SnapshotFile implements AsyncDisposable {
   }
 
   /**
+   * The number of the first page from `from` up whose bytes are in the file, or of the last below
+   * `from`; null for none. Takes a few steps, however many records of pages of zeros there are.
+   *
+   * @throws as {@link SnapshotFile.pagesFrom}.
+   */
+  nextStored(region: number, from: number, direction: "up" | "down"): number | null {
+    const { first, end } = this.#recordsOf(region);
+    const records = this.#records;
+    const start = records.lowerBound(from, first, end);
+    const rank = records.rank(start);
+    if (direction === "up" ? rank === records.rank(end) : rank === records.rank(first)) {
+      return null;
+    }
+    return records.page(records.ofRank(direction === "up" ? rank : rank - 1));
+  }
+
+  /**
    * The record of a page; null for a page of zeros that never changed.
    *
    * @throws as {@link SnapshotFile.pagesFrom}.
@@ -194,16 +204,23 @@ export class SnapshotFile implements AsyncDisposable {
    *
    * @param page - The number of the first.
    * @param count - How many; at most 2^20, which is the most that a Buffer holds.
-   * @throws {@link SnapshotFormatError} where one is damaged; RangeError; errors of the file system.
+   * @throws {@link SnapshotFormatError} where one is damaged; RangeError; Error `ERR_OUT_OF_MEMORY`;
+   * errors of the file system.
    */
   async readPages(region: number, page: number, count = 1): Promise<Buffer> {
     const { first, end } = this.#recordsOf(region);
     const start = toByteCount(page, "page");
-    const pages = newBuffer(toByteCount(count, "count") * PAGE_SIZE).fill(0);
+    if (toByteCount(count, "count") > MAX_PAGES) {
+      throw rangeError("count must be at most 2^20: no Buffer holds more pages");
+    }
+    const pages = allocate(count * PAGE_SIZE);
     const from = this.#records.lowerBound(start, first, end);
     const to = this.#records.lowerBound(start + count, from, end);
-    for (const stored of await this.#readRecords(region, from, to)) {
-      pages.set(stored.bytes, (stored.page - start) * PAGE_SIZE);
+    for (let record = from; record < to; record += BATCH) {
+      const batch = await this.#readRecords(region, record, Math.min(record + BATCH, to));
+      for (const stored of batch) {
+        pages.set(stored.bytes, (stored.page - start) * PAGE_SIZE);
+      }
     }
     return pages;
   }
@@ -228,7 +245,9 @@ export class SnapshotFile implements AsyncDisposable {
     for (let record = first; record < end; record += BATCH) {
       const batch = await this.#readRecords(region, record, Math.min(record + BATCH, end));
       for (const { page, bytes } of batch) {
-        edit.set(page, samePage(bytes, null) ? null : bytes);
+        if (!samePage(bytes, null)) {
+          edit.set(page, bytes);
+        }
       }
     }
     return edit.finish();
@@ -260,7 +279,7 @@ export class SnapshotFile implements AsyncDisposable {
   #loadHeat(region: number): HeatTable {
     const { first, end } = this.#recordsOf(region);
     const records = this.#records;
-    return NO_HEAT.with(
+    return HeatTable.of(
       (function* () {
         for (let i = first; i < end; i++) {
           const heat = records.heat(i);
@@ -305,11 +324,21 @@ export class SnapshotFile implements AsyncDisposable {
   }
 }
 
+/** A Buffer of zeros. The pages of a large one are not there before they are written. */
+function allocate(length: number): Buffer {
+  try {
+    return Buffer.alloc(length);
+  } catch {
+    throw outOfMemoryError(`the runtime has no room for ${length} bytes of the snapshot`);
+  }
+}
+
 /** Reads exactly so many bytes. */
 async function readAt(handle: FileHandle, offset: number, length: number): Promise<Buffer> {
-  const bytes = Buffer.allocUnsafeSlow(length);
+  const bytes = allocate(length);
   for (let done = 0; done < length;) {
-    const { bytesRead } = await handle.read(bytes, done, length - done, offset + done);
+    const part = Math.min(length - done, MAX_READ);
+    const { bytesRead } = await handle.read(bytes, done, part, offset + done);
     if (bytesRead === 0) {
       throw new SnapshotFormatError("the file ends early", offset + done);
     }

@@ -151,8 +151,11 @@ function encodeRegion({ kind, name, gpa, size }: RegionLayout, records: number):
 
 /** The page table of a region: its stored pages, and those of zeros that were once others. */
 function encodePages({ pages, heat }: RegionContents): Buffer {
-  const zeroed = [...heat.entries()].filter(([page]) => pages.get(page) === null);
-  const table = Buffer.alloc((pages.stored + zeroed.length) * RECORD_SIZE);
+  let zeroed = 0;
+  for (const [page] of heat.entries()) {
+    zeroed += Number(pages.get(page) === null);
+  }
+  const table = Buffer.alloc((pages.stored + zeroed) * RECORD_SIZE);
   let at = 0;
   const put = (page: number, digest: Buffer, { changes, changedIn }: PageHeat): void => {
     table.writeBigUInt64LE(BigInt(page), at);
@@ -161,10 +164,14 @@ function encodePages({ pages, heat }: RegionContents): Buffer {
     digest.copy(table, at + 16);
     at += RECORD_SIZE;
   };
-  let next = 0;
-  const putZeroedBefore = (page: number): void => {
-    for (; next < zeroed.length && zeroed[next]![0] < page; next++) {
-      put(zeroed[next]![0], NO_DIGEST, zeroed[next]![1]);
+  const changed = heat.entries();
+  let next = changed.next();
+  const putZeroedBefore = (end: number): void => {
+    for (; next.done !== true && next.value[0] < end; next = changed.next()) {
+      const [page, pageHeat] = next.value;
+      if (pages.get(page) === null) {
+        put(page, NO_DIGEST, pageHeat);
+      }
     }
   };
   for (const [page, bytes] of pages.entries()) {
@@ -384,6 +391,20 @@ export class PageRecords {
   /** How many pages have their bytes in the file before this record's. */
   rank(record: number): number {
     return this.#rank[record]!;
+  }
+
+  /** The record of the stored page that `rank` others come before. */
+  ofRank(rank: number): number {
+    let [low, high] = [0, this.#rank.length - 1];
+    while (low < high) {
+      const middle = Math.floor((low + high) / 2);
+      if (this.rank(middle + 1) <= rank) {
+        low = middle + 1;
+      } else {
+        high = middle;
+      }
+    }
+    return low;
   }
 
   /** The first record from `first` to `end` whose page is `page` or above; `end` for none. */

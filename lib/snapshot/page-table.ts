@@ -9,7 +9,20 @@ export const ZERO_PAGE: Page = new Uint8Array(PAGE_SIZE);
 /** Pages of a leaf: 2 MiB of RAM. */
 export const LEAF_PAGES = 512;
 
-type Leaf = readonly (Page | null)[];
+/** Stored pages above which a leaf is an array of all its pages. */
+const MAX_SPARSE = 32;
+
+/**
+ * The stored pages of a leaf: never none. Where they are few, only they are listed, lest a table of
+ * pages far apart takes more memory for its leaves than for its pages.
+ */
+interface Leaf {
+  /** The numbers in the leaf of `pages`, ascending; {@link ALL} where those are all of its pages. */
+  readonly slots: readonly number[];
+  readonly pages: readonly (Page | null)[];
+}
+
+const ALL: readonly number[] = Array.from({ length: LEAF_PAGES }, (_, i) => i);
 
 /**
  * The pages of a region that are not all zero, by number. Immutable: an edited table shares every
@@ -28,7 +41,7 @@ export class PageTable {
 
   /** A page, or null where it is all zero. */
   get(page: number): Page | null {
-    return this.#leaves.get(Math.floor(page / LEAF_PAGES))?.[page % LEAF_PAGES] ?? null;
+    return pageOf(this.#leaves.get(Math.floor(page / LEAF_PAGES)), page % LEAF_PAGES);
   }
 
   /** Whether any of the pages of the `leaf`th 2 MiB is stored. */
@@ -39,11 +52,11 @@ export class PageTable {
   /** The stored pages, by ascending number. */
   *entries(): Generator<readonly [page: number, bytes: Page]> {
     for (const leaf of sorted(this.#leaves.keys())) {
-      const pages = this.#leaves.get(leaf)!;
-      for (let i = 0; i < LEAF_PAGES; i++) {
+      const { slots, pages } = this.#leaves.get(leaf)!;
+      for (const [i, slot] of slots.entries()) {
         const bytes = pages[i];
         if (bytes != null) {
-          yield [leaf * LEAF_PAGES + i, bytes];
+          yield [leaf * LEAF_PAGES + slot, bytes];
         }
       }
     }
@@ -57,9 +70,9 @@ export class PageTable {
       if (mine === theirs) {
         continue;
       }
-      for (let i = 0; i < LEAF_PAGES; i++) {
-        if (!samePage(mine?.[i] ?? null, theirs?.[i] ?? null)) {
-          yield leaf * LEAF_PAGES + i;
+      for (const slot of slotsOf(mine, theirs)) {
+        if (!samePage(pageOf(mine, slot), pageOf(theirs, slot))) {
+          yield leaf * LEAF_PAGES + slot;
         }
       }
     }
@@ -74,12 +87,16 @@ export class PageTable {
 /** Of a region of zeros. */
 export const NO_PAGES = new PageTable(new Map(), 0);
 
-/** Collects changes of a {@link PageTable}. */
+/** Collects changes of a {@link PageTable}: cheapest by ascending page. */
 export class PageTableEditor {
   readonly #base: PageTable;
   readonly #baseLeaves: ReadonlyMap<number, Leaf>;
-  readonly #edited = new Map<number, (Page | null)[]>();
+  /** Made for the first change: most edits of a large table make none. */
+  #leaves: Map<number, Leaf> | null = null;
   #stored: number;
+  /** All pages of the leaf that is being changed. */
+  #open: (Page | null)[] | null = null;
+  #openLeaf = -1;
 
   constructor(base: PageTable, baseLeaves: ReadonlyMap<number, Leaf>) {
     this.#base = base;
@@ -89,33 +106,72 @@ export class PageTableEditor {
 
   /** Gives a page other bytes, or none for a page of zeros. */
   set(page: number, bytes: Page | null): void {
-    const number = Math.floor(page / LEAF_PAGES);
-    let leaf = this.#edited.get(number);
-    if (leaf === undefined) {
-      const base = this.#baseLeaves.get(number);
-      leaf = base === undefined ? new Array<Page | null>(LEAF_PAGES).fill(null) : [...base];
-      this.#edited.set(number, leaf);
-    }
-    const before = leaf[page % LEAF_PAGES] ?? null;
-    this.#stored += Number(bytes !== null) - Number(before !== null);
-    leaf[page % LEAF_PAGES] = bytes;
+    const pages = this.#openAt(Math.floor(page / LEAF_PAGES));
+    const slot = page % LEAF_PAGES;
+    this.#stored += Number(bytes !== null) - Number(pages[slot] !== null);
+    pages[slot] = bytes;
   }
 
-  /** The table with all changes made; the base itself where there are none. */
+  /** Ends the editing: the table with all changes made; the base itself where there are none. */
   finish(): PageTable {
-    if (this.#edited.size === 0) {
-      return this.#base;
-    }
-    const leaves = new Map(this.#baseLeaves);
-    for (const [number, leaf] of this.#edited) {
-      if (leaf.some((page) => page !== null)) {
-        leaves.set(number, leaf);
-      } else {
-        leaves.delete(number);
-      }
-    }
-    return new PageTable(leaves, this.#stored);
+    this.#close();
+    return this.#leaves === null ? this.#base : new PageTable(this.#leaves, this.#stored);
   }
+
+  #openAt(leaf: number): (Page | null)[] {
+    if (this.#open === null || this.#openLeaf !== leaf) {
+      this.#close();
+      this.#leaves ??= new Map(this.#baseLeaves);
+      this.#open = allPages(this.#leaves.get(leaf));
+      this.#openLeaf = leaf;
+    }
+    return this.#open;
+  }
+
+  #close(): void {
+    const leaf = this.#open === null ? null : makeLeaf(this.#open);
+    if (leaf === null) {
+      this.#leaves?.delete(this.#openLeaf);
+    } else {
+      this.#leaves?.set(this.#openLeaf, leaf);
+    }
+    this.#open = null;
+  }
+}
+
+/** A leaf of these pages, which nobody changes any more; null where none is stored. */
+function makeLeaf(pages: readonly (Page | null)[]): Leaf | null {
+  const slots = ALL.filter((slot) => pages[slot] !== null);
+  if (slots.length > MAX_SPARSE) {
+    return { slots: ALL, pages };
+  }
+  return slots.length === 0 ? null : { slots, pages: slots.map((slot) => pages[slot]!) };
+}
+
+function allPages(leaf: Leaf | undefined): (Page | null)[] {
+  if (leaf?.slots === ALL) {
+    return [...leaf.pages];
+  }
+  const pages = new Array<Page | null>(LEAF_PAGES).fill(null);
+  leaf?.slots.forEach((slot, i) => (pages[slot] = leaf.pages[i]!));
+  return pages;
+}
+
+/** A page of a leaf; null where it is all zero. */
+function pageOf(leaf: Leaf | undefined, slot: number): Page | null {
+  if (leaf === undefined) {
+    return null;
+  }
+  const { slots, pages } = leaf;
+  return pages[slots === ALL ? slot : slots.indexOf(slot)] ?? null;
+}
+
+/** The numbers of all pages that either of two leaves stores, ascending. */
+function slotsOf(a: Leaf | undefined, b: Leaf | undefined): readonly number[] {
+  if (a === undefined || b === undefined) {
+    return (a ?? b)?.slots ?? [];
+  }
+  return a.slots === ALL || b.slots === ALL ? ALL : sorted(new Set([...a.slots, ...b.slots]));
 }
 
 /** Whether two pages hold the same bytes; null is a page of zeros. */

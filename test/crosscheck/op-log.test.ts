@@ -8,6 +8,7 @@ import {
   OpKind,
   OpRecorder,
   packOps,
+  type TryAccess,
 } from "pound-guest-memory";
 import { OUT_OF_RANGE, thrown } from "../support/errors.js";
 
@@ -15,6 +16,22 @@ const OPS = [
   { kind: OpKind.WRITEQ, gpa: 8n, value: 0x1122_3344_5566_7788n },
   { kind: OpKind.READW, gpa: 2n ** 64n - 2n, value: 0n },
 ];
+
+const OP_LAST = { kind: OpKind.WRITEL, gpa: 2n ** 33n + 64n, value: 9n };
+
+/** The methods of a memory, to replace some of. */
+function bound(memory: GuestMemory): TryAccess {
+  return {
+    tryReadb: (gpa, out) => memory.tryReadb(gpa, out),
+    tryReadw: (gpa, out) => memory.tryReadw(gpa, out),
+    tryReadl: (gpa, out) => memory.tryReadl(gpa, out),
+    tryReadq: (gpa, out) => memory.tryReadq(gpa, out),
+    tryWriteb: (gpa, value) => memory.tryWriteb(gpa, value),
+    tryWritew: (gpa, value) => memory.tryWritew(gpa, value),
+    tryWritel: (gpa, value) => memory.tryWritel(gpa, value),
+    tryWriteq: (gpa, value) => memory.tryWriteq(gpa, value),
+  };
+}
 
 describe("the operation log", () => {
   it("is, byte for byte, what docs/op-log.md says", () => {
@@ -45,6 +62,8 @@ describe("the operation log", () => {
       [0, 0x51],
       [7, 2],
       [15, 0xff],
+      // RAM of more than 2^40 bytes.
+      [13, 0x01],
       [32, 8],
     ] as const) {
       const damaged = Buffer.from(log);
@@ -53,6 +72,56 @@ describe("the operation log", () => {
         thrown(() => decodeOpLog(damaged)),
         `byte ${at}`,
       ).to.deep.equal(OUT_OF_RANGE);
+    }
+  });
+
+  it("is compared where its operations can reach, whatever size of RAM it declares", async function () {
+    this.timeout(60_000);
+    const size = 2 ** 36;
+    const ops = packOps([
+      { kind: OpKind.WRITEQ, gpa: 2n ** 36n - 8n, value: 7n },
+      { kind: OpKind.WRITEL, gpa: 2n ** 33n + 64n, value: 9n },
+    ]);
+    const check = (log: Buffer, makeSubject: (size: number) => TryAccess) => {
+      const decoded = decodeOpLog(log);
+      return crosscheck(makeSubject, () => [decoded.ops], { size: decoded.size });
+    };
+    const view = (bytes: number): GuestMemory => GuestMemory.allocate(bytes);
+    const start = performance.now();
+    const empty = await check(encodeOpLog({ size, ops: packOps([]) }), view);
+    expect(empty).to.deep.include({ operations: 0, difference: null });
+    const log = encodeOpLog({ size, ops });
+    expect(await check(log, view)).to.deep.include({ operations: 2, difference: null });
+    expect(performance.now() - start, "milliseconds").to.be.below(20_000);
+    // One that also writes behind the value, and one that cuts addresses down to 32 bits.
+    const spilling = (bytes: number): TryAccess => {
+      const memory = view(bytes);
+      return {
+        ...bound(memory),
+        tryWritel: (gpa, value) => {
+          memory.tryWritel(Number(gpa) + 4, 1);
+          return memory.tryWritel(gpa, value);
+        },
+      };
+    };
+    const doubling = (bytes: number): TryAccess => {
+      const memory = view(bytes);
+      return {
+        ...bound(memory),
+        tryWritel: (gpa, value) => {
+          memory.tryWritel(Number(gpa) % 2 ** 32, value);
+          return memory.tryWritel(gpa, value);
+        },
+      };
+    };
+    for (const [subject, at] of [
+      [spilling, 2n ** 33n + 68n],
+      [doubling, 64n],
+    ] as const) {
+      // No operation comes after the write, so that only the comparison at the end can tell.
+      const last = encodeOpLog({ size: 2 ** 33 + 4096, ops: packOps([OP_LAST]) });
+      const { difference } = await check(last, subject);
+      expect(difference?.ops.at(-1)).to.deep.include({ kind: OpKind.READB, gpa: at });
     }
   });
 

@@ -91,7 +91,7 @@ describe("loadElf", () => {
 
         expect(image.entry).to.equal(file.readBigUInt64LE(24) + BigInt(bias));
         const home = image.segments.find(
-          ({ gpa, size }) => image.entry >= gpa && image.entry < gpa + size,
+          ({ gpa, size }) => image.entry! >= gpa && image.entry! < gpa + size,
         );
         expect(home?.executable).to.be.true;
         expect(image.segments.some(({ writable, executable }) => writable && !executable)).to.be
@@ -303,6 +303,12 @@ describe("loadElf", () => {
     for (const notBytes of [undefined, null, "\x7fELF", [0x7f], new ArrayBuffer(64)]) {
       expect(thrown(() => load(memory, notBytes))).to.deep.equal(WRONG_TYPE);
     }
+    const detached = new Uint8Array(file);
+    structuredClone(detached.buffer, { transfer: [detached.buffer] });
+    expect(thrown(() => load(memory, detached))).to.deep.equal(OUT_OF_RANGE);
+    for (const options of [null, 4, "riscv"]) {
+      expect(thrown(() => load(memory, file, options))).to.deep.equal(WRONG_TYPE);
+    }
     for (const options of [{ machine: "mips" }, { addresses: "real" }, { bias: "4" }]) {
       expect(thrown(() => load(memory, file, options))).to.deep.equal(WRONG_TYPE);
     }
@@ -354,9 +360,12 @@ describe("loadElf", () => {
           try {
             const { segments, entry } = loadElf(memory, bad, { addresses, bias });
             loaded++;
-            expect(segments.some(({ gpa, size }) => entry >= gpa && entry < gpa + size)).to.be.true;
-            for (const { gpa, size } of segments) {
-              expect(gpa + size <= RAM_SIZE).to.be.true;
+            const inside = segments.some(
+              ({ gpa, size }) => entry !== null && entry >= gpa && entry < gpa + size,
+            );
+            expect(inside || entry === null).to.be.true;
+            for (const { gpa, fileSize } of segments) {
+              expect(gpa + BigInt(fileSize) <= RAM_SIZE).to.be.true;
             }
             memory.write(0, before);
           } catch (error) {

@@ -1,5 +1,8 @@
+import { execFile } from "node:child_process";
+import { join } from "node:path";
+import { promisify } from "node:util";
 import { expect } from "chai";
-import { BadImageError, GuestMemory, loadRaw } from "pound-guest-memory";
+import { AddressSpace, BadImageError, GuestMemory, loadRaw } from "pound-guest-memory";
 import { OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
 
 describe("loadRaw", () => {
@@ -39,6 +42,73 @@ describe("loadRaw", () => {
     }
   });
 
+  it("refuses an image that goes on past the last address", () => {
+    const space = new AddressSpace();
+    const region = space.addRam(2n ** 64n - 4096n, 4096);
+    const image = new Uint8Array(8).fill(1);
+    loadRaw(space, 2n ** 64n - 8n, image);
+    region.memory.fill(0, 4096, 0);
+    let error: unknown;
+    try {
+      loadRaw(space, 2n ** 64n - 4n, image);
+    } catch (caught) {
+      error = caught;
+    }
+    expect(error).to.be.instanceOf(BadImageError);
+    expect((error as BadImageError).offset).to.equal(4);
+    expect((error as BadImageError).reason).to.match(/no addresses at 0x10000000000000000/);
+    expect(region.memory.buffer.every((byte) => byte === 0)).to.be.true;
+  });
+
+  it("copies an image over several regions that lies in one of them", () => {
+    const space = new AddressSpace();
+    const [low, high] = [space.addRam(0, 4096), space.addRam(4096, 4096)];
+    const numbers = Uint8Array.from({ length: 4096 }, (_, i) => i % 251);
+    for (const home of [low, high]) {
+      home.memory.write(0, numbers);
+      loadRaw(space, 2048, home.memory.slice(0, 4096));
+      expect(space.read(2048, 4096).equals(numbers)).to.be.true;
+    }
+    const shared = GuestMemory.allocateShared(4096);
+    const other = new AddressSpace();
+    other.addRam(0, shared);
+    other.addRam(4096, 4096);
+    shared.write(0, numbers);
+    // Another SharedArrayBuffer over the same bytes.
+    const view = structuredClone(shared.buffer);
+    loadRaw(other, 2048, new Uint8Array(view.buffer, view.byteOffset, 4096));
+    expect(other.read(2048, 4096).equals(numbers)).to.be.true;
+  });
+
+  it("takes the time of a copy, and no memory for another", async function () {
+    this.timeout(60_000);
+    const program = `
+      const { GuestMemory, loadRaw } = require(${JSON.stringify(join(__dirname, "../.."))});
+      const size = 2 ** 29;
+      const image = new Uint8Array(size).fill(7);
+      const memory = GuestMemory.allocate(size);
+      memory.write(0, image);
+      const timed = (action) => {
+        const start = performance.now();
+        action();
+        return performance.now() - start;
+      };
+      const [copies, loads] = [[], []];
+      const before = process.resourceUsage().maxRSS;
+      for (let i = 0; i < 7; i++) {
+        copies.push(timed(() => memory.write(0, image)));
+        loads.push(timed(() => loadRaw(memory, 0, image)));
+      }
+      const memoryTaken = (process.resourceUsage().maxRSS - before) * 1024;
+      const result = { copy: Math.min(...copies), load: Math.min(...loads), memoryTaken };
+      console.log(JSON.stringify(result));
+    `;
+    const { stdout } = await promisify(execFile)(process.execPath, ["-e", program]);
+    const { copy, load, memoryTaken } = JSON.parse(stdout) as Record<string, number>;
+    expect(load! / copy!, "times one copy").to.be.below(1.3);
+    expect(memoryTaken, "bytes").to.be.below(64 * 2 ** 20);
+  });
+
   it("takes an empty image anywhere", () => {
     using memory = GuestMemory.allocate(64);
     loadRaw(memory, 2n ** 40n, new Uint8Array(0));
@@ -49,6 +119,9 @@ describe("loadRaw", () => {
     const load = loadRaw as (...args: unknown[]) => unknown;
     expect(thrown(() => load(memory, "0", new Uint8Array(1)))).to.deep.equal(WRONG_TYPE);
     expect(thrown(() => load(memory, 0, "bytes"))).to.deep.equal(WRONG_TYPE);
+    const detached = new Uint8Array(8);
+    structuredClone(detached.buffer, { transfer: [detached.buffer] });
+    expect(thrown(() => load(memory, 0, detached))).to.deep.equal(OUT_OF_RANGE);
     expect(thrown(() => load({}, 0, new Uint8Array(1)))).to.deep.equal(WRONG_TYPE);
     expect(thrown(() => load(memory, -1, new Uint8Array(1)))).to.deep.equal(OUT_OF_RANGE);
   });

@@ -1,3 +1,4 @@
+import { execFile } from "node:child_process";
 import {
   mkdirSync,
   mkdtempSync,
@@ -9,6 +10,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { expect } from "chai";
 import fc from "fast-check";
 import {
@@ -23,6 +25,7 @@ import {
   SnapshotFormatError,
   takeSnapshot,
 } from "pound-guest-memory";
+import { writeHugeSnapshot } from "../support/huge-snapshots.js";
 import { HEADER, reseal, sha256, tablesSize } from "../support/snapshot-bytes.js";
 
 const PAGE = 4096;
@@ -54,6 +57,22 @@ async function outcome(action: () => Promise<unknown>): Promise<unknown> {
   } catch (error) {
     return error;
   }
+}
+
+/** The most memory in bytes, and the time, of a process that does something with the package. */
+async function usageOf(script: string): Promise<{ memory: number; milliseconds: number }> {
+  const program = `
+    const { loadSnapshot, openSnapshot } = require(${JSON.stringify(join(__dirname, "../.."))});
+    (async () => {
+      const start = performance.now();
+      await ${script};
+      const milliseconds = performance.now() - start;
+      const memory = process.resourceUsage().maxRSS * 1024;
+      console.log(JSON.stringify({ memory, milliseconds }));
+    })();
+  `;
+  const { stdout } = await promisify(execFile)(process.execPath, ["-e", program]);
+  return JSON.parse(stdout) as { memory: number; milliseconds: number };
 }
 
 describe("a snapshot file", () => {
@@ -161,6 +180,15 @@ describe("a snapshot file", () => {
     expect(opened.regions).to.deep.equal(snapshot.regions);
     expect([...opened.pagesFrom(0, 2)].map(({ page }) => page)).to.deep.equal([2, 3, 5]);
     expect([...opened.pagesBelow(0, 3)].map(({ page }) => page)).to.deep.equal([2, 1]);
+    const stored = (["up", "down"] as const).map((direction) =>
+      [0, 1, 2, 3, 4, 5, 6, 2 ** 40].map((from) => opened.nextStored(0, from, direction)),
+    );
+    expect(stored).to.deep.equal([
+      [2, 2, 2, 3, 5, 5, null, null],
+      [null, null, null, 2, 3, 3, 5, 5],
+    ]);
+    expect(opened.nextStored(1, 0, "up")).to.equal(null);
+    expect(opened.nextStored(2, 0, "up")).to.equal(0);
     expect(opened.pageAt(0, 1)).to.deep.include({ digest: null });
     expect(opened.pageAt(0, 4)).to.equal(null);
     const page = async (region: number, number: number): Promise<string> =>
@@ -319,6 +347,38 @@ describe("a snapshot file", () => {
       }),
       { numRuns: 1000 },
     );
+  });
+
+  it("takes memory and time by its size, however far apart its pages are", async function () {
+    this.timeout(60_000);
+    const huge = join(folder, "huge.snap");
+    const before = await usageOf(`loadSnapshot(${JSON.stringify(path)})`);
+    for (const [pages, most] of [
+      [{ count: 2 ** 20, stride: 512, stored: false }, 2 ** 20 * 64],
+      // The bytes of pages far apart are in the file; a megabyte of them is read at once.
+      [{ count: 2 ** 14, stride: 512, stored: true }, 2 ** 14 * 4200],
+    ] as const) {
+      writeHugeSnapshot(huge, pages);
+      const script = `loadSnapshot(${JSON.stringify(huge)}).then((s) => {
+        const pages = ${pages.stride} * ${pages.count - 1};
+        if (s.pageHeat(pages * 4096).changes !== 1) throw new Error("no heat");
+      })`;
+      const { memory, milliseconds } = await usageOf(script);
+      expect(memory - before.memory, "bytes").to.be.below(most + 32 * 2 ** 20);
+      expect(milliseconds).to.be.below(10_000);
+    }
+    rmSync(huge);
+  });
+
+  it("is read in pieces where more is asked for than the system reads at once", async function () {
+    this.timeout(120_000);
+    const huge = join(folder, "huge.snap");
+    writeHugeSnapshot(huge, { count: 2 ** 19 + 1, stride: 1, stored: true });
+    await usageOf(`openSnapshot(${JSON.stringify(huge)}).then(async (file) => {
+      const bytes = await file.readPages(0, 1, 2 ** 19);
+      if (bytes.length !== 2 ** 31) throw new Error("other bytes");
+    })`);
+    rmSync(huge);
   });
 
   it("replaces an older file in one step, and leaves nothing else behind", async () => {

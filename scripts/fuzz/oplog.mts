@@ -1,0 +1,80 @@
+import {
+  crosscheck,
+  decodeOpLog,
+  encodeOpLog,
+  GuestMemory,
+  OpBuffer,
+  OpRecorder,
+  randomOps,
+} from "pound-guest-memory";
+import type { Field, Randomness, Target } from "./framework.mjs";
+
+const HEADER = 16;
+const OP = 24;
+/** Bytes of RAM up to which every log is replayed, and otherwise one of {@link LARGE}. */
+const SMALL = 2 ** 20;
+const LARGE = 64;
+
+function seeds(): Buffer[] {
+  const recorder = new OpRecorder(GuestMemory.allocate(64));
+  recorder.tryWritel(4, 7);
+  recorder.tryReadq(8, new BigUint64Array(1));
+  recorder.tryReadw(65, new Uint16Array(1));
+  const logs = [recorder.log(64), { size: 2 ** 36, ops: new OpBuffer(0) }];
+  for (const size of [0, 4096, 2 ** 20 + 3]) {
+    for (const ops of randomOps({ seed: size, count: 60, size })() as Iterable<OpBuffer>) {
+      logs.push({ size, ops });
+    }
+  }
+  return logs.map(encodeOpLog);
+}
+
+function fields(file: Buffer): Field[] {
+  const all: Field[] = [{ offset: 8, size: 8 }];
+  for (let at = HEADER; at + OP <= file.length; at += OP) {
+    all.push({ offset: at, size: 8 }, { offset: at + 8, size: 8 }, { offset: at + 16, size: 1 });
+  }
+  return all;
+}
+
+/** Whole operations, all of a known kind. */
+function repair(file: Buffer): Buffer {
+  if (file.length < HEADER) {
+    return file;
+  }
+  const whole = file.subarray(0, file.length - ((file.length - HEADER) % OP));
+  whole.write("PGMOPS\0\x01", "latin1");
+  for (let at = HEADER; at < whole.length; at += OP) {
+    whole[at + 16]! &= 7;
+  }
+  return whole;
+}
+
+async function run(file: Buffer, _path: string, random: Randomness): Promise<void> {
+  const { size, ops } = decodeOpLog(file);
+  if (!decodeOpLog(encodeOpLog({ size, ops })).ops.bytes.every((b, i) => b === ops.bytes[i])) {
+    throw new Error("encoding a log anew gives another");
+  }
+  if (size > SMALL && random.below(LARGE) !== 0) {
+    return;
+  }
+  const { difference } = await crosscheck(
+    (bytes) => GuestMemory.allocate(bytes),
+    () => [ops],
+    { size },
+  );
+  if (difference !== null) {
+    throw new Error(difference.report);
+  }
+}
+
+function isRefusal(error: unknown): boolean {
+  const { code } = error as { code?: unknown };
+  // A log can declare more RAM than the machine has addresses for.
+  return (
+    (error instanceof RangeError && code === "ERR_OUT_OF_RANGE") ||
+    (error instanceof Error && code === "ERR_OUT_OF_MEMORY")
+  );
+}
+
+export default { seeds, fields, repair, run, isRefusal } satisfies Target;

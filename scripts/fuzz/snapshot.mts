@@ -1,0 +1,169 @@
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import {
+  AddressSpace,
+  diffSnapshots,
+  loadSnapshot,
+  openSnapshot,
+  saveSnapshot,
+  type Snapshot,
+} from "pound-guest-memory";
+import { InspectorApi } from "../../lib/inspector/api.js";
+import { Parameters } from "../../lib/inspector/parameters.js";
+import { HEADER, reseal, sha256 } from "../../test/support/snapshot-bytes.js";
+import type { Field, Randomness, Target } from "./framework.mjs";
+
+const PAGE = 4096;
+const REGION = 40;
+const RECORD = 32;
+
+async function seeds(): Promise<Buffer[]> {
+  const space = new AddressSpace();
+  space.addRom(0, Buffer.from("boot code"), { name: "rom" });
+  space.addMmio(0x9000, 0x100, {}, { name: "uart" });
+  space.addRam(0x10000, 20 * PAGE + 100, { name: "ram" });
+  space.addRam(2 ** 32, 2 ** 30, { name: "a region with a name of some length" });
+  space.writel(0x10000, 1);
+  space.writel(0x15000, 2);
+  const first = space.snapshot();
+  space.writel(0x10000, 0);
+  space.write(0x24000 + 80, Buffer.from("the end of it"));
+  space.writel(2 ** 32 + 2 ** 29, 7);
+  const second = space.snapshot(first);
+  const flat = new AddressSpace();
+  flat.addRam(0, 1);
+  return Promise.all([first, second, flat.snapshot()].map(encode));
+}
+
+async function encode(snapshot: Snapshot): Promise<Buffer> {
+  const folder = mkdtempSync(join(tmpdir(), "fuzz-seed-"));
+  try {
+    await saveSnapshot(snapshot, join(folder, "seed"));
+    return readFileSync(join(folder, "seed"));
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** Where the entries of both tables start, as far as a file says it. */
+function entriesOf(file: Buffer): { regions: number[]; records: number[] } {
+  const [regions, records]: [number[], number[]] = [[], []];
+  if (file.length < HEADER) {
+    return { regions, records };
+  }
+  let at = HEADER;
+  for (let left = file.readUInt32LE(12); left > 0 && at + REGION <= file.length; left--) {
+    regions.push(at);
+    at += Math.ceil((REGION + file.readUInt32LE(at + 4)) / 8) * 8;
+  }
+  at = HEADER + Number(file.readBigUInt64LE(16));
+  for (
+    let left = Number(file.readBigUInt64LE(24));
+    left > 0 && at + RECORD <= file.length;
+    left--
+  ) {
+    records.push(at);
+    at += RECORD;
+  }
+  return { regions, records };
+}
+
+function fields(file: Buffer): Field[] {
+  const { regions, records } = entriesOf(file);
+  const all = (at: number, sizes: readonly Field["size"][]): Field[] => {
+    let offset = at;
+    return sizes.map((size) => ({ offset: (offset += size) - size, size }));
+  };
+  return [
+    ...all(8, [4, 4, 8, 8, 8, 8, 4, 4]),
+    ...regions.flatMap((at) => all(at, [4, 4, 8, 8, 8, 8])),
+    ...records.flatMap((at) => all(at, [8, 4, 4])),
+  ];
+}
+
+/** Gives the file the size that its header asks for, where that is small, and all its checksums. */
+function repair(broken: Buffer): Buffer {
+  if (broken.length < HEADER) {
+    return broken;
+  }
+  const [regionBytes, records, stored] = [16, 24, 32].map((at) => broken.readBigUInt64LE(at));
+  const tables = 128n + regionBytes! + 32n * records!;
+  const start = ((tables + 4095n) / 4096n) * 4096n;
+  const size = start + 4096n * stored!;
+  let file = broken;
+  if (size < 2n ** 20n) {
+    file = Buffer.alloc(Number(size));
+    broken.copy(file);
+    file.writeBigUInt64LE(size, 40);
+    let page = Number(start);
+    for (const at of entriesOf(file).records) {
+      const isStored = file.subarray(at + 16, at + 32).some((byte) => byte !== 0);
+      if (isStored && page + PAGE <= file.length) {
+        sha256(file.subarray(page, page + PAGE)).copy(file, at + 16, 0, 16);
+        page += PAGE;
+      }
+    }
+  }
+  return reseal(file);
+}
+
+async function run(_file: Buffer, path: string, random: Randomness): Promise<void> {
+  const loaded = await loadSnapshot(path);
+  for (const { kind, gpa, size } of loaded.regions) {
+    if (kind !== "mmio" && size > 0n) {
+      loaded.read(gpa, size < 2n ** 20n ? size : 2n ** 20n);
+      loaded.pageHeat(gpa + size - 1n);
+    }
+  }
+  if ([...diffSnapshots(loaded, await loadSnapshot(path))].length > 0) {
+    throw new Error("the same file is another snapshot");
+  }
+  await using opened = await openSnapshot(path);
+  for (const i of opened.regions.keys()) {
+    const pages = [...opened.pagesFrom(i, 0)].map(({ page }) => page);
+    await opened.readPages(i, pages.at(-1) ?? 0, 1 + random.below(32));
+  }
+  await inspect(path, random);
+}
+
+/** Asks the inspector's server for all that its page can ask for. */
+async function inspect(path: string, random: Randomness): Promise<void> {
+  const api = await InspectorApi.open([path, path]);
+  const ask = async (what: string, query: Record<string, string | number>): Promise<void> => {
+    const texts = Object.fromEntries(
+      Object.entries(query).map(([name, value]) => [name, String(value)]),
+    );
+    const signal = new AbortController().signal;
+    try {
+      await api.answer(what, new Parameters(new URLSearchParams(texts)), signal);
+    } catch (error) {
+      if (nameOf(error) !== "RequestError") {
+        throw error;
+      }
+    }
+  };
+  try {
+    const [pages, from] = [random.below(2 ** 20), random.below(2 ** 32)];
+    const direction = random.below(2) === 0 ? "forward" : "backward";
+    await ask("snapshot", {});
+    await ask("heat", { region: 0, from: 0, pages, buckets: 1 + random.below(16_384) });
+    await ask("bytes", { gpa: from, length: 1 + random.below(65_536), side: 0 });
+    await ask("search", { pattern: "07", from, direction, side: 0 });
+    await ask("difference", { from, direction });
+  } finally {
+    await api.close();
+  }
+}
+
+// By name: the inspector runs from its sources, and has classes of its own.
+function nameOf(error: unknown): string {
+  return error instanceof Error ? error.name : "";
+}
+
+function isRefusal(error: unknown): boolean {
+  const { code } = error as { code?: unknown };
+  return nameOf(error) === "SnapshotFormatError" && code === "ERR_SNAPSHOT_INVALID";
+}
+
+export default { seeds, fields, repair, run, isRefusal } satisfies Target;

@@ -1,0 +1,343 @@
+import { type SpawnOptions, spawn, spawnSync } from "node:child_process";
+import {
+  chmodSync,
+  chownSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
+import { expect } from "chai";
+import {
+  GuestMemory,
+  loadSnapshot,
+  openSnapshot,
+  saveSnapshot,
+  type Snapshot,
+  takeSnapshot,
+} from "pound-guest-memory";
+import { replaceFile } from "../../lib/snapshot/replace-file.js";
+
+const PACKAGE = join(__dirname, "../..");
+const NOT_A_FILE = "ERR_NOT_REGULAR_FILE";
+const NOBODY = 65_534;
+const isRoot = process.getuid?.() === 0;
+/** Whether a process can have mounts of its own here. */
+const canMount = isRoot && spawnSync("unshare", ["-m", "true"]).status === 0;
+
+async function codeOf(action: Promise<unknown>): Promise<unknown> {
+  try {
+    await action;
+    return "none";
+  } catch (error) {
+    return (error as { code?: unknown }).code;
+  }
+}
+
+function mode(path: string): number {
+  return statSync(path).mode & 0o7777;
+}
+
+/** Loads one snapshot and saves it as another, `times` times; prints the code of the error. */
+const COPY = `
+  const [from, to, times] = process.argv.slice(1);
+  const { loadSnapshot, saveSnapshot } = require(${JSON.stringify(PACKAGE)});
+  (async () => {
+    const snapshot = await loadSnapshot(from);
+    for (let i = 0; i < Number(times); i++) {
+      await saveSnapshot(snapshot, to);
+      process.stdout.write("saved ");
+    }
+  })().catch((error) => process.stdout.write(String(error.code ?? error)));
+`;
+
+describe("saving a snapshot over what is there", function () {
+  this.timeout(60_000);
+  let folder: string;
+  let snapshot: Snapshot;
+  let bytes: Buffer;
+  let source: string;
+  let next = 0;
+
+  before(async () => {
+    folder = realpathSync(mkdtempSync(join(tmpdir(), "save-")));
+    chmodSync(folder, 0o755);
+    const ram = GuestMemory.allocate(4 * 2 ** 20);
+    ram.fill(0, ram.size, 0x5a);
+    snapshot = takeSnapshot(ram);
+    source = join(folder, "source.snap");
+    await saveSnapshot(snapshot, source);
+    bytes = readFileSync(source);
+    chmodSync(source, 0o644);
+  });
+
+  after(() => rmSync(folder, { recursive: true }));
+
+  /** A new folder. */
+  function place(): string {
+    const path = join(folder, String(next++));
+    mkdirSync(path);
+    return path;
+  }
+
+  function expectSaved(path: string): void {
+    expect(readFileSync(path).equals(bytes), path).to.equal(true);
+  }
+
+  /** Runs {@link COPY}; gives what it printed. */
+  function copyIn(target: string, options: SpawnOptions = {}, wrapper: string[] = []): string {
+    const command = [...wrapper, process.execPath, "-e", COPY, source, target, "1"];
+    const { stdout, stderr } = spawnSync(command[0]!, command.slice(1), {
+      ...options,
+      stdio: "pipe",
+    });
+    return `${String(stdout)}${String(stderr)}`.trim();
+  }
+
+  if (process.platform !== "win32") {
+    it("gives a new file to its owner alone", async () => {
+      const path = join(place(), "new.snap");
+      const before = process.umask(0);
+      try {
+        await saveSnapshot(snapshot, path);
+      } finally {
+        process.umask(before);
+      }
+      expect(mode(path)).to.equal(0o600);
+    });
+
+    it("keeps the mode of the old file, and opens it to nobody in between", async () => {
+      const path = join(place(), "old.snap");
+      for (const before of [0o600, 0o640, 0o604, 0o666, 0o400]) {
+        writeFileSync(path, "older");
+        chmodSync(path, before);
+        const temporary: number[] = [];
+        await replaceFile(path, function* () {
+          yield bytes.subarray(0, 1000);
+          const [name] = readdirSync(join(path, "..")).filter((entry) => entry.endsWith(".tmp"));
+          temporary.push(mode(join(path, "..", name!)));
+          yield bytes.subarray(1000);
+        });
+        expect(mode(path), before.toString(8)).to.equal(before);
+        expect(temporary).to.deep.equal([0o600]);
+        expectSaved(path);
+        rmSync(path);
+      }
+    });
+  }
+
+  if (isRoot) {
+    it("keeps the owner and the group", async () => {
+      const path = join(place(), "owned.snap");
+      writeFileSync(path, "older");
+      chmodSync(path, 0o640);
+      chownSync(path, 1234, 5678);
+      await saveSnapshot(snapshot, path);
+      const { uid, gid } = statSync(path);
+      expect([uid, gid, mode(path)]).to.deep.equal([1234, 5678, 0o640]);
+      expectSaved(path);
+    });
+
+    it("takes rights away where the group cannot be kept", () => {
+      for (const [before, after] of [
+        [0o664, 0o604],
+        [0o604, 0o600],
+        [0o660, 0o600],
+      ] as const) {
+        const at = place();
+        const path = join(at, "foreign.snap");
+        writeFileSync(path, "older");
+        chmodSync(path, before);
+        chownSync(at, NOBODY, NOBODY);
+        expect(copyIn(path, { uid: NOBODY, gid: NOBODY })).to.equal("saved");
+        const { uid, gid } = statSync(path);
+        expect([uid, gid, mode(path)]).to.deep.equal([NOBODY, NOBODY, after]);
+        expectSaved(path);
+      }
+    });
+  }
+
+  it("writes through symbolic links, to files that exist or do not", async () => {
+    const at = place();
+    mkdirSync(join(at, "deep/er"), { recursive: true });
+    writeFileSync(join(at, "deep/file"), "older");
+    symlinkSync("deep/er", join(at, "folder"));
+    for (const [link, to, file] of [
+      ["absolute", join(at, "deep/file"), "deep/file"],
+      ["relative", "deep/file", "deep/file"],
+      ["chain", "relative", "deep/file"],
+      ["dangling", "deep/new", "deep/new"],
+      // The way back is that of the folder the link leads to.
+      ["back", "folder/../other", "deep/other"],
+    ] as const) {
+      symlinkSync(to, join(at, link));
+      await saveSnapshot(snapshot, join(at, link));
+      expect(readlinkSync(join(at, link)), link).to.equal(to);
+      expect(lstatSync(join(at, file)).isFile(), link).to.equal(true);
+      expectSaved(join(at, file));
+      writeFileSync(join(at, file), "older");
+    }
+    symlinkSync("loop", join(at, "loop"));
+    expect(await codeOf(saveSnapshot(snapshot, join(at, "loop")))).to.equal("ELOOP");
+  });
+
+  it("leaves other hard links with the old content", async () => {
+    const at = place();
+    writeFileSync(join(at, "a"), "older");
+    linkSync(join(at, "a"), join(at, "b"));
+    await saveSnapshot(snapshot, join(at, "a"));
+    expectSaved(join(at, "a"));
+    expect(readFileSync(join(at, "b"), "utf8")).to.equal("older");
+  });
+
+  it("refuses what is no regular file, to write and to read, and leaves it alone", async () => {
+    const at = place();
+    mkdirSync(join(at, "folder"));
+    const paths = [join(at, "folder")];
+    const server = createServer();
+    if (process.platform !== "win32") {
+      expect(spawnSync("mkfifo", [join(at, "pipe")]).status).to.equal(0);
+      symlinkSync("pipe", join(at, "link"));
+      await new Promise<void>((resolve) => server.listen(join(at, "socket"), resolve));
+      paths.push(join(at, "pipe"), join(at, "link"), join(at, "socket"), "/dev/null");
+      if (isRoot && spawnSync("mknod", [join(at, "device"), "c", "1", "3"]).status === 0) {
+        paths.push(join(at, "device"));
+      }
+    }
+    try {
+      for (const path of paths) {
+        const { mode, ino } = lstatSync(path);
+        expect(await codeOf(saveSnapshot(snapshot, path)), path).to.equal(NOT_A_FILE);
+        expect(lstatSync(path), path).to.include({ mode, ino });
+        if (!path.endsWith("socket")) {
+          // Would wait for a writer of the pipe.
+          expect(await codeOf(openSnapshot(path)), path).to.be.oneOf([NOT_A_FILE, "EISDIR"]);
+        }
+      }
+    } finally {
+      server.close();
+    }
+    expect(readdirSync(at).filter((name) => name.endsWith(".tmp"))).to.deep.equal([]);
+  });
+
+  it("takes names as long as names can be", async () => {
+    const at = place();
+    for (const length of [238, 239, 254, 255]) {
+      const path = join(at, "n".repeat(length));
+      await saveSnapshot(snapshot, path);
+      await saveSnapshot(snapshot, path);
+      expectSaved(path);
+    }
+    expect(readdirSync(at)).to.have.length(4);
+    expect(await codeOf(saveSnapshot(snapshot, join(at, "n".repeat(256))))).to.equal(
+      "ENAMETOOLONG",
+    );
+    expect(readdirSync(at)).to.have.length(4);
+  });
+
+  it("leaves the old file whole, and nothing beside it, where the writing fails", async () => {
+    const at = place();
+    const path = join(at, "old.snap");
+    writeFileSync(path, "older");
+    const failing = replaceFile(path, function* () {
+      yield bytes;
+      throw Object.assign(new Error("broken disk"), { code: "EIO" });
+    });
+    expect(await codeOf(failing)).to.equal("EIO");
+    if (process.platform === "linux") {
+      expect(copyIn(path, {}, ["prlimit", `--fsize=${2 ** 20}`])).to.equal("EFBIG");
+    }
+    expect(readFileSync(path, "utf8")).to.equal("older");
+    expect(readdirSync(at)).to.deep.equal(["old.snap"]);
+  });
+
+  it("is the old file or the whole new one when the process is killed", async () => {
+    const at = place();
+    const path = join(at, "killed.snap");
+    const other = takeSnapshot(GuestMemory.allocate(4096));
+    const outcomes = { old: 0, new: 0 };
+    for (let round = 0; round < 12; round++) {
+      await saveSnapshot(other, path);
+      const older = readFileSync(path);
+      const child = spawn(process.execPath, ["-e", COPY, source, path, "1000"], {
+        stdio: ["ignore", "pipe", "inherit"],
+      });
+      const ended = new Promise((resolve) => child.once("exit", resolve));
+      // In every other round, in the first of its saves: that can be no other than the old file's.
+      const started = new Promise((resolve) => child.stdout.once("data", resolve));
+      await (round % 2 === 0 ? wait(60 + 10 * round) : started);
+      await wait(Math.random() * 15);
+      child.kill("SIGKILL");
+      await ended;
+      const left = readFileSync(path);
+      expect(left.equals(older) || left.equals(bytes), `round ${round}`).to.equal(true);
+      outcomes[left.equals(older) ? "old" : "new"]++;
+      await loadSnapshot(path);
+    }
+    expect(outcomes.new).to.be.above(0);
+  });
+
+  if (isRoot) {
+    it("writes in place where the folder takes no other file", () => {
+      for (const [rights, owner] of [
+        [0o555, 0],
+        // The files of others can be neither renamed nor replaced here.
+        [0o1777, 0],
+      ] as const) {
+        const at = place();
+        const path = join(at, "fixed.snap");
+        writeFileSync(path, Buffer.alloc(bytes.length + 5000, 1));
+        chmodSync(path, 0o666);
+        chownSync(at, owner, owner);
+        chmodSync(at, rights);
+        const { ino } = statSync(path);
+        expect(copyIn(path, { uid: NOBODY, gid: NOBODY })).to.equal("saved");
+        expect(statSync(path)).to.include({ ino, uid: 0 });
+        expect(mode(path)).to.equal(0o666);
+        expectSaved(path);
+        expect(readdirSync(at)).to.deep.equal(["fixed.snap"]);
+        // A new file has no place to be written in.
+        if (rights === 0o555) {
+          expect(copyIn(join(at, "new"), { uid: NOBODY, gid: NOBODY })).to.equal("EACCES");
+        }
+      }
+    });
+  }
+
+  if (canMount) {
+    it("writes in place over a mount point", () => {
+      const at = place();
+      const [path, mounted] = [join(at, "point"), join(at, "mounted")];
+      writeFileSync(path, "");
+      writeFileSync(mounted, "older");
+      const script = `mount --bind "$0" "$1" && shift && exec "$@"`;
+      expect(copyIn(path, {}, ["unshare", "-m", "sh", "-c", script, mounted, path])).to.equal(
+        "saved",
+      );
+      expectSaved(mounted);
+      expect(readdirSync(at)).to.have.members(["point", "mounted"]);
+    });
+
+    it("leaves the old file whole where the disk is full", () => {
+      const at = place();
+      const path = join(at, "old.snap");
+      const script =
+        `mount -t tmpfs -o size=1m none "$0" && echo older >"$0/old.snap" && "$@"; ` +
+        `cat "$0/old.snap"; ls -A "$0"`;
+      const printed = copyIn(path, {}, ["unshare", "-m", "sh", "-c", script, at]);
+      expect(printed.split(/\s+/)).to.deep.equal(["ENOSPColder", "old.snap"]);
+    });
+  }
+});
