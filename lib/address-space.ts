@@ -15,7 +15,7 @@ import type { Snapshot } from "./snapshot/snapshot.js";
 import { takeSnapshot } from "./snapshot/take.js";
 import { SpaceAccess } from "./space-access.js";
 import type { WatchListener, Watchpoint, WatchRange } from "./watchpoint.js";
-import { BYTE } from "./widths.js";
+import { BYTE, isView } from "./widths.js";
 import { EMPTY_WINDOW } from "./windows.js";
 
 /** Options of {@link AddressSpace.addRam}. */
@@ -215,7 +215,7 @@ export class AddressSpace implements GuestAccessors {
   tryReadb(gpa: Gpa, out: Uint8Array): GuestMemAccessResult {
     if (
       typeof gpa === "number" &&
-      out != null &&
+      isView(out) &&
       out[0] !== undefined &&
       out instanceof Uint8Array
     ) {
@@ -237,7 +237,7 @@ export class AddressSpace implements GuestAccessors {
   tryReadw(gpa: Gpa, out: Uint16Array): GuestMemAccessResult {
     if (
       typeof gpa === "number" &&
-      out != null &&
+      isView(out) &&
       out[0] !== undefined &&
       out instanceof Uint16Array
     ) {
@@ -259,7 +259,7 @@ export class AddressSpace implements GuestAccessors {
   tryReadl(gpa: Gpa, out: Uint32Array): GuestMemAccessResult {
     if (
       typeof gpa === "number" &&
-      out != null &&
+      isView(out) &&
       out[0] !== undefined &&
       out instanceof Uint32Array
     ) {
@@ -281,7 +281,7 @@ export class AddressSpace implements GuestAccessors {
   tryReadq(gpa: Gpa, out: BigUint64Array): GuestMemAccessResult {
     if (
       typeof gpa === "number" &&
-      out != null &&
+      isView(out) &&
       out[0] !== undefined &&
       out instanceof BigUint64Array
     ) {
@@ -362,7 +362,7 @@ export class AddressSpace implements GuestAccessors {
   }
 
   tryWriteqFrom(gpa: Gpa, source: BigUint64Array): GuestMemAccessResult {
-    if (typeof gpa === "number" && source != null) {
+    if (typeof gpa === "number" && isView(source)) {
       const value = source[0];
       if (value !== undefined && source instanceof BigUint64Array) {
         const unit = gpa >>> 3;

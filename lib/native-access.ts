@@ -8,7 +8,17 @@ import { native, type Handle } from "./native.js";
 import { nativeLanes } from "./native-atomics.js";
 import { checkOps, type OpBuffer } from "./op-buffer.js";
 import { GuestMemAccessResult } from "./result.js";
-import { BYTE, checkOut, LONG, QUAD, WORD, type Out, type Value, type Width } from "./widths.js";
+import {
+  BYTE,
+  checkOut,
+  isView,
+  LONG,
+  QUAD,
+  WORD,
+  type Out,
+  type Value,
+  type Width,
+} from "./widths.js";
 
 const { OK } = GuestMemAccessResult;
 
@@ -78,7 +88,7 @@ export class NativeAccess implements GuestMemoryAccess {
   }
 
   tryReadb(gpa: Gpa, out: Uint8Array): GuestMemAccessResult {
-    if (out == null || out[0] === undefined || !(out instanceof Uint8Array)) {
+    if (!isView(out) || out[0] === undefined || !(out instanceof Uint8Array)) {
       checkOut(BYTE, out, "out");
     }
     this.prepare(gpa);
@@ -91,7 +101,7 @@ export class NativeAccess implements GuestMemoryAccess {
   }
 
   tryReadw(gpa: Gpa, out: Uint16Array): GuestMemAccessResult {
-    if (out == null || out[0] === undefined || !(out instanceof Uint16Array)) {
+    if (!isView(out) || out[0] === undefined || !(out instanceof Uint16Array)) {
       checkOut(WORD, out, "out");
     }
     this.prepare(gpa);
@@ -104,7 +114,7 @@ export class NativeAccess implements GuestMemoryAccess {
   }
 
   tryReadl(gpa: Gpa, out: Uint32Array): GuestMemAccessResult {
-    if (out == null || out[0] === undefined || !(out instanceof Uint32Array)) {
+    if (!isView(out) || out[0] === undefined || !(out instanceof Uint32Array)) {
       checkOut(LONG, out, "out");
     }
     this.prepare(gpa);
@@ -117,7 +127,7 @@ export class NativeAccess implements GuestMemoryAccess {
   }
 
   tryReadq(gpa: Gpa, out: BigUint64Array): GuestMemAccessResult {
-    if (out == null || out[0] === undefined || !(out instanceof BigUint64Array)) {
+    if (!isView(out) || out[0] === undefined || !(out instanceof BigUint64Array)) {
       checkOut(QUAD, out, "out");
     }
     this.prepare(gpa);
@@ -159,7 +169,7 @@ export class NativeAccess implements GuestMemoryAccess {
 
   tryWriteqFrom(gpa: Gpa, source: BigUint64Array): GuestMemAccessResult {
     block64[VALUE64] =
-      source != null && source[0] !== undefined && source instanceof BigUint64Array
+      isView(source) && source[0] !== undefined && source instanceof BigUint64Array
         ? source[0]
         : checkOut(QUAD, source, "source")[0]!;
     this.prepare(gpa);

@@ -54,7 +54,7 @@ export function loadRaw(target: LoadTarget, gpa: Gpa, file: ArrayBufferView): vo
 
 /** A copy: the bytes may be shared with another thread, or be the RAM that is written to. */
 function stableBytes(file: ArrayBufferView): Uint8Array {
-  return Uint8Array.from(bytesOf(file, "file"));
+  return new Uint8Array(bytesOf(file, "file"));
 }
 
 function toU64(value: Gpa, what: string): bigint {
