@@ -18,26 +18,33 @@ const MAX_BUFFER = 2 ** 32;
  */
 const MAX_SEARCH = 2 ** 31;
 
-/** A getter of a prototype as a function of the object. */
-function getterOf<T>(prototype: object, name: string): (object: unknown) => T {
-  const { get } = Object.getOwnPropertyDescriptor(prototype, name)!;
-  return Function.prototype.call.bind(get!) as (object: unknown) => T;
+/** The getters of the internal slots, which neither an object nor its class can redefine. */
+function slotsOf(prototype: object): {
+  readonly buffer: (view: unknown) => ArrayBufferLike;
+  readonly byteOffset: (view: unknown) => number;
+  readonly byteLength: (view: unknown) => number;
+} {
+  const getter = (name: string): ((view: unknown) => never) => {
+    const { get } = Object.getOwnPropertyDescriptor(prototype, name)!;
+    return Function.prototype.call.bind(get!) as (view: unknown) => never;
+  };
+  return {
+    buffer: getter("buffer"),
+    byteOffset: getter("byteOffset"),
+    byteLength: getter("byteLength"),
+  };
 }
 
-// What an object and its class cannot redefine: the getters of the internal slots.
-const TYPED_ARRAY = Object.getPrototypeOf(Uint8Array.prototype) as object;
-const arraySlots = {
-  buffer: getterOf<ArrayBufferLike>(TYPED_ARRAY, "buffer"),
-  byteOffset: getterOf<number>(TYPED_ARRAY, "byteOffset"),
-  byteLength: getterOf<number>(TYPED_ARRAY, "byteLength"),
-};
-const dataViewSlots = {
-  buffer: getterOf<ArrayBufferLike>(DataView.prototype, "buffer"),
-  byteOffset: getterOf<number>(DataView.prototype, "byteOffset"),
-  byteLength: getterOf<number>(DataView.prototype, "byteLength"),
-};
-
-const { at: TYPED_ARRAY_AT, set: TYPED_ARRAY_SET } = Uint8Array.prototype;
+const arraySlots = slotsOf(Object.getPrototypeOf(Uint8Array.prototype) as object);
+const dataViewSlots = slotsOf(DataView.prototype);
+const elementAt = Function.prototype.call.bind(Uint8Array.prototype.at) as (
+  array: object,
+  index: number,
+) => number | undefined;
+const setBytes = Function.prototype.call.bind(Uint8Array.prototype.set) as (
+  target: Uint8Array,
+  source: Uint8Array,
+) => void;
 
 /**
  * The bytes under any typed array or DataView, as a plain Uint8Array: of what is given, an object or
@@ -77,7 +84,7 @@ export function fastLength(view: unknown): number {
 function checkInBounds(view: ArrayBufferView): void {
   if (!isDataView(view)) {
     // The methods of typed arrays check that first.
-    TYPED_ARRAY_AT.call(view, 0);
+    elementAt(view, 0);
   }
 }
 
@@ -130,7 +137,7 @@ export function copyOut(
   target: Uint8Array,
 ): void {
   // Half the price of subarray(), which asks for the constructor to use.
-  TYPED_ARRAY_SET.call(target, new Uint8Array(bytes.buffer, bytes.byteOffset + start, length));
+  setBytes(target, new Uint8Array(bytes.buffer, bytes.byteOffset + start, length));
 }
 
 export function readInto(windows: Windows, start: number, target: Uint8Array): void {

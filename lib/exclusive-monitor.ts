@@ -1,5 +1,5 @@
 import type { GuestAtomicAccess } from "./atomic-access.js";
-import { GuestMemoryFault, typeError } from "./errors.js";
+import { checkObject, GuestMemoryFault, typeError } from "./errors.js";
 import { toAddress, type Gpa } from "./gpa.js";
 import { GuestMemAccessResult } from "./result.js";
 import { BYTE, checkOut, LONG, type Out, QUAD, type Value, type Width, WORD } from "./widths.js";
@@ -85,7 +85,7 @@ export class ExclusiveMonitor {
    * @throws TypeError where it is something else.
    */
   constructor(memory: GuestAtomicAccess) {
-    if (typeof memory !== "object" || memory === null || typeof memory.tryLoadb !== "function") {
+    if (typeof checkObject(memory, "memory").tryLoadb !== "function") {
       throw typeError("memory must be the atomics of a guest memory");
     }
     this.#memory = memory;

@@ -1,3 +1,5 @@
+import type { ErrorCode } from "./errors.js";
+
 /**
  * What one line of a trace did: fetched an instruction, loaded, stored, or modified (loaded, then
  * stored) memory. The values index tables and are part of a {@link Batch}'s encoding.
@@ -22,7 +24,7 @@ export interface AccessSink {
 /** A line of a trace that is neither an access nor Valgrind's own noise. */
 export class LackeySyntaxError extends Error {
   override readonly name = "LackeySyntaxError";
-  readonly code = "ERR_LACKEY_SYNTAX";
+  readonly code = "ERR_LACKEY_SYNTAX" satisfies ErrorCode;
 
   /**
    * @param line - The line's number, from 1.

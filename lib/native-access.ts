@@ -6,7 +6,7 @@ import { GuestMemoryFault } from "./errors.js";
 import { toAddress, type Gpa } from "./gpa.js";
 import { native, type Handle } from "./native.js";
 import { nativeLanes } from "./native-atomics.js";
-import { checkOps, type OpBuffer } from "./op-buffer.js";
+import { OpBuffer } from "./op-buffer.js";
 import { GuestMemAccessResult } from "./result.js";
 import {
   BYTE,
@@ -226,11 +226,11 @@ export class NativeAccess implements GuestMemoryAccess {
    * result of each, and the value of each read that was done.
    *
    * @returns How many operations faulted.
-   * @throws TypeError where `ops` is no {@link OpBuffer}.
+   * @throws TypeError where `ops` is no {@link OpBuffer}; Error `ERR_DESTROYED` where its bytes were
+   * detached.
    */
   run(ops: OpBuffer): number {
-    checkOps(ops);
-    return native.guestMemoryRun(this.#handle, ops.bytes);
+    return native.guestMemoryRun(this.#handle, OpBuffer.bytesOf(ops));
   }
 
   /** Names the memory and the address of the next call in the call block. */
