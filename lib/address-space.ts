@@ -3,9 +3,9 @@ import type { GuestAccessors } from "./access.js";
 import * as bulk from "./bulk.js";
 import { Bus, type Piece } from "./bus.js";
 import { DirtyBitmap } from "./dirty-bitmap.js";
-import { rangeError, typeError } from "./errors.js";
+import { checkObject, rangeError, typeError } from "./errors.js";
 import { MAX_U64, toByteCount, type Gpa } from "./gpa.js";
-import { GuestMemory } from "./guest-memory.js";
+import { GuestMemory, isGuestMemory } from "./guest-memory.js";
 import type { MmioDevice } from "./mmio.js";
 import { NativeSpaceAccess } from "./native-space-access.js";
 import { MmioRegion, RamRegion, type Region, RomRegion } from "./regions.js";
@@ -92,7 +92,7 @@ export class AddressSpace implements GuestAccessors {
     if (typeof trackDirty !== "boolean" && !(trackDirty instanceof DirtyBitmap)) {
       throw typeError("trackDirty must be a boolean or a DirtyBitmap");
     }
-    const given = memory instanceof GuestMemory;
+    const given = isGuestMemory(memory);
     const ram = given ? memory : GuestMemory.allocate(memory);
     try {
       const region = new RamRegion(gpa, ram, () => this.#bus.changed(), name);
@@ -121,7 +121,7 @@ export class AddressSpace implements GuestAccessors {
     options: RegionOptions = {},
   ): RomRegion {
     const { name } = checkOptions(options);
-    const rom = contents instanceof GuestMemory ? contents : memoryOf(contents);
+    const rom = isGuestMemory(contents) ? contents : memoryOf(contents);
     try {
       return this.#addMemory(new RomRegion(gpa, rom, name));
     } catch (error) {
@@ -633,10 +633,7 @@ function largestRam(regions: readonly Region[]): RamRegion | null {
 }
 
 function checkOptions<O extends RegionOptions>(options: O): O {
-  if (typeof options !== "object" || options === null) {
-    throw typeError("options must be an object");
-  }
-  return options;
+  return checkObject(options, "options");
 }
 
 function memoryOf(contents: ArrayBufferView): GuestMemory {

@@ -139,9 +139,7 @@ const CODECS: { readonly [E in ElementType]: Codec<ElementValue<E>> } = {
  */
 export function codecOf<E extends ElementType>(type: E): Codec<ElementValue<E>> {
   if (typeof type !== "string" || !Object.hasOwn(CODECS, type)) {
-    throw typeError(
-      `${type as string} is no element type: ${Object.keys(CODECS).join(", ")}`,
-    );
+    throw typeError(`type must be one of ${Object.keys(CODECS).join(", ")}`);
   }
   return CODECS[type];
 }

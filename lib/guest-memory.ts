@@ -655,6 +655,11 @@ export interface GuestMemoryInternals {
 
 const internals = new WeakMap<GuestMemory, GuestMemoryInternals>();
 
+/** Whether a value was made by {@link GuestMemory}. */
+export function isGuestMemory(value: unknown): value is GuestMemory {
+  return internals.has(value as GuestMemory);
+}
+
 /**
  * The internals of guest RAM.
  *

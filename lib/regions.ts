@@ -8,6 +8,7 @@ import {
   type GuestMemoryInternals,
 } from "./guest-memory.js";
 import { checkDevice, type MmioDevice } from "./mmio.js";
+import { printable } from "./printable.js";
 import type { Watchpoint } from "./watchpoint.js";
 import { EMPTY_WINDOW, makeWindow, WINDOW_SIZE, type Window } from "./windows.js";
 
@@ -68,7 +69,7 @@ abstract class BaseRegion {
 
   /** Keeps `console.log(region)` from printing gigabytes. */
   [inspect.custom](): string {
-    return `${this.constructor.name} { name: ${this.name}, gpa: 0x${this.gpa.toString(16)}, size: ${this.size} }`;
+    return `${this.constructor.name} { name: ${printable(this.name)}, gpa: 0x${this.gpa.toString(16)}, size: ${this.size} }`;
   }
 }
 
@@ -282,7 +283,7 @@ export class MmioRegion extends BaseRegion {
   constructor(gpa: Gpa, size: Gpa, device: MmioDevice, name?: string) {
     super("mmio", gpa, toByteCount(size, "size"), 8, name);
     this.device = checkDevice(device);
-    this.readName = `what the device of ${this.name} returns for a read`;
+    this.readName = `what the device of ${printable(this.name)} returns for a read`;
   }
 }
 

@@ -1,5 +1,6 @@
 import { checkObject, rangeError, typeError } from "../errors.js";
 import { toByteCount } from "../gpa.js";
+import type { LackeyOptions } from "../lackey.js";
 import { type Op, OpBuffer, OpKind, opWidth, packOps } from "../op-buffer.js";
 import { Randomness } from "./randomness.js";
 
@@ -123,14 +124,15 @@ export function listedOps(ops: readonly Op[]): OpSource {
  * @param size - Bytes of the RAM they are for.
  * @throws TypeError, RangeError for an invalid argument.
  */
-export function lackeyOps(path: string, size: number): OpSource {
+export function lackeyOps(path: string, size: number, options: LackeyOptions = {}): OpSource {
   if (typeof path !== "string") {
     throw typeError("path must be a string");
   }
   toByteCount(size, "size");
+  const { skipForeign = false } = checkObject(options, "options");
   return async function* (): AsyncGenerator<OpBuffer, void, undefined> {
     // Loaded here and not with the package: most programs never read a trace.
     const { readLackeyOps } = await import("./lackey-ops.js");
-    yield* readLackeyOps(path, size);
+    yield* readLackeyOps(path, size, { skipForeign });
   };
 }

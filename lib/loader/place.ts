@@ -2,6 +2,7 @@ import { AddressSpace } from "../address-space.js";
 import type { DirtyBitmap } from "../dirty-bitmap.js";
 import { typeError } from "../errors.js";
 import { GuestMemory } from "../guest-memory.js";
+import { printable } from "../printable.js";
 
 /** What can be loaded into: an address space, or a flat RAM from address 0 on. */
 export type LoadTarget = AddressSpace | GuestMemory;
@@ -73,7 +74,7 @@ function homesOf(target: LoadTarget): (gpa: bigint) => Home | string {
       case "rom":
         return { gpa: region.gpa, memory: region.memory, dirty: null };
       case "mmio":
-        return `${region.name} is a device`;
+        return `${printable(region.name)} is a device`;
       default:
         return "there is no memory";
     }

@@ -1,6 +1,7 @@
 import type { DirtyBitmap } from "../dirty-bitmap.js";
 import { mismatchError, rangeError, typeError } from "../errors.js";
 import { GuestMemory } from "../guest-memory.js";
+import { printable } from "../printable.js";
 
 /** What lies in a range of guest physical addresses. */
 export type RegionKind = "ram" | "rom" | "mmio";
@@ -107,5 +108,5 @@ export function describeRegion(region: RegionLayout | undefined): string {
     return "no further region";
   }
   const { kind, name, gpa, size } = region;
-  return `${kind} "${name}" of ${size} bytes at gpa 0x${gpa.toString(16)}`;
+  return `${kind} "${printable(name)}" of ${size} bytes at gpa 0x${gpa.toString(16)}`;
 }
