@@ -3,7 +3,7 @@ import type { GuestAccessors } from "./access.js";
 import * as bulk from "./bulk.js";
 import { Bus, type Piece } from "./bus.js";
 import { DirtyBitmap } from "./dirty-bitmap.js";
-import { checkObject, rangeError, typeError } from "./errors.js";
+import { checkObject, rangeError, typeError, isInstance } from "./errors.js";
 import { MAX_U64, toByteCount, type Gpa } from "./gpa.js";
 import { GuestMemory, isGuestMemory } from "./guest-memory.js";
 import type { MmioDevice } from "./mmio.js";
@@ -89,7 +89,7 @@ export class AddressSpace implements GuestAccessors {
    */
   addRam(gpa: Gpa, memory: GuestMemory | Gpa, options: RamOptions = {}): RamRegion {
     const { name, trackDirty = false } = checkOptions(options);
-    if (typeof trackDirty !== "boolean" && !(trackDirty instanceof DirtyBitmap)) {
+    if (typeof trackDirty !== "boolean" && !isInstance(trackDirty, DirtyBitmap)) {
       throw typeError("trackDirty must be a boolean or a DirtyBitmap");
     }
     const given = isGuestMemory(memory);

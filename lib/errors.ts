@@ -108,6 +108,18 @@ function isRevoked(value: object): boolean {
   }
 }
 
+/** `instanceof`, which is false and does not throw of a proxy that was revoked. */
+export function isInstance<T>(
+  value: unknown,
+  type: abstract new (...args: never) => T,
+): value is T {
+  try {
+    return value instanceof type;
+  } catch {
+    return false;
+  }
+}
+
 /**
  * An argument that must be a function.
  *

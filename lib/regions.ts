@@ -1,6 +1,6 @@
 import { inspect } from "node:util";
 import { DirtyBitmap, PAGE_SIZE } from "./dirty-bitmap.js";
-import { rangeError, typeError, type Operation } from "./errors.js";
+import { rangeError, typeError, type Operation, isInstance } from "./errors.js";
 import { MAX_U64, toByteCount, toAddress, type Gpa } from "./gpa.js";
 import {
   type GuestMemory,
@@ -238,7 +238,7 @@ export class RamRegion extends MemoryRegion {
    * @throws TypeError; RangeError where the bitmap is for RAM of another size.
    */
   startTracking(bitmap: DirtyBitmap = this.#dirty ?? new DirtyBitmap(this.length)): DirtyBitmap {
-    if (!(bitmap instanceof DirtyBitmap)) {
+    if (!isInstance(bitmap, DirtyBitmap)) {
       throw typeError("bitmap must be a DirtyBitmap");
     }
     if (bitmap.size !== this.size) {

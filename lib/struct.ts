@@ -7,7 +7,7 @@ import {
   type ElementType,
   type ElementValue,
 } from "./elements.js";
-import { checkObject, rangeError, typeError } from "./errors.js";
+import { checkObject, rangeError, typeError, isInstance } from "./errors.js";
 import { toByteCount, type Gpa } from "./gpa.js";
 import { TypedRegion } from "./typed-region.js";
 
@@ -154,7 +154,7 @@ function fieldOf(type: FieldType): Field {
   if (typeof type === "string") {
     return elementField(type);
   }
-  if (type instanceof StructLayout) {
+  if (isInstance(type, StructLayout<StructFields>)) {
     return structField(type);
   }
   if (!isPair(type)) {
@@ -162,7 +162,9 @@ function fieldOf(type: FieldType): Field {
   }
   const [of, count] = type as readonly [ElementType | StructLayout<StructFields>, number];
   const length = toByteCount(count, "the count of a field");
-  return of instanceof StructLayout ? structsField(of, length) : elementsField(of, length);
+  return isInstance(of, StructLayout<StructFields>)
+    ? structsField(of, length)
+    : elementsField(of, length);
 }
 
 function isPair(type: unknown): boolean {
