@@ -79,8 +79,8 @@ class Pair {
   constructor(makeSubject: MakeMemory, size: number, makeReference?: MakeMemory) {
     this.subject = checkTryAccess(makeSubject(size), "the subject");
     const reference = makeReference?.(size);
-    this.#ram = reference === undefined ? GuestMemory.allocate(size) : null;
-    this.#reference = reference ? checkTryAccess(reference, "the reference") : this.#ram!;
+    this.#ram = makeReference === undefined ? GuestMemory.allocate(size) : null;
+    this.#reference = this.#ram ?? checkTryAccess(reference as TryAccess, "the reference");
   }
 
   /** Runs a batch on both, and tells the first operation on which they differ. */
