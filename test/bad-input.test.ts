@@ -175,7 +175,10 @@ describe("bad views for bulk access", () => {
     const memory = GuestMemory.allocate(64);
     memory.fill(0, 64, 0xa5);
     for (const type of [Uint8Array, Uint32Array, Buffer, DataView]) {
-      const forged = Object.setPrototypeOf({ length: 8, byteLength: 8 }, type.prototype) as never;
+      const forged = Object.setPrototypeOf(
+        { length: 8, byteLength: 8 },
+        type.prototype as object,
+      ) as never;
       expect(thrown(() => memory.write(0, forged))).to.deep.equal(WRONG_TYPE);
       expect(thrown(() => memory.readInto(0, forged))).to.deep.equal(WRONG_TYPE);
       expect(thrown(() => memory.compare(0, forged))).to.deep.equal(WRONG_TYPE);
