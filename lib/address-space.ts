@@ -3,9 +3,9 @@ import type { GuestAccessors } from "./access.js";
 import * as bulk from "./bulk.js";
 import { Bus, type Piece } from "./bus.js";
 import { DirtyBitmap } from "./dirty-bitmap.js";
-import { rangeError, typeError } from "./errors.js";
+import { checkObject, rangeError, typeError, isInstance } from "./errors.js";
 import { MAX_U64, toByteCount, type Gpa } from "./gpa.js";
-import { GuestMemory } from "./guest-memory.js";
+import { GuestMemory, isGuestMemory } from "./guest-memory.js";
 import type { MmioDevice } from "./mmio.js";
 import { NativeSpaceAccess } from "./native-space-access.js";
 import { MmioRegion, RamRegion, type Region, RomRegion } from "./regions.js";
@@ -16,7 +16,7 @@ import { takeSnapshot } from "./snapshot/take.js";
 import { SpaceAccess } from "./space-access.js";
 import { uncloneable } from "./uncloneable.js";
 import type { WatchListener, Watchpoint, WatchRange } from "./watchpoint.js";
-import { BYTE } from "./widths.js";
+import { BYTE, isView } from "./widths.js";
 import { EMPTY_WINDOW } from "./windows.js";
 
 /** Options of {@link AddressSpace.addRam}. */
@@ -93,10 +93,10 @@ export class AddressSpace implements GuestAccessors {
    */
   addRam(gpa: Gpa, memory: GuestMemory | Gpa, options: RamOptions = {}): RamRegion {
     const { name, trackDirty = false } = checkOptions(options);
-    if (typeof trackDirty !== "boolean" && !(trackDirty instanceof DirtyBitmap)) {
+    if (typeof trackDirty !== "boolean" && !isInstance(trackDirty, DirtyBitmap)) {
       throw typeError("trackDirty must be a boolean or a DirtyBitmap");
     }
-    const given = memory instanceof GuestMemory;
+    const given = isGuestMemory(memory);
     const ram = given ? memory : GuestMemory.allocate(memory);
     try {
       const region = new RamRegion(gpa, ram, () => this.#bus.changed(), name);
@@ -125,7 +125,7 @@ export class AddressSpace implements GuestAccessors {
     options: RegionOptions = {},
   ): RomRegion {
     const { name } = checkOptions(options);
-    const rom = contents instanceof GuestMemory ? contents : memoryOf(contents);
+    const rom = isGuestMemory(contents) ? contents : memoryOf(contents);
     try {
       return this.#addMemory(new RomRegion(gpa, rom, name));
     } catch (error) {
@@ -224,7 +224,7 @@ export class AddressSpace implements GuestAccessors {
   tryReadb(gpa: Gpa, out: Uint8Array): GuestMemAccessResult {
     if (
       typeof gpa === "number" &&
-      out != null &&
+      isView(out) &&
       out[0] !== undefined &&
       out instanceof Uint8Array
     ) {
@@ -246,7 +246,7 @@ export class AddressSpace implements GuestAccessors {
   tryReadw(gpa: Gpa, out: Uint16Array): GuestMemAccessResult {
     if (
       typeof gpa === "number" &&
-      out != null &&
+      isView(out) &&
       out[0] !== undefined &&
       out instanceof Uint16Array
     ) {
@@ -268,7 +268,7 @@ export class AddressSpace implements GuestAccessors {
   tryReadl(gpa: Gpa, out: Uint32Array): GuestMemAccessResult {
     if (
       typeof gpa === "number" &&
-      out != null &&
+      isView(out) &&
       out[0] !== undefined &&
       out instanceof Uint32Array
     ) {
@@ -290,7 +290,7 @@ export class AddressSpace implements GuestAccessors {
   tryReadq(gpa: Gpa, out: BigUint64Array): GuestMemAccessResult {
     if (
       typeof gpa === "number" &&
-      out != null &&
+      isView(out) &&
       out[0] !== undefined &&
       out instanceof BigUint64Array
     ) {
@@ -371,7 +371,7 @@ export class AddressSpace implements GuestAccessors {
   }
 
   tryWriteqFrom(gpa: Gpa, source: BigUint64Array): GuestMemAccessResult {
-    if (typeof gpa === "number" && source != null) {
+    if (typeof gpa === "number" && isView(source)) {
       const value = source[0];
       if (value !== undefined && source instanceof BigUint64Array) {
         const unit = gpa >>> 3;
@@ -642,10 +642,7 @@ function largestRam(regions: readonly Region[]): RamRegion | null {
 }
 
 function checkOptions<O extends RegionOptions>(options: O): O {
-  if (typeof options !== "object" || options === null) {
-    throw typeError("options must be an object");
-  }
-  return options;
+  return checkObject(options, "options");
 }
 
 function memoryOf(contents: ArrayBufferView): GuestMemory {

@@ -4,7 +4,7 @@ import { GuestMemoryFault, type Operation } from "./errors.js";
 import type { Gpa } from "./gpa.js";
 import { type GuestMemAccessResult, OK } from "./result.js";
 import { uncloneable } from "./uncloneable.js";
-import { BYTE, checkOut, LONG, QUAD, WORD, type Value } from "./widths.js";
+import { BYTE, checkOut, isView, LONG, QUAD, WORD, type Value } from "./widths.js";
 
 /** The result code of an operation, from what it found. */
 function done<T extends Value>(lane: AtomicLane<T>, found: T | undefined): GuestMemAccessResult {
@@ -38,19 +38,27 @@ function got<T extends Value>(
 }
 
 function out8(out: Uint8Array): Uint8Array {
-  return out instanceof Uint8Array && out.length !== 0 ? out : checkOut(BYTE, out, "out");
+  return isView(out) && out[0] !== undefined && out instanceof Uint8Array
+    ? out
+    : checkOut(BYTE, out, "out");
 }
 
 function out16(out: Uint16Array): Uint16Array {
-  return out instanceof Uint16Array && out.length !== 0 ? out : checkOut(WORD, out, "out");
+  return isView(out) && out[0] !== undefined && out instanceof Uint16Array
+    ? out
+    : checkOut(WORD, out, "out");
 }
 
 function out32(out: Uint32Array): Uint32Array {
-  return out instanceof Uint32Array && out.length !== 0 ? out : checkOut(LONG, out, "out");
+  return isView(out) && out[0] !== undefined && out instanceof Uint32Array
+    ? out
+    : checkOut(LONG, out, "out");
 }
 
 function out64(out: BigUint64Array): BigUint64Array {
-  return out instanceof BigUint64Array && out.length !== 0 ? out : checkOut(QUAD, out, "out");
+  return isView(out) && out[0] !== undefined && out instanceof BigUint64Array
+    ? out
+    : checkOut(QUAD, out, "out");
 }
 
 /**

@@ -1,3 +1,4 @@
+import { isDataView, isUint8Array } from "node:util/types";
 import { rangeError, typeError } from "./errors.js";
 import { toAddress, type Gpa } from "./gpa.js";
 import { EMPTY_WINDOW, WINDOW_SIZE, type Window } from "./windows.js";
@@ -17,19 +18,74 @@ const MAX_BUFFER = 2 ** 32;
  */
 const MAX_SEARCH = 2 ** 31;
 
-/** The bytes under any typed array or DataView; none where its buffer is detached. */
+/** The getters of the internal slots, which neither an object nor its class can redefine. */
+function slotsOf(prototype: object): {
+  readonly buffer: (view: unknown) => ArrayBufferLike;
+  readonly byteOffset: (view: unknown) => number;
+  readonly byteLength: (view: unknown) => number;
+} {
+  const getter = (name: string): ((view: unknown) => never) => {
+    const { get } = Object.getOwnPropertyDescriptor(prototype, name)!;
+    return Function.prototype.call.bind(get!) as (view: unknown) => never;
+  };
+  return {
+    buffer: getter("buffer"),
+    byteOffset: getter("byteOffset"),
+    byteLength: getter("byteLength"),
+  };
+}
+
+const arraySlots = slotsOf(Object.getPrototypeOf(Uint8Array.prototype) as object);
+const dataViewSlots = slotsOf(DataView.prototype);
+const elementAt = Function.prototype.call.bind(Uint8Array.prototype.at) as (
+  array: object,
+  index: number,
+) => number | undefined;
+const setBytes = Function.prototype.call.bind(Uint8Array.prototype.set) as (
+  target: Uint8Array,
+  source: Uint8Array,
+) => void;
+
+/**
+ * The bytes under any typed array or DataView, as a plain Uint8Array: of what is given, an object or
+ * its class may have redefined every property, the length among them.
+ *
+ * @throws TypeError where it is neither; RangeError where it has lost its bytes: its buffer is
+ * detached, or has become too short for it.
+ */
 export function bytesOf(view: unknown, what: string): Uint8Array {
-  if (view instanceof Uint8Array) {
-    return view;
-  }
   if (!ArrayBuffer.isView(view)) {
     throw typeError(`${what} must be a Buffer, a typed array or a DataView`);
   }
-  // Told first: asking a detached view throws errors without a code.
-  if (view.buffer.byteLength === 0) {
-    return EMPTY_WINDOW.u8;
+  const slots = isDataView(view) ? dataViewSlots : arraySlots;
+  try {
+    const buffer = slots.buffer(view);
+    const length = slots.byteLength(view);
+    const bytes = new Uint8Array(buffer, slots.byteOffset(view), length);
+    if (length === 0) {
+      checkInBounds(view);
+    }
+    return bytes;
+  } catch {
+    throw rangeError(`${what} is detached, or lies outside its buffer`);
   }
-  return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+}
+
+/**
+ * Bytes of a Uint8Array, whatever its class says they are; 0 for all else. What the fast paths of
+ * bulk access go by: what they then do reads nothing but the internal slots either, and costs less
+ * than the view that {@link bytesOf} makes.
+ */
+export function fastLength(view: unknown): number {
+  return isUint8Array(view) ? arraySlots.byteLength(view) : 0;
+}
+
+/** Throws where an empty view is empty because it has lost its bytes. */
+function checkInBounds(view: ArrayBufferView): void {
+  if (!isDataView(view)) {
+    // The methods of typed arrays check that first.
+    elementAt(view, 0);
+  }
 }
 
 /** A Buffer of `length` bytes that the caller is about to fill. */
@@ -73,10 +129,15 @@ function forEachChunk(
   }
 }
 
-/** Copies bytes from `start` on to `target`, all of which is filled; the two may overlap. */
-export function copyOut(bytes: Uint8Array, start: number, target: Uint8Array): void {
+/** Copies bytes from `start` on to `target`, of that length; the two may overlap. */
+export function copyOut(
+  bytes: Uint8Array,
+  start: number,
+  length: number,
+  target: Uint8Array,
+): void {
   // Half the price of subarray(), which asks for the constructor to use.
-  target.set(new Uint8Array(bytes.buffer, bytes.byteOffset + start, target.length));
+  setBytes(target, new Uint8Array(bytes.buffer, bytes.byteOffset + start, length));
 }
 
 export function readInto(windows: Windows, start: number, target: Uint8Array): void {
@@ -92,7 +153,7 @@ export function readInto(windows: Windows, start: number, target: Uint8Array): v
 
 export function write(windows: Windows, start: number, source: Uint8Array): void {
   // A source that is a view of this RAM could be overwritten between two windows.
-  const stable = crosses(start, source.length) ? Uint8Array.from(source) : source;
+  const stable = crosses(start, source.length) ? new Uint8Array(source) : source;
   forEachChunk(windows, start, stable.length, (chunk, position) =>
     chunk.set(stable.subarray(position, position + chunk.length)),
   );

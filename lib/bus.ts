@@ -2,6 +2,7 @@ import { PAGE_SIZE } from "./dirty-bitmap.js";
 import { gpaAt } from "./elements.js";
 import { GuestMemoryFault, type Operation, rangeError, typeError } from "./errors.js";
 import { MAX_U64, toAddress, type Gpa } from "./gpa.js";
+import { printable } from "./printable.js";
 import { GuestMemAccessResult } from "./result.js";
 import type { MmioRegion, RamRegion, Region, RegionWatch, RomRegion } from "./regions.js";
 import type { SpaceWidth } from "./space-widths.js";
@@ -58,7 +59,7 @@ export class Bus {
     const [below, above] = [this.regions[index - 1], this.regions[index]];
     for (const other of [below, above]) {
       if (other !== undefined && overlap(region, other)) {
-        throw rangeError(`${region.name} overlaps ${other.name}`);
+        throw rangeError(`${printable(region.name)} overlaps ${printable(other.name)}`);
       }
     }
     this.#map(this.regions.toSpliced(index, 0, region));

@@ -1,5 +1,5 @@
 import type { GuestAccessors } from "./access.js";
-import { rangeError, typeError } from "./errors.js";
+import { checkObject, rangeError, typeError } from "./errors.js";
 import { type Gpa, MAX_U64, toAddress } from "./gpa.js";
 
 /** Element types whose values are numbers. */
@@ -138,10 +138,22 @@ const CODECS: { readonly [E in ElementType]: Codec<ElementValue<E>> } = {
  * @throws TypeError where there is no such type.
  */
 export function codecOf<E extends ElementType>(type: E): Codec<ElementValue<E>> {
-  if (!Object.hasOwn(CODECS, type)) {
-    throw typeError(`${type} is no element type: ${Object.keys(CODECS).join(", ")}`);
+  if (typeof type !== "string" || !Object.hasOwn(CODECS, type)) {
+    throw typeError(`type must be one of ${Object.keys(CODECS).join(", ")}`);
   }
   return CODECS[type];
+}
+
+/**
+ * Checks that a value has the accessors that codecs use.
+ *
+ * @throws TypeError where it does not.
+ */
+export function checkAccessors(memory: GuestAccessors): GuestAccessors {
+  if (typeof checkObject(memory, "memory").readb !== "function") {
+    throw typeError("memory must be guest memory, by either path, or an address space");
+  }
+  return memory;
 }
 
 /** The address `offset` bytes above `base`, exactly. */

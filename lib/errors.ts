@@ -9,12 +9,14 @@ import type { Gpa } from "./gpa.js";
  * - `ERR_INVALID_HANDLE` (TypeError): not a handle made by this package, or one of another kind.
  * - `ERR_ARENA_EXHAUSTED` (RangeError): the arena has too little left.
  * - `ERR_OUT_OF_MEMORY` (Error): the operating system or the runtime refused memory.
- * - `ERR_DESTROYED` (Error): the arena or memory is destroyed, or its buffer is detached.
+ * - `ERR_DESTROYED` (Error): the arena or memory is destroyed, or its buffer is detached; so is that
+ *   of an `OpBuffer`.
  * - `ERR_GUEST_MEMORY_FAULT` ({@link GuestMemoryFault}): a guest access did not complete.
  * - `ERR_BAD_IMAGE` ({@link BadImageError}): a file that cannot be loaded.
  * - `ERR_SNAPSHOT_INVALID` ({@link SnapshotFormatError}): a file is no snapshot, or a damaged one.
  * - `ERR_SNAPSHOT_MISMATCH` (Error): a snapshot of other regions than those it is used with.
  * - `ERR_NOT_REGULAR_FILE` (Error): a path leads to a folder, device, pipe or socket.
+ * - `ERR_LACKEY_SYNTAX` (Error): a line of a memory trace that is no access.
  * - `ERR_NO_ADDON` (Error): loading the package found no compiled addon that works here.
  */
 export type ErrorCode =
@@ -29,6 +31,7 @@ export type ErrorCode =
   | "ERR_SNAPSHOT_INVALID"
   | "ERR_SNAPSHOT_MISMATCH"
   | "ERR_NOT_REGULAR_FILE"
+  | "ERR_LACKEY_SYNTAX"
   | "ERR_NO_ADDON";
 
 /** Whether a fault came from a load or a store. */
@@ -82,6 +85,54 @@ export function typeError(message: string): TypeError {
 /** A RangeError `ERR_OUT_OF_RANGE`. */
 export function rangeError(message: string): RangeError {
   return withCode(new RangeError(message), "ERR_OUT_OF_RANGE");
+}
+
+/**
+ * An argument that must be an object, such as one of options.
+ *
+ * @param what - Names it in the error.
+ * @throws TypeError where it is none.
+ */
+export function checkObject<T>(value: T, what: string): T & object {
+  if (typeof value !== "object" || value === null || isRevoked(value)) {
+    throw typeError(`${what} must be an object`);
+  }
+  return value;
+}
+
+/** Whether every use of an object throws, as of a proxy that was revoked. */
+function isRevoked(value: object): boolean {
+  try {
+    Reflect.getPrototypeOf(value);
+    return false;
+  } catch {
+    return true;
+  }
+}
+
+/** `instanceof`, which is false and does not throw of a proxy that was revoked. */
+export function isInstance<T>(
+  value: unknown,
+  type: abstract new (...args: never) => T,
+): value is T {
+  try {
+    return value instanceof type;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * An argument that must be a function.
+ *
+ * @param what - Names it in the error.
+ * @throws TypeError where it is none.
+ */
+export function checkFunction<T>(value: T, what: string): T {
+  if (typeof value !== "function") {
+    throw typeError(`${what} must be a function`);
+  }
+  return value;
 }
 
 /** An Error `ERR_DESTROYED`. */

@@ -1,5 +1,5 @@
 import type { GuestAtomicAccess } from "./atomic-access.js";
-import { GuestMemoryFault } from "./errors.js";
+import { checkObject, GuestMemoryFault, typeError } from "./errors.js";
 import { toAddress, type Gpa } from "./gpa.js";
 import { GuestMemAccessResult } from "./result.js";
 import { BYTE, checkOut, LONG, type Out, QUAD, type Value, type Width, WORD } from "./widths.js";
@@ -80,8 +80,14 @@ export class ExclusiveMonitor {
   #gpa = 0;
   #loaded: Value = 0;
 
-  /** @param memory - The `atomics` of a guest memory, of either path. */
+  /**
+   * @param memory - The `atomics` of a guest memory, of either path.
+   * @throws TypeError where it is something else.
+   */
   constructor(memory: GuestAtomicAccess) {
+    if (typeof checkObject(memory, "memory").tryLoadb !== "function") {
+      throw typeError("memory must be the atomics of a guest memory");
+    }
     this.#memory = memory;
   }
 
@@ -191,9 +197,7 @@ export class ExclusiveMonitor {
     value: T,
     status: Uint32Array,
   ): GuestMemAccessResult {
-    if (!(status instanceof Uint32Array) || status.length === 0) {
-      checkOut(LONG, status, "status");
-    }
+    checkOut(LONG, status, "status");
     const checked = width.checkValue(value);
     const matches = toAddress(gpa) === this.#gpa && width.bytes === this.#bytes;
     this.#bytes = 0;

@@ -1,7 +1,17 @@
 import { GuestMemoryFault, type Operation } from "./errors.js";
 import { MAX_U64, toAddress, type Gpa } from "./gpa.js";
 import { GuestMemAccessResult } from "./result.js";
-import { BYTE, checkOut, LONG, QUAD, WORD, type Out, type Value, type Width } from "./widths.js";
+import {
+  BYTE,
+  checkOut,
+  checkSlots,
+  LONG,
+  QUAD,
+  WORD,
+  type Out,
+  type Value,
+  type Width,
+} from "./widths.js";
 import { EMPTY_WINDOW, WINDOW_SIZE, type Window } from "./windows.js";
 
 const { OK, FAULT_UNALIGNED, FAULT_BOUNDARY, ERROR_INTERNAL } = GuestMemAccessResult;
@@ -24,6 +34,11 @@ export class GeneralAccess {
   private u64: BigUint64Array;
   private quads: number;
   private base: number;
+  // A property of the prototype, and so a constant to V8.
+  declare private checkSlots: typeof checkSlots;
+  static {
+    this.prototype.checkSlots = checkSlots;
+  }
 
   readonly #size: number;
   readonly #owner: ArrayBufferLike | null;
@@ -59,77 +74,77 @@ export class GeneralAccess {
   }
 
   tryReadb(gpa: Gpa, out: Uint8Array): GuestMemAccessResult {
-    if (
-      typeof gpa === "number" &&
-      out != null &&
-      out[0] !== undefined &&
-      out instanceof Uint8Array
-    ) {
-      const index = gpa >>> 0;
-      if (index === gpa - this.base && index >>> 3 < this.quads) {
-        const value = this.u8[index];
-        if (value !== undefined) {
-          out[0] = value;
-          return OK;
+    try {
+      if (typeof gpa === "number" && out[0] !== undefined && out instanceof Uint8Array) {
+        this.checkSlots(out);
+        const index = gpa >>> 0;
+        if (index === gpa - this.base && index >>> 3 < this.quads) {
+          const value = this.u8[index];
+          if (value !== undefined) {
+            out[0] = value;
+            return OK;
+          }
         }
       }
+    } catch {
+      // No typed array: an error with a code follows.
     }
     return this.#tryRead(BYTE, gpa, out);
   }
 
   tryReadw(gpa: Gpa, out: Uint16Array): GuestMemAccessResult {
-    if (
-      typeof gpa === "number" &&
-      out != null &&
-      out[0] !== undefined &&
-      out instanceof Uint16Array
-    ) {
-      const index = gpa >>> 1;
-      if ((index << 1) >>> 0 === gpa - this.base && index >>> 2 < this.quads) {
-        const value = this.u16[index];
-        if (value !== undefined) {
-          out[0] = value;
-          return OK;
+    try {
+      if (typeof gpa === "number" && out[0] !== undefined && out instanceof Uint16Array) {
+        this.checkSlots(out);
+        const index = gpa >>> 1;
+        if ((index << 1) >>> 0 === gpa - this.base && index >>> 2 < this.quads) {
+          const value = this.u16[index];
+          if (value !== undefined) {
+            out[0] = value;
+            return OK;
+          }
         }
       }
+    } catch {
+      // No typed array: an error with a code follows.
     }
     return this.#tryRead(WORD, gpa, out);
   }
 
   tryReadl(gpa: Gpa, out: Uint32Array): GuestMemAccessResult {
-    if (
-      typeof gpa === "number" &&
-      out != null &&
-      out[0] !== undefined &&
-      out instanceof Uint32Array
-    ) {
-      const index = gpa >>> 2;
-      if ((index << 2) >>> 0 === gpa - this.base && index >>> 1 < this.quads) {
-        const value = this.u32[index];
-        if (value !== undefined) {
-          out[0] = value;
-          return OK;
+    try {
+      if (typeof gpa === "number" && out[0] !== undefined && out instanceof Uint32Array) {
+        this.checkSlots(out);
+        const index = gpa >>> 2;
+        if ((index << 2) >>> 0 === gpa - this.base && index >>> 1 < this.quads) {
+          const value = this.u32[index];
+          if (value !== undefined) {
+            out[0] = value;
+            return OK;
+          }
         }
       }
+    } catch {
+      // No typed array: an error with a code follows.
     }
     return this.#tryRead(LONG, gpa, out);
   }
 
   tryReadq(gpa: Gpa, out: BigUint64Array): GuestMemAccessResult {
-    if (
-      typeof gpa === "number" &&
-      out != null &&
-      out[0] !== undefined &&
-      out instanceof BigUint64Array
-    ) {
-      const index = gpa >>> 3;
-      if ((index << 3) >>> 0 === gpa - this.base && index < this.quads) {
-        const value = this.u64[index];
-        if (value !== undefined) {
-          out[0] = value;
-          return OK;
+    try {
+      if (typeof gpa === "number" && out[0] !== undefined && out instanceof BigUint64Array) {
+        this.checkSlots(out);
+        const index = gpa >>> 3;
+        if ((index << 3) >>> 0 === gpa - this.base && index < this.quads) {
+          const value = this.u64[index];
+          if (value !== undefined) {
+            out[0] = value;
+            return OK;
+          }
         }
       }
+    } catch {
+      // No typed array: an error with a code follows.
     }
     return this.#tryRead(QUAD, gpa, out);
   }
@@ -196,19 +211,24 @@ export class GeneralAccess {
   }
 
   tryWriteqFrom(gpa: Gpa, source: BigUint64Array): GuestMemAccessResult {
-    if (typeof gpa === "number" && source != null) {
-      const value = source[0];
-      if (value !== undefined && source instanceof BigUint64Array) {
-        const index = gpa >>> 3;
-        if (
-          (index << 3) >>> 0 === gpa - this.base &&
-          index < this.quads &&
-          this.u64[index] !== undefined
-        ) {
-          this.u64[index] = value;
-          return OK;
+    try {
+      if (typeof gpa === "number") {
+        const value = source[0];
+        if (value !== undefined && source instanceof BigUint64Array) {
+          this.checkSlots(source);
+          const index = gpa >>> 3;
+          if (
+            (index << 3) >>> 0 === gpa - this.base &&
+            index < this.quads &&
+            this.u64[index] !== undefined
+          ) {
+            this.u64[index] = value;
+            return OK;
+          }
         }
       }
+    } catch {
+      // No typed array: an error with a code follows.
     }
     return this.#tryWrite(QUAD, gpa, checkOut(QUAD, source, "source")[0]!);
   }

@@ -12,7 +12,7 @@ import { GuestMemAccessResult } from "./result.js";
 import { newSharedBuffer, type SharedRam, sharedRamOf, viewOf } from "./shared-ram.js";
 import { uncloneable } from "./uncloneable.js";
 import { ViewAtomics } from "./view-atomics.js";
-import { BYTE } from "./widths.js";
+import { BYTE, checkSlots } from "./widths.js";
 import { cutWindows, EMPTY_WINDOW, type Window } from "./windows.js";
 
 /**
@@ -45,6 +45,11 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   private quads: number;
   /** All that the hot path does not do. */
   private readonly general: GeneralAccess;
+  // A property of the prototype, and so a constant to V8.
+  declare private checkSlots: typeof checkSlots;
+  static {
+    this.prototype.checkSlots = checkSlots;
+  }
 
   readonly #arena: Arena;
   readonly #ownsArena: boolean;
@@ -234,80 +239,81 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   //   look at the element first, and why nothing else asks for a length.
   // - `OK` is written as 0, which takes fewer bytes than a variable of the module.
   // - `instanceof` after an access to `out` is free too: V8 knows the type from there, where before it
-  //   would walk the prototypes.
+  //   would walk the prototypes. So is `checkSlots` after that; what it throws is caught here, as what
+  //   `out[0]` of null throws is, and `general` finds the error again, with its code.
 
   tryReadb(gpa: Gpa, out: Uint8Array): GuestMemAccessResult {
-    if (
-      typeof gpa === "number" &&
-      out != null &&
-      out[0] !== undefined &&
-      out instanceof Uint8Array
-    ) {
-      const index = gpa >>> 0;
-      if (index === gpa && index >>> 3 < this.quads) {
-        const value = this.u8[index];
-        if (value !== undefined) {
-          out[0] = value;
-          return 0;
+    try {
+      if (typeof gpa === "number" && out[0] !== undefined && out instanceof Uint8Array) {
+        this.checkSlots(out);
+        const index = gpa >>> 0;
+        if (index === gpa && index >>> 3 < this.quads) {
+          const value = this.u8[index];
+          if (value !== undefined) {
+            out[0] = value;
+            return 0;
+          }
         }
       }
+    } catch {
+      // No typed array: an error with a code follows.
     }
     return this.general.tryReadb(gpa, out);
   }
 
   tryReadw(gpa: Gpa, out: Uint16Array): GuestMemAccessResult {
-    if (
-      typeof gpa === "number" &&
-      out != null &&
-      out[0] !== undefined &&
-      out instanceof Uint16Array
-    ) {
-      const index = gpa >>> 1;
-      if ((index << 1) >>> 0 === gpa && index >>> 2 < this.quads) {
-        const value = this.u16[index];
-        if (value !== undefined) {
-          out[0] = value;
-          return 0;
+    try {
+      if (typeof gpa === "number" && out[0] !== undefined && out instanceof Uint16Array) {
+        this.checkSlots(out);
+        const index = gpa >>> 1;
+        if ((index << 1) >>> 0 === gpa && index >>> 2 < this.quads) {
+          const value = this.u16[index];
+          if (value !== undefined) {
+            out[0] = value;
+            return 0;
+          }
         }
       }
+    } catch {
+      // No typed array: an error with a code follows.
     }
     return this.general.tryReadw(gpa, out);
   }
 
   tryReadl(gpa: Gpa, out: Uint32Array): GuestMemAccessResult {
-    if (
-      typeof gpa === "number" &&
-      out != null &&
-      out[0] !== undefined &&
-      out instanceof Uint32Array
-    ) {
-      const index = gpa >>> 2;
-      if ((index << 2) >>> 0 === gpa && index >>> 1 < this.quads) {
-        const value = this.u32[index];
-        if (value !== undefined) {
-          out[0] = value;
-          return 0;
+    try {
+      if (typeof gpa === "number" && out[0] !== undefined && out instanceof Uint32Array) {
+        this.checkSlots(out);
+        const index = gpa >>> 2;
+        if ((index << 2) >>> 0 === gpa && index >>> 1 < this.quads) {
+          const value = this.u32[index];
+          if (value !== undefined) {
+            out[0] = value;
+            return 0;
+          }
         }
       }
+    } catch {
+      // No typed array: an error with a code follows.
     }
     return this.general.tryReadl(gpa, out);
   }
 
   tryReadq(gpa: Gpa, out: BigUint64Array): GuestMemAccessResult {
-    if (
-      typeof gpa === "number" &&
-      out != null &&
-      out[0] !== undefined &&
-      out instanceof BigUint64Array
-    ) {
-      const index = gpa >>> 3;
-      if ((index << 3) >>> 0 === gpa && index < this.quads) {
-        const value = this.u64[index];
-        if (value !== undefined) {
-          out[0] = value;
-          return 0;
+    try {
+      if (typeof gpa === "number" && out[0] !== undefined && out instanceof BigUint64Array) {
+        this.checkSlots(out);
+        const index = gpa >>> 3;
+        if ((index << 3) >>> 0 === gpa && index < this.quads) {
+          const value = this.u64[index];
+          if (value !== undefined) {
+            out[0] = value;
+            return 0;
+          }
         }
       }
+    } catch {
+      // No typed array: an error with a code follows.
     }
     return this.general.tryReadq(gpa, out);
   }
@@ -362,15 +368,20 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   }
 
   tryWriteqFrom(gpa: Gpa, source: BigUint64Array): GuestMemAccessResult {
-    if (typeof gpa === "number" && source != null) {
-      const value = source[0];
-      if (value !== undefined && source instanceof BigUint64Array) {
-        const index = gpa >>> 3;
-        if ((index << 3) >>> 0 === gpa && index < this.quads && this.u64[index] !== undefined) {
-          this.u64[index] = value;
-          return 0;
+    try {
+      if (typeof gpa === "number") {
+        const value = source[0];
+        if (value !== undefined && source instanceof BigUint64Array) {
+          this.checkSlots(source);
+          const index = gpa >>> 3;
+          if ((index << 3) >>> 0 === gpa && index < this.quads && this.u64[index] !== undefined) {
+            this.u64[index] = value;
+            return 0;
+          }
         }
       }
+    } catch {
+      // No typed array: an error with a code follows.
     }
     return this.general.tryWriteqFrom(gpa, source);
   }
@@ -488,7 +499,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     const count = toByteCount(length, "length");
     if (this.#inFirstWindow(gpa, count)) {
       const target = bulk.newBuffer(count);
-      bulk.copyOut(this.u8, gpa, target);
+      bulk.copyOut(this.u8, gpa, count, target);
       return target;
     }
     const start = this.general.locateRange(gpa, count, "read");
@@ -500,28 +511,31 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   /**
    * Copies bytes out of RAM into `target`, all of which is filled.
    *
-   * @throws {@link GuestMemoryFault}, leaving `target` alone; TypeError.
+   * @throws {@link GuestMemoryFault}, leaving `target` alone; TypeError; RangeError where `target` is
+   * detached, or lies outside its buffer.
    */
   readInto(gpa: Gpa, target: ArrayBufferView): void {
-    const bytes = bulk.bytesOf(target, "target");
-    if (this.#inFirstWindow(gpa, bytes.length)) {
-      bulk.copyOut(this.u8, gpa, bytes);
+    const length = bulk.fastLength(target);
+    if (this.#inFirstWindow(gpa, length)) {
+      bulk.copyOut(this.u8, gpa, length, target as Uint8Array);
       return;
     }
+    const bytes = bulk.bytesOf(target, "target");
     bulk.readInto(this.general.windows, this.general.locateRange(gpa, bytes.length, "read"), bytes);
   }
 
   /**
    * Copies `source` into RAM. It may be a view of this RAM.
    *
-   * @throws {@link GuestMemoryFault}; TypeError.
+   * @throws {@link GuestMemoryFault}; TypeError; RangeError where `source` is detached, or lies
+   * outside its buffer.
    */
   write(gpa: Gpa, source: ArrayBufferView): void {
-    const bytes = bulk.bytesOf(source, "source");
-    if (this.#inFirstWindow(gpa, bytes.length)) {
-      this.u8.set(bytes, gpa);
+    if (this.#inFirstWindow(gpa, bulk.fastLength(source))) {
+      this.u8.set(source as Uint8Array, gpa);
       return;
     }
+    const bytes = bulk.bytesOf(source, "source");
     bulk.write(this.general.windows, this.general.locateRange(gpa, bytes.length, "write"), bytes);
   }
 
@@ -559,7 +573,8 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
    * Compares a range of RAM with `bytes`, as `Buffer.compare` does: -1, 0 or 1 as RAM sorts
    * before, equal to or after them.
    *
-   * @throws {@link GuestMemoryFault}; TypeError.
+   * @throws {@link GuestMemoryFault}; TypeError; RangeError where `bytes` is detached, or lies outside
+   * its buffer.
    */
   compare(gpa: Gpa, bytes: ArrayBufferView): -1 | 0 | 1 {
     const other = bulk.bytesOf(bytes, "bytes");
@@ -578,7 +593,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
    * @returns The guest physical address, or null where there is none. An empty needle is found at
    * `from`.
    * @throws {@link GuestMemoryFault} where the range does not fit in RAM; TypeError; RangeError
-   * where it ends before it starts.
+   * where it ends before it starts, or where `needle` is detached, or lies outside its buffer.
    */
   indexOf(needle: ArrayBufferView | number, from: Gpa = 0, to: Gpa = this.#size): number | null {
     const bytes =
@@ -662,6 +677,11 @@ export interface GuestMemoryInternals {
 }
 
 const internals = new WeakMap<GuestMemory, GuestMemoryInternals>();
+
+/** Whether a value was made by {@link GuestMemory}. */
+export function isGuestMemory(value: unknown): value is GuestMemory {
+  return internals.has(value as GuestMemory);
+}
 
 /**
  * The internals of guest RAM.

@@ -9,6 +9,7 @@ export { ExclusiveMonitor } from "./exclusive-monitor.js";
 export { GuestMemoryFault, SnapshotFormatError, type ErrorCode, type Operation } from "./errors.js";
 export type { Gpa } from "./gpa.js";
 export { GuestMemory } from "./guest-memory.js";
+export type { LackeyOptions } from "./lackey.js";
 export type { MmioDevice } from "./mmio.js";
 export type { NativeSpaceAccess } from "./native-space-access.js";
 export type { MmioRegion, RamRegion, Region, RomRegion } from "./regions.js";

@@ -1,3 +1,6 @@
+import type { ErrorCode } from "./errors.js";
+import { printable } from "./printable.js";
+
 /**
  * What one line of a trace did: fetched an instruction, loaded, stored, or modified (loaded, then
  * stored) memory. The values index tables and are part of a {@link Batch}'s encoding.
@@ -19,10 +22,19 @@ export interface AccessSink {
   access(kind: AccessKind, high: number, low: number, size: number): void;
 }
 
+/** How a {@link LackeyParser} reads. */
+export interface LackeyOptions {
+  /**
+   * Whether lines that are neither accesses nor Valgrind's own are skipped and counted, such as what
+   * the traced program wrote to the same stream. By default the first one is an error.
+   */
+  readonly skipForeign?: boolean;
+}
+
 /** A line of a trace that is neither an access nor Valgrind's own noise. */
 export class LackeySyntaxError extends Error {
   override readonly name = "LackeySyntaxError";
-  readonly code = "ERR_LACKEY_SYNTAX";
+  readonly code = "ERR_LACKEY_SYNTAX" satisfies ErrorCode;
 
   /**
    * @param line - The line's number, from 1.
@@ -32,7 +44,7 @@ export class LackeySyntaxError extends Error {
     readonly line: number,
     reason: string,
   ) {
-    super(`line ${line}: ${reason}`);
+    super(`line ${line}: ${printable(reason)}`);
   }
 }
 
@@ -41,6 +53,11 @@ const RETURN = 0x0d;
 const SPACE = 0x20;
 const TAB = 0x09;
 const COMMA = 0x2c;
+/** Stands in front of messages once for each Valgrind that the tracing one runs in. */
+const NESTED = 0x3e;
+/** What messages start with, twice: `=` to users, `-` for debugging, `*` of the traced program. */
+const MESSAGES = Buffer.from("=-*");
+const MESSAGE_START = Buffer.from("==");
 const NOT_HEX = 16;
 const NOT_A_KIND = 255;
 const MAX_HEX_DIGITS = 16;
@@ -67,17 +84,21 @@ for (const [index, letter] of ["I", "L", "S", "M"].entries()) {
  * anywhere, and hands each access to a sink. It holds no more of the text than one short line.
  *
  * A line is `I  addr,size`, ` L addr,size`, ` S addr,size` or ` M addr,size`: the address in 1 to
- * 16 hexadecimal digits, the size in decimal. Valgrind's own lines (`==` or `--` first) and blank
- * ones are counted as noise. Lines may end in CRLF, and the last one in nothing.
+ * 16 hexadecimal digits, the size in decimal. Counted as noise are blank lines, the superblocks that
+ * `--trace-superblocks=yes` adds (`SB addr`) and Valgrind's messages: `==`, `--` or `**` first, behind
+ * a `>` for each Valgrind that this one runs in. Lines may end in CRLF, and the last one in nothing.
  */
 export class LackeyParser {
   #lines = 0;
   #noise = 0;
+  #foreign = 0;
   #carry: Buffer = Buffer.alloc(0);
   readonly #sink: AccessSink;
+  readonly #skipForeign: boolean;
 
-  constructor(sink: AccessSink) {
+  constructor(sink: AccessSink, { skipForeign = false }: LackeyOptions = {}) {
     this.#sink = sink;
+    this.#skipForeign = skipForeign;
   }
 
   /** How many lines were read, noise among them. */
@@ -88,6 +109,11 @@ export class LackeyParser {
   /** How many of the lines were Valgrind's own, or blank. */
   get noise(): number {
     return this.#noise;
+  }
+
+  /** How many of the lines were skipped as foreign. */
+  get foreign(): number {
+    return this.#foreign;
   }
 
   /**
@@ -136,12 +162,14 @@ export class LackeyParser {
     }
     // A copy: the chunk's owner may reuse its memory.
     const start = Buffer.concat([this.#carry, tail]);
-    if (isNoise(start, 0, start.length)) {
-      this.#carry = start.subarray(0, 2);
-    } else if (start.length > MAX_LINE) {
-      throw new LackeySyntaxError(this.#lines + 1, notAnAccess(start, 0, start.length));
-    } else {
+    if (isMessage(start, 0, start.length)) {
+      this.#carry = MESSAGE_START;
+    } else if (start.length <= MAX_LINE) {
       this.#carry = start;
+    } else if (this.#skipForeign) {
+      this.#carry = start.subarray(0, MAX_LINE + 1);
+    } else {
+      throw new LackeySyntaxError(this.#lines + 1, notAnAccess(start, 0, start.length));
     }
   }
 
@@ -176,7 +204,8 @@ export class LackeyParser {
       }
       const digits = at - address;
       if (byte !== COMMA || digits === 0 || digits > MAX_HEX_DIGITS) {
-        this.#reject(bytes, line);
+        at = this.#takeForeign(bytes, line);
+        continue;
       }
 
       const number = ++at;
@@ -191,7 +220,8 @@ export class LackeyParser {
         byte = bytes[++at]!;
       }
       if (byte !== NEWLINE || sizeDigits === 0 || at - line > MAX_LINE) {
-        this.#reject(bytes, line);
+        at = this.#takeForeign(bytes, line);
+        continue;
       }
       at++;
       this.#lines++;
@@ -207,17 +237,27 @@ export class LackeyParser {
   /** Counts a line of noise; returns where the next line starts. */
   #skipOther(bytes: Buffer, start: number): number {
     const end = bytes.indexOf(NEWLINE, start);
-    if (!isNoise(bytes, start, end) && !isBlank(bytes, start, end)) {
-      this.#reject(bytes, start);
+    if (
+      !isMessage(bytes, start, end) &&
+      !isSuperblock(bytes, start, end) &&
+      !isBlank(bytes, start, end)
+    ) {
+      return this.#takeForeign(bytes, start);
     }
     this.#lines++;
     this.#noise++;
     return end + 1;
   }
 
-  #reject(bytes: Buffer, start: number): never {
+  /** Counts a foreign line; returns where the next line starts. */
+  #takeForeign(bytes: Buffer, start: number): number {
     const end = bytes.indexOf(NEWLINE, start);
-    throw new LackeySyntaxError(this.#lines + 1, notAnAccess(bytes, start, end));
+    this.#lines++;
+    if (!this.#skipForeign) {
+      throw new LackeySyntaxError(this.#lines, notAnAccess(bytes, start, end));
+    }
+    this.#foreign++;
+    return end + 1;
   }
 
   #rejectSize(size: number): never {
@@ -234,9 +274,24 @@ function wraps(high: number, low: number, size: number): boolean {
   return high === 0xffffffff && low + size > 0x1_0000_0000;
 }
 
-function isNoise(bytes: Buffer, start: number, end: number): boolean {
-  const byte = bytes[start];
-  return end - start >= 2 && (byte === 0x3d || byte === 0x2d) && bytes[start + 1] === byte;
+/** Whether a line starts as Valgrind's messages do. */
+function isMessage(bytes: Buffer, start: number, end: number): boolean {
+  let at = start;
+  while (at < end && bytes[at] === NESTED) {
+    at++;
+  }
+  const byte = bytes[at]!;
+  return end - at >= 2 && MESSAGES.includes(byte) && bytes[at + 1] === byte;
+}
+
+/** Whether a line is `SB` and the address of a superblock. */
+function isSuperblock(bytes: Buffer, start: number, end: number): boolean {
+  return (
+    bytes[start] === 0x53 &&
+    bytes[start + 1] === 0x42 &&
+    end - start <= MAX_LINE &&
+    /^SB [\da-f]{1,16}\r?$/i.test(bytes.toString("latin1", start, end))
+  );
 }
 
 function isBlank(bytes: Buffer, start: number, end: number): boolean {
@@ -251,7 +306,10 @@ function isBlank(bytes: Buffer, start: number, end: number): boolean {
 
 function notAnAccess(bytes: Buffer, start: number, end: number): string {
   const text = bytes.toString("latin1", start, Math.min(end, start + MAX_EXCERPT));
-  return `neither an access nor a line of Valgrind's: ${JSON.stringify(text)}`;
+  return (
+    `neither an access nor a line of Valgrind's: ${JSON.stringify(text)} ` +
+    "(the option skipForeign, or --skip-foreign, skips such lines)"
+  );
 }
 
 /**

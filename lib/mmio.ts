@@ -1,4 +1,4 @@
-import { typeError } from "./errors.js";
+import { checkObject, typeError } from "./errors.js";
 
 /**
  * A device's registers, as a guest reaches them: one handler for each width and direction.
@@ -41,9 +41,7 @@ const HANDLERS = [
  * @throws TypeError where it is not.
  */
 export function checkDevice(device: MmioDevice): MmioDevice {
-  if (typeof device !== "object" || device === null) {
-    throw typeError("device must be an object");
-  }
+  checkObject(device, "device");
   for (const name of HANDLERS) {
     if (device[name] !== undefined && typeof device[name] !== "function") {
       throw typeError(`${name} of the device must be a function`);

@@ -17,10 +17,20 @@ import { GuestMemoryFault } from "./errors.js";
 import { toAddress, type Gpa } from "./gpa.js";
 import { native, type Handle } from "./native.js";
 import { nativeLanes } from "./native-atomics.js";
-import { checkOps, type OpBuffer } from "./op-buffer.js";
+import { OpBuffer } from "./op-buffer.js";
 import { type GuestMemAccessResult, OK } from "./result.js";
 import { uncloneable } from "./uncloneable.js";
-import { BYTE, checkOut, LONG, QUAD, WORD, type Out, type Value, type Width } from "./widths.js";
+import {
+  BYTE,
+  checkOut,
+  isView,
+  LONG,
+  QUAD,
+  WORD,
+  type Out,
+  type Value,
+  type Width,
+} from "./widths.js";
 
 const block8 = new Uint8Array(native.callBlock);
 const block16 = new Uint16Array(native.callBlock);
@@ -79,7 +89,7 @@ export class NativeAccess implements GuestMemoryAccess {
   }
 
   tryReadb(gpa: Gpa, out: Uint8Array): GuestMemAccessResult {
-    if (out == null || out[0] === undefined || !(out instanceof Uint8Array)) {
+    if (!isView(out) || out[0] === undefined || !(out instanceof Uint8Array)) {
       checkOut(BYTE, out, "out");
     }
     this.prepare(gpa);
@@ -92,7 +102,7 @@ export class NativeAccess implements GuestMemoryAccess {
   }
 
   tryReadw(gpa: Gpa, out: Uint16Array): GuestMemAccessResult {
-    if (out == null || out[0] === undefined || !(out instanceof Uint16Array)) {
+    if (!isView(out) || out[0] === undefined || !(out instanceof Uint16Array)) {
       checkOut(WORD, out, "out");
     }
     this.prepare(gpa);
@@ -105,7 +115,7 @@ export class NativeAccess implements GuestMemoryAccess {
   }
 
   tryReadl(gpa: Gpa, out: Uint32Array): GuestMemAccessResult {
-    if (out == null || out[0] === undefined || !(out instanceof Uint32Array)) {
+    if (!isView(out) || out[0] === undefined || !(out instanceof Uint32Array)) {
       checkOut(LONG, out, "out");
     }
     this.prepare(gpa);
@@ -118,7 +128,7 @@ export class NativeAccess implements GuestMemoryAccess {
   }
 
   tryReadq(gpa: Gpa, out: BigUint64Array): GuestMemAccessResult {
-    if (out == null || out[0] === undefined || !(out instanceof BigUint64Array)) {
+    if (!isView(out) || out[0] === undefined || !(out instanceof BigUint64Array)) {
       checkOut(QUAD, out, "out");
     }
     this.prepare(gpa);
@@ -160,7 +170,7 @@ export class NativeAccess implements GuestMemoryAccess {
 
   tryWriteqFrom(gpa: Gpa, source: BigUint64Array): GuestMemAccessResult {
     block64[VALUE64] =
-      source != null && source[0] !== undefined && source instanceof BigUint64Array
+      isView(source) && source[0] !== undefined && source instanceof BigUint64Array
         ? source[0]
         : checkOut(QUAD, source, "source")[0]!;
     this.prepare(gpa);
@@ -217,11 +227,11 @@ export class NativeAccess implements GuestMemoryAccess {
    * result of each, and the value of each read that was done.
    *
    * @returns How many operations faulted.
-   * @throws TypeError where `ops` is no {@link OpBuffer}.
+   * @throws TypeError where `ops` is no {@link OpBuffer}; Error `ERR_DESTROYED` where its bytes were
+   * detached.
    */
   run(ops: OpBuffer): number {
-    checkOps(ops);
-    return native.guestMemoryRun(this.#handle, ops.bytes);
+    return native.guestMemoryRun(this.#handle, OpBuffer.bytesOf(ops));
   }
 
   /** Keeps `JSON.stringify` from writing out gigabytes: the size in bytes. */

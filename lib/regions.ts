@@ -1,6 +1,6 @@
 import { inspect } from "node:util";
 import { DirtyBitmap, PAGE_SIZE } from "./dirty-bitmap.js";
-import { rangeError, typeError, type Operation } from "./errors.js";
+import { rangeError, typeError, type Operation, isInstance } from "./errors.js";
 import { MAX_U64, toByteCount, toAddress, type Gpa } from "./gpa.js";
 import {
   type GuestMemory,
@@ -8,6 +8,7 @@ import {
   type GuestMemoryInternals,
 } from "./guest-memory.js";
 import { checkDevice, type MmioDevice } from "./mmio.js";
+import { printable } from "./printable.js";
 import type { Watchpoint } from "./watchpoint.js";
 import { EMPTY_WINDOW, makeWindow, WINDOW_SIZE, type Window } from "./windows.js";
 
@@ -68,7 +69,7 @@ abstract class BaseRegion {
 
   /** Keeps `console.log(region)` from printing gigabytes. */
   [inspect.custom](): string {
-    return `${this.constructor.name} { name: ${this.name}, gpa: 0x${this.gpa.toString(16)}, size: ${this.size} }`;
+    return `${this.constructor.name} { name: ${printable(this.name)}, gpa: 0x${this.gpa.toString(16)}, size: ${this.size} }`;
   }
 
   /** Keeps `JSON.stringify` from writing out gigabytes: the label, the address in hex, the bytes. */
@@ -247,7 +248,7 @@ export class RamRegion extends MemoryRegion {
    * @throws TypeError; RangeError where the bitmap is for RAM of another size.
    */
   startTracking(bitmap: DirtyBitmap = this.#dirty ?? new DirtyBitmap(this.length)): DirtyBitmap {
-    if (!(bitmap instanceof DirtyBitmap)) {
+    if (!isInstance(bitmap, DirtyBitmap)) {
       throw typeError("bitmap must be a DirtyBitmap");
     }
     if (bitmap.size !== this.size) {
@@ -292,7 +293,7 @@ export class MmioRegion extends BaseRegion {
   constructor(gpa: Gpa, size: Gpa, device: MmioDevice, name?: string) {
     super("mmio", gpa, toByteCount(size, "size"), 8, name);
     this.device = checkDevice(device);
-    this.readName = `what the device of ${this.name} returns for a read`;
+    this.readName = `what the device of ${printable(this.name)} returns for a read`;
   }
 }
 

@@ -3,7 +3,7 @@ import { type Batch, PAGE_SIZE } from "./workload.js";
 
 /** What a trace covers, apart from how any path carries it out. */
 export class Survey {
-  /** Guest accesses: by {@link AccessKind}, then by log2 of the width in bytes. */
+  /** Operations: by {@link AccessKind}, then by log2 of the width in bytes. A modify is one. */
   readonly accesses = Object.values(AccessKind).map(() => [0, 0, 0, 0]);
   // A bit per byte of each page that was touched.
   readonly #touched = new Map<number, Uint8Array>();
@@ -32,7 +32,7 @@ export class Survey {
 
   /** All guest accesses; a modify is two. */
   total(): number {
-    return this.accesses.flat().reduce((sum, count) => sum + count, 0);
+    return guestAccesses(this.accesses.map((row) => row.reduce((sum, count) => sum + count)));
   }
 
   /** The numbers of the pages touched, in ascending order. */
@@ -50,9 +50,8 @@ export class Survey {
   }
 
   #count(code: number, operations: number): void {
-    const kind = code >> 2;
-    const row = this.accesses[kind]!;
-    row[code & 3] = row[code & 3]! + operations * (kind === AccessKind.MODIFY ? 2 : 1);
+    const row = this.accesses[code >> 2]!;
+    row[code & 3] = row[code & 3]! + operations;
   }
 
   /** Marks an aligned access, whose bits therefore lie in one octet. */
@@ -73,6 +72,11 @@ export class Survey {
     newPages.push(page);
     return bits;
   }
+}
+
+/** Guest accesses of so many operations by {@link AccessKind}: a modify loads and stores. */
+export function guestAccesses(operations: readonly number[]): number {
+  return operations.reduce((sum, count) => sum + count) + operations[AccessKind.MODIFY]!;
 }
 
 function bitCount(octet: number): number {

@@ -31,7 +31,10 @@ export interface PathResult {
 
 /** What {@link replay} found. */
 export interface ReplayResult {
-  /** Guest accesses of one round: by {@link AccessKind}, then by log2 of the width in bytes. */
+  /**
+   * Operations of one round: by {@link AccessKind}, then by log2 of the width in bytes. A modify is
+   * one, of two guest accesses.
+   */
   readonly accesses: readonly (readonly number[])[];
   /** All guest accesses of one round. A modify is two. */
   readonly total: number;

@@ -6,7 +6,7 @@ import { MAX_U64, type Gpa } from "./gpa.js";
 import type { Stretch } from "./regions.js";
 import { type GuestMemAccessResult, OK } from "./result.js";
 import { SPACE_BYTE, SPACE_LONG, SPACE_QUAD, SPACE_WORD, type SpaceWidth } from "./space-widths.js";
-import { checkOut, QUAD, type Out, type Value } from "./widths.js";
+import { checkOut, checkSlots, QUAD, type Out, type Value } from "./widths.js";
 import { EMPTY_WINDOW } from "./windows.js";
 
 const NOWHERE = { ...EMPTY_WINDOW, base: 0, from: 0 };
@@ -44,6 +44,11 @@ export class SpaceAccess implements GuestAccessors {
   private dirty: DirtyBitmap | null = null;
   /** The page that the stretch begins with, from the start of its region. */
   private firstPage = 0;
+  // A property of the prototype, and so a constant to V8.
+  declare private checkSlots: typeof checkSlots;
+  static {
+    this.prototype.checkSlots = checkSlots;
+  }
 
   readonly #bus: Bus;
 
@@ -58,81 +63,81 @@ export class SpaceAccess implements GuestAccessors {
   }
 
   tryReadb(gpa: Gpa, out: Uint8Array): GuestMemAccessResult {
-    if (
-      typeof gpa === "number" &&
-      out != null &&
-      out[0] !== undefined &&
-      out instanceof Uint8Array
-    ) {
-      const offset = gpa - this.readBase;
-      const index = offset >>> 0;
-      if (index === offset && index >>> 3 < this.readQuads) {
-        const value = this.r8[index];
-        if (value !== undefined) {
-          out[0] = value;
-          return OK;
+    try {
+      if (typeof gpa === "number" && out[0] !== undefined && out instanceof Uint8Array) {
+        this.checkSlots(out);
+        const offset = gpa - this.readBase;
+        const index = offset >>> 0;
+        if (index === offset && index >>> 3 < this.readQuads) {
+          const value = this.r8[index];
+          if (value !== undefined) {
+            out[0] = value;
+            return OK;
+          }
         }
       }
+    } catch {
+      // No typed array: an error with a code follows.
     }
     return this.#tryRead(SPACE_BYTE, gpa, out);
   }
 
   tryReadw(gpa: Gpa, out: Uint16Array): GuestMemAccessResult {
-    if (
-      typeof gpa === "number" &&
-      out != null &&
-      out[0] !== undefined &&
-      out instanceof Uint16Array
-    ) {
-      const offset = gpa - this.readBase;
-      const index = offset >>> 1;
-      if ((index << 1) >>> 0 === offset && index >>> 2 < this.readQuads) {
-        const value = this.r16[index];
-        if (value !== undefined) {
-          out[0] = value;
-          return OK;
+    try {
+      if (typeof gpa === "number" && out[0] !== undefined && out instanceof Uint16Array) {
+        this.checkSlots(out);
+        const offset = gpa - this.readBase;
+        const index = offset >>> 1;
+        if ((index << 1) >>> 0 === offset && index >>> 2 < this.readQuads) {
+          const value = this.r16[index];
+          if (value !== undefined) {
+            out[0] = value;
+            return OK;
+          }
         }
       }
+    } catch {
+      // No typed array: an error with a code follows.
     }
     return this.#tryRead(SPACE_WORD, gpa, out);
   }
 
   tryReadl(gpa: Gpa, out: Uint32Array): GuestMemAccessResult {
-    if (
-      typeof gpa === "number" &&
-      out != null &&
-      out[0] !== undefined &&
-      out instanceof Uint32Array
-    ) {
-      const offset = gpa - this.readBase;
-      const index = offset >>> 2;
-      if ((index << 2) >>> 0 === offset && index >>> 1 < this.readQuads) {
-        const value = this.r32[index];
-        if (value !== undefined) {
-          out[0] = value;
-          return OK;
+    try {
+      if (typeof gpa === "number" && out[0] !== undefined && out instanceof Uint32Array) {
+        this.checkSlots(out);
+        const offset = gpa - this.readBase;
+        const index = offset >>> 2;
+        if ((index << 2) >>> 0 === offset && index >>> 1 < this.readQuads) {
+          const value = this.r32[index];
+          if (value !== undefined) {
+            out[0] = value;
+            return OK;
+          }
         }
       }
+    } catch {
+      // No typed array: an error with a code follows.
     }
     return this.#tryRead(SPACE_LONG, gpa, out);
   }
 
   tryReadq(gpa: Gpa, out: BigUint64Array): GuestMemAccessResult {
-    if (
-      typeof gpa === "number" &&
-      out != null &&
-      out[0] !== undefined &&
-      out instanceof BigUint64Array
-    ) {
-      const offset = gpa - this.readBase;
-      const index = offset >>> 3;
-      if ((index << 3) >>> 0 === offset && index < this.readQuads) {
-        const value = this.r64[index];
-        if (value !== undefined) {
-          out[0] = value;
-          return OK;
+    try {
+      if (typeof gpa === "number" && out[0] !== undefined && out instanceof BigUint64Array) {
+        this.checkSlots(out);
+        const offset = gpa - this.readBase;
+        const index = offset >>> 3;
+        if ((index << 3) >>> 0 === offset && index < this.readQuads) {
+          const value = this.r64[index];
+          if (value !== undefined) {
+            out[0] = value;
+            return OK;
+          }
         }
       }
+    } catch {
+      // No typed array: an error with a code follows.
     }
     return this.#tryRead(SPACE_QUAD, gpa, out);
   }
@@ -215,23 +220,28 @@ export class SpaceAccess implements GuestAccessors {
   }
 
   tryWriteqFrom(gpa: Gpa, source: BigUint64Array): GuestMemAccessResult {
-    if (typeof gpa === "number" && source != null) {
-      const value = source[0];
-      if (value !== undefined && source instanceof BigUint64Array) {
-        const offset = gpa - this.writeBase;
-        const index = offset >>> 3;
-        if (
-          (index << 3) >>> 0 === offset &&
-          index < this.writeQuads &&
-          this.w64[index] !== undefined
-        ) {
-          this.w64[index] = value;
-          if (this.dirty !== null) {
-            this.dirty.markPage(this.firstPage + (offset >>> 12));
+    try {
+      if (typeof gpa === "number") {
+        const value = source[0];
+        if (value !== undefined && source instanceof BigUint64Array) {
+          this.checkSlots(source);
+          const offset = gpa - this.writeBase;
+          const index = offset >>> 3;
+          if (
+            (index << 3) >>> 0 === offset &&
+            index < this.writeQuads &&
+            this.w64[index] !== undefined
+          ) {
+            this.w64[index] = value;
+            if (this.dirty !== null) {
+              this.dirty.markPage(this.firstPage + (offset >>> 12));
+            }
+            return OK;
           }
-          return OK;
         }
       }
+    } catch {
+      // No typed array: an error with a code follows.
     }
     return this.tryWriteq(gpa, checkOut(QUAD, source, "source")[0]!);
   }

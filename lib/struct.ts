@@ -1,6 +1,13 @@
 import type { GuestAccessors } from "./access.js";
-import { checkExtent, codecOf, gpaAt, type ElementType, type ElementValue } from "./elements.js";
-import { typeError } from "./errors.js";
+import {
+  checkAccessors,
+  checkExtent,
+  codecOf,
+  gpaAt,
+  type ElementType,
+  type ElementValue,
+} from "./elements.js";
+import { checkObject, rangeError, typeError, isInstance } from "./errors.js";
 import { toByteCount, type Gpa } from "./gpa.js";
 import { TypedRegion } from "./typed-region.js";
 
@@ -32,6 +39,9 @@ export type StructView<S extends StructFields> = {
   readonly [K in keyof S as S[K] extends ElementType ? never : K]: FieldValue<S[K]>;
 };
 
+/** The most elements of an array. */
+const MAX_ARRAY = 2 ** 32 - 1;
+
 /** What the properties of a view start from; symbols, which no field can be named. */
 const MEMORY = Symbol("memory");
 const GPA = Symbol("gpa");
@@ -62,8 +72,12 @@ export class StructLayout<S extends StructFields> {
   readonly offsets: { readonly [K in keyof S]: number };
   readonly #prototype: object;
 
-  /** @throws TypeError, RangeError for an invalid field type. */
-  constructor(fields: S) {
+  /** @throws as {@link struct}. */
+  constructor(fields: S, options?: undefined) {
+    checkObject(fields, "fields");
+    if (options !== undefined) {
+      throw typeError("a structure has no options: it is laid out as a C compiler does it");
+    }
     const offsets = Object.create(null) as { [K in keyof S]: number };
     const properties = Object.create(null) as PropertyDescriptorMap;
     let end = 0;
@@ -75,7 +89,7 @@ export class StructLayout<S extends StructFields> {
       alignment = Math.max(alignment, field.alignment);
       properties[name] = propertyOf(field, offsets[name]);
     }
-    this.size = Math.ceil(end / alignment) * alignment;
+    this.size = toByteCount(Math.ceil(end / alignment) * alignment, "the size of a structure");
     this.alignment = alignment;
     this.offsets = offsets;
     // Without a prototype of its own, so that a field may have any name.
@@ -88,9 +102,11 @@ export class StructLayout<S extends StructFields> {
    * The accesses are made when a property is used, with all the checks of the guest's: a field
    * outside RAM or at a misaligned address throws `GuestMemoryFault`.
    *
-   * @throws TypeError, RangeError for an invalid address, or where the structure ends above 2^64.
+   * @throws TypeError, RangeError for an invalid memory or address, or where the structure ends above
+   * 2^64.
    */
   at(memory: GuestAccessors, gpa: Gpa): StructView<S> {
+    checkAccessors(memory);
     checkExtent(gpa, this.size);
     return Object.create(this.#prototype, {
       [MEMORY]: { value: memory },
@@ -108,10 +124,14 @@ export class StructLayout<S extends StructFields> {
  * const header = Header.at(memory, 0x1000);
  * header.entry = 0x8000_0000n;
  * ```
- * @throws TypeError, RangeError for an invalid field type.
+ * @param options - There are none: an argument here, such as `{ packed: true }`, is refused.
+ * @throws TypeError, RangeError for an invalid field type, or a structure of 2^53 bytes or more.
  */
-export function struct<const S extends StructFields>(fields: S): StructLayout<S> {
-  return new StructLayout(fields);
+export function struct<const S extends StructFields>(
+  fields: S,
+  options?: undefined,
+): StructLayout<S> {
+  return new StructLayout(fields, options);
 }
 
 function propertyOf(field: Field, offset: number): PropertyDescriptor {
@@ -134,15 +154,21 @@ function fieldOf(type: FieldType): Field {
   if (typeof type === "string") {
     return elementField(type);
   }
-  if (type instanceof StructLayout) {
+  if (isInstance(type, StructLayout<StructFields>)) {
     return structField(type);
   }
-  if (!Array.isArray(type)) {
+  if (!isPair(type)) {
     throw typeError("a field is an element type, a structure, or [one of these, count]");
   }
   const [of, count] = type as readonly [ElementType | StructLayout<StructFields>, number];
   const length = toByteCount(count, "the count of a field");
-  return of instanceof StructLayout ? structsField(of, length) : elementsField(of, length);
+  return isInstance(of, StructLayout<StructFields>)
+    ? structsField(of, length)
+    : elementsField(of, length);
+}
+
+function isPair(type: unknown): boolean {
+  return Array.isArray(checkObject(type, "a field's type"));
 }
 
 function elementField(type: ElementType): Field {
@@ -174,6 +200,9 @@ function structField(layout: StructLayout<StructFields>): Field {
 }
 
 function structsField(layout: StructLayout<StructFields>, count: number): Field {
+  if (count > MAX_ARRAY) {
+    throw rangeError("the count of a field of structures must be below 2^32");
+  }
   return {
     size: layout.size * count,
     alignment: layout.alignment,

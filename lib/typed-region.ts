@@ -1,5 +1,6 @@
 import type { GuestAccessors } from "./access.js";
 import {
+  checkAccessors,
   checkExtent,
   codecOf,
   gpaAt,
@@ -36,12 +37,12 @@ export class TypedRegion<E extends ElementType> implements Iterable<ElementValue
    * @throws TypeError, RangeError for an invalid argument, or where the region ends above 2^64.
    */
   constructor(memory: GuestAccessors, type: E, gpa: Gpa, length: number) {
-    this.#memory = memory;
+    this.#memory = checkAccessors(memory);
     this.#codec = codecOf(type);
     this.type = type;
     this.gpa = gpa;
     this.length = toByteCount(length, "length");
-    checkExtent(gpa, this.byteLength);
+    checkExtent(gpa, toByteCount(this.byteLength, "the length in bytes"));
   }
 
   /** Bytes of the region. */
@@ -68,8 +69,13 @@ export class TypedRegion<E extends ElementType> implements Iterable<ElementValue
     this.#codec.set(this.#memory, this.#address(index), value);
   }
 
-  /** The element at `index`, counted from the end where negative; `undefined` outside the region. */
+  /**
+   * The element at `index`, counted from the end where negative; `undefined` outside the region.
+   *
+   * @throws TypeError, RangeError for an index that is no integer; `GuestMemoryFault`.
+   */
   at(index: number): ElementValue<E> | undefined {
+    checkIndex(index);
     const position = index < 0 ? index + this.length : index;
     return position >= 0 && position < this.length ? this.get(position) : undefined;
   }
@@ -88,12 +94,19 @@ export class TypedRegion<E extends ElementType> implements Iterable<ElementValue
   }
 
   #address(index: number): Gpa {
-    if (typeof index !== "number") {
-      throw typeError("index must be a number");
-    }
-    if (!Number.isInteger(index) || index < 0 || index >= this.length) {
-      throw rangeError(`index must be an integer from 0 to ${this.length - 1}`);
+    checkIndex(index);
+    if (index < 0 || index >= this.length) {
+      throw rangeError(`index must be below the length, which is ${this.length}`);
     }
     return gpaAt(this.gpa, index * this.#codec.bytes);
+  }
+}
+
+function checkIndex(index: number): void {
+  if (typeof index !== "number") {
+    throw typeError("index must be a number");
+  }
+  if (!Number.isInteger(index)) {
+    throw rangeError("index must be an integer");
   }
 }

@@ -1,4 +1,4 @@
-import { rangeError, typeError, type Operation } from "./errors.js";
+import { checkObject, rangeError, typeError, type Operation } from "./errors.js";
 import { MAX_U64, toAddress, type Gpa } from "./gpa.js";
 
 /** What to watch. */
@@ -49,10 +49,7 @@ export class Watchpoint {
     listener: WatchListener,
     forget: (watchpoint: Watchpoint) => void,
   ) {
-    if (typeof range !== "object" || range === null) {
-      throw typeError("range must be an object");
-    }
-    const { gpa, length, kinds = "access" } = range;
+    const { gpa, length, kinds = "access" } = checkObject(range, "range");
     toAddress(gpa);
     toAddress(length, "length");
     if (kinds !== "read" && kinds !== "write" && kinds !== "access") {

@@ -1,4 +1,4 @@
-import { type AccessKind, type AccessSink, LackeyParser } from "./lackey.js";
+import { type AccessKind, type AccessSink, type LackeyOptions, LackeyParser } from "./lackey.js";
 
 /** The page, in bytes, by which a traced process's memory is laid out in guest RAM. */
 export const PAGE_SIZE = 4096;
@@ -125,7 +125,7 @@ export function alignedWidth(offset: number, remaining: number): number {
 const RAW_WIDTHS = new Int8Array([-1, 0, 1, -1, 2, -1, -1, -1, 3]);
 
 /** How {@link compileTrace} turns a trace into guest accesses. */
-export interface CompileOptions {
+export interface CompileOptions extends LackeyOptions {
   /** Where the traced process's memory lies. */
   readonly map: PageMap;
   /**
@@ -141,6 +141,8 @@ export class TraceCounts {
   lines = 0;
   /** Lines that were Valgrind's own, or blank. */
   noise = 0;
+  /** Lines that were skipped as foreign. */
+  foreign = 0;
   /** Traced accesses, by {@link AccessKind}. */
   readonly traced = [0, 0, 0, 0];
 }
@@ -235,7 +237,7 @@ export async function* compileTrace(
   counts: TraceCounts = new TraceCounts(),
 ): AsyncGenerator<Batch, void, undefined> {
   const packer = new Packer(options, counts.traced);
-  const parser = new LackeyParser(packer);
+  const parser = new LackeyParser(packer, options);
   for await (const chunk of text) {
     for (let at = 0; at < chunk.length; at += SLICE) {
       parser.push(chunk.subarray(at, at + SLICE));
@@ -252,6 +254,7 @@ export async function* compileTrace(
 function updateCounts(counts: TraceCounts, parser: LackeyParser): void {
   counts.lines = parser.lines;
   counts.noise = parser.noise;
+  counts.foreign = parser.foreign;
 }
 
 function* handOut(packer: Packer): Generator<Batch, void, undefined> {

@@ -644,3 +644,16 @@ describe("AddressSpace", () => {
     });
   });
 });
+
+describe("the name of a region", () => {
+  it("reaches no terminal with what one would act on", () => {
+    const space = new AddressSpace();
+    const name = "a\u001b[2J\u009b31m\u202e\u007f\n";
+    const region = space.addRam(0, 4096, { name });
+    const shown = "a\\u001b[2J\\u009b31m\\u202e\\u007f\\u000a";
+    expect(region.name).to.equal(name);
+    expect(inspect(region)).to.include(shown);
+    expect(inspect(space)).to.include(shown).and.not.include("\u001b");
+    expect(() => space.addRam(0, 4096)).to.throw(`ram@0x0 overlaps ${shown}`);
+  });
+});

@@ -1,5 +1,6 @@
 import { createServer } from "node:net";
 import { isExternal } from "node:util/types";
+import { runInNewContext } from "node:vm";
 import { expect } from "chai";
 import { Arena, GuestMemory, type GuestMemoryAccess } from "pound-guest-memory";
 import { native, type Handle } from "../lib/native.js";
@@ -138,15 +139,55 @@ for (const path of ["view", "native"] as const) {
         for (const bad of [wrong, undefined, null, [0], {}, new ArrayBuffer(8)]) {
           expect(call(`tryRead${suffix}`, 0, bad)).to.deep.equal(WRONG_TYPE);
         }
-        // The language itself refuses to read the length of a forged typed array.
-        const forged: unknown = Object.create(Type.prototype as object);
-        expect(call(`tryRead${suffix}`, 0, forged).name).to.equal("TypeError");
+        for (const own of [{}, { 0: 1 }, { 0: 1n, length: 1 }]) {
+          const forged: unknown = Object.setPrototypeOf(own, Type.prototype as object);
+          // Many times, so that optimized code is asked too.
+          for (let i = 0; i < 200; i++) {
+            call(`tryRead${suffix}`, 0, new Type(1));
+          }
+          expect(call(`tryRead${suffix}`, 0, forged)).to.deep.equal(WRONG_TYPE);
+          expect(call(`tryRead${suffix}`, 0, new Proxy(new Type(1), {}))).to.deep.equal(WRONG_TYPE);
+        }
         expect(call(`tryRead${suffix}`, 0, new Type(0))).to.deep.equal(OUT_OF_RANGE);
       }
       expect(call("tryReadl", 0, detachedOut())).to.deep.equal(OUT_OF_RANGE);
     });
+
+    it("fills an out of another realm", () => {
+      for (const { suffix, out } of READS) {
+        const foreign = runInNewContext(`new ${out.constructor.name}(1)`) as typeof out;
+        expect(access[`tryRead${suffix}`]!(0, foreign)).to.equal(0);
+        expect(BigInt(foreign[0]!)).to.equal(BigInt(`0x${"a5".repeat(out.BYTES_PER_ELEMENT)}`));
+      }
+    });
+
+    it("refuses a source that is an object with the prototype of a BigUint64Array", () => {
+      for (const own of [{}, { 0: 1n }, { 0: 2n ** 64n, length: 1 }, { 0: 1 }]) {
+        const forged: unknown = Object.setPrototypeOf(own, BigUint64Array.prototype);
+        expect(call("tryWriteqFrom", 0, forged)).to.deep.equal(WRONG_TYPE);
+      }
+    });
   });
 }
+
+describe("bad views for bulk access", () => {
+  it("are refused, whatever their prototype", () => {
+    const memory = GuestMemory.allocate(64);
+    memory.fill(0, 64, 0xa5);
+    for (const type of [Uint8Array, Uint32Array, Buffer, DataView]) {
+      const forged = Object.setPrototypeOf(
+        { length: 8, byteLength: 8 },
+        type.prototype as object,
+      ) as never;
+      expect(thrown(() => memory.write(0, forged))).to.deep.equal(WRONG_TYPE);
+      expect(thrown(() => memory.readInto(0, forged))).to.deep.equal(WRONG_TYPE);
+      expect(thrown(() => memory.compare(0, forged))).to.deep.equal(WRONG_TYPE);
+      expect(thrown(() => memory.indexOf(forged))).to.deep.equal(WRONG_TYPE);
+    }
+    expect(memory.buffer.every((byte) => byte === 0xa5)).to.equal(true);
+    memory.destroy();
+  });
+});
 
 describe("bad handles", () => {
   const functions = native as unknown as Record<string, Method>;

@@ -174,16 +174,64 @@ describe("bulk access", () => {
     expect(memory.buffer.equals(model)).to.equal(true);
   });
 
-  it("takes a detached view for an empty one, whatever its type", () => {
+  it("refuses a view that has lost its bytes, whatever its type", () => {
     const { memory, model } = filled();
     const buffer = new ArrayBuffer(16);
-    const views = [new Uint8Array(buffer), new Uint16Array(buffer), new DataView(buffer, 8)];
+    const Resizable = ArrayBuffer as unknown as new (
+      length: number,
+      options: object,
+    ) => ArrayBuffer & { resize(length: number): void };
+    const shrunk = new Resizable(16, { maxByteLength: 16 });
+    const views = [buffer, shrunk].flatMap((bytes) => [
+      new Uint8Array(bytes, 8, 8),
+      new Uint16Array(bytes, 8, 4),
+      new DataView(bytes, 8, 8),
+    ]);
     structuredClone(buffer, { transfer: [buffer] });
+    shrunk.resize(4);
     for (const view of views) {
-      memory.write(0, view);
-      memory.readInto(0, view);
-      expect(memory.compare(0, view)).to.equal(0);
-      expect(memory.indexOf(view, 5)).to.equal(5);
+      for (const call of [
+        () => memory.write(0, view),
+        () => memory.readInto(0, view),
+        () => memory.compare(0, view),
+        () => memory.indexOf(view, 5),
+      ]) {
+        expect(thrown(call)).to.deep.equal(OUT_OF_RANGE);
+      }
+    }
+    expect(memory.buffer.equals(model)).to.equal(true);
+  });
+
+  it("goes by the bytes of a view, not by what its class says of them", () => {
+    const { memory, model } = filled();
+    class Lying extends Uint8Array {
+      static lie = 0;
+      override get length(): never {
+        return Lying.lie as never;
+      }
+      override get byteLength(): never {
+        return Lying.lie as never;
+      }
+      override set(): void {
+        throw new Error("called");
+      }
+    }
+    for (const lie of [0, 2, 2 ** 40]) {
+      Lying.lie = lie;
+      const bytes = new Lying([1, 2, 3, 4]);
+      for (const at of [5, SIZE - 4]) {
+        memory.write(at, bytes);
+        model.set([1, 2, 3, 4], at);
+        expect(memory.buffer.equals(model)).to.equal(true);
+        expect(memory.compare(at, bytes)).to.equal(0);
+        expect(memory.indexOf(bytes)).to.equal(
+          Buffer.from(model).indexOf(Uint8Array.of(1, 2, 3, 4)),
+        );
+        const target = new Lying(4);
+        memory.readInto(at, target);
+        expect([target[0], target[1], target[2], target[3]]).to.deep.equal([1, 2, 3, 4]);
+      }
+      expect(thrown(() => memory.write(SIZE - 3, bytes))).to.deep.equal(FAULT);
     }
     expect(memory.buffer.equals(model)).to.equal(true);
   });

@@ -178,3 +178,11 @@ for (const path of ["view", "native"] as const) {
     });
   });
 }
+
+describe("an exclusive monitor of nothing", () => {
+  it("is refused when it is made", () => {
+    for (const bad of [undefined, null, {}, GuestMemory.allocate(8)] as never[]) {
+      expect(thrown(() => new ExclusiveMonitor(bad))).to.deep.equal(WRONG_TYPE);
+    }
+  });
+});

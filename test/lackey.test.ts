@@ -79,6 +79,40 @@ describe("LackeyParser", () => {
     expect(parse(text)).to.deep.equal({ accesses: [[LOAD, 0x10n, 4]], lines: 7, noise: 6 });
   });
 
+  it("counts messages of every kind, nested ones and superblocks as noise", () => {
+    const text =
+      "**12** from the program\n>==12== x\n>>--12-- y\n>**12** z\nSB 04001234\nSB 04001238\r\n L 10,4\n";
+    expect(parse(text)).to.deep.equal({ accesses: [[LOAD, 0x10n, 4]], lines: 7, noise: 6 });
+    for (let at = 0; at < text.length; at++) {
+      expect(outcome(cutAt(Buffer.from(text), [at])).noise, String(at)).to.equal(6);
+    }
+  });
+
+  it("skips and counts foreign lines if asked to", () => {
+    const long = "y".repeat(1000);
+    const text = ` L 10,4\nhello\n> prompt\n L 20,\n${long}\n\x1b[2J\n S 20,8\nno end`;
+    for (const size of [1, 7, 300, 5000]) {
+      const accesses: number[] = [];
+      const parser = new LackeyParser(
+        { access: (kind, _, low) => accesses.push(kind, low) },
+        { skipForeign: true },
+      );
+      for (let at = 0; at < text.length; at += size) {
+        parser.push(Buffer.from(text.slice(at, at + size)));
+      }
+      parser.end();
+      expect(accesses).to.deep.equal([LOAD, 0x10, STORE, 0x20]);
+      expect(parser).to.include({ lines: 8, noise: 0, foreign: 6 });
+    }
+  });
+
+  it("names the line and the remedy, without what a terminal would act on", () => {
+    const { error } = parse(" L 10,4\n\x9b2J\x7f\x1b]0;\u0007\n");
+    expect(error).to.match(/^line 2: .*skipForeign.*--skip-foreign/);
+    // eslint-disable-next-line no-control-regex -- they are what must not be there
+    expect(error).not.to.match(/[\x00-\x1f\x7f-\x9f]/);
+  });
+
   it("takes CRLF, and a last line without an end", () => {
     const expected = [
       [FETCH, 1n, 2],
@@ -107,7 +141,10 @@ describe("LackeyParser", () => {
     "   L 10,4",
     "L10,4",
     "=12= no noise",
-    "SB 04001234",
+    "SB",
+    "SB 0x4001234",
+    "> no message",
+    ">=1= no message",
     "\0",
   ]) {
     it(`refuses ${JSON.stringify(line)}, naming the line`, () => {

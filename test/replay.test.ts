@@ -93,7 +93,7 @@ describe("replay", () => {
     expect(result).to.include({ total: 8, bytesTouched: 1 });
   });
 
-  it("counts accesses by kind and width, a modify as two", async () => {
+  it("counts operations by kind and width, and a modify as two accesses in all", async () => {
     const batches = batchesOf(
       [
         [FETCH, 1, 0],
@@ -110,7 +110,7 @@ describe("replay", () => {
       [2, 0, 0, 0],
       [0, 1, 0, 0],
       [0, 0, 0, 1],
-      [0, 0, 2, 0],
+      [0, 0, 1, 0],
     ]);
     expect(total).to.equal(6);
   });

@@ -88,6 +88,14 @@ describe("struct", () => {
     expect(thrown(() => struct({ a: "u7" as "u8" }))).to.deep.equal(WRONG_TYPE);
     expect(thrown(() => struct({ a: {} as "u8" }))).to.deep.equal(WRONG_TYPE);
     expect(thrown(() => struct({ a: ["u8", -1] }))).to.deep.equal(OUT_OF_RANGE);
+    expect(thrown(() => struct({ a: ["u64", 2 ** 52] }))).to.deep.equal(OUT_OF_RANGE);
+    expect(thrown(() => struct(null as never))).to.deep.equal(WRONG_TYPE);
+  });
+
+  it("refuses options, of which there are none, and a place without memory", () => {
+    const options = { packed: true } as never;
+    expect(thrown(() => struct({ a: "u8", b: "u32" }, options))).to.deep.equal(WRONG_TYPE);
+    expect(thrown(() => struct({ a: "u8" }).at(undefined as never, 0))).to.deep.equal(WRONG_TYPE);
   });
 
   it("has the types of its fields", () => {

@@ -168,3 +168,17 @@ for (const path of ["view", "native"] as const) {
     });
   });
 }
+
+describe("a typed region of nothing", () => {
+  it("is refused when it is made", () => {
+    const memory = GuestMemory.allocate(8);
+    expect(thrown(() => new TypedRegion(undefined as never, "u8", 0, 1))).to.deep.equal(WRONG_TYPE);
+    expect(thrown(() => new TypedRegion({} as never, "u8", 0, 1))).to.deep.equal(WRONG_TYPE);
+    expect(thrown(() => new TypedRegion(memory, Symbol("u8") as never, 0, 1))).to.deep.equal(
+      WRONG_TYPE,
+    );
+    expect(thrown(() => new TypedRegion(memory, "u8", 0, 1).at("0" as never))).to.deep.equal(
+      WRONG_TYPE,
+    );
+  });
+});

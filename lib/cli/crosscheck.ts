@@ -14,14 +14,16 @@ import { exhaustiveOps, lackeyOps, type OpSource, randomOps } from "../crosschec
 import { GuestMemory } from "../guest-memory.js";
 import { GuestMemAccessResult } from "../result.js";
 import { CliError } from "./failure.js";
-import { EXIT_DIFFERENT } from "./replay.js";
+import { EXIT_DIFFERENT, skipForeignOption } from "./replay.js";
 import { formatSize, parseSize } from "./size.js";
+import { print } from "./terminal.js";
 
 interface CrosscheckArguments {
   readonly ops: number;
   readonly seed: number;
   readonly size: number;
   readonly trace?: string;
+  readonly skipForeign: boolean;
   readonly log?: string;
   readonly exhaustive: boolean;
   readonly subject?: string;
@@ -55,13 +57,14 @@ export function registerCrosscheck(program: Command): void {
         "exhaustive",
       ]),
     )
+    .addOption(skipForeignOption())
     .addOption(new Option("--log <file>", "the operations of a log").conflicts(["exhaustive"]))
     .option("--exhaustive", "every address and width of RAM of 0 to 64 bytes", false)
     .option("--subject <module>", "a module whose default export makes a memory of so many bytes")
     .option("--json", "print the outcome as JSON", false)
     .action(async (options: CrosscheckArguments) => {
       const result = await run(options);
-      process.stdout.write(options.json ? toJson(result) : toText(result));
+      print(options.json ? toJson(result) : toText(result));
       process.exitCode = result.difference === null ? 0 : EXIT_DIFFERENT;
     });
 }
@@ -84,14 +87,14 @@ async function run(options: CrosscheckArguments): Promise<CrosscheckResult> {
   }
 }
 
-function planOf({ ops, seed, size, trace, log }: CrosscheckArguments): Plan {
+function planOf({ ops, seed, size, trace, skipForeign, log }: CrosscheckArguments): Plan {
   if (log !== undefined) {
     const decoded = decodeOpLog(readFileSync(log));
     const source: OpSource = () => [decoded.ops];
     return { source, size: decoded.size, label: log, total: decoded.ops.length };
   }
   if (trace !== undefined) {
-    return { source: lackeyOps(trace, size), size, label: trace };
+    return { source: lackeyOps(trace, size, { skipForeign }), size, label: trace };
   }
   const source = randomOps({ seed, count: ops, size });
   return { source, size, label: `seed ${seed} and size ${formatSize(size)}`, total: ops };

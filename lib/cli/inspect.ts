@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError } from "commander";
+import { print } from "./terminal.js";
 
 /** Adds the command `inspect` to a program. */
 export function registerInspect(program: Command): void {
@@ -18,7 +19,7 @@ export function registerInspect(program: Command): void {
       const { startInspector } = await import("../inspector/server.js");
       const options = other === undefined ? { snapshot, port } : { snapshot, other, port };
       const { url } = await startInspector(options);
-      process.stdout.write(`${url}\n`);
+      print(`${url}\n`);
     });
 }
 

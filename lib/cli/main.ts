@@ -6,6 +6,7 @@ import { describeFailure, errorCode, EXIT_FAILURE } from "./failure.js";
 import { registerCrosscheck } from "./crosscheck.js";
 import { registerInspect } from "./inspect.js";
 import { registerReplay } from "./replay.js";
+import { print, printError } from "./terminal.js";
 
 const NAME = "pound-guest-memory";
 
@@ -15,8 +16,9 @@ function createProgram(): Command {
       "guest physical RAM for emulators: replays traces, checks memory models, shows snapshots",
     )
     .version(packageVersion())
-    // Commands inherit this only if it comes before they are added.
-    .exitOverride();
+    // Commands inherit these only if they come before the commands are added.
+    .exitOverride()
+    .configureOutput({ writeOut: print, writeErr: printError });
   registerReplay(program);
   registerCrosscheck(program);
   registerInspect(program);
@@ -43,7 +45,7 @@ function fail(error: unknown): number {
     // Commander has said what there is to say; help and version end here too, by status 0.
     return error.exitCode === 0 ? 0 : EXIT_FAILURE;
   }
-  process.stderr.write(`${NAME}: ${describeFailure(error)}\n`);
+  printError(`${NAME}: ${describeFailure(error)}\n`);
   return EXIT_FAILURE;
 }
 

@@ -1,4 +1,6 @@
 import type { PathResult, ReplayResult } from "../replay.js";
+import { printable } from "../printable.js";
+import { guestAccesses } from "../replay-survey.js";
 import { GuestMemAccessResult, resultName } from "../result.js";
 import type { TraceCounts } from "../workload.js";
 import { formatSize } from "./size.js";
@@ -28,6 +30,7 @@ export function toJson({ file, counts, size, flat, split, result }: ReplayFacts)
       file,
       lines: counts.lines,
       noise: counts.noise,
+      foreign: counts.foreign,
       ...byName(KIND_NAMES, counts.traced),
     },
     memory: { size, mapping: flat ? "flat" : "first-touch", split },
@@ -80,8 +83,10 @@ export function toText(facts: ReplayFacts): string {
 function heading({ file, counts, size, rounds, flat, split, result }: ReplayFacts): string {
   const traced = counts.traced.reduce((sum, count) => sum + count, 0);
   const placed = flat ? "at the traced addresses" : "as first touched";
+  const skipped = counts.foreign === 0 ? "" : `, ${count(counts.foreign)} foreign lines skipped`;
+  const noise = `${count(counts.noise)} lines of noise${skipped}`;
   return [
-    `trace   ${file}: ${count(traced)} accesses, ${count(counts.noise)} lines of noise`,
+    `trace   ${printable(file)}: ${count(traced)} accesses, ${noise}`,
     `RAM     ${formatSize(size)}, pages placed ${placed}, accesses ${split ? "split" : "unsplit"}`,
     `rounds  ${result.rounds}${result.rounds < rounds ? ", the trace being too long to keep" : ""}`,
   ].join("\n");
@@ -89,10 +94,11 @@ function heading({ file, counts, size, rounds, flat, split, result }: ReplayFact
 
 function accessRows({ accesses, total }: ReplayResult): string[][] {
   const rows = accesses.map((row, kind) => [KIND_NAMES[kind]!, ...row, sum(row)]);
-  const totals = WIDTHS.map((_, width) => sum(accesses.map((row) => row[width]!)));
+  const totals = WIDTHS.map((_, width) => guestAccesses(accesses.map((row) => row[width]!)));
   return [
     ["accesses", ...WIDTHS.map((width) => `${width} B`), "total"],
-    ...[...rows, ["total", ...totals, total]].map((row) => row.map(cell)),
+    // The rows count a modify once, as the heading does; to the guest it is a load and a store.
+    ...[...rows, ["total (modify: 2)", ...totals, total]].map((row) => row.map(cell)),
   ];
 }
 

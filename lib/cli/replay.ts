@@ -10,6 +10,7 @@ import { CliError, errorCode } from "./failure.js";
 import { withProgress } from "./progress.js";
 import { type ReplayFacts, toJson, toText } from "./replay-report.js";
 import { parseSize } from "./size.js";
+import { print } from "./terminal.js";
 
 /** The trace that comes with the package. */
 export const BUNDLED_TRACE = join(__dirname, "..", "..", "traces", "gzip-numbers.lackey.gz");
@@ -26,6 +27,7 @@ export interface ReplayArguments {
   readonly rounds: number;
   readonly flat: boolean;
   readonly split: boolean;
+  readonly skipForeign?: boolean;
   readonly json: boolean;
 }
 
@@ -64,12 +66,21 @@ export function registerReplay(program: Command): void {
       "--no-split",
       "leave accesses of 1, 2, 4 and 8 bytes whole, so that unaligned ones fault",
     )
+    .addOption(skipForeignOption())
     .option("--json", "print the report as JSON", false)
     .action(async (file: string, options: Omit<ReplayArguments, "file">) => {
       const { status, report } = await runReplay({ file, ...options });
-      process.stdout.write(report);
+      print(report);
       process.exitCode = status;
     });
+}
+
+/** The option `--skip-foreign` of the commands that read a trace. */
+export function skipForeignOption(): Option {
+  return new Option(
+    "--skip-foreign",
+    "skip the lines of a trace that are not lackey's, such as the program's own output",
+  ).default(false);
 }
 
 /**
@@ -80,7 +91,7 @@ export function registerReplay(program: Command): void {
  * @throws {@link CliError} if the trace is of no use; the system's errors, and the package's.
  */
 export async function runReplay(
-  { file, size, rounds, flat, split, json }: ReplayArguments,
+  { file, size, rounds, flat, split, skipForeign = false, json }: ReplayArguments,
   openPaths: (size: number) => OpenPaths = openBothPaths,
 ): Promise<{ status: number; report: string }> {
   const name = file === "-" ? "stdin" : file === BUNDLED_TRACE ? basename(file) : file;
@@ -89,7 +100,7 @@ export async function runReplay(
   const bytes = await openTrace(file);
   const opened = openPaths(size);
   try {
-    const batches = compileTrace(gunzipIfPacked(bytes), { map, split }, counts);
+    const batches = compileTrace(gunzipIfPacked(bytes), { map, split, skipForeign }, counts);
     const result = await replay(batches, opened.paths, { rounds });
     if (result.total === 0) {
       throw new CliError(`${name}: no accesses; was it recorded with --trace-mem=yes?`);

@@ -1,6 +1,15 @@
+import { checkFunction, checkObject, typeError } from "../errors.js";
 import { toByteCount, type Gpa } from "../gpa.js";
 import { GuestMemory } from "../guest-memory.js";
-import { type Op, OpBuffer, OpKind, opWrites, packOps, type TryAccess } from "../op-buffer.js";
+import {
+  checkTryAccess,
+  type Op,
+  OpBuffer,
+  OpKind,
+  opWrites,
+  packOps,
+  type TryAccess,
+} from "../op-buffer.js";
 import { GuestMemAccessResult } from "../result.js";
 import { expectOutcome, type Outcome, runAll, runOp } from "./run-op.js";
 import { listedOps, type OpSource } from "./sources.js";
@@ -70,9 +79,10 @@ class Pair {
   readonly #actual: Outcome = { result: 0, value: 0 };
 
   constructor(makeSubject: MakeMemory, size: number, makeReference?: MakeMemory) {
-    this.subject = makeSubject(size);
+    this.subject = checkTryAccess(makeSubject(size), "the subject");
+    const reference = makeReference?.(size);
     this.#ram = makeReference === undefined ? GuestMemory.allocate(size) : null;
-    this.#reference = makeReference?.(size) ?? this.#ram!;
+    this.#reference = this.#ram ?? checkTryAccess(reference as TryAccess, "the reference");
   }
 
   /** Runs a batch on both, and tells the first operation on which they differ. */
@@ -154,21 +164,31 @@ function readBytes(memory: TryAccess, start: number, end: number): Uint8Array | 
  *
  * @param makeSubject - Makes the memory to check; anything with the eight `try…` methods will do.
  * @param source - The operations.
- * @throws RangeError, TypeError for an invalid size; whatever the source throws.
+ * @throws RangeError, TypeError for an invalid argument, also where a memory lacks one of the methods
+ * or the source gives anything but batches; whatever the source throws.
  */
 export async function crosscheck(
   makeSubject: MakeMemory,
   source: OpSource,
   options: CrosscheckOptions,
 ): Promise<CrosscheckResult> {
+  const { reference, onProgress } = checkObject(options, "options");
   const size = toByteCount(options.size, "size");
-  const pair = new Pair(makeSubject, size, options.reference);
+  for (const [value, what] of [
+    [makeSubject, "makeSubject"],
+    [source, "source"],
+    [reference ?? makeSubject, "reference"],
+    [onProgress ?? makeSubject, "onProgress"],
+  ] as const) {
+    checkFunction(value, what);
+  }
+  const pair = new Pair(makeSubject, size, reference);
   const faults = [0, 0, 0, 0];
   let operations = 0;
   let failedAt: number | null = null;
   const extra: Op[] = [];
   try {
-    for await (const ops of source()) {
+    for await (const ops of batchesOf(source)) {
       const found = pair.run(ops);
       if (found !== null) {
         failedAt = operations + found.index;
@@ -182,7 +202,7 @@ export async function crosscheck(
         failedAt = operations - 1;
         break;
       }
-      options.onProgress?.(operations);
+      onProgress?.(operations);
     }
     if (failedAt === null) {
       const wrong =
@@ -202,6 +222,18 @@ export async function crosscheck(
   }
   const history = [...(await historyUpTo(source, failedAt)), ...extra];
   return { operations, faults, difference: await explain(makeSubject, history, failedAt, options) };
+}
+
+/** The batches of a source, each of which is one. @throws TypeError where one is not. */
+async function* batchesOf(source: OpSource): AsyncGenerator<OpBuffer, void, undefined> {
+  const batches = checkObject(source(), "what source gives");
+  if (!(Symbol.iterator in batches) && !(Symbol.asyncIterator in batches)) {
+    throw typeError("what source gives must be iterable");
+  }
+  for await (const ops of batches) {
+    OpBuffer.bytesOf(ops);
+    yield ops;
+  }
 }
 
 function countFaults(ops: OpBuffer, faults: number[]): void {
@@ -363,12 +395,15 @@ function lineAddress(ops: readonly Op[], size: number): number {
  * Cross-checks on RAM of every size from 0 to `maxSize` bytes, at every address and width.
  *
  * @returns The first result with a difference, or the sum of them all.
+ * @throws as {@link crosscheck}.
  */
 export async function crosscheckSmall(
   makeSubject: MakeMemory,
   sourceFor: (size: number) => OpSource,
   maxSize = 64,
 ): Promise<CrosscheckResult> {
+  checkFunction(sourceFor, "sourceFor");
+  toByteCount(maxSize, "maxSize");
   let operations = 0;
   const faults = [0, 0, 0, 0];
   for (let size = 0; size <= maxSize; size++) {
@@ -382,8 +417,12 @@ export async function crosscheckSmall(
   return { operations, faults, difference: null };
 }
 
-/** Runs a list of operations, such as the one of a {@link Difference}, once more. */
-export function recheck(
+/**
+ * Runs a list of operations, such as the one of a {@link Difference}, once more.
+ *
+ * @throws as {@link crosscheck} and {@link packOps}.
+ */
+export async function recheck(
   makeSubject: MakeMemory,
   ops: readonly Op[],
   options: CrosscheckOptions,

@@ -1,5 +1,5 @@
 import { createReadStream } from "node:fs";
-import { AccessKind, gunzipIfPacked } from "../lackey.js";
+import { AccessKind, gunzipIfPacked, type LackeyOptions } from "../lackey.js";
 import { OpBuffer, OpKind } from "../op-buffer.js";
 import { type Batch, compileTrace, FirstTouchMap } from "../workload.js";
 import { Randomness } from "./randomness.js";
@@ -8,10 +8,11 @@ import { Randomness } from "./randomness.js";
 export async function* readLackeyOps(
   path: string,
   size: number,
+  options: LackeyOptions,
 ): AsyncGenerator<OpBuffer, void, undefined> {
   const random = new Randomness(0);
   const text = gunzipIfPacked(createReadStream(path));
-  for await (const batch of compileTrace(text, { map: new FirstTouchMap(size) })) {
+  for await (const batch of compileTrace(text, { map: new FirstTouchMap(size), ...options })) {
     yield packBatch(batch, random);
   }
 }

@@ -1,5 +1,8 @@
-import { rangeError } from "../errors.js";
+import { asBuffer, bytesOf } from "../bulk.js";
+import { checkObject, rangeError } from "../errors.js";
+import { toByteCount } from "../gpa.js";
 import {
+  checkTryAccess,
   type Op,
   OP_SIZE,
   OpBuffer,
@@ -24,21 +27,28 @@ export interface OpLog {
   readonly ops: OpBuffer;
 }
 
-/** The bytes of a log; docs/op-log.md says what each is. */
-export function encodeOpLog({ size, ops }: OpLog): Buffer {
+/**
+ * The bytes of a log; docs/op-log.md says what each is.
+ *
+ * @throws TypeError, RangeError where it is no log.
+ */
+export function encodeOpLog(log: OpLog): Buffer {
+  const { size, ops } = checkObject(log, "log");
+  toByteCount(size, "the size of RAM");
+  const packed = OpBuffer.bytesOf(ops);
   const header = Buffer.alloc(HEADER_SIZE);
   MAGIC.copy(header);
   header.writeBigUInt64LE(BigInt(size), MAGIC.length);
-  return Buffer.concat([header, ops.bytes]);
+  return Buffer.concat([header, packed]);
 }
 
 /**
  * Reads a log.
  *
- * @throws RangeError where the bytes are no log, or one that is cut off or of another version.
+ * @throws TypeError where `bytes` is no view; RangeError where the bytes are no log, or one that is cut off or of another version.
  */
 export function decodeOpLog(bytes: Uint8Array): OpLog {
-  const log = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const log = asBuffer(bytesOf(bytes, "bytes"));
   if (log.length < HEADER_SIZE || !log.subarray(0, MAGIC.length).equals(MAGIC)) {
     throw rangeError("not an operation log of version 1");
   }
@@ -68,13 +78,21 @@ export class OpRecorder implements TryAccess {
   readonly #ops: Op[] = [];
   readonly #results: GuestMemAccessResult[] = [];
 
-  /** @param memory - Does the work. */
+  /**
+   * @param memory - Does the work.
+   * @throws TypeError where it lacks one of the methods.
+   */
   constructor(memory: TryAccess) {
-    this.#memory = memory;
+    this.#memory = checkTryAccess(memory, "memory");
   }
 
-  /** All that was recorded, as a log of RAM of `size` bytes. */
+  /**
+   * All that was recorded, as a log of RAM of `size` bytes.
+   *
+   * @throws TypeError, RangeError for an invalid size.
+   */
   log(size: number): OpLog {
+    toByteCount(size, "size");
     const ops = packOps(this.#ops);
     this.#results.forEach((result, i) => ops.setResult(i, result));
     return { size, ops };

@@ -1,4 +1,7 @@
-import { type Op, OpBuffer, OpKind, opWidth } from "../op-buffer.js";
+import { checkObject, rangeError, typeError } from "../errors.js";
+import { toByteCount } from "../gpa.js";
+import type { LackeyOptions } from "../lackey.js";
+import { type Op, OpBuffer, OpKind, opWidth, packOps } from "../op-buffer.js";
 import { Randomness } from "./randomness.js";
 
 /**
@@ -13,7 +16,7 @@ const MAX_U64 = 2n ** 64n - 1n;
 
 /** What a random source is made of. */
 export interface RandomOptions {
-  /** Any 32-bit integer; the same seed gives the same operations. */
+  /** Any integer, of which the low 32 bits count; the same seed gives the same operations. */
   readonly seed: number;
   /** How many operations. */
   readonly count: number;
@@ -24,8 +27,19 @@ export interface RandomOptions {
 /**
  * Random operations, of which every other one goes to an address where memories err: the edges of
  * RAM, of pages, of 4 GiB, of 2^53 and of 2^64, misaligned and straddling ones among them.
+ *
+ * @throws TypeError, RangeError for invalid options.
  */
-export function randomOps({ seed, count, size }: RandomOptions): OpSource {
+export function randomOps(options: RandomOptions): OpSource {
+  const { seed } = checkObject(options, "options");
+  const count = toByteCount(options.count, "count");
+  const size = toByteCount(options.size, "size");
+  if (typeof seed !== "number") {
+    throw typeError("seed must be a number");
+  }
+  if (!Number.isInteger(seed)) {
+    throw rangeError("seed must be an integer");
+  }
   const edges = [0n, BigInt(size), 2n ** 32n, 2n ** 53n, 2n ** 63n, 2n ** 64n];
   return function* (): Generator<OpBuffer, void, undefined> {
     const random = new Randomness(seed);
@@ -70,8 +84,12 @@ function randomAddress(
 /**
  * Every width, read and write, at every address of RAM of `size` bytes and of `margin` behind it.
  * Each write is of another value.
+ *
+ * @throws TypeError, RangeError for an invalid count of bytes.
  */
 export function exhaustiveOps(size: number, margin = 16): OpSource {
+  toByteCount(size, "size");
+  toByteCount(margin, "margin");
   return function* (): Generator<OpBuffer, void, undefined> {
     const batch = new OpBuffer((size + margin) * 16);
     let value = 1n;
@@ -88,18 +106,14 @@ export function exhaustiveOps(size: number, margin = 16): OpSource {
   };
 }
 
-/** A list of operations, such as a recorded one. */
+/**
+ * A list of operations, such as a recorded one.
+ *
+ * @throws TypeError, RangeError as {@link packOps}.
+ */
 export function listedOps(ops: readonly Op[]): OpSource {
-  return function* (): Generator<OpBuffer, void, undefined> {
-    const batch = new OpBuffer(BATCH);
-    for (let at = 0; at < ops.length; at += BATCH) {
-      batch.clear();
-      for (const { kind, gpa, value } of ops.slice(at, at + BATCH)) {
-        batch.push(kind, gpa, value);
-      }
-      yield batch;
-    }
-  };
+  const packed = packOps(ops);
+  return () => [packed];
 }
 
 /**
@@ -108,11 +122,17 @@ export function listedOps(ops: readonly Op[]): OpSource {
  *
  * @param path - The trace's file, read anew each time the operations are gone through.
  * @param size - Bytes of the RAM they are for.
+ * @throws TypeError, RangeError for an invalid argument.
  */
-export function lackeyOps(path: string, size: number): OpSource {
+export function lackeyOps(path: string, size: number, options: LackeyOptions = {}): OpSource {
+  if (typeof path !== "string") {
+    throw typeError("path must be a string");
+  }
+  toByteCount(size, "size");
+  const { skipForeign = false } = checkObject(options, "options");
   return async function* (): AsyncGenerator<OpBuffer, void, undefined> {
     // Loaded here and not with the package: most programs never read a trace.
     const { readLackeyOps } = await import("./lackey-ops.js");
-    yield* readLackeyOps(path, size);
+    yield* readLackeyOps(path, size, { skipForeign });
   };
 }

@@ -160,7 +160,12 @@ function parseTarget(target: string): URL {
   if (!/^\/(?!\/)/.test(target)) {
     throw new RequestError(400, "ERR_TARGET", "the request must be for a path");
   }
-  return new URL(target, `http://${LOOPBACK}`);
+  const base = `http://${LOOPBACK}`;
+  // "/\\" starts the name of a host as "//" does.
+  if (!URL.canParse(target, base)) {
+    throw new RequestError(400, "ERR_TARGET", "the request must be for a path");
+  }
+  return new URL(target, base);
 }
 
 function send(response: ServerResponse, status: number, type: string, content: Buffer): void {

@@ -1,7 +1,8 @@
 import { AddressSpace } from "../address-space.js";
 import type { DirtyBitmap } from "../dirty-bitmap.js";
-import { typeError } from "../errors.js";
-import { GuestMemory } from "../guest-memory.js";
+import { typeError, isInstance } from "../errors.js";
+import { type GuestMemory, isGuestMemory } from "../guest-memory.js";
+import { printable } from "../printable.js";
 
 /** What can be loaded into: an address space, or a flat RAM from address 0 on. */
 export type LoadTarget = AddressSpace | GuestMemory;
@@ -58,11 +59,11 @@ export function findPlaces(target: LoadTarget, gpa: bigint, size: bigint): Place
 
 /** A way to find the memory at an address, or why there is none. */
 function homesOf(target: LoadTarget): (gpa: bigint) => Home | string {
-  if (target instanceof GuestMemory) {
+  if (isGuestMemory(target)) {
     const home = { gpa: 0n, memory: target, dirty: null };
     return (gpa) => (gpa < target.size ? home : "there is no memory");
   }
-  if (!(target instanceof AddressSpace)) {
+  if (!isInstance(target, AddressSpace)) {
     throw typeError("target must be an AddressSpace or a GuestMemory");
   }
   return (gpa) => {
@@ -73,7 +74,7 @@ function homesOf(target: LoadTarget): (gpa: bigint) => Home | string {
       case "rom":
         return { gpa: region.gpa, memory: region.memory, dirty: null };
       case "mmio":
-        return `${region.name} is a device`;
+        return `${printable(region.name)} is a device`;
       default:
         return "there is no memory";
     }

@@ -3,6 +3,7 @@ import { destroyedError } from "../errors.js";
 import type { GuestMemory } from "../guest-memory.js";
 import { WINDOW_SIZE } from "../windows.js";
 import { LEAF_PAGES, type Page, type PageTable, ZERO_PAGE } from "./page-table.js";
+import { printable } from "../printable.js";
 
 const LEAF_SIZE = LEAF_PAGES * PAGE_SIZE;
 let zeroLeaf: Uint8Array | null = null;
@@ -22,7 +23,9 @@ export class RamPages {
     this.#memory = memory;
     this.#size = Number(memory.size);
     if (!this.#isThere()) {
-      throw destroyedError(`the memory of region "${name}" is destroyed, or its buffer detached`);
+      throw destroyedError(
+        `the memory of region "${printable(name)}" is destroyed, or its buffer detached`,
+      );
     }
     this.count = Math.ceil(this.#size / PAGE_SIZE);
   }

@@ -1,6 +1,7 @@
 import type { DirtyBitmap } from "../dirty-bitmap.js";
 import { mismatchError, rangeError, typeError } from "../errors.js";
-import { GuestMemory } from "../guest-memory.js";
+import { type GuestMemory, isGuestMemory } from "../guest-memory.js";
+import { printable } from "../printable.js";
 
 /** What lies in a range of guest physical addresses. */
 export type RegionKind = "ram" | "rom" | "mmio";
@@ -43,7 +44,7 @@ const FLAT_NAME = "ram";
  * are not sorted.
  */
 export function regionsOf(subject: SnapshotSubject): readonly LiveRegion[] {
-  if (subject instanceof GuestMemory) {
+  if (isGuestMemory(subject)) {
     return [
       { kind: "ram", name: FLAT_NAME, gpa: 0n, size: subject.size, memory: subject, dirty: null },
     ];
@@ -59,7 +60,7 @@ export function regionsOf(subject: SnapshotSubject): readonly LiveRegion[] {
 /** Makes sure of what anything but an AddressSpace may get wrong. */
 function checkRegion(region: LiveRegion, i: number, all: readonly LiveRegion[]): void {
   const { kind, name, gpa, size, memory } = Object(region) as Partial<LiveRegion>;
-  const isMemory = memory instanceof GuestMemory && memory.size === size;
+  const isMemory = isGuestMemory(memory) && memory.size === size;
   const isBytes = (kind === "ram" || kind === "rom") && isMemory;
   const isPlaced = typeof gpa === "bigint" && typeof size === "bigint" && typeof name === "string";
   if (!isPlaced || !(isBytes || kind === "mmio")) {
@@ -107,5 +108,5 @@ export function describeRegion(region: RegionLayout | undefined): string {
     return "no further region";
   }
   const { kind, name, gpa, size } = region;
-  return `${kind} "${name}" of ${size} bytes at gpa 0x${gpa.toString(16)}`;
+  return `${kind} "${printable(name)}" of ${size} bytes at gpa 0x${gpa.toString(16)}`;
 }

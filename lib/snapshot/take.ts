@@ -1,4 +1,4 @@
-import { typeError } from "../errors.js";
+import { typeError, isInstance } from "../errors.js";
 import { takeMarks, rememberContents } from "./known-contents.js";
 import { NO_HEAT } from "./page-heat.js";
 import { PageStore } from "./page-store.js";
@@ -31,7 +31,7 @@ const NOTHING: Omit<RegionContents, "layout"> = { pages: NO_PAGES, heat: NO_HEAT
  * `ERR_DESTROYED` where RAM is gone.
  */
 export function takeSnapshot(subject: SnapshotSubject, parent?: Snapshot): Snapshot {
-  if (parent !== undefined && !(parent instanceof Snapshot)) {
+  if (parent !== undefined && !isInstance(parent, Snapshot)) {
     throw typeError("parent must be a Snapshot");
   }
   const regions = regionsOf(subject);

@@ -62,7 +62,7 @@ describe("the command replay", () => {
     expect(stderr).to.equal("");
     expect(status).to.equal(0);
     expect(stdout).to.match(/^trace {3}gzip-numbers\.lackey\.gz: 418,441 accesses, 25 lines/);
-    expect(stdout).to.match(/^total +277,410 +251,944 +68,309 +42,359 +640,022$/m);
+    expect(stdout).to.match(/^total \(modify: 2\) +277,410 +251,944 +68,309 +42,359 +640,022$/m);
     expect(stdout).to.match(/^view +\d+\.\d\d +([0-9a-f]{64})\nnative +\d+\.\d\d +\1$/m);
     expect(stdout).to.match(/^checksums +equal, over the whole RAM$/m);
     expect(stdout).to.match(/^ratio +native takes \d+\.\d times as long as view$/m);
@@ -75,13 +75,22 @@ describe("the command replay", () => {
       expect(status).to.equal(0);
       const report = JSON.parse(stdout) as Record<string, unknown>;
       expect(report).to.deep.include({
-        trace: { file: "stdin", lines: 5, noise: 1, fetch: 1, load: 1, store: 1, modify: 1 },
+        trace: {
+          file: "stdin",
+          lines: 5,
+          noise: 1,
+          foreign: 0,
+          fetch: 1,
+          load: 1,
+          store: 1,
+          modify: 1,
+        },
         memory: { size: 2 ** 20, mapping: "first-touch", split: true },
         accesses: {
           fetch: { 1: 1, 2: 1, 4: 0, 8: 0 },
           load: { 1: 2, 2: 1, 4: 0, 8: 0 },
           store: { 1: 0, 2: 0, 4: 0, 8: 1 },
-          modify: { 1: 2, 2: 0, 4: 0, 8: 0 },
+          modify: { 1: 1, 2: 0, 4: 0, 8: 0 },
           total: 8,
         },
         bytesTouched: 3 + 8,
@@ -98,6 +107,38 @@ describe("the command replay", () => {
         ERROR_INTERNAL: 0,
       });
     }
+  });
+
+  it("skips foreign lines with --skip-foreign, and counts a modify once in heading and row", async () => {
+    const foreign = TRACE.replaceAll("\n", "\nhello\n");
+    const refused = await run(["replay", "-"], foreign);
+    expect(refused.status).to.equal(2);
+    expect(refused.stderr).to.match(/^pound-guest-memory: stdin: line 2: .*--skip-foreign/);
+    const { status, stdout } = await run(["replay", "-", "--skip-foreign"], foreign);
+    expect(status).to.equal(0);
+    expect(stdout).to.match(
+      /^trace {3}stdin: 4 accesses, 1 lines of noise, 5 foreign lines skipped$/m,
+    );
+    expect(stdout).to.match(/^modify +1 +0 +0 +0 +1$/m);
+  });
+
+  it("keeps what a terminal would act on out of what it prints", async () => {
+    const file = fileOf("\u001b[2J\u009b31m\u202e.trace", TRACE);
+    const missing = join(folder, "\u001b]0;x\u0007");
+    for (const ended of [
+      await run(["replay", file]),
+      await run(["replay", missing]),
+      await run(["replay", "--\u001b[2J"]),
+      await run(["replay", "-"], "\u001b[2J\u009b31m\n"),
+      await run(["inspect", file]),
+    ]) {
+      const printed = ended.stdout + ended.stderr;
+      expect(printed).not.to.equal("");
+      // eslint-disable-next-line no-control-regex -- they are what must not be there
+      expect(printed).not.to.match(/[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]/);
+    }
+    const { stdout } = await run(["replay", file, "--json"]);
+    expect(JSON.parse(stdout)).to.have.nested.property("trace.file", file);
   });
 
   const given: Omit<ReplayArguments, "file"> = {
@@ -157,7 +198,7 @@ describe("the command replay", () => {
     const cut = fileOf("cut.gz", gzipSync(TRACE).subarray(0, 30));
     const empty = fileOf("empty", "==1== no accesses\n");
     const failures = new Map([
-      [bad, /^.*bad: line 3: neither an access nor a line of Valgrind's: "oops"$/],
+      [bad, /^.*bad: line 3: neither an access nor a line of Valgrind's: "oops" \(the option skipForeign, or --skip-foreign, skips such lines\)$/],
       [cut, /^.*cut\.gz: unexpected end of file$/],
       [empty, /^.*empty: no accesses; was it recorded with --trace-mem=yes\?$/],
       [folder, /: is a directory$/],

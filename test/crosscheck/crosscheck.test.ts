@@ -20,6 +20,7 @@ import {
 } from "pound-guest-memory";
 import { BUNDLED_TRACE } from "../../lib/cli/replay.js";
 import { ByteMemory } from "../support/byte-memory.js";
+import { NO_MEMORY, OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
 
 const { OK, FAULT_BOUNDARY, FAULT_UNALIGNED } = GuestMemAccessResult;
 type Result = GuestMemAccessResult;
@@ -347,13 +348,22 @@ describe("memory.native.run", () => {
         .with.property("code", "ERR_INVALID_ARG_TYPE");
     }
     const ops = new OpBuffer(2);
-    for (const bad of [8, -1, 1.5, NaN, "0", null] as unknown as OpKind[]) {
-      expect(() => {
-        ops.push(bad, 0, 1);
-      })
-        .to.throw(RangeError)
-        .with.property("code", "ERR_OUT_OF_RANGE");
+    for (const bad of [8, -1, 1.5, NaN] as unknown as OpKind[]) {
+      expect(thrown(() => ops.push(bad, 0, 1))).to.deep.equal(OUT_OF_RANGE);
     }
+    for (const bad of ["0", null, Symbol("0")] as unknown as OpKind[]) {
+      expect(thrown(() => ops.push(bad, 0, 1))).to.deep.equal(WRONG_TYPE);
+      expect(thrown(() => ops.push(OpKind.WRITEB, bad))).to.deep.equal(WRONG_TYPE);
+      expect(thrown(() => ops.push(OpKind.WRITEB, 0, bad))).to.deep.equal(WRONG_TYPE);
+    }
+    for (const bad of [-1, 0.5, 2 ** 53]) {
+      expect(thrown(() => ops.push(OpKind.WRITEB, bad))).to.deep.equal(OUT_OF_RANGE);
+    }
+    expect(ops.length).to.equal(0);
+    for (const index of [0, -1, 0.5, NaN]) {
+      expect(thrown(() => ops.op(index))).to.deep.equal(OUT_OF_RANGE);
+    }
+    expect(thrown(() => new OpBuffer(2 ** 40))).to.deep.equal(NO_MEMORY);
     ops.push(OpKind.WRITEB, 0, 1);
     ops.push(OpKind.READB, 0);
     expect(() => {
@@ -374,6 +384,32 @@ describe("memory.native.run", () => {
       expect([0, 1, 2].map((i) => ops.result(i))).to.deep.equal([3, 0, 0]);
       expect([ops.value(0), ops.value(2)]).to.deep.equal([0xffn, 0x77n]);
       expect(memory.readb(0)).to.equal(0);
+    }
+  });
+});
+
+describe("cross-checks of what cannot be checked", () => {
+  const make = (size: number): GuestMemory => GuestMemory.allocate(size);
+
+  it("are refused with a code", async () => {
+    const none = undefined as never;
+    expect(thrown(() => randomOps(none))).to.deep.equal(WRONG_TYPE);
+    expect(thrown(() => randomOps({ seed: 1, count: 1, size: "x" as never }))).to.deep.equal(
+      WRONG_TYPE,
+    );
+    expect(thrown(() => packOps(none))).to.deep.equal(WRONG_TYPE);
+    expect(thrown(() => listedOps([{}] as never))).to.deep.equal(WRONG_TYPE);
+    for (const call of [
+      () => crosscheck(make, exhaustiveOps(1), none),
+      () => crosscheck(none, exhaustiveOps(1), { size: 1 }),
+      () => crosscheck(make, none, { size: 1 }),
+      () => crosscheck(make, (() => 5) as never, { size: 1 }),
+      () => crosscheck(make, () => [5] as never, { size: 1 }),
+      () => crosscheck((() => ({})) as never, exhaustiveOps(1), { size: 1 }),
+      () => crosscheck(make, exhaustiveOps(1), { size: 1, reference: (() => null) as never }),
+    ]) {
+      const error = await call().catch((reason: unknown) => reason);
+      expect(error).to.include(WRONG_TYPE);
     }
   });
 });

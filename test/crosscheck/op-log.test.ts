@@ -10,7 +10,7 @@ import {
   packOps,
   type TryAccess,
 } from "pound-guest-memory";
-import { OUT_OF_RANGE, thrown } from "../support/errors.js";
+import { OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
 
 const OPS = [
   { kind: OpKind.WRITEQ, gpa: 8n, value: 0x1122_3344_5566_7788n },
@@ -147,5 +147,13 @@ describe("the operation log", () => {
       { size: 64 },
     );
     expect(result).to.deep.include({ operations: 3, difference: null });
+  });
+
+  it("is refused where it is none", () => {
+    const none = undefined as never;
+    expect(thrown(() => decodeOpLog(none))).to.deep.equal(WRONG_TYPE);
+    expect(thrown(() => encodeOpLog(none))).to.deep.equal(WRONG_TYPE);
+    expect(thrown(() => encodeOpLog({ size: 8, ops: none }))).to.deep.equal(WRONG_TYPE);
+    expect(thrown(() => new OpRecorder(none))).to.deep.equal(WRONG_TYPE);
   });
 });

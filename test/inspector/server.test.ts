@@ -327,7 +327,7 @@ describe("the inspector's server", () => {
     ]) {
       expect((await ask(inspector.url, path)).status, path).to.equal(404);
     }
-    for (const path of ["//evil.example/", "*", "http://evil.example/", ""]) {
+    for (const path of ["//evil.example/", "/\\", "*", "http://evil.example/", ""]) {
       const status = (await ask(inspector.url, path)).status;
       expect(status, path).to.be.oneOf(path === "" ? [200] : [400]);
     }

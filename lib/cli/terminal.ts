@@ -1,0 +1,13 @@
+import { printable } from "../printable.js";
+
+// All output of the command line goes through here, as names and lines of files may be part of any.
+
+/** Writes to stdout. */
+export function print(text: string): void {
+  process.stdout.write(printable(text, "\n\t"));
+}
+
+/** Writes to stderr. */
+export function printError(text: string): void {
+  process.stderr.write(printable(text, "\n\t"));
+}
