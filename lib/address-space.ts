@@ -543,12 +543,17 @@ export class AddressSpace implements GuestAccessors {
   /**
    * Copies `source` into RAM. It may be a view of this RAM.
    *
-   * @throws {@link GuestMemoryFault}; TypeError.
+   * @throws {@link GuestMemoryFault}; TypeError; RangeError where `source` is detached or lies outside
+   * its buffer, also where a listener makes it so.
    */
   write(gpa: Gpa, source: ArrayBufferView): void {
     const bytes = bulk.bytesOf(source, "source");
     const pieces = this.#bus.pieces(gpa, bytes.length, "write");
-    this.#bus.tellBulk(pieces, gpa, bytes.length, "write");
+    const { length } = bytes;
+    this.#bus.tellBulk(pieces, gpa, length, "write");
+    if (bytes.length !== length) {
+      throw rangeError("source was detached, or cut off, by a listener");
+    }
     copyIn(pieces, bytes);
   }
 

@@ -22,7 +22,7 @@ export interface AccessSink {
   access(kind: AccessKind, high: number, low: number, size: number): void;
 }
 
-/** How a {@link LackeyParser} reads. */
+/** How a memory trace of lackey is read. */
 export interface LackeyOptions {
   /**
    * Whether lines that are neither accesses nor Valgrind's own are skipped and counted, such as what

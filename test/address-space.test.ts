@@ -657,3 +657,21 @@ describe("the name of a region", () => {
     expect(() => space.addRam(0, 4096)).to.throw(`ram@0x0 overlaps ${shown}`);
   });
 });
+
+describe("a bulk write whose source a listener detaches", () => {
+  it("is refused with a code, and changes nothing", () => {
+    for (const pieces of [1, 2]) {
+      const space = new AddressSpace();
+      const { memory } = space.addRam(0, 4096);
+      space.addRam(4096, 4096);
+      const source = new Uint8Array(8).fill(1);
+      space.watch({ gpa: 0, length: 8192 }, () => {
+        structuredClone(source.buffer, { transfer: [source.buffer] });
+      });
+      expect(thrown(() => space.write(pieces === 1 ? 0 : 4092, source))).to.deep.equal(
+        OUT_OF_RANGE,
+      );
+      expect(memory.buffer.every((byte) => byte === 0)).to.equal(true);
+    }
+  });
+});

@@ -198,7 +198,10 @@ describe("the command replay", () => {
     const cut = fileOf("cut.gz", gzipSync(TRACE).subarray(0, 30));
     const empty = fileOf("empty", "==1== no accesses\n");
     const failures = new Map([
-      [bad, /^.*bad: line 3: neither an access nor a line of Valgrind's: "oops" \(the option skipForeign, or --skip-foreign, skips such lines\)$/],
+      [
+        bad,
+        /^.*bad: line 3: neither an access nor a line of Valgrind's: "oops" \(the option skipForeign, or --skip-foreign, skips such lines\)$/,
+      ],
       [cut, /^.*cut\.gz: unexpected end of file$/],
       [empty, /^.*empty: no accesses; was it recorded with --trace-mem=yes\?$/],
       [folder, /: is a directory$/],
