@@ -1,16 +1,19 @@
-import { PAGE_SIZE } from "./dirty-bitmap.js";
+import type { DirtyBitmap } from "./dirty-bitmap.js";
 import { gpaAt } from "./elements.js";
 import { GuestMemoryFault, type Operation, rangeError, typeError } from "./errors.js";
 import { MAX_U64, toAddress, type Gpa } from "./gpa.js";
 import { GuestMemAccessResult } from "./result.js";
-import type { MmioRegion, RamRegion, Region, RegionWatch, RomRegion } from "./regions.js";
+import { MemoryLinks, type MemoryUser } from "./memory-marks.js";
+import type { MmioRegion, RamRegion, Region, RomRegion } from "./regions.js";
 import type { SpaceWidth } from "./space-widths.js";
+import { reserveStack } from "./stack.js";
 import {
   type WatchedAccess,
   type WatchListener,
   Watchpoint,
   type WatchRange,
 } from "./watchpoint.js";
+import { WatchTable } from "./watch-table.js";
 import type { Out, Value } from "./widths.js";
 
 const { OK, FAULT_UNALIGNED, FAULT_BOUNDARY, ERROR_INTERNAL } = GuestMemAccessResult;
@@ -29,12 +32,17 @@ export interface Piece {
  *
  * Handlers of devices and listeners may do anything to the bus, so an access keeps what it has found
  * in variables of its own across a call of theirs.
+ *
+ * A change first makes everybody forget what was known of the map, and then takes effect at once. So
+ * wherever it breaks off, both paths agree. What was forgotten is found out anew by the accesses that
+ * want it, and so a change costs the same however much is mapped and watched.
  */
-export class Bus {
+export class Bus implements MemoryUser {
   /** Sorted by address; replaced, never changed. */
   regions: readonly Region[] = [];
-  /** The first address of each, Infinity where only a bigint can hold it. */
-  #starts = new Float64Array(0);
+  readonly watches = new WatchTable();
+  /** Changes whenever watchpoints or the memory under a region do. */
+  version = 0;
   /** The region found before `hit`: a program's accesses often go back and forth between two. */
   #previous: Region | null = null;
   /** The region of the last address that was found, which the next is likely to lie in. */
@@ -44,24 +52,43 @@ export class Bus {
   /** What the last read came to. */
   result: GuestMemAccessResult = OK;
 
-  #watchpoints: readonly Watchpoint[] = [];
-  readonly #onChange: () => void;
+  /** The RAM that has most below 4 GiB; null where there is none, undefined where it is not known. */
+  #largest: RamRegion | null | undefined = null;
+  #watchpointsMade = 0;
+  readonly #links = new MemoryLinks(this);
+  readonly #forget: () => void;
 
-  /** @param onChange - Called when what was known of a region may no longer hold. */
-  constructor(onChange: () => void) {
-    this.#onChange = onChange;
+  /** @param forget - Called before what was known of a region no longer holds. */
+  constructor(forget: () => void) {
+    this.#forget = forget;
   }
 
-  /** @throws RangeError where it overlaps another. */
-  add(region: Region): void {
-    const index = this.#indexAfter(region.gpa);
-    const [below, above] = [this.regions[index - 1], this.regions[index]];
-    for (const other of [below, above]) {
+  /**
+   * @param dirty - Where to mark what is written to the memory of the region, if that is to change.
+   * @throws RangeError where it overlaps another; nothing has changed then.
+   */
+  add(region: Region, dirty: DirtyBitmap | null = null): void {
+    const index = this.#countUpTo(region.gpa);
+    for (const other of [this.regions[index - 1], this.regions[index]]) {
       if (other !== undefined && overlap(region, other)) {
         throw rangeError(`${region.name} overlaps ${other.name}`);
       }
     }
-    this.#map(this.regions.toSpliced(index, 0, region));
+    const regions = this.regions.toSpliced(index, 0, region);
+    let largest = this.#largest;
+    if (region.kind === "ram" && largest !== undefined && isLarger(region, largest)) {
+      largest = region;
+    }
+    reserveStack();
+    this.#forgetMap();
+    if (region.kind !== "mmio") {
+      this.#links.add(region.internals.marks);
+      if (dirty !== null) {
+        region.internals.marks.set(dirty);
+      }
+    }
+    this.#largest = largest;
+    this.regions = regions;
   }
 
   /** @throws TypeError; RangeError where it is not mapped here. */
@@ -69,36 +96,52 @@ export class Bus {
     if (typeof region !== "object" || region === null) {
       throw typeError("region must be a region of the address space");
     }
-    const index = this.regions.indexOf(region);
-    if (index < 0) {
+    const index = typeof region.gpa === "bigint" ? this.#countUpTo(region.gpa) - 1 : -1;
+    if (this.regions[index] !== region) {
       throw rangeError("region is not mapped in this address space");
     }
-    this.#map(this.regions.toSpliced(index, 1));
+    const regions = this.regions.toSpliced(index, 1);
+    reserveStack();
+    this.#forgetMap();
+    if (region === this.#largest) {
+      this.#largest = undefined;
+    }
+    this.regions = regions;
+    if (region.kind !== "mmio") {
+      this.#links.remove(region.internals.marks);
+    }
   }
 
   watch(range: WatchRange, listener: WatchListener): Watchpoint {
-    const watchpoint = new Watchpoint(range, listener, (gone) => {
-      this.#watchpoints = this.#watchpoints.filter((other) => other !== gone);
-      this.changed();
+    const serial = this.#watchpointsMade;
+    const watchpoint = new Watchpoint(range, listener, serial, (gone) => {
+      this.#forgetAll();
+      this.watches.remove(gone);
     });
-    this.#watchpoints = [...this.#watchpoints, watchpoint];
-    this.changed();
+    reserveStack();
+    this.#forgetAll();
+    this.#watchpointsMade++;
+    this.watches.add(watchpoint);
     return watchpoint;
   }
 
-  /** To be called when regions, watchpoints or the RAM under a region have changed. */
-  changed(): void {
-    this.hit = null;
-    this.#previous = null;
-    for (const region of this.regions) {
-      region.watches = this.#watchpoints
-        .map((watchpoint) => clip(watchpoint, region))
-        .filter(({ from, to }) => from < to);
-      if (region.kind !== "mmio") {
-        region.dropStretches();
+  memoryChanging(): void {
+    this.#largest = undefined;
+    this.#forgetAll();
+  }
+
+  /** The RAM that has most below 4 GiB of the guest's addresses; null where there is none. */
+  get largest(): RamRegion | null {
+    if (this.#largest === undefined) {
+      let found: RamRegion | null = null;
+      for (const region of this.regions) {
+        if (region.kind === "ram" && isLarger(region, found)) {
+          found = region;
+        }
       }
+      this.#largest = found;
     }
-    this.#onChange();
+    return this.#largest;
   }
 
   /**
@@ -153,8 +196,8 @@ export class Bus {
       result = kind.tryRead(native ? region.memory.native : region.memory, offset, kind.scratch);
     }
     const value = kind.scratch[0] as T;
-    if (result === OK && region!.watches.length !== 0) {
-      tell(region!, offset, kind.bytes, "read", gpa, value);
+    if (result === OK && this.watches.size !== 0) {
+      this.tell(region!, offset, kind.bytes, "read", gpa, value);
     }
     this.result = result;
     return value;
@@ -177,12 +220,12 @@ export class Bus {
       return FAULT_BOUNDARY;
     }
     const { offset } = this;
-    if (region.kind === "rom" || region.watches.length !== 0) {
+    if (region.kind === "rom" || this.isWatched(region, offset, "write")) {
       const result = checkWrite(region, offset, kind);
       if (result !== OK) {
         return result;
       }
-      tell(region, offset, kind.bytes, "write", gpa, value);
+      this.tell(region, offset, kind.bytes, "write", gpa, value);
     }
     if (region.kind === "mmio") {
       const result = checkRegister(region, offset, kind.bytes, kind.writes(region.device));
@@ -191,13 +234,7 @@ export class Bus {
       }
       return result;
     }
-    const access = native ? region.memory.native : region.memory;
-    const result = kind.tryWrite(access, offset, value);
-    if (result === OK && region.kind === "ram") {
-      // Only now: see DirtyBitmap.
-      region.dirty?.markPage(Math.floor(offset / PAGE_SIZE));
-    }
-    return result;
+    return kind.tryWrite(native ? region.memory.native : region.memory, offset, value);
   }
 
   /**
@@ -226,53 +263,98 @@ export class Bus {
     return pieces;
   }
 
+  /** Whether an access to a byte, which crosses no page, has to ask the watchpoints. */
+  isWatched(region: Region, offset: number, kind: Operation): boolean {
+    return this.watches.size !== 0 && this.watches.index(kind).covers(region.pageAt(offset));
+  }
+
+  /** Calls the listeners that an access concerns, in the order they were added. */
+  tell(
+    region: Region,
+    offset: number,
+    width: number,
+    kind: Operation,
+    gpa: Gpa,
+    value?: Value,
+  ): void {
+    if (this.isWatched(region, offset, kind)) {
+      const start = BigInt(gpa);
+      const access = { gpa: start, width, kind, ...(value !== undefined && { value }) };
+      call(this.watches.index(kind).touching(start, width), access);
+    }
+  }
+
   /** Calls the listeners that a bulk access concerns, each once, in the order they were added. */
-  tellBulk(pieces: readonly Piece[], gpa: Gpa, length: number, kind: Operation): void {
-    const concerned = new Set<Watchpoint>();
+  tellBulk(gpa: Gpa, length: number, kind: Operation): void {
+    if (this.watches.size !== 0 && length !== 0) {
+      const start = BigInt(gpa);
+      const access = { gpa: start, width: length, kind };
+      call(this.watches.index(kind).touching(start, length), access);
+    }
+  }
+
+  /**
+   * Makes sure that the pieces of a bulk access can still be accessed, after listeners were called.
+   * The map may be another by now: the access goes on where it was going.
+   *
+   * @throws {@link GuestMemoryFault} where they cannot.
+   */
+  recheck(pieces: readonly Piece[], gpa: Gpa, length: number, operation: Operation): void {
     for (const { region, offset, length: part } of pieces) {
-      for (const { watchpoint, from, to } of region.watches) {
-        if (watchpoint.concerns(kind) && offset < to && offset + part > from) {
-          concerned.add(watchpoint);
-        }
-      }
-    }
-    for (const watchpoint of this.#watchpoints) {
-      if (concerned.has(watchpoint)) {
-        call(watchpoint, { gpa: BigInt(gpa), width: length, kind });
+      const result = checkMemory(region, offset, part, operation);
+      if (result !== OK) {
+        throw new GuestMemoryFault(result, gpa, length, operation);
       }
     }
   }
 
-  #map(regions: readonly Region[]): void {
-    this.regions = regions;
-    this.#starts = Float64Array.from(regions, ({ start }) => start);
-    this.changed();
+  /** Makes everybody forget which region is where. */
+  #forgetMap(): void {
+    this.hit = null;
+    this.#previous = null;
+    this.#forget();
   }
 
-  /** The index of the first region above an address, or at it. */
-  #indexAfter(gpa: bigint): number {
-    const index = this.regions.findIndex((region) => region.gpa >= gpa);
-    return index < 0 ? this.regions.length : index;
+  /** Makes everybody forget what of a region can be reached without further checks, too. */
+  #forgetAll(): void {
+    this.#forgetMap();
+    this.version++;
   }
 
-  #findNear(address: number): Region | null {
-    const starts = this.#starts;
+  /** How many regions begin at an address or below it. */
+  #countUpTo(gpa: bigint): number {
     let low = 0;
-    let high = starts.length;
+    let high = this.regions.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if (starts[middle]! <= address) {
+      if (this.regions[middle]!.gpa <= gpa) {
         low = middle + 1;
       } else {
         high = middle;
       }
     }
-    return low === 0 ? null : this.#found(this.regions[low - 1]!, address - starts[low - 1]!);
+    return low;
+  }
+
+  #findNear(address: number): Region | null {
+    const { regions } = this;
+    let low = 0;
+    let high = regions.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (regions[middle]!.start <= address) {
+        low = middle + 1;
+      } else {
+        high = middle;
+      }
+    }
+    const region = regions[low - 1];
+    return region === undefined ? null : this.#found(region, address - region.start);
   }
 
   /** As `#findNear`, for addresses that only a bigint can hold. */
   #findFar(address: bigint): Region | null {
-    const region = this.regions.findLast(({ gpa }) => gpa <= address);
+    const region = this.regions[this.#countUpTo(address) - 1];
     return region === undefined ? null : this.#found(region, Number(address - region.gpa));
   }
 
@@ -291,14 +373,9 @@ function overlap(a: Region, b: Region): boolean {
   return a.gpa < b.gpa + b.size && b.gpa < a.gpa + a.size;
 }
 
-function clip(watchpoint: Watchpoint, region: Region): RegionWatch {
-  const from = watchpoint.gpa - region.gpa;
-  const to = from + watchpoint.length;
-  return {
-    watchpoint,
-    from: from < 0n ? 0 : Number(from),
-    to: to > region.size ? region.length : Number(to),
-  };
+/** Whether RAM has more below 4 GiB than other RAM. */
+function isLarger(region: RamRegion, other: RamRegion | null): boolean {
+  return region.near.quads > (other?.near.quads ?? 0);
 }
 
 /** What an access to a device comes to. */
@@ -343,7 +420,7 @@ function checkMemory(
 }
 
 /** What a write comes to, without doing it. */
-function checkWrite<T extends Value, A extends Out>(
+export function checkWrite<T extends Value, A extends Out>(
   region: Region,
   offset: number,
   kind: SpaceWidth<T, A>,
@@ -355,25 +432,11 @@ function checkWrite<T extends Value, A extends Out>(
   return result === OK && (offset & (kind.bytes - 1)) !== 0 ? FAULT_UNALIGNED : result;
 }
 
-/** Calls the listeners that an access concerns. */
-function tell(
-  region: Region,
-  offset: number,
-  width: number,
-  kind: Operation,
-  gpa: Gpa,
-  value: Value,
-): void {
-  for (const { watchpoint, from, to } of region.watches) {
-    if (offset < to && offset + width > from && watchpoint.concerns(kind)) {
-      call(watchpoint, { gpa: BigInt(gpa), width, kind, value });
+function call(watchpoints: readonly Watchpoint[], access: WatchedAccess): void {
+  for (const watchpoint of watchpoints) {
+    // One listener may have removed another.
+    if (!watchpoint.removed) {
+      watchpoint.listener(access);
     }
-  }
-}
-
-function call(watchpoint: Watchpoint, access: WatchedAccess): void {
-  // One listener may have removed another.
-  if (!watchpoint.removed) {
-    watchpoint.listener(access);
   }
 }

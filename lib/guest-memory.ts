@@ -4,11 +4,14 @@ import type { GuestAtomicAccess } from "./atomic-access.js";
 import { Arena, arenaInternals, detach } from "./arena.js";
 import * as bulk from "./bulk.js";
 import { rangeError, typeError } from "./errors.js";
+import type { AtomicLanes } from "./atomic-lane.js";
 import { GeneralAccess } from "./general-access.js";
 import { MAX_U64, toByteCount, type Gpa } from "./gpa.js";
+import { MemoryMarks } from "./memory-marks.js";
 import { native, type Handle } from "./native.js";
 import { NativeAccess } from "./native-access.js";
 import { GuestMemAccessResult } from "./result.js";
+import { reserveStack } from "./stack.js";
 import { newSharedBuffer, type SharedRam, sharedRamOf, viewOf } from "./shared-ram.js";
 import { ViewAtomics } from "./view-atomics.js";
 import { BYTE } from "./widths.js";
@@ -39,6 +42,8 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   private u32: Uint32Array;
   private u64: BigUint64Array;
   private quads: number;
+  /** As `quads`, for writes: 0 while they are to be marked. */
+  private writeQuads: number;
   /** All that the hot path does not do. */
   private readonly general: GeneralAccess;
 
@@ -49,7 +54,10 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   /** Whether the RAM is over a buffer of the caller's. */
   readonly #borrowed: boolean;
   readonly #forgetEnding: () => void;
-  readonly #endings = new Set<() => void>();
+  readonly #marks = new MemoryMarks(() => {
+    this.writeQuads = this.#marks.dirty === null ? this.quads : 0;
+    this.general.marksChanged();
+  });
   readonly #shareable: SharedRam | null;
   #atomics: ViewAtomics | undefined;
   #exposed = false;
@@ -70,19 +78,22 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     this.u32 = u32;
     this.u64 = u64;
     this.quads = quads;
-    this.general = new GeneralAccess(this.#size, windows, owner?.buffer ?? null);
+    this.writeQuads = quads;
+    this.general = new GeneralAccess(this.#size, windows, owner?.buffer ?? null, this.#marks);
     this.#shareable = sharedRamOf(owner, base, this.#size);
     this.#forgetEnding = onEnding(() => this.#end());
-    this.native = new NativeAccess(this.#handle, this.size, u8, (address) =>
-      this.general.lost(address),
+    this.native = new NativeAccess(
+      this.#handle,
+      this.size,
+      u8,
+      (address) => this.general.lost(address),
+      this.#marks,
     );
     internals.set(this, {
       windows: () => this.general.windows,
       checkRange: (address, length) => this.general.checkRange(address, length),
-      onEnding: (listener) => {
-        this.#endings.add(listener);
-        return () => this.#endings.delete(listener);
-      },
+      marks: this.#marks,
+      atomicLanes: () => this.#viewAtomics().lanes,
     });
   }
 
@@ -164,7 +175,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
    * checks and results of the accessors. {@link NativeAccess.atomics} is the same in C++.
    */
   get atomics(): GuestAtomicAccess {
-    return (this.#atomics ??= new ViewAtomics(this.native.atomicLanes, this.general.windows));
+    return this.#viewAtomics();
   }
 
   /** Whether the RAM is gone: destroyed, or its arena reset or destroyed. */
@@ -192,6 +203,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
    * Harmless the second time.
    */
   destroy(): void {
+    reserveStack();
     this.#forgetEnding();
     this.#end();
     if (this.#ownsArena) {
@@ -302,7 +314,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult {
     if (typeof gpa === "number" && typeof value === "number" && (value & 0xff) === value) {
       const index = gpa >>> 0;
-      if (index === gpa && index >>> 3 < this.quads && this.u8[index] !== undefined) {
+      if (index === gpa && index >>> 3 < this.writeQuads && this.u8[index] !== undefined) {
         this.u8[index] = value;
         return 0;
       }
@@ -313,7 +325,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
     if (typeof gpa === "number" && typeof value === "number" && (value & 0xffff) === value) {
       const index = gpa >>> 1;
-      if ((index << 1) >>> 0 === gpa && index >>> 2 < this.quads && this.u16[index] !== undefined) {
+      if ((index << 1) >>> 0 === gpa && index >>> 2 < this.writeQuads && this.u16[index] !== undefined) {
         this.u16[index] = value;
         return 0;
       }
@@ -324,7 +336,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   tryWritel(gpa: Gpa, value: number): GuestMemAccessResult {
     if (typeof gpa === "number" && typeof value === "number" && value >>> 0 === value) {
       const index = gpa >>> 2;
-      if ((index << 2) >>> 0 === gpa && index >>> 1 < this.quads && this.u32[index] !== undefined) {
+      if ((index << 2) >>> 0 === gpa && index >>> 1 < this.writeQuads && this.u32[index] !== undefined) {
         this.u32[index] = value;
         return 0;
       }
@@ -340,7 +352,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
       !(value > MAX_U64)
     ) {
       const index = gpa >>> 3;
-      if ((index << 3) >>> 0 === gpa && index < this.quads && this.u64[index] !== undefined) {
+      if ((index << 3) >>> 0 === gpa && index < this.writeQuads && this.u64[index] !== undefined) {
         this.u64[index] = value;
         return 0;
       }
@@ -353,7 +365,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
       const value = source[0];
       if (value !== undefined && source instanceof BigUint64Array) {
         const index = gpa >>> 3;
-        if ((index << 3) >>> 0 === gpa && index < this.quads && this.u64[index] !== undefined) {
+        if ((index << 3) >>> 0 === gpa && index < this.writeQuads && this.u64[index] !== undefined) {
           this.u64[index] = value;
           return 0;
         }
@@ -417,7 +429,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   writeb(gpa: Gpa, value: number): void {
     if (typeof gpa === "number" && typeof value === "number" && (value & 0xff) === value) {
       const index = gpa >>> 0;
-      if (index === gpa && index >>> 3 < this.quads && this.u8[index] !== undefined) {
+      if (index === gpa && index >>> 3 < this.writeQuads && this.u8[index] !== undefined) {
         this.u8[index] = value;
         return;
       }
@@ -428,7 +440,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   writew(gpa: Gpa, value: number): void {
     if (typeof gpa === "number" && typeof value === "number" && (value & 0xffff) === value) {
       const index = gpa >>> 1;
-      if ((index << 1) >>> 0 === gpa && index >>> 2 < this.quads && this.u16[index] !== undefined) {
+      if ((index << 1) >>> 0 === gpa && index >>> 2 < this.writeQuads && this.u16[index] !== undefined) {
         this.u16[index] = value;
         return;
       }
@@ -439,7 +451,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   writel(gpa: Gpa, value: number): void {
     if (typeof gpa === "number" && typeof value === "number" && value >>> 0 === value) {
       const index = gpa >>> 2;
-      if ((index << 2) >>> 0 === gpa && index >>> 1 < this.quads && this.u32[index] !== undefined) {
+      if ((index << 2) >>> 0 === gpa && index >>> 1 < this.writeQuads && this.u32[index] !== undefined) {
         this.u32[index] = value;
         return;
       }
@@ -455,7 +467,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
       !(value > MAX_U64)
     ) {
       const index = gpa >>> 3;
-      if ((index << 3) >>> 0 === gpa && index < this.quads && this.u64[index] !== undefined) {
+      if ((index << 3) >>> 0 === gpa && index < this.writeQuads && this.u64[index] !== undefined) {
         this.u64[index] = value;
         return;
       }
@@ -507,9 +519,12 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     const bytes = bulk.bytesOf(source, "source");
     if (this.#inFirstWindow(gpa, bytes.length)) {
       this.u8.set(bytes, gpa);
+      this.#marks.mark(gpa, bytes.length);
       return;
     }
-    bulk.write(this.general.windows, this.general.locateRange(gpa, bytes.length, "write"), bytes);
+    const start = this.general.locateRange(gpa, bytes.length, "write");
+    bulk.write(this.general.windows, start, bytes);
+    this.#marks.mark(start, bytes.length);
   }
 
   /**
@@ -522,9 +537,12 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     const byte = BYTE.checkValue(value);
     if (this.#inFirstWindow(gpa, count)) {
       this.u8.fill(byte, gpa, gpa + count);
+      this.#marks.mark(gpa, count);
       return;
     }
-    bulk.fill(this.general.windows, this.general.locateRange(gpa, count, "write"), count, byte);
+    const start = this.general.locateRange(gpa, count, "write");
+    bulk.fill(this.general.windows, start, count, byte);
+    this.#marks.mark(start, count);
   }
 
   /**
@@ -536,10 +554,13 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     const count = toByteCount(length, "length");
     if (this.#inFirstWindow(source, count) && this.#inFirstWindow(target, count)) {
       this.u8.copyWithin(target, source, source + count);
+      this.#marks.mark(target, count);
       return;
     }
     const from = this.general.locateRange(source, count, "read");
-    bulk.copy(this.general.windows, this.general.locateRange(target, count, "write"), from, count);
+    const to = this.general.locateRange(target, count, "write");
+    bulk.copy(this.general.windows, to, from, count);
+    this.#marks.mark(to, count);
   }
 
   /**
@@ -602,8 +623,14 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     );
   }
 
-  /** Makes every access answer `ERROR_INTERNAL` from here on. */
+  #viewAtomics(): ViewAtomics {
+    const { native, general } = this;
+    return (this.#atomics ??= new ViewAtomics(native.atomicLanes, general.windows, this.#marks));
+  }
+
+  /** Makes every access answer `ERROR_INTERNAL` from here on. The caller has reserved the stack. */
   #end(): void {
+    this.#marks.changing();
     native.guestMemoryDestroy(this.#handle);
     this.#destroyed = true;
     // Detaching slows every typed array access of the process a little, for good, so it is done
@@ -619,11 +646,8 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     this.u32 = u32;
     this.u64 = u64;
     this.quads = quads;
+    this.writeQuads = quads;
     this.general.end();
-    for (const listener of this.#endings) {
-      listener();
-    }
-    this.#endings.clear();
     this.#atomics?.end();
   }
 }
@@ -634,8 +658,10 @@ export interface GuestMemoryInternals {
   windows(): readonly Window[];
   /** What an access to a range comes to, but for its alignment. */
   checkRange(address: number, length: number): GuestMemAccessResult;
-  /** Registers what to do once the RAM has ended; gives the way to undo that. */
-  onEnding(listener: () => void): () => void;
+  /** Where writes are marked; tells those who map the RAM before it ends. */
+  readonly marks: MemoryMarks;
+  /** The lanes of the view path's atomics. */
+  atomicLanes(): AtomicLanes;
 }
 
 const internals = new WeakMap<GuestMemory, GuestMemoryInternals>();

@@ -2,11 +2,13 @@ import type { GuestMemoryAccess } from "./access.js";
 import type { GuestAtomicAccess } from "./atomic-access.js";
 import type { AtomicLanes } from "./atomic-lane.js";
 import { AtomicAccess } from "./atomics.js";
+import { PAGE_SIZE } from "./dirty-bitmap.js";
 import { GuestMemoryFault } from "./errors.js";
 import { toAddress, type Gpa } from "./gpa.js";
+import type { MemoryMarks } from "./memory-marks.js";
 import { native, type Handle } from "./native.js";
 import { nativeLanes } from "./native-atomics.js";
-import { checkOps, type OpBuffer } from "./op-buffer.js";
+import { checkOps, type OpBuffer, opWrites } from "./op-buffer.js";
 import { GuestMemAccessResult } from "./result.js";
 import { BYTE, checkOut, LONG, QUAD, WORD, type Out, type Value, type Width } from "./widths.js";
 
@@ -49,6 +51,7 @@ export class NativeAccess implements GuestMemoryAccess {
   readonly #handle: Handle;
   private readonly number: number;
   private readonly first: Uint8Array;
+  private readonly marks: MemoryMarks;
   readonly #lost: (address: number) => boolean;
   #atomicLanes: AtomicLanes | undefined;
   #atomics: AtomicAccess | undefined;
@@ -57,11 +60,18 @@ export class NativeAccess implements GuestMemoryAccess {
    * @param first - The first window of the view path.
    * @param lost - Tells whether the buffer over an address was taken away, as the view path does.
    */
-  constructor(handle: Handle, size: bigint, first: Uint8Array, lost: (address: number) => boolean) {
+  constructor(
+    handle: Handle,
+    size: bigint,
+    first: Uint8Array,
+    lost: (address: number) => boolean,
+    marks: MemoryMarks,
+  ) {
     this.size = size;
     this.#handle = handle;
     this.number = native.guestMemoryNumber(handle);
     this.first = first;
+    this.marks = marks;
     this.#lost = lost;
   }
 
@@ -74,7 +84,7 @@ export class NativeAccess implements GuestMemoryAccess {
   get atomicLanes(): AtomicLanes {
     return (this.#atomicLanes ??= nativeLanes((gpa) => {
       this.prepare(gpa);
-    }));
+    }, this.marks));
   }
 
   tryReadb(gpa: Gpa, out: Uint8Array): GuestMemAccessResult {
@@ -133,28 +143,28 @@ export class NativeAccess implements GuestMemoryAccess {
     block8[VALUE8] = isInteger(value, 0xff) ? value : BYTE.checkValue(value);
     this.prepare(gpa);
     writeb();
-    return result();
+    return this.marks.dirty === null ? result() : this.mark(gpa);
   }
 
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
     block16[VALUE16] = isInteger(value, 0xffff) ? value : WORD.checkValue(value);
     this.prepare(gpa);
     writew();
-    return result();
+    return this.marks.dirty === null ? result() : this.mark(gpa);
   }
 
   tryWritel(gpa: Gpa, value: number): GuestMemAccessResult {
     block32[VALUE32] = isInteger(value, 0xffff_ffff) ? value : LONG.checkValue(value);
     this.prepare(gpa);
     writel();
-    return result();
+    return this.marks.dirty === null ? result() : this.mark(gpa);
   }
 
   tryWriteq(gpa: Gpa, value: bigint): GuestMemAccessResult {
     block64[VALUE64] = QUAD.checkValue(value);
     this.prepare(gpa);
     writeq();
-    return result();
+    return this.marks.dirty === null ? result() : this.mark(gpa);
   }
 
   tryWriteqFrom(gpa: Gpa, source: BigUint64Array): GuestMemAccessResult {
@@ -164,7 +174,7 @@ export class NativeAccess implements GuestMemoryAccess {
         : checkOut(QUAD, source, "source")[0]!;
     this.prepare(gpa);
     writeq();
-    return result();
+    return this.marks.dirty === null ? result() : this.mark(gpa);
   }
 
   readb(gpa: Gpa): number {
@@ -220,7 +230,24 @@ export class NativeAccess implements GuestMemoryAccess {
    */
   run(ops: OpBuffer): number {
     checkOps(ops);
-    return native.guestMemoryRun(this.#handle, ops.bytes);
+    const faults = native.guestMemoryRun(this.#handle, ops.bytes);
+    const { dirty } = this.marks;
+    for (let i = 0; dirty !== null && i < ops.length; i++) {
+      if (opWrites(ops.kind(i)) && ops.result(i) === OK) {
+        dirty.markPage(Math.floor(Number(ops.gpaOf(i)) / PAGE_SIZE));
+      }
+    }
+    return faults;
+  }
+
+  /** Marks the page of the last write if it was done. */
+  private mark(gpa: Gpa): GuestMemAccessResult {
+    const code = result();
+    if (code === OK) {
+      // Only now: see DirtyBitmap.
+      this.marks.dirty!.markPage(Math.floor(Number(gpa) / PAGE_SIZE));
+    }
+    return code;
   }
 
   /** Names the memory and the address of the next call in the call block. */

@@ -1,5 +1,7 @@
 import { rangeError, typeError, type Operation } from "./errors.js";
 import { MAX_U64, toAddress, type Gpa } from "./gpa.js";
+import { reserveStack } from "./stack.js";
+import { pageOf, type PageRange } from "./watch-table.js";
 
 /** What to watch. */
 export interface WatchRange {
@@ -18,7 +20,10 @@ export interface WatchedAccess {
   /** Bytes of the access: 1, 2, 4 or 8, or the length of a bulk access. */
   readonly width: number;
   readonly kind: Operation;
-  /** What was read or is to be written; absent for a bulk access. */
+  /**
+   * What was read or is to be written; absent for a bulk access, and for the write of an atomic that
+   * depends on what RAM holds.
+   */
   readonly value?: number | bigint;
 }
 
@@ -40,6 +45,12 @@ export class Watchpoint {
   readonly kinds: Operation | "access";
   /** @internal */
   readonly listener: WatchListener;
+  /** The byte behind the last. @internal */
+  readonly end: bigint;
+  /** The pages that the range touches. @internal */
+  readonly pages: PageRange;
+  /** Tells the order in which watchpoints were added. @internal */
+  readonly serial: number;
   readonly #forget: (watchpoint: Watchpoint) => void;
   #removed = false;
 
@@ -47,6 +58,7 @@ export class Watchpoint {
   constructor(
     range: WatchRange,
     listener: WatchListener,
+    serial: number,
     forget: (watchpoint: Watchpoint) => void,
   ) {
     if (typeof range !== "object" || range === null) {
@@ -66,9 +78,12 @@ export class Watchpoint {
     this.kinds = kinds;
     this.listener = listener;
     this.#forget = forget;
-    if (this.length === 0n || this.gpa + this.length > MAX_U64 + 1n) {
+    this.serial = serial;
+    this.end = this.gpa + this.length;
+    if (this.length === 0n || this.end > MAX_U64 + 1n) {
       throw rangeError("a watched range must have at least 1 byte and end at 2^64 or below");
     }
+    this.pages = { first: pageOf(this.gpa), last: pageOf(this.end - 1n) };
   }
 
   /** Whether {@link Watchpoint.remove} has been called. */
@@ -79,6 +94,7 @@ export class Watchpoint {
   /** Ends the watching. Harmless the second time. */
   remove(): void {
     if (!this.#removed) {
+      reserveStack();
       this.#removed = true;
       this.#forget(this);
     }
