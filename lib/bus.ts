@@ -38,8 +38,8 @@ export interface Piece {
  * want it, and so a change costs the same however much is mapped and watched.
  */
 export class Bus implements MemoryUser {
-  /** Sorted by address; replaced, never changed. */
-  regions: readonly Region[] = [];
+  /** Sorted by address. */
+  readonly #regions: Region[] = [];
   readonly watches = new WatchTable();
   /** Changes whenever watchpoints or the memory under a region do. */
   version = 0;
@@ -69,12 +69,11 @@ export class Bus implements MemoryUser {
    */
   add(region: Region, dirty: DirtyBitmap | null = null): void {
     const index = this.#countUpTo(region.gpa);
-    for (const other of [this.regions[index - 1], this.regions[index]]) {
+    for (const other of [this.#regions[index - 1], this.#regions[index]]) {
       if (other !== undefined && overlap(region, other)) {
         throw rangeError(`${region.name} overlaps ${other.name}`);
       }
     }
-    const regions = this.regions.toSpliced(index, 0, region);
     let largest = this.#largest;
     if (region.kind === "ram" && largest !== undefined && isLarger(region, largest)) {
       largest = region;
@@ -88,7 +87,12 @@ export class Bus implements MemoryUser {
       }
     }
     this.#largest = largest;
-    this.regions = regions;
+    this.#regions.splice(index, 0, region);
+  }
+
+  /** What is mapped, sorted by address; not a copy. */
+  get regions(): readonly Region[] {
+    return this.#regions;
   }
 
   /** @throws TypeError; RangeError where it is not mapped here. */
@@ -97,16 +101,15 @@ export class Bus implements MemoryUser {
       throw typeError("region must be a region of the address space");
     }
     const index = typeof region.gpa === "bigint" ? this.#countUpTo(region.gpa) - 1 : -1;
-    if (this.regions[index] !== region) {
+    if (this.#regions[index] !== region) {
       throw rangeError("region is not mapped in this address space");
     }
-    const regions = this.regions.toSpliced(index, 1);
     reserveStack();
     this.#forgetMap();
     if (region === this.#largest) {
       this.#largest = undefined;
     }
-    this.regions = regions;
+    this.#regions.splice(index, 1);
     if (region.kind !== "mmio") {
       this.#links.remove(region.internals.marks);
     }
@@ -134,7 +137,7 @@ export class Bus implements MemoryUser {
   get largest(): RamRegion | null {
     if (this.#largest === undefined) {
       let found: RamRegion | null = null;
-      for (const region of this.regions) {
+      for (const region of this.#regions) {
         if (region.kind === "ram" && isLarger(region, found)) {
           found = region;
         }
@@ -324,10 +327,10 @@ export class Bus implements MemoryUser {
   /** How many regions begin at an address or below it. */
   #countUpTo(gpa: bigint): number {
     let low = 0;
-    let high = this.regions.length;
+    let high = this.#regions.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if (this.regions[middle]!.gpa <= gpa) {
+      if (this.#regions[middle]!.gpa <= gpa) {
         low = middle + 1;
       } else {
         high = middle;
@@ -354,7 +357,7 @@ export class Bus implements MemoryUser {
 
   /** As `#findNear`, for addresses that only a bigint can hold. */
   #findFar(address: bigint): Region | null {
-    const region = this.regions[this.#countUpTo(address) - 1];
+    const region = this.#regions[this.#countUpTo(address) - 1];
     return region === undefined ? null : this.#found(region, Number(address - region.gpa));
   }
 
