@@ -40,6 +40,10 @@ export interface Piece {
 export class Bus implements MemoryUser {
   /** Sorted by address. */
   readonly #regions: Region[] = [];
+  /** The first address of each, Infinity where only a bigint can hold it. */
+  readonly #starts: number[] = [];
+  /** Whether there are watchpoints. */
+  private watched = false;
   readonly watches = new WatchTable();
   /** Changes whenever watchpoints or the memory under a region do. */
   version = 0;
@@ -88,6 +92,7 @@ export class Bus implements MemoryUser {
     }
     this.#largest = largest;
     this.#regions.splice(index, 0, region);
+    this.#starts.splice(index, 0, region.start);
   }
 
   /** What is mapped, sorted by address; not a copy. */
@@ -110,6 +115,7 @@ export class Bus implements MemoryUser {
       this.#largest = undefined;
     }
     this.#regions.splice(index, 1);
+    this.#starts.splice(index, 1);
     if (region.kind !== "mmio") {
       this.#links.remove(region.internals.marks);
     }
@@ -120,11 +126,13 @@ export class Bus implements MemoryUser {
     const watchpoint = new Watchpoint(range, listener, serial, (gone) => {
       this.#forgetAll();
       this.watches.remove(gone);
+      this.watched = this.watches.size !== 0;
     });
     reserveStack();
     this.#forgetAll();
     this.#watchpointsMade++;
     this.watches.add(watchpoint);
+    this.watched = true;
     return watchpoint;
   }
 
@@ -199,7 +207,7 @@ export class Bus implements MemoryUser {
       result = kind.tryRead(native ? region.memory.native : region.memory, offset, kind.scratch);
     }
     const value = kind.scratch[0] as T;
-    if (result === OK && this.watches.size !== 0) {
+    if (result === OK && this.watched) {
       this.tell(region!, offset, kind.bytes, "read", gpa, value);
     }
     this.result = result;
@@ -268,7 +276,7 @@ export class Bus implements MemoryUser {
 
   /** Whether an access to a byte, which crosses no page, has to ask the watchpoints. */
   isWatched(region: Region, offset: number, kind: Operation): boolean {
-    return this.watches.size !== 0 && this.watches.index(kind).covers(region.pageAt(offset));
+    return this.watched && this.watches.index(kind).covers(region.pageAt(offset));
   }
 
   /** Calls the listeners that an access concerns, in the order they were added. */
@@ -280,19 +288,35 @@ export class Bus implements MemoryUser {
     gpa: Gpa,
     value?: Value,
   ): void {
-    if (this.isWatched(region, offset, kind)) {
-      const start = BigInt(gpa);
-      const access = { gpa: start, width, kind, ...(value !== undefined && { value }) };
-      call(this.watches.index(kind).touching(start, width), access);
+    if (!this.watched) {
+      return;
+    }
+    const page = region.pageAt(offset);
+    const index = this.watches.index(kind);
+    if (!index.covers(page)) {
+      return;
+    }
+    // Made by the first that the access concerns.
+    let access: WatchedAccess | undefined;
+    for (const watchpoint of index.atPage(page)) {
+      // One listener may have removed another.
+      if (watchpoint.touches(gpa, width) && !watchpoint.removed) {
+        access ??= describe(gpa, width, kind, value);
+        watchpoint.listener(access);
+      }
     }
   }
 
   /** Calls the listeners that a bulk access concerns, each once, in the order they were added. */
   tellBulk(gpa: Gpa, length: number, kind: Operation): void {
-    if (this.watches.size !== 0 && length !== 0) {
+    if (this.watched && length !== 0) {
       const start = BigInt(gpa);
       const access = { gpa: start, width: length, kind };
-      call(this.watches.index(kind).touching(start, length), access);
+      for (const watchpoint of this.watches.index(kind).touching(start, length)) {
+        if (!watchpoint.removed) {
+          watchpoint.listener(access);
+        }
+      }
     }
   }
 
@@ -340,19 +364,18 @@ export class Bus implements MemoryUser {
   }
 
   #findNear(address: number): Region | null {
-    const { regions } = this;
+    const starts = this.#starts;
     let low = 0;
-    let high = regions.length;
+    let high = starts.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if (regions[middle]!.start <= address) {
+      if (starts[middle]! <= address) {
         low = middle + 1;
       } else {
         high = middle;
       }
     }
-    const region = regions[low - 1];
-    return region === undefined ? null : this.#found(region, address - region.start);
+    return low === 0 ? null : this.#found(this.#regions[low - 1]!, address - starts[low - 1]!);
   }
 
   /** As `#findNear`, for addresses that only a bigint can hold. */
@@ -435,11 +458,7 @@ export function checkWrite<T extends Value, A extends Out>(
   return result === OK && (offset & (kind.bytes - 1)) !== 0 ? FAULT_UNALIGNED : result;
 }
 
-function call(watchpoints: readonly Watchpoint[], access: WatchedAccess): void {
-  for (const watchpoint of watchpoints) {
-    // One listener may have removed another.
-    if (!watchpoint.removed) {
-      watchpoint.listener(access);
-    }
-  }
+function describe(gpa: Gpa, width: number, kind: Operation, value?: Value): WatchedAccess {
+  const start = BigInt(gpa);
+  return value === undefined ? { gpa: start, width, kind } : { gpa: start, width, kind, value };
 }

@@ -34,9 +34,7 @@ const BYTES: Exclusive<number, Uint8Array> = {
   scratch: new Uint8Array(1),
   tryLoad: (memory, gpa, out) => memory.tryLoadb(gpa, out),
   checkStore: (memory, gpa, scratch) =>
-    memory instanceof AtomicAccess
-      ? memory.lanes.b.checkStore(gpa)
-      : memory.tryLoadb(gpa, scratch),
+    memory instanceof AtomicAccess ? memory.lanes.b.checkStore(gpa) : memory.tryLoadb(gpa, scratch),
   tryCompareExchange: (memory, gpa, expected, replacement, out) =>
     memory.tryCompareExchangeb(gpa, expected, replacement, out),
 };
@@ -46,9 +44,7 @@ const WORDS: Exclusive<number, Uint16Array> = {
   scratch: new Uint16Array(1),
   tryLoad: (memory, gpa, out) => memory.tryLoadw(gpa, out),
   checkStore: (memory, gpa, scratch) =>
-    memory instanceof AtomicAccess
-      ? memory.lanes.w.checkStore(gpa)
-      : memory.tryLoadw(gpa, scratch),
+    memory instanceof AtomicAccess ? memory.lanes.w.checkStore(gpa) : memory.tryLoadw(gpa, scratch),
   tryCompareExchange: (memory, gpa, expected, replacement, out) =>
     memory.tryCompareExchangew(gpa, expected, replacement, out),
 };
@@ -58,9 +54,7 @@ const LONGS: Exclusive<number, Uint32Array> = {
   scratch: new Uint32Array(1),
   tryLoad: (memory, gpa, out) => memory.tryLoadl(gpa, out),
   checkStore: (memory, gpa, scratch) =>
-    memory instanceof AtomicAccess
-      ? memory.lanes.l.checkStore(gpa)
-      : memory.tryLoadl(gpa, scratch),
+    memory instanceof AtomicAccess ? memory.lanes.l.checkStore(gpa) : memory.tryLoadl(gpa, scratch),
   tryCompareExchange: (memory, gpa, expected, replacement, out) =>
     memory.tryCompareExchangel(gpa, expected, replacement, out),
 };
@@ -70,9 +64,7 @@ const QUADS: Exclusive<bigint, BigUint64Array> = {
   scratch: new BigUint64Array(1),
   tryLoad: (memory, gpa, out) => memory.tryLoadq(gpa, out),
   checkStore: (memory, gpa, scratch) =>
-    memory instanceof AtomicAccess
-      ? memory.lanes.q.checkStore(gpa)
-      : memory.tryLoadq(gpa, scratch),
+    memory instanceof AtomicAccess ? memory.lanes.q.checkStore(gpa) : memory.tryLoadq(gpa, scratch),
   tryCompareExchange: (memory, gpa, expected, replacement, out) =>
     memory.tryCompareExchangeq(gpa, expected, replacement, out),
 };

@@ -154,7 +154,11 @@ export class GeneralAccess {
   tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult {
     if (typeof gpa === "number" && typeof value === "number" && (value & 0xff) === value) {
       const index = gpa >>> 0;
-      if (index === gpa - this.base && index >>> 3 < this.writeQuads && this.u8[index] !== undefined) {
+      if (
+        index === gpa - this.base &&
+        index >>> 3 < this.writeQuads &&
+        this.u8[index] !== undefined
+      ) {
         this.u8[index] = value;
         return OK;
       }

@@ -325,7 +325,11 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
     if (typeof gpa === "number" && typeof value === "number" && (value & 0xffff) === value) {
       const index = gpa >>> 1;
-      if ((index << 1) >>> 0 === gpa && index >>> 2 < this.writeQuads && this.u16[index] !== undefined) {
+      if (
+        (index << 1) >>> 0 === gpa &&
+        index >>> 2 < this.writeQuads &&
+        this.u16[index] !== undefined
+      ) {
         this.u16[index] = value;
         return 0;
       }
@@ -336,7 +340,11 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   tryWritel(gpa: Gpa, value: number): GuestMemAccessResult {
     if (typeof gpa === "number" && typeof value === "number" && value >>> 0 === value) {
       const index = gpa >>> 2;
-      if ((index << 2) >>> 0 === gpa && index >>> 1 < this.writeQuads && this.u32[index] !== undefined) {
+      if (
+        (index << 2) >>> 0 === gpa &&
+        index >>> 1 < this.writeQuads &&
+        this.u32[index] !== undefined
+      ) {
         this.u32[index] = value;
         return 0;
       }
@@ -365,7 +373,11 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
       const value = source[0];
       if (value !== undefined && source instanceof BigUint64Array) {
         const index = gpa >>> 3;
-        if ((index << 3) >>> 0 === gpa && index < this.writeQuads && this.u64[index] !== undefined) {
+        if (
+          (index << 3) >>> 0 === gpa &&
+          index < this.writeQuads &&
+          this.u64[index] !== undefined
+        ) {
           this.u64[index] = value;
           return 0;
         }
@@ -440,7 +452,11 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   writew(gpa: Gpa, value: number): void {
     if (typeof gpa === "number" && typeof value === "number" && (value & 0xffff) === value) {
       const index = gpa >>> 1;
-      if ((index << 1) >>> 0 === gpa && index >>> 2 < this.writeQuads && this.u16[index] !== undefined) {
+      if (
+        (index << 1) >>> 0 === gpa &&
+        index >>> 2 < this.writeQuads &&
+        this.u16[index] !== undefined
+      ) {
         this.u16[index] = value;
         return;
       }
@@ -451,7 +467,11 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   writel(gpa: Gpa, value: number): void {
     if (typeof gpa === "number" && typeof value === "number" && value >>> 0 === value) {
       const index = gpa >>> 2;
-      if ((index << 2) >>> 0 === gpa && index >>> 1 < this.writeQuads && this.u32[index] !== undefined) {
+      if (
+        (index << 2) >>> 0 === gpa &&
+        index >>> 1 < this.writeQuads &&
+        this.u32[index] !== undefined
+      ) {
         this.u32[index] = value;
         return;
       }

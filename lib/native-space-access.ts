@@ -258,7 +258,10 @@ export class NativeSpaceAccess implements GuestAccessors {
     const bus = this.#bus;
     const region = bus.find(gpa);
     if (typeof gpa === "number" && region !== null && region.kind !== "mmio") {
-      this.#cacheForReads(region, region.readStretchAt(bus.offset, bus.watches.index("read"), bus.version));
+      this.#cacheForReads(
+        region,
+        region.readStretchAt(bus.offset, bus.watches.index("read"), bus.version),
+      );
     }
     return bus.read(true, kind, gpa, region);
   }
@@ -272,7 +275,10 @@ export class NativeSpaceAccess implements GuestAccessors {
     const bus = this.#bus;
     const region = bus.find(gpa);
     if (typeof gpa === "number" && region !== null && region.kind === "ram") {
-      this.#cacheForWrites(region, region.writeStretchAt(bus.offset, bus.watches.index("write"), bus.version));
+      this.#cacheForWrites(
+        region,
+        region.writeStretchAt(bus.offset, bus.watches.index("write"), bus.version),
+      );
     }
     return bus.write(true, kind, gpa, value, region);
   }

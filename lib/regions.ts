@@ -150,11 +150,7 @@ abstract class MemoryRegion extends BaseRegion {
     return window.u8.length <= length ? window : makeWindow(window.u8.subarray(0, length));
   }
 
-  #stretchAt(
-    offset: number,
-    watched: WatchIndex,
-    stretches: Map<number, Stretch>,
-  ): Stretch | null {
+  #stretchAt(offset: number, watched: WatchIndex, stretches: Map<number, Stretch>): Stretch | null {
     const number = Math.floor(offset / WINDOW_SIZE);
     const window = this.internals.windows()[number];
     // Whole pages, so that no access lies across the edge of a stretch.

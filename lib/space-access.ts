@@ -355,9 +355,9 @@ export class SpaceAccess implements GuestAccessors {
   #load<T extends Value, A extends Out>(kind: SpaceWidth<T, A>, gpa: Gpa): T {
     const { width, bytes } = kind;
     const bus = this.#bus;
-    this.#refresh();
     const region = bus.find(gpa);
     if (region !== null && region.kind !== "mmio") {
+      this.#refresh();
       const stretch = region.readStretchAt(bus.offset, bus.watches.index("read"), bus.version);
       if (stretch !== null) {
         const at = bus.offset - stretch.from;
@@ -382,9 +382,9 @@ export class SpaceAccess implements GuestAccessors {
     const { width, bytes } = kind;
     const checked = width.checkValue(value);
     const bus = this.#bus;
-    this.#refresh();
     const region = bus.find(gpa);
     if (region !== null && region.kind === "ram") {
+      this.#refresh();
       const { offset } = bus;
       const stretch = region.writeStretchAt(offset, bus.watches.index("write"), bus.version);
       if (stretch !== null) {

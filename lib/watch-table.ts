@@ -63,9 +63,7 @@ export class WatchTable {
       const middle = (low + high) >>> 1;
       const other = this.#sorted[middle]!;
       const before =
-        other.pages.first === pages.first
-          ? other.serial < serial
-          : other.pages.first < pages.first;
+        other.pages.first === pages.first ? other.serial < serial : other.pages.first < pages.first;
       if (before) {
         low = middle + 1;
       } else {
@@ -87,6 +85,9 @@ export class WatchIndex {
   /** The pages around the last that was found not to be watched; the ends are watched. */
   #gapStart = -Infinity;
   #gapEnd = -Infinity;
+  /** The watched page that was asked for last, and what touches it. */
+  #lastPage = -1;
+  #lastFound: readonly Watchpoint[] = [];
 
   /** @param watchpoints - By first page. */
   constructor(watchpoints: readonly Watchpoint[]) {
@@ -110,6 +111,9 @@ export class WatchIndex {
 
   /** Whether a page is watched. */
   covers(page: number): boolean {
+    if (page === this.#lastPage) {
+      return true;
+    }
     if (page > this.#gapStart && page < this.#gapEnd) {
       return false;
     }
@@ -127,15 +131,30 @@ export class WatchIndex {
     return this.covers(page) ? null : { first: this.#gapStart + 1, last: this.#gapEnd - 1 };
   }
 
+  /** The watchpoints that touch a page that is watched, in the order they were added. */
+  atPage(page: number): readonly Watchpoint[] {
+    if (page !== this.#lastPage) {
+      this.#lastFound = this.#overlapping(page, page);
+      this.#lastPage = page;
+    }
+    return this.#lastFound;
+  }
+
   /** The watchpoints that touch bytes, in the order they were added. */
   touching(gpa: bigint, length: number): readonly Watchpoint[] {
-    const end = gpa + BigInt(length);
+    const last = pageOf(gpa + BigInt(length) - 1n);
+    return this.#overlapping(pageOf(gpa), last).filter((watchpoint) =>
+      watchpoint.touches(gpa, length),
+    );
+  }
+
+  /** The watchpoints that touch pages, in the order they were added. */
+  #overlapping(first: number, last: number): Watchpoint[] {
     const tree = (this.#tree ??= makeTree(this.#watchpoints));
-    const count = upperBound(tree.firsts, tree.firsts.length, pageOf(end - 1n));
-    const page = pageOf(gpa);
+    const count = upperBound(tree.firsts, tree.firsts.length, last);
     const found: Watchpoint[] = [];
     const visit = (node: number, from: number, width: number): void => {
-      if (from >= count || tree.maxima[node]! < page) {
+      if (from >= count || tree.maxima[node]! < first) {
         return;
       }
       if (width > 1) {
@@ -143,15 +162,11 @@ export class WatchIndex {
         visit(2 * node + 1, from + width / 2, width / 2);
         return;
       }
-      const watchpoint = this.#watchpoints[from]!;
-      if (watchpoint.gpa < end && gpa < watchpoint.end) {
-        found.push(watchpoint);
-      }
+      found.push(this.#watchpoints[from]!);
     };
     visit(1, 0, tree.leaves);
-    return found.length > 1 ? found.sort((a, b) => a.serial - b.serial) : found;
+    return found.sort((a, b) => a.serial - b.serial);
   }
-
 }
 
 /** Finds watchpoints that are sorted by first page by their last pages too. */

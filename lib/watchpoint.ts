@@ -45,8 +45,11 @@ export class Watchpoint {
   readonly kinds: Operation | "access";
   /** @internal */
   readonly listener: WatchListener;
-  /** The byte behind the last. @internal */
-  readonly end: bigint;
+  /** The byte behind the last. */
+  readonly #end: bigint;
+  // The same as numbers: rounded above 2^53, which no number that is an address is compared with.
+  readonly #from: number;
+  readonly #to: number;
   /** The pages that the range touches. @internal */
   readonly pages: PageRange;
   /** Tells the order in which watchpoints were added. @internal */
@@ -79,11 +82,13 @@ export class Watchpoint {
     this.listener = listener;
     this.#forget = forget;
     this.serial = serial;
-    this.end = this.gpa + this.length;
-    if (this.length === 0n || this.end > MAX_U64 + 1n) {
+    this.#end = this.gpa + this.length;
+    this.#from = Number(this.gpa);
+    this.#to = Number(this.#end);
+    if (this.length === 0n || this.#end > MAX_U64 + 1n) {
       throw rangeError("a watched range must have at least 1 byte and end at 2^64 or below");
     }
-    this.pages = { first: pageOf(this.gpa), last: pageOf(this.end - 1n) };
+    this.pages = { first: pageOf(this.gpa), last: pageOf(this.#end - 1n) };
   }
 
   /** Whether {@link Watchpoint.remove} has been called. */
@@ -98,6 +103,13 @@ export class Watchpoint {
       this.#removed = true;
       this.#forget(this);
     }
+  }
+
+  /** Whether an access touches a byte of the range. @internal */
+  touches(gpa: Gpa, length: number): boolean {
+    return typeof gpa === "number"
+      ? gpa < this.#to && gpa + length > this.#from
+      : gpa < this.#end && gpa + BigInt(length) > this.gpa;
   }
 
   /** Whether accesses of a kind are watched. @internal */
