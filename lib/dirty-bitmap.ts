@@ -316,6 +316,13 @@ function takePages(words: Uint32Array): Uint32Array {
       continue;
     }
     words[word] = 0;
+    if (bits === ALL) {
+      const end = at + 32;
+      for (let page = word * 32; at < end; page++) {
+        pages[at++] = page;
+      }
+      continue;
+    }
     for (; bits !== 0; bits &= bits - 1) {
       pages[at++] = word * 32 + (31 - Math.clz32(bits & -bits));
     }
