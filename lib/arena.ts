@@ -1,6 +1,7 @@
 import { isAnyArrayBuffer, isArrayBuffer } from "node:util/types";
 import { destroyedError, outOfMemoryError, rangeError, typeError } from "./errors.js";
 import { toByteCount, type Gpa } from "./gpa.js";
+import { reserveStack } from "./stack.js";
 import { native, type Handle } from "./native.js";
 import { WINDOW_SIZE } from "./windows.js";
 
@@ -149,6 +150,7 @@ export class Arena implements Disposable {
       throw destroyedError("the arena is destroyed");
     }
     const used = native.arenaUsed(this.#handle);
+    reserveStack();
     this.#endAllocations();
     native.arenaReset(this.#handle);
     if (this.#ownerIsOurs) {
@@ -160,6 +162,7 @@ export class Arena implements Disposable {
 
   /** Ends every allocation and gives the memory back (`arena_free`). Harmless the second time. */
   destroy(): void {
+    reserveStack();
     this.#destroyed = true;
     this.#endAllocations();
     native.arenaDestroy(this.#handle);

@@ -6,7 +6,7 @@ import { GuestMemAccessResult } from "./result.js";
 import { MemoryLinks, type MemoryUser } from "./memory-marks.js";
 import type { MmioRegion, RamRegion, Region, RomRegion } from "./regions.js";
 import type { SpaceWidth } from "./space-widths.js";
-import { reserveStack } from "./stack.js";
+import { reserveLittleStack, reserveStack } from "./stack.js";
 import {
   type WatchedAccess,
   type WatchListener,
@@ -82,13 +82,13 @@ export class Bus implements MemoryUser {
     if (region.kind === "ram" && largest !== undefined && isLarger(region, largest)) {
       largest = region;
     }
-    reserveStack();
     this.#forgetMap();
     if (region.kind !== "mmio") {
       this.#links.add(region.internals.marks);
-      if (dirty !== null) {
-        region.internals.marks.set(dirty);
-      }
+    }
+    reserveLittleStack();
+    if (region.kind === "ram" && dirty !== null) {
+      region.internals.marks.set(dirty);
     }
     this.#largest = largest;
     this.#regions.splice(index, 0, region);
@@ -109,15 +109,19 @@ export class Bus implements MemoryUser {
     if (this.#regions[index] !== region) {
       throw rangeError("region is not mapped in this address space");
     }
-    reserveStack();
     this.#forgetMap();
+    reserveLittleStack();
     if (region === this.#largest) {
       this.#largest = undefined;
     }
     this.#regions.splice(index, 1);
     this.#starts.splice(index, 1);
     if (region.kind !== "mmio") {
-      this.#links.remove(region.internals.marks);
+      try {
+        this.#links.remove(region.internals.marks);
+      } catch {
+        // Where the stack ends here, the memory goes on telling of what no longer matters.
+      }
     }
   }
 

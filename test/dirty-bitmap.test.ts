@@ -2,7 +2,13 @@ import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import { expect } from "chai";
 import fc from "fast-check";
-import { AddressSpace, Arena, DirtyBitmap, ExclusiveMonitor, GuestMemory } from "pound-guest-memory";
+import {
+  AddressSpace,
+  Arena,
+  DirtyBitmap,
+  ExclusiveMonitor,
+  GuestMemory,
+} from "pound-guest-memory";
 import type { DirtyBitmap as WithInternals } from "../lib/dirty-bitmap.js";
 import { OUT_OF_RANGE, thrown, WRONG_TYPE } from "./support/errors.js";
 

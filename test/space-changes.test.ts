@@ -184,8 +184,11 @@ for (const path of ["view", "native"] as const) {
 }
 
 describe("a stack that ends in the middle of a change of the map", () => {
-  /** Calls an action with ever less stack left, until it runs, and looks after each attempt. */
-  function atEveryDepth(action: () => void, look: () => void): void {
+  /** Bytes of the frames below the action differ, so that the stack ends at many places of it. */
+  const SIZES = [1, 30, 50, 77, 150];
+
+  /** Calls an action with ever more stack left, until it runs, and looks after each attempt. */
+  function atEveryDepth(size: number, action: () => void, look: () => void): void {
     const attempt = (): "done" | "failed" => {
       try {
         action();
@@ -195,7 +198,6 @@ describe("a stack that ends in the middle of a change of the map", () => {
         return "failed";
       }
     };
-    // Frames of several sizes, so that the stack ends at many places of the action.
     const dive = (ballast: readonly number[]): "done" | "failed" => {
       let outcome: "done" | "failed";
       try {
@@ -209,9 +211,8 @@ describe("a stack that ends in the middle of a change of the map", () => {
       }
       return outcome;
     };
-    for (let size = 0; size < 24; size++) {
-      expect(dive(new Array<number>(size).fill(0))).to.equal("done");
-    }
+    expect(dive(new Array<number>(size).fill(0))).to.equal("done");
+    look();
   }
 
   /** What both paths make of an address. */
@@ -236,26 +237,28 @@ describe("a stack that ends in the middle of a change of the map", () => {
       expect(both(space, BASE)).to.deep.equal([expected, expected]);
       expect(both(space, 0)).to.deep.equal([OK, OK]);
     };
-    for (let round = 0; round < 4; round++) {
-      atEveryDepth(() => {
-        if (mapped) {
+    for (const size of SIZES) {
+      atEveryDepth(
+        size,
+        () => {
           space.remove(region);
           mapped = false;
-        }
-      }, look);
-      look();
-      atEveryDepth(() => {
-        if (!mapped) {
-          region = space.addRam(BASE, memory, { trackDirty: round % 2 === 0 });
+        },
+        look,
+      );
+      atEveryDepth(
+        size,
+        () => {
+          region = space.addRam(BASE, memory, { trackDirty: size % 2 === 0 });
           mapped = true;
-        }
-      }, look);
-      look();
+        },
+        look,
+      );
     }
   });
 
   it("leaves memory there on both paths, or on neither", () => {
-    for (let round = 0; round < 8; round++) {
+    for (const size of SIZES) {
       const space = new AddressSpace();
       const { memory } = space.addRam(BASE, PAGE);
       both(space, BASE);
@@ -265,8 +268,7 @@ describe("a stack that ends in the middle of a change of the map", () => {
         expect(memory.tryReadl(0, new Uint32Array(1))).to.equal(expected);
         expect(memory.native.tryReadl(0, new Uint32Array(1))).to.equal(expected);
       };
-      atEveryDepth(() => memory.destroy(), look);
-      look();
+      atEveryDepth(size, () => memory.destroy(), look);
       expect(memory.destroyed).to.equal(true);
     }
   });
@@ -281,16 +283,15 @@ describe("a stack that ends in the middle of a change of the map", () => {
       both(space, BASE);
       expect(seen).to.equal(4 * expected);
     };
-    for (let round = 0; round < 8; round++) {
-      let added = false;
-      atEveryDepth(() => {
-        if (!added) {
+    for (const size of SIZES) {
+      atEveryDepth(
+        size,
+        () => {
           space.watch({ gpa: BASE, length: 4 }, () => seen++);
-          added = true;
           expected++;
-        }
-      }, look);
-      look();
+        },
+        look,
+      );
     }
   });
 });
