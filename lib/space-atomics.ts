@@ -36,7 +36,8 @@ class SpaceLane<T extends Value, A extends Out> implements AtomicLane<T> {
   load(gpa: Gpa): T | undefined {
     const region = this.bus.find(gpa);
     if (region === null || region.kind === "mmio") {
-      return this.fault(FAULT_BOUNDARY);
+      this.code = FAULT_BOUNDARY;
+      return undefined;
     }
     const { offset } = this.bus;
     return this.read(region, offset, gpa, (lane) => lane.load(offset));
@@ -137,12 +138,10 @@ class SpaceLane<T extends Value, A extends Out> implements AtomicLane<T> {
       this.path === "native" ? native.atomicLanes : region.internals.atomicLanes(),
     );
     const found = operate(lane);
-    return found === undefined ? this.fault(lane.code) : found;
-  }
-
-  private fault(code: GuestMemAccessResult): undefined {
-    this.code = code;
-    return undefined;
+    if (found === undefined) {
+      this.code = lane.code;
+    }
+    return found;
   }
 }
 

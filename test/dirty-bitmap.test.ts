@@ -290,7 +290,7 @@ describe("dirty tracking", () => {
         (gpa: number) => access.writel(gpa, 1),
         (gpa: number) => access.writeq(gpa, 1n),
         (gpa: number) => void access.tryWriteqFrom(gpa, BigUint64Array.of(1n)),
-        (gpa: number) => void access.tryWritel(BigInt(gpa) as never, 1),
+        (gpa: number) => void access.tryWritel(BigInt(gpa), 1),
       ]);
       for (const atomics of [memory.atomics, memory.native.atomics]) {
         writes.push(

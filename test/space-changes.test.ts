@@ -201,7 +201,7 @@ describe("a stack that ends in the middle of a change of the map", () => {
     const dive = (ballast: readonly number[]): "done" | "failed" => {
       let outcome: "done" | "failed";
       try {
-        outcome = Reflect.apply(dive, undefined, [ballast, ...ballast]);
+        outcome = Reflect.apply(dive, undefined, [ballast, ...ballast]) as typeof outcome;
       } catch {
         return attempt();
       }
