@@ -1,5 +1,6 @@
 import { inspect } from "node:util";
 import type { GuestAccessors } from "./access.js";
+import type { GuestAtomicAccess } from "./atomic-access.js";
 import * as bulk from "./bulk.js";
 import { Bus, type Piece } from "./bus.js";
 import { DirtyBitmap } from "./dirty-bitmap.js";
@@ -8,16 +9,16 @@ import { MAX_U64, toByteCount, type Gpa } from "./gpa.js";
 import { GuestMemory, isGuestMemory } from "./guest-memory.js";
 import type { MmioDevice } from "./mmio.js";
 import { NativeSpaceAccess } from "./native-space-access.js";
-import { MmioRegion, RamRegion, type Region, RomRegion } from "./regions.js";
+import { chooseBitmap, MmioRegion, RamRegion, type Region, RomRegion } from "./regions.js";
 import { GuestMemAccessResult } from "./result.js";
 import { restoreSnapshot } from "./snapshot/restore.js";
 import type { Snapshot } from "./snapshot/snapshot.js";
 import { takeSnapshot } from "./snapshot/take.js";
 import { SpaceAccess } from "./space-access.js";
+import { spaceAtomics } from "./space-atomics.js";
 import { uncloneable } from "./uncloneable.js";
 import type { WatchListener, Watchpoint, WatchRange } from "./watchpoint.js";
 import { BYTE, isView } from "./widths.js";
-import { EMPTY_WINDOW } from "./windows.js";
 
 /** Options of {@link AddressSpace.addRam}. */
 export interface RamOptions {
@@ -74,11 +75,11 @@ export class AddressSpace implements GuestAccessors {
   declare private u64: BigUint64Array;
 
   readonly #bus: Bus;
-  readonly #forgetEnding = new Map<Region, () => void>();
+  #atomics: GuestAtomicAccess | undefined;
 
   constructor() {
-    this.#bus = new Bus(() => this.#changed());
-    this.general = new SpaceAccess(this.#bus);
+    this.#bus = new Bus(() => this.#forget());
+    this.general = new SpaceAccess(this.#bus, () => this.#renew());
     this.native = new NativeSpaceAccess(this.#bus);
   }
 
@@ -99,11 +100,13 @@ export class AddressSpace implements GuestAccessors {
     const given = isGuestMemory(memory);
     const ram = given ? memory : GuestMemory.allocate(memory);
     try {
-      const region = new RamRegion(gpa, ram, () => this.#bus.changed(), name);
-      if (trackDirty !== false) {
-        region.startTracking(trackDirty === true ? undefined : trackDirty);
-      }
-      return this.#addMemory(region);
+      const region = new RamRegion(gpa, ram, name);
+      const bitmap =
+        trackDirty === false
+          ? null
+          : chooseBitmap(region, trackDirty === true ? undefined : trackDirty);
+      this.#bus.add(region, bitmap);
+      return region;
     } catch (error) {
       if (!given) {
         ram.destroy();
@@ -127,7 +130,9 @@ export class AddressSpace implements GuestAccessors {
     const { name } = checkOptions(options);
     const rom = isGuestMemory(contents) ? contents : memoryOf(contents);
     try {
-      return this.#addMemory(new RomRegion(gpa, rom, name));
+      const region = new RomRegion(gpa, rom, name);
+      this.#bus.add(region);
+      return region;
     } catch (error) {
       if (rom !== contents) {
         rom.destroy();
@@ -157,8 +162,15 @@ export class AddressSpace implements GuestAccessors {
    */
   remove(region: Region): void {
     this.#bus.remove(region);
-    this.#forgetEnding.get(region)?.();
-    this.#forgetEnding.delete(region);
+  }
+
+  /**
+   * Atomic access, as {@link GuestMemory.atomics}, to what is mapped: with the dirty marks, the
+   * watchpoints and the faults of the space. A device's registers have none: `FAULT_BOUNDARY`. ROM
+   * can be loaded from. {@link NativeSpaceAccess.atomics} is the same by the compiled accessors.
+   */
+  get atomics(): GuestAtomicAccess {
+    return (this.#atomics ??= spaceAtomics(this.#bus, "view"));
   }
 
   /** What is mapped, sorted by address: the map as it is now, in an array of its own. */
@@ -548,12 +560,13 @@ export class AddressSpace implements GuestAccessors {
    */
   write(gpa: Gpa, source: ArrayBufferView): void {
     const bytes = bulk.bytesOf(source, "source");
-    const pieces = this.#bus.pieces(gpa, bytes.length, "write");
-    const { length } = bytes;
-    this.#bus.tellBulk(pieces, gpa, length, "write");
-    if (bytes.length !== length) {
+    const count = bytes.length;
+    const pieces = this.#bus.pieces(gpa, count, "write");
+    this.#bus.tellBulk(gpa, count, "write");
+    if (bytes.length !== count) {
       throw rangeError("source was detached, or cut off, by a listener");
     }
+    this.#bus.recheck(pieces, gpa, count, "write");
     copyIn(pieces, bytes);
   }
 
@@ -566,10 +579,10 @@ export class AddressSpace implements GuestAccessors {
     const count = toByteCount(length, "length");
     const byte = BYTE.checkValue(value);
     const pieces = this.#bus.pieces(gpa, count, "write");
-    this.#bus.tellBulk(pieces, gpa, count, "write");
+    this.#bus.tellBulk(gpa, count, "write");
+    this.#bus.recheck(pieces, gpa, count, "write");
     for (const { region, offset, length: part } of pieces) {
       region.memory.fill(offset, part, byte);
-      mark(region, offset, part);
     }
   }
 
@@ -584,12 +597,13 @@ export class AddressSpace implements GuestAccessors {
     const count = toByteCount(length, "length");
     const from = this.#bus.pieces(source, count, "read");
     const to = this.#bus.pieces(target, count, "write");
-    this.#bus.tellBulk(from, source, count, "read");
-    this.#bus.tellBulk(to, target, count, "write");
+    this.#bus.tellBulk(source, count, "read");
+    this.#bus.tellBulk(target, count, "write");
+    this.#bus.recheck(from, source, count, "read");
+    this.#bus.recheck(to, target, count, "write");
     const [first, second] = [from[0], to[0]];
     if (from.length === 1 && to.length === 1 && first!.region.memory === second!.region.memory) {
       first!.region.memory.copy(second!.offset, first!.offset, count);
-      mark(second!.region, second!.offset, count);
     } else {
       // By way of a copy: the regions may be windows on the same bytes.
       const bytes = bulk.newBuffer(count);
@@ -599,29 +613,31 @@ export class AddressSpace implements GuestAccessors {
   }
 
   #readPieces(pieces: readonly Piece[], gpa: Gpa, target: Uint8Array): void {
+    const count = target.length;
     copyOut(pieces, target);
-    this.#bus.tellBulk(pieces, gpa, target.length, "read");
+    this.#bus.tellBulk(gpa, count, "read");
   }
 
-  #addMemory<R extends RamRegion | RomRegion>(region: R): R {
-    this.#bus.add(region);
-    // Held weakly: memory may outlive every space that it is mapped in.
-    const bus = new WeakRef(this.#bus);
-    const forget = region.internals.onEnding(() => bus.deref()?.changed());
-    this.#forgetEnding.set(region, forget);
-    return region;
-  }
-
-  /** Forgets what was known of the map. */
-  #changed(): void {
+  /** Leaves every access to `general`, until one of them renews what is known. */
+  #forget(): void {
+    this.readQuads = 0;
+    this.writeQuads = 0;
     this.general.clear();
     this.native.clear();
-    const ram = largestRam(this.#bus.regions);
-    this.readQuads = ram === null ? 0 : ram.openQuads("read");
-    this.writeQuads = ram === null || ram.dirty !== null ? 0 : ram.openQuads("write");
-    const { u8, u16, u32, u64 } = ram === null ? EMPTY_WINDOW : ram.near;
-    const start = ram === null ? 0 : ram.start;
-    if (ram === null ? this.u8 !== undefined : this.u8 !== u8 || this.first8 !== (start | 0)) {
+  }
+
+  /** Finds the RAM for the hot path, as the map is now. */
+  #renew(): void {
+    const ram = this.#bus.largest;
+    if (ram === null) {
+      return;
+    }
+    const { watches } = this.#bus;
+    const readQuads = ram.openQuads(watches.index("read"));
+    const writeQuads = ram.dirty !== null ? 0 : ram.openQuads(watches.index("write"));
+    const { u8, u16, u32, u64 } = ram.near;
+    const { start } = ram;
+    if (this.u8 !== u8 || this.first8 !== (start | 0)) {
       // Divided, they would be floating-point numbers to V8.
       this.first8 = start | 0;
       this.first16 = start >>> 1;
@@ -632,18 +648,9 @@ export class AddressSpace implements GuestAccessors {
       this.u32 = u32;
       this.u64 = u64;
     }
+    this.readQuads = readQuads;
+    this.writeQuads = writeQuads;
   }
-}
-
-/** The RAM that has most below 4 GiB; null where there is none. */
-function largestRam(regions: readonly Region[]): RamRegion | null {
-  let found: RamRegion | null = null;
-  for (const region of regions) {
-    if (region.kind === "ram" && region.near.quads > (found?.near.quads ?? 0)) {
-      found = region;
-    }
-  }
-  return found;
 }
 
 function checkOptions<O extends RegionOptions>(options: O): O {
@@ -679,14 +686,6 @@ function copyIn(pieces: readonly Piece[], source: Uint8Array): void {
   let done = 0;
   for (const { region, offset, length } of pieces) {
     region.memory.write(offset, stable.subarray(done, done + length));
-    mark(region, offset, length);
     done += length;
-  }
-}
-
-/** Marks pages that were written. */
-function mark(region: RamRegion | RomRegion, offset: number, length: number): void {
-  if (region.kind === "ram") {
-    region.dirty?.mark(offset, length);
   }
 }

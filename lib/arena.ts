@@ -2,6 +2,7 @@ import { inspect } from "node:util";
 import { isAnyArrayBuffer, isArrayBuffer } from "node:util/types";
 import { destroyedError, outOfMemoryError, rangeError, typeError } from "./errors.js";
 import { toByteCount, type Gpa } from "./gpa.js";
+import { reserveStack } from "./stack.js";
 import { native, type Handle } from "./native.js";
 import { uncloneable } from "./uncloneable.js";
 import { WINDOW_SIZE } from "./windows.js";
@@ -159,6 +160,7 @@ export class Arena implements Disposable {
       throw destroyedError("the arena is destroyed");
     }
     const used = native.arenaUsed(this.#handle);
+    reserveStack();
     this.#endAllocations();
     native.arenaReset(this.#handle);
     if (this.#ownerIsOurs) {
@@ -174,6 +176,7 @@ export class Arena implements Disposable {
    * Where a buffer over the pages was transferred, the pages stay with its owner.
    */
   destroy(): void {
+    reserveStack();
     this.#destroyed = true;
     this.#endAllocations();
     native.arenaDestroy(this.#handle);

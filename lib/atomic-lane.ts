@@ -21,6 +21,8 @@ export interface AtomicLane<T extends Value> {
   and(gpa: Gpa, value: T): T | undefined;
   or(gpa: Gpa, value: T): T | undefined;
   xor(gpa: Gpa, value: T): T | undefined;
+  /** The result that a store would have, which is not made and of which nobody is told. */
+  checkStore(gpa: Gpa): GuestMemAccessResult;
 }
 
 /** One lane for each width. */

@@ -68,12 +68,15 @@ function out64(out: BigUint64Array): BigUint64Array {
 export class AtomicAccess implements GuestAtomicAccess {
   /** @internal */
   readonly uncloneable = uncloneable;
+  readonly lanes: AtomicLanes;
   private readonly b: AtomicLane<number>;
   private readonly w: AtomicLane<number>;
   private readonly l: AtomicLane<number>;
   private readonly q: AtomicLane<bigint>;
 
-  constructor({ b, w, l, q }: AtomicLanes) {
+  constructor(lanes: AtomicLanes) {
+    this.lanes = lanes;
+    const { b, w, l, q } = lanes;
     this.b = b;
     this.w = w;
     this.l = l;

@@ -1,17 +1,20 @@
-import { PAGE_SIZE } from "./dirty-bitmap.js";
+import type { DirtyBitmap } from "./dirty-bitmap.js";
 import { gpaAt } from "./elements.js";
 import { GuestMemoryFault, type Operation, rangeError, typeError } from "./errors.js";
 import { MAX_U64, toAddress, type Gpa } from "./gpa.js";
 import { printable } from "./printable.js";
 import { GuestMemAccessResult } from "./result.js";
-import type { MmioRegion, RamRegion, Region, RegionWatch, RomRegion } from "./regions.js";
+import { MemoryLinks, type MemoryUser } from "./memory-marks.js";
+import type { MmioRegion, RamRegion, Region, RomRegion } from "./regions.js";
 import type { SpaceWidth } from "./space-widths.js";
+import { reserveLittleStack, reserveStack } from "./stack.js";
 import {
   type WatchedAccess,
   type WatchListener,
   Watchpoint,
   type WatchRange,
 } from "./watchpoint.js";
+import { WatchTable } from "./watch-table.js";
 import type { Out, Value } from "./widths.js";
 
 const { OK, FAULT_UNALIGNED, FAULT_BOUNDARY, ERROR_INTERNAL } = GuestMemAccessResult;
@@ -30,12 +33,21 @@ export interface Piece {
  *
  * Handlers of devices and listeners may do anything to the bus, so an access keeps what it has found
  * in variables of its own across a call of theirs.
+ *
+ * A change first makes everybody forget what was known of the map, and then takes effect at once. So
+ * wherever it breaks off, both paths agree. What was forgotten is found out anew by the accesses that
+ * want it, and so a change costs the same however much is mapped and watched.
  */
-export class Bus {
-  /** Sorted by address; replaced, never changed. */
-  regions: readonly Region[] = [];
+export class Bus implements MemoryUser {
+  /** Sorted by address. */
+  readonly #regions: Region[] = [];
   /** The first address of each, Infinity where only a bigint can hold it. */
-  #starts = new Float64Array(0);
+  readonly #starts: number[] = [];
+  /** Whether there are watchpoints. */
+  private watched = false;
+  readonly watches = new WatchTable();
+  /** Changes whenever watchpoints or the memory under a region do. */
+  version = 0;
   /** The region found before `hit`: a program's accesses often go back and forth between two. */
   #previous: Region | null = null;
   /** The region of the last address that was found, which the next is likely to lie in. */
@@ -45,24 +57,48 @@ export class Bus {
   /** What the last read came to. */
   result: GuestMemAccessResult = OK;
 
-  #watchpoints: readonly Watchpoint[] = [];
-  readonly #onChange: () => void;
+  /** The RAM that has most below 4 GiB; null where there is none, undefined where it is not known. */
+  #largest: RamRegion | null | undefined = null;
+  #watchpointsMade = 0;
+  readonly #links = new MemoryLinks(this);
+  readonly #forget: () => void;
 
-  /** @param onChange - Called when what was known of a region may no longer hold. */
-  constructor(onChange: () => void) {
-    this.#onChange = onChange;
+  /** @param forget - Called before what was known of a region no longer holds. */
+  constructor(forget: () => void) {
+    this.#forget = forget;
   }
 
-  /** @throws RangeError where it overlaps another. */
-  add(region: Region): void {
-    const index = this.#indexAfter(region.gpa);
-    const [below, above] = [this.regions[index - 1], this.regions[index]];
-    for (const other of [below, above]) {
+  /**
+   * @param dirty - Where to mark what is written to the memory of the region, if that is to change.
+   * @throws RangeError where it overlaps another; nothing has changed then.
+   */
+  add(region: Region, dirty: DirtyBitmap | null = null): void {
+    const index = this.#countUpTo(region.gpa);
+    for (const other of [this.#regions[index - 1], this.#regions[index]]) {
       if (other !== undefined && overlap(region, other)) {
         throw rangeError(`${printable(region.name)} overlaps ${printable(other.name)}`);
       }
     }
-    this.#map(this.regions.toSpliced(index, 0, region));
+    let largest = this.#largest;
+    if (region.kind === "ram" && largest !== undefined && isLarger(region, largest)) {
+      largest = region;
+    }
+    this.#forgetMap();
+    if (region.kind !== "mmio") {
+      this.#links.add(region.internals.marks);
+    }
+    reserveLittleStack();
+    if (region.kind === "ram" && dirty !== null) {
+      region.internals.marks.set(dirty);
+    }
+    this.#largest = largest;
+    this.#regions.splice(index, 0, region);
+    this.#starts.splice(index, 0, region.start);
+  }
+
+  /** What is mapped, sorted by address; not a copy. */
+  get regions(): readonly Region[] {
+    return this.#regions;
   }
 
   /** @throws TypeError; RangeError where it is not mapped here. */
@@ -70,36 +106,58 @@ export class Bus {
     if (typeof region !== "object" || region === null) {
       throw typeError("region must be a region of the address space");
     }
-    const index = this.regions.indexOf(region);
-    if (index < 0) {
+    const index = typeof region.gpa === "bigint" ? this.#countUpTo(region.gpa) - 1 : -1;
+    if (this.#regions[index] !== region) {
       throw rangeError("region is not mapped in this address space");
     }
-    this.#map(this.regions.toSpliced(index, 1));
+    this.#forgetMap();
+    reserveLittleStack();
+    if (region === this.#largest) {
+      this.#largest = undefined;
+    }
+    this.#regions.splice(index, 1);
+    this.#starts.splice(index, 1);
+    if (region.kind !== "mmio") {
+      try {
+        this.#links.remove(region.internals.marks);
+      } catch {
+        // Where the stack ends here, the memory goes on telling of what no longer matters.
+      }
+    }
   }
 
   watch(range: WatchRange, listener: WatchListener): Watchpoint {
-    const watchpoint = new Watchpoint(range, listener, (gone) => {
-      this.#watchpoints = this.#watchpoints.filter((other) => other !== gone);
-      this.changed();
+    const serial = this.#watchpointsMade;
+    const watchpoint = new Watchpoint(range, listener, serial, (gone) => {
+      this.#forgetAll();
+      this.watches.remove(gone);
+      this.watched = this.watches.size !== 0;
     });
-    this.#watchpoints = [...this.#watchpoints, watchpoint];
-    this.changed();
+    reserveStack();
+    this.#forgetAll();
+    this.#watchpointsMade++;
+    this.watches.add(watchpoint);
+    this.watched = true;
     return watchpoint;
   }
 
-  /** To be called when regions, watchpoints or the RAM under a region have changed. */
-  changed(): void {
-    this.hit = null;
-    this.#previous = null;
-    for (const region of this.regions) {
-      region.watches = this.#watchpoints
-        .map((watchpoint) => clip(watchpoint, region))
-        .filter(({ from, to }) => from < to);
-      if (region.kind !== "mmio") {
-        region.dropStretches();
+  memoryChanging(): void {
+    this.#largest = undefined;
+    this.#forgetAll();
+  }
+
+  /** The RAM that has most below 4 GiB of the guest's addresses; null where there is none. */
+  get largest(): RamRegion | null {
+    if (this.#largest === undefined) {
+      let found: RamRegion | null = null;
+      for (const region of this.#regions) {
+        if (region.kind === "ram" && isLarger(region, found)) {
+          found = region;
+        }
       }
+      this.#largest = found;
     }
-    this.#onChange();
+    return this.#largest;
   }
 
   /**
@@ -154,8 +212,8 @@ export class Bus {
       result = kind.tryRead(native ? region.memory.native : region.memory, offset, kind.scratch);
     }
     const value = kind.scratch[0] as T;
-    if (result === OK && region!.watches.length !== 0) {
-      tell(region!, offset, kind.bytes, "read", gpa, value);
+    if (result === OK && this.watched) {
+      this.tell(region!, offset, kind.bytes, "read", gpa, value);
     }
     this.result = result;
     return value;
@@ -178,12 +236,12 @@ export class Bus {
       return FAULT_BOUNDARY;
     }
     const { offset } = this;
-    if (region.kind === "rom" || region.watches.length !== 0) {
+    if (region.kind === "rom" || this.isWatched(region, offset, "write")) {
       const result = checkWrite(region, offset, kind);
       if (result !== OK) {
         return result;
       }
-      tell(region, offset, kind.bytes, "write", gpa, value);
+      this.tell(region, offset, kind.bytes, "write", gpa, value);
     }
     if (region.kind === "mmio") {
       const result = checkRegister(region, offset, kind.bytes, kind.writes(region.device));
@@ -192,13 +250,7 @@ export class Bus {
       }
       return result;
     }
-    const access = native ? region.memory.native : region.memory;
-    const result = kind.tryWrite(access, offset, value);
-    if (result === OK && region.kind === "ram") {
-      // Only now: see DirtyBitmap.
-      region.dirty?.markPage(Math.floor(offset / PAGE_SIZE));
-    }
-    return result;
+    return kind.tryWrite(native ? region.memory.native : region.memory, offset, value);
   }
 
   /**
@@ -227,33 +279,93 @@ export class Bus {
     return pieces;
   }
 
+  /** Whether an access to a byte, which crosses no page, has to ask the watchpoints. */
+  isWatched(region: Region, offset: number, kind: Operation): boolean {
+    return this.watched && this.watches.index(kind).covers(region.pageAt(offset));
+  }
+
+  /** Calls the listeners that an access concerns, in the order they were added. */
+  tell(
+    region: Region,
+    offset: number,
+    width: number,
+    kind: Operation,
+    gpa: Gpa,
+    value?: Value,
+  ): void {
+    if (!this.watched) {
+      return;
+    }
+    const page = region.pageAt(offset);
+    const index = this.watches.index(kind);
+    if (!index.covers(page)) {
+      return;
+    }
+    // Made by the first that the access concerns.
+    let access: WatchedAccess | undefined;
+    for (const watchpoint of index.atPage(page)) {
+      // One listener may have removed another.
+      if (watchpoint.touches(gpa, width) && !watchpoint.removed) {
+        access ??= describe(gpa, width, kind, value);
+        watchpoint.listener(access);
+      }
+    }
+  }
+
   /** Calls the listeners that a bulk access concerns, each once, in the order they were added. */
-  tellBulk(pieces: readonly Piece[], gpa: Gpa, length: number, kind: Operation): void {
-    const concerned = new Set<Watchpoint>();
-    for (const { region, offset, length: part } of pieces) {
-      for (const { watchpoint, from, to } of region.watches) {
-        if (watchpoint.concerns(kind) && offset < to && offset + part > from) {
-          concerned.add(watchpoint);
+  tellBulk(gpa: Gpa, length: number, kind: Operation): void {
+    if (this.watched && length !== 0) {
+      const start = BigInt(gpa);
+      const access = { gpa: start, width: length, kind };
+      for (const watchpoint of this.watches.index(kind).touching(start, length)) {
+        if (!watchpoint.removed) {
+          watchpoint.listener(access);
         }
       }
     }
-    for (const watchpoint of this.#watchpoints) {
-      if (concerned.has(watchpoint)) {
-        call(watchpoint, { gpa: BigInt(gpa), width: length, kind });
+  }
+
+  /**
+   * Makes sure that the pieces of a bulk access can still be accessed, after listeners were called.
+   * The map may be another by now: the access goes on where it was going.
+   *
+   * @throws {@link GuestMemoryFault} where they cannot.
+   */
+  recheck(pieces: readonly Piece[], gpa: Gpa, length: number, operation: Operation): void {
+    for (const { region, offset, length: part } of pieces) {
+      const result = checkMemory(region, offset, part, operation);
+      if (result !== OK) {
+        throw new GuestMemoryFault(result, gpa, length, operation);
       }
     }
   }
 
-  #map(regions: readonly Region[]): void {
-    this.regions = regions;
-    this.#starts = Float64Array.from(regions, ({ start }) => start);
-    this.changed();
+  /** Makes everybody forget which region is where. */
+  #forgetMap(): void {
+    this.hit = null;
+    this.#previous = null;
+    this.#forget();
   }
 
-  /** The index of the first region above an address, or at it. */
-  #indexAfter(gpa: bigint): number {
-    const index = this.regions.findIndex((region) => region.gpa >= gpa);
-    return index < 0 ? this.regions.length : index;
+  /** Makes everybody forget what of a region can be reached without further checks, too. */
+  #forgetAll(): void {
+    this.#forgetMap();
+    this.version++;
+  }
+
+  /** How many regions begin at an address or below it. */
+  #countUpTo(gpa: bigint): number {
+    let low = 0;
+    let high = this.#regions.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#regions[middle]!.gpa <= gpa) {
+        low = middle + 1;
+      } else {
+        high = middle;
+      }
+    }
+    return low;
   }
 
   #findNear(address: number): Region | null {
@@ -268,12 +380,12 @@ export class Bus {
         high = middle;
       }
     }
-    return low === 0 ? null : this.#found(this.regions[low - 1]!, address - starts[low - 1]!);
+    return low === 0 ? null : this.#found(this.#regions[low - 1]!, address - starts[low - 1]!);
   }
 
   /** As `#findNear`, for addresses that only a bigint can hold. */
   #findFar(address: bigint): Region | null {
-    const region = this.regions.findLast(({ gpa }) => gpa <= address);
+    const region = this.#regions[this.#countUpTo(address) - 1];
     return region === undefined ? null : this.#found(region, Number(address - region.gpa));
   }
 
@@ -292,14 +404,9 @@ function overlap(a: Region, b: Region): boolean {
   return a.gpa < b.gpa + b.size && b.gpa < a.gpa + a.size;
 }
 
-function clip(watchpoint: Watchpoint, region: Region): RegionWatch {
-  const from = watchpoint.gpa - region.gpa;
-  const to = from + watchpoint.length;
-  return {
-    watchpoint,
-    from: from < 0n ? 0 : Number(from),
-    to: to > region.size ? region.length : Number(to),
-  };
+/** Whether RAM has more below 4 GiB than other RAM. */
+function isLarger(region: RamRegion, other: RamRegion | null): boolean {
+  return region.near.quads > (other?.near.quads ?? 0);
 }
 
 /** What an access to a device comes to. */
@@ -344,7 +451,7 @@ function checkMemory(
 }
 
 /** What a write comes to, without doing it. */
-function checkWrite<T extends Value, A extends Out>(
+export function checkWrite<T extends Value, A extends Out>(
   region: Region,
   offset: number,
   kind: SpaceWidth<T, A>,
@@ -356,25 +463,7 @@ function checkWrite<T extends Value, A extends Out>(
   return result === OK && (offset & (kind.bytes - 1)) !== 0 ? FAULT_UNALIGNED : result;
 }
 
-/** Calls the listeners that an access concerns. */
-function tell(
-  region: Region,
-  offset: number,
-  width: number,
-  kind: Operation,
-  gpa: Gpa,
-  value: Value,
-): void {
-  for (const { watchpoint, from, to } of region.watches) {
-    if (offset < to && offset + width > from && watchpoint.concerns(kind)) {
-      call(watchpoint, { gpa: BigInt(gpa), width, kind, value });
-    }
-  }
-}
-
-function call(watchpoint: Watchpoint, access: WatchedAccess): void {
-  // One listener may have removed another.
-  if (!watchpoint.removed) {
-    watchpoint.listener(access);
-  }
+function describe(gpa: Gpa, width: number, kind: Operation, value?: Value): WatchedAccess {
+  const start = BigInt(gpa);
+  return value === undefined ? { gpa: start, width, kind } : { gpa: start, width, kind, value };
 }

@@ -1,4 +1,5 @@
 import type { GuestAtomicAccess } from "./atomic-access.js";
+import { AtomicAccess } from "./atomics.js";
 import { checkObject, GuestMemoryFault, typeError } from "./errors.js";
 import { toAddress, type Gpa } from "./gpa.js";
 import { GuestMemAccessResult } from "./result.js";
@@ -17,6 +18,8 @@ interface Exclusive<T extends Value, A extends Out & { [index: number]: T }> {
   /** Receives what nobody asks for. */
   readonly scratch: A;
   tryLoad(memory: GuestAtomicAccess, gpa: Gpa, out: A): GuestMemAccessResult;
+  /** The result that a store would have. `scratch` may be overwritten. */
+  checkStore(memory: GuestAtomicAccess, gpa: Gpa, scratch: A): GuestMemAccessResult;
   tryCompareExchange(
     memory: GuestAtomicAccess,
     gpa: Gpa,
@@ -30,6 +33,8 @@ const BYTES: Exclusive<number, Uint8Array> = {
   width: BYTE,
   scratch: new Uint8Array(1),
   tryLoad: (memory, gpa, out) => memory.tryLoadb(gpa, out),
+  checkStore: (memory, gpa, scratch) =>
+    memory instanceof AtomicAccess ? memory.lanes.b.checkStore(gpa) : memory.tryLoadb(gpa, scratch),
   tryCompareExchange: (memory, gpa, expected, replacement, out) =>
     memory.tryCompareExchangeb(gpa, expected, replacement, out),
 };
@@ -38,6 +43,8 @@ const WORDS: Exclusive<number, Uint16Array> = {
   width: WORD,
   scratch: new Uint16Array(1),
   tryLoad: (memory, gpa, out) => memory.tryLoadw(gpa, out),
+  checkStore: (memory, gpa, scratch) =>
+    memory instanceof AtomicAccess ? memory.lanes.w.checkStore(gpa) : memory.tryLoadw(gpa, scratch),
   tryCompareExchange: (memory, gpa, expected, replacement, out) =>
     memory.tryCompareExchangew(gpa, expected, replacement, out),
 };
@@ -46,6 +53,8 @@ const LONGS: Exclusive<number, Uint32Array> = {
   width: LONG,
   scratch: new Uint32Array(1),
   tryLoad: (memory, gpa, out) => memory.tryLoadl(gpa, out),
+  checkStore: (memory, gpa, scratch) =>
+    memory instanceof AtomicAccess ? memory.lanes.l.checkStore(gpa) : memory.tryLoadl(gpa, scratch),
   tryCompareExchange: (memory, gpa, expected, replacement, out) =>
     memory.tryCompareExchangel(gpa, expected, replacement, out),
 };
@@ -54,6 +63,8 @@ const QUADS: Exclusive<bigint, BigUint64Array> = {
   width: QUAD,
   scratch: new BigUint64Array(1),
   tryLoad: (memory, gpa, out) => memory.tryLoadq(gpa, out),
+  checkStore: (memory, gpa, scratch) =>
+    memory instanceof AtomicAccess ? memory.lanes.q.checkStore(gpa) : memory.tryLoadq(gpa, scratch),
   tryCompareExchange: (memory, gpa, expected, replacement, out) =>
     memory.tryCompareExchangeq(gpa, expected, replacement, out),
 };
@@ -81,7 +92,7 @@ export class ExclusiveMonitor {
   #loaded: Value = 0;
 
   /**
-   * @param memory - The `atomics` of a guest memory, of either path.
+   * @param memory - The `atomics` of a guest memory or of an address space, of either path.
    * @throws TypeError where it is something else.
    */
   constructor(memory: GuestAtomicAccess) {
@@ -192,7 +203,7 @@ export class ExclusiveMonitor {
   }
 
   #tryStore<T extends Value, A extends Out & { [index: number]: T }>(
-    { width, scratch, tryLoad, tryCompareExchange }: Exclusive<T, A>,
+    { width, scratch, checkStore, tryCompareExchange }: Exclusive<T, A>,
     gpa: Gpa,
     value: T,
     status: Uint32Array,
@@ -202,10 +213,9 @@ export class ExclusiveMonitor {
     const matches = toAddress(gpa) === this.#gpa && width.bytes === this.#bytes;
     this.#bytes = 0;
     const loaded = this.#loaded as T;
-    // The load only finds out whether the address is good.
     const result = matches
       ? tryCompareExchange(this.#memory, gpa, loaded, checked, scratch)
-      : tryLoad(this.#memory, gpa, scratch);
+      : checkStore(this.#memory, gpa, scratch);
     if (result === OK) {
       status[0] = matches && scratch[0] === loaded ? STORED : NOT_STORED;
     }

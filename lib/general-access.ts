@@ -1,5 +1,7 @@
 import { GuestMemoryFault, type Operation } from "./errors.js";
+import { PAGE_SIZE } from "./dirty-bitmap.js";
 import { MAX_U64, toAddress, type Gpa } from "./gpa.js";
+import type { MemoryMarks } from "./memory-marks.js";
 import { GuestMemAccessResult } from "./result.js";
 import {
   BYTE,
@@ -33,6 +35,8 @@ export class GeneralAccess {
   private u32: Uint32Array;
   private u64: BigUint64Array;
   private quads: number;
+  /** As `quads`, for writes: 0 while they are to be marked. */
+  private writeQuads: number;
   private base: number;
   // A property of the prototype, and so a constant to V8.
   declare private checkSlots: typeof checkSlots;
@@ -42,6 +46,7 @@ export class GeneralAccess {
 
   readonly #size: number;
   readonly #owner: ArrayBufferLike | null;
+  readonly #marks: MemoryMarks;
   #windows: readonly Window[];
   #ended = false;
 
@@ -49,21 +54,33 @@ export class GeneralAccess {
    * @param size - Bytes of RAM, which `windows` cover.
    * @param owner - The caller's buffer under the RAM, or null.
    */
-  constructor(size: number, windows: readonly Window[], owner: ArrayBufferLike | null) {
+  constructor(
+    size: number,
+    windows: readonly Window[],
+    owner: ArrayBufferLike | null,
+    marks: MemoryMarks,
+  ) {
     this.#size = size;
     this.#windows = windows;
     this.#owner = owner;
+    this.#marks = marks;
     const { u8, u16, u32, u64, quads } = windows[1] ?? EMPTY_WINDOW;
     this.u8 = u8;
     this.u16 = u16;
     this.u32 = u32;
     this.u64 = u64;
     this.quads = quads;
+    this.writeQuads = quads;
     this.base = WINDOW_SIZE;
   }
 
   get windows(): readonly Window[] {
     return this.#windows;
+  }
+
+  /** To be called when the tracking of writes starts or ends. */
+  marksChanged(): void {
+    this.writeQuads = this.#marks.dirty === null ? this.quads : 0;
   }
 
   /** Makes every access answer `ERROR_INTERNAL` from here on. */
@@ -152,7 +169,11 @@ export class GeneralAccess {
   tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult {
     if (typeof gpa === "number" && typeof value === "number" && (value & 0xff) === value) {
       const index = gpa >>> 0;
-      if (index === gpa - this.base && index >>> 3 < this.quads && this.u8[index] !== undefined) {
+      if (
+        index === gpa - this.base &&
+        index >>> 3 < this.writeQuads &&
+        this.u8[index] !== undefined
+      ) {
         this.u8[index] = value;
         return OK;
       }
@@ -165,7 +186,7 @@ export class GeneralAccess {
       const index = gpa >>> 1;
       if (
         (index << 1) >>> 0 === gpa - this.base &&
-        index >>> 2 < this.quads &&
+        index >>> 2 < this.writeQuads &&
         this.u16[index] !== undefined
       ) {
         this.u16[index] = value;
@@ -180,7 +201,7 @@ export class GeneralAccess {
       const index = gpa >>> 2;
       if (
         (index << 2) >>> 0 === gpa - this.base &&
-        index >>> 1 < this.quads &&
+        index >>> 1 < this.writeQuads &&
         this.u32[index] !== undefined
       ) {
         this.u32[index] = value;
@@ -200,7 +221,7 @@ export class GeneralAccess {
       const index = gpa >>> 3;
       if (
         (index << 3) >>> 0 === gpa - this.base &&
-        index < this.quads &&
+        index < this.writeQuads &&
         this.u64[index] !== undefined
       ) {
         this.u64[index] = value;
@@ -219,7 +240,7 @@ export class GeneralAccess {
           const index = gpa >>> 3;
           if (
             (index << 3) >>> 0 === gpa - this.base &&
-            index < this.quads &&
+            index < this.writeQuads &&
             this.u64[index] !== undefined
           ) {
             this.u64[index] = value;
@@ -359,6 +380,8 @@ export class GeneralAccess {
     const result = this.#check(address, width.bytes);
     if (result === OK) {
       width.set(this.#windowAt(address).data, address >>> 0, checked);
+      // Only now: see DirtyBitmap.
+      this.#marks.dirty?.markPage(Math.floor(address / PAGE_SIZE));
     }
     return result;
   }
@@ -417,5 +440,6 @@ export class GeneralAccess {
     this.u64 = u64;
     this.quads = quads;
     this.base = base;
+    this.marksChanged();
   }
 }

@@ -4,11 +4,14 @@ import type { GuestAtomicAccess } from "./atomic-access.js";
 import { Arena, arenaInternals, detach } from "./arena.js";
 import * as bulk from "./bulk.js";
 import { rangeError, typeError } from "./errors.js";
+import type { AtomicLanes } from "./atomic-lane.js";
 import { GeneralAccess } from "./general-access.js";
 import { MAX_U64, toByteCount, type Gpa } from "./gpa.js";
+import { MemoryMarks } from "./memory-marks.js";
 import { native, type Handle } from "./native.js";
 import { NativeAccess } from "./native-access.js";
 import { GuestMemAccessResult } from "./result.js";
+import { reserveStack } from "./stack.js";
 import { newSharedBuffer, type SharedRam, sharedRamOf, viewOf } from "./shared-ram.js";
 import { uncloneable } from "./uncloneable.js";
 import { ViewAtomics } from "./view-atomics.js";
@@ -43,6 +46,8 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   private u32: Uint32Array;
   private u64: BigUint64Array;
   private quads: number;
+  /** As `quads`, for writes: 0 while they are to be marked. */
+  private writeQuads: number;
   /** All that the hot path does not do. */
   private readonly general: GeneralAccess;
   // A property of the prototype, and so a constant to V8.
@@ -58,7 +63,10 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   /** Whether the RAM is over a buffer of the caller's. */
   readonly #borrowed: boolean;
   readonly #forgetEnding: () => void;
-  readonly #endings = new Set<() => void>();
+  readonly #marks = new MemoryMarks(() => {
+    this.writeQuads = this.#marks.dirty === null ? this.quads : 0;
+    this.general.marksChanged();
+  });
   readonly #shareable: SharedRam | null;
   #atomics: ViewAtomics | undefined;
   #exposed = false;
@@ -79,19 +87,22 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     this.u32 = u32;
     this.u64 = u64;
     this.quads = quads;
-    this.general = new GeneralAccess(this.#size, windows, owner?.buffer ?? null);
+    this.writeQuads = quads;
+    this.general = new GeneralAccess(this.#size, windows, owner?.buffer ?? null, this.#marks);
     this.#shareable = sharedRamOf(owner, base, this.#size);
     this.#forgetEnding = onEnding(() => this.#end());
-    this.native = new NativeAccess(this.#handle, this.size, u8, (address) =>
-      this.general.lost(address),
+    this.native = new NativeAccess(
+      this.#handle,
+      this.size,
+      u8,
+      (address) => this.general.lost(address),
+      this.#marks,
     );
     internals.set(this, {
       windows: () => this.general.windows,
       checkRange: (address, length) => this.general.checkRange(address, length),
-      onEnding: (listener) => {
-        this.#endings.add(listener);
-        return () => this.#endings.delete(listener);
-      },
+      marks: this.#marks,
+      atomicLanes: () => this.#viewAtomics().lanes,
     });
   }
 
@@ -177,7 +188,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
    * checks and results of the accessors. {@link NativeAccess.atomics} is the same in C++.
    */
   get atomics(): GuestAtomicAccess {
-    return (this.#atomics ??= new ViewAtomics(this.native.atomicLanes, this.general.windows));
+    return this.#viewAtomics();
   }
 
   /** Whether the RAM is gone: destroyed, or its arena reset or destroyed. */
@@ -205,6 +216,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
    * Harmless the second time.
    */
   destroy(): void {
+    reserveStack();
     this.#forgetEnding();
     this.#end();
     if (this.#ownsArena) {
@@ -321,7 +333,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult {
     if (typeof gpa === "number" && typeof value === "number" && (value & 0xff) === value) {
       const index = gpa >>> 0;
-      if (index === gpa && index >>> 3 < this.quads && this.u8[index] !== undefined) {
+      if (index === gpa && index >>> 3 < this.writeQuads && this.u8[index] !== undefined) {
         this.u8[index] = value;
         return 0;
       }
@@ -332,7 +344,11 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
     if (typeof gpa === "number" && typeof value === "number" && (value & 0xffff) === value) {
       const index = gpa >>> 1;
-      if ((index << 1) >>> 0 === gpa && index >>> 2 < this.quads && this.u16[index] !== undefined) {
+      if (
+        (index << 1) >>> 0 === gpa &&
+        index >>> 2 < this.writeQuads &&
+        this.u16[index] !== undefined
+      ) {
         this.u16[index] = value;
         return 0;
       }
@@ -343,7 +359,11 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   tryWritel(gpa: Gpa, value: number): GuestMemAccessResult {
     if (typeof gpa === "number" && typeof value === "number" && value >>> 0 === value) {
       const index = gpa >>> 2;
-      if ((index << 2) >>> 0 === gpa && index >>> 1 < this.quads && this.u32[index] !== undefined) {
+      if (
+        (index << 2) >>> 0 === gpa &&
+        index >>> 1 < this.writeQuads &&
+        this.u32[index] !== undefined
+      ) {
         this.u32[index] = value;
         return 0;
       }
@@ -359,7 +379,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
       !(value > MAX_U64)
     ) {
       const index = gpa >>> 3;
-      if ((index << 3) >>> 0 === gpa && index < this.quads && this.u64[index] !== undefined) {
+      if ((index << 3) >>> 0 === gpa && index < this.writeQuads && this.u64[index] !== undefined) {
         this.u64[index] = value;
         return 0;
       }
@@ -374,7 +394,11 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
         if (value !== undefined && source instanceof BigUint64Array) {
           this.checkSlots(source);
           const index = gpa >>> 3;
-          if ((index << 3) >>> 0 === gpa && index < this.quads && this.u64[index] !== undefined) {
+          if (
+            (index << 3) >>> 0 === gpa &&
+            index < this.writeQuads &&
+            this.u64[index] !== undefined
+          ) {
             this.u64[index] = value;
             return 0;
           }
@@ -441,7 +465,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   writeb(gpa: Gpa, value: number): void {
     if (typeof gpa === "number" && typeof value === "number" && (value & 0xff) === value) {
       const index = gpa >>> 0;
-      if (index === gpa && index >>> 3 < this.quads && this.u8[index] !== undefined) {
+      if (index === gpa && index >>> 3 < this.writeQuads && this.u8[index] !== undefined) {
         this.u8[index] = value;
         return;
       }
@@ -452,7 +476,11 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   writew(gpa: Gpa, value: number): void {
     if (typeof gpa === "number" && typeof value === "number" && (value & 0xffff) === value) {
       const index = gpa >>> 1;
-      if ((index << 1) >>> 0 === gpa && index >>> 2 < this.quads && this.u16[index] !== undefined) {
+      if (
+        (index << 1) >>> 0 === gpa &&
+        index >>> 2 < this.writeQuads &&
+        this.u16[index] !== undefined
+      ) {
         this.u16[index] = value;
         return;
       }
@@ -463,7 +491,11 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   writel(gpa: Gpa, value: number): void {
     if (typeof gpa === "number" && typeof value === "number" && value >>> 0 === value) {
       const index = gpa >>> 2;
-      if ((index << 2) >>> 0 === gpa && index >>> 1 < this.quads && this.u32[index] !== undefined) {
+      if (
+        (index << 2) >>> 0 === gpa &&
+        index >>> 1 < this.writeQuads &&
+        this.u32[index] !== undefined
+      ) {
         this.u32[index] = value;
         return;
       }
@@ -479,7 +511,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
       !(value > MAX_U64)
     ) {
       const index = gpa >>> 3;
-      if ((index << 3) >>> 0 === gpa && index < this.quads && this.u64[index] !== undefined) {
+      if ((index << 3) >>> 0 === gpa && index < this.writeQuads && this.u64[index] !== undefined) {
         this.u64[index] = value;
         return;
       }
@@ -531,12 +563,16 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
    * outside its buffer.
    */
   write(gpa: Gpa, source: ArrayBufferView): void {
-    if (this.#inFirstWindow(gpa, bulk.fastLength(source))) {
+    const length = bulk.fastLength(source);
+    if (this.#inFirstWindow(gpa, length)) {
       this.u8.set(source as Uint8Array, gpa);
+      this.#marks.mark(gpa, length);
       return;
     }
     const bytes = bulk.bytesOf(source, "source");
-    bulk.write(this.general.windows, this.general.locateRange(gpa, bytes.length, "write"), bytes);
+    const start = this.general.locateRange(gpa, bytes.length, "write");
+    bulk.write(this.general.windows, start, bytes);
+    this.#marks.mark(start, bytes.length);
   }
 
   /**
@@ -549,9 +585,12 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     const byte = BYTE.checkValue(value);
     if (this.#inFirstWindow(gpa, count)) {
       this.u8.fill(byte, gpa, gpa + count);
+      this.#marks.mark(gpa, count);
       return;
     }
-    bulk.fill(this.general.windows, this.general.locateRange(gpa, count, "write"), count, byte);
+    const start = this.general.locateRange(gpa, count, "write");
+    bulk.fill(this.general.windows, start, count, byte);
+    this.#marks.mark(start, count);
   }
 
   /**
@@ -563,10 +602,13 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     const count = toByteCount(length, "length");
     if (this.#inFirstWindow(source, count) && this.#inFirstWindow(target, count)) {
       this.u8.copyWithin(target, source, source + count);
+      this.#marks.mark(target, count);
       return;
     }
     const from = this.general.locateRange(source, count, "read");
-    bulk.copy(this.general.windows, this.general.locateRange(target, count, "write"), from, count);
+    const to = this.general.locateRange(target, count, "write");
+    bulk.copy(this.general.windows, to, from, count);
+    this.#marks.mark(to, count);
   }
 
   /**
@@ -640,8 +682,14 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     );
   }
 
-  /** Makes every access answer `ERROR_INTERNAL` from here on. */
+  #viewAtomics(): ViewAtomics {
+    const { native, general } = this;
+    return (this.#atomics ??= new ViewAtomics(native.atomicLanes, general.windows, this.#marks));
+  }
+
+  /** Makes every access answer `ERROR_INTERNAL` from here on. The caller has reserved the stack. */
   #end(): void {
+    this.#marks.changing();
     native.guestMemoryDestroy(this.#handle);
     this.#destroyed = true;
     // Detaching slows every typed array access of the process a little, for good, so it is done
@@ -657,11 +705,8 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     this.u32 = u32;
     this.u64 = u64;
     this.quads = quads;
+    this.writeQuads = quads;
     this.general.end();
-    for (const listener of this.#endings) {
-      listener();
-    }
-    this.#endings.clear();
     this.#atomics?.end();
   }
 }
@@ -672,8 +717,10 @@ export interface GuestMemoryInternals {
   windows(): readonly Window[];
   /** What an access to a range comes to, but for its alignment. */
   checkRange(address: number, length: number): GuestMemAccessResult;
-  /** Registers what to do once the RAM has ended; gives the way to undo that. */
-  onEnding(listener: () => void): () => void;
+  /** Where writes are marked; tells those who map the RAM before it ends. */
+  readonly marks: MemoryMarks;
+  /** The lanes of the view path's atomics. */
+  atomicLanes(): AtomicLanes;
 }
 
 const internals = new WeakMap<GuestMemory, GuestMemoryInternals>();

@@ -13,11 +13,13 @@ import {
   VALUE64,
   VALUE8,
 } from "./call-block.js";
+import { PAGE_SIZE } from "./dirty-bitmap.js";
 import { GuestMemoryFault } from "./errors.js";
 import { toAddress, type Gpa } from "./gpa.js";
+import type { MemoryMarks } from "./memory-marks.js";
 import { native, type Handle } from "./native.js";
 import { nativeLanes } from "./native-atomics.js";
-import { OpBuffer } from "./op-buffer.js";
+import { OpBuffer, opWrites } from "./op-buffer.js";
 import { type GuestMemAccessResult, OK } from "./result.js";
 import { uncloneable } from "./uncloneable.js";
 import {
@@ -60,6 +62,7 @@ export class NativeAccess implements GuestMemoryAccess {
   readonly #handle: Handle;
   private readonly number: number;
   private readonly first: Uint8Array;
+  private readonly marks: MemoryMarks;
   readonly #lost: (address: number) => boolean;
   #atomicLanes: AtomicLanes | undefined;
   #atomics: AtomicAccess | undefined;
@@ -68,11 +71,18 @@ export class NativeAccess implements GuestMemoryAccess {
    * @param first - The first window of the view path.
    * @param lost - Tells whether the buffer over an address was taken away, as the view path does.
    */
-  constructor(handle: Handle, size: bigint, first: Uint8Array, lost: (address: number) => boolean) {
+  constructor(
+    handle: Handle,
+    size: bigint,
+    first: Uint8Array,
+    lost: (address: number) => boolean,
+    marks: MemoryMarks,
+  ) {
     this.size = size;
     this.#handle = handle;
     this.number = native.guestMemoryNumber(handle);
     this.first = first;
+    this.marks = marks;
     this.#lost = lost;
   }
 
@@ -85,7 +95,7 @@ export class NativeAccess implements GuestMemoryAccess {
   get atomicLanes(): AtomicLanes {
     return (this.#atomicLanes ??= nativeLanes((gpa) => {
       this.prepare(gpa);
-    }));
+    }, this.marks));
   }
 
   tryReadb(gpa: Gpa, out: Uint8Array): GuestMemAccessResult {
@@ -144,28 +154,28 @@ export class NativeAccess implements GuestMemoryAccess {
     block8[VALUE8] = isInteger(value, 0xff) ? value : BYTE.checkValue(value);
     this.prepare(gpa);
     writeb();
-    return result();
+    return this.marks.dirty === null ? result() : this.mark(gpa);
   }
 
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
     block16[VALUE16] = isInteger(value, 0xffff) ? value : WORD.checkValue(value);
     this.prepare(gpa);
     writew();
-    return result();
+    return this.marks.dirty === null ? result() : this.mark(gpa);
   }
 
   tryWritel(gpa: Gpa, value: number): GuestMemAccessResult {
     block32[VALUE32] = isInteger(value, 0xffff_ffff) ? value : LONG.checkValue(value);
     this.prepare(gpa);
     writel();
-    return result();
+    return this.marks.dirty === null ? result() : this.mark(gpa);
   }
 
   tryWriteq(gpa: Gpa, value: bigint): GuestMemAccessResult {
     block64[VALUE64] = QUAD.checkValue(value);
     this.prepare(gpa);
     writeq();
-    return result();
+    return this.marks.dirty === null ? result() : this.mark(gpa);
   }
 
   tryWriteqFrom(gpa: Gpa, source: BigUint64Array): GuestMemAccessResult {
@@ -175,7 +185,7 @@ export class NativeAccess implements GuestMemoryAccess {
         : checkOut(QUAD, source, "source")[0]!;
     this.prepare(gpa);
     writeq();
-    return result();
+    return this.marks.dirty === null ? result() : this.mark(gpa);
   }
 
   readb(gpa: Gpa): number {
@@ -231,7 +241,24 @@ export class NativeAccess implements GuestMemoryAccess {
    * detached.
    */
   run(ops: OpBuffer): number {
-    return native.guestMemoryRun(this.#handle, OpBuffer.bytesOf(ops));
+    const faults = native.guestMemoryRun(this.#handle, OpBuffer.bytesOf(ops));
+    const { dirty } = this.marks;
+    for (let i = 0; dirty !== null && i < ops.length; i++) {
+      if (opWrites(ops.kind(i)) && ops.result(i) === OK) {
+        dirty.markPage(Math.floor(Number(ops.gpaOf(i)) / PAGE_SIZE));
+      }
+    }
+    return faults;
+  }
+
+  /** Marks the page of the last write if it was done. */
+  private mark(gpa: Gpa): GuestMemAccessResult {
+    const code = result();
+    if (code === OK) {
+      // Only now: see DirtyBitmap.
+      this.marks.dirty!.markPage(Math.floor(Number(gpa) / PAGE_SIZE));
+    }
+    return code;
   }
 
   /** Keeps `JSON.stringify` from writing out gigabytes: the size in bytes. */

@@ -1,5 +1,7 @@
 import type { AtomicLane, AtomicLanes, Cells } from "./atomic-lane.js";
+import { PAGE_SIZE } from "./dirty-bitmap.js";
 import type { Gpa } from "./gpa.js";
+import type { MemoryMarks } from "./memory-marks.js";
 import { native } from "./native.js";
 import { type GuestMemAccessResult, OK } from "./result.js";
 import type { Value } from "./widths.js";
@@ -37,6 +39,7 @@ class NativeLane<T extends Value> implements AtomicLane<T> {
     readonly bytes: 1 | 2 | 4 | 8,
     private readonly block: Cells<T>,
     private readonly prepare: Prepare,
+    private readonly marks: MemoryMarks,
   ) {
     this.valueAt = VALUE_AT / bytes;
     this.expectedAt = EXPECTED_AT / bytes;
@@ -83,6 +86,10 @@ class NativeLane<T extends Value> implements AtomicLane<T> {
     return this.run(XOR, gpa);
   }
 
+  checkStore(gpa: Gpa): GuestMemAccessResult {
+    return this.run(LOAD, gpa) === undefined ? this.code : OK;
+  }
+
   private run(operation: number, gpa: Gpa): T | undefined {
     this.prepare(gpa);
     block32[OPERATION_AT / 4] = operation + this.log2;
@@ -90,20 +97,31 @@ class NativeLane<T extends Value> implements AtomicLane<T> {
     const code = block32[RESULT_AT / 4] as GuestMemAccessResult;
     if (code === OK) {
       // A store has left what was staged.
-      return this.block[this.valueAt];
+      const found = this.block[this.valueAt];
+      if (this.marks.dirty !== null && this.stored(operation, found)) {
+        this.marks.dirty.markPage(Math.floor(Number(gpa) / PAGE_SIZE));
+      }
+      return found;
     }
     this.code = code;
     return undefined;
   }
+
+  /** Whether an operation that found a value has written. */
+  private stored(operation: number, found: T | undefined): boolean {
+    return operation === COMPARE_EXCHANGE
+      ? found === this.block[this.expectedAt]
+      : operation !== LOAD;
+  }
 }
 
 /** The lanes of the native path of one memory. */
-export function nativeLanes(prepare: Prepare): AtomicLanes {
+export function nativeLanes(prepare: Prepare, marks: MemoryMarks): AtomicLanes {
   const block = native.callBlock;
   return {
-    b: new NativeLane<number>(1, new Uint8Array(block), prepare),
-    w: new NativeLane<number>(2, new Uint16Array(block), prepare),
-    l: new NativeLane<number>(4, block32, prepare),
-    q: new NativeLane<bigint>(8, new BigUint64Array(block), prepare),
+    b: new NativeLane<number>(1, new Uint8Array(block), prepare, marks),
+    w: new NativeLane<number>(2, new Uint16Array(block), prepare, marks),
+    l: new NativeLane<number>(4, block32, prepare, marks),
+    q: new NativeLane<bigint>(8, new BigUint64Array(block), prepare, marks),
   };
 }

@@ -1,11 +1,12 @@
 import type { GuestAccessors } from "./access.js";
+import type { GuestAtomicAccess } from "./atomic-access.js";
 import type { Bus } from "./bus.js";
-import { type DirtyBitmap, PAGE_SIZE } from "./dirty-bitmap.js";
 import { GuestMemoryFault } from "./errors.js";
 import type { Gpa } from "./gpa.js";
 import type { NativeAccess } from "./native-access.js";
 import type { RamRegion, RomRegion, Stretch } from "./regions.js";
 import { type GuestMemAccessResult, OK } from "./result.js";
+import { spaceAtomics } from "./space-atomics.js";
 import { SPACE_BYTE, SPACE_LONG, SPACE_QUAD, SPACE_WORD, type SpaceWidth } from "./space-widths.js";
 import { uncloneable } from "./uncloneable.js";
 import { checkOut, QUAD, type Out, type Value } from "./widths.js";
@@ -36,14 +37,18 @@ export class NativeSpaceAccess implements GuestAccessors {
   private writeLength = 0;
   private writeFrom = 0;
   private writeAccess: NativeAccess | null = null;
-  /** Where to mark what is written to the stretch; null where it is not tracked. */
-  private dirty: DirtyBitmap | null = null;
 
   readonly #bus: Bus;
+  #atomics: GuestAtomicAccess | undefined;
 
   /** @internal */
   constructor(bus: Bus) {
     this.#bus = bus;
+  }
+
+  /** As {@link AddressSpace.atomics}, through N-API. */
+  get atomics(): GuestAtomicAccess {
+    return (this.#atomics ??= spaceAtomics(this.#bus, "native"));
   }
 
   /** Forgets what was used last. @internal */
@@ -52,7 +57,6 @@ export class NativeSpaceAccess implements GuestAccessors {
     this.readAccess = null;
     this.writeLength = 0;
     this.writeAccess = null;
-    this.dirty = null;
   }
 
   /** Keeps `JSON.stringify` from writing out the RAM. */
@@ -104,8 +108,7 @@ export class NativeSpaceAccess implements GuestAccessors {
     if (typeof gpa === "number") {
       const offset = gpa - this.writeBase;
       if (offset >= 0 && offset < this.writeLength) {
-        const result = this.writeAccess!.tryWriteb(this.writeFrom + offset, value);
-        return this.dirty === null ? result : this.mark(result, offset);
+        return this.writeAccess!.tryWriteb(this.writeFrom + offset, value);
       }
     }
     return this.tryWrite(SPACE_BYTE, gpa, value);
@@ -115,8 +118,7 @@ export class NativeSpaceAccess implements GuestAccessors {
     if (typeof gpa === "number") {
       const offset = gpa - this.writeBase;
       if (offset >= 0 && offset < this.writeLength) {
-        const result = this.writeAccess!.tryWritew(this.writeFrom + offset, value);
-        return this.dirty === null ? result : this.mark(result, offset);
+        return this.writeAccess!.tryWritew(this.writeFrom + offset, value);
       }
     }
     return this.tryWrite(SPACE_WORD, gpa, value);
@@ -126,8 +128,7 @@ export class NativeSpaceAccess implements GuestAccessors {
     if (typeof gpa === "number") {
       const offset = gpa - this.writeBase;
       if (offset >= 0 && offset < this.writeLength) {
-        const result = this.writeAccess!.tryWritel(this.writeFrom + offset, value);
-        return this.dirty === null ? result : this.mark(result, offset);
+        return this.writeAccess!.tryWritel(this.writeFrom + offset, value);
       }
     }
     return this.tryWrite(SPACE_LONG, gpa, value);
@@ -137,8 +138,7 @@ export class NativeSpaceAccess implements GuestAccessors {
     if (typeof gpa === "number") {
       const offset = gpa - this.writeBase;
       if (offset >= 0 && offset < this.writeLength) {
-        const result = this.writeAccess!.tryWriteq(this.writeFrom + offset, value);
-        return this.dirty === null ? result : this.mark(result, offset);
+        return this.writeAccess!.tryWriteq(this.writeFrom + offset, value);
       }
     }
     return this.tryWrite(SPACE_QUAD, gpa, value);
@@ -148,8 +148,7 @@ export class NativeSpaceAccess implements GuestAccessors {
     if (typeof gpa === "number") {
       const offset = gpa - this.writeBase;
       if (offset >= 0 && offset < this.writeLength) {
-        const result = this.writeAccess!.tryWriteqFrom(this.writeFrom + offset, source);
-        return this.dirty === null ? result : this.mark(result, offset);
+        return this.writeAccess!.tryWriteqFrom(this.writeFrom + offset, source);
       }
     }
     return this.tryWrite(SPACE_QUAD, gpa, checkOut(QUAD, source, "source")[0]!);
@@ -239,15 +238,6 @@ export class NativeSpaceAccess implements GuestAccessors {
     }
   }
 
-  /** Marks the page of a write to the stretch if it was done. */
-  private mark(result: GuestMemAccessResult, offset: number): GuestMemAccessResult {
-    if (result === OK) {
-      // Only now: see DirtyBitmap.
-      this.dirty!.markPage(Math.floor((this.writeFrom + offset) / PAGE_SIZE));
-    }
-    return result;
-  }
-
   private tryRead<T extends Value, A extends Out>(
     kind: SpaceWidth<T, A>,
     gpa: Gpa,
@@ -275,7 +265,10 @@ export class NativeSpaceAccess implements GuestAccessors {
     const bus = this.#bus;
     const region = bus.find(gpa);
     if (typeof gpa === "number" && region !== null && region.kind !== "mmio") {
-      this.#cacheForReads(region, region.readStretchAt(bus.offset));
+      this.#cacheForReads(
+        region,
+        region.readStretchAt(bus.offset, bus.watches.index("read"), bus.version),
+      );
     }
     return bus.read(true, kind, gpa, region);
   }
@@ -289,7 +282,10 @@ export class NativeSpaceAccess implements GuestAccessors {
     const bus = this.#bus;
     const region = bus.find(gpa);
     if (typeof gpa === "number" && region !== null && region.kind === "ram") {
-      this.#cacheForWrites(region, region.writeStretchAt(bus.offset));
+      this.#cacheForWrites(
+        region,
+        region.writeStretchAt(bus.offset, bus.watches.index("write"), bus.version),
+      );
     }
     return bus.write(true, kind, gpa, value, region);
   }
@@ -309,7 +305,6 @@ export class NativeSpaceAccess implements GuestAccessors {
       this.writeLength = stretch.length;
       this.writeFrom = stretch.from;
       this.writeAccess = region.memory.native;
-      this.dirty = region.dirty;
     }
   }
 }

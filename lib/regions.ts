@@ -1,6 +1,6 @@
 import { inspect } from "node:util";
 import { DirtyBitmap, PAGE_SIZE } from "./dirty-bitmap.js";
-import { rangeError, typeError, type Operation, isInstance } from "./errors.js";
+import { isInstance, rangeError, typeError } from "./errors.js";
 import { MAX_U64, toByteCount, toAddress, type Gpa } from "./gpa.js";
 import {
   type GuestMemory,
@@ -9,16 +9,8 @@ import {
 } from "./guest-memory.js";
 import { checkDevice, type MmioDevice } from "./mmio.js";
 import { printable } from "./printable.js";
-import type { Watchpoint } from "./watchpoint.js";
+import { pageOf, type WatchIndex } from "./watch-table.js";
 import { EMPTY_WINDOW, makeWindow, WINDOW_SIZE, type Window } from "./windows.js";
-
-/** The part of a watchpoint's range that lies in one region. */
-export interface RegionWatch {
-  readonly watchpoint: Watchpoint;
-  /** Offsets into the region: the first byte, and the byte behind the last. */
-  readonly from: number;
-  readonly to: number;
-}
 
 /** A stretch of RAM or ROM that one kind of access may reach without asking watchpoints. */
 export interface Stretch extends Window {
@@ -44,14 +36,18 @@ abstract class BaseRegion {
   readonly start: number;
   /** Bytes as a number. @internal */
   readonly length: number;
-  /** What is watched of the region; replaced, never changed. @internal */
-  watches: readonly RegionWatch[] = [];
+  /** The page of its first address, and the bytes of that page before it. @internal */
+  readonly firstPage: number;
+  /** @internal */
+  readonly skew: number;
 
   constructor(kind: string, gpa: Gpa, size: number, alignment: number, name?: string) {
     this.start = toAddress(gpa);
     this.gpa = BigInt(gpa);
     this.length = size;
     this.size = BigInt(size);
+    this.firstPage = pageOf(this.gpa);
+    this.skew = Number(this.gpa % BigInt(PAGE_SIZE));
     if (name !== undefined && typeof name !== "string") {
       throw typeError("name must be a string");
     }
@@ -65,6 +61,11 @@ abstract class BaseRegion {
     if (this.gpa + this.size > MAX_U64 + 1n) {
       throw rangeError("a region must end at 2^64 or below");
     }
+  }
+
+  /** The page of guest physical addresses that a byte of the region lies in. @internal */
+  pageAt(offset: number): number {
+    return this.firstPage + Math.floor((this.skew + offset) / PAGE_SIZE);
   }
 
   /** Keeps `console.log(region)` from printing gigabytes. */
@@ -85,18 +86,17 @@ abstract class BaseRegion {
 
 /** A region whose bytes are a {@link GuestMemory}: byte 0 of it lies at `gpa`. */
 abstract class MemoryRegion extends BaseRegion {
-  /** The bytes. Writing to it directly passes by watchpoints and dirty tracking. */
+  /** The bytes. Accesses to it directly pass by watchpoints, and to buffers of it by the marks. */
   readonly memory: GuestMemory;
   /** @internal */
   readonly internals: GuestMemoryInternals;
-  readonly #stretches: Record<Operation, Map<number, Stretch>> = {
-    read: new Map(),
-    write: new Map(),
-  };
+  readonly #stretches = { read: new Map<number, Stretch>(), write: new Map<number, Stretch>() };
   // The last of each, which the next access is likely to lie in.
   #readStretch: Stretch | null = null;
   #writeStretch: Stretch | null = null;
   #near: Window | null = null;
+  /** What the stretches were cut for. */
+  #version = -1;
 
   constructor(kind: string, gpa: Gpa, memory: GuestMemory, name?: string) {
     const internals = guestMemoryInternals(memory);
@@ -105,49 +105,51 @@ abstract class MemoryRegion extends BaseRegion {
     this.internals = internals;
   }
 
-  /** Forgets what was computed from watchpoints and windows. @internal */
-  dropStretches(): void {
-    this.#stretches.read.clear();
-    this.#stretches.write.clear();
-    this.#readStretch = null;
-    this.#writeStretch = null;
-    if (this.internals.windows().length === 0) {
-      this.#near = null;
-    }
-  }
-
   /** The stretch around a byte for reads; null where that is watched, or gone. @internal */
-  readStretchAt(offset: number): Stretch | null {
+  readStretchAt(offset: number, watched: WatchIndex, version: number): Stretch | null {
+    this.#renew(version);
     const last = this.#readStretch;
     if (last !== null && offset >= last.from && offset - last.from < last.length) {
       return last;
     }
-    return (this.#readStretch = this.#stretchAt(offset, "read"));
+    return (this.#readStretch = this.#stretchAt(offset, watched, this.#stretches.read));
   }
 
   /** As `readStretchAt`, for writes; also of ROM, and of RAM that is tracked. @internal */
-  writeStretchAt(offset: number): Stretch | null {
+  writeStretchAt(offset: number, watched: WatchIndex, version: number): Stretch | null {
+    this.#renew(version);
     const last = this.#writeStretch;
     if (last !== null && offset >= last.from && offset - last.from < last.length) {
       return last;
     }
-    return (this.#writeStretch = this.#stretchAt(offset, "write"));
+    return (this.#writeStretch = this.#stretchAt(offset, watched, this.#stretches.write));
   }
 
   /** The bytes from the start on that lie below 4 GiB of the guest's addresses. @internal */
   get near(): Window {
+    if (this.internals.windows().length === 0) {
+      return EMPTY_WINDOW;
+    }
     return (this.#near ??= this.#cutNear());
   }
 
   /** How many times 8 bytes, from the start on, are not watched. @internal */
-  openQuads(operation: Operation): number {
-    let { quads } = this.near;
-    for (const { watchpoint, from } of this.watches) {
-      if (watchpoint.concerns(operation)) {
-        quads = Math.min(quads, (Math.floor(from / PAGE_SIZE) * PAGE_SIZE) / 8);
-      }
+  openQuads(watched: WatchIndex): number {
+    const gap = watched.gapAt(this.firstPage);
+    return gap === null
+      ? 0
+      : Math.min(this.near.quads, (gap.last + 1 - this.firstPage) * (PAGE_SIZE / 8));
+  }
+
+  /** Forgets the stretches that were cut before watchpoints or windows changed. */
+  #renew(version: number): void {
+    if (version !== this.#version) {
+      this.#stretches.read.clear();
+      this.#stretches.write.clear();
+      this.#readStretch = null;
+      this.#writeStretch = null;
+      this.#version = version;
     }
-    return quads;
   }
 
   #cutNear(): Window {
@@ -159,46 +161,29 @@ abstract class MemoryRegion extends BaseRegion {
     return window.u8.length <= length ? window : makeWindow(window.u8.subarray(0, length));
   }
 
-  #stretchAt(offset: number, operation: Operation): Stretch | null {
+  #stretchAt(offset: number, watched: WatchIndex, stretches: Map<number, Stretch>): Stretch | null {
     const number = Math.floor(offset / WINDOW_SIZE);
     const window = this.internals.windows()[number];
-    if (window === undefined) {
+    // Whole pages, so that no access lies across the edge of a stretch.
+    const gap = watched.gapAt(this.pageAt(offset));
+    if (window === undefined || gap === null) {
       return null;
     }
     const start = number * WINDOW_SIZE;
-    const cut = { from: start, to: start + window.u8.length };
+    let from = Math.max(start, (gap.first - this.firstPage) * PAGE_SIZE);
+    let to = Math.min(start + window.u8.length, (gap.last + 1 - this.firstPage) * PAGE_SIZE);
     const edge = WINDOW_SIZE - this.start;
-    if (edge > 0) {
-      keepSide(cut, offset, edge, edge);
+    if (edge > offset) {
+      to = Math.min(to, edge);
+    } else if (edge > 0) {
+      from = Math.max(from, edge);
     }
-    for (const { watchpoint, from, to } of this.watches) {
-      if (watchpoint.concerns(operation)) {
-        // Whole pages, so that no access lies across the edge of a stretch.
-        const first = Math.floor(from / PAGE_SIZE) * PAGE_SIZE;
-        keepSide(cut, offset, first, Math.ceil(to / PAGE_SIZE) * PAGE_SIZE);
-      }
-    }
-    if (offset < cut.from || offset >= cut.to) {
+    if (offset >= to) {
       return null;
     }
-    const stretches = this.#stretches[operation];
-    const stretch = stretches.get(cut.from) ?? makeStretch(window, start, cut, this.start);
-    stretches.set(cut.from, stretch);
+    const stretch = stretches.get(from) ?? makeStretch(window, start, { from, to }, this.start);
+    stretches.set(from, stretch);
     return stretch;
-  }
-}
-
-/** Takes a hole, and all that lies beyond it as seen from `offset`, out of a range. */
-function keepSide(
-  cut: { from: number; to: number },
-  offset: number,
-  holeStart: number,
-  holeEnd: number,
-): void {
-  if (holeEnd <= offset) {
-    cut.from = Math.max(cut.from, holeEnd);
-  } else {
-    cut.to = Math.min(cut.to, holeStart);
   }
 }
 
@@ -225,50 +210,58 @@ function makeStretch(
 /** RAM: read and written. */
 export class RamRegion extends MemoryRegion {
   readonly kind = "ram";
-  readonly #onChange: () => void;
-  #dirty: DirtyBitmap | null = null;
 
   /** @internal */
-  constructor(gpa: Gpa, memory: GuestMemory, onChange: () => void, name?: string) {
+  constructor(gpa: Gpa, memory: GuestMemory, name?: string) {
     super("ram", gpa, memory, name);
-    this.#onChange = onChange;
-  }
-
-  /** Which pages were written through the space since the last drain; null while not tracked. */
-  get dirty(): DirtyBitmap | null {
-    return this.#dirty;
   }
 
   /**
-   * Tracks the pages that are written through the space, from here on. RAM that is tracked already
-   * keeps its bitmap, unless another is given.
-   *
-   * @param bitmap - Where to mark them, for instance bits shared with other threads, or with another
-   * region over the same RAM. A fresh bitmap by default.
-   * @throws TypeError; RangeError where the bitmap is for RAM of another size.
+   * Which pages of the memory were written since the last drain; null while it is not tracked. All
+   * regions over one memory have the same bitmap.
    */
-  startTracking(bitmap: DirtyBitmap = this.#dirty ?? new DirtyBitmap(this.length)): DirtyBitmap {
-    if (!isInstance(bitmap, DirtyBitmap)) {
-      throw typeError("bitmap must be a DirtyBitmap");
-    }
-    if (bitmap.size !== this.size) {
-      throw rangeError("bitmap must be for RAM of the region's size");
-    }
-    if (bitmap !== this.#dirty) {
-      this.#dirty?.interrupt();
-      bitmap.interrupt();
-    }
-    this.#dirty = bitmap;
-    this.#onChange();
-    return bitmap;
+  get dirty(): DirtyBitmap | null {
+    return this.internals.marks.dirty;
   }
 
-  /** Ends the tracking, and with it what it costs. */
-  stopTracking(): void {
-    this.#dirty?.interrupt();
-    this.#dirty = null;
-    this.#onChange();
+  /**
+   * Tracks the pages of the memory that are written, from here on: through any region and any space
+   * that maps it, and through its own methods. Memory that is tracked already keeps its bitmap,
+   * unless another is given.
+   *
+   * @param bitmap - Where to mark them, for instance bits shared with other threads. A fresh bitmap
+   * by default.
+   * @throws TypeError; RangeError where the bitmap is for RAM of another size; Error
+   * `ERR_OUT_OF_MEMORY`.
+   */
+  startTracking(bitmap?: DirtyBitmap): DirtyBitmap {
+    const chosen = chooseBitmap(this, bitmap);
+    this.internals.marks.set(chosen);
+    return chosen;
   }
+
+  /** Ends the tracking of the memory, and with it what it costs. */
+  stopTracking(): void {
+    this.internals.marks.set(null);
+  }
+}
+
+/**
+ * The bitmap to track a region with.
+ *
+ * @throws as `startTracking`.
+ */
+export function chooseBitmap(
+  region: RamRegion,
+  bitmap: DirtyBitmap = region.dirty ?? new DirtyBitmap(region.length),
+): DirtyBitmap {
+  if (!isInstance(bitmap, DirtyBitmap)) {
+    throw typeError("bitmap must be a DirtyBitmap");
+  }
+  if (bitmap.size !== region.size) {
+    throw rangeError("bitmap must be for RAM of the region's size");
+  }
+  return bitmap;
 }
 
 /** ROM: a guest's write to it is `FAULT_BOUNDARY`. */

@@ -51,13 +51,19 @@ export class SpaceAccess implements GuestAccessors {
   }
 
   readonly #bus: Bus;
+  readonly #renew: () => void;
+  /** Whether `renew` has run since the last `clear`. */
+  #isFresh = false;
 
-  constructor(bus: Bus) {
+  /** @param renew - Makes accesses to the largest RAM that come next spare themselves the way here. */
+  constructor(bus: Bus, renew: () => void) {
     this.#bus = bus;
+    this.#renew = renew;
   }
 
   /** Forgets what was used last. */
   clear(): void {
+    this.#isFresh = false;
     this.#cacheForReads(NOWHERE);
     this.#cacheForWrites(NOWHERE, null);
   }
@@ -359,7 +365,8 @@ export class SpaceAccess implements GuestAccessors {
     const bus = this.#bus;
     const region = bus.find(gpa);
     if (region !== null && region.kind !== "mmio") {
-      const stretch = region.readStretchAt(bus.offset);
+      this.#refresh();
+      const stretch = region.readStretchAt(bus.offset, bus.watches.index("read"), bus.version);
       if (stretch !== null) {
         const at = bus.offset - stretch.from;
         if ((at & (bytes - 1)) === 0 && at <= stretch.u8.length - bytes) {
@@ -385,8 +392,9 @@ export class SpaceAccess implements GuestAccessors {
     const bus = this.#bus;
     const region = bus.find(gpa);
     if (region !== null && region.kind === "ram") {
+      this.#refresh();
       const { offset } = bus;
-      const stretch = region.writeStretchAt(offset);
+      const stretch = region.writeStretchAt(offset, bus.watches.index("write"), bus.version);
       if (stretch !== null) {
         const at = offset - stretch.from;
         if ((at & (bytes - 1)) === 0 && at <= stretch.u8.length - bytes) {
@@ -401,6 +409,13 @@ export class SpaceAccess implements GuestAccessors {
       }
     }
     return bus.write(false, kind, gpa, checked, region);
+  }
+
+  #refresh(): void {
+    if (!this.#isFresh) {
+      this.#renew();
+      this.#isFresh = true;
+    }
   }
 
   #cacheForReads({ base, quads, u8, u16, u32, u64 }: Reach): void {

@@ -1,6 +1,8 @@
 import type { AtomicLane, AtomicLanes, Cells } from "./atomic-lane.js";
 import { AtomicAccess } from "./atomics.js";
+import { PAGE_SIZE } from "./dirty-bitmap.js";
 import type { Gpa } from "./gpa.js";
+import type { MemoryMarks } from "./memory-marks.js";
 import type { GuestMemAccessResult } from "./result.js";
 import type { Value } from "./widths.js";
 import { EMPTY_WINDOW, WINDOW_SIZE, type Window } from "./windows.js";
@@ -37,6 +39,7 @@ class ViewLane<T extends Value> implements AtomicLane<T> {
   constructor(
     private readonly native: AtomicLane<T>,
     private readonly cellsOf: (window: Window) => Cells<T>,
+    private readonly marks: MemoryMarks,
   ) {
     this.first = this.cells = cellsOf(EMPTY_WINDOW);
     this.shift = Math.log2(native.bytes);
@@ -62,41 +65,63 @@ class ViewLane<T extends Value> implements AtomicLane<T> {
 
   store(gpa: Gpa, value: T): T | undefined {
     const index = this.locate(gpa);
-    return index < 0 ? this.native.store(gpa, value) : atomics.store(this.cells, index, value);
+    return index < 0
+      ? this.native.store(gpa, value)
+      : this.wrote(gpa, atomics.store(this.cells, index, value));
   }
 
   exchange(gpa: Gpa, value: T): T | undefined {
     const index = this.locate(gpa);
     return index < 0
       ? this.native.exchange(gpa, value)
-      : atomics.exchange(this.cells, index, value);
+      : this.wrote(gpa, atomics.exchange(this.cells, index, value));
   }
 
   compareExchange(gpa: Gpa, expected: T, replacement: T): T | undefined {
     const index = this.locate(gpa);
-    return index < 0
-      ? this.native.compareExchange(gpa, expected, replacement)
-      : atomics.compareExchange(this.cells, index, expected, replacement);
+    if (index < 0) {
+      return this.native.compareExchange(gpa, expected, replacement);
+    }
+    const found = atomics.compareExchange(this.cells, index, expected, replacement);
+    return found === expected ? this.wrote(gpa, found) : found;
   }
 
   add(gpa: Gpa, value: T): T | undefined {
     const index = this.locate(gpa);
-    return index < 0 ? this.native.add(gpa, value) : atomics.add(this.cells, index, value);
+    return index < 0
+      ? this.native.add(gpa, value)
+      : this.wrote(gpa, atomics.add(this.cells, index, value));
   }
 
   and(gpa: Gpa, value: T): T | undefined {
     const index = this.locate(gpa);
-    return index < 0 ? this.native.and(gpa, value) : atomics.and(this.cells, index, value);
+    return index < 0
+      ? this.native.and(gpa, value)
+      : this.wrote(gpa, atomics.and(this.cells, index, value));
   }
 
   or(gpa: Gpa, value: T): T | undefined {
     const index = this.locate(gpa);
-    return index < 0 ? this.native.or(gpa, value) : atomics.or(this.cells, index, value);
+    return index < 0
+      ? this.native.or(gpa, value)
+      : this.wrote(gpa, atomics.or(this.cells, index, value));
   }
 
   xor(gpa: Gpa, value: T): T | undefined {
     const index = this.locate(gpa);
-    return index < 0 ? this.native.xor(gpa, value) : atomics.xor(this.cells, index, value);
+    return index < 0
+      ? this.native.xor(gpa, value)
+      : this.wrote(gpa, atomics.xor(this.cells, index, value));
+  }
+
+  checkStore(gpa: Gpa): GuestMemAccessResult {
+    return this.native.checkStore(gpa);
+  }
+
+  /** Marks the page of an operation that has stored, and gives what it found. */
+  private wrote(gpa: Gpa, found: T): T {
+    this.marks.dirty?.markPage(Math.floor(Number(gpa) / PAGE_SIZE));
+    return found;
   }
 
   /** The index of the value at `gpa` in `cells`, or -1 where the native lane is to see to it. */
@@ -121,11 +146,11 @@ export class ViewAtomics extends AtomicAccess {
   readonly #lanes: readonly { use(windows: readonly Window[]): void }[];
 
   /** @param native - The lanes of the same memory's native path. */
-  constructor(native: AtomicLanes, windows: readonly Window[]) {
-    const b = new ViewLane(native.b, ({ u8 }) => u8);
-    const w = new ViewLane(native.w, ({ u16 }) => u16);
-    const l = new ViewLane(native.l, ({ u32 }) => u32);
-    const q = new ViewLane(native.q, ({ u64 }) => u64);
+  constructor(native: AtomicLanes, windows: readonly Window[], marks: MemoryMarks) {
+    const b = new ViewLane(native.b, ({ u8 }) => u8, marks);
+    const w = new ViewLane(native.w, ({ u16 }) => u16, marks);
+    const l = new ViewLane(native.l, ({ u32 }) => u32, marks);
+    const q = new ViewLane(native.q, ({ u64 }) => u64, marks);
     super({ b, w, l, q });
     this.#lanes = [b, w, l, q];
     this.use(windows);

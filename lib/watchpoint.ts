@@ -1,5 +1,7 @@
 import { checkObject, rangeError, typeError, type Operation } from "./errors.js";
 import { MAX_U64, toAddress, type Gpa } from "./gpa.js";
+import { reserveStack } from "./stack.js";
+import { pageOf, type PageRange } from "./watch-table.js";
 
 /** What to watch. */
 export interface WatchRange {
@@ -18,7 +20,10 @@ export interface WatchedAccess {
   /** Bytes of the access: 1, 2, 4 or 8, or the length of a bulk access. */
   readonly width: number;
   readonly kind: Operation;
-  /** What was read or is to be written; absent for a bulk access. */
+  /**
+   * What was read or is to be written; absent for a bulk access, and for the write of an atomic that
+   * depends on what RAM holds.
+   */
   readonly value?: number | bigint;
 }
 
@@ -40,6 +45,15 @@ export class Watchpoint {
   readonly kinds: Operation | "access";
   /** @internal */
   readonly listener: WatchListener;
+  /** The byte behind the last. */
+  readonly #end: bigint;
+  // The same as numbers: rounded above 2^53, which no number that is an address is compared with.
+  readonly #from: number;
+  readonly #to: number;
+  /** The pages that the range touches. @internal */
+  readonly pages: PageRange;
+  /** Tells the order in which watchpoints were added. @internal */
+  readonly serial: number;
   readonly #forget: (watchpoint: Watchpoint) => void;
   #removed = false;
 
@@ -47,6 +61,7 @@ export class Watchpoint {
   constructor(
     range: WatchRange,
     listener: WatchListener,
+    serial: number,
     forget: (watchpoint: Watchpoint) => void,
   ) {
     const { gpa, length, kinds = "access" } = checkObject(range, "range");
@@ -63,9 +78,14 @@ export class Watchpoint {
     this.kinds = kinds;
     this.listener = listener;
     this.#forget = forget;
-    if (this.length === 0n || this.gpa + this.length > MAX_U64 + 1n) {
+    this.serial = serial;
+    this.#end = this.gpa + this.length;
+    this.#from = Number(this.gpa);
+    this.#to = Number(this.#end);
+    if (this.length === 0n || this.#end > MAX_U64 + 1n) {
       throw rangeError("a watched range must have at least 1 byte and end at 2^64 or below");
     }
+    this.pages = { first: pageOf(this.gpa), last: pageOf(this.#end - 1n) };
   }
 
   /** Whether {@link Watchpoint.remove} has been called. */
@@ -76,9 +96,17 @@ export class Watchpoint {
   /** Ends the watching. Harmless the second time. */
   remove(): void {
     if (!this.#removed) {
+      reserveStack();
       this.#removed = true;
       this.#forget(this);
     }
+  }
+
+  /** Whether an access touches a byte of the range. @internal */
+  touches(gpa: Gpa, length: number): boolean {
+    return typeof gpa === "number"
+      ? gpa < this.#to && gpa + length > this.#from
+      : gpa < this.#end && gpa + BigInt(length) > this.gpa;
   }
 
   /** Whether accesses of a kind are watched. @internal */

@@ -4,13 +4,18 @@ import {
   AddressSpace,
   type Gpa,
   type GuestAccessors,
+  type GuestAtomicAccess,
+  GuestMemory,
   GuestMemoryFault,
   type MmioDevice,
+  OpBuffer,
+  OpKind,
   type Operation,
   type RamRegion,
   type Region,
   type Watchpoint,
 } from "pound-guest-memory";
+import { ATOMICS, runAtomic } from "./support/atomic-ops.js";
 import { type ModelRegion, registerValue, SpaceModel } from "./support/space-model.js";
 import { WIDTHS } from "./support/widths.js";
 
@@ -29,12 +34,15 @@ const BASES = [
 
 type Kinds = Operation | "access";
 
+type Change = "unmap" | "end" | "track" | "untrack" | "drain";
+
 /** One step of a history; addresses are places in the slots. */
 type Step =
   | { do: "map"; kind: "ram" | "rom"; slot: number; size: number; track: boolean }
+  | { do: "mirror"; kind: "ram" | "rom"; which: number; slot: number; track: boolean }
   | { do: "device"; slot: number; size: number; handlers: string[] }
-  | { do: "unmap" | "end" | "track" | "untrack" | "drain"; which: number }
-  | { do: "watch"; at: number; length: number; kinds: Kinds }
+  | { do: Change; which: number }
+  | { do: "watch"; at: number; length: number; kinds: Kinds; act: Change | null; which: number }
   | { do: "unwatch"; which: number }
   | {
       do: "read" | "write";
@@ -44,8 +52,14 @@ type Step =
       big: boolean;
       throwing: boolean;
     }
+  | { do: "atomic"; op: number; at: number; width: number; a: bigint; b: bigint; try: boolean }
+  | { do: "direct"; how: Direct; which: number; offset: number }
   | { do: "bulkRead" | "bulkWrite" | "fill"; at: number; length: number }
   | { do: "copy"; at: number; to: number; length: number };
+
+/** The ways to write to memory past the space. */
+const DIRECT = ["writeb", "bulk", "fill", "copy", "atomic", "run"] as const;
+type Direct = (typeof DIRECT)[number];
 
 // Near the edges of pages, where everything happens, and now and then anywhere.
 const place = fc
@@ -104,6 +118,40 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       at: place,
       length: fc.oneof(fc.integer({ min: 1, max: 16 }), fc.integer({ min: 1, max: 3 * PAGE })),
       kinds,
+      act: fc.option(fc.constantFrom<Change>("unmap", "end", "track", "untrack"), { freq: 3 }),
+      which: fc.nat(9),
+    }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constant("mirror" as const),
+      kind: fc.constantFrom("ram" as const, "ram" as const, "rom" as const),
+      which: fc.nat(9),
+      slot,
+      track: fc.boolean(),
+    }),
+  },
+  {
+    weight: 10,
+    arbitrary: fc.record({
+      do: fc.constant("atomic" as const),
+      op: fc.nat(ATOMICS.length - 1),
+      at: place,
+      width: fc.nat(3),
+      // Few, so that some are as expected.
+      a: fc.oneof(fc.constant(0n), fc.bigInt(0n, 2n ** 64n - 1n)),
+      b: fc.bigInt(0n, 2n ** 64n - 1n),
+      try: fc.boolean(),
+    }),
+  },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      do: fc.constant("direct" as const),
+      how: fc.constantFrom(...DIRECT),
+      which: fc.nat(9),
+      offset: fc.oneof(fc.nat(8), fc.nat(3 * PAGE)),
     }),
   },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("unwatch" as const), which: fc.nat(9) }) },
@@ -148,19 +196,44 @@ function makeDevice(handlers: readonly string[], log: string[]): MmioDevice {
 class Subject {
   readonly space = new AddressSpace();
   readonly access: GuestAccessors;
+  readonly atomics: GuestAtomicAccess;
   readonly log: string[] = [];
   readonly regions: Region[] = [];
   readonly watches: Watchpoint[] = [];
 
   constructor(readonly path: "view" | "native") {
     this.access = path === "view" ? this.space : this.space.native;
+    this.atomics = path === "view" ? this.space.atomics : this.space.native.atomics;
   }
 
-  watch(id: number, gpa: bigint, length: bigint, kinds: Kinds): void {
-    const listener = this.space.watch({ gpa, length, kinds }, ({ gpa, width, kind, value }) =>
-      this.log.push(`watch ${id}: ${kind} ${width} at ${gpa}: ${value}`),
-    );
+  watch(id: number, gpa: bigint, length: bigint, kinds: Kinds, act: () => void): void {
+    const listener = this.space.watch({ gpa, length, kinds }, ({ gpa, width, kind, value }) => {
+      this.log.push(`watch ${id}: ${kind} ${width} at ${gpa}: ${value}`);
+      act();
+    });
     this.watches.push(listener);
+  }
+
+  /** Writes to memory, past the space, by the way that has the name. */
+  direct(how: Direct, { memory }: RamRegion, offset: number): unknown {
+    const [access, atomics] =
+      this.path === "view" ? [memory, memory.atomics] : [memory.native, memory.native.atomics];
+    const run = (): number => {
+      const ops = new OpBuffer(2);
+      ops.push(OpKind.READB, offset);
+      ops.push(OpKind.WRITEB, offset, 0x77);
+      memory.native.run(ops);
+      return ops.result(1);
+    };
+    const ways: Record<Direct, () => unknown> = {
+      writeb: () => access.writeb(offset, 0x77),
+      bulk: () => memory.write(offset, Uint8Array.of(0x77)),
+      fill: () => memory.fill(offset, 1, 0x77),
+      copy: () => memory.copy(offset, offset, 1),
+      atomic: () => atomics.storeb(offset, 0x77),
+      run,
+    };
+    return outcome(ways[how]) ?? 0;
   }
 
   takeLog(): string[] {
@@ -177,6 +250,31 @@ function outcome(action: () => unknown): unknown {
       return error.result;
     }
     throw error;
+  }
+}
+
+/** Changes the map of a subject, or what is under it. */
+function changeSubject(
+  what: Change,
+  which: number,
+  { space, regions }: Subject,
+  drained: readonly number[] | null,
+): void {
+  const region = regions[which % regions.length];
+  if (region === undefined) {
+    return;
+  }
+  if (what === "unmap") {
+    regions.splice(which % regions.length, 1);
+    space.remove(region);
+  } else if (what === "end" && region.kind !== "mmio") {
+    region.memory.destroy();
+  } else if (what === "track" && region.kind === "ram") {
+    region.startTracking();
+  } else if (what === "untrack" && region.kind === "ram") {
+    region.stopTracking();
+  } else if (what === "drain" && region.kind === "ram") {
+    expect(region.dirty === null ? null : [...region.dirty.drain()]).to.deep.equal(drained);
   }
 }
 
@@ -202,15 +300,15 @@ class History {
   }
 
   #compare(expected: ModelRegion, region: Region, path: string): void {
-    if (region.kind === "mmio" || expected.ended) {
+    if (region.kind === "mmio" || expected.memory.ended) {
       return;
     }
-    const same = region.memory.buffer.equals(expected.bytes);
+    const same = region.memory.compare(0, expected.memory.bytes) === 0;
     expect(same, `bytes of ${region.name} on the ${path} path`).to.equal(true);
     if (region.kind === "ram") {
       const pages = region.dirty === null ? null : [...region.dirty.peek()];
       expect(pages).to.deep.equal(
-        expected.dirty === null ? null : [...expected.dirty].sort((a, b) => a - b),
+        expected.memory.dirty === null ? null : [...expected.memory.dirty].sort((a, b) => a - b),
       );
     }
   }
@@ -231,6 +329,18 @@ class History {
       case "map":
       case "device": {
         this.#map(step);
+        return;
+      }
+      case "mirror": {
+        this.#mirror(step);
+        return;
+      }
+      case "atomic": {
+        this.#atomic(step);
+        return;
+      }
+      case "direct": {
+        this.#direct(step);
         return;
       }
       case "watch": {
@@ -273,74 +383,147 @@ class History {
       if (kind === "rom") {
         return subject.space.addRom(gpa, bytes);
       }
-      const region = subject.space.addRam(gpa, size, { trackDirty: track });
-      region.memory.write(0, bytes);
-      return region;
+      const memory = GuestMemory.allocate(size);
+      memory.write(0, bytes);
+      return subject.space.addRam(gpa, memory, { trackDirty: track });
     };
-    if (this.#model.overlaps(gpa, size)) {
+    const handlers = new Set(step.do === "device" ? step.handlers : []);
+    const dirty = kind === "ram" && track ? new Set<number>() : null;
+    this.#add({ kind, gpa, handlers, memory: { bytes, dirty, ended: false } }, add);
+  }
+
+  /** Maps what another region is over once more. */
+  #mirror(step: Extract<Step, { do: "mirror" }>): void {
+    const index = step.which % this.#model.regions.length;
+    const original = this.#model.regions[index];
+    const gpa = this.base + BigInt(step.slot * PAGE);
+    if (original === undefined || original.kind === "mmio") {
+      return;
+    }
+    const { memory } = original;
+    const { kind, track } = step;
+    const mapped = this.#add({ kind, gpa, handlers: new Set(), memory }, ({ space, regions }) => {
+      const region = regions[index] as RamRegion;
+      return kind === "rom"
+        ? space.addRom(gpa, region.memory)
+        : space.addRam(gpa, region.memory, { trackDirty: track });
+    });
+    if (mapped && kind === "ram" && track) {
+      memory.dirty ??= new Set();
+    }
+  }
+
+  /** Maps a region, or makes sure that nothing changes where it does not fit. */
+  #add(region: ModelRegion, add: (subject: Subject) => Region): boolean {
+    const size = region.memory.bytes.length;
+    const fits = !this.#model.overlaps(region.gpa, size) && region.gpa + BigInt(size) <= 2n ** 64n;
+    if (!fits) {
       for (const subject of this.#subjects) {
         expect(() => add(subject)).to.throw(RangeError);
       }
-      return;
+      return false;
     }
-    this.#model.regions.push({
-      kind,
-      gpa,
-      bytes,
-      handlers: new Set(step.do === "device" ? step.handlers : []),
-      dirty: kind === "ram" && track ? new Set() : null,
-      ended: false,
-    });
     for (const subject of this.#subjects) {
       subject.regions.push(add(subject));
     }
+    this.#model.regions.push(region);
+    return true;
   }
 
-  #change({ do: what, which }: { do: string; which: number }): void {
-    const count = this.#model.regions.length;
-    if (count === 0) {
+  #change({ do: what, which }: { do: Change; which: number }): void {
+    const drained = what === "drain" ? this.#dirtyPages(which) : null;
+    this.#changeModel(what, which);
+    for (const subject of this.#subjects) {
+      changeSubject(what, which, subject, drained);
+    }
+  }
+
+  #dirtyPages(which: number): number[] | null {
+    const dirty = this.#model.regions[which % this.#model.regions.length]?.memory.dirty;
+    return dirty == null ? null : [...dirty].sort((a, b) => a - b);
+  }
+
+  #changeModel(what: Change, which: number): void {
+    const { regions } = this.#model;
+    const region = regions[which % regions.length];
+    if (region === undefined) {
       return;
     }
-    const index = which % count;
-    const model = this.#model.regions[index]!;
-    const regions = this.#subjects.map((subject) => subject.regions[index]!);
+    const { kind, memory } = region;
     if (what === "unmap") {
-      this.#model.regions.splice(index, 1);
-      for (const { space, regions } of this.#subjects) {
-        space.remove(regions.splice(index, 1)[0]!);
-      }
-    } else if (what === "end" && model.kind !== "mmio") {
-      model.ended = true;
-      for (const region of regions) {
-        (region as RamRegion).memory.destroy();
-      }
-    } else if (model.kind === "ram") {
-      this.#changeTracking(what, model, regions as RamRegion[]);
+      regions.splice(which % regions.length, 1);
+    } else if (what === "end" && kind !== "mmio") {
+      memory.ended = true;
+    } else if (what === "track" && kind === "ram") {
+      memory.dirty ??= new Set();
+    } else if (what === "untrack" && kind === "ram") {
+      memory.dirty = null;
+    } else if (what === "drain" && kind === "ram") {
+      memory.dirty?.clear();
     }
   }
 
-  #changeTracking(what: string, model: ModelRegion, regions: readonly RamRegion[]): void {
-    if (what === "track") {
-      model.dirty ??= new Set();
-      regions.forEach((region) => region.startTracking());
-    } else if (what === "untrack") {
-      model.dirty = null;
-      regions.forEach((region) => region.stopTracking());
-    } else if (what === "drain" && model.dirty !== null) {
-      const pages = [...model.dirty].sort((a, b) => a - b);
-      regions.forEach((region) => expect([...region.dirty!.drain()]).to.deep.equal(pages));
-      model.dirty.clear();
-    }
-  }
-
-  #watch({ at, length, kinds }: Extract<Step, { do: "watch" }>): void {
+  #watch({ at, length, kinds, act, which }: Extract<Step, { do: "watch" }>): void {
     const gpa = this.#gpa(at);
     if (gpa !== undefined && gpa + BigInt(length) <= 2n ** 64n) {
       const id = this.#watched++;
-      this.#model.watches.push({ id, gpa, length: BigInt(length), kinds });
+      this.#model.watches.push({
+        id,
+        gpa,
+        length: BigInt(length),
+        kinds,
+        act: () => act !== null && this.#changeModel(act, which),
+      });
       for (const subject of this.#subjects) {
-        subject.watch(id, gpa, BigInt(length), kinds);
+        subject.watch(
+          id,
+          gpa,
+          BigInt(length),
+          kinds,
+          () => act !== null && changeSubject(act, which, subject, null),
+        );
       }
+    }
+  }
+
+  #atomic(step: Extract<Step, { do: "atomic" }>): void {
+    const gpa = this.#gpa(step.at);
+    if (gpa === undefined) {
+      return;
+    }
+    const op = ATOMICS[step.op]!;
+    const width = WIDTHS[step.width]!;
+    const mask = 2n ** BigInt(8 * width.bytes) - 1n;
+    const [a, b] = [step.a & mask, step.b & mask];
+    const change = (old: bigint) =>
+      op.name === "CompareExchange" && old !== a ? null : op.change(old, a, b) & mask;
+    const { result, old } = this.#model.atomic(
+      gpa,
+      width.bytes,
+      op.name === "Load" ? null : change,
+      op.name === "Store" || op.name === "Exchange" ? a : undefined,
+      op.name !== "Store",
+    );
+    const expected = { result, old: result !== 0 || op.name === "Store" ? null : old };
+    for (const { atomics, path } of this.#subjects) {
+      const form = step.try ? "try" : "value";
+      const given = this.#given(gpa, step.b % 2n === 0n);
+      const actual = runAtomic(atomics, { op, width }, form, given, [a, b]);
+      expect(actual, `${op.name} of ${width.bytes} at ${gpa}, ${path}`).to.deep.equal(expected);
+    }
+  }
+
+  #direct({ how, which, offset }: Extract<Step, { do: "direct" }>): void {
+    const index = which % this.#model.regions.length;
+    const region = this.#model.regions[index];
+    if (region === undefined || region.kind === "mmio") {
+      return;
+    }
+    const bytes = how === "copy" ? [region.memory.bytes[offset] ?? 0] : [0x77];
+    const expected = this.#model.direct(region, offset, bytes);
+    for (const subject of this.#subjects) {
+      const actual = subject.direct(how, subject.regions[index] as RamRegion, offset);
+      expect(actual, `${how} of memory at ${offset}, ${subject.path}`).to.equal(expected);
     }
   }
 

@@ -2,10 +2,22 @@ import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import { expect } from "chai";
 import fc from "fast-check";
-import { AddressSpace, Arena, DirtyBitmap, GuestMemory } from "pound-guest-memory";
+import {
+  AddressSpace,
+  Arena,
+  DirtyBitmap,
+  ExclusiveMonitor,
+  GuestMemory,
+} from "pound-guest-memory";
+import type { DirtyBitmap as WithInternals } from "../lib/dirty-bitmap.js";
 import { OUT_OF_RANGE, thrown, WRONG_TYPE } from "./support/errors.js";
 
 const PAGE = 4096;
+
+/** A consumer of marks as snapshots have it. */
+function cursorOf(bitmap: DirtyBitmap): ReturnType<WithInternals["dirtyCursor"]> {
+  return (bitmap as unknown as WithInternals).dirtyCursor();
+}
 
 describe("DirtyBitmap", () => {
   it("has a bit for each page, the last of which may be cut short", () => {
@@ -30,8 +42,8 @@ describe("DirtyBitmap", () => {
           const size = 100 * PAGE;
           const bitmap = new DirtyBitmap(size);
           if (shared) {
-            // Four words of bits, and one that counts the drains.
-            expect(bitmap.buffer.byteLength).to.equal(20);
+            // Four words of bits, and two that count the drains.
+            expect(bitmap.buffer.byteLength).to.equal(24);
           }
           const expected = new Set<number>();
           for (const [offset, wanted] of ranges) {
@@ -66,6 +78,76 @@ describe("DirtyBitmap", () => {
     expect([one.drains, other.drains]).to.deep.equal([1, 1]);
     one.drain();
     expect([one.drains, other.drains]).to.deep.equal([2, 2]);
+  });
+
+  it("serves several consumers, each of which gets every mark", () => {
+    const marks = fc.array(fc.tuple(fc.nat(2), fc.nat(99)), { maxLength: 60 });
+    fc.assert(
+      fc.property(marks, fc.boolean(), (steps, shared) => {
+        const bitmap = new DirtyBitmap(100 * PAGE);
+        if (shared) {
+          expect(bitmap.buffer.byteLength).to.equal(24);
+        }
+        const cursor = cursorOf(bitmap);
+        const [own, others] = [new Set<number>(), new Set<number>()];
+        const sorted = (pages: Set<number>) => [...pages].sort((a, b) => a - b);
+        for (const [what, page] of steps) {
+          if (what === 0) {
+            bitmap.mark(page * PAGE);
+            own.add(page);
+            others.add(page);
+          } else if (what === 1) {
+            expect([...bitmap.drain()]).to.deep.equal(sorted(own));
+            own.clear();
+          } else {
+            expect([...cursor.drain()]).to.deep.equal(sorted(others));
+            others.clear();
+          }
+          expect([...bitmap.peek()]).to.deep.equal(sorted(own));
+          expect(bitmap.count).to.equal(own.size);
+        }
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  it("tells a consumer whether its marks are all that was written since the last time", () => {
+    const bitmap = new DirtyBitmap(40 * PAGE);
+    const cursor = cursorOf(bitmap);
+    expect(cursor.take().whole, "the first time").to.equal(false);
+    bitmap.drain();
+    expect(cursor.take().whole, "drained here").to.equal(true);
+    const other = new DirtyBitmap(40 * PAGE, bitmap.buffer);
+    other.drain();
+    expect(cursor.take().whole, "drained elsewhere").to.equal(false);
+    expect(cursor.take().whole, "and not again").to.equal(true);
+    // As a drain elsewhere that has begun and not ended.
+    const counters = new Uint32Array(bitmap.buffer, 8);
+    Atomics.add(counters, 0, 1);
+    expect(cursor.take().whole, "begun").to.equal(false);
+    expect(cursor.take().whole, "still under way").to.equal(false);
+    Atomics.add(counters, 1, 1);
+    expect(cursor.take().whole, "it may have ended after the last").to.equal(false);
+    expect(cursor.take().whole, "ended").to.equal(true);
+  });
+
+  it("is quick for the marks of 512 GiB, and holds no list of them that it need not", () => {
+    const size = 2 ** 39;
+    const bitmap = new DirtyBitmap(size);
+    const start = performance.now();
+    bitmap.mark(0, size);
+    expect(bitmap.count).to.equal(2 ** 27);
+    bitmap.mark(5, size - 5);
+    const pages = bitmap.drain();
+    expect([pages.length, pages[0], pages[2 ** 26], pages.at(-1)]).to.deep.equal([
+      2 ** 27,
+      0,
+      2 ** 26,
+      2 ** 27 - 1,
+    ]);
+    expect(bitmap.count).to.equal(0);
+    // A second and a half is measured on an idle machine at most; others may be at work.
+    expect(performance.now() - start).to.be.below(10_000);
   });
 
   it("refuses what does not fit", () => {
@@ -164,19 +246,76 @@ describe("dirty tracking", () => {
     region.memory.destroy();
   });
 
-  it("marks one bitmap for two regions over the same RAM, if told to", () => {
+  it("has one bitmap for all regions over the same RAM", () => {
     const space = new AddressSpace();
+    const other = new AddressSpace();
     const memory = GuestMemory.allocate(2 * PAGE);
-    const { dirty } = space.addRam(0, memory, { trackDirty: true });
-    space.addRam(0x10000, memory, { trackDirty: dirty! });
-    space.writeb(0x10000 + PAGE, 1);
-    expect([...dirty!.drain()]).to.deep.equal([1]);
+    const region = space.addRam(0, memory);
+    const mirror = other.addRam(0x10000, memory);
+    const readAndWrite = (): void => {
+      space.writeb(0, space.readb(0));
+      other.native.writeb(0x10000 + PAGE, 1);
+    };
+    readAndWrite();
+    expect([region.dirty, mirror.dirty]).to.deep.equal([null, null]);
+    const dirty = mirror.startTracking();
+    expect([region.dirty, region.startTracking()]).to.deep.equal([dirty, dirty]);
+    readAndWrite();
+    expect([...dirty.drain()]).to.deep.equal([0, 1]);
+    const fresh = new DirtyBitmap(2 * PAGE);
+    space.addRam(0x20000, memory, { trackDirty: fresh });
+    readAndWrite();
+    expect([dirty.count, fresh.count]).to.deep.equal([0, 2]);
+    region.stopTracking();
+    expect(mirror.dirty).to.equal(null);
+    readAndWrite();
+    expect(fresh.count).to.equal(2);
     const short = new DirtyBitmap(PAGE);
-    expect(thrown(() => space.addRam(0x20000, memory, { trackDirty: short }))).to.deep.equal(
+    expect(thrown(() => space.addRam(0x30000, memory, { trackDirty: short }))).to.deep.equal(
       OUT_OF_RANGE,
     );
-    const region = space.addRam(0x20000, memory);
     expect(thrown(() => region.startTracking(5 as never))).to.deep.equal(WRONG_TYPE);
+    expect(thrown(() => space.addRam(0, memory, { trackDirty: true }))).to.deep.equal(OUT_OF_RANGE);
+    expect([space.regions.length, region.dirty]).to.deep.equal([2, null]);
+  });
+
+  it("tells of every accessor of the memory itself", () => {
+    const memory = GuestMemory.allocate(2 ** 32 + 64 * PAGE);
+    const space = new AddressSpace();
+    const { dirty } = space.addRam(0, memory, { trackDirty: true });
+    for (const base of [0, 2 ** 32]) {
+      const writes: ((gpa: number) => void)[] = [memory, memory.native].flatMap((access) => [
+        (gpa: number) => access.writeb(gpa, 1),
+        (gpa: number) => access.writew(gpa, 1),
+        (gpa: number) => access.writel(gpa, 1),
+        (gpa: number) => access.writeq(gpa, 1n),
+        (gpa: number) => void access.tryWriteqFrom(gpa, BigUint64Array.of(1n)),
+        (gpa: number) => void access.tryWritel(BigInt(gpa), 1),
+      ]);
+      for (const atomics of [memory.atomics, memory.native.atomics]) {
+        writes.push(
+          (gpa) => atomics.storeb(gpa, 1),
+          (gpa) => void atomics.exchangew(gpa, 1),
+          (gpa) => void atomics.compareExchangel(gpa, 0, 1),
+          (gpa) => void atomics.addq(gpa, 1n),
+          (gpa) => void new ExclusiveMonitor(atomics).loadExclusivel(gpa),
+          (gpa) => {
+            const monitor = new ExclusiveMonitor(atomics);
+            monitor.loadExclusivel(gpa);
+            monitor.storeExclusivel(gpa, 1);
+          },
+        );
+      }
+      writes.forEach((write, i) => write(base + i * PAGE));
+      const expected = writes.map((_, i) => base / PAGE + i).filter((_, i) => i !== 16 && i !== 22);
+      expect([...dirty!.drain()], `from ${base}`).to.deep.equal(expected);
+      memory.atomics.compareExchangel(base, 0xdead, 1);
+      memory.native.atomics.compareExchangel(base, 0xdead, 1);
+      memory.atomics.loadl(base);
+      memory.native.tryWritel(base + 1, 1);
+      expect(dirty!.count).to.equal(0);
+    }
+    memory.destroy();
   });
 
   it("loses no write to a drain, nor a mark to another thread's", async () => {

@@ -1,8 +1,8 @@
 import { AddressSpace } from "../address-space.js";
-import type { DirtyBitmap } from "../dirty-bitmap.js";
-import { typeError, isInstance } from "../errors.js";
-import { type GuestMemory, isGuestMemory } from "../guest-memory.js";
+import { GuestMemoryFault, isInstance, typeError } from "../errors.js";
+import { type GuestMemory, guestMemoryInternals, isGuestMemory } from "../guest-memory.js";
 import { printable } from "../printable.js";
+import { GuestMemAccessResult } from "../result.js";
 
 /** What can be loaded into: an address space, or a flat RAM from address 0 on. */
 export type LoadTarget = AddressSpace | GuestMemory;
@@ -13,8 +13,6 @@ export interface Place {
   /** Bytes into the memory. */
   readonly offset: number;
   readonly length: number;
-  /** Where the pages that change are to be marked. */
-  readonly dirty: DirtyBitmap | null;
 }
 
 /** Why bytes cannot be put where they should go: nothing at `gpa` takes them. */
@@ -27,7 +25,6 @@ export interface NoPlace {
 interface Home {
   readonly gpa: bigint;
   readonly memory: GuestMemory;
-  readonly dirty: DirtyBitmap | null;
 }
 
 /**
@@ -45,13 +42,17 @@ export function findPlaces(target: LoadTarget, gpa: bigint, size: bigint): Place
     if (typeof home === "string") {
       return { gpa: at, reason: home };
     }
-    const { memory, dirty } = home;
+    const { memory } = home;
     const last = home.gpa + memory.size;
     const stop = end < last ? end : last;
     const offset = Number(at - home.gpa);
+    const length = Number(stop - at);
     // Memory that is gone faults here, before anything has changed.
-    memory.readb(offset);
-    places.push({ memory, offset, length: Number(stop - at), dirty });
+    const result = guestMemoryInternals(memory).checkRange(offset, length);
+    if (result !== GuestMemAccessResult.OK) {
+      throw new GuestMemoryFault(result, gpa, Number(size), "write");
+    }
+    places.push({ memory, offset, length });
     at = stop;
   }
   return places;
@@ -60,7 +61,7 @@ export function findPlaces(target: LoadTarget, gpa: bigint, size: bigint): Place
 /** A way to find the memory at an address, or why there is none. */
 function homesOf(target: LoadTarget): (gpa: bigint) => Home | string {
   if (isGuestMemory(target)) {
-    const home = { gpa: 0n, memory: target, dirty: null };
+    const home = { gpa: 0n, memory: target };
     return (gpa) => (gpa < target.size ? home : "there is no memory");
   }
   if (!isInstance(target, AddressSpace)) {
@@ -70,9 +71,8 @@ function homesOf(target: LoadTarget): (gpa: bigint) => Home | string {
     const region = target.regionAt(gpa);
     switch (region?.kind) {
       case "ram":
-        return region;
       case "rom":
-        return { gpa: region.gpa, memory: region.memory, dirty: null };
+        return region;
       case "mmio":
         return `${printable(region.name)} is a device`;
       default:
@@ -84,11 +84,10 @@ function homesOf(target: LoadTarget): (gpa: bigint) => Home | string {
 /** Puts `bytes` at the start of the places and zeros after them to their end. */
 export function fillPlaces(places: readonly Place[], bytes: Uint8Array): void {
   let done = 0;
-  for (const { memory, offset, length, dirty } of places) {
+  for (const { memory, offset, length } of places) {
     const part = bytes.subarray(done, done + length);
     memory.write(offset, part);
     memory.fill(offset + part.length, length - part.length, 0);
-    dirty?.mark(offset, length);
     done += part.length;
   }
 }

@@ -1,43 +1,51 @@
-import type { DirtyBitmap } from "../dirty-bitmap.js";
+import type { DirtyBitmap, DirtyCursor } from "../dirty-bitmap.js";
 import type { PageTable } from "./page-table.js";
 
-/** What RAM held when its bitmap was last drained, but for pages written since. */
+/** What snapshots know of memory whose pages are tracked. */
 interface Known {
-  /** Weak: whoever drops a snapshot wants its memory back, not a quicker next snapshot. */
-  readonly pages: WeakRef<PageTable>;
-  readonly drains: number;
+  /** Takes marks without taking them from anybody else. */
+  readonly cursor: DirtyCursor;
+  /**
+   * What RAM held when marks were last taken, but for pages written since. Weak: whoever drops a
+   * snapshot wants its memory back, not a quicker next snapshot.
+   */
+  pages: WeakRef<PageTable> | null;
 }
 
 const knownOf = new WeakMap<DirtyBitmap, Known>();
 
-/** What a drained bitmap tells. */
+/** The marks of a bitmap. */
 export interface Marks {
   /**
-   * What RAM held when the bitmap was drained before; null where the marks are not all that was
-   * written since then: at the first time, and after somebody else's drain.
+   * What RAM held when marks were taken before; null where the marks are not all that was written
+   * since then: at the first time, and after a drain by another thread.
    */
   readonly base: PageTable | null;
   /** The pages that were written since, ascending. */
   readonly pages: Uint32Array;
-  /** Identifies the drain. */
-  readonly drains: number;
 }
 
-/** Drains a bitmap, before the pages are read. */
+/** Takes the marks of a bitmap, before the pages are read. */
 export function takeMarks(dirty: DirtyBitmap): Marks {
-  const known = knownOf.get(dirty);
+  const known = knownOf.get(dirty) ?? { cursor: dirty.dirtyCursor(), pages: null };
+  knownOf.set(dirty, known);
+  const base = known.pages?.deref() ?? null;
   // Whatever goes wrong between here and rememberContents, the marks are lost.
-  knownOf.delete(dirty);
-  const pages = dirty.drain();
-  const drains = dirty.drains;
-  const base =
-    known !== undefined && (known.drains + 1) >>> 0 === drains
-      ? (known.pages.deref() ?? null)
-      : null;
-  return { base, pages, drains };
+  known.pages = null;
+  const { pages, whole } = known.cursor.take();
+  return { base: whole ? base : null, pages };
 }
 
-/** Notes that RAM held `pages` at one of its bitmap's drains, but for what is marked since. */
-export function rememberContents(dirty: DirtyBitmap, pages: PageTable, drains: number): void {
-  knownOf.set(dirty, { pages: new WeakRef(pages), drains });
+/** Notes that RAM held `pages` when the marks were last taken, but for what is marked since. */
+export function rememberContents(dirty: DirtyBitmap, pages: PageTable): void {
+  knownOf.get(dirty)!.pages = new WeakRef(pages);
+}
+
+/** As `rememberContents`, when RAM has just been made to hold `pages`, and this has marked pages. */
+export function rememberRestored(dirty: DirtyBitmap, pages: PageTable): void {
+  // Marks of other threads cannot be told from those of this one.
+  if (!dirty.isShared) {
+    knownOf.get(dirty)!.cursor.skip();
+  }
+  rememberContents(dirty, pages);
 }

@@ -1,5 +1,6 @@
 import { mismatchError } from "../errors.js";
-import { rememberContents, takeMarks } from "./known-contents.js";
+import type { GuestMemory } from "../guest-memory.js";
+import { rememberRestored, takeMarks } from "./known-contents.js";
 import type { PageTable } from "./page-table.js";
 import { RamPages } from "./ram-pages.js";
 import {
@@ -22,13 +23,14 @@ interface Restoring {
  * Makes RAM hold again what it held when the snapshot was taken. All is checked before the first
  * byte changes. Pages that hold the right bytes already are left alone.
  *
- * The bitmaps of tracked regions are clear afterwards: what they mark is what was written since.
- * Where pages are tracked and the region's last snapshot still exists, only pages that can differ
- * are looked at, so going back to the same snapshot again and again is cheap.
+ * The pages that are written are marked where they are tracked, as by any other write. Where they are,
+ * and the region's last snapshot still exists, only pages that can differ are looked at, so going back to
+ * the same snapshot again and again is cheap.
  *
  * @returns How many pages were written.
  * @throws TypeError; Error `ERR_SNAPSHOT_MISMATCH` where the regions differ from the snapshot's in
- * kind, address or size, or a ROM in its bytes; Error `ERR_DESTROYED` where RAM is gone.
+ * kind, address or size, a ROM in its bytes, or where the snapshot has different bytes for two regions
+ * over the same memory; Error `ERR_DESTROYED` where RAM is gone.
  */
 export function restoreSnapshot(subject: SnapshotSubject, snapshot: Snapshot): number {
   const contents = contentsOf(snapshot);
@@ -40,10 +42,34 @@ export function restoreSnapshot(subject: SnapshotSubject, snapshot: Snapshot): n
       ? [{ region, ram: new RamPages(region.memory, region.name), pages }]
       : [];
   });
-  plan.filter(({ region }) => region.kind === "rom").forEach(checkRom);
-  return plan
-    .filter(({ region }) => region.kind === "ram")
-    .reduce((written, restoring) => written + restoreRegion(restoring), 0);
+  const writable = new Map<GuestMemory, Restoring>();
+  for (const restoring of plan.filter(({ region }) => region.kind === "ram")) {
+    const { memory } = restoring.region;
+    writable.set(memory, writable.get(memory) ?? restoring);
+  }
+  for (const restoring of plan) {
+    const original = writable.get(restoring.region.memory);
+    if (original === undefined) {
+      checkRom(restoring);
+    } else {
+      checkMirror(restoring, original);
+    }
+  }
+  let written = 0;
+  for (const restoring of writable.values()) {
+    written += restoreRegion(restoring);
+  }
+  return written;
+}
+
+/** Makes sure that two regions over the same memory are to hold the same. */
+function checkMirror({ region, pages }: Restoring, original: Restoring): void {
+  for (const page of pages.changedPages(original.pages)) {
+    const [mirror, other] = [region, original.region].map(describeRegion);
+    throw mismatchError(
+      `${mirror} and ${other} are the same memory, and hold different bytes in the snapshot at page ${page}`,
+    );
+  }
 }
 
 function checkRom({ region, ram, pages }: Restoring): void {
@@ -59,12 +85,12 @@ function restoreRegion({ region, ram, pages }: Restoring): number {
   if (dirty === null) {
     return writePages(ram, pages, ram.candidates(pages));
   }
-  const { base, pages: marked, drains } = takeMarks(dirty);
+  const { base, pages: marked } = takeMarks(dirty);
   const written =
     base === null
       ? writePages(ram, pages, ram.candidates(pages))
       : writePages(ram, pages, marked) + writePages(ram, pages, base.changedPages(pages));
-  rememberContents(dirty, pages, drains);
+  rememberRestored(dirty, pages);
   return written;
 }
 

@@ -72,7 +72,7 @@ function readRegion(region: BackedRegion, ram: RamPages, parent: PageTable | nul
     marks.base === null
       ? readPages(ram, base, ram.candidates(base), ram.count, parent)
       : readPages(ram, base, marks.pages, marks.pages.length, parent);
-  rememberContents(dirty, pages, marks.drains);
+  rememberContents(dirty, pages);
   return pages;
 }
 

@@ -66,10 +66,10 @@ describe("snapshots of an address space", () => {
     const first = space.snapshot();
     space.writel(BASE, 1);
     // Past the tracking, and so past the snapshot: that is the sign that no other page was read.
-    ram.memory.writeb(5 * PAGE, 1);
+    ram.memory.buffer[5 * PAGE] = 1;
     const second = space.snapshot(first);
     expect([...diffSnapshots(first, second)]).to.deep.equal([{ gpa: BigInt(BASE), length: 1 }]);
-    ram.memory.writeb(6 * PAGE, 1);
+    ram.memory.buffer[6 * PAGE] = 1;
     ram.dirty!.mark(6 * PAGE);
     const third = space.snapshot(second);
     expect([...diffSnapshots(second, third)]).to.deep.equal([
@@ -79,14 +79,15 @@ describe("snapshots of an address space", () => {
     expect(third.pageHeat(BASE + 6 * PAGE)).to.deep.equal({ changes: 1, changedIn: 2 });
     expect(space.restore(third), "nothing was written since").to.equal(0);
     space.writeb(BASE + 1, 1);
+    ram.dirty!.drain();
     expect(space.restore(first)).to.equal(2);
-    expect(ram.dirty!.count).to.equal(0);
+    expect([...ram.dirty!.drain()], "written by restore").to.deep.equal([0, 6]);
+    expect(space.restore(first), "what restore wrote is known to it").to.equal(0);
     expect(space.readq(BASE)).to.equal(0n);
   });
 
   it("look at all pages where the bitmap cannot tell what was written", () => {
     const disturbances: Record<string, (space: AddressSpace) => void> = {
-      "drained by somebody else": (space) => void ram(space).dirty!.drain(),
       "drained through shared bits": (space) => {
         const { size, buffer } = ram(space).dirty!;
         new DirtyBitmap(size, buffer).drain();
@@ -110,29 +111,103 @@ describe("snapshots of an address space", () => {
       const space = new AddressSpace();
       const { memory } = space.addRam(BASE, 8 * PAGE, { trackDirty: true });
       const first = space.snapshot();
-      memory.writeb(PAGE, 1);
+      memory.buffer[PAGE] = 1;
       disturb(space);
-      memory.writeb(5 * PAGE, 1);
+      memory.buffer[5 * PAGE] = 1;
       const second = space.snapshot(first);
       expect([...diffSnapshots(first, second)], what).to.have.length(2);
-      memory.writeb(6 * PAGE, 1);
+      memory.buffer[6 * PAGE] = 1;
       disturb(space);
       expect(space.restore(first), what).to.equal(3);
       expect(memory.compare(0, Buffer.alloc(8 * PAGE)), what).to.equal(0);
     }
   });
 
-  it("keep RAM that two regions share in step, where they share the bitmap", () => {
-    const memory = GuestMemory.allocate(4 * PAGE);
+  it("see what is written by way of any region, any space and the memory itself", () => {
+    const memory = GuestMemory.allocate(8 * PAGE);
     const space = new AddressSpace();
-    const { dirty } = space.addRam(0, memory, { trackDirty: true });
-    space.addRam(BASE, memory, { trackDirty: dirty! });
+    const device = new AddressSpace();
+    const low = space.addRam(0, memory, { trackDirty: true });
+    const high = space.addRam(BASE, memory);
+    device.addRam(0x9000, memory);
+    expect(high.dirty).to.equal(low.dirty);
     const first = space.snapshot();
     space.writeb(BASE + PAGE, 5);
+    device.writeb(0x9000 + 2 * PAGE, 5);
+    device.native.writeb(0x9000 + 3 * PAGE, 5);
+    memory.atomics.addl(4 * PAGE, 5);
+    memory.fill(5 * PAGE, 1, 5);
     const second = space.snapshot(first);
-    expect([second.read(PAGE, 1)[0], second.read(BASE + PAGE, 1)[0]]).to.deep.equal([5, 5]);
-    space.restore(first);
+    for (const base of [0, BASE]) {
+      expect([0, 1, 2, 3, 4, 5].map((page) => second.read(base + page * PAGE, 1)[0])).to.deep.equal(
+        [0, 5, 5, 5, 5, 5],
+      );
+    }
+    expect(space.restore(first)).to.equal(5);
     expect([space.readb(PAGE), space.readb(BASE + PAGE)]).to.deep.equal([0, 0]);
+  });
+
+  it("see what is written to the memory where only one of its regions was asked to track", () => {
+    for (const tracked of [0, 1]) {
+      const memory = GuestMemory.allocate(2 * PAGE);
+      const space = new AddressSpace();
+      space.addRam(0, memory, { trackDirty: tracked === 0 });
+      space.addRam(BASE, memory, { trackDirty: tracked === 1 });
+      const first = space.snapshot();
+      space.writel(0, 1);
+      const second = space.snapshot(first);
+      expect([second.read(0, 1)[0], second.read(BASE, 1)[0]]).to.deep.equal([1, 1]);
+    }
+  });
+
+  it("are restored where the same memory is RAM and ROM", () => {
+    for (const trackDirty of [false, true]) {
+      const memory = GuestMemory.allocate(2 * PAGE);
+      const space = new AddressSpace();
+      space.addRam(0, memory, { trackDirty });
+      space.addRom(0xf0000, memory);
+      const before = space.snapshot();
+      space.writel(0, 5);
+      expect(space.restore(before)).to.equal(1);
+      expect([space.readl(0), space.readl(0xf0000)]).to.deep.equal([0, 0]);
+    }
+  });
+
+  it("are refused where they want two things of the same memory", () => {
+    const apart = new AddressSpace();
+    apart.addRam(0, PAGE);
+    apart.addRam(BASE, PAGE);
+    apart.writeb(BASE, 1);
+    const snapshot = apart.snapshot();
+    const memory = GuestMemory.allocate(PAGE);
+    const mirrored = new AddressSpace();
+    mirrored.addRam(0, memory);
+    mirrored.addRam(BASE, memory);
+    mirrored.writeb(0, 7);
+    expect(thrown(() => mirrored.restore(snapshot))).to.deep.equal(MISMATCH);
+    expect(mirrored.readb(0)).to.equal(7);
+  });
+
+  it("and whoever else drains the marks take nothing from each other", () => {
+    const space = new AddressSpace();
+    const { memory, dirty } = space.addRam(BASE, 8 * PAGE, { trackDirty: true });
+    const first = space.snapshot();
+    space.writeb(BASE, 1);
+    // Past the tracking: only a comparison of all pages would find it.
+    memory.buffer[7 * PAGE] = 1;
+    expect([...dirty!.drain()]).to.deep.equal([0]);
+    const { drains } = dirty!;
+    space.writeb(BASE + PAGE, 1);
+    const second = space.snapshot(first);
+    expect([...diffSnapshots(first, second)].map(({ gpa }) => gpa)).to.deep.equal([
+      BigInt(BASE),
+      BigInt(BASE + PAGE),
+    ]);
+    expect([dirty!.drains, dirty!.count, dirty!.isDirty(PAGE)]).to.deep.equal([drains, 1, true]);
+    expect([...dirty!.peek()]).to.deep.equal([1]);
+    expect(space.restore(first)).to.equal(2);
+    expect([...dirty!.drain()]).to.deep.equal([0, 1]);
+    expect([...dirty!.drain()]).to.deep.equal([]);
   });
 
   it("are what a plain copy of RAM is, whatever is taken, written and restored between", () => {
