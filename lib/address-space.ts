@@ -73,6 +73,11 @@ export class AddressSpace implements GuestAccessors {
   declare private u16: Uint16Array;
   declare private u32: Uint32Array;
   declare private u64: BigUint64Array;
+  // A property of the prototype, and so a constant to V8.
+  declare private isView: typeof isView;
+  static {
+    this.prototype.isView = isView;
+  }
 
   readonly #bus: Bus;
   #atomics: GuestAtomicAccess | undefined;
@@ -236,7 +241,7 @@ export class AddressSpace implements GuestAccessors {
   tryReadb(gpa: Gpa, out: Uint8Array): GuestMemAccessResult {
     if (
       typeof gpa === "number" &&
-      isView(out) &&
+      this.isView(out) &&
       out[0] !== undefined &&
       out instanceof Uint8Array
     ) {
@@ -258,7 +263,7 @@ export class AddressSpace implements GuestAccessors {
   tryReadw(gpa: Gpa, out: Uint16Array): GuestMemAccessResult {
     if (
       typeof gpa === "number" &&
-      isView(out) &&
+      this.isView(out) &&
       out[0] !== undefined &&
       out instanceof Uint16Array
     ) {
@@ -280,7 +285,7 @@ export class AddressSpace implements GuestAccessors {
   tryReadl(gpa: Gpa, out: Uint32Array): GuestMemAccessResult {
     if (
       typeof gpa === "number" &&
-      isView(out) &&
+      this.isView(out) &&
       out[0] !== undefined &&
       out instanceof Uint32Array
     ) {
@@ -302,7 +307,7 @@ export class AddressSpace implements GuestAccessors {
   tryReadq(gpa: Gpa, out: BigUint64Array): GuestMemAccessResult {
     if (
       typeof gpa === "number" &&
-      isView(out) &&
+      this.isView(out) &&
       out[0] !== undefined &&
       out instanceof BigUint64Array
     ) {
@@ -383,7 +388,7 @@ export class AddressSpace implements GuestAccessors {
   }
 
   tryWriteqFrom(gpa: Gpa, source: BigUint64Array): GuestMemAccessResult {
-    if (typeof gpa === "number" && isView(source)) {
+    if (typeof gpa === "number" && this.isView(source)) {
       const value = source[0];
       if (value !== undefined && source instanceof BigUint64Array) {
         const unit = gpa >>> 3;

@@ -246,7 +246,7 @@ describe("the contract of errors", function () {
       memory.fill(0, 4096, FILL);
       const target = path === "view" ? space : space.native;
       for (const name of methodsOf(target).filter(
-        (method) => !/^(clear|mark|checkSlots)$/.test(method),
+        (method) => !/^(clear|mark|isView|checkSlots)$/.test(method),
       )) {
         const method = (target as unknown as Record<string, (...args: unknown[]) => unknown>)[
           name
