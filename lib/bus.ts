@@ -5,7 +5,13 @@ import { MAX_U64, toAddress, type Gpa } from "./gpa.js";
 import { printable } from "./printable.js";
 import { GuestMemAccessResult } from "./result.js";
 import { MemoryLinks, type MemoryUser } from "./memory-marks.js";
-import type { MmioRegion, RamRegion, Region, RomRegion } from "./regions.js";
+import {
+  isRegion,
+  type MmioRegion,
+  type RamRegion,
+  type Region,
+  type RomRegion,
+} from "./regions.js";
 import type { SpaceWidth } from "./space-widths.js";
 import { reserveLittleStack, reserveStack } from "./stack.js";
 import {
@@ -103,10 +109,10 @@ export class Bus implements MemoryUser {
 
   /** @throws TypeError; RangeError where it is not mapped here. */
   remove(region: Region): void {
-    if (typeof region !== "object" || region === null) {
+    if (!isRegion(region)) {
       throw typeError("region must be a region of the address space");
     }
-    const index = typeof region.gpa === "bigint" ? this.#countUpTo(region.gpa) - 1 : -1;
+    const index = this.#countUpTo(region.gpa) - 1;
     if (this.#regions[index] !== region) {
       throw rangeError("region is not mapped in this address space");
     }

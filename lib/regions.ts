@@ -40,6 +40,8 @@ abstract class BaseRegion {
   readonly firstPage: number;
   /** @internal */
   readonly skew: number;
+  /** Tells regions from all other objects, proxies of regions included. */
+  readonly #isRegion = true;
 
   constructor(kind: string, gpa: Gpa, size: number, alignment: number, name?: string) {
     this.start = toAddress(gpa);
@@ -61,6 +63,11 @@ abstract class BaseRegion {
     if (this.gpa + this.size > MAX_U64 + 1n) {
       throw rangeError("a region must end at 2^64 or below");
     }
+  }
+
+  /** Whether a value is a region, of any space; asks nothing of the value. @internal */
+  static includes(value: unknown): boolean {
+    return typeof value === "object" && value !== null && #isRegion in value;
   }
 
   /** The page of guest physical addresses that a byte of the region lies in. @internal */
@@ -288,6 +295,11 @@ export class MmioRegion extends BaseRegion {
     this.device = checkDevice(device);
     this.readName = `what the device of ${printable(this.name)} returns for a read`;
   }
+}
+
+/** Whether a value is a region, of any space. */
+export function isRegion(value: unknown): value is Region {
+  return BaseRegion.includes(value);
 }
 
 /** Anything that an address space maps; `kind` tells which. */

@@ -8,7 +8,7 @@ import {
   loadRaw,
   type WatchedAccess,
 } from "pound-guest-memory";
-import { thrown, WRONG_TYPE } from "./support/errors.js";
+import { OUT_OF_RANGE, thrown } from "./support/errors.js";
 
 const { OK, FAULT_BOUNDARY, FAULT_UNALIGNED, ERROR_INTERNAL } = GuestMemAccessResult;
 const PAGE = 4096;
@@ -91,7 +91,7 @@ describe("a bulk access whose listener", () => {
     const { space, first, second } = twoRegions(() =>
       structuredClone(source.buffer, { transfer: [source.buffer] }),
     );
-    expect(thrown(() => space.write(BASE + PAGE - 2, source))).to.deep.equal(WRONG_TYPE);
+    expect(thrown(() => space.write(BASE + PAGE - 2, source))).to.deep.equal(OUT_OF_RANGE);
     expect([...first.read(PAGE - 2, 2), ...second.read(0, 6)]).to.deep.equal(
       new Array<number>(8).fill(0x11),
     );
