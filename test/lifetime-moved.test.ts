@@ -268,8 +268,10 @@ describe("an address space limit", function () {
     const awaitFile = (file) => { while (!existsSync(file)) Atomics.wait(sleeper, 0, 0, 20); };
     const limited = (body) => {
       const [go, set, lifted] = ["go", "set", "lifted"].map((name) => folder + "/" + name);
-      spawn("sh", ["-c", 'until [ -e $3 ]; do sleep 0.01; done; prlimit --pid $0 --as=268435456: && touch $1; ' +
-        'while [ -e $1 ]; do sleep 0.01; done; prlimit --pid $0 --as=unlimited: && touch $2',
+      // Ends with this process, should that crash.
+      spawn("sh", ["-c", 'wait_for() { while ! eval "$1"; do kill -0 $pid || exit; sleep 0.01; done; }; pid=$0; ' +
+        'wait_for "[ -e $3 ]"; prlimit --pid $0 --as=268435456: && touch $1; ' +
+        'wait_for "[ ! -e $1 ]"; prlimit --pid $0 --as=unlimited: && touch $2',
         process.pid, set, lifted, go], { stdio: "ignore" }).unref();
       gc();
       writeFileSync(go, "");
