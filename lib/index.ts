@@ -1,21 +1,21 @@
 // TypeScript 6 looks at no types of Node's unless told to.
 /// <reference types="node" preserve="true" />
-export type { GuestAccessors, GuestMemoryAccess } from "./access.js";
-export { AddressSpace, type RamOptions, type RegionOptions } from "./address-space.js";
-export type { GuestAtomicAccess } from "./atomic-access.js";
-export { Arena, type CallerMemory } from "./arena.js";
-export { DirtyBitmap } from "./dirty-bitmap.js";
-export { ExclusiveMonitor } from "./exclusive-monitor.js";
-export { GuestMemoryFault, SnapshotFormatError, type ErrorCode, type Operation } from "./errors.js";
-export type { Gpa } from "./gpa.js";
-export { GuestMemory } from "./guest-memory.js";
-export type { LackeyOptions } from "./lackey.js";
-export type { MmioDevice } from "./mmio.js";
-export type { NativeSpaceAccess } from "./native-space-access.js";
-export type { MmioRegion, RamRegion, Region, RomRegion } from "./regions.js";
-export { GuestMemAccessResult, resultName } from "./result.js";
-export type { SharedRam } from "./shared-ram.js";
-export type { BigintElement, ElementType, ElementValue, NumberElement } from "./elements.js";
+export type { GuestAccessors, GuestMemoryAccess } from "./base/access.js";
+export { AddressSpace, type RamOptions, type RegionOptions } from "./space/address-space.js";
+export type { GuestAtomicAccess } from "./atomics/access.js";
+export { Arena, type CallerMemory } from "./memory/arena.js";
+export { DirtyBitmap } from "./memory/dirty-bitmap.js";
+export { ExclusiveMonitor } from "./atomics/exclusive-monitor.js";
+export { GuestMemoryFault, SnapshotFormatError, type ErrorCode, type Operation } from "./base/errors.js";
+export type { Gpa } from "./base/gpa.js";
+export { GuestMemory } from "./memory/guest-memory.js";
+export type { LackeyOptions } from "./trace/lackey.js";
+export type { MmioDevice } from "./space/mmio.js";
+export type { NativeSpaceAccess } from "./space/native-access.js";
+export type { MmioRegion, RamRegion, Region, RomRegion } from "./space/regions.js";
+export { GuestMemAccessResult, resultName } from "./base/result.js";
+export type { SharedRam } from "./memory/shared-ram.js";
+export type { BigintElement, ElementType, ElementValue, NumberElement } from "./typed/elements.js";
 export {
   struct,
   type FieldType,
@@ -23,8 +23,8 @@ export {
   StructLayout,
   type StructFields,
   type StructView,
-} from "./struct.js";
-export { TypedRegion } from "./typed-region.js";
+} from "./typed/struct.js";
+export { TypedRegion } from "./typed/typed-region.js";
 export { crosscheck, crosscheckSmall, recheck } from "./crosscheck/crosscheck.js";
 export type {
   CrosscheckOptions,
@@ -42,14 +42,14 @@ export {
   randomOps,
   type RandomOptions,
 } from "./crosscheck/sources.js";
-export type { NativeAccess } from "./native-access.js";
-export { type Op, OpBuffer, OpKind, packOps, type TryAccess } from "./op-buffer.js";
+export type { NativeAccess } from "./native/access.js";
+export { type Op, OpBuffer, OpKind, packOps, type TryAccess } from "./native/op-buffer.js";
 export { decodeOpLog, encodeOpLog, type OpLog, OpRecorder } from "./crosscheck/op-log.js";
 export { BadImageError } from "./loader/bad-image.js";
 export type { ElfImage, ElfMachine, ElfOptions, ElfSegment } from "./loader/elf.js";
 export { loadElf, loadRaw } from "./loader/load.js";
 export type { LoadTarget } from "./loader/place.js";
-export type { WatchedAccess, WatchListener, Watchpoint, WatchRange } from "./watchpoint.js";
+export type { WatchedAccess, WatchListener, Watchpoint, WatchRange } from "./space/watchpoint.js";
 export { Snapshot, type SnapshotRegion } from "./snapshot/snapshot.js";
 export type { PageHeat } from "./snapshot/page-heat.js";
 export type { LiveRegion, RegionKind, RegionLayout, SnapshotSubject } from "./snapshot/regions.js";

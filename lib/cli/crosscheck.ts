@@ -11,8 +11,8 @@ import {
 } from "../crosscheck/crosscheck.js";
 import { decodeOpLog } from "../crosscheck/op-log.js";
 import { exhaustiveOps, lackeyOps, type OpSource, randomOps } from "../crosscheck/sources.js";
-import { GuestMemory } from "../guest-memory.js";
-import { GuestMemAccessResult } from "../result.js";
+import { GuestMemory } from "../memory/guest-memory.js";
+import { GuestMemAccessResult } from "../base/result.js";
 import { CliError } from "./failure.js";
 import { EXIT_DIFFERENT, skipForeignOption } from "./replay.js";
 import { formatSize, parseSize } from "./size.js";

@@ -1,8 +1,8 @@
-import type { PathResult, ReplayResult } from "../replay.js";
-import { printable } from "../printable.js";
-import { guestAccesses } from "../replay-survey.js";
-import { GuestMemAccessResult, resultName } from "../result.js";
-import type { TraceCounts } from "../workload.js";
+import type { PathResult, ReplayResult } from "../trace/replay.js";
+import { printable } from "../base/printable.js";
+import { guestAccesses } from "../trace/replay-survey.js";
+import { GuestMemAccessResult, resultName } from "../base/result.js";
+import type { TraceCounts } from "../trace/workload.js";
 import { formatSize } from "./size.js";
 
 /** All that one replay is reported from. */

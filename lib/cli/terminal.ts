@@ -1,4 +1,4 @@
-import { printable } from "../printable.js";
+import { printable } from "../base/printable.js";
 
 // All output of the command line goes through here, as names and lines of files may be part of any.
 

@@ -1,6 +1,6 @@
-import { checkFunction, checkObject, typeError } from "../errors.js";
-import { toByteCount, type Gpa } from "../gpa.js";
-import { GuestMemory } from "../guest-memory.js";
+import { checkFunction, checkObject, typeError } from "../base/errors.js";
+import { toByteCount, type Gpa } from "../base/gpa.js";
+import { GuestMemory } from "../memory/guest-memory.js";
 import {
   checkTryAccess,
   type Op,
@@ -9,8 +9,8 @@ import {
   opWrites,
   packOps,
   type TryAccess,
-} from "../op-buffer.js";
-import { GuestMemAccessResult } from "../result.js";
+} from "../native/op-buffer.js";
+import { GuestMemAccessResult } from "../base/result.js";
 import { expectOutcome, type Outcome, runAll, runOp } from "./run-op.js";
 import { listedOps, type OpSource } from "./sources.js";
 

@@ -1,7 +1,7 @@
 import { createReadStream } from "node:fs";
-import { AccessKind, gunzipIfPacked, type LackeyOptions } from "../lackey.js";
-import { OpBuffer, OpKind } from "../op-buffer.js";
-import { type Batch, compileTrace, FirstTouchMap } from "../workload.js";
+import { AccessKind, gunzipIfPacked, type LackeyOptions } from "../trace/lackey.js";
+import { OpBuffer, OpKind } from "../native/op-buffer.js";
+import { type Batch, compileTrace, FirstTouchMap } from "../trace/workload.js";
 import { Randomness } from "./randomness.js";
 
 /** The operations of `lackeyOps`, in batches. */

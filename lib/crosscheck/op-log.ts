@@ -1,6 +1,6 @@
-import { asBuffer, bytesOf } from "../bulk.js";
-import { checkObject, rangeError } from "../errors.js";
-import { toByteCount } from "../gpa.js";
+import { asBuffer, bytesOf } from "../memory/bulk.js";
+import { checkObject, rangeError } from "../base/errors.js";
+import { toByteCount } from "../base/gpa.js";
 import {
   checkTryAccess,
   type Op,
@@ -10,8 +10,8 @@ import {
   opWrites,
   packOps,
   type TryAccess,
-} from "../op-buffer.js";
-import { GuestMemAccessResult } from "../result.js";
+} from "../native/op-buffer.js";
+import { GuestMemAccessResult } from "../base/result.js";
 
 /** The first eight bytes of a log, the last of which is the version of the format. */
 const MAGIC = Buffer.from("PGMOPS\0\x01", "latin1");

@@ -1,4 +1,4 @@
-import { mix, SCATTER } from "../mix.js";
+import { mix, SCATTER } from "../base/mix.js";
 
 /** A stream of 32-bit integers that depends on nothing but its seed. */
 export class Randomness {

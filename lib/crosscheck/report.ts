@@ -1,5 +1,5 @@
-import { type Op, opWidth, opWrites } from "../op-buffer.js";
-import { resultName } from "../result.js";
+import { type Op, opWidth, opWrites } from "../native/op-buffer.js";
+import { resultName } from "../base/result.js";
 import type { Difference, Side } from "./crosscheck.js";
 
 const SUFFIXES = ["b", "w", "l", "q"] as const;

@@ -1,6 +1,6 @@
-import type { Gpa } from "../gpa.js";
-import { OpKind, type OpBuffer, opWidth, opWrites, type TryAccess } from "../op-buffer.js";
-import { GuestMemAccessResult } from "../result.js";
+import type { Gpa } from "../base/gpa.js";
+import { OpKind, type OpBuffer, opWidth, opWrites, type TryAccess } from "../native/op-buffer.js";
+import { GuestMemAccessResult } from "../base/result.js";
 
 const { OK } = GuestMemAccessResult;
 

@@ -1,4 +1,4 @@
-import { type Op, opWidth } from "../op-buffer.js";
+import { type Op, opWidth } from "../native/op-buffer.js";
 
 /** Tells whether a sequence of operations still shows the difference. */
 export type ShowsDifference = (ops: readonly Op[]) => boolean;

@@ -1,7 +1,7 @@
-import { checkObject, rangeError, typeError } from "../errors.js";
-import { toByteCount } from "../gpa.js";
-import type { LackeyOptions } from "../lackey.js";
-import { type Op, OpBuffer, OpKind, opWidth, packOps } from "../op-buffer.js";
+import { checkObject, rangeError, typeError } from "../base/errors.js";
+import { toByteCount } from "../base/gpa.js";
+import type { LackeyOptions } from "../trace/lackey.js";
+import { type Op, OpBuffer, OpKind, opWidth, packOps } from "../native/op-buffer.js";
 import { Randomness } from "./randomness.js";
 
 /**

@@ -1,5 +1,5 @@
 import { basename } from "node:path";
-import { PAGE_SIZE } from "../dirty-bitmap.js";
+import { PAGE_SIZE } from "../memory/dirty-bitmap.js";
 import { checkSameLayout } from "../snapshot/regions.js";
 import { openSnapshot } from "../snapshot/file.js";
 import { differingPages, findDifference } from "./difference.js";

@@ -1,4 +1,4 @@
-import { MAX_U64 } from "../gpa.js";
+import { MAX_U64 } from "../base/gpa.js";
 import { badParameter } from "./request-error.js";
 
 /** The query of a request, every part of which is checked. */

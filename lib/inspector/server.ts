@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { SnapshotFormatError } from "../errors.js";
+import { SnapshotFormatError } from "../base/errors.js";
 import { InspectorApi } from "./api.js";
 import { Parameters } from "./parameters.js";
 import type { ErrorInfo } from "./protocol.js";

@@ -1,4 +1,4 @@
-import type { ErrorCode } from "../errors.js";
+import type { ErrorCode } from "../base/errors.js";
 
 /**
  * An image that cannot be loaded: the file is malformed, is for something else, or does not fit

@@ -1,4 +1,4 @@
-import { MAX_U64 } from "../gpa.js";
+import { MAX_U64 } from "../base/gpa.js";
 import { BadImageError } from "./bad-image.js";
 
 /*

@@ -1,9 +1,9 @@
 import { isSharedArrayBuffer } from "node:util/types";
-import { bytesOf } from "../bulk.js";
-import { outOfMemoryError, rangeError, typeError } from "../errors.js";
-import { MAX_U64, toAddress, type Gpa } from "../gpa.js";
-import { guestMemoryInternals } from "../guest-memory.js";
-import { WINDOW_SIZE } from "../windows.js";
+import { bytesOf } from "../memory/bulk.js";
+import { outOfMemoryError, rangeError, typeError } from "../base/errors.js";
+import { MAX_U64, toAddress, type Gpa } from "../base/gpa.js";
+import { guestMemoryInternals } from "../memory/guest-memory.js";
+import { WINDOW_SIZE } from "../memory/windows.js";
 import { BadImageError } from "./bad-image.js";
 import {
   claimedSize,

@@ -1,8 +1,8 @@
-import { AddressSpace } from "../address-space.js";
-import { GuestMemoryFault, isInstance, typeError } from "../errors.js";
-import { type GuestMemory, guestMemoryInternals, isGuestMemory } from "../guest-memory.js";
-import { printable } from "../printable.js";
-import { GuestMemAccessResult } from "../result.js";
+import { AddressSpace } from "../space/address-space.js";
+import { GuestMemoryFault, isInstance, typeError } from "../base/errors.js";
+import { type GuestMemory, guestMemoryInternals, isGuestMemory } from "../memory/guest-memory.js";
+import { printable } from "../base/printable.js";
+import { GuestMemAccessResult } from "../base/result.js";
 
 /** What can be loaded into: an address space, or a flat RAM from address 0 on. */
 export type LoadTarget = AddressSpace | GuestMemory;

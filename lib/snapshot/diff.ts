@@ -1,4 +1,4 @@
-import { PAGE_SIZE } from "../dirty-bitmap.js";
+import { PAGE_SIZE } from "../memory/dirty-bitmap.js";
 import { type Page, type PageTable, ZERO_PAGE } from "./page-table.js";
 import { checkSameLayout } from "./regions.js";
 import { contentsOf, type Snapshot } from "./snapshot.js";

@@ -1,13 +1,13 @@
 import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
-import { PAGE_SIZE } from "../dirty-bitmap.js";
+import { PAGE_SIZE } from "../memory/dirty-bitmap.js";
 import {
   notRegularFileError,
   outOfMemoryError,
   rangeError,
   SnapshotFormatError,
-} from "../errors.js";
-import { toByteCount } from "../gpa.js";
+} from "../base/errors.js";
+import { toByteCount } from "../base/gpa.js";
 import {
   dataOffset,
   decodeHeader,

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
-import { PAGE_SIZE } from "../dirty-bitmap.js";
-import { rangeError, SnapshotFormatError } from "../errors.js";
-import { MAX_U64 } from "../gpa.js";
+import { PAGE_SIZE } from "../memory/dirty-bitmap.js";
+import { rangeError, SnapshotFormatError } from "../base/errors.js";
+import { MAX_U64 } from "../base/gpa.js";
 import type { PageHeat } from "./page-heat.js";
 import type { Page } from "./page-table.js";
 import type { RegionKind, RegionLayout } from "./regions.js";

@@ -1,4 +1,4 @@
-import type { DirtyBitmap, DirtyCursor } from "../dirty-bitmap.js";
+import type { DirtyBitmap, DirtyCursor } from "../memory/dirty-bitmap.js";
 import type { PageTable } from "./page-table.js";
 
 /** What snapshots know of memory whose pages are tracked. */

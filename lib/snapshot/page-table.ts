@@ -1,4 +1,4 @@
-import { PAGE_SIZE } from "../dirty-bitmap.js";
+import { PAGE_SIZE } from "../memory/dirty-bitmap.js";
 
 /** The bytes of a page, all {@link PAGE_SIZE} of them, which nobody writes to any more. */
 export type Page = Uint8Array;

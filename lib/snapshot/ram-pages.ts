@@ -1,9 +1,9 @@
-import { PAGE_SIZE } from "../dirty-bitmap.js";
-import { destroyedError } from "../errors.js";
-import type { GuestMemory } from "../guest-memory.js";
-import { WINDOW_SIZE } from "../windows.js";
+import { PAGE_SIZE } from "../memory/dirty-bitmap.js";
+import { destroyedError } from "../base/errors.js";
+import type { GuestMemory } from "../memory/guest-memory.js";
+import { WINDOW_SIZE } from "../memory/windows.js";
 import { LEAF_PAGES, type Page, type PageTable, ZERO_PAGE } from "./page-table.js";
-import { printable } from "../printable.js";
+import { printable } from "../base/printable.js";
 
 const LEAF_SIZE = LEAF_PAGES * PAGE_SIZE;
 let zeroLeaf: Uint8Array | null = null;

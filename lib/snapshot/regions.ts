@@ -1,7 +1,7 @@
-import type { DirtyBitmap } from "../dirty-bitmap.js";
-import { mismatchError, rangeError, typeError } from "../errors.js";
-import { type GuestMemory, isGuestMemory } from "../guest-memory.js";
-import { printable } from "../printable.js";
+import type { DirtyBitmap } from "../memory/dirty-bitmap.js";
+import { mismatchError, rangeError, typeError } from "../base/errors.js";
+import { type GuestMemory, isGuestMemory } from "../memory/guest-memory.js";
+import { printable } from "../base/printable.js";
 
 /** What lies in a range of guest physical addresses. */
 export type RegionKind = "ram" | "rom" | "mmio";

@@ -1,5 +1,5 @@
-import { mismatchError } from "../errors.js";
-import type { GuestMemory } from "../guest-memory.js";
+import { mismatchError } from "../base/errors.js";
+import type { GuestMemory } from "../memory/guest-memory.js";
 import { rememberRestored, takeMarks } from "./known-contents.js";
 import type { PageTable } from "./page-table.js";
 import { RamPages } from "./ram-pages.js";

@@ -1,9 +1,9 @@
 import { inspect } from "node:util";
-import { newBuffer } from "../bulk.js";
-import { PAGE_SIZE } from "../dirty-bitmap.js";
-import { GuestMemoryFault, typeError } from "../errors.js";
-import { type Gpa, toAddress, toByteCount } from "../gpa.js";
-import { GuestMemAccessResult } from "../result.js";
+import { newBuffer } from "../memory/bulk.js";
+import { PAGE_SIZE } from "../memory/dirty-bitmap.js";
+import { GuestMemoryFault, typeError } from "../base/errors.js";
+import { type Gpa, toAddress, toByteCount } from "../base/gpa.js";
+import { GuestMemAccessResult } from "../base/result.js";
 import type { HeatTable, PageHeat } from "./page-heat.js";
 import { type PageTable, ZERO_PAGE } from "./page-table.js";
 import type { RegionLayout } from "./regions.js";

@@ -1,4 +1,4 @@
-import { typeError, isInstance } from "../errors.js";
+import { typeError, isInstance } from "../base/errors.js";
 import { takeMarks, rememberContents } from "./known-contents.js";
 import { NO_HEAT } from "./page-heat.js";
 import { PageStore } from "./page-store.js";

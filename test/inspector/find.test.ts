@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
 import fc from "fast-check";
-import { GuestMemory } from "../../lib/guest-memory.js";
+import { GuestMemory } from "../../lib/memory/guest-memory.js";
 import { findDifference } from "../../lib/inspector/difference.js";
 import { Budget, type Direction, type Found } from "../../lib/inspector/find.js";
 import { searchBytes } from "../../lib/inspector/search.js";

@@ -1,0 +1,178 @@
+import type { Gpa } from "../base/gpa.js";
+import type { GuestMemAccessResult } from "../base/result.js";
+
+/**
+ * Atomic access to guest RAM that several threads use at once.
+ *
+ * Each operation is indivisible and sequentially consistent, on both paths, among all threads that
+ * share the RAM, whichever path each takes. RAM that is not shared can be accessed so too.
+ *
+ * Names, forms, checks and errors are those of {@link GuestMemoryAccess}. Of the `try…` form, each
+ * that gives a value stores it in `out[0]`, which is left alone on a fault. In a
+ * {@link GuestMemoryFault} the operation of a load is `"read"` and of all others `"write"`.
+ */
+export interface GuestAtomicAccess {
+  /** `guest_mem_atomic_loadb`. */
+  tryLoadb(gpa: Gpa, out: Uint8Array): GuestMemAccessResult;
+  /** `guest_mem_atomic_loadw`. */
+  tryLoadw(gpa: Gpa, out: Uint16Array): GuestMemAccessResult;
+  /** `guest_mem_atomic_loadl`. */
+  tryLoadl(gpa: Gpa, out: Uint32Array): GuestMemAccessResult;
+  /** `guest_mem_atomic_loadq`. */
+  tryLoadq(gpa: Gpa, out: BigUint64Array): GuestMemAccessResult;
+
+  /** `guest_mem_atomic_storeb`. */
+  tryStoreb(gpa: Gpa, value: number): GuestMemAccessResult;
+  /** `guest_mem_atomic_storew`. */
+  tryStorew(gpa: Gpa, value: number): GuestMemAccessResult;
+  /** `guest_mem_atomic_storel`. */
+  tryStorel(gpa: Gpa, value: number): GuestMemAccessResult;
+  /** `guest_mem_atomic_storeq`. */
+  tryStoreq(gpa: Gpa, value: bigint): GuestMemAccessResult;
+
+  /** `guest_mem_atomic_exchangeb`. Writes `value`; the value before is given. */
+  tryExchangeb(gpa: Gpa, value: number, out: Uint8Array): GuestMemAccessResult;
+  /** `guest_mem_atomic_exchangew`. */
+  tryExchangew(gpa: Gpa, value: number, out: Uint16Array): GuestMemAccessResult;
+  /** `guest_mem_atomic_exchangel`. */
+  tryExchangel(gpa: Gpa, value: number, out: Uint32Array): GuestMemAccessResult;
+  /** `guest_mem_atomic_exchangeq`. */
+  tryExchangeq(gpa: Gpa, value: bigint, out: BigUint64Array): GuestMemAccessResult;
+
+  /** `guest_mem_atomic_cmpxchgb`. Writes `replacement` if RAM holds `expected`; the value before is given, and is `expected` if and only if it was written. */
+  tryCompareExchangeb(
+    gpa: Gpa,
+    expected: number,
+    replacement: number,
+    out: Uint8Array,
+  ): GuestMemAccessResult;
+  /** `guest_mem_atomic_cmpxchgw`. */
+  tryCompareExchangew(
+    gpa: Gpa,
+    expected: number,
+    replacement: number,
+    out: Uint16Array,
+  ): GuestMemAccessResult;
+  /** `guest_mem_atomic_cmpxchgl`. */
+  tryCompareExchangel(
+    gpa: Gpa,
+    expected: number,
+    replacement: number,
+    out: Uint32Array,
+  ): GuestMemAccessResult;
+  /** `guest_mem_atomic_cmpxchgq`. */
+  tryCompareExchangeq(
+    gpa: Gpa,
+    expected: bigint,
+    replacement: bigint,
+    out: BigUint64Array,
+  ): GuestMemAccessResult;
+
+  /** `guest_mem_atomic_addb`. Adds `value`, modulo 2^8; the value before is given. */
+  tryAddb(gpa: Gpa, value: number, out: Uint8Array): GuestMemAccessResult;
+  /** `guest_mem_atomic_addw`. */
+  tryAddw(gpa: Gpa, value: number, out: Uint16Array): GuestMemAccessResult;
+  /** `guest_mem_atomic_addl`. */
+  tryAddl(gpa: Gpa, value: number, out: Uint32Array): GuestMemAccessResult;
+  /** `guest_mem_atomic_addq`. */
+  tryAddq(gpa: Gpa, value: bigint, out: BigUint64Array): GuestMemAccessResult;
+
+  /** `guest_mem_atomic_andb`. ANDs with `value`; the value before is given. */
+  tryAndb(gpa: Gpa, value: number, out: Uint8Array): GuestMemAccessResult;
+  /** `guest_mem_atomic_andw`. */
+  tryAndw(gpa: Gpa, value: number, out: Uint16Array): GuestMemAccessResult;
+  /** `guest_mem_atomic_andl`. */
+  tryAndl(gpa: Gpa, value: number, out: Uint32Array): GuestMemAccessResult;
+  /** `guest_mem_atomic_andq`. */
+  tryAndq(gpa: Gpa, value: bigint, out: BigUint64Array): GuestMemAccessResult;
+
+  /** `guest_mem_atomic_orb`. ORs with `value`; the value before is given. */
+  tryOrb(gpa: Gpa, value: number, out: Uint8Array): GuestMemAccessResult;
+  /** `guest_mem_atomic_orw`. */
+  tryOrw(gpa: Gpa, value: number, out: Uint16Array): GuestMemAccessResult;
+  /** `guest_mem_atomic_orl`. */
+  tryOrl(gpa: Gpa, value: number, out: Uint32Array): GuestMemAccessResult;
+  /** `guest_mem_atomic_orq`. */
+  tryOrq(gpa: Gpa, value: bigint, out: BigUint64Array): GuestMemAccessResult;
+
+  /** `guest_mem_atomic_xorb`. XORs with `value`; the value before is given. */
+  tryXorb(gpa: Gpa, value: number, out: Uint8Array): GuestMemAccessResult;
+  /** `guest_mem_atomic_xorw`. */
+  tryXorw(gpa: Gpa, value: number, out: Uint16Array): GuestMemAccessResult;
+  /** `guest_mem_atomic_xorl`. */
+  tryXorl(gpa: Gpa, value: number, out: Uint32Array): GuestMemAccessResult;
+  /** `guest_mem_atomic_xorq`. */
+  tryXorq(gpa: Gpa, value: bigint, out: BigUint64Array): GuestMemAccessResult;
+
+  /** `guest_mem_atomic_loadb`. @throws {@link GuestMemoryFault} */
+  loadb(gpa: Gpa): number;
+  /** `guest_mem_atomic_loadw`. @throws {@link GuestMemoryFault} */
+  loadw(gpa: Gpa): number;
+  /** `guest_mem_atomic_loadl`. @throws {@link GuestMemoryFault} */
+  loadl(gpa: Gpa): number;
+  /** `guest_mem_atomic_loadq`. @throws {@link GuestMemoryFault} */
+  loadq(gpa: Gpa): bigint;
+
+  /** `guest_mem_atomic_storeb`. @throws {@link GuestMemoryFault} */
+  storeb(gpa: Gpa, value: number): void;
+  /** `guest_mem_atomic_storew`. @throws {@link GuestMemoryFault} */
+  storew(gpa: Gpa, value: number): void;
+  /** `guest_mem_atomic_storel`. @throws {@link GuestMemoryFault} */
+  storel(gpa: Gpa, value: number): void;
+  /** `guest_mem_atomic_storeq`. @throws {@link GuestMemoryFault} */
+  storeq(gpa: Gpa, value: bigint): void;
+
+  /** `guest_mem_atomic_exchangeb`. @throws {@link GuestMemoryFault} */
+  exchangeb(gpa: Gpa, value: number): number;
+  /** `guest_mem_atomic_exchangew`. @throws {@link GuestMemoryFault} */
+  exchangew(gpa: Gpa, value: number): number;
+  /** `guest_mem_atomic_exchangel`. @throws {@link GuestMemoryFault} */
+  exchangel(gpa: Gpa, value: number): number;
+  /** `guest_mem_atomic_exchangeq`. @throws {@link GuestMemoryFault} */
+  exchangeq(gpa: Gpa, value: bigint): bigint;
+
+  /** `guest_mem_atomic_cmpxchgb`. @throws {@link GuestMemoryFault} */
+  compareExchangeb(gpa: Gpa, expected: number, replacement: number): number;
+  /** `guest_mem_atomic_cmpxchgw`. @throws {@link GuestMemoryFault} */
+  compareExchangew(gpa: Gpa, expected: number, replacement: number): number;
+  /** `guest_mem_atomic_cmpxchgl`. @throws {@link GuestMemoryFault} */
+  compareExchangel(gpa: Gpa, expected: number, replacement: number): number;
+  /** `guest_mem_atomic_cmpxchgq`. @throws {@link GuestMemoryFault} */
+  compareExchangeq(gpa: Gpa, expected: bigint, replacement: bigint): bigint;
+
+  /** `guest_mem_atomic_addb`. @throws {@link GuestMemoryFault} */
+  addb(gpa: Gpa, value: number): number;
+  /** `guest_mem_atomic_addw`. @throws {@link GuestMemoryFault} */
+  addw(gpa: Gpa, value: number): number;
+  /** `guest_mem_atomic_addl`. @throws {@link GuestMemoryFault} */
+  addl(gpa: Gpa, value: number): number;
+  /** `guest_mem_atomic_addq`. @throws {@link GuestMemoryFault} */
+  addq(gpa: Gpa, value: bigint): bigint;
+
+  /** `guest_mem_atomic_andb`. @throws {@link GuestMemoryFault} */
+  andb(gpa: Gpa, value: number): number;
+  /** `guest_mem_atomic_andw`. @throws {@link GuestMemoryFault} */
+  andw(gpa: Gpa, value: number): number;
+  /** `guest_mem_atomic_andl`. @throws {@link GuestMemoryFault} */
+  andl(gpa: Gpa, value: number): number;
+  /** `guest_mem_atomic_andq`. @throws {@link GuestMemoryFault} */
+  andq(gpa: Gpa, value: bigint): bigint;
+
+  /** `guest_mem_atomic_orb`. @throws {@link GuestMemoryFault} */
+  orb(gpa: Gpa, value: number): number;
+  /** `guest_mem_atomic_orw`. @throws {@link GuestMemoryFault} */
+  orw(gpa: Gpa, value: number): number;
+  /** `guest_mem_atomic_orl`. @throws {@link GuestMemoryFault} */
+  orl(gpa: Gpa, value: number): number;
+  /** `guest_mem_atomic_orq`. @throws {@link GuestMemoryFault} */
+  orq(gpa: Gpa, value: bigint): bigint;
+
+  /** `guest_mem_atomic_xorb`. @throws {@link GuestMemoryFault} */
+  xorb(gpa: Gpa, value: number): number;
+  /** `guest_mem_atomic_xorw`. @throws {@link GuestMemoryFault} */
+  xorw(gpa: Gpa, value: number): number;
+  /** `guest_mem_atomic_xorl`. @throws {@link GuestMemoryFault} */
+  xorl(gpa: Gpa, value: number): number;
+  /** `guest_mem_atomic_xorq`. @throws {@link GuestMemoryFault} */
+  xorq(gpa: Gpa, value: bigint): bigint;
+}

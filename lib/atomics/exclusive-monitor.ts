@@ -1,0 +1,248 @@
+import type { GuestAtomicAccess } from "./access.js";
+import { AtomicAccess } from "./forms.js";
+import { checkObject, GuestMemoryFault, typeError } from "../base/errors.js";
+import { toAddress, type Gpa } from "../base/gpa.js";
+import { GuestMemAccessResult } from "../base/result.js";
+import { BYTE, checkOut, LONG, type Out, QUAD, type Value, type Width, WORD } from "../base/widths.js";
+
+const { OK } = GuestMemAccessResult;
+
+const STORED = 0;
+const NOT_STORED = 1;
+/** Receives the status of the throwing form. */
+const STATUS = new Uint32Array(1);
+
+/** What the monitor needs of one width. */
+interface Exclusive<T extends Value, A extends Out & { [index: number]: T }> {
+  readonly width: Width<T, A>;
+  /** Receives what nobody asks for. */
+  readonly scratch: A;
+  tryLoad(memory: GuestAtomicAccess, gpa: Gpa, out: A): GuestMemAccessResult;
+  /** The result that a store would have. `scratch` may be overwritten. */
+  checkStore(memory: GuestAtomicAccess, gpa: Gpa, scratch: A): GuestMemAccessResult;
+  tryCompareExchange(
+    memory: GuestAtomicAccess,
+    gpa: Gpa,
+    expected: T,
+    replacement: T,
+    out: A,
+  ): GuestMemAccessResult;
+}
+
+const BYTES: Exclusive<number, Uint8Array> = {
+  width: BYTE,
+  scratch: new Uint8Array(1),
+  tryLoad: (memory, gpa, out) => memory.tryLoadb(gpa, out),
+  checkStore: (memory, gpa, scratch) =>
+    memory instanceof AtomicAccess ? memory.lanes.b.checkStore(gpa) : memory.tryLoadb(gpa, scratch),
+  tryCompareExchange: (memory, gpa, expected, replacement, out) =>
+    memory.tryCompareExchangeb(gpa, expected, replacement, out),
+};
+
+const WORDS: Exclusive<number, Uint16Array> = {
+  width: WORD,
+  scratch: new Uint16Array(1),
+  tryLoad: (memory, gpa, out) => memory.tryLoadw(gpa, out),
+  checkStore: (memory, gpa, scratch) =>
+    memory instanceof AtomicAccess ? memory.lanes.w.checkStore(gpa) : memory.tryLoadw(gpa, scratch),
+  tryCompareExchange: (memory, gpa, expected, replacement, out) =>
+    memory.tryCompareExchangew(gpa, expected, replacement, out),
+};
+
+const LONGS: Exclusive<number, Uint32Array> = {
+  width: LONG,
+  scratch: new Uint32Array(1),
+  tryLoad: (memory, gpa, out) => memory.tryLoadl(gpa, out),
+  checkStore: (memory, gpa, scratch) =>
+    memory instanceof AtomicAccess ? memory.lanes.l.checkStore(gpa) : memory.tryLoadl(gpa, scratch),
+  tryCompareExchange: (memory, gpa, expected, replacement, out) =>
+    memory.tryCompareExchangel(gpa, expected, replacement, out),
+};
+
+const QUADS: Exclusive<bigint, BigUint64Array> = {
+  width: QUAD,
+  scratch: new BigUint64Array(1),
+  tryLoad: (memory, gpa, out) => memory.tryLoadq(gpa, out),
+  checkStore: (memory, gpa, scratch) =>
+    memory instanceof AtomicAccess ? memory.lanes.q.checkStore(gpa) : memory.tryLoadq(gpa, scratch),
+  tryCompareExchange: (memory, gpa, expected, replacement, out) =>
+    memory.tryCompareExchangeq(gpa, expected, replacement, out),
+};
+
+/**
+ * The exclusive monitor of one vCPU: what ARM's LDXR, STXR and CLREX need, and the load-reserved
+ * and store-conditional of other architectures. Each vCPU has one of its own.
+ *
+ * A load-exclusive notes the address, the width and the value. A store-exclusive to the same
+ * address at the same width compares RAM with that value and stores if they are equal, as one
+ * atomic operation; either way the monitor is clear afterwards. A store by another vCPU in between
+ * that changed the value makes the store fail, through whichever path or method it was made.
+ *
+ * A change that was undone again in between (A, B, A) goes unseen, where ARM's monitor would see
+ * it; `docs/shared-memory.md` says what that means for guests.
+ *
+ * Faults are those of the atomic accesses, also where the store would fail anyway. A load that
+ * faults leaves the monitor clear.
+ */
+export class ExclusiveMonitor {
+  readonly #memory: GuestAtomicAccess;
+  /** Width of the load that the monitor remembers; 0 where it is clear. */
+  #bytes = 0;
+  #gpa = 0;
+  #loaded: Value = 0;
+
+  /**
+   * @param memory - The `atomics` of a guest memory or of an address space, of either path.
+   * @throws TypeError where it is something else.
+   */
+  constructor(memory: GuestAtomicAccess) {
+    if (typeof checkObject(memory, "memory").tryLoadb !== "function") {
+      throw typeError("memory must be the atomics of a guest memory");
+    }
+    this.#memory = memory;
+  }
+
+  /** Forgets the last load-exclusive, so that a store-exclusive fails: CLREX, and on exceptions. */
+  clear(): void {
+    this.#bytes = 0;
+  }
+
+  /** Load-exclusive of 8 bits. Result and `out` are those of an atomic load. */
+  tryLoadExclusiveb(gpa: Gpa, out: Uint8Array): GuestMemAccessResult {
+    return this.#tryLoad(BYTES, gpa, out);
+  }
+
+  /** Load-exclusive of 16 bits. Result and `out` are those of an atomic load. */
+  tryLoadExclusivew(gpa: Gpa, out: Uint16Array): GuestMemAccessResult {
+    return this.#tryLoad(WORDS, gpa, out);
+  }
+
+  /** Load-exclusive of 32 bits. Result and `out` are those of an atomic load. */
+  tryLoadExclusivel(gpa: Gpa, out: Uint32Array): GuestMemAccessResult {
+    return this.#tryLoad(LONGS, gpa, out);
+  }
+
+  /** Load-exclusive of 64 bits. Result and `out` are those of an atomic load. */
+  tryLoadExclusiveq(gpa: Gpa, out: BigUint64Array): GuestMemAccessResult {
+    return this.#tryLoad(QUADS, gpa, out);
+  }
+
+  /** Store-exclusive of 8 bits. `status[0]` becomes 0 if it stored, or else 1; on `OK` alone. */
+  tryStoreExclusiveb(gpa: Gpa, value: number, status: Uint32Array): GuestMemAccessResult {
+    return this.#tryStore(BYTES, gpa, value, status);
+  }
+
+  /** Store-exclusive of 16 bits. `status[0]` becomes 0 if it stored, or else 1; on `OK` alone. */
+  tryStoreExclusivew(gpa: Gpa, value: number, status: Uint32Array): GuestMemAccessResult {
+    return this.#tryStore(WORDS, gpa, value, status);
+  }
+
+  /** Store-exclusive of 32 bits. `status[0]` becomes 0 if it stored, or else 1; on `OK` alone. */
+  tryStoreExclusivel(gpa: Gpa, value: number, status: Uint32Array): GuestMemAccessResult {
+    return this.#tryStore(LONGS, gpa, value, status);
+  }
+
+  /** Store-exclusive of 64 bits. `status[0]` becomes 0 if it stored, or else 1; on `OK` alone. */
+  tryStoreExclusiveq(gpa: Gpa, value: bigint, status: Uint32Array): GuestMemAccessResult {
+    return this.#tryStore(QUADS, gpa, value, status);
+  }
+
+  /** Load-exclusive of 8 bits. @throws {@link GuestMemoryFault} */
+  loadExclusiveb(gpa: Gpa): number {
+    return this.#load(BYTES, gpa);
+  }
+
+  /** Load-exclusive of 16 bits. @throws {@link GuestMemoryFault} */
+  loadExclusivew(gpa: Gpa): number {
+    return this.#load(WORDS, gpa);
+  }
+
+  /** Load-exclusive of 32 bits. @throws {@link GuestMemoryFault} */
+  loadExclusivel(gpa: Gpa): number {
+    return this.#load(LONGS, gpa);
+  }
+
+  /** Load-exclusive of 64 bits. @throws {@link GuestMemoryFault} */
+  loadExclusiveq(gpa: Gpa): bigint {
+    return this.#load(QUADS, gpa);
+  }
+
+  /** Store-exclusive of 8 bits. @returns Whether it stored. @throws {@link GuestMemoryFault} */
+  storeExclusiveb(gpa: Gpa, value: number): boolean {
+    return this.#store(BYTES, gpa, value);
+  }
+
+  /** Store-exclusive of 16 bits. @returns Whether it stored. @throws {@link GuestMemoryFault} */
+  storeExclusivew(gpa: Gpa, value: number): boolean {
+    return this.#store(WORDS, gpa, value);
+  }
+
+  /** Store-exclusive of 32 bits. @returns Whether it stored. @throws {@link GuestMemoryFault} */
+  storeExclusivel(gpa: Gpa, value: number): boolean {
+    return this.#store(LONGS, gpa, value);
+  }
+
+  /** Store-exclusive of 64 bits. @returns Whether it stored. @throws {@link GuestMemoryFault} */
+  storeExclusiveq(gpa: Gpa, value: bigint): boolean {
+    return this.#store(QUADS, gpa, value);
+  }
+
+  #tryLoad<T extends Value, A extends Out & { [index: number]: T }>(
+    { width, tryLoad }: Exclusive<T, A>,
+    gpa: Gpa,
+    out: A,
+  ): GuestMemAccessResult {
+    const result = tryLoad(this.#memory, gpa, out);
+    this.#bytes = 0;
+    if (result === OK) {
+      this.#bytes = width.bytes;
+      this.#gpa = toAddress(gpa);
+      this.#loaded = out[0] as T;
+    }
+    return result;
+  }
+
+  #tryStore<T extends Value, A extends Out & { [index: number]: T }>(
+    { width, scratch, checkStore, tryCompareExchange }: Exclusive<T, A>,
+    gpa: Gpa,
+    value: T,
+    status: Uint32Array,
+  ): GuestMemAccessResult {
+    checkOut(LONG, status, "status");
+    const checked = width.checkValue(value);
+    const matches = toAddress(gpa) === this.#gpa && width.bytes === this.#bytes;
+    this.#bytes = 0;
+    const loaded = this.#loaded as T;
+    const result = matches
+      ? tryCompareExchange(this.#memory, gpa, loaded, checked, scratch)
+      : checkStore(this.#memory, gpa, scratch);
+    if (result === OK) {
+      status[0] = matches && scratch[0] === loaded ? STORED : NOT_STORED;
+    }
+    return result;
+  }
+
+  #load<T extends Value, A extends Out & { [index: number]: T }>(
+    exclusive: Exclusive<T, A>,
+    gpa: Gpa,
+  ): T {
+    const { width, scratch } = exclusive;
+    const result = this.#tryLoad(exclusive, gpa, scratch);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, width.bytes, "read");
+    }
+    return scratch[0] as T;
+  }
+
+  #store<T extends Value, A extends Out & { [index: number]: T }>(
+    exclusive: Exclusive<T, A>,
+    gpa: Gpa,
+    value: T,
+  ): boolean {
+    const result = this.#tryStore(exclusive, gpa, value, STATUS);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, exclusive.width.bytes, "write");
+    }
+    return STATUS[0] === STORED;
+  }
+}

@@ -1,0 +1,169 @@
+import type { AtomicLane, AtomicLanes, Cells } from "../atomics/lane.js";
+import { AtomicAccess } from "../atomics/forms.js";
+import { PAGE_SIZE } from "./dirty-bitmap.js";
+import type { Gpa } from "../base/gpa.js";
+import type { MemoryMarks } from "./memory-marks.js";
+import type { GuestMemAccessResult } from "../base/result.js";
+import type { Value } from "../base/widths.js";
+import { EMPTY_WINDOW, WINDOW_SIZE, type Window } from "./windows.js";
+
+/** `Atomics`, whose declared overloads take no array that may be of either kind. */
+interface GenericAtomics {
+  load<T extends Value>(cells: Cells<T>, index: number): T;
+  store<T extends Value>(cells: Cells<T>, index: number, value: T): T;
+  exchange<T extends Value>(cells: Cells<T>, index: number, value: T): T;
+  compareExchange<T extends Value>(cells: Cells<T>, index: number, expected: T, replacement: T): T;
+  add<T extends Value>(cells: Cells<T>, index: number, value: T): T;
+  and<T extends Value>(cells: Cells<T>, index: number, value: T): T;
+  or<T extends Value>(cells: Cells<T>, index: number, value: T): T;
+  xor<T extends Value>(cells: Cells<T>, index: number, value: T): T;
+}
+
+const atomics = Atomics as unknown as GenericAtomics;
+
+/**
+ * One width through JavaScript's own `Atomics` on the typed arrays of the view path.
+ *
+ * What those cannot do is left to the native lane, with all its checks: an access that faults, an
+ * address that is no number, and RAM that typed arrays cannot lie over (see `windows.ts`). Unlike
+ * the plain accessors these are calls of the runtime's in any case, and nothing that V8 inlines,
+ * so one class for all widths costs next to nothing.
+ */
+class ViewLane<T extends Value> implements AtomicLane<T> {
+  private first: Cells<T>;
+  private all: readonly Cells<T>[] = [];
+  /** Where `locate` found the bytes. */
+  private cells: Cells<T>;
+  private readonly shift: number;
+
+  constructor(
+    private readonly native: AtomicLane<T>,
+    private readonly cellsOf: (window: Window) => Cells<T>,
+    private readonly marks: MemoryMarks,
+  ) {
+    this.first = this.cells = cellsOf(EMPTY_WINDOW);
+    this.shift = Math.log2(native.bytes);
+  }
+
+  use(windows: readonly Window[]): void {
+    this.all = windows.map(this.cellsOf);
+    this.first = this.cells = this.all[0] ?? this.cellsOf(EMPTY_WINDOW);
+  }
+
+  get bytes(): 1 | 2 | 4 | 8 {
+    return this.native.bytes;
+  }
+
+  get code(): GuestMemAccessResult {
+    return this.native.code;
+  }
+
+  load(gpa: Gpa): T | undefined {
+    const index = this.locate(gpa);
+    return index < 0 ? this.native.load(gpa) : atomics.load(this.cells, index);
+  }
+
+  store(gpa: Gpa, value: T): T | undefined {
+    const index = this.locate(gpa);
+    return index < 0
+      ? this.native.store(gpa, value)
+      : this.wrote(gpa, atomics.store(this.cells, index, value));
+  }
+
+  exchange(gpa: Gpa, value: T): T | undefined {
+    const index = this.locate(gpa);
+    return index < 0
+      ? this.native.exchange(gpa, value)
+      : this.wrote(gpa, atomics.exchange(this.cells, index, value));
+  }
+
+  compareExchange(gpa: Gpa, expected: T, replacement: T): T | undefined {
+    const index = this.locate(gpa);
+    if (index < 0) {
+      return this.native.compareExchange(gpa, expected, replacement);
+    }
+    const found = atomics.compareExchange(this.cells, index, expected, replacement);
+    return found === expected ? this.wrote(gpa, found) : found;
+  }
+
+  add(gpa: Gpa, value: T): T | undefined {
+    const index = this.locate(gpa);
+    return index < 0
+      ? this.native.add(gpa, value)
+      : this.wrote(gpa, atomics.add(this.cells, index, value));
+  }
+
+  and(gpa: Gpa, value: T): T | undefined {
+    const index = this.locate(gpa);
+    return index < 0
+      ? this.native.and(gpa, value)
+      : this.wrote(gpa, atomics.and(this.cells, index, value));
+  }
+
+  or(gpa: Gpa, value: T): T | undefined {
+    const index = this.locate(gpa);
+    return index < 0
+      ? this.native.or(gpa, value)
+      : this.wrote(gpa, atomics.or(this.cells, index, value));
+  }
+
+  xor(gpa: Gpa, value: T): T | undefined {
+    const index = this.locate(gpa);
+    return index < 0
+      ? this.native.xor(gpa, value)
+      : this.wrote(gpa, atomics.xor(this.cells, index, value));
+  }
+
+  checkStore(gpa: Gpa): GuestMemAccessResult {
+    return this.native.checkStore(gpa);
+  }
+
+  /** Marks the page of an operation that has stored, and gives what it found. */
+  private wrote(gpa: Gpa, found: T): T {
+    this.marks.dirty?.markPage(Math.floor(Number(gpa) / PAGE_SIZE));
+    return found;
+  }
+
+  /** The index of the value at `gpa` in `cells`, or -1 where the native lane is to see to it. */
+  private locate(gpa: Gpa): number {
+    if (typeof gpa !== "number") {
+      return -1;
+    }
+    const low = gpa >>> 0;
+    // What is no address gives a window number that no window has.
+    const cells = low === gpa ? this.first : this.all[(gpa - low) / WINDOW_SIZE];
+    const index = low >>> this.shift;
+    if (cells === undefined || (index << this.shift) >>> 0 !== low || index >= cells.length) {
+      return -1;
+    }
+    this.cells = cells;
+    return index;
+  }
+}
+
+/** The atomic accesses of the view path. */
+export class ViewAtomics extends AtomicAccess {
+  readonly #lanes: readonly { use(windows: readonly Window[]): void }[];
+
+  /** @param native - The lanes of the same memory's native path. */
+  constructor(native: AtomicLanes, windows: readonly Window[], marks: MemoryMarks) {
+    const b = new ViewLane(native.b, ({ u8 }) => u8, marks);
+    const w = new ViewLane(native.w, ({ u16 }) => u16, marks);
+    const l = new ViewLane(native.l, ({ u32 }) => u32, marks);
+    const q = new ViewLane(native.q, ({ u64 }) => u64, marks);
+    super({ b, w, l, q });
+    this.#lanes = [b, w, l, q];
+    this.use(windows);
+  }
+
+  /** Leaves every access to the native lanes, which know that the memory has ended. */
+  end(): void {
+    this.use([]);
+  }
+
+  private use(windows: readonly Window[]): void {
+    for (const lane of this.#lanes) {
+      lane.use(windows);
+    }
+  }
+}

@@ -1,0 +1,271 @@
+import { isDataView, isUint8Array } from "node:util/types";
+import { rangeError, typeError } from "../base/errors.js";
+import { toAddress, type Gpa } from "../base/gpa.js";
+import { EMPTY_WINDOW, WINDOW_SIZE, type Window } from "./windows.js";
+
+/*
+ * Bulk access across windows. Every range given here has been checked to lie in RAM.
+ */
+
+type Windows = readonly Window[];
+
+/** The most bytes that one Buffer can hold. */
+const MAX_BUFFER = 2 ** 32;
+
+/**
+ * The most bytes to search at once: `Buffer.indexOf` cuts what it finds down to a signed 32-bit
+ * integer.
+ */
+const MAX_SEARCH = 2 ** 31;
+
+/** The getters of the internal slots, which neither an object nor its class can redefine. */
+function slotsOf(prototype: object): {
+  readonly buffer: (view: unknown) => ArrayBufferLike;
+  readonly byteOffset: (view: unknown) => number;
+  readonly byteLength: (view: unknown) => number;
+} {
+  const getter = (name: string): ((view: unknown) => never) => {
+    const { get } = Object.getOwnPropertyDescriptor(prototype, name)!;
+    return Function.prototype.call.bind(get!) as (view: unknown) => never;
+  };
+  return {
+    buffer: getter("buffer"),
+    byteOffset: getter("byteOffset"),
+    byteLength: getter("byteLength"),
+  };
+}
+
+const arraySlots = slotsOf(Object.getPrototypeOf(Uint8Array.prototype) as object);
+const dataViewSlots = slotsOf(DataView.prototype);
+const elementAt = Function.prototype.call.bind(Uint8Array.prototype.at) as (
+  array: object,
+  index: number,
+) => number | undefined;
+const setBytes = Function.prototype.call.bind(Uint8Array.prototype.set) as (
+  target: Uint8Array,
+  source: Uint8Array,
+) => void;
+
+/**
+ * The bytes under any typed array or DataView, as a plain Uint8Array: of what is given, an object or
+ * its class may have redefined every property, the length among them.
+ *
+ * @throws TypeError where it is neither; RangeError where it has lost its bytes: its buffer is
+ * detached, or has become too short for it.
+ */
+export function bytesOf(view: unknown, what: string): Uint8Array {
+  if (!ArrayBuffer.isView(view)) {
+    throw typeError(`${what} must be a Buffer, a typed array or a DataView`);
+  }
+  const slots = isDataView(view) ? dataViewSlots : arraySlots;
+  try {
+    const buffer = slots.buffer(view);
+    const length = slots.byteLength(view);
+    const bytes = new Uint8Array(buffer, slots.byteOffset(view), length);
+    if (length === 0) {
+      checkInBounds(view);
+    }
+    return bytes;
+  } catch {
+    throw rangeError(`${what} is detached, or lies outside its buffer`);
+  }
+}
+
+/**
+ * Bytes of a Uint8Array, whatever its class says they are; 0 for all else. What the fast paths of
+ * bulk access go by: what they then do reads nothing but the internal slots either, and costs less
+ * than the view that {@link bytesOf} makes.
+ */
+export function fastLength(view: unknown): number {
+  return isUint8Array(view) ? arraySlots.byteLength(view) : 0;
+}
+
+/** Throws where an empty view is empty because it has lost its bytes. */
+function checkInBounds(view: ArrayBufferView): void {
+  if (!isDataView(view)) {
+    // The methods of typed arrays check that first.
+    elementAt(view, 0);
+  }
+}
+
+/** A Buffer of `length` bytes that the caller is about to fill. */
+export function newBuffer(length: number): Buffer {
+  if (length > MAX_BUFFER) {
+    throw rangeError("length must be at most 2^32: no Buffer holds more");
+  }
+  return Buffer.allocUnsafe(length);
+}
+
+/** Bytes from one address to another. */
+export function rangeLength(from: Gpa, to: Gpa): number {
+  const start = toAddress(from, "from");
+  const end = toAddress(to, "to");
+  if (end < start) {
+    throw rangeError("to must not be below from");
+  }
+  // Infinity - Infinity: both are far beyond any RAM, and the range is refused by its start.
+  return end === start ? 0 : end - start;
+}
+
+/** The bytes from `start` to the end of its window, at most `length`. */
+function chunkAt(windows: Windows, start: number, length: number): Uint8Array {
+  const offset = start % WINDOW_SIZE;
+  // An empty range may lie right behind the last window.
+  const { u8 } = windows[Math.floor(start / WINDOW_SIZE)] ?? EMPTY_WINDOW;
+  return u8.subarray(offset, Math.min(u8.length, offset + length));
+}
+
+/** Walks a range one window at a time; `position` counts from the range's start. */
+function forEachChunk(
+  windows: Windows,
+  start: number,
+  length: number,
+  visit: (chunk: Uint8Array, position: number) => void,
+): void {
+  for (let position = 0; position < length;) {
+    const chunk = chunkAt(windows, start + position, length - position);
+    visit(chunk, position);
+    position += chunk.length;
+  }
+}
+
+/** Copies bytes from `start` on to `target`, of that length; the two may overlap. */
+export function copyOut(
+  bytes: Uint8Array,
+  start: number,
+  length: number,
+  target: Uint8Array,
+): void {
+  // Half the price of subarray(), which asks for the constructor to use.
+  setBytes(target, new Uint8Array(bytes.buffer, bytes.byteOffset + start, length));
+}
+
+export function readInto(windows: Windows, start: number, target: Uint8Array): void {
+  // A target that is a view of this RAM could be overwritten between two windows.
+  const aliased =
+    crosses(start, target.length) && windows.some(({ u8 }) => u8.buffer === target.buffer);
+  const stable = aliased ? new Uint8Array(target.length) : target;
+  forEachChunk(windows, start, stable.length, (chunk, position) => stable.set(chunk, position));
+  if (aliased) {
+    target.set(stable);
+  }
+}
+
+export function write(windows: Windows, start: number, source: Uint8Array): void {
+  // A source that is a view of this RAM could be overwritten between two windows.
+  const stable = crosses(start, source.length) ? new Uint8Array(source) : source;
+  forEachChunk(windows, start, stable.length, (chunk, position) =>
+    chunk.set(stable.subarray(position, position + chunk.length)),
+  );
+}
+
+/** Whether a range lies in more than one window. */
+function crosses(start: number, length: number): boolean {
+  const last = start + Math.max(length, 1) - 1;
+  return Math.floor(start / WINDOW_SIZE) !== Math.floor(last / WINDOW_SIZE);
+}
+
+export function fill(windows: Windows, start: number, length: number, value: number): void {
+  forEachChunk(windows, start, length, (chunk) => chunk.fill(value));
+}
+
+export function copy(windows: Windows, target: number, source: number, length: number): void {
+  if (target <= source) {
+    copyForwards(windows, target, source, length);
+  } else {
+    copyBackwards(windows, target, source, length);
+  }
+}
+
+function copyForwards(windows: Windows, target: number, source: number, length: number): void {
+  for (let done = 0; done < length;) {
+    const to = chunkAt(windows, target + done, length - done);
+    const from = chunkAt(windows, source + done, to.length);
+    to.set(from);
+    done += from.length;
+  }
+}
+
+function copyBackwards(windows: Windows, target: number, source: number, length: number): void {
+  for (let left = length; left > 0;) {
+    // Bytes of each window at and below the last byte that is left.
+    const to = ((target + left - 1) % WINDOW_SIZE) + 1;
+    const from = ((source + left - 1) % WINDOW_SIZE) + 1;
+    const count = Math.min(left, to, from);
+    left -= count;
+    chunkAt(windows, target + left, count).set(chunkAt(windows, source + left, count));
+  }
+}
+
+export function compare(windows: Windows, start: number, other: Uint8Array): -1 | 0 | 1 {
+  for (let position = 0; position < other.length;) {
+    const chunk = chunkAt(windows, start + position, other.length - position);
+    const order = Buffer.compare(chunk, other.subarray(position, position + chunk.length));
+    if (order !== 0) {
+      return order;
+    }
+    position += chunk.length;
+  }
+  return 0;
+}
+
+export function indexOf(
+  windows: Windows,
+  start: number,
+  length: number,
+  needle: Uint8Array,
+): number | null {
+  if (needle.length === 0) {
+    return start;
+  }
+  const end = start + length;
+  for (let at = start; at < end;) {
+    const chunk = chunkAt(windows, at, Math.min(end - at, MAX_SEARCH));
+    const found = asBuffer(chunk).indexOf(needle);
+    if (found >= 0) {
+      return at + found;
+    }
+    const edge = at + chunk.length;
+    const across = indexAcross(windows, at, edge, end, needle);
+    if (across !== null) {
+      return across;
+    }
+    at = edge;
+  }
+  return null;
+}
+
+/** An occurrence at or after `start` that begins before the chunk's `edge` and ends after it. */
+function indexAcross(
+  windows: Windows,
+  start: number,
+  edge: number,
+  end: number,
+  needle: Uint8Array,
+): number | null {
+  const first = Math.max(start, edge - needle.length + 1);
+  const last = Math.min(end, edge + needle.length - 1);
+  if (last - first < needle.length) {
+    return null;
+  }
+  const seam = Buffer.allocUnsafe(last - first);
+  readInto(windows, first, seam);
+  const found = seam.indexOf(needle);
+  return found < 0 ? null : first + found;
+}
+
+export function slice(windows: Windows, start: number, length: number): Buffer {
+  const chunk = chunkAt(windows, start, length);
+  if (chunk.length !== length) {
+    throw rangeError("a slice must not cross a multiple of 4 GiB");
+  }
+  return asBuffer(chunk);
+}
+
+/** The same bytes as a Buffer; an empty one where their buffer is detached. */
+export function asBuffer(bytes: Uint8Array): Buffer {
+  if (bytes.length === 0) {
+    return Buffer.alloc(0);
+  }
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+}

@@ -1,0 +1,445 @@
+import { GuestMemoryFault, type Operation } from "../base/errors.js";
+import { PAGE_SIZE } from "./dirty-bitmap.js";
+import { MAX_U64, toAddress, type Gpa } from "../base/gpa.js";
+import type { MemoryMarks } from "./memory-marks.js";
+import { GuestMemAccessResult } from "../base/result.js";
+import {
+  BYTE,
+  checkOut,
+  checkSlots,
+  LONG,
+  QUAD,
+  WORD,
+  type Out,
+  type Value,
+  type Width,
+} from "../base/widths.js";
+import { EMPTY_WINDOW, WINDOW_SIZE, type Window } from "./windows.js";
+
+const { OK, FAULT_UNALIGNED, FAULT_BOUNDARY, ERROR_INTERNAL } = GuestMemAccessResult;
+
+/**
+ * The view path for every access there is: above 4 GiB, by bigint, faulting, or wrong.
+ *
+ * `GuestMemory` comes here with what its own fast path does not do, so what is checked there is
+ * checked again. Accesses above 4 GiB have a fast path of their own, over the window that was used
+ * last; it is written out per width for the reasons given there.
+ */
+export class GeneralAccess {
+  // The window last used above the first, flat for the hot path. Private to TypeScript only. Set
+  // once as long as one window serves, so that V8 can take the arrays for constants. Its base is a
+  // multiple of 2^32, so the bitwise operators find the same index in an address as in an offset,
+  // and V8 takes it from where the fast path of the first window has computed it.
+  private u8: Uint8Array;
+  private u16: Uint16Array;
+  private u32: Uint32Array;
+  private u64: BigUint64Array;
+  private quads: number;
+  /** As `quads`, for writes: 0 while they are to be marked. */
+  private writeQuads: number;
+  private base: number;
+  // A property of the prototype, and so a constant to V8.
+  declare private checkSlots: typeof checkSlots;
+  static {
+    this.prototype.checkSlots = checkSlots;
+  }
+
+  readonly #size: number;
+  readonly #owner: ArrayBufferLike | null;
+  readonly #marks: MemoryMarks;
+  #windows: readonly Window[];
+  #ended = false;
+
+  /**
+   * @param size - Bytes of RAM, which `windows` cover.
+   * @param owner - The caller's buffer under the RAM, or null.
+   */
+  constructor(
+    size: number,
+    windows: readonly Window[],
+    owner: ArrayBufferLike | null,
+    marks: MemoryMarks,
+  ) {
+    this.#size = size;
+    this.#windows = windows;
+    this.#owner = owner;
+    this.#marks = marks;
+    const { u8, u16, u32, u64, quads } = windows[1] ?? EMPTY_WINDOW;
+    this.u8 = u8;
+    this.u16 = u16;
+    this.u32 = u32;
+    this.u64 = u64;
+    this.quads = quads;
+    this.writeQuads = quads;
+    this.base = WINDOW_SIZE;
+  }
+
+  get windows(): readonly Window[] {
+    return this.#windows;
+  }
+
+  /** To be called when the tracking of writes starts or ends. */
+  marksChanged(): void {
+    this.writeQuads = this.#marks.dirty === null ? this.quads : 0;
+  }
+
+  /** Makes every access answer `ERROR_INTERNAL` from here on. */
+  end(): void {
+    this.#ended = true;
+    this.#windows = [];
+    this.#use(WINDOW_SIZE, EMPTY_WINDOW);
+  }
+
+  tryReadb(gpa: Gpa, out: Uint8Array): GuestMemAccessResult {
+    try {
+      if (typeof gpa === "number" && out[0] !== undefined && out instanceof Uint8Array) {
+        this.checkSlots(out);
+        const index = gpa >>> 0;
+        if (index === gpa - this.base && index >>> 3 < this.quads) {
+          const value = this.u8[index];
+          if (value !== undefined) {
+            out[0] = value;
+            return OK;
+          }
+        }
+      }
+    } catch {
+      // No typed array: an error with a code follows.
+    }
+    return this.#tryRead(BYTE, gpa, out);
+  }
+
+  tryReadw(gpa: Gpa, out: Uint16Array): GuestMemAccessResult {
+    try {
+      if (typeof gpa === "number" && out[0] !== undefined && out instanceof Uint16Array) {
+        this.checkSlots(out);
+        const index = gpa >>> 1;
+        if ((index << 1) >>> 0 === gpa - this.base && index >>> 2 < this.quads) {
+          const value = this.u16[index];
+          if (value !== undefined) {
+            out[0] = value;
+            return OK;
+          }
+        }
+      }
+    } catch {
+      // No typed array: an error with a code follows.
+    }
+    return this.#tryRead(WORD, gpa, out);
+  }
+
+  tryReadl(gpa: Gpa, out: Uint32Array): GuestMemAccessResult {
+    try {
+      if (typeof gpa === "number" && out[0] !== undefined && out instanceof Uint32Array) {
+        this.checkSlots(out);
+        const index = gpa >>> 2;
+        if ((index << 2) >>> 0 === gpa - this.base && index >>> 1 < this.quads) {
+          const value = this.u32[index];
+          if (value !== undefined) {
+            out[0] = value;
+            return OK;
+          }
+        }
+      }
+    } catch {
+      // No typed array: an error with a code follows.
+    }
+    return this.#tryRead(LONG, gpa, out);
+  }
+
+  tryReadq(gpa: Gpa, out: BigUint64Array): GuestMemAccessResult {
+    try {
+      if (typeof gpa === "number" && out[0] !== undefined && out instanceof BigUint64Array) {
+        this.checkSlots(out);
+        const index = gpa >>> 3;
+        if ((index << 3) >>> 0 === gpa - this.base && index < this.quads) {
+          const value = this.u64[index];
+          if (value !== undefined) {
+            out[0] = value;
+            return OK;
+          }
+        }
+      }
+    } catch {
+      // No typed array: an error with a code follows.
+    }
+    return this.#tryRead(QUAD, gpa, out);
+  }
+
+  tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult {
+    if (typeof gpa === "number" && typeof value === "number" && (value & 0xff) === value) {
+      const index = gpa >>> 0;
+      if (
+        index === gpa - this.base &&
+        index >>> 3 < this.writeQuads &&
+        this.u8[index] !== undefined
+      ) {
+        this.u8[index] = value;
+        return OK;
+      }
+    }
+    return this.#tryWrite(BYTE, gpa, value);
+  }
+
+  tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
+    if (typeof gpa === "number" && typeof value === "number" && (value & 0xffff) === value) {
+      const index = gpa >>> 1;
+      if (
+        (index << 1) >>> 0 === gpa - this.base &&
+        index >>> 2 < this.writeQuads &&
+        this.u16[index] !== undefined
+      ) {
+        this.u16[index] = value;
+        return OK;
+      }
+    }
+    return this.#tryWrite(WORD, gpa, value);
+  }
+
+  tryWritel(gpa: Gpa, value: number): GuestMemAccessResult {
+    if (typeof gpa === "number" && typeof value === "number" && value >>> 0 === value) {
+      const index = gpa >>> 2;
+      if (
+        (index << 2) >>> 0 === gpa - this.base &&
+        index >>> 1 < this.writeQuads &&
+        this.u32[index] !== undefined
+      ) {
+        this.u32[index] = value;
+        return OK;
+      }
+    }
+    return this.#tryWrite(LONG, gpa, value);
+  }
+
+  tryWriteq(gpa: Gpa, value: bigint): GuestMemAccessResult {
+    if (
+      typeof gpa === "number" &&
+      typeof value === "bigint" &&
+      !(value < 0n) &&
+      !(value > MAX_U64)
+    ) {
+      const index = gpa >>> 3;
+      if (
+        (index << 3) >>> 0 === gpa - this.base &&
+        index < this.writeQuads &&
+        this.u64[index] !== undefined
+      ) {
+        this.u64[index] = value;
+        return OK;
+      }
+    }
+    return this.#tryWrite(QUAD, gpa, value);
+  }
+
+  tryWriteqFrom(gpa: Gpa, source: BigUint64Array): GuestMemAccessResult {
+    try {
+      if (typeof gpa === "number") {
+        const value = source[0];
+        if (value !== undefined && source instanceof BigUint64Array) {
+          this.checkSlots(source);
+          const index = gpa >>> 3;
+          if (
+            (index << 3) >>> 0 === gpa - this.base &&
+            index < this.writeQuads &&
+            this.u64[index] !== undefined
+          ) {
+            this.u64[index] = value;
+            return OK;
+          }
+        }
+      }
+    } catch {
+      // No typed array: an error with a code follows.
+    }
+    return this.#tryWrite(QUAD, gpa, checkOut(QUAD, source, "source")[0]!);
+  }
+
+  readb(gpa: Gpa): number {
+    if (typeof gpa === "number") {
+      const index = gpa >>> 0;
+      if (index === gpa - this.base && index >>> 3 < this.quads) {
+        const value = this.u8[index];
+        if (value !== undefined) {
+          return value;
+        }
+      }
+    }
+    return this.#read(BYTE, gpa);
+  }
+
+  readw(gpa: Gpa): number {
+    if (typeof gpa === "number") {
+      const index = gpa >>> 1;
+      if ((index << 1) >>> 0 === gpa - this.base && index >>> 2 < this.quads) {
+        const value = this.u16[index];
+        if (value !== undefined) {
+          return value;
+        }
+      }
+    }
+    return this.#read(WORD, gpa);
+  }
+
+  readl(gpa: Gpa): number {
+    if (typeof gpa === "number") {
+      const index = gpa >>> 2;
+      if ((index << 2) >>> 0 === gpa - this.base && index >>> 1 < this.quads) {
+        const value = this.u32[index];
+        if (value !== undefined) {
+          return value;
+        }
+      }
+    }
+    return this.#read(LONG, gpa);
+  }
+
+  readq(gpa: Gpa): bigint {
+    if (typeof gpa === "number") {
+      const index = gpa >>> 3;
+      if ((index << 3) >>> 0 === gpa - this.base && index < this.quads) {
+        const value = this.u64[index];
+        if (value !== undefined) {
+          return value;
+        }
+      }
+    }
+    return this.#read(QUAD, gpa);
+  }
+
+  writeb(gpa: Gpa, value: number): void {
+    const result = this.tryWriteb(gpa, value);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, 1, "write");
+    }
+  }
+
+  writew(gpa: Gpa, value: number): void {
+    const result = this.tryWritew(gpa, value);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, 2, "write");
+    }
+  }
+
+  writel(gpa: Gpa, value: number): void {
+    const result = this.tryWritel(gpa, value);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, 4, "write");
+    }
+  }
+
+  writeq(gpa: Gpa, value: bigint): void {
+    const result = this.tryWriteq(gpa, value);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, 8, "write");
+    }
+  }
+
+  /**
+   * The address of a bulk access that fits.
+   *
+   * @throws {@link GuestMemoryFault}; TypeError, RangeError for what is no address.
+   */
+  locateRange(gpa: Gpa, length: number, operation: Operation): number {
+    const address = toAddress(gpa);
+    const result = this.checkRange(address, length);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, length, operation);
+    }
+    return address;
+  }
+
+  /** Whether the bytes that should be at `address` are gone. */
+  lost(address: number): boolean {
+    if (this.#ended || this.#owner?.byteLength === 0) {
+      return true;
+    }
+    return address < this.#size && this.#windowAt(address).u8.length === 0;
+  }
+
+  #tryRead<T extends Value, A extends Out>(
+    width: Width<T, A>,
+    gpa: Gpa,
+    out: A,
+  ): GuestMemAccessResult {
+    checkOut(width, out, "out");
+    const address = toAddress(gpa);
+    const result = this.#check(address, width.bytes);
+    if (result === OK) {
+      width.store(out, width.get(this.#windowAt(address).data, address >>> 0));
+    }
+    return result;
+  }
+
+  #tryWrite<T extends Value, A extends Out>(
+    width: Width<T, A>,
+    gpa: Gpa,
+    value: T,
+  ): GuestMemAccessResult {
+    const checked = width.checkValue(value);
+    const address = toAddress(gpa);
+    const result = this.#check(address, width.bytes);
+    if (result === OK) {
+      width.set(this.#windowAt(address).data, address >>> 0, checked);
+      // Only now: see DirtyBitmap.
+      this.#marks.dirty?.markPage(Math.floor(address / PAGE_SIZE));
+    }
+    return result;
+  }
+
+  #read<T extends Value, A extends Out>(width: Width<T, A>, gpa: Gpa): T {
+    const address = toAddress(gpa);
+    const result = this.#check(address, width.bytes);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, width.bytes, "read");
+    }
+    return width.get(this.#windowAt(address).data, address >>> 0);
+  }
+
+  /** The checks of an access. On `OK`, its window is the one that the next is tried in. */
+  #check(address: number, bytes: number): GuestMemAccessResult {
+    const result = this.checkRange(address, bytes);
+    if (result !== OK) {
+      return result;
+    }
+    // Bitwise operators see the low 32 bits, exactly, and cost a fifth of what `%` does.
+    if ((address & (bytes - 1)) !== 0) {
+      return FAULT_UNALIGNED;
+    }
+    // An aligned access never crosses a window, whose size is a multiple of every width.
+    const base = address - (address % WINDOW_SIZE);
+    if (base !== 0 && base !== this.base) {
+      this.#use(base, this.#windowAt(address));
+    }
+    return OK;
+  }
+
+  checkRange(address: number, length: number): GuestMemAccessResult {
+    if (this.lost(address)) {
+      return ERROR_INTERNAL;
+    }
+    if (this.#size < length || address > this.#size - length) {
+      return FAULT_BOUNDARY;
+    }
+    // Every window is of one arena, but each has a buffer, which a caller may have transferred.
+    for (let end = address + length; end > address; end -= WINDOW_SIZE) {
+      if (this.lost(end - 1)) {
+        return ERROR_INTERNAL;
+      }
+    }
+    return OK;
+  }
+
+  #windowAt(address: number): Window {
+    return this.#windows[Math.floor(address / WINDOW_SIZE)] ?? EMPTY_WINDOW;
+  }
+
+  #use(base: number, { u8, u16, u32, u64, quads }: Window): void {
+    this.u8 = u8;
+    this.u16 = u16;
+    this.u32 = u32;
+    this.u64 = u64;
+    this.quads = quads;
+    this.base = base;
+    this.marksChanged();
+  }
+}

@@ -1,0 +1,309 @@
+import type { GuestMemoryAccess } from "../base/access.js";
+import type { GuestAtomicAccess } from "../atomics/access.js";
+import type { AtomicLanes } from "../atomics/lane.js";
+import { AtomicAccess } from "../atomics/forms.js";
+import {
+  GPA_HIGH32,
+  GPA_LOW32,
+  MEMORY32,
+  NO_MEMORY,
+  RESULT32,
+  VALUE16,
+  VALUE32,
+  VALUE64,
+  VALUE8,
+} from "./call-block.js";
+import { PAGE_SIZE } from "../memory/dirty-bitmap.js";
+import { GuestMemoryFault } from "../base/errors.js";
+import { toAddress, type Gpa } from "../base/gpa.js";
+import type { MemoryMarks } from "../memory/memory-marks.js";
+import { native, type Handle } from "./addon.js";
+import { nativeLanes } from "./atomics.js";
+import { OpBuffer, opWrites } from "./op-buffer.js";
+import { type GuestMemAccessResult, OK } from "../base/result.js";
+import { uncloneable } from "../base/uncloneable.js";
+import {
+  BYTE,
+  checkOut,
+  isView,
+  LONG,
+  QUAD,
+  WORD,
+  type Out,
+  type Value,
+  type Width,
+} from "../base/widths.js";
+
+const block8 = new Uint8Array(native.callBlock);
+const block16 = new Uint16Array(native.callBlock);
+const block32 = new Uint32Array(native.callBlock);
+const block64 = new BigUint64Array(native.callBlock);
+
+const { readb, readw, readl, readq, writeb, writew, writel, writeq } = native;
+
+/** The result of the last call. */
+function result(): GuestMemAccessResult {
+  return block32[RESULT32] as GuestMemAccessResult;
+}
+
+/** Whether a value is an integer from 0 to `mask`, which is 2^n - 1 for n up to 32. */
+function isInteger(value: number, mask: number): boolean {
+  return typeof value === "number" && value === (value & mask) >>> 0;
+}
+
+/**
+ * The native path: each call crosses N-API and runs the compiled C++ accessor, which makes every
+ * check of the guest's access. TypeScript only checks what C++ types would not let through.
+ */
+export class NativeAccess implements GuestMemoryAccess {
+  /** @internal */
+  readonly uncloneable = uncloneable;
+  readonly size: bigint;
+  readonly #handle: Handle;
+  private readonly number: number;
+  private readonly first: Uint8Array;
+  private readonly marks: MemoryMarks;
+  readonly #lost: (address: number) => boolean;
+  #atomicLanes: AtomicLanes | undefined;
+  #atomics: AtomicAccess | undefined;
+
+  /**
+   * @param first - The first window of the view path.
+   * @param lost - Tells whether the buffer over an address was taken away, as the view path does.
+   */
+  constructor(
+    handle: Handle,
+    size: bigint,
+    first: Uint8Array,
+    lost: (address: number) => boolean,
+    marks: MemoryMarks,
+  ) {
+    this.size = size;
+    this.#handle = handle;
+    this.number = native.guestMemoryNumber(handle);
+    this.first = first;
+    this.marks = marks;
+    this.#lost = lost;
+  }
+
+  /** Atomic access through N-API: each call runs the compiled C++ accessor. */
+  get atomics(): GuestAtomicAccess {
+    return (this.#atomics ??= new AtomicAccess(this.atomicLanes));
+  }
+
+  /** @internal */
+  get atomicLanes(): AtomicLanes {
+    return (this.#atomicLanes ??= nativeLanes((gpa) => {
+      this.prepare(gpa);
+    }, this.marks));
+  }
+
+  tryReadb(gpa: Gpa, out: Uint8Array): GuestMemAccessResult {
+    if (!isView(out) || out[0] === undefined || !(out instanceof Uint8Array)) {
+      checkOut(BYTE, out, "out");
+    }
+    this.prepare(gpa);
+    readb();
+    const code = result();
+    if (code === OK) {
+      out[0] = block8[VALUE8]!;
+    }
+    return code;
+  }
+
+  tryReadw(gpa: Gpa, out: Uint16Array): GuestMemAccessResult {
+    if (!isView(out) || out[0] === undefined || !(out instanceof Uint16Array)) {
+      checkOut(WORD, out, "out");
+    }
+    this.prepare(gpa);
+    readw();
+    const code = result();
+    if (code === OK) {
+      out[0] = block16[VALUE16]!;
+    }
+    return code;
+  }
+
+  tryReadl(gpa: Gpa, out: Uint32Array): GuestMemAccessResult {
+    if (!isView(out) || out[0] === undefined || !(out instanceof Uint32Array)) {
+      checkOut(LONG, out, "out");
+    }
+    this.prepare(gpa);
+    readl();
+    const code = result();
+    if (code === OK) {
+      out[0] = block32[VALUE32]!;
+    }
+    return code;
+  }
+
+  tryReadq(gpa: Gpa, out: BigUint64Array): GuestMemAccessResult {
+    if (!isView(out) || out[0] === undefined || !(out instanceof BigUint64Array)) {
+      checkOut(QUAD, out, "out");
+    }
+    this.prepare(gpa);
+    readq();
+    const code = result();
+    if (code === OK) {
+      out[0] = block64[VALUE64]!;
+    }
+    return code;
+  }
+
+  tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult {
+    block8[VALUE8] = isInteger(value, 0xff) ? value : BYTE.checkValue(value);
+    this.prepare(gpa);
+    writeb();
+    return this.marks.dirty === null ? result() : this.mark(gpa);
+  }
+
+  tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
+    block16[VALUE16] = isInteger(value, 0xffff) ? value : WORD.checkValue(value);
+    this.prepare(gpa);
+    writew();
+    return this.marks.dirty === null ? result() : this.mark(gpa);
+  }
+
+  tryWritel(gpa: Gpa, value: number): GuestMemAccessResult {
+    block32[VALUE32] = isInteger(value, 0xffff_ffff) ? value : LONG.checkValue(value);
+    this.prepare(gpa);
+    writel();
+    return this.marks.dirty === null ? result() : this.mark(gpa);
+  }
+
+  tryWriteq(gpa: Gpa, value: bigint): GuestMemAccessResult {
+    block64[VALUE64] = QUAD.checkValue(value);
+    this.prepare(gpa);
+    writeq();
+    return this.marks.dirty === null ? result() : this.mark(gpa);
+  }
+
+  tryWriteqFrom(gpa: Gpa, source: BigUint64Array): GuestMemAccessResult {
+    block64[VALUE64] =
+      isView(source) && source[0] !== undefined && source instanceof BigUint64Array
+        ? source[0]
+        : checkOut(QUAD, source, "source")[0]!;
+    this.prepare(gpa);
+    writeq();
+    return this.marks.dirty === null ? result() : this.mark(gpa);
+  }
+
+  readb(gpa: Gpa): number {
+    this.prepare(gpa);
+    readb();
+    this.#check(result(), BYTE, gpa, "read");
+    return block8[VALUE8]!;
+  }
+
+  readw(gpa: Gpa): number {
+    this.prepare(gpa);
+    readw();
+    this.#check(result(), WORD, gpa, "read");
+    return block16[VALUE16]!;
+  }
+
+  readl(gpa: Gpa): number {
+    this.prepare(gpa);
+    readl();
+    this.#check(result(), LONG, gpa, "read");
+    return block32[VALUE32]!;
+  }
+
+  readq(gpa: Gpa): bigint {
+    this.prepare(gpa);
+    readq();
+    this.#check(result(), QUAD, gpa, "read");
+    return block64[VALUE64]!;
+  }
+
+  writeb(gpa: Gpa, value: number): void {
+    this.#check(this.tryWriteb(gpa, value), BYTE, gpa, "write");
+  }
+
+  writew(gpa: Gpa, value: number): void {
+    this.#check(this.tryWritew(gpa, value), WORD, gpa, "write");
+  }
+
+  writel(gpa: Gpa, value: number): void {
+    this.#check(this.tryWritel(gpa, value), LONG, gpa, "write");
+  }
+
+  writeq(gpa: Gpa, value: bigint): void {
+    this.#check(this.tryWriteq(gpa, value), QUAD, gpa, "write");
+  }
+
+  /**
+   * Runs a batch of operations in one call, in a loop of C++ over the compiled accessors. Sets the
+   * result of each, and the value of each read that was done.
+   *
+   * @returns How many operations faulted.
+   * @throws TypeError where `ops` is no {@link OpBuffer}; Error `ERR_DESTROYED` where its bytes were
+   * detached.
+   */
+  run(ops: OpBuffer): number {
+    const faults = native.guestMemoryRun(this.#handle, OpBuffer.bytesOf(ops));
+    const { dirty } = this.marks;
+    for (let i = 0; dirty !== null && i < ops.length; i++) {
+      if (opWrites(ops.kind(i)) && ops.result(i) === OK) {
+        dirty.markPage(Math.floor(Number(ops.gpaOf(i)) / PAGE_SIZE));
+      }
+    }
+    return faults;
+  }
+
+  /** Marks the page of the last write if it was done. */
+  private mark(gpa: Gpa): GuestMemAccessResult {
+    const code = result();
+    if (code === OK) {
+      // Only now: see DirtyBitmap.
+      this.marks.dirty!.markPage(Math.floor(Number(gpa) / PAGE_SIZE));
+    }
+    return code;
+  }
+
+  /** Keeps `JSON.stringify` from writing out gigabytes: the size in bytes. */
+  toJSON(): { type: "NativeAccess"; size: number } {
+    return { type: "NativeAccess", size: Number(this.size) };
+  }
+
+  /** Names the memory and the address of the next call in the call block. */
+  private prepare(gpa: Gpa): void {
+    if (typeof gpa === "number") {
+      const low = gpa >>> 0;
+      if (low === gpa && this.first[0] !== undefined) {
+        // A variable of the function takes fewer bytes of bytecode than one of the module.
+        const block = block32;
+        block[GPA_LOW32] = low;
+        block[GPA_HIGH32] = 0;
+        block[MEMORY32] = this.number;
+        return;
+      }
+    }
+    this.prepareSlowly(gpa);
+  }
+
+  /** As `prepare`, for every address there is. */
+  private prepareSlowly(gpa: Gpa): void {
+    // No memory has that number, and so C++ answers ERROR_INTERNAL, as for any that is gone.
+    block32[MEMORY32] = this.#lost(toAddress(gpa)) ? NO_MEMORY : this.number;
+    if (typeof gpa === "number") {
+      const low = gpa >>> 0;
+      block32[GPA_LOW32] = low;
+      block32[GPA_HIGH32] = (gpa - low) / 2 ** 32;
+      return;
+    }
+    block32[GPA_LOW32] = Number(gpa & 0xffff_ffffn);
+    block32[GPA_HIGH32] = Number(gpa >> 32n);
+  }
+
+  #check<T extends Value, A extends Out>(
+    code: GuestMemAccessResult,
+    width: Width<T, A>,
+    gpa: Gpa,
+    operation: "read" | "write",
+  ): void {
+    if (code !== OK) {
+      throw new GuestMemoryFault(code, gpa, width.bytes, operation);
+    }
+  }
+}

@@ -1,0 +1,89 @@
+import { closeSync, existsSync, openSync, readFileSync, readSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { noAddonError } from "../base/errors.js";
+
+// Not node-gyp-build, which the installation uses: it takes musl for a matter of the machine
+// (/etc/alpine-release) and not of the process, lets npm's settings at run time choose another
+// platform, and gives up at the first binary that does not load.
+
+/**
+ * Loads the compiled addon: one that was built here, or else a prebuilt one. Where a binary does not
+ * load, the next one is tried.
+ *
+ * @param folder - The folder of the code that calls. The addon is looked for in the folder above it,
+ *   which is the package; in itself, for a bundle that has a copy of `prebuilds` beside it; and beside
+ *   the program that runs, for a program that has the code in itself.
+ * @throws Error `ERR_NO_ADDON`, which lists what was tried and why it failed.
+ */
+export function loadAddon(folder: string): unknown {
+  // Made here, since a bundler would look for the file when it bundles.
+  const require = createRequire(join(folder, "load-addon.js"));
+  const roots = [dirname(folder), folder, dirname(process.execPath)];
+  const failures: string[] = [];
+  for (const file of roots.flatMap(binaries)) {
+    try {
+      return require(file);
+    } catch (error) {
+      failures.push(`${file}: ${error instanceof Error ? error.message.trim() : String(error)}`);
+    }
+  }
+  if (failures.length === 0) {
+    failures.push(...roots.map((root) => `no binary in ${root}`));
+  }
+  throw noAddonError(failures, isThisPackage(dirname(folder)));
+}
+
+/** The binaries below `root` that may be for this process, the likeliest first. */
+function binaries(root: string): string[] {
+  const built = ["Release", "Debug"]
+    .map((kind) => join(root, "build", kind, "pound_guest_memory.node"))
+    .filter((file) => existsSync(file));
+  const libcs = process.platform === "linux" ? [".glibc", ".musl"] : [""];
+  const prebuilt = libcs
+    .map((libc) =>
+      join(root, "prebuilds", `${process.platform}-${process.arch}`, `node.napi${libc}.node`),
+    )
+    .filter((file) => existsSync(file));
+  return [...built, ...(prebuilt.length > 1 && runsOnMusl() ? prebuilt.reverse() : prebuilt)];
+}
+
+/**
+ * Whether this process has musl for its C library, not whether the machine has it. The program names
+ * its loader in its first page. Node's report knows too, but takes up to 0.1 s.
+ */
+function runsOnMusl(): boolean {
+  const loader = /\/ld-(linux|musl)-/.exec(firstPage("/proc/self/exe"));
+  if (loader !== null) {
+    return loader[1] === "musl";
+  }
+  const report = process.report?.getReport() as
+    { readonly header?: { readonly glibcVersionRuntime?: string } } | undefined;
+  return report?.header !== undefined && report.header.glibcVersionRuntime === undefined;
+}
+
+function firstPage(path: string): string {
+  try {
+    const file = openSync(path, "r");
+    try {
+      const page = Buffer.alloc(4096);
+      return page.toString("latin1", 0, readSync(file, page));
+    } finally {
+      closeSync(file);
+    }
+  } catch {
+    return "";
+  }
+}
+
+/** Whether `folder` is this package, and not where somebody has bundled its code. */
+function isThisPackage(folder: string): boolean {
+  try {
+    const { name } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as {
+      readonly name?: unknown;
+    };
+    return name === "pound-guest-memory";
+  } catch {
+    return false;
+  }
+}

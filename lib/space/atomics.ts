@@ -1,0 +1,156 @@
+import type { AtomicLane, AtomicLanes } from "../atomics/lane.js";
+import { AtomicAccess } from "../atomics/forms.js";
+import { type Bus, checkWrite } from "./bus.js";
+import type { Gpa } from "../base/gpa.js";
+import type { RamRegion, RomRegion } from "./regions.js";
+import { GuestMemAccessResult } from "../base/result.js";
+import { SPACE_BYTE, SPACE_LONG, SPACE_QUAD, SPACE_WORD, type SpaceWidth } from "./widths.js";
+import type { Out, Value } from "../base/widths.js";
+
+const { OK, FAULT_BOUNDARY } = GuestMemAccessResult;
+
+type Path = "view" | "native";
+type Backed = RamRegion | RomRegion;
+
+/**
+ * One width of the atomics of an address space, over the lanes of the memory that an access lies in.
+ * These mark what they write.
+ *
+ * To watchpoints an operation that reads and writes is both: a write before it is done, and a read of
+ * the value that RAM held after that.
+ */
+class SpaceLane<T extends Value, A extends Out> implements AtomicLane<T> {
+  code: GuestMemAccessResult = OK;
+
+  constructor(
+    private readonly bus: Bus,
+    private readonly path: Path,
+    private readonly kind: SpaceWidth<T, A>,
+    private readonly laneOf: (lanes: AtomicLanes) => AtomicLane<T>,
+  ) {}
+
+  get bytes(): 1 | 2 | 4 | 8 {
+    return this.kind.bytes;
+  }
+
+  load(gpa: Gpa): T | undefined {
+    const region = this.bus.find(gpa);
+    if (region === null || region.kind === "mmio") {
+      this.code = FAULT_BOUNDARY;
+      return undefined;
+    }
+    const { offset } = this.bus;
+    return this.read(region, offset, gpa, (lane) => lane.load(offset));
+  }
+
+  store(gpa: Gpa, value: T): T | undefined {
+    const region = this.prepare(gpa, value);
+    const offset = this.offset;
+    return region === null ? undefined : this.run(region, (lane) => lane.store(offset, value));
+  }
+
+  exchange(gpa: Gpa, value: T): T | undefined {
+    return this.modify(gpa, (lane, offset) => lane.exchange(offset, value), value);
+  }
+
+  compareExchange(gpa: Gpa, expected: T, replacement: T): T | undefined {
+    return this.modify(gpa, (lane, offset) => lane.compareExchange(offset, expected, replacement));
+  }
+
+  add(gpa: Gpa, value: T): T | undefined {
+    return this.modify(gpa, (lane, offset) => lane.add(offset, value));
+  }
+
+  and(gpa: Gpa, value: T): T | undefined {
+    return this.modify(gpa, (lane, offset) => lane.and(offset, value));
+  }
+
+  or(gpa: Gpa, value: T): T | undefined {
+    return this.modify(gpa, (lane, offset) => lane.or(offset, value));
+  }
+
+  xor(gpa: Gpa, value: T): T | undefined {
+    return this.modify(gpa, (lane, offset) => lane.xor(offset, value));
+  }
+
+  checkStore(gpa: Gpa): GuestMemAccessResult {
+    return this.locate(gpa) === null ? this.code : OK;
+  }
+
+  /** Where in its region the access is that `locate` has found. */
+  private offset = 0;
+
+  private modify(
+    gpa: Gpa,
+    operate: (lane: AtomicLane<T>, offset: number) => T | undefined,
+    value?: T,
+  ): T | undefined {
+    const region = this.prepare(gpa, value);
+    if (region === null) {
+      return undefined;
+    }
+    const { offset } = this;
+    return this.read(region, offset, gpa, (lane) => operate(lane, offset));
+  }
+
+  /** Finds RAM that can be written and tells of it; null where there is none. */
+  private prepare(gpa: Gpa, value: T | undefined): RamRegion | null {
+    const region = this.locate(gpa);
+    if (region !== null) {
+      const { offset } = this;
+      this.bus.tell(region, offset, this.bytes, "write", gpa, value);
+      // A listener may have made accesses of its own.
+      this.offset = offset;
+    }
+    return region;
+  }
+
+  /** The RAM to write to; null, with the reason in `code`, where it cannot be written. */
+  private locate(gpa: Gpa): RamRegion | null {
+    const region = this.bus.find(gpa);
+    const { offset } = this.bus;
+    if (region === null || region.kind === "mmio") {
+      this.code = FAULT_BOUNDARY;
+      return null;
+    }
+    this.code = checkWrite(region, offset, this.kind);
+    this.offset = offset;
+    return this.code === OK && region.kind === "ram" ? region : null;
+  }
+
+  /** Runs an operation, and tells of the value that it found. */
+  private read(
+    region: Backed,
+    offset: number,
+    gpa: Gpa,
+    operate: (lane: AtomicLane<T>) => T | undefined,
+  ): T | undefined {
+    const found = this.run(region, operate);
+    if (found !== undefined) {
+      this.bus.tell(region, offset, this.bytes, "read", gpa, found);
+    }
+    return found;
+  }
+
+  private run(region: Backed, operate: (lane: AtomicLane<T>) => T | undefined): T | undefined {
+    const { native } = region.memory;
+    const lane = this.laneOf(
+      this.path === "native" ? native.atomicLanes : region.internals.atomicLanes(),
+    );
+    const found = operate(lane);
+    if (found === undefined) {
+      this.code = lane.code;
+    }
+    return found;
+  }
+}
+
+/** The atomic accesses of an address space by one path. */
+export function spaceAtomics(bus: Bus, path: Path): AtomicAccess {
+  return new AtomicAccess({
+    b: new SpaceLane(bus, path, SPACE_BYTE, ({ b }) => b),
+    w: new SpaceLane(bus, path, SPACE_WORD, ({ w }) => w),
+    l: new SpaceLane(bus, path, SPACE_LONG, ({ l }) => l),
+    q: new SpaceLane(bus, path, SPACE_QUAD, ({ q }) => q),
+  });
+}

@@ -1,0 +1,206 @@
+import { PAGE_SIZE } from "../memory/dirty-bitmap.js";
+import type { Operation } from "../base/errors.js";
+import type { Watchpoint } from "./watchpoint.js";
+
+/** Pages of guest physical addresses, by number; the last one is included. */
+export interface PageRange {
+  readonly first: number;
+  readonly last: number;
+}
+
+/** The page of an address. Exact, since no page number has more than 52 bits. */
+export function pageOf(gpa: bigint): number {
+  return Number(gpa / BigInt(PAGE_SIZE));
+}
+
+/**
+ * The watchpoints of an address space, by the pages of guest physical addresses that they touch,
+ * whatever is mapped there. To add and to remove one takes a search; what accesses ask is prepared
+ * when the first of them does.
+ */
+export class WatchTable {
+  /** By first page, and in the order they were added where that is the same. */
+  readonly #sorted: Watchpoint[] = [];
+  #read: WatchIndex | null = null;
+  #write: WatchIndex | null = null;
+
+  get size(): number {
+    return this.#sorted.length;
+  }
+
+  /** The caller has reserved the stack. */
+  add(watchpoint: Watchpoint): void {
+    const place = this.#placeOf(watchpoint);
+    this.#read = null;
+    this.#write = null;
+    this.#sorted.splice(place, 0, watchpoint);
+  }
+
+  /** The caller has reserved the stack. */
+  remove(watchpoint: Watchpoint): void {
+    const place = this.#placeOf(watchpoint);
+    this.#read = null;
+    this.#write = null;
+    this.#sorted.splice(place, 1);
+  }
+
+  /** What is watched of one kind of access. */
+  index(kind: Operation): WatchIndex {
+    return kind === "read"
+      ? (this.#read ??= this.#indexOf(kind))
+      : (this.#write ??= this.#indexOf(kind));
+  }
+
+  #indexOf(kind: Operation): WatchIndex {
+    return new WatchIndex(this.#sorted.filter((watchpoint) => watchpoint.concerns(kind)));
+  }
+
+  /** The index of a watchpoint, or where it belongs. */
+  #placeOf({ pages, serial }: Watchpoint): number {
+    let low = 0;
+    let high = this.#sorted.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      const other = this.#sorted[middle]!;
+      const before =
+        other.pages.first === pages.first ? other.serial < serial : other.pages.first < pages.first;
+      if (before) {
+        low = middle + 1;
+      } else {
+        high = middle;
+      }
+    }
+    return low;
+  }
+}
+
+/** What is watched of one kind of access. Never changed, but for what it remembers. */
+export class WatchIndex {
+  readonly #watchpoints: readonly Watchpoint[];
+  /** The watched pages as ranges that neither touch nor overlap. */
+  readonly #starts: Float64Array;
+  readonly #ends: Float64Array;
+  readonly #ranges: number;
+  #tree: Tree | null = null;
+  /** The pages around the last that was found not to be watched; the ends are watched. */
+  #gapStart = -Infinity;
+  #gapEnd = -Infinity;
+  /** The watched page that was asked for last, and what touches it. */
+  #lastPage = -1;
+  #lastFound: readonly Watchpoint[] = [];
+
+  /** @param watchpoints - By first page. */
+  constructor(watchpoints: readonly Watchpoint[]) {
+    this.#watchpoints = watchpoints;
+    const starts = new Float64Array(watchpoints.length);
+    const ends = new Float64Array(watchpoints.length);
+    let ranges = 0;
+    for (const { pages } of watchpoints) {
+      if (ranges > 0 && pages.first <= ends[ranges - 1]! + 1) {
+        ends[ranges - 1] = Math.max(ends[ranges - 1]!, pages.last);
+      } else {
+        starts[ranges] = pages.first;
+        ends[ranges] = pages.last;
+        ranges++;
+      }
+    }
+    this.#starts = starts;
+    this.#ends = ends;
+    this.#ranges = ranges;
+  }
+
+  /** Whether a page is watched. */
+  covers(page: number): boolean {
+    if (page === this.#lastPage) {
+      return true;
+    }
+    if (page > this.#gapStart && page < this.#gapEnd) {
+      return false;
+    }
+    const after = upperBound(this.#starts, this.#ranges, page);
+    if (after > 0 && this.#ends[after - 1]! >= page) {
+      return true;
+    }
+    this.#gapStart = after > 0 ? this.#ends[after - 1]! : -Infinity;
+    this.#gapEnd = after < this.#ranges ? this.#starts[after]! : Infinity;
+    return false;
+  }
+
+  /** The pages around one that are not watched either; null where that one is. */
+  gapAt(page: number): PageRange | null {
+    return this.covers(page) ? null : { first: this.#gapStart + 1, last: this.#gapEnd - 1 };
+  }
+
+  /** The watchpoints that touch a page that is watched, in the order they were added. */
+  atPage(page: number): readonly Watchpoint[] {
+    if (page !== this.#lastPage) {
+      this.#lastFound = this.#overlapping(page, page);
+      this.#lastPage = page;
+    }
+    return this.#lastFound;
+  }
+
+  /** The watchpoints that touch bytes, in the order they were added. */
+  touching(gpa: bigint, length: number): readonly Watchpoint[] {
+    const last = pageOf(gpa + BigInt(length) - 1n);
+    return this.#overlapping(pageOf(gpa), last).filter((watchpoint) =>
+      watchpoint.touches(gpa, length),
+    );
+  }
+
+  /** The watchpoints that touch pages, in the order they were added. */
+  #overlapping(first: number, last: number): Watchpoint[] {
+    const tree = (this.#tree ??= makeTree(this.#watchpoints));
+    const count = upperBound(tree.firsts, tree.firsts.length, last);
+    const found: Watchpoint[] = [];
+    const visit = (node: number, from: number, width: number): void => {
+      if (from >= count || tree.maxima[node]! < first) {
+        return;
+      }
+      if (width > 1) {
+        visit(2 * node, from, width / 2);
+        visit(2 * node + 1, from + width / 2, width / 2);
+        return;
+      }
+      found.push(this.#watchpoints[from]!);
+    };
+    visit(1, 0, tree.leaves);
+    return found.sort((a, b) => a.serial - b.serial);
+  }
+}
+
+/** Finds watchpoints that are sorted by first page by their last pages too. */
+interface Tree {
+  /** The first page of each watchpoint. */
+  readonly firsts: Float64Array;
+  /** A power of two, at least the number of watchpoints. */
+  readonly leaves: number;
+  /** The highest last page below each node: node `i` has the children `2 i` and `2 i + 1`. */
+  readonly maxima: Float64Array;
+}
+
+function makeTree(watchpoints: readonly Watchpoint[]): Tree {
+  const firsts = Float64Array.from(watchpoints, ({ pages }) => pages.first);
+  const leaves = 2 ** Math.ceil(Math.log2(Math.max(watchpoints.length, 1)));
+  const maxima = new Float64Array(2 * leaves).fill(-1);
+  watchpoints.forEach(({ pages }, i) => (maxima[leaves + i] = pages.last));
+  for (let node = leaves - 1; node > 0; node--) {
+    maxima[node] = Math.max(maxima[2 * node]!, maxima[2 * node + 1]!);
+  }
+  return { firsts, leaves, maxima };
+}
+
+/** How many of the first `count` numbers, which are sorted, are at most `value`. */
+function upperBound(sorted: Float64Array, count: number, value: number): number {
+  let low = 0;
+  let high = count;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (sorted[middle]! <= value) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return low;
+}

@@ -1,0 +1,175 @@
+import type { GuestAccessors } from "../base/access.js";
+import { checkObject, rangeError, typeError } from "../base/errors.js";
+import { type Gpa, MAX_U64, toAddress } from "../base/gpa.js";
+
+/** Element types whose values are numbers. */
+export type NumberElement = "u8" | "u16" | "u32" | "i8" | "i16" | "i32" | "f32" | "f64";
+
+/** Element types whose values are bigints. */
+export type BigintElement = "u64" | "i64";
+
+/** A scalar in guest RAM: unsigned, signed or IEEE 754 floating point, of so many bits. */
+export type ElementType = NumberElement | BigintElement;
+
+/** What an element is in JavaScript. */
+export type ElementValue<E extends ElementType> = E extends BigintElement ? bigint : number;
+
+/** Reads and writes one element through the throwing accessors, and so through all their checks. */
+export interface Codec<V extends number | bigint> {
+  /** Size and alignment in bytes. */
+  readonly bytes: 1 | 2 | 4 | 8;
+  get(memory: GuestAccessors, gpa: Gpa): V;
+  set(memory: GuestAccessors, gpa: Gpa, value: V): void;
+}
+
+// One value at a time passes through here on its way between a float and its bits.
+const f32 = new Float32Array(1);
+const f32Bits = new Uint32Array(f32.buffer);
+const f64 = new Float64Array(1);
+const f64Bits = new BigUint64Array(f64.buffer);
+
+function checkSigned(value: number, bits: number): void {
+  if (typeof value !== "number") {
+    throw typeError("value must be a number");
+  }
+  const limit = 2 ** (bits - 1);
+  if (!Number.isInteger(value) || value < -limit || value >= limit) {
+    throw rangeError(`value must be an integer from ${-limit} to ${limit - 1}`);
+  }
+}
+
+function checkSigned64(value: bigint): void {
+  if (typeof value !== "bigint") {
+    throw typeError("value must be a bigint");
+  }
+  if (BigInt.asIntN(64, value) !== value) {
+    throw rangeError("value must be from -2^63 to 2^63 - 1");
+  }
+}
+
+function checkFloat(value: number): void {
+  if (typeof value !== "number") {
+    throw typeError("value must be a number");
+  }
+}
+
+const CODECS: { readonly [E in ElementType]: Codec<ElementValue<E>> } = {
+  u8: {
+    bytes: 1,
+    get: (memory, gpa) => memory.readb(gpa),
+    set: (memory, gpa, value) => memory.writeb(gpa, value),
+  },
+  u16: {
+    bytes: 2,
+    get: (memory, gpa) => memory.readw(gpa),
+    set: (memory, gpa, value) => memory.writew(gpa, value),
+  },
+  u32: {
+    bytes: 4,
+    get: (memory, gpa) => memory.readl(gpa),
+    set: (memory, gpa, value) => memory.writel(gpa, value),
+  },
+  u64: {
+    bytes: 8,
+    get: (memory, gpa) => memory.readq(gpa),
+    set: (memory, gpa, value) => memory.writeq(gpa, value),
+  },
+  i8: {
+    bytes: 1,
+    get: (memory, gpa) => (memory.readb(gpa) << 24) >> 24,
+    set(memory, gpa, value) {
+      checkSigned(value, 8);
+      memory.writeb(gpa, value & 0xff);
+    },
+  },
+  i16: {
+    bytes: 2,
+    get: (memory, gpa) => (memory.readw(gpa) << 16) >> 16,
+    set(memory, gpa, value) {
+      checkSigned(value, 16);
+      memory.writew(gpa, value & 0xffff);
+    },
+  },
+  i32: {
+    bytes: 4,
+    get: (memory, gpa) => memory.readl(gpa) | 0,
+    set(memory, gpa, value) {
+      checkSigned(value, 32);
+      memory.writel(gpa, value >>> 0);
+    },
+  },
+  i64: {
+    bytes: 8,
+    get: (memory, gpa) => BigInt.asIntN(64, memory.readq(gpa)),
+    set(memory, gpa, value) {
+      checkSigned64(value);
+      memory.writeq(gpa, BigInt.asUintN(64, value));
+    },
+  },
+  f32: {
+    bytes: 4,
+    get(memory, gpa) {
+      f32Bits[0] = memory.readl(gpa);
+      return f32[0]!;
+    },
+    set(memory, gpa, value) {
+      checkFloat(value);
+      f32[0] = value;
+      memory.writel(gpa, f32Bits[0]!);
+    },
+  },
+  f64: {
+    bytes: 8,
+    get(memory, gpa) {
+      f64Bits[0] = memory.readq(gpa);
+      return f64[0]!;
+    },
+    set(memory, gpa, value) {
+      checkFloat(value);
+      f64[0] = value;
+      memory.writeq(gpa, f64Bits[0]!);
+    },
+  },
+};
+
+/**
+ * The codec of an element type.
+ *
+ * @throws TypeError where there is no such type.
+ */
+export function codecOf<E extends ElementType>(type: E): Codec<ElementValue<E>> {
+  if (typeof type !== "string" || !Object.hasOwn(CODECS, type)) {
+    throw typeError(`type must be one of ${Object.keys(CODECS).join(", ")}`);
+  }
+  return CODECS[type];
+}
+
+/**
+ * Checks that a value has the accessors that codecs use.
+ *
+ * @throws TypeError where it does not.
+ */
+export function checkAccessors(memory: GuestAccessors): GuestAccessors {
+  if (typeof checkObject(memory, "memory").readb !== "function") {
+    throw typeError("memory must be guest memory, by either path, or an address space");
+  }
+  return memory;
+}
+
+/** The address `offset` bytes above `base`, exactly. */
+export function gpaAt(base: Gpa, offset: number): Gpa {
+  const sum = typeof base === "number" ? base + offset : base + BigInt(offset);
+  return Number.isSafeInteger(sum) || typeof sum === "bigint" ? sum : BigInt(base) + BigInt(offset);
+}
+
+/**
+ * Checks that `length` bytes from `base` have an address each.
+ *
+ * @throws TypeError, RangeError for an invalid address, or one that ends above 2^64.
+ */
+export function checkExtent(base: Gpa, length: number): void {
+  toAddress(base);
+  if (BigInt(base) + BigInt(length) > MAX_U64 + 1n) {
+    throw rangeError("the region must end at 2^64 or below");
+  }
+}

@@ -1,0 +1,127 @@
+import { spawnSync } from "node:child_process";
+import { join } from "node:path";
+import { expect } from "chai";
+
+const CODES = [
+  "tryReadb",
+  "tryReadw",
+  "tryReadl",
+  "tryReadq",
+  "tryWriteb",
+  "tryWritew",
+  "tryWritel",
+  "tryWriteqFrom",
+];
+const VALUES = ["readb", "readw", "readl", "readq", "writeb", "writew", "writel"];
+
+/**
+ * What has to be inlined into a loop, by the name of the loop. On the native path that is also all
+ * that surrounds the call of C++; in a space, two accessors of each name, the outer and the inner.
+ */
+const CALLED = {
+  one_codes: CODES,
+  one_values: VALUES,
+  space_codes: CODES,
+  space_values: VALUES,
+  space_native_l: ["tryReadl", "tryReadl", "tryWritel", "tryWritel", "prepare", "result"],
+  space_native_q: ["tryReadq", "tryReadq", "tryWriteqFrom", "tryWriteqFrom", "prepare", "result"],
+  native: ["tryReadl", "readb", "tryWritel", "tryReadq", "prepare", "result"],
+};
+
+interface Outcome {
+  /** What V8 said of its compilations. */
+  readonly trace: string;
+  /** Whether V8 had a loop optimized in the end, for each that ran. */
+  readonly reports: readonly { readonly name: string; readonly optimized: boolean }[];
+}
+
+/**
+ * Runs the loops under V8's own accounts of what it does.
+ *
+ * @param spoiled - An accessor that V8 is forbidden to optimize and to inline.
+ */
+function runLoops(spoiled?: string): Outcome {
+  const { status, stdout, stderr } = spawnSync(
+    process.execPath,
+    [
+      "--allow-natives-syntax",
+      "--trace-opt",
+      "--trace-turbo-inlining",
+      // What is compiled aside is done when it likes.
+      "--no-concurrent-recompilation",
+      "test/support/hot-loops.js",
+      ...(spoiled === undefined ? [] : [spoiled]),
+    ],
+    { cwd: join(__dirname, "../.."), encoding: "utf8", maxBuffer: 2 ** 26 },
+  );
+  expect(status, stderr).to.equal(0);
+  const reports = stderr
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line) as Outcome["reports"][number]);
+  return { trace: stdout, reports };
+}
+
+/** What `loop` should have inlined, and V8 does not say it has. */
+function notInlined(trace: string, loop: string, called: readonly string[]): string[] {
+  const said = /Inlining .*?\{(\w+) <SharedFunctionInfo (\w+)>\} into .*?Info (\w+)>\}/g;
+  // By V8's address of a function: two of one name are two, and one that was inlined twice is one.
+  const inlined = new Map(
+    [...trace.matchAll(said)]
+      .filter(([, , , caller]) => caller === loop)
+      .map(([, address, callee]) => [address!, callee!]),
+  );
+  const left = [...inlined.values()];
+  return called.filter((name) => {
+    const at = left.indexOf(name);
+    if (at >= 0) {
+      left.splice(at, 1);
+    }
+    return at < 0;
+  });
+}
+
+describe("what V8 makes of the hot paths", function () {
+  this.timeout(60_000);
+  let outcome: Outcome;
+
+  before(() => {
+    outcome = runLoops();
+  });
+
+  it("has a reference for the status bits that TurboFan has compiled", () => {
+    expect(outcome.trace).to.match(
+      /completed (?:compiling|optimizing) .*<JSFunction reference .*target TURBOFAN(?:_JS)?\)/,
+    );
+  });
+
+  it("keeps them optimized when widths, memories and addresses are mixed", () => {
+    expect(outcome.reports).to.have.length(17);
+    expect(
+      outcome.reports.filter(({ optimized }) => !optimized).map(({ name }) => name),
+    ).to.deep.equal(["what has lost its code"]);
+  });
+
+  for (const [loop, called] of Object.entries(CALLED)) {
+    it(`inlines every accessor into ${loop}`, () => {
+      expect(notInlined(outcome.trace, loop, called)).to.deep.equal([]);
+    });
+  }
+
+  it("notices an accessor that V8 cannot inline", () => {
+    const { trace } = runLoops("tryReadl");
+    const missed = Object.entries(CALLED).map(([loop, called]) => [
+      loop,
+      notInlined(trace, loop, called),
+    ]);
+    expect(Object.fromEntries(missed)).to.deep.equal({
+      one_codes: ["tryReadl"],
+      one_values: [],
+      space_codes: ["tryReadl"],
+      space_values: [],
+      space_native_l: ["tryReadl", "tryReadl"],
+      space_native_q: [],
+      native: ["tryReadl"],
+    });
+  });
+});

@@ -1,0 +1,145 @@
+import { expect } from "chai";
+import fc from "fast-check";
+import { type Gpa, GuestMemAccessResult, GuestMemory } from "pound-guest-memory";
+import { ByteMemory } from "../support/byte-memory.js";
+import { WIDTHS, type WidthCase } from "../support/widths.js";
+
+const { OK } = GuestMemAccessResult;
+const PATTERN = 0xf1e2_d3c4_b5a6_9788n;
+
+/** The same RAM three times over: by the view path, by the native path, and byte by byte. */
+function threeMemories(size: number): {
+  view: GuestMemory;
+  native: GuestMemory;
+  model: ByteMemory;
+} {
+  const memories = {
+    view: GuestMemory.allocate(size),
+    native: GuestMemory.allocate(size),
+    model: new ByteMemory(size),
+  };
+  for (let i = 0; i < size; i++) {
+    memories.view.writeb(i, (i * 37 + 11) & 0xff);
+    memories.native.writeb(i, (i * 37 + 11) & 0xff);
+    memories.model.bytes[i] = (i * 37 + 11) & 0xff;
+  }
+  return memories;
+}
+
+type Three = ReturnType<typeof threeMemories>;
+
+function expectSameRam({ view, native, model }: Three): void {
+  expect(view.buffer.equals(model.bytes), "RAM of the view path").to.equal(true);
+  expect(native.buffer.equals(model.bytes), "RAM of the native path").to.equal(true);
+}
+
+function expectSameRead({ view, native, model }: Three, width: WidthCase, gpa: Gpa): void {
+  const untouched = 0xa5n;
+  const outs = [width.out(untouched), width.out(untouched), width.out(untouched)] as const;
+  const expected = width.tryRead(model, gpa, outs[0]);
+  expect(width.tryRead(view, gpa, outs[1]), `view read${width.suffix} ${gpa}`).to.equal(expected);
+  const fromNative = width.tryRead(native.native, gpa, outs[2]);
+  expect(fromNative, `native read${width.suffix} ${gpa}`).to.equal(expected);
+  expect(outs[1][0]).to.equal(outs[0][0]);
+  expect(outs[2][0]).to.equal(outs[0][0]);
+}
+
+function expectSameWrite({ view, native, model }: Three, width: WidthCase, gpa: Gpa): void {
+  const value = PATTERN & (2n ** BigInt(8 * width.bytes) - 1n);
+  const expected = width.tryWrite(model, gpa, value);
+  expect(width.tryWrite(view, gpa, value), `view write${width.suffix} ${gpa}`).to.equal(expected);
+  const fromNative = width.tryWrite(native.native, gpa, value);
+  expect(fromNative, `native write${width.suffix} ${gpa}`).to.equal(expected);
+}
+
+/** The value of the throwing form, or the result code of the fault it threw. */
+function outcome(action: () => unknown): unknown {
+  try {
+    return action();
+  } catch (error) {
+    return (error as { result?: unknown }).result ?? error;
+  }
+}
+
+const EDGES: readonly Gpa[] = [2 ** 31, 2 ** 32, 2 ** 53, 2 ** 63, 2 ** 64].flatMap((edge) =>
+  [-8n, -4n, -2n, -1n, 0n, 1n, 2n, 4n, 8n]
+    .map((delta) => BigInt(edge) + delta)
+    .filter((gpa) => gpa < 2n ** 64n)
+    .flatMap((gpa) => (gpa <= Number.MAX_SAFE_INTEGER ? [gpa, Number(gpa)] : [gpa])),
+);
+
+describe("the two paths and a plain model", () => {
+  it("agree on every address of RAM of 0 to 24 bytes, at all widths, in both forms", () => {
+    for (let size = 0; size <= 24; size++) {
+      const three = threeMemories(size);
+      const near = Array.from({ length: size + 12 }, (_, i) => i);
+      const addresses: Gpa[] = [...near, ...near.map(BigInt), ...EDGES];
+      for (const width of WIDTHS) {
+        for (const gpa of addresses) {
+          expectSameRead(three, width, gpa);
+          expectSameWrite(three, width, gpa);
+          expectSameRead(three, width, gpa);
+          const onView = outcome(() => width.read(three.view, gpa));
+          expect(outcome(() => width.read(three.native.native, gpa))).to.equal(onView);
+          const written = outcome(() => {
+            width.write(three.view, gpa, 0x5an);
+          });
+          const writtenNatively = outcome(() => {
+            width.write(three.native.native, gpa, 0x5an);
+          });
+          expect(writtenNatively).to.equal(written);
+          expect(written ?? OK).to.equal(width.tryWrite(three.model, gpa, 0x5an));
+        }
+      }
+      expectSameRam(three);
+    }
+  });
+
+  it("fault at the boundary where `size - width` would wrap", () => {
+    const three = threeMemories(3);
+    const [, , long, quad] = WIDTHS;
+    for (const width of [long!, quad!]) {
+      expect(width.tryWrite(three.view, 0, 1n)).to.equal(GuestMemAccessResult.FAULT_BOUNDARY);
+      expect(width.tryWrite(three.native.native, 0, 1n)).to.equal(
+        GuestMemAccessResult.FAULT_BOUNDARY,
+      );
+    }
+    expectSameRam(three);
+  });
+
+  it("agree on random operations over random RAM", () => {
+    const size = fc.integer({ min: 0, max: 300 });
+    const operation = fc.record({
+      width: fc.constantFrom(...WIDTHS),
+      write: fc.boolean(),
+      gpa: fc.oneof(
+        { weight: 6, arbitrary: fc.integer({ min: 0, max: 320 }) },
+        { weight: 2, arbitrary: fc.integer({ min: 0, max: 320 }).map(BigInt) },
+        { weight: 1, arbitrary: fc.maxSafeNat() },
+        { weight: 1, arbitrary: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }) },
+      ),
+    });
+    fc.assert(
+      fc.property(size, fc.array(operation, { maxLength: 60 }), (bytes, operations) => {
+        const three = threeMemories(bytes);
+        for (const { width, write, gpa } of operations) {
+          (write ? expectSameWrite : expectSameRead)(three, width, gpa);
+        }
+        expectSameRam(three);
+        three.view.destroy();
+        three.native.destroy();
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  it("see each other's writes at once, and little-endian bytes in the buffer", () => {
+    const memory = GuestMemory.allocate(64);
+    memory.writeq(8, 0x0102_0304_0506_0708n);
+    expect([...memory.buffer.subarray(8, 16)]).to.deep.equal([8, 7, 6, 5, 4, 3, 2, 1]);
+    memory.native.writel(8, 0xcafe_babe);
+    expect(memory.readl(8)).to.equal(0xcafe_babe);
+    memory.buffer[8] = 0;
+    expect(memory.native.readw(8)).to.equal(0xba00);
+  });
+});

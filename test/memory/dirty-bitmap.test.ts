@@ -1,0 +1,377 @@
+import { once } from "node:events";
+import { Worker } from "node:worker_threads";
+import { expect } from "chai";
+import fc from "fast-check";
+import {
+  AddressSpace,
+  Arena,
+  DirtyBitmap,
+  ExclusiveMonitor,
+  GuestMemory,
+} from "pound-guest-memory";
+import type { DirtyBitmap as WithInternals } from "../../lib/memory/dirty-bitmap.js";
+import { OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
+
+const PAGE = 4096;
+
+/** A consumer of marks as snapshots have it. */
+function cursorOf(bitmap: DirtyBitmap): ReturnType<WithInternals["dirtyCursor"]> {
+  return (bitmap as unknown as WithInternals).dirtyCursor();
+}
+
+describe("DirtyBitmap", () => {
+  it("has a bit for each page, the last of which may be cut short", () => {
+    for (const [size, pages] of [
+      [0, 0],
+      [1, 1],
+      [PAGE, 1],
+      [PAGE + 1, 2],
+      [33 * PAGE, 33],
+    ] as const) {
+      const bitmap = new DirtyBitmap(size);
+      expect([bitmap.size, bitmap.pages, bitmap.count]).to.deep.equal([BigInt(size), pages, 0]);
+    }
+  });
+
+  it("marks the pages of a range, tells of them and takes them", () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(fc.nat(100 * PAGE - 1), fc.oneof(fc.nat(3), fc.nat(80 * PAGE)))),
+        fc.boolean(),
+        (ranges, shared) => {
+          const size = 100 * PAGE;
+          const bitmap = new DirtyBitmap(size);
+          if (shared) {
+            // Four words of bits, and two that count the drains.
+            expect(bitmap.buffer.byteLength).to.equal(24);
+          }
+          const expected = new Set<number>();
+          for (const [offset, wanted] of ranges) {
+            const length = Math.min(wanted, size - offset);
+            bitmap.mark(offset, BigInt(length));
+            for (let i = offset; i < offset + length; i++) {
+              expected.add(Math.floor(i / PAGE));
+            }
+          }
+          const pages = [...expected].sort((a, b) => a - b);
+          expect(bitmap.count).to.equal(pages.length);
+          expect([...bitmap.peek()]).to.deep.equal(pages);
+          for (let page = 0; page < 100; page++) {
+            expect(bitmap.isDirty(page * PAGE + 4095)).to.equal(expected.has(page));
+          }
+          expect([...bitmap.drain()]).to.deep.equal(pages);
+          expect([...bitmap.drain()]).to.deep.equal([]);
+        },
+      ),
+      { numRuns: 50 },
+    );
+  });
+
+  it("shares its bits by way of its buffer", () => {
+    const one = new DirtyBitmap(40 * PAGE);
+    const other = new DirtyBitmap(40 * PAGE, one.buffer);
+    one.mark(39 * PAGE);
+    other.mark(0, 1);
+    expect([...one.peek()]).to.deep.equal([0, 39]);
+    expect([...other.drain()]).to.deep.equal([0, 39]);
+    expect(one.count).to.equal(0);
+    expect([one.drains, other.drains]).to.deep.equal([1, 1]);
+    one.drain();
+    expect([one.drains, other.drains]).to.deep.equal([2, 2]);
+  });
+
+  it("serves several consumers, each of which gets every mark", () => {
+    const marks = fc.array(fc.tuple(fc.nat(2), fc.nat(99)), { maxLength: 60 });
+    fc.assert(
+      fc.property(marks, fc.boolean(), (steps, shared) => {
+        const bitmap = new DirtyBitmap(100 * PAGE);
+        if (shared) {
+          expect(bitmap.buffer.byteLength).to.equal(24);
+        }
+        const cursor = cursorOf(bitmap);
+        const [own, others] = [new Set<number>(), new Set<number>()];
+        const sorted = (pages: Set<number>) => [...pages].sort((a, b) => a - b);
+        for (const [what, page] of steps) {
+          if (what === 0) {
+            bitmap.mark(page * PAGE);
+            own.add(page);
+            others.add(page);
+          } else if (what === 1) {
+            expect([...bitmap.drain()]).to.deep.equal(sorted(own));
+            own.clear();
+          } else {
+            expect([...cursor.drain()]).to.deep.equal(sorted(others));
+            others.clear();
+          }
+          expect([...bitmap.peek()]).to.deep.equal(sorted(own));
+          expect(bitmap.count).to.equal(own.size);
+        }
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  it("tells a consumer whether its marks are all that was written since the last time", () => {
+    const bitmap = new DirtyBitmap(40 * PAGE);
+    const cursor = cursorOf(bitmap);
+    expect(cursor.take().whole, "the first time").to.equal(false);
+    bitmap.drain();
+    expect(cursor.take().whole, "drained here").to.equal(true);
+    const other = new DirtyBitmap(40 * PAGE, bitmap.buffer);
+    other.drain();
+    expect(cursor.take().whole, "drained elsewhere").to.equal(false);
+    expect(cursor.take().whole, "and not again").to.equal(true);
+    // As a drain elsewhere that has begun and not ended.
+    const counters = new Uint32Array(bitmap.buffer, 8);
+    Atomics.add(counters, 0, 1);
+    expect(cursor.take().whole, "begun").to.equal(false);
+    expect(cursor.take().whole, "still under way").to.equal(false);
+    Atomics.add(counters, 1, 1);
+    expect(cursor.take().whole, "it may have ended after the last").to.equal(false);
+    expect(cursor.take().whole, "ended").to.equal(true);
+  });
+
+  it("is quick for the marks of 512 GiB, and holds no list of them that it need not", () => {
+    const size = 2 ** 39;
+    const bitmap = new DirtyBitmap(size);
+    const start = performance.now();
+    bitmap.mark(0, size);
+    expect(bitmap.count).to.equal(2 ** 27);
+    bitmap.mark(5, size - 5);
+    const pages = bitmap.drain();
+    expect([pages.length, pages[0], pages[2 ** 26], pages.at(-1)]).to.deep.equal([
+      2 ** 27,
+      0,
+      2 ** 26,
+      2 ** 27 - 1,
+    ]);
+    expect(bitmap.count).to.equal(0);
+    // A second and a half is measured on an idle machine at most; others may be at work.
+    expect(performance.now() - start).to.be.below(10_000);
+  });
+
+  it("refuses what does not fit", () => {
+    const bitmap = new DirtyBitmap(PAGE);
+    for (const offset of [-1, 0.5, NaN, PAGE, 2n ** 64n - 1n]) {
+      expect(thrown(() => bitmap.mark(offset))).to.deep.equal(OUT_OF_RANGE);
+      expect(thrown(() => bitmap.isDirty(offset))).to.deep.equal(OUT_OF_RANGE);
+    }
+    expect(thrown(() => bitmap.mark(1, PAGE))).to.deep.equal(OUT_OF_RANGE);
+    expect(thrown(() => bitmap.mark(0, 2 ** 53 - 1))).to.deep.equal(OUT_OF_RANGE);
+    expect(thrown(() => bitmap.mark("0" as never))).to.deep.equal(WRONG_TYPE);
+    bitmap.mark(PAGE, 0);
+    expect(bitmap.count).to.equal(0);
+    expect(thrown(() => new DirtyBitmap(2 ** 44 + 1))).to.deep.equal(OUT_OF_RANGE);
+    expect(thrown(() => new DirtyBitmap(-1))).to.deep.equal(OUT_OF_RANGE);
+    expect(thrown(() => new DirtyBitmap("1" as never))).to.deep.equal(WRONG_TYPE);
+    const small = new SharedArrayBuffer(4);
+    expect(thrown(() => new DirtyBitmap(33 * PAGE, small))).to.deep.equal(OUT_OF_RANGE);
+    const unshared = new ArrayBuffer(8) as unknown as SharedArrayBuffer;
+    expect(thrown(() => new DirtyBitmap(PAGE, unshared))).to.deep.equal(WRONG_TYPE);
+  });
+});
+
+describe("dirty tracking", () => {
+  for (const path of ["view", "native"] as const) {
+    it(`marks the pages that the ${path} path writes, and no others`, () => {
+      const space = new AddressSpace();
+      const region = space.addRam(0x10_0000, 64 * PAGE, { trackDirty: true });
+      const access = path === "view" ? space : space.native;
+      const page = (number: number) => 0x10_0000 + number * PAGE;
+      for (let round = 0; round < 3; round++) {
+        access.writeb(page(1) + 4095, 1);
+        access.writew(page(3) + 2, 1);
+        access.writel(page(33) + 4, 1);
+        access.writeq(page(63) + 8, 1n);
+        access.writeb(BigInt(page(40)), 1);
+        access.tryWriteq(page(50) + 1, 1n);
+        access.readl(page(51));
+        expect([...region.dirty!.drain()]).to.deep.equal([1, 3, 33, 40, 63]);
+      }
+    });
+  }
+
+  it("marks what the bulk methods write", () => {
+    const space = new AddressSpace();
+    const low = space.addRam(0, 4 * PAGE, { trackDirty: true });
+    const high = space.addRam(4 * PAGE, 4 * PAGE, { trackDirty: true });
+    space.write(3 * PAGE + 4000, new Uint8Array(200));
+    expect([[...low.dirty!.drain()], [...high.dirty!.drain()]]).to.deep.equal([[3], [0]]);
+    space.fill(PAGE + 1, PAGE, 1);
+    space.copy(5 * PAGE, 0, 1);
+    space.copy(PAGE, 0, 1);
+    expect([[...low.dirty!.drain()], [...high.dirty!.drain()]]).to.deep.equal([[1, 2], [1]]);
+    space.write(0, new Uint8Array(0));
+    expect(thrown(() => space.fill(7 * PAGE, 2 * PAGE, 0)).name).to.equal("GuestMemoryFault");
+    expect([low.dirty!.count, high.dirty!.count]).to.deep.equal([0, 0]);
+  });
+
+  it("starts and stops while the RAM is being written", () => {
+    const space = new AddressSpace();
+    const region = space.addRam(0, 4 * PAGE);
+    expect(region.dirty).to.equal(null);
+    space.writel(0, 1);
+    const bitmap = region.startTracking();
+    expect(region.startTracking()).to.equal(bitmap);
+    space.writel(0, 2);
+    space.writel(PAGE, 2);
+    expect([...bitmap.drain()]).to.deep.equal([0, 1]);
+    region.stopTracking();
+    space.writel(0, 3);
+    expect([region.dirty, bitmap.count]).to.deep.equal([null, 0]);
+    expect(region.startTracking()).not.to.equal(bitmap);
+  });
+
+  it("marks the right page in a region that is partly watched", () => {
+    const space = new AddressSpace();
+    const region = space.addRam(0x8000, 8 * PAGE, { trackDirty: true });
+    space.watch({ gpa: 0x8000, length: 4, kinds: "write" }, () => undefined);
+    for (let round = 0; round < 2; round++) {
+      space.writel(0x8000 + 5 * PAGE, 1);
+      space.writel(0x8000 + 6 * PAGE, 1);
+      space.writeb(0x8000, 1);
+      expect([...region.dirty!.drain()]).to.deep.equal([0, 5, 6]);
+    }
+  });
+
+  it("marks pages above 4 GiB of the space and of the RAM", () => {
+    const space = new AddressSpace();
+    const start = 3 * 2 ** 30;
+    const region = space.addRam(start, 6 * 2 ** 30, { trackDirty: true });
+    const pages = [0, 2 ** 18 - 1, 2 ** 18, 2 ** 20 - 1, 2 ** 20, 6 * 2 ** 18 - 1];
+    for (const page of pages) {
+      space.writel(start + page * PAGE, 1);
+    }
+    expect([...region.dirty!.drain()]).to.deep.equal(pages);
+    region.memory.destroy();
+  });
+
+  it("has one bitmap for all regions over the same RAM", () => {
+    const space = new AddressSpace();
+    const other = new AddressSpace();
+    const memory = GuestMemory.allocate(2 * PAGE);
+    const region = space.addRam(0, memory);
+    const mirror = other.addRam(0x10000, memory);
+    const readAndWrite = (): void => {
+      space.writeb(0, space.readb(0));
+      other.native.writeb(0x10000 + PAGE, 1);
+    };
+    readAndWrite();
+    expect([region.dirty, mirror.dirty]).to.deep.equal([null, null]);
+    const dirty = mirror.startTracking();
+    expect([region.dirty, region.startTracking()]).to.deep.equal([dirty, dirty]);
+    readAndWrite();
+    expect([...dirty.drain()]).to.deep.equal([0, 1]);
+    const fresh = new DirtyBitmap(2 * PAGE);
+    space.addRam(0x20000, memory, { trackDirty: fresh });
+    readAndWrite();
+    expect([dirty.count, fresh.count]).to.deep.equal([0, 2]);
+    region.stopTracking();
+    expect(mirror.dirty).to.equal(null);
+    readAndWrite();
+    expect(fresh.count).to.equal(2);
+    const short = new DirtyBitmap(PAGE);
+    expect(thrown(() => space.addRam(0x30000, memory, { trackDirty: short }))).to.deep.equal(
+      OUT_OF_RANGE,
+    );
+    expect(thrown(() => region.startTracking(5 as never))).to.deep.equal(WRONG_TYPE);
+    expect(thrown(() => space.addRam(0, memory, { trackDirty: true }))).to.deep.equal(OUT_OF_RANGE);
+    expect([space.regions.length, region.dirty]).to.deep.equal([2, null]);
+  });
+
+  it("tells of every accessor of the memory itself", () => {
+    const memory = GuestMemory.allocate(2 ** 32 + 64 * PAGE);
+    const space = new AddressSpace();
+    const { dirty } = space.addRam(0, memory, { trackDirty: true });
+    for (const base of [0, 2 ** 32]) {
+      const writes: ((gpa: number) => void)[] = [memory, memory.native].flatMap((access) => [
+        (gpa: number) => access.writeb(gpa, 1),
+        (gpa: number) => access.writew(gpa, 1),
+        (gpa: number) => access.writel(gpa, 1),
+        (gpa: number) => access.writeq(gpa, 1n),
+        (gpa: number) => void access.tryWriteqFrom(gpa, BigUint64Array.of(1n)),
+        (gpa: number) => void access.tryWritel(BigInt(gpa), 1),
+      ]);
+      for (const atomics of [memory.atomics, memory.native.atomics]) {
+        writes.push(
+          (gpa) => atomics.storeb(gpa, 1),
+          (gpa) => void atomics.exchangew(gpa, 1),
+          (gpa) => void atomics.compareExchangel(gpa, 0, 1),
+          (gpa) => void atomics.addq(gpa, 1n),
+          (gpa) => void new ExclusiveMonitor(atomics).loadExclusivel(gpa),
+          (gpa) => {
+            const monitor = new ExclusiveMonitor(atomics);
+            monitor.loadExclusivel(gpa);
+            monitor.storeExclusivel(gpa, 1);
+          },
+        );
+      }
+      writes.forEach((write, i) => write(base + i * PAGE));
+      const expected = writes.map((_, i) => base / PAGE + i).filter((_, i) => i !== 16 && i !== 22);
+      expect([...dirty!.drain()], `from ${base}`).to.deep.equal(expected);
+      memory.atomics.compareExchangel(base, 0xdead, 1);
+      memory.native.atomics.compareExchangel(base, 0xdead, 1);
+      memory.atomics.loadl(base);
+      memory.native.tryWritel(base + 1, 1);
+      expect(dirty!.count).to.equal(0);
+    }
+    memory.destroy();
+  });
+
+  it("loses no write to a drain, nor a mark to another thread's", async () => {
+    // In each round this thread and a worker write every other page, while this one drains and
+    // reads what the drain told of. After the last drain of a round, all must have been seen.
+    const pages = 64;
+    const rounds = 200;
+    const ram = new SharedArrayBuffer(pages * PAGE + 16);
+    const memory = GuestMemory.create(Arena.over(ram));
+    const space = new AddressSpace();
+    const bitmap = space.addRam(0, memory, { trackDirty: true }).dirty!;
+    // The round to run, and the round that the worker has done.
+    const turn = new Int32Array(new SharedArrayBuffer(8));
+    const worker = new Worker(
+      `const { AddressSpace, Arena, DirtyBitmap, GuestMemory } = require("pound-guest-memory");
+       const { ram, bits, turn, pages, rounds } = require("node:worker_threads").workerData;
+       const memory = GuestMemory.create(Arena.over(ram));
+       const space = new AddressSpace();
+       space.addRam(0, memory, { trackDirty: new DirtyBitmap(memory.size, bits) });
+       for (let round = 1; round <= rounds; round++) {
+         // No waiting: the two must run at the same time.
+         while (Atomics.load(turn, 0) !== round);
+         const access = round % 4 === 0 ? space.native : space;
+         for (let page = 1; page < pages; page += 2) {
+           for (let i = 1; i <= 20; i++) access.writel(page * 4096, 20 * round + i);
+         }
+         Atomics.store(turn, 1, round);
+       }`,
+      { eval: true, workerData: { ram, bits: bitmap.buffer, turn, pages, rounds } },
+    );
+    const exit = once(worker, "exit");
+    const seen = new Uint32Array(pages);
+    const look = (): void => {
+      bitmap.drain().forEach((page) => (seen[page] = memory.readl(page * PAGE)));
+    };
+    try {
+      for (let round = 1; round <= rounds; round++) {
+        Atomics.store(turn, 0, round);
+        for (let page = 0; page < pages; page += 2) {
+          for (let i = 1; i <= 20; i++) {
+            space.writel(page * PAGE, 20 * round + i);
+          }
+          look();
+        }
+        while (Atomics.load(turn, 1) !== round) {
+          look();
+        }
+        look();
+        expect(
+          seen.every((value) => value === 20 * round + 20),
+          `round ${round}`,
+        ).to.equal(true);
+      }
+      await exit;
+    } finally {
+      await worker.terminate();
+    }
+  });
+});

@@ -1,0 +1,158 @@
+import { expect } from "chai";
+import {
+  Arena,
+  GuestMemAccessResult,
+  GuestMemory,
+  type GuestMemoryAccess,
+} from "pound-guest-memory";
+import { native } from "../../lib/native/addon.js";
+import { thrown } from "../support/errors.js";
+import { WIDTHS } from "../support/widths.js";
+
+const { OK, ERROR_INTERNAL } = GuestMemAccessResult;
+
+// The layout that the addon and lib/native-access.ts agree on, in 32-bit words.
+const MEMORY = 1;
+const RESULT = 3;
+
+async function collectAll(): Promise<void> {
+  for (let i = 0; i < 4; i++) {
+    globalThis.gc!();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+describe("the native path", () => {
+  it("keeps memories apart, whose calls all go through one block", () => {
+    const memories = Array.from({ length: 20 }, () => GuestMemory.allocate(64));
+    for (const width of WIDTHS) {
+      const mask = 2n ** BigInt(8 * width.bytes) - 1n;
+      const valueOf = (i: number): bigint => (0x0101_0101_0101_0101n * BigInt(i + 1)) & mask;
+      memories.forEach((memory, i) => width.write(memory.native, 8, valueOf(i)));
+      memories.forEach((memory, i) => {
+        expect(BigInt(width.read(memory.native, 8))).to.equal(valueOf(i));
+        expect(BigInt(width.read(memory, 8))).to.equal(valueOf(i));
+      });
+    }
+  });
+
+  it("is not thrown off by an access that was refused in between", () => {
+    const one = GuestMemory.allocate(16);
+    const two = GuestMemory.allocate(16);
+    one.native.writel(4, 0x1111_1111);
+    expect(thrown(() => two.native.writel(-1, 0x2222_2222)).code).to.equal("ERR_OUT_OF_RANGE");
+    expect(thrown(() => two.native.writel(4, 2 ** 40)).code).to.equal("ERR_OUT_OF_RANGE");
+    expect(one.native.readl(4)).to.equal(0x1111_1111);
+    expect(two.native.readl(4)).to.equal(0);
+    // An address above 2^32, then one below: nothing of the high half may stay behind.
+    expect(two.native.tryWriteb(2n ** 40n, 1)).to.equal(GuestMemAccessResult.FAULT_BOUNDARY);
+    expect(two.native.tryWriteb(0, 1)).to.equal(OK);
+  });
+
+  it("refuses every access once its memory ended, though others live on", () => {
+    const ended = GuestMemory.allocate(16);
+    const accesses: [GuestMemoryAccess, GuestMemoryAccess] = [ended, ended.native];
+    ended.destroy();
+    const other = GuestMemory.allocate(16);
+    for (const access of accesses) {
+      for (const width of WIDTHS) {
+        for (const gpa of [0, 0n, 8, 16, 1, 2 ** 40, 2n ** 64n - 1n]) {
+          const out = width.out(0x5an);
+          expect(width.tryRead(access, gpa, out)).to.equal(ERROR_INTERNAL);
+          expect(BigInt(out[0]!)).to.equal(0x5an);
+          expect(width.tryWrite(access, gpa, 1n)).to.equal(ERROR_INTERNAL);
+        }
+      }
+    }
+    expect(other.read(0, 16).equals(Buffer.alloc(16))).to.equal(true);
+  });
+
+  it("never reaches the memory that took over the number of a collected one", async () => {
+    const numberOf = (access: GuestMemoryAccess): number =>
+      (access as unknown as { number: number }).number;
+    // Accessors kept, of which all else is dropped; the number must stay theirs.
+    const kept = ((): GuestMemoryAccess[] =>
+      Array.from({ length: 50 }, (_, i) => {
+        const memory = GuestMemory.allocate(64);
+        memory.writeb(0, i);
+        return memory.native;
+      }))();
+    const dropped = ((): number[] =>
+      Array.from({ length: 50 }, () => numberOf(GuestMemory.allocate(64).native)))();
+    await collectAll();
+    const fresh = Array.from({ length: 100 }, () => {
+      const memory = GuestMemory.allocate(64);
+      memory.native.writeb(0, 0xee);
+      return memory;
+    });
+    const numbers = fresh.map((memory) => numberOf(memory.native));
+    expect(new Set([...numbers, ...kept.map(numberOf)]).size).to.equal(150);
+    // Else nothing was collected, and the test shows nothing.
+    expect(numbers.filter((number) => dropped.includes(number)).length).to.be.above(0);
+    kept.forEach((access, i) => expect(access.readb(0)).to.equal(i));
+    fresh.forEach((memory) => expect(memory.readb(0)).to.equal(0xee));
+  });
+
+  it("answers ERROR_INTERNAL to a call block that names no memory", () => {
+    const block = new Uint32Array(native.callBlock);
+    const memory = GuestMemory.allocate(16);
+    for (const number of [0xffff_ffff, 0x7fff_ffff, 1_000_000]) {
+      for (const { suffix } of WIDTHS) {
+        for (const call of [native[`read${suffix}`], native[`write${suffix}`]]) {
+          block.fill(0);
+          block[MEMORY] = number;
+          call();
+          expect(block[RESULT]).to.equal(ERROR_INTERNAL);
+        }
+      }
+    }
+    expect(memory.native.tryWriteb(0, 1)).to.equal(OK);
+  });
+
+  it("ignores arguments and `this` of the compiled accessors", () => {
+    const memory = GuestMemory.allocate(16);
+    memory.native.writeb(3, 0x42);
+    expect(memory.native.readb(3)).to.equal(0x42);
+    // The block still names the memory and the address of the last access.
+    expect(Reflect.apply(native.readb, null, [Symbol("x"), {}, -1])).to.equal(undefined);
+    expect(new Uint32Array(native.callBlock)[RESULT]).to.equal(OK);
+    expect(memory.native.readb(3)).to.equal(0x42);
+  });
+
+  it("refuses to run on what is no memory's", () => {
+    const memory = GuestMemory.allocate(16);
+    const prototype = Object.getPrototypeOf(memory.native) as object;
+    const methods = memory.native as unknown as Record<string, (...args: unknown[]) => unknown>;
+    for (const { suffix, out } of WIDTHS) {
+      const value = suffix === "q" ? 1n : 1;
+      for (const self of [Object.create(prototype), {}, undefined, 7]) {
+        for (const [name, argument] of [
+          [`tryRead${suffix}`, out(0n)],
+          [`tryWrite${suffix}`, value],
+          [`read${suffix}`, undefined],
+          [`write${suffix}`, value],
+        ] as const) {
+          expect(thrown(() => methods[name]!.call(self, 0, argument)).name, name).to.equal(
+            "TypeError",
+          );
+        }
+      }
+    }
+    expect(memory.read(0, 16).equals(Buffer.alloc(16))).to.equal(true);
+  });
+
+  it("loses a caller's buffer at the same moment as the view path, at every address", () => {
+    for (const size of [16, 17, 40]) {
+      const buffer = new ArrayBuffer(size);
+      const memory = GuestMemory.create(Arena.over(buffer));
+      structuredClone(buffer, { transfer: [buffer] });
+      for (const access of [memory, memory.native]) {
+        for (const gpa of [0, 1, 24, 2 ** 33, 2n ** 63n]) {
+          const fault = thrown(() => access.readw(gpa));
+          expect(fault.name, `RAM of ${size - 16} at ${gpa}`).to.equal("GuestMemoryFault");
+          expect(access.tryWriteb(gpa, 0), `${gpa}`).to.equal(ERROR_INTERNAL);
+        }
+      }
+    }
+  });
+});

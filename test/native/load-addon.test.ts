@@ -1,0 +1,133 @@
+import { spawnSync } from "node:child_process";
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { expect } from "chai";
+
+const ROOT = join(__dirname, "../..");
+
+/** The binaries that a package may have for this machine, the right one first. */
+function names(): string[] {
+  const folder = `prebuilds/${process.platform}-${process.arch}`;
+  if (process.platform !== "linux") {
+    return [`${folder}/node.napi.node`];
+  }
+  return (onGlibc() ? ["glibc", "musl"] : ["musl", "glibc"]).map(
+    (libc) => `${folder}/node.napi.${libc}.node`,
+  );
+}
+
+function onGlibc(): boolean {
+  const { header } = process.report.getReport() as {
+    readonly header: { readonly glibcVersionRuntime?: string };
+  };
+  return header.glibcVersionRuntime !== undefined;
+}
+
+/** The addon that these tests run on. */
+function addon(): string {
+  return ["build/Release/pound_guest_memory.node", ...names()]
+    .map((place) => join(ROOT, place))
+    .find((file) => existsSync(file))!;
+}
+
+describe("loading the addon", () => {
+  let folder: string;
+
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), "pound-load-"));
+    mkdirSync(join(folder, "dist"));
+    copyFileSync(join(ROOT, "dist/index.js"), join(folder, "dist/index.js"));
+    copyFileSync(join(ROOT, "package.json"), join(folder, "package.json"));
+  });
+
+  afterEach(() => {
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  /** Puts a binary at `path`: the addon, or a file that is none. */
+  function put(path: string, works: boolean): void {
+    const file = join(folder, path);
+    mkdirSync(dirname(file), { recursive: true });
+    if (works) {
+      copyFileSync(addon(), file);
+    } else {
+      writeFileSync(file, "no shared object");
+    }
+  }
+
+  /** What a program says that loads the package from `entry`: a value read, or the error. */
+  function load(environment: NodeJS.ProcessEnv = {}, entry = "dist/index.js"): string {
+    const program = `try {
+      console.log(require(process.argv[1]).GuestMemory.allocate(8).native.readb(0));
+    } catch (error) {
+      console.log(error.code + ": " + error.message);
+    }`;
+    const { stdout, stderr, status } = spawnSync(
+      process.execPath,
+      ["-e", program, join(folder, entry)],
+      { encoding: "utf8", env: { ...process.env, ...environment } },
+    );
+    expect(status, stderr).to.equal(0);
+    return stdout.trimEnd();
+  }
+
+  /** Where each path stands in a text. */
+  function order(text: string): number[] {
+    return names().map((path) => text.indexOf(join(folder, path)));
+  }
+
+  it("takes the one that was built from source before a prebuilt one", () => {
+    names().forEach((name) => {
+      put(name, false);
+    });
+    put("build/Release/pound_guest_memory.node", true);
+    expect(load()).to.equal("0");
+  });
+
+  it("tries another binary where one does not load", () => {
+    put("build/Release/pound_guest_memory.node", false);
+    names().forEach((name, i) => {
+      put(name, i === names().length - 1);
+    });
+    expect(load()).to.equal("0");
+  });
+
+  it("tells of each that it tried, in order, and how to build one", () => {
+    names().forEach((name) => {
+      put(name, false);
+    });
+    const said = load();
+    expect(said).to.match(/^ERR_NO_ADDON: .*npm rebuild pound-guest-memory/);
+    expect(said.match(/^\/?.*\.node: .+$/gm)).to.have.length(names().length);
+    expect(order(said)).to.not.include(-1);
+  });
+
+  it("goes by the process, whatever npm and the environment say of the platform", () => {
+    names().forEach((name) => {
+      put(name, false);
+    });
+    const said = load({
+      LIBC: onGlibc() ? "musl" : "glibc",
+      npm_config_platform: "sunos",
+      npm_config_arch: "ia32",
+    });
+    expect(order(said)).to.not.include(-1);
+    expect(order(said)).to.deep.equal(order(said).sort((a, b) => a - b));
+  });
+
+  it("tells where it has looked if there is none", () => {
+    const said = load();
+    expect(said).to.include(`no binary in ${folder}\n`);
+    expect(said).to.include(`no binary in ${join(folder, "dist")}\n`);
+  });
+
+  it("finds prebuilds beside a bundle, and without them tells what a bundle needs", () => {
+    copyFileSync(join(ROOT, "dist/index.js"), join(folder, "bundle.js"));
+    expect(load({}, "bundle.js")).to.match(
+      /^ERR_NO_ADDON: .*--external:pound-guest-memory.*prebuilds beside it; see docs\/bundlers\.md/,
+    );
+    put(names()[0]!, true);
+    expect(load({}, "bundle.js")).to.equal("0");
+  });
+});

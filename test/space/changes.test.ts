@@ -1,0 +1,392 @@
+import { expect } from "chai";
+import {
+  AddressSpace,
+  ExclusiveMonitor,
+  GuestMemAccessResult,
+  GuestMemory,
+  GuestMemoryFault,
+  loadRaw,
+  type WatchedAccess,
+} from "pound-guest-memory";
+import { OUT_OF_RANGE, thrown } from "../support/errors.js";
+
+const { OK, FAULT_BOUNDARY, FAULT_UNALIGNED, ERROR_INTERNAL } = GuestMemAccessResult;
+const PAGE = 4096;
+const BASE = 0x8000_0000;
+
+/** What a fault says. */
+function faultOf(action: () => unknown): unknown {
+  try {
+    action();
+  } catch (error) {
+    if (error instanceof GuestMemoryFault) {
+      const { result, gpa, width, operation } = error;
+      return { result, gpa, width, operation };
+    }
+    throw error;
+  }
+  return null;
+}
+
+/** Two regions that touch, and a listener for the last bytes of a bulk access over both. */
+function twoRegions(listener: (second: GuestMemory, space: AddressSpace) => void) {
+  const space = new AddressSpace();
+  const [first, second] = [0, PAGE].map((at) => space.addRam(BASE + at, PAGE).memory) as [
+    GuestMemory,
+    GuestMemory,
+  ];
+  space.fill(BASE, 2 * PAGE, 0x11);
+  space.watch({ gpa: BASE + PAGE, length: 8 }, () => listener(second, space));
+  return { space, first, second };
+}
+
+describe("a bulk access whose listener", () => {
+  const accesses: Record<string, (space: AddressSpace) => void> = {
+    write: (space) => space.write(BASE + PAGE - 2, new Uint8Array(8)),
+    fill: (space) => space.fill(BASE + PAGE - 2, 8, 0),
+    copy: (space) => space.copy(BASE + PAGE - 2, BASE, 8),
+  };
+
+  for (const [name, access] of Object.entries(accesses)) {
+    it(`ends the memory changes nothing, and faults at its own address: ${name}`, () => {
+      const { space, first } = twoRegions((second) => second.destroy());
+      first.fill(0, 8, 0);
+      expect(faultOf(() => access(space))).to.deep.equal({
+        result: ERROR_INTERNAL,
+        gpa: BASE + PAGE - 2,
+        width: 8,
+        operation: "write",
+      });
+      expect([...first.read(PAGE - 2, 2)]).to.deep.equal([0x11, 0x11]);
+    });
+
+    it(`changes the map does all of it where it was going: ${name}`, () => {
+      const { space, first, second } = twoRegions((memory, map) => {
+        const region = map.regionAt(BASE + PAGE);
+        if (region?.kind === "ram" && region.memory === memory) {
+          map.remove(region);
+          map.addRam(BASE + PAGE, PAGE);
+        }
+      });
+      first.fill(0, 8, 0);
+      access(space);
+      expect([...first.read(PAGE - 2, 2), ...second.read(0, 7)]).to.deep.equal([
+        0, 0, 0, 0, 0, 0, 0, 0, 0x11,
+      ]);
+      expect(space.readq(BASE + PAGE)).to.equal(0n);
+    });
+  }
+
+  it("ends the source of a copy changes nothing, and faults at the source's address", () => {
+    const { space, first } = twoRegions((second) => second.destroy());
+    expect(faultOf(() => space.copy(BASE, BASE + PAGE - 2, 8))).to.deep.include({
+      gpa: BASE + PAGE - 2,
+      operation: "read",
+    });
+    expect(first.read(0, 8).every((byte) => byte === 0x11)).to.equal(true);
+  });
+
+  it("detaches the source changes nothing", () => {
+    const source = new Uint8Array(8);
+    const { space, first, second } = twoRegions(() =>
+      structuredClone(source.buffer, { transfer: [source.buffer] }),
+    );
+    expect(thrown(() => space.write(BASE + PAGE - 2, source))).to.deep.equal(OUT_OF_RANGE);
+    expect([...first.read(PAGE - 2, 2), ...second.read(0, 6)]).to.deep.equal(
+      new Array<number>(8).fill(0x11),
+    );
+  });
+});
+
+describe("loading into memory that has ended", () => {
+  it("names the address that was to be loaded at", () => {
+    for (const offset of [0, 4]) {
+      const space = new AddressSpace();
+      space.addRam(BASE, PAGE).memory.destroy();
+      expect(faultOf(() => loadRaw(space, BASE + offset, new Uint8Array(16)))).to.deep.equal({
+        result: ERROR_INTERNAL,
+        gpa: BigInt(BASE + offset),
+        width: 16,
+        operation: "write",
+      });
+    }
+  });
+});
+
+for (const path of ["view", "native"] as const) {
+  describe(`atomic access to a space on the ${path} path`, () => {
+    const atomicsOf = (space: AddressSpace) =>
+      path === "view" ? space.atomics : space.native.atomics;
+
+    it("loads from ROM, and goes to no device", () => {
+      const space = new AddressSpace();
+      space.addRom(0, Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8));
+      space.addMmio(0x1000, 8, { readl: () => 1, writel: () => undefined });
+      const atomics = atomicsOf(space);
+      expect(atomics).to.equal(atomicsOf(space));
+      const out = new Uint32Array(1);
+      expect(atomics.loadl(0)).to.equal(0x0403_0201);
+      expect(atomics.tryLoadl(2, out)).to.equal(FAULT_UNALIGNED);
+      expect(atomics.tryStorel(0, 1)).to.equal(FAULT_BOUNDARY);
+      expect(atomics.tryCompareExchangel(0, 0, 1, out)).to.equal(FAULT_BOUNDARY);
+      expect(atomics.tryLoadl(0x1000, out)).to.equal(FAULT_BOUNDARY);
+      expect(atomics.tryAddl(0x1000, 1, out)).to.equal(FAULT_BOUNDARY);
+      expect(atomics.tryLoadl(0x2000, out)).to.equal(FAULT_BOUNDARY);
+      expect(faultOf(() => atomics.addl(0x1000n, 1))).to.deep.equal({
+        result: FAULT_BOUNDARY,
+        gpa: 0x1000n,
+        width: 4,
+        operation: "write",
+      });
+    });
+
+    it("is seen by watchpoints, the write before it is done and what was read after", () => {
+      const space = new AddressSpace();
+      const { memory } = space.addRam(BASE, PAGE);
+      memory.writel(0, 5);
+      const seen: [WatchedAccess, number][] = [];
+      space.watch({ gpa: BASE, length: 4 }, (access) => seen.push([access, memory.readl(0)]));
+      const atomics = atomicsOf(space);
+      atomics.addl(BASE, 2);
+      atomics.exchangel(BASE, 9);
+      atomics.storel(BASE, 4);
+      atomics.loadl(BASE);
+      const access = { gpa: BigInt(BASE), width: 4 };
+      expect(seen).to.deep.equal([
+        [{ ...access, kind: "write" }, 5],
+        [{ ...access, kind: "read", value: 5 }, 7],
+        [{ ...access, kind: "write", value: 9 }, 7],
+        [{ ...access, kind: "read", value: 7 }, 9],
+        [{ ...access, kind: "write", value: 4 }, 9],
+        [{ ...access, kind: "read", value: 4 }, 4],
+      ]);
+    });
+
+    it("carries an exclusive monitor, marked and watched", () => {
+      const space = new AddressSpace();
+      const { dirty } = space.addRam(BASE, 2 * PAGE, { trackDirty: true });
+      space.addRom(0, new Uint8Array(8));
+      const kinds: string[] = [];
+      space.watch({ gpa: BASE + PAGE, length: 8 }, ({ kind }) => kinds.push(kind));
+      const monitor = new ExclusiveMonitor(atomicsOf(space));
+      const status = new Uint32Array(1);
+      expect(monitor.loadExclusivel(BASE + PAGE)).to.equal(0);
+      expect(monitor.storeExclusivel(BASE + PAGE, 7)).to.equal(true);
+      expect(kinds).to.deep.equal(["read", "write", "read"]);
+      expect([...dirty!.drain()]).to.deep.equal([1]);
+      expect(monitor.storeExclusivel(BASE + PAGE, 8), "not loaded").to.equal(false);
+      expect([kinds.length, dirty!.count, space.readl(BASE + PAGE)]).to.deep.equal([3, 0, 7]);
+      expect(monitor.tryStoreExclusivel(0, 1, status), "ROM").to.equal(FAULT_BOUNDARY);
+      expect(monitor.tryStoreExclusivel(BASE + 2, 1, status)).to.equal(FAULT_UNALIGNED);
+      expect(monitor.tryLoadExclusivel(0, status), "ROM").to.equal(OK);
+    });
+  });
+}
+
+describe("a stack that ends in the middle of a change of the map", () => {
+  /** Bytes of the frames below the action differ, so that the stack ends at many places of it. */
+  const SIZES = [1, 30, 50, 77, 150];
+
+  /** Calls an action with ever more stack left, until it runs, and looks after each attempt. */
+  function atEveryDepth(size: number, action: () => void, look: () => void): void {
+    const attempt = (): "done" | "failed" => {
+      try {
+        action();
+        return "done";
+      } catch (error) {
+        expect(error).to.be.instanceOf(RangeError);
+        return "failed";
+      }
+    };
+    const dive = (ballast: readonly number[]): "done" | "failed" => {
+      let outcome: "done" | "failed";
+      try {
+        outcome = Reflect.apply(dive, undefined, [ballast, ...ballast]) as typeof outcome;
+      } catch {
+        return attempt();
+      }
+      if (outcome === "failed") {
+        look();
+        return attempt();
+      }
+      return outcome;
+    };
+    expect(dive(new Array<number>(size).fill(0))).to.equal("done");
+    look();
+  }
+
+  /** What both paths make of an address. */
+  function both(space: AddressSpace, gpa: number): unknown {
+    const results = [space, space.native].map((access) => [
+      access.tryReadl(gpa, new Uint32Array(1)),
+      access.tryWritel(gpa, 1),
+    ]);
+    expect(results[0], "the two paths").to.deep.equal(results[1]);
+    return results[0];
+  }
+
+  it("leaves the map as it was, or changed, and never in between", () => {
+    const space = new AddressSpace();
+    space.addRam(0, PAGE);
+    const memory = GuestMemory.allocate(PAGE);
+    let region = space.addRam(BASE, memory);
+    let mapped = true;
+    const look = (): void => {
+      const expected = mapped ? OK : FAULT_BOUNDARY;
+      expect(space.regions.length).to.equal(mapped ? 2 : 1);
+      expect(both(space, BASE)).to.deep.equal([expected, expected]);
+      expect(both(space, 0)).to.deep.equal([OK, OK]);
+    };
+    for (const size of SIZES) {
+      atEveryDepth(
+        size,
+        () => {
+          space.remove(region);
+          mapped = false;
+        },
+        look,
+      );
+      atEveryDepth(
+        size,
+        () => {
+          region = space.addRam(BASE, memory, { trackDirty: size % 2 === 0 });
+          mapped = true;
+        },
+        look,
+      );
+    }
+  });
+
+  it("leaves memory there on both paths, or on neither", () => {
+    for (const size of SIZES) {
+      const space = new AddressSpace();
+      const { memory } = space.addRam(BASE, PAGE);
+      both(space, BASE);
+      const look = (): void => {
+        const expected = memory.destroyed ? ERROR_INTERNAL : OK;
+        expect(both(space, BASE)).to.deep.equal([expected, expected]);
+        expect(memory.tryReadl(0, new Uint32Array(1))).to.equal(expected);
+        expect(memory.native.tryReadl(0, new Uint32Array(1))).to.equal(expected);
+      };
+      atEveryDepth(size, () => memory.destroy(), look);
+      expect(memory.destroyed).to.equal(true);
+    }
+  });
+
+  it("leaves a range watched on both paths, or on neither", () => {
+    const space = new AddressSpace();
+    space.addRam(BASE, PAGE);
+    let seen = 0;
+    let expected = 0;
+    const look = (): void => {
+      seen = 0;
+      both(space, BASE);
+      expect(seen).to.equal(4 * expected);
+    };
+    for (const size of SIZES) {
+      atEveryDepth(
+        size,
+        () => {
+          space.watch({ gpa: BASE, length: 4 }, () => seen++);
+          expected++;
+        },
+        look,
+      );
+    }
+  });
+});
+
+describe("what many regions and watchpoints cost", () => {
+  const COUNT = 16_000;
+  /** Far above what it takes (0.1 s), far below what a quadratic way does (20 s). */
+  const LIMIT = 3000;
+
+  function elapsed(action: () => void): number {
+    const start = performance.now();
+    action();
+    return performance.now() - start;
+  }
+
+  /** Numbers from 0 to COUNT - 1, mixed. */
+  const mixed = Array.from({ length: COUNT }, (_, i) => (i * 7919) % COUNT);
+
+  it("is little for each watchpoint that is added, met and removed", () => {
+    const space = new AddressSpace();
+    space.addRam(0, COUNT * PAGE);
+    let calls = 0;
+    const ms = elapsed(() => {
+      // One over all, so that every page is watched.
+      const all = space.watch({ gpa: 0, length: COUNT * PAGE, kinds: "read" }, () => calls++);
+      const watches = mixed.map((i) => space.watch({ gpa: i * PAGE, length: 8 }, () => calls++));
+      for (let i = 0; i < COUNT; i++) {
+        space.readb(i * PAGE);
+        space.writeb(i * PAGE + 8, 1);
+      }
+      watches.forEach((watchpoint) => watchpoint.remove());
+      all.remove();
+      space.readb(0);
+    });
+    expect(calls).to.equal(2 * COUNT);
+    expect(ms).to.be.below(LIMIT);
+  });
+
+  it("is little for each region that is added and removed", () => {
+    const space = new AddressSpace();
+    const ms = elapsed(() => {
+      const regions = mixed.map((i) => space.addMmio(i * PAGE, 8, { readb: () => i & 0xff }));
+      for (let i = 0; i < COUNT; i += 7) {
+        expect(space.readb(i * PAGE)).to.equal(i & 0xff);
+      }
+      regions.forEach((region) => space.remove(region));
+    });
+    expect(space.regions).to.deep.equal([]);
+    expect(ms).to.be.below(LIMIT);
+  });
+
+  it("does not show in a change of banks", () => {
+    const space = new AddressSpace();
+    space.addRam(0, PAGE * 16);
+    const banks = [GuestMemory.allocate(PAGE), GuestMemory.allocate(PAGE)];
+    for (let i = 0; i < 2000; i++) {
+      space.addRam(0x1000_0000 + i * 2 * PAGE, PAGE);
+      space.watch({ gpa: 0x4000_0000 + i * PAGE, length: 4 }, () => undefined);
+    }
+    let bank = space.addRam(BASE, banks[0]!);
+    const ms = elapsed(() => {
+      for (let i = 0; i < 5000; i++) {
+        space.remove(bank);
+        bank = space.addRam(BASE, banks[i & 1]!);
+        space.writel(BASE, i);
+        space.native.writel(BASE + 4, i);
+      }
+    });
+    expect(banks.map((memory) => memory.readl(0))).to.deep.equal([4998, 4999]);
+    expect(banks.map((memory) => memory.readl(4))).to.deep.equal([4998, 4999]);
+    expect(ms).to.be.below(LIMIT);
+  });
+
+  it("ends with a space that is dropped, however long its memory lives", async () => {
+    const memory = GuestMemory.allocate(PAGE);
+    const turn = async (): Promise<void> => {
+      global.gc!();
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      global.gc!();
+    };
+    const make = async (): Promise<void> => {
+      for (let i = 0; i < 10_000; i++) {
+        new AddressSpace().addRam(0, memory);
+        if (i % 1000 === 999) {
+          await turn();
+        }
+      }
+    };
+    await make();
+    await turn();
+    const before = process.memoryUsage().heapUsed;
+    await make();
+    await turn();
+    // Each that stays would take 145 bytes or more.
+    expect((process.memoryUsage().heapUsed - before) / 10_000).to.be.below(40);
+    memory.destroy();
+  }).timeout(60_000);
+});

@@ -1,0 +1,613 @@
+import { expect } from "chai";
+import fc from "fast-check";
+import {
+  AddressSpace,
+  type Gpa,
+  type GuestAccessors,
+  type GuestAtomicAccess,
+  GuestMemory,
+  GuestMemoryFault,
+  type MmioDevice,
+  OpBuffer,
+  OpKind,
+  type Operation,
+  type RamRegion,
+  type Region,
+  type Watchpoint,
+} from "pound-guest-memory";
+import { ATOMICS, runAtomic } from "../support/atomic-ops.js";
+import { type ModelRegion, registerValue, SpaceModel } from "../support/space-model.js";
+import { WIDTHS } from "../support/widths.js";
+
+const PAGE = 4096;
+const SLOTS = 8;
+
+/** Where the slots begin: at zero, and around every edge that an address can have. */
+const BASES = [
+  0n,
+  2n ** 31n - 4n * 4096n,
+  2n ** 32n - 4n * 4096n,
+  2n ** 33n,
+  2n ** 53n - 4n * 4096n,
+  2n ** 64n - 8n * 4096n,
+];
+
+type Kinds = Operation | "access";
+
+type Change = "unmap" | "end" | "track" | "untrack" | "drain";
+
+/** One step of a history; addresses are places in the slots. */
+type Step =
+  | { do: "map"; kind: "ram" | "rom"; slot: number; size: number; track: boolean }
+  | { do: "mirror"; kind: "ram" | "rom"; which: number; slot: number; track: boolean }
+  | { do: "device"; slot: number; size: number; handlers: string[] }
+  | { do: Change; which: number }
+  | { do: "watch"; at: number; length: number; kinds: Kinds; act: Change | null; which: number }
+  | { do: "unwatch"; which: number }
+  | {
+      do: "read" | "write";
+      at: number;
+      width: number;
+      value: bigint;
+      big: boolean;
+      throwing: boolean;
+    }
+  | { do: "atomic"; op: number; at: number; width: number; a: bigint; b: bigint; try: boolean }
+  | { do: "direct"; how: Direct; which: number; offset: number }
+  | { do: "bulkRead" | "bulkWrite" | "fill"; at: number; length: number }
+  | { do: "copy"; at: number; to: number; length: number };
+
+/** The ways to write to memory past the space. */
+const DIRECT = ["writeb", "bulk", "fill", "copy", "atomic", "run"] as const;
+type Direct = (typeof DIRECT)[number];
+
+// Near the edges of pages, where everything happens, and now and then anywhere.
+const place = fc
+  .oneof(
+    { weight: 4, arbitrary: fc.tuple(fc.nat(SLOTS), fc.integer({ min: -9, max: 9 })) },
+    { weight: 1, arbitrary: fc.tuple(fc.nat(SLOTS - 1), fc.nat(PAGE - 1)) },
+  )
+  .map(([slot, delta]) => slot * PAGE + delta);
+const slot = fc.nat(SLOTS - 1);
+const size = fc.oneof(fc.constantFrom(PAGE, 2 * PAGE, 3 * PAGE), fc.integer({ min: 1, max: 9000 }));
+const kinds = fc.constantFrom<Kinds>("read", "write", "access");
+const ALL_HANDLERS = [1, 2, 4, 8].flatMap((width) => [`read${width}`, `write${width}`]);
+const access = fc.record({
+  do: fc.constantFrom("read" as const, "write" as const),
+  at: place,
+  width: fc.nat(3),
+  value: fc.bigInt(0n, 2n ** 64n - 1n),
+  big: fc.boolean(),
+  throwing: fc.boolean(),
+});
+const bulkLength = fc.oneof(fc.nat(20), fc.nat(3 * PAGE));
+
+const step: fc.Arbitrary<Step> = fc.oneof(
+  { weight: 30, arbitrary: access },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      do: fc.constant("map" as const),
+      kind: fc.constantFrom("ram" as const, "ram" as const, "rom" as const),
+      slot,
+      size,
+      track: fc.boolean(),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constant("device" as const),
+      slot,
+      size: fc.oneof(fc.integer({ min: 1, max: 40 }), fc.constant(PAGE)),
+      handlers: fc.subarray(ALL_HANDLERS),
+    }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constantFrom("unmap" as const, "track" as const, "untrack" as const, "drain" as const),
+      which: fc.nat(9),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("end" as const), which: fc.nat(9) }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constant("watch" as const),
+      at: place,
+      length: fc.oneof(fc.integer({ min: 1, max: 16 }), fc.integer({ min: 1, max: 3 * PAGE })),
+      kinds,
+      act: fc.option(fc.constantFrom<Change>("unmap", "end", "track", "untrack"), { freq: 3 }),
+      which: fc.nat(9),
+    }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constant("mirror" as const),
+      kind: fc.constantFrom("ram" as const, "ram" as const, "rom" as const),
+      which: fc.nat(9),
+      slot,
+      track: fc.boolean(),
+    }),
+  },
+  {
+    weight: 10,
+    arbitrary: fc.record({
+      do: fc.constant("atomic" as const),
+      op: fc.nat(ATOMICS.length - 1),
+      at: place,
+      width: fc.nat(3),
+      // Few, so that some are as expected.
+      a: fc.oneof(fc.constant(0n), fc.bigInt(0n, 2n ** 64n - 1n)),
+      b: fc.bigInt(0n, 2n ** 64n - 1n),
+      try: fc.boolean(),
+    }),
+  },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      do: fc.constant("direct" as const),
+      how: fc.constantFrom(...DIRECT),
+      which: fc.nat(9),
+      offset: fc.oneof(fc.nat(8), fc.nat(3 * PAGE)),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("unwatch" as const), which: fc.nat(9) }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constantFrom("bulkRead" as const, "bulkWrite" as const, "fill" as const),
+      at: place,
+      length: bulkLength,
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constant("copy" as const),
+      at: place,
+      to: place,
+      length: bulkLength,
+    }),
+  },
+);
+
+function makeDevice(handlers: readonly string[], log: string[]): MmioDevice {
+  const device: Record<string, unknown> = {};
+  for (const { suffix, bytes } of WIDTHS) {
+    if (handlers.includes(`read${bytes}`)) {
+      device[`read${suffix}`] = (offset: number) => {
+        log.push(`read${bytes} ${offset}`);
+        const value = registerValue(offset, bytes);
+        return bytes === 8 ? value : Number(value);
+      };
+    }
+    if (handlers.includes(`write${bytes}`)) {
+      device[`write${suffix}`] = (offset: number, value: number | bigint) =>
+        log.push(`write${bytes} ${offset} ${value}`);
+    }
+  }
+  return device;
+}
+
+/** An address space by one path, with what its devices and listeners were told. */
+class Subject {
+  readonly space = new AddressSpace();
+  readonly access: GuestAccessors;
+  readonly atomics: GuestAtomicAccess;
+  readonly log: string[] = [];
+  readonly regions: Region[] = [];
+  readonly watches: Watchpoint[] = [];
+
+  constructor(readonly path: "view" | "native") {
+    this.access = path === "view" ? this.space : this.space.native;
+    this.atomics = path === "view" ? this.space.atomics : this.space.native.atomics;
+  }
+
+  watch(id: number, gpa: bigint, length: bigint, kinds: Kinds, act: () => void): void {
+    const listener = this.space.watch({ gpa, length, kinds }, ({ gpa, width, kind, value }) => {
+      this.log.push(`watch ${id}: ${kind} ${width} at ${gpa}: ${value}`);
+      act();
+    });
+    this.watches.push(listener);
+  }
+
+  /** Writes to memory, past the space, by the way that has the name. */
+  direct(how: Direct, { memory }: RamRegion, offset: number): unknown {
+    const [access, atomics] =
+      this.path === "view" ? [memory, memory.atomics] : [memory.native, memory.native.atomics];
+    const run = (): number => {
+      const ops = new OpBuffer(2);
+      ops.push(OpKind.READB, offset);
+      ops.push(OpKind.WRITEB, offset, 0x77);
+      memory.native.run(ops);
+      return ops.result(1);
+    };
+    const ways: Record<Direct, () => unknown> = {
+      writeb: () => access.writeb(offset, 0x77),
+      bulk: () => memory.write(offset, Uint8Array.of(0x77)),
+      fill: () => memory.fill(offset, 1, 0x77),
+      copy: () => memory.copy(offset, offset, 1),
+      atomic: () => atomics.storeb(offset, 0x77),
+      run,
+    };
+    return outcome(ways[how]) ?? 0;
+  }
+
+  takeLog(): string[] {
+    return this.log.splice(0);
+  }
+}
+
+/** The value of an action, or the result code of its fault. */
+function outcome(action: () => unknown): unknown {
+  try {
+    return action();
+  } catch (error) {
+    if (error instanceof GuestMemoryFault) {
+      return error.result;
+    }
+    throw error;
+  }
+}
+
+/** Changes the map of a subject, or what is under it. */
+function changeSubject(
+  what: Change,
+  which: number,
+  { space, regions }: Subject,
+  drained: readonly number[] | null,
+): void {
+  const region = regions[which % regions.length];
+  if (region === undefined) {
+    return;
+  }
+  if (what === "unmap") {
+    regions.splice(which % regions.length, 1);
+    space.remove(region);
+  } else if (what === "end" && region.kind !== "mmio") {
+    region.memory.destroy();
+  } else if (what === "track" && region.kind === "ram") {
+    region.startTracking();
+  } else if (what === "untrack" && region.kind === "ram") {
+    region.stopTracking();
+  } else if (what === "drain" && region.kind === "ram") {
+    expect(region.dirty === null ? null : [...region.dirty.drain()]).to.deep.equal(drained);
+  }
+}
+
+/** Runs a history on the model and on both paths, and compares all there is after each step. */
+class History {
+  readonly #model = new SpaceModel();
+  readonly #subjects = [new Subject("view"), new Subject("native")] as const;
+  #watched = 0;
+
+  constructor(readonly base: bigint) {}
+
+  run(steps: readonly Step[]): void {
+    for (const step of steps) {
+      this.#run(step);
+      for (const subject of this.#subjects) {
+        expect(subject.takeLog(), `log of the ${subject.path} path`).to.deep.equal(this.#model.log);
+      }
+      this.#model.log = [];
+    }
+    for (const { regions, path } of this.#subjects) {
+      this.#model.regions.forEach((expected, i) => this.#compare(expected, regions[i]!, path));
+    }
+  }
+
+  #compare(expected: ModelRegion, region: Region, path: string): void {
+    if (region.kind === "mmio" || expected.memory.ended) {
+      return;
+    }
+    const same = region.memory.compare(0, expected.memory.bytes) === 0;
+    expect(same, `bytes of ${region.name} on the ${path} path`).to.equal(true);
+    if (region.kind === "ram") {
+      const pages = region.dirty === null ? null : [...region.dirty.peek()];
+      expect(pages).to.deep.equal(
+        expected.memory.dirty === null ? null : [...expected.memory.dirty].sort((a, b) => a - b),
+      );
+    }
+  }
+
+  /** The address of a place, or undefined where there is none such. */
+  #gpa(at: number): bigint | undefined {
+    const gpa = this.base + BigInt(at);
+    return gpa >= 0n && gpa < 2n ** 64n ? gpa : undefined;
+  }
+
+  /** Numbers where they can hold the address, unless a bigint is asked for. */
+  #given(gpa: bigint, big: boolean): Gpa {
+    return big || gpa > Number.MAX_SAFE_INTEGER ? gpa : Number(gpa);
+  }
+
+  #run(step: Step): void {
+    switch (step.do) {
+      case "map":
+      case "device": {
+        this.#map(step);
+        return;
+      }
+      case "mirror": {
+        this.#mirror(step);
+        return;
+      }
+      case "atomic": {
+        this.#atomic(step);
+        return;
+      }
+      case "direct": {
+        this.#direct(step);
+        return;
+      }
+      case "watch": {
+        this.#watch(step);
+        return;
+      }
+      case "unwatch": {
+        this.#unwatch(step.which);
+        return;
+      }
+      case "read":
+      case "write": {
+        this.#access(step);
+        return;
+      }
+      case "copy":
+      case "bulkRead":
+      case "bulkWrite":
+      case "fill": {
+        this.#bulk(step);
+        return;
+      }
+      default: {
+        this.#change(step);
+        return;
+      }
+    }
+  }
+
+  #map(step: Extract<Step, { do: "map" | "device" }>): void {
+    const gpa = this.base + BigInt(step.slot * PAGE);
+    const size = Math.min(step.size, Number(2n ** 64n - gpa));
+    const kind = step.do === "map" ? step.kind : "mmio";
+    const bytes = Uint8Array.from({ length: size }, (_, i) => (i * 37 + 11) & 0xff);
+    const track = step.do === "map" && step.track;
+    const add = (subject: Subject): Region => {
+      if (step.do === "device") {
+        return subject.space.addMmio(gpa, size, makeDevice(step.handlers, subject.log));
+      }
+      if (kind === "rom") {
+        return subject.space.addRom(gpa, bytes);
+      }
+      const memory = GuestMemory.allocate(size);
+      memory.write(0, bytes);
+      return subject.space.addRam(gpa, memory, { trackDirty: track });
+    };
+    const handlers = new Set(step.do === "device" ? step.handlers : []);
+    const dirty = kind === "ram" && track ? new Set<number>() : null;
+    this.#add({ kind, gpa, handlers, memory: { bytes, dirty, ended: false } }, add);
+  }
+
+  /** Maps what another region is over once more. */
+  #mirror(step: Extract<Step, { do: "mirror" }>): void {
+    const index = step.which % this.#model.regions.length;
+    const original = this.#model.regions[index];
+    const gpa = this.base + BigInt(step.slot * PAGE);
+    if (original === undefined || original.kind === "mmio") {
+      return;
+    }
+    const { memory } = original;
+    const { kind, track } = step;
+    const mapped = this.#add({ kind, gpa, handlers: new Set(), memory }, ({ space, regions }) => {
+      const region = regions[index] as RamRegion;
+      return kind === "rom"
+        ? space.addRom(gpa, region.memory)
+        : space.addRam(gpa, region.memory, { trackDirty: track });
+    });
+    if (mapped && kind === "ram" && track) {
+      memory.dirty ??= new Set();
+    }
+  }
+
+  /** Maps a region, or makes sure that nothing changes where it does not fit. */
+  #add(region: ModelRegion, add: (subject: Subject) => Region): boolean {
+    const size = region.memory.bytes.length;
+    const fits = !this.#model.overlaps(region.gpa, size) && region.gpa + BigInt(size) <= 2n ** 64n;
+    if (!fits) {
+      for (const subject of this.#subjects) {
+        expect(() => add(subject)).to.throw(RangeError);
+      }
+      return false;
+    }
+    for (const subject of this.#subjects) {
+      subject.regions.push(add(subject));
+    }
+    this.#model.regions.push(region);
+    return true;
+  }
+
+  #change({ do: what, which }: { do: Change; which: number }): void {
+    const drained = what === "drain" ? this.#dirtyPages(which) : null;
+    this.#changeModel(what, which);
+    for (const subject of this.#subjects) {
+      changeSubject(what, which, subject, drained);
+    }
+  }
+
+  #dirtyPages(which: number): number[] | null {
+    const dirty = this.#model.regions[which % this.#model.regions.length]?.memory.dirty;
+    return dirty == null ? null : [...dirty].sort((a, b) => a - b);
+  }
+
+  #changeModel(what: Change, which: number): void {
+    const { regions } = this.#model;
+    const region = regions[which % regions.length];
+    if (region === undefined) {
+      return;
+    }
+    const { kind, memory } = region;
+    if (what === "unmap") {
+      regions.splice(which % regions.length, 1);
+    } else if (what === "end" && kind !== "mmio") {
+      memory.ended = true;
+    } else if (what === "track" && kind === "ram") {
+      memory.dirty ??= new Set();
+    } else if (what === "untrack" && kind === "ram") {
+      memory.dirty = null;
+    } else if (what === "drain" && kind === "ram") {
+      memory.dirty?.clear();
+    }
+  }
+
+  #watch({ at, length, kinds, act, which }: Extract<Step, { do: "watch" }>): void {
+    const gpa = this.#gpa(at);
+    if (gpa !== undefined && gpa + BigInt(length) <= 2n ** 64n) {
+      const id = this.#watched++;
+      this.#model.watches.push({
+        id,
+        gpa,
+        length: BigInt(length),
+        kinds,
+        act: () => act !== null && this.#changeModel(act, which),
+      });
+      for (const subject of this.#subjects) {
+        subject.watch(
+          id,
+          gpa,
+          BigInt(length),
+          kinds,
+          () => act !== null && changeSubject(act, which, subject, null),
+        );
+      }
+    }
+  }
+
+  #atomic(step: Extract<Step, { do: "atomic" }>): void {
+    const gpa = this.#gpa(step.at);
+    if (gpa === undefined) {
+      return;
+    }
+    const op = ATOMICS[step.op]!;
+    const width = WIDTHS[step.width]!;
+    const mask = 2n ** BigInt(8 * width.bytes) - 1n;
+    const [a, b] = [step.a & mask, step.b & mask];
+    const change = (old: bigint) =>
+      op.name === "CompareExchange" && old !== a ? null : op.change(old, a, b) & mask;
+    const { result, old } = this.#model.atomic(
+      gpa,
+      width.bytes,
+      op.name === "Load" ? null : change,
+      op.name === "Store" || op.name === "Exchange" ? a : undefined,
+      op.name !== "Store",
+    );
+    const expected = { result, old: result !== 0 || op.name === "Store" ? null : old };
+    for (const { atomics, path } of this.#subjects) {
+      const form = step.try ? "try" : "value";
+      const given = this.#given(gpa, step.b % 2n === 0n);
+      const actual = runAtomic(atomics, { op, width }, form, given, [a, b]);
+      expect(actual, `${op.name} of ${width.bytes} at ${gpa}, ${path}`).to.deep.equal(expected);
+    }
+  }
+
+  #direct({ how, which, offset }: Extract<Step, { do: "direct" }>): void {
+    const index = which % this.#model.regions.length;
+    const region = this.#model.regions[index];
+    if (region === undefined || region.kind === "mmio") {
+      return;
+    }
+    const bytes = how === "copy" ? [region.memory.bytes[offset] ?? 0] : [0x77];
+    const expected = this.#model.direct(region, offset, bytes);
+    for (const subject of this.#subjects) {
+      const actual = subject.direct(how, subject.regions[index] as RamRegion, offset);
+      expect(actual, `${how} of memory at ${offset}, ${subject.path}`).to.equal(expected);
+    }
+  }
+
+  #unwatch(which: number): void {
+    const count = this.#model.watches.length;
+    if (count > 0) {
+      this.#model.watches.splice(which % count, 1);
+      for (const { watches } of this.#subjects) {
+        watches.splice(which % count, 1)[0]!.remove();
+      }
+    }
+  }
+
+  #access(step: Extract<Step, { do: "read" | "write" }>): void {
+    const gpa = this.#gpa(step.at);
+    if (gpa === undefined) {
+      return;
+    }
+    const width = WIDTHS[step.width]!;
+    const given = this.#given(gpa, step.big);
+    const value = step.value & (2n ** BigInt(8 * width.bytes) - 1n);
+    const at = `${step.do} of ${width.bytes} at ${gpa}`;
+    if (step.do === "write") {
+      const result = this.#model.write(gpa, width.bytes, value);
+      for (const { access, path } of this.#subjects) {
+        const actual = step.throwing
+          ? (outcome(() => width.write(access, given, value)) ?? 0)
+          : width.tryWrite(access, given, value);
+        expect(actual, `${at}, ${path}`).to.equal(result);
+      }
+      return;
+    }
+    const { result, value: expected } = this.#model.read(gpa, width.bytes);
+    for (const { access, path } of this.#subjects) {
+      if (step.throwing) {
+        const actual = outcome(() => BigInt(width.read(access, given)));
+        expect(actual, `${at}, ${path}`).to.equal(result === 0 ? expected : result);
+      } else {
+        const out = width.out(0x5an);
+        expect(width.tryRead(access, given, out), `${at}, ${path}`).to.equal(result);
+        expect(BigInt(out[0]!), `${at}, ${path}`).to.equal(result === 0 ? expected : 0x5an);
+      }
+    }
+  }
+
+  #bulk(step: Extract<Step, { do: "bulkRead" | "bulkWrite" | "fill" | "copy" }>): void {
+    const gpa = this.#gpa(step.at);
+    const to = step.do === "copy" ? this.#gpa(step.to) : gpa;
+    if (gpa === undefined || to === undefined) {
+      return;
+    }
+    const { length } = step;
+    const given = this.#given(gpa, length % 2 === 0);
+    const bytes = Array.from({ length }, (_, i) => (step.do === "fill" ? 0x3c : (i * 11) & 0xff));
+    const run: Record<typeof step.do, (space: AddressSpace) => unknown> = {
+      bulkRead: (space) => [...space.read(given, length)],
+      bulkWrite: (space) => space.write(given, Uint8Array.from(bytes)),
+      fill: (space) => space.fill(given, length, 0x3c),
+      copy: (space) => space.copy(to, given, length),
+    };
+    let expected: unknown;
+    if (step.do === "bulkRead") {
+      expected = this.#model.bulkRead(gpa, length);
+    } else if (step.do === "copy") {
+      expected = this.#model.bulkCopy(to, gpa, length);
+    } else {
+      expected = this.#model.bulkWrite(gpa, bytes);
+    }
+    for (const { space, path } of this.#subjects) {
+      const actual = outcome(() => run[step.do](space)) ?? 0;
+      expect(actual, `${step.do} of ${length} at ${gpa}, ${path}`).to.deep.equal(expected);
+    }
+  }
+}
+
+describe("the two paths of an address space and a plain model", () => {
+  it("agree on values, results, bytes, dirty pages, device calls and watchpoints", () => {
+    fc.assert(
+      fc.property(
+        fc.constantFrom(...BASES),
+        fc.array(step, { minLength: 10, maxLength: 120, size: "max" }),
+        (base, steps) => new History(base).run(steps),
+      ),
+      { numRuns: 300 },
+    );
+  }).timeout(60_000);
+});

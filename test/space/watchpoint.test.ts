@@ -1,0 +1,246 @@
+import { expect } from "chai";
+import {
+  AddressSpace,
+  GuestMemAccessResult,
+  GuestMemory,
+  type WatchedAccess,
+  type WatchRange,
+} from "pound-guest-memory";
+import { OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
+import { WIDTHS } from "../support/widths.js";
+
+const { OK, FAULT_BOUNDARY } = GuestMemAccessResult;
+
+for (const path of ["view", "native"] as const) {
+  describe(`watchpoints on the ${path} path`, () => {
+    let space: AddressSpace;
+    let access: AddressSpace | AddressSpace["native"];
+    let seen: WatchedAccess[];
+
+    beforeEach(() => {
+      space = new AddressSpace();
+      access = path === "view" ? space : space.native;
+      seen = [];
+      space.addRam(0x1000, 0x3000);
+    });
+
+    const watch = (range: WatchRange) => space.watch(range, (event) => seen.push(event));
+
+    it("tell of every width, with the values", () => {
+      watch({ gpa: 0x1010, length: 8 });
+      for (const { bytes, tryWrite, read } of WIDTHS) {
+        const value = bytes === 8 ? 200n : 200;
+        tryWrite(access, 0x1010, 200n);
+        read(access, 0x1010n);
+        expect(seen.splice(0)).to.deep.equal([
+          { gpa: 0x1010n, width: bytes, kind: "write", value },
+          { gpa: 0x1010n, width: bytes, kind: "read", value },
+        ]);
+      }
+    });
+
+    it("tell of accesses that touch a byte of the range, and of no others", () => {
+      watch({ gpa: 0x2003, length: 2n });
+      for (let gpa = 0x2000; gpa < 0x2010; gpa++) {
+        access.readb(gpa);
+      }
+      for (let gpa = 0x1ff8; gpa < 0x2010; gpa += 8) {
+        access.writeq(gpa, 0n);
+      }
+      access.readw(0x2004);
+      access.readl(0x2008);
+      expect(seen.map(({ gpa, width }) => [Number(gpa), width])).to.deep.equal([
+        [0x2003, 1],
+        [0x2004, 1],
+        [0x2000, 8],
+        [0x2004, 2],
+      ]);
+    });
+
+    it("tell of one kind of access, or of both", () => {
+      watch({ gpa: 0x1000, length: 4, kinds: "read" });
+      watch({ gpa: 0x1000, length: 4, kinds: "write" });
+      watch({ gpa: 0x1000, length: 4, kinds: "access" });
+      access.readb(0x1000);
+      expect(seen.splice(0).map(({ kind }) => kind)).to.deep.equal(["read", "read"]);
+      access.writeb(0x1000, 5);
+      expect(seen.map(({ kind }) => kind)).to.deep.equal(["write", "write"]);
+    });
+
+    it("are told before a write and after a read", () => {
+      access.writel(0x1000, 1);
+      const before: number[] = [];
+      space.watch({ gpa: 0x1000, length: 4 }, ({ kind, value }) => {
+        before.push(Number(value), space.regions[0]!.kind === "ram" ? ramValue() : -1);
+        expect(kind).to.be.oneOf(["read", "write"]);
+      });
+      const ramValue = () => (space.regions[0] as { memory: GuestMemory }).memory.readl(0);
+      access.writel(0x1000, 2);
+      access.readl(0x1000);
+      expect(before).to.deep.equal([2, 1, 2, 2]);
+    });
+
+    it("are silent about accesses that fault", () => {
+      watch({ gpa: 0, length: 2n ** 64n - 1n });
+      space.addRom(0x8000, new Uint8Array(16));
+      const memory = GuestMemory.allocate(4096);
+      space.addRam(0x9000, memory);
+      space.addMmio(0xa000, 8, { readb: () => 5 });
+      memory.destroy();
+      for (const gpa of [0, 0x1001, 0x3ffd, 0x8001, 0x9000, 0xa000, 0xb000]) {
+        expect(access.tryWritel(gpa, 1)).not.to.equal(OK);
+      }
+      expect(access.tryReadl(0xa000, new Uint32Array(1))).to.equal(FAULT_BOUNDARY);
+      expect(seen).to.deep.equal([]);
+      access.readb(0xa000);
+      expect(seen).to.deep.equal([{ gpa: 0xa000n, width: 1, kind: "read", value: 5 }]);
+    });
+
+    it("stop the access where the listener throws, a read after and a write before", () => {
+      const error = new Error("stop");
+      access.writel(0x1000, 7);
+      const watchpoint = space.watch({ gpa: 0x1000, length: 4 }, () => {
+        throw error;
+      });
+      const out = Uint32Array.of(1);
+      expect(() => access.tryWritel(0x1000, 9)).to.throw(error);
+      expect(() => access.writel(0x1000, 9)).to.throw(error);
+      expect(() => access.tryReadl(0x1000, out)).to.throw(error);
+      expect(() => access.readl(0x1000)).to.throw(error);
+      expect(() => space.fill(0x1000, 1, 9)).to.throw(error);
+      expect(() => space.readInto(0x1000, out)).to.throw(error);
+      watchpoint.remove();
+      expect(access.readl(0x1000)).to.equal(7);
+    });
+
+    it("may be added and removed by a listener, and access what they watch", () => {
+      const calls: string[] = [];
+      const first = space.watch({ gpa: 0x1000, length: 4 }, () => {
+        calls.push("first");
+        second.remove();
+        first.remove();
+        space.watch({ gpa: 0x1000, length: 4, kinds: "write" }, ({ value }) => {
+          calls.push(`third ${value}`);
+          if (Number(value) < 3) {
+            access.writel(0x1000, Number(value) + 1);
+          }
+        });
+      });
+      const second = space.watch({ gpa: 0x1000, length: 4 }, () => calls.push("second"));
+      access.writel(0x1000, 5);
+      // What the first listener added concerns the next access.
+      access.writel(0x1000, 1);
+      expect(calls).to.deep.equal(["first", "third 1", "third 2", "third 3"]);
+      expect(access.readl(0x1000)).to.equal(1);
+    });
+
+    it("give a read its own value, whatever a listener reads", () => {
+      access.writel(0x1000, 1);
+      access.writel(0x2000, 2);
+      space.watch({ gpa: 0x1000, length: 4, kinds: "read" }, () => {
+        expect(access.readl(0x2000)).to.equal(2);
+        expect(thrown(() => access.readl(0)).name).to.equal("GuestMemoryFault");
+      });
+      const out = new Uint32Array(1);
+      expect(access.readl(0x1000)).to.equal(1);
+      expect(access.tryReadl(0x1000, out)).to.equal(OK);
+      expect(out[0]).to.equal(1);
+    });
+
+    it("end with remove(), which is harmless the second time", () => {
+      const one = watch({ gpa: 0x1000, length: 1 });
+      const other = watch({ gpa: 0x1000, length: 1 });
+      expect([one.gpa, one.length, one.kinds, one.removed]).to.deep.equal([
+        0x1000n,
+        1n,
+        "access",
+        false,
+      ]);
+      one.remove();
+      one.remove();
+      access.readb(0x1000);
+      expect([seen.length, one.removed, other.removed]).to.deep.equal([1, true, false]);
+      other.remove();
+      access.readb(0x1000);
+      expect(seen.length).to.equal(1);
+    });
+
+    it("cover regions that are mapped later, and stay when one is unmapped", () => {
+      watch({ gpa: 0x10000, length: 0x1000 });
+      const region = space.addRam(0x10000, 0x2000);
+      access.writeb(0x10000, 1);
+      access.writeb(0x11000, 1);
+      space.remove(region);
+      space.addRom(0x10000, new Uint8Array(4));
+      access.readb(0x10003);
+      expect(seen.map(({ gpa, kind }) => [gpa, kind])).to.deep.equal([
+        [0x10000n, "write"],
+        [0x10003n, "read"],
+      ]);
+    });
+  });
+}
+
+describe("watchpoints", () => {
+  it("tell of a bulk access once, as one access", () => {
+    const space = new AddressSpace();
+    space.addRam(0, 0x1000);
+    space.addRam(0x1000, 0x1000);
+    const seen: WatchedAccess[] = [];
+    space.watch({ gpa: 0xff0, length: 0x20 }, (event) => seen.push(event));
+    space.read(0xf00, 0x200);
+    space.write(0xf80, new Uint8Array(0x100));
+    space.fill(0x100f, 4, 0);
+    space.copy(0xff0, 0x100, 8);
+    space.copy(0x100, 0xff8, 16);
+    space.fill(0x1010, 4, 0);
+    space.read(0xff0, 0);
+    expect(seen).to.deep.equal([
+      { gpa: 0xf00n, width: 0x200, kind: "read" },
+      { gpa: 0xf80n, width: 0x100, kind: "write" },
+      { gpa: 0x100fn, width: 4, kind: "write" },
+      { gpa: 0xff0n, width: 8, kind: "write" },
+      { gpa: 0xff8n, width: 16, kind: "read" },
+    ]);
+  });
+
+  it("are called in the order they were added, wherever a bulk access meets them", () => {
+    const space = new AddressSpace();
+    space.addRam(0, 0x1000);
+    space.addRam(0x1000, 0x1000);
+    const seen: string[] = [];
+    space.watch({ gpa: 0x1000, length: 1 }, () => seen.push("upper"));
+    space.watch({ gpa: 0, length: 0x2000 }, () => seen.push("both"));
+    space.watch({ gpa: 0xfff, length: 1 }, () => seen.push("lower"));
+    space.fill(0xf00, 0x200, 1);
+    expect(seen).to.deep.equal(["upper", "both", "lower"]);
+  });
+
+  it("refuse what is no range and no listener", () => {
+    const space = new AddressSpace();
+    const listener = (): void => undefined;
+    const bad = (range: unknown, listen: unknown = listener) =>
+      thrown(() => space.watch(range as WatchRange, listen as () => void));
+    for (const range of [
+      undefined,
+      null,
+      5,
+      {},
+      { gpa: "0", length: 4 },
+      { gpa: 0, length: "4" },
+      { gpa: 0, length: 4, kinds: "execute" },
+    ]) {
+      expect(bad(range)).to.deep.equal(WRONG_TYPE);
+    }
+    expect(bad({ gpa: 0, length: 4 }, "listener")).to.deep.equal(WRONG_TYPE);
+    for (const range of [
+      { gpa: 0, length: 0 },
+      { gpa: -1, length: 4 },
+      { gpa: 0.5, length: 4 },
+      { gpa: 2n ** 64n - 4n, length: 5 },
+      { gpa: 0, length: 2n ** 64n },
+    ]) {
+      expect(bad(range)).to.deep.equal(OUT_OF_RANGE);
+    }
+  });
+});
