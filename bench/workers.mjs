@@ -10,7 +10,8 @@ import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import os from "node:os";
 import { Worker, isMainThread, parentPort, workerData } from "node:worker_threads";
-import { ExclusiveMonitor, GuestMemory } from "pound-guest-memory";
+import { GuestMemory } from "pound-guest-memory";
+import { ExclusiveMonitor } from "pound-guest-memory/atomics";
 
 const SIZE = 2 ** 22;
 const ROUNDS = 15;

@@ -4,7 +4,6 @@ import {
   Arena,
   type DirtyBitmap,
   type Gpa,
-  ExclusiveMonitor,
   type GuestAccessors,
   type GuestAtomicAccess,
   GuestMemAccessResult,
@@ -12,9 +11,9 @@ import {
   type GuestMemoryAccess,
   GuestMemoryFault,
   type SharedRam,
-  type Snapshot,
-  type SnapshotSubject,
 } from "pound-guest-memory";
+import { ExclusiveMonitor } from "pound-guest-memory/atomics";
+import { type Snapshot, type SnapshotSubject } from "pound-guest-memory/snapshot";
 
 // Checked by the compiler alone, which is what the package's types are for.
 

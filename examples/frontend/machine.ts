@@ -1,4 +1,5 @@
-import { AddressSpace, type ElfImage, loadElf } from "pound-guest-memory";
+import { AddressSpace } from "pound-guest-memory";
+import { type ElfImage, loadElf } from "pound-guest-memory/loader";
 import { Cpu } from "./cpu/cpu.js";
 import type { HartMemory } from "./cpu/port.js";
 import { Clint } from "./devices/clint.js";

@@ -1,9 +1,19 @@
 import type { GuestAtomicAccess } from "./access.js";
 import { AtomicAccess } from "./forms.js";
-import { checkObject, GuestMemoryFault, typeError } from "../base/errors.js";
-import { toAddress, type Gpa } from "../base/gpa.js";
+import { GuestMemoryFault, typeError } from "../base/errors.js";
+import { checkObject, toAddress } from "../base/arguments.js";
+import { type Gpa } from "../base/gpa.js";
 import { GuestMemAccessResult } from "../base/result.js";
-import { BYTE, checkOut, LONG, type Out, QUAD, type Value, type Width, WORD } from "../base/widths.js";
+import {
+  BYTE,
+  checkOut,
+  LONG,
+  type Out,
+  QUAD,
+  type Value,
+  type Width,
+  WORD,
+} from "../base/widths.js";
 
 const { OK } = GuestMemAccessResult;
 

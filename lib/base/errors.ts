@@ -59,24 +59,6 @@ export class GuestMemoryFault extends Error {
   }
 }
 
-/** A file that is no snapshot, or a damaged one. Nothing has been restored from it. */
-export class SnapshotFormatError extends Error {
-  /** Stable identifier of this kind of error. */
-  readonly code = "ERR_SNAPSHOT_INVALID" satisfies ErrorCode;
-  override readonly name = "SnapshotFormatError";
-
-  /**
-   * @param reason - What is wrong.
-   * @param offset - Where in the file, in bytes from its start.
-   */
-  constructor(
-    readonly reason: string,
-    readonly offset: number,
-  ) {
-    super(`invalid snapshot: ${reason} (at byte ${offset} of the file)`);
-  }
-}
-
 /** A TypeError `ERR_INVALID_ARG_TYPE`. */
 export function typeError(message: string): TypeError {
   return withCode(new TypeError(message), "ERR_INVALID_ARG_TYPE");
@@ -85,54 +67,6 @@ export function typeError(message: string): TypeError {
 /** A RangeError `ERR_OUT_OF_RANGE`. */
 export function rangeError(message: string): RangeError {
   return withCode(new RangeError(message), "ERR_OUT_OF_RANGE");
-}
-
-/**
- * An argument that must be an object, such as one of options.
- *
- * @param what - Names it in the error.
- * @throws TypeError where it is none.
- */
-export function checkObject<T>(value: T, what: string): T & object {
-  if (typeof value !== "object" || value === null || isRevoked(value)) {
-    throw typeError(`${what} must be an object`);
-  }
-  return value;
-}
-
-/** Whether every use of an object throws, as of a proxy that was revoked. */
-function isRevoked(value: object): boolean {
-  try {
-    Reflect.getPrototypeOf(value);
-    return false;
-  } catch {
-    return true;
-  }
-}
-
-/** `instanceof`, which is false and does not throw of a proxy that was revoked. */
-export function isInstance<T>(
-  value: unknown,
-  type: abstract new (...args: never) => T,
-): value is T {
-  try {
-    return value instanceof type;
-  } catch {
-    return false;
-  }
-}
-
-/**
- * An argument that must be a function.
- *
- * @param what - Names it in the error.
- * @throws TypeError where it is none.
- */
-export function checkFunction<T>(value: T, what: string): T {
-  if (typeof value !== "function") {
-    throw typeError(`${what} must be a function`);
-  }
-  return value;
 }
 
 /** An Error `ERR_DESTROYED`. */
@@ -145,38 +79,7 @@ export function outOfMemoryError(message: string): Error {
   return withCode(new Error(message), "ERR_OUT_OF_MEMORY");
 }
 
-/** An Error `ERR_SNAPSHOT_MISMATCH`. */
-export function mismatchError(message: string): Error {
-  return withCode(new Error(message), "ERR_SNAPSHOT_MISMATCH");
-}
-
-/** An Error `ERR_NOT_REGULAR_FILE`. */
-export function notRegularFileError(path: string): Error {
-  return withCode(new Error(`${JSON.stringify(path)} is no regular file`), "ERR_NOT_REGULAR_FILE");
-}
-
-/**
- * An Error `ERR_NO_ADDON`, which says how to get an addon.
- *
- * @param failures - What was tried and why it failed, a line each.
- * @param installed - Whether this code runs from the package, or else from a bundle.
- */
-export function noAddonError(failures: readonly string[], installed: boolean): Error {
-  const advice = installed
-    ? "build it from source: npm rebuild pound-guest-memory (where npm blocks install scripts, " +
-      "first: npm install-scripts approve pound-guest-memory)"
-    : "this code runs from a bundle, which has to leave pound-guest-memory external (esbuild: " +
-      "--external:pound-guest-memory) or to have a copy of the package's folder prebuilds beside " +
-      "it; see docs/bundlers.md of the package";
-  const where = `${process.platform}-${process.arch}`;
-  return withCode(
-    new Error(
-      `no compiled addon of pound-guest-memory works here (${where}); ${advice}\n${failures.join("\n")}`,
-    ),
-    "ERR_NO_ADDON",
-  );
-}
-
-function withCode<E extends Error>(error: E, code: ErrorCode): E {
+/** Gives an error its stable `code`. */
+export function withCode<E extends Error>(error: E, code: ErrorCode): E {
   return Object.assign(error, { code });
 }

@@ -1,7 +1,6 @@
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { SingleBar } from "cli-progress";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import {
   crosscheck,
@@ -14,7 +13,9 @@ import { exhaustiveOps, lackeyOps, type OpSource, randomOps } from "../crosschec
 import { GuestMemory } from "../memory/guest-memory.js";
 import { GuestMemAccessResult } from "../base/result.js";
 import { CliError } from "./failure.js";
-import { EXIT_DIFFERENT, skipForeignOption } from "./replay.js";
+import { skipForeignOption } from "./replay.js";
+import { EXIT_DIFFERENT } from "./exit-status.js";
+import { startBar } from "./progress.js";
 import { formatSize, parseSize } from "./size.js";
 import { print } from "./terminal.js";
 
@@ -75,7 +76,7 @@ async function run(options: CrosscheckArguments): Promise<CrosscheckResult> {
     return crosscheckSmall(subject, (size) => exhaustiveOps(size));
   }
   const { source, size, label, total } = planOf(options);
-  const bar = startBar(total);
+  const bar = startBar("checking", total);
   try {
     return await crosscheck(subject, source, {
       size,
@@ -111,19 +112,6 @@ async function loadSubject(path: string | undefined): Promise<MakeMemory> {
     throw new CliError(`${path}: its default export must be a function that makes a memory`);
   }
   return exported as MakeMemory;
-}
-
-function startBar(total: number | undefined): SingleBar | undefined {
-  if (total === undefined || !process.stderr.isTTY) {
-    return undefined;
-  }
-  const bar = new SingleBar({
-    format: "checking [{bar}] {percentage}%, {eta_formatted} left",
-    stream: process.stderr,
-    clearOnComplete: true,
-  });
-  bar.start(total, 0);
-  return bar;
 }
 
 function toText({ operations, faults, difference }: CrosscheckResult): string {

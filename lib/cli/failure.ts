@@ -1,6 +1,3 @@
-/** The exit status of a command that could not do its work: wrong usage, or an unusable file. */
-export const EXIT_FAILURE = 2;
-
 /** A failure whose message alone tells a user what to do about it. */
 export class CliError extends Error {
   override readonly name = "CliError";

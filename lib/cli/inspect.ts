@@ -16,9 +16,9 @@ export function registerInspect(program: Command): void {
     )
     .action(async (snapshot: string, other: string | undefined, { port }: { port: number }) => {
       // Loaded here, since no other command has a use for a server.
-      const { startInspector } = await import("../inspector/server.js");
+      const { serveInspector } = await import("../inspector/server.js");
       const options = other === undefined ? { snapshot, port } : { snapshot, other, port };
-      const { url } = await startInspector(options);
+      const { url } = await serveInspector(options);
       print(`${url}\n`);
     });
 }

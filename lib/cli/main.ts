@@ -2,7 +2,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Command, CommanderError } from "commander";
-import { describeFailure, errorCode, EXIT_FAILURE } from "./failure.js";
+import { describeFailure, errorCode } from "./failure.js";
+import { EXIT_FAILURE } from "./exit-status.js";
 import { registerCrosscheck } from "./crosscheck.js";
 import { registerInspect } from "./inspect.js";
 import { registerReplay } from "./replay.js";

@@ -1,8 +1,27 @@
 import { SingleBar } from "cli-progress";
 
 /**
- * Passes a stream on, showing on stderr how much of it was taken; nothing is shown unless stderr is
- * a terminal.
+ * Shows a progress bar on stderr.
+ *
+ * @param verb - What is being done, for instance `"replaying"`.
+ * @param total - The amount of work; undefined if unknown.
+ * @returns The bar; undefined where nothing is shown: the total is unknown, or stderr is no terminal.
+ */
+export function startBar(verb: string, total: number | undefined): SingleBar | undefined {
+  if (total === undefined || !process.stderr.isTTY) {
+    return undefined;
+  }
+  const bar = new SingleBar({
+    format: `${verb} [{bar}] {percentage}%, {eta_formatted} left`,
+    stream: process.stderr,
+    clearOnComplete: true,
+  });
+  bar.start(total, 0);
+  return bar;
+}
+
+/**
+ * Passes a stream on, and shows on stderr how much of it was taken.
  *
  * @param total - The stream's length in bytes; undefined if unknown, and then nothing is shown.
  */
@@ -10,22 +29,13 @@ export async function* withProgress(
   source: AsyncIterable<Uint8Array>,
   total: number | undefined,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  if (total === undefined || !process.stderr.isTTY) {
-    yield* source;
-    return;
-  }
-  const bar = new SingleBar({
-    format: "replaying [{bar}] {percentage}%, {eta_formatted} left",
-    stream: process.stderr,
-    clearOnComplete: true,
-  });
-  bar.start(total, 0);
+  const bar = startBar("replaying", total);
   try {
     for await (const chunk of source) {
-      bar.increment(chunk.length);
+      bar?.increment(chunk.length);
       yield chunk;
     }
   } finally {
-    bar.stop();
+    bar?.stop();
   }
 }

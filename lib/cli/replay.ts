@@ -1,8 +1,9 @@
+import { EXIT_DIFFERENT } from "./exit-status.js";
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { Argument, type Command, InvalidArgumentError, Option } from "commander";
-import { GuestMemory } from "../index.js";
+import { GuestMemory } from "../memory/guest-memory.js";
 import { gunzipIfPacked, LackeySyntaxError } from "../trace/lackey.js";
 import { replay, type ReplayPath } from "../trace/replay.js";
 import { compileTrace, FirstTouchMap, FlatMap, TraceCounts } from "../trace/workload.js";
@@ -14,9 +15,6 @@ import { print } from "./terminal.js";
 
 /** The trace that comes with the package. */
 export const BUNDLED_TRACE = join(__dirname, "..", "..", "traces", "gzip-numbers.lackey.gz");
-
-/** The exit status of a replay whose paths did not come to the same. */
-export const EXIT_DIFFERENT = 1;
 
 /** What the command line says. */
 export interface ReplayArguments {

@@ -1,5 +1,8 @@
-import { checkFunction, checkObject, typeError } from "../base/errors.js";
-import { toByteCount, type Gpa } from "../base/gpa.js";
+import type { Difference, Side } from "./difference.js";
+import { PAGE_SIZE } from "../base/page.js";
+import { typeError } from "../base/errors.js";
+import { checkFunction, checkObject, toByteCount } from "../base/arguments.js";
+import { type Gpa } from "../base/gpa.js";
 import { GuestMemory } from "../memory/guest-memory.js";
 import {
   checkTryAccess,
@@ -29,25 +32,6 @@ export interface CrosscheckOptions {
   readonly onProgress?: (done: number) => void;
 }
 
-/** One side of a difference. */
-export type Side = Readonly<Outcome> | { readonly thrown: string };
-
-/** The first thing on which a subject and the reference did not agree, made small. */
-export interface Difference {
-  /** The position in the source of the operation that showed it. */
-  readonly index: number;
-  /** The shortest sequence found that shows a difference, from zeroed RAM, at its last operation. */
-  readonly ops: readonly Op[];
-  /** What the reference and the subject made of the last of {@link Difference.ops}. */
-  readonly expected: Side;
-  readonly actual: Side;
-  /** The 16 bytes of RAM around it afterwards; null where they cannot be read. */
-  readonly expectedBytes: Uint8Array | null;
-  readonly actualBytes: Uint8Array | null;
-  /** For people: the operations as code that can be pasted, both results and the bytes. */
-  readonly report: string;
-}
-
 /** What {@link crosscheck} found. */
 export interface CrosscheckResult {
   /** Operations run on both. */
@@ -66,7 +50,6 @@ interface Found {
 
 // Operations before a difference that are kept to shrink it; RAM written earlier is rarely part.
 const HISTORY = 1 << 20;
-const PAGE = 4096;
 /** Bytes of RAM up to which all of it is compared at the end. */
 const WHOLE_RAM = 2 ** 26;
 
@@ -251,11 +234,11 @@ function differentByteOfPages(pair: Pair, ops: OpBuffer, size: number): number |
   for (let i = 0; i < ops.length && pages.size < 4; i++) {
     const gpa = ops.gpaOf(i);
     if (opWrites(ops.kind(i)) && gpa < size) {
-      pages.add(Math.floor(Number(gpa) / PAGE));
+      pages.add(Math.floor(Number(gpa) / PAGE_SIZE));
     }
   }
   for (const page of pages) {
-    const wrong = pair.firstDifferentByte(page * PAGE, Math.min(size, (page + 1) * PAGE));
+    const wrong = pair.firstDifferentByte(page * PAGE_SIZE, Math.min(size, (page + 1) * PAGE_SIZE));
     if (wrong !== null) {
       return wrong;
     }
@@ -307,7 +290,7 @@ function* quadsAround(ops: OpBuffer, end: number): Generator<number> {
 }
 
 function differentByteOfQuads(pair: Pair, addresses: Iterable<number>): number | null {
-  const chunk = new OpBuffer(PAGE);
+  const chunk = new OpBuffer(PAGE_SIZE);
   const compare = (): number | null => {
     const found = pair.run(chunk);
     const at = found === null ? null : Number(chunk.gpa(found.index));

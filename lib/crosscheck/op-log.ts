@@ -1,6 +1,7 @@
-import { asBuffer, bytesOf } from "../memory/bulk.js";
-import { checkObject, rangeError } from "../base/errors.js";
-import { toByteCount } from "../base/gpa.js";
+import { asBuffer } from "../memory/bulk.js";
+import { bytesOf } from "../base/view.js";
+import { rangeError } from "../base/errors.js";
+import { checkObject, toByteCount } from "../base/arguments.js";
 import {
   checkTryAccess,
   type Op,

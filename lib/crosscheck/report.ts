@@ -1,6 +1,6 @@
 import { type Op, opWidth, opWrites } from "../native/op-buffer.js";
 import { resultName } from "../base/result.js";
-import type { Difference, Side } from "./crosscheck.js";
+import type { Difference, Side } from "./difference.js";
 
 const SUFFIXES = ["b", "w", "l", "q"] as const;
 const OUTS = ["Uint8Array", "Uint16Array", "Uint32Array", "BigUint64Array"] as const;

@@ -1,5 +1,7 @@
-import { checkObject, rangeError, typeError } from "../base/errors.js";
-import { toByteCount } from "../base/gpa.js";
+import { MAX_U64 } from "../base/gpa.js";
+import { PAGE_SIZE } from "../base/page.js";
+import { rangeError, typeError } from "../base/errors.js";
+import { checkObject, toByteCount } from "../base/arguments.js";
 import type { LackeyOptions } from "../trace/lackey.js";
 import { type Op, OpBuffer, OpKind, opWidth, packOps } from "../native/op-buffer.js";
 import { Randomness } from "./randomness.js";
@@ -12,7 +14,6 @@ export type OpSource = () => Iterable<OpBuffer> | AsyncIterable<OpBuffer>;
 
 const BATCH = 4096;
 const ALL_KINDS = Object.values(OpKind);
-const MAX_U64 = 2n ** 64n - 1n;
 
 /** What a random source is made of. */
 export interface RandomOptions {
@@ -74,8 +75,8 @@ function randomAddress(
     return random.below(64);
   }
   if (choice < 13) {
-    const page = random.below(Math.max(1, Math.floor(size / 4096)));
-    return Math.max(0, page * 4096 + random.below(32) - 16);
+    const page = random.below(Math.max(1, Math.floor(size / PAGE_SIZE)));
+    return Math.max(0, page * PAGE_SIZE + random.below(32) - 16);
   }
   const edge = edges[random.below(edges.length)]!;
   return (edge + BigInt(random.below(34)) - 17n) & MAX_U64;

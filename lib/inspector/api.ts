@@ -1,6 +1,6 @@
 import { basename } from "node:path";
-import { PAGE_SIZE } from "../memory/dirty-bitmap.js";
-import { checkSameLayout } from "../snapshot/regions.js";
+import { PAGE_SIZE } from "../base/page.js";
+import { checkSameLayout } from "../snapshot/layout.js";
 import { openSnapshot } from "../snapshot/file.js";
 import { differingPages, findDifference } from "./difference.js";
 import { Budget, type Direction, type Found } from "./find.js";

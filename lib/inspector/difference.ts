@@ -1,4 +1,4 @@
-import { PAGE_SIZE } from "../memory/dirty-bitmap.js";
+import { PAGE_SIZE } from "../base/page.js";
 import type { SnapshotFile } from "../snapshot/file.js";
 import type { Budget, Direction, Found } from "./find.js";
 import type { SnapshotReader } from "./snapshot-reader.js";

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { SnapshotFormatError } from "../base/errors.js";
+import { SnapshotFormatError } from "../snapshot/errors.js";
 import { InspectorApi } from "./api.js";
 import { Parameters } from "./parameters.js";
 import type { ErrorInfo } from "./protocol.js";
@@ -60,7 +60,7 @@ export interface InspectorOptions {
  * @throws SnapshotFormatError; Error `ERR_SNAPSHOT_MISMATCH` where the two are of other regions;
  * errors of the file system and the network.
  */
-export async function startInspector(options: InspectorOptions): Promise<Inspector> {
+export async function serveInspector(options: InspectorOptions): Promise<Inspector> {
   const { snapshot, other, port = 0 } = options;
   const files = loadPage();
   const api = await InspectorApi.open(other === undefined ? [snapshot] : [snapshot, other]);

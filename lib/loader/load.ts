@@ -1,7 +1,8 @@
 import { isSharedArrayBuffer } from "node:util/types";
-import { bytesOf } from "../memory/bulk.js";
+import { bytesOf } from "../base/view.js";
 import { outOfMemoryError, rangeError, typeError } from "../base/errors.js";
-import { MAX_U64, toAddress, type Gpa } from "../base/gpa.js";
+import { MAX_U64, type Gpa } from "../base/gpa.js";
+import { toAddress } from "../base/arguments.js";
 import { guestMemoryInternals } from "../memory/guest-memory.js";
 import { WINDOW_SIZE } from "../memory/windows.js";
 import { BadImageError } from "./bad-image.js";

@@ -1,5 +1,6 @@
 import { AddressSpace } from "../space/address-space.js";
-import { GuestMemoryFault, isInstance, typeError } from "../base/errors.js";
+import { GuestMemoryFault, typeError } from "../base/errors.js";
+import { isInstance } from "../base/arguments.js";
 import { type GuestMemory, guestMemoryInternals, isGuestMemory } from "../memory/guest-memory.js";
 import { printable } from "../base/printable.js";
 import { GuestMemAccessResult } from "../base/result.js";

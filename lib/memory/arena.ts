@@ -1,7 +1,8 @@
 import { inspect } from "node:util";
 import { isAnyArrayBuffer, isArrayBuffer } from "node:util/types";
 import { destroyedError, outOfMemoryError, rangeError, typeError } from "../base/errors.js";
-import { toByteCount, type Gpa } from "../base/gpa.js";
+import { type Gpa } from "../base/gpa.js";
+import { toByteCount } from "../base/arguments.js";
 import { reserveStack } from "../base/stack.js";
 import { native, type Handle } from "../native/addon.js";
 import { uncloneable } from "../base/uncloneable.js";

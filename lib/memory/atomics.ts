@@ -1,8 +1,8 @@
 import type { AtomicLane, AtomicLanes, Cells } from "../atomics/lane.js";
 import { AtomicAccess } from "../atomics/forms.js";
-import { PAGE_SIZE } from "./dirty-bitmap.js";
+import { PAGE_SIZE } from "../base/page.js";
 import type { Gpa } from "../base/gpa.js";
-import type { MemoryMarks } from "./memory-marks.js";
+import type { MemoryMarks } from "./marks.js";
 import type { GuestMemAccessResult } from "../base/result.js";
 import type { Value } from "../base/widths.js";
 import { EMPTY_WINDOW, WINDOW_SIZE, type Window } from "./windows.js";

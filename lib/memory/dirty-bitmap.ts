@@ -1,9 +1,8 @@
+import { PAGE_SIZE } from "../base/page.js";
 import { isSharedArrayBuffer } from "node:util/types";
 import { outOfMemoryError, rangeError, typeError } from "../base/errors.js";
-import { toAddress, toByteCount, type Gpa } from "../base/gpa.js";
-
-/** Bytes per bit of a {@link DirtyBitmap}. */
-export const PAGE_SIZE = 4096;
+import { type Gpa } from "../base/gpa.js";
+import { toAddress, toByteCount } from "../base/arguments.js";
 
 /** Page numbers are given out in a Uint32Array. */
 const MAX_SIZE = PAGE_SIZE * 2 ** 32;

@@ -1,7 +1,8 @@
 import { GuestMemoryFault, type Operation } from "../base/errors.js";
-import { PAGE_SIZE } from "./dirty-bitmap.js";
-import { MAX_U64, toAddress, type Gpa } from "../base/gpa.js";
-import type { MemoryMarks } from "./memory-marks.js";
+import { PAGE_SIZE } from "../base/page.js";
+import { MAX_U64, type Gpa } from "../base/gpa.js";
+import { toAddress } from "../base/arguments.js";
+import type { MemoryMarks } from "./marks.js";
 import { GuestMemAccessResult } from "../base/result.js";
 import {
   BYTE,

@@ -1,3 +1,4 @@
+import { bytesOf, fastLength } from "../base/view.js";
 import { inspect } from "node:util";
 import type { GuestMemoryAccess } from "../base/access.js";
 import type { GuestAtomicAccess } from "../atomics/access.js";
@@ -6,8 +7,9 @@ import * as bulk from "./bulk.js";
 import { rangeError, typeError } from "../base/errors.js";
 import type { AtomicLanes } from "../atomics/lane.js";
 import { GeneralAccess } from "./general-access.js";
-import { MAX_U64, toByteCount, type Gpa } from "../base/gpa.js";
-import { MemoryMarks } from "./memory-marks.js";
+import { MAX_U64, type Gpa } from "../base/gpa.js";
+import { toByteCount } from "../base/arguments.js";
+import { MemoryMarks } from "./marks.js";
 import { native, type Handle } from "../native/addon.js";
 import { NativeAccess } from "../native/access.js";
 import { GuestMemAccessResult } from "../base/result.js";
@@ -547,12 +549,12 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
    * detached, or lies outside its buffer.
    */
   readInto(gpa: Gpa, target: ArrayBufferView): void {
-    const length = bulk.fastLength(target);
+    const length = fastLength(target);
     if (this.#inFirstWindow(gpa, length)) {
       bulk.copyOut(this.u8, gpa, length, target as Uint8Array);
       return;
     }
-    const bytes = bulk.bytesOf(target, "target");
+    const bytes = bytesOf(target, "target");
     bulk.readInto(this.general.windows, this.general.locateRange(gpa, bytes.length, "read"), bytes);
   }
 
@@ -563,13 +565,13 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
    * outside its buffer.
    */
   write(gpa: Gpa, source: ArrayBufferView): void {
-    const length = bulk.fastLength(source);
+    const length = fastLength(source);
     if (this.#inFirstWindow(gpa, length)) {
       this.u8.set(source as Uint8Array, gpa);
       this.#marks.mark(gpa, length);
       return;
     }
-    const bytes = bulk.bytesOf(source, "source");
+    const bytes = bytesOf(source, "source");
     const start = this.general.locateRange(gpa, bytes.length, "write");
     bulk.write(this.general.windows, start, bytes);
     this.#marks.mark(start, bytes.length);
@@ -619,7 +621,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
    * its buffer.
    */
   compare(gpa: Gpa, bytes: ArrayBufferView): -1 | 0 | 1 {
-    const other = bulk.bytesOf(bytes, "bytes");
+    const other = bytesOf(bytes, "bytes");
     return bulk.compare(
       this.general.windows,
       this.general.locateRange(gpa, other.length, "read"),
@@ -641,7 +643,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     const bytes =
       typeof needle === "number"
         ? Uint8Array.of(BYTE.checkValue(needle))
-        : bulk.bytesOf(needle, "needle");
+        : bytesOf(needle, "needle");
     const length = bulk.rangeLength(from, to);
     const start = this.general.locateRange(from, length, "read");
     return bulk.indexOf(this.general.windows, start, length, bytes);

@@ -1,6 +1,6 @@
 import { isSharedArrayBuffer } from "node:util/types";
 import { outOfMemoryError, rangeError, typeError } from "../base/errors.js";
-import { toByteCount } from "../base/gpa.js";
+import { toByteCount } from "../base/arguments.js";
 import { native } from "../native/addon.js";
 
 /** Where guest RAM lies in a SharedArrayBuffer. Plain data, which `postMessage` shares. */

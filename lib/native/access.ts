@@ -13,10 +13,11 @@ import {
   VALUE64,
   VALUE8,
 } from "./call-block.js";
-import { PAGE_SIZE } from "../memory/dirty-bitmap.js";
+import { PAGE_SIZE } from "../base/page.js";
 import { GuestMemoryFault } from "../base/errors.js";
-import { toAddress, type Gpa } from "../base/gpa.js";
-import type { MemoryMarks } from "../memory/memory-marks.js";
+import { type Gpa } from "../base/gpa.js";
+import { toAddress } from "../base/arguments.js";
+import type { Marks } from "./marks.js";
 import { native, type Handle } from "./addon.js";
 import { nativeLanes } from "./atomics.js";
 import { OpBuffer, opWrites } from "./op-buffer.js";
@@ -62,7 +63,7 @@ export class NativeAccess implements GuestMemoryAccess {
   readonly #handle: Handle;
   private readonly number: number;
   private readonly first: Uint8Array;
-  private readonly marks: MemoryMarks;
+  private readonly marks: Marks;
   readonly #lost: (address: number) => boolean;
   #atomicLanes: AtomicLanes | undefined;
   #atomics: AtomicAccess | undefined;
@@ -76,7 +77,7 @@ export class NativeAccess implements GuestMemoryAccess {
     size: bigint,
     first: Uint8Array,
     lost: (address: number) => boolean,
-    marks: MemoryMarks,
+    marks: Marks,
   ) {
     this.size = size;
     this.#handle = handle;

@@ -1,7 +1,7 @@
 import type { AtomicLane, AtomicLanes, Cells } from "../atomics/lane.js";
-import { PAGE_SIZE } from "../memory/dirty-bitmap.js";
+import { PAGE_SIZE } from "../base/page.js";
 import type { Gpa } from "../base/gpa.js";
-import type { MemoryMarks } from "../memory/memory-marks.js";
+import type { Marks } from "./marks.js";
 import { native } from "./addon.js";
 import { type GuestMemAccessResult, OK } from "../base/result.js";
 import type { Value } from "../base/widths.js";
@@ -39,7 +39,7 @@ class NativeLane<T extends Value> implements AtomicLane<T> {
     readonly bytes: 1 | 2 | 4 | 8,
     private readonly block: Cells<T>,
     private readonly prepare: Prepare,
-    private readonly marks: MemoryMarks,
+    private readonly marks: Marks,
   ) {
     this.valueAt = VALUE_AT / bytes;
     this.expectedAt = EXPECTED_AT / bytes;
@@ -116,7 +116,7 @@ class NativeLane<T extends Value> implements AtomicLane<T> {
 }
 
 /** The lanes of the native path of one memory. */
-export function nativeLanes(prepare: Prepare, marks: MemoryMarks): AtomicLanes {
+export function nativeLanes(prepare: Prepare, marks: Marks): AtomicLanes {
   const block = native.callBlock;
   return {
     b: new NativeLane<number>(1, new Uint8Array(block), prepare, marks),

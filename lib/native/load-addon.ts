@@ -1,7 +1,7 @@
 import { closeSync, existsSync, openSync, readFileSync, readSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
-import { noAddonError } from "../base/errors.js";
+import { withCode } from "../base/errors.js";
 
 // Not node-gyp-build, which the installation uses: it takes musl for a matter of the machine
 // (/etc/alpine-release) and not of the process, lets npm's settings at run time choose another
@@ -11,15 +11,16 @@ import { noAddonError } from "../base/errors.js";
  * Loads the compiled addon: one that was built here, or else a prebuilt one. Where a binary does not
  * load, the next one is tried.
  *
- * @param folder - The folder of the code that calls. The addon is looked for in the folder above it,
- *   which is the package; in itself, for a bundle that has a copy of `prebuilds` beside it; and beside
- *   the program that runs, for a program that has the code in itself.
+ * @param folder - The folder of the code that calls. The addon is looked for in the package that it
+ *   belongs to, or else in the folder above it; in the folder, for a bundle that has a copy of
+ *   `prebuilds` beside it; and beside the program that runs, for a program that contains the code.
  * @throws Error `ERR_NO_ADDON`, which lists what was tried and why it failed.
  */
 export function loadAddon(folder: string): unknown {
   // Made here, since a bundler would look for the file when it bundles.
   const require = createRequire(join(folder, "load-addon.js"));
-  const roots = [dirname(folder), folder, dirname(process.execPath)];
+  const root = packageAbove(folder);
+  const roots = [root ?? dirname(folder), folder, dirname(process.execPath)];
   const failures: string[] = [];
   for (const file of roots.flatMap(binaries)) {
     try {
@@ -31,7 +32,7 @@ export function loadAddon(folder: string): unknown {
   if (failures.length === 0) {
     failures.push(...roots.map((root) => `no binary in ${root}`));
   }
-  throw noAddonError(failures, isThisPackage(dirname(folder)));
+  throw noAddonError(failures, root !== null);
 }
 
 /** The binaries below `root` that may be for this process, the likeliest first. */
@@ -76,14 +77,44 @@ function firstPage(path: string): string {
   }
 }
 
-/** Whether `folder` is this package, and not where somebody has bundled its code. */
-function isThisPackage(folder: string): boolean {
+/** The root of this package, above `folder`; null where the code was bundled into another one. */
+function packageAbove(folder: string): string | null {
+  for (let root = dirname(folder); root !== dirname(root); root = dirname(root)) {
+    const manifest = join(root, "package.json");
+    if (existsSync(manifest)) {
+      return isOurs(manifest) ? root : null;
+    }
+  }
+  return null;
+}
+
+function isOurs(manifest: string): boolean {
   try {
-    const { name } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as {
-      readonly name?: unknown;
-    };
+    const { name } = JSON.parse(readFileSync(manifest, "utf8")) as { readonly name?: unknown };
     return name === "pound-guest-memory";
   } catch {
     return false;
   }
+}
+
+/**
+ * An Error `ERR_NO_ADDON`, which says how to get an addon.
+ *
+ * @param failures - What was tried and why it failed, a line each.
+ * @param installed - Whether this code runs from the package, or else from a bundle.
+ */
+function noAddonError(failures: readonly string[], installed: boolean): Error {
+  const advice = installed
+    ? "build it from source: npm rebuild pound-guest-memory (where npm blocks install scripts, " +
+      "first: npm install-scripts approve pound-guest-memory)"
+    : "this code runs from a bundle, which has to leave pound-guest-memory external (esbuild: " +
+      "--external:pound-guest-memory) or to have a copy of the package's folder prebuilds beside " +
+      "it; see docs/bundlers.md of the package";
+  const where = `${process.platform}-${process.arch}`;
+  return withCode(
+    new Error(
+      `no compiled addon of pound-guest-memory works here (${where}); ${advice}\n${failures.join("\n")}`,
+    ),
+    "ERR_NO_ADDON",
+  );
 }

@@ -1,14 +1,8 @@
 import type { GuestMemoryAccess } from "../base/access.js";
-import { bytesOf } from "../memory/bulk.js";
-import {
-  checkFunction,
-  checkObject,
-  destroyedError,
-  outOfMemoryError,
-  rangeError,
-  typeError,
-} from "../base/errors.js";
-import { toByteCount, type Gpa } from "../base/gpa.js";
+import { bytesOf } from "../base/view.js";
+import { destroyedError, outOfMemoryError, rangeError, typeError } from "../base/errors.js";
+import { checkFunction, checkObject, toByteCount } from "../base/arguments.js";
+import { type Gpa } from "../base/gpa.js";
 import type { GuestMemAccessResult } from "../base/result.js";
 import { BYTE } from "../base/widths.js";
 

@@ -1,6 +1,6 @@
-import { PAGE_SIZE } from "../memory/dirty-bitmap.js";
+import { PAGE_SIZE } from "../base/page.js";
 import { type Page, type PageTable, ZERO_PAGE } from "./page-table.js";
-import { checkSameLayout } from "./regions.js";
+import { checkSameLayout } from "./layout.js";
 import { contentsOf, type Snapshot } from "./snapshot.js";
 
 /** A run of bytes each of which differs between two snapshots. */

@@ -1,13 +1,9 @@
 import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
-import { PAGE_SIZE } from "../memory/dirty-bitmap.js";
-import {
-  notRegularFileError,
-  outOfMemoryError,
-  rangeError,
-  SnapshotFormatError,
-} from "../base/errors.js";
-import { toByteCount } from "../base/gpa.js";
+import { PAGE_SIZE } from "../base/page.js";
+import { outOfMemoryError, rangeError } from "../base/errors.js";
+import { notRegularFileError, SnapshotFormatError } from "./errors.js";
+import { toByteCount } from "../base/arguments.js";
 import {
   dataOffset,
   decodeHeader,
@@ -42,7 +38,20 @@ const MAX_PAGES = 2 ** 20;
 /** Opens a pipe without waiting for its writer. Windows has no such flag. */
 const O_NONBLOCK = (constants as Partial<typeof constants>).O_NONBLOCK ?? 0;
 
-/** `saveSnapshot` of lazy-file.ts, which says all of it. */
+/**
+ * Writes a snapshot to a file. A file of that name is replaced in one step once all is on the disk:
+ * whatever happens, the name means the old file or the whole new one. The file keeps its mode and,
+ * where the system allows it, its owner; a new file has mode 0600, since guest RAM holds secrets.
+ * Symbolic links are followed. Hard links to the old file keep the old content.
+ *
+ * A file that cannot be replaced (a mount point, or a folder without write permission) is
+ * overwritten in place. A failure in the middle of that leaves a damaged file, which is refused when
+ * it is read.
+ *
+ * @throws RangeError where the snapshot is larger than the format allows; Error
+ * `ERR_NOT_REGULAR_FILE`, before anything is written, where the path leads to a folder, device, pipe
+ * or socket; errors of the file system.
+ */
 export async function saveSnapshot(snapshot: Snapshot, path: string): Promise<void> {
   const { head, pages } = encodeTables(contentsOf(snapshot), snapshot.generation);
   await replaceFile(path, function* () {
@@ -65,7 +74,12 @@ function* batches(pages: Iterable<Page>): Generator<Uint8Array> {
   yield batch.subarray(0, length);
 }
 
-/** `loadSnapshot` of lazy-file.ts, which says all of it. */
+/**
+ * Reads a snapshot from a file into memory, and checks all of it.
+ *
+ * @throws {@link SnapshotFormatError} where the file is no snapshot, cut off or damaged; Error
+ * `ERR_NOT_REGULAR_FILE`; errors of the file system.
+ */
 export async function loadSnapshot(path: string): Promise<Snapshot> {
   const file = await openSnapshot(path);
   try {
@@ -75,7 +89,12 @@ export async function loadSnapshot(path: string): Promise<Snapshot> {
   }
 }
 
-/** `openSnapshot` of lazy-file.ts, which says all of it. */
+/**
+ * Opens a snapshot to read parts of it. Its tables are read and checked, its pages when they are
+ * read.
+ *
+ * @throws as {@link loadSnapshot}.
+ */
 export async function openSnapshot(path: string): Promise<SnapshotFile> {
   const handle = await open(path, constants.O_RDONLY | O_NONBLOCK);
   try {

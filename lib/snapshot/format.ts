@@ -1,10 +1,11 @@
 import { createHash } from "node:crypto";
-import { PAGE_SIZE } from "../memory/dirty-bitmap.js";
-import { rangeError, SnapshotFormatError } from "../base/errors.js";
+import { PAGE_SIZE } from "../base/page.js";
+import { rangeError } from "../base/errors.js";
+import { SnapshotFormatError } from "./errors.js";
 import { MAX_U64 } from "../base/gpa.js";
 import type { PageHeat } from "./page-heat.js";
 import type { Page } from "./page-table.js";
-import type { RegionKind, RegionLayout } from "./regions.js";
+import type { RegionKind, RegionLayout } from "./layout.js";
 import type { RegionContents } from "./snapshot.js";
 
 /*

@@ -1,4 +1,4 @@
-import { PAGE_SIZE } from "../memory/dirty-bitmap.js";
+import { PAGE_SIZE } from "../base/page.js";
 import type { Page } from "./page-table.js";
 
 /** Pages of the blocks that pages are cut from; one buffer each would cost a tenth of the page. */

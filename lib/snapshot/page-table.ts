@@ -1,4 +1,4 @@
-import { PAGE_SIZE } from "../memory/dirty-bitmap.js";
+import { PAGE_SIZE } from "../base/page.js";
 
 /** The bytes of a page, all {@link PAGE_SIZE} of them, which nobody writes to any more. */
 export type Page = Uint8Array;

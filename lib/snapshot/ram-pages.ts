@@ -1,4 +1,4 @@
-import { PAGE_SIZE } from "../memory/dirty-bitmap.js";
+import { PAGE_SIZE } from "../base/page.js";
 import { destroyedError } from "../base/errors.js";
 import type { GuestMemory } from "../memory/guest-memory.js";
 import { WINDOW_SIZE } from "../memory/windows.js";

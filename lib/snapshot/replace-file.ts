@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { constants, type Stats } from "node:fs";
 import { type FileHandle, open, readlink, realpath, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, isAbsolute, join } from "node:path";
-import { notRegularFileError } from "../base/errors.js";
+import { notRegularFileError } from "./errors.js";
 
 /** Gives the content of a file from its start: each call anew. */
 export type Content = () => Iterable<Uint8Array>;

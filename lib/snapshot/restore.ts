@@ -1,16 +1,10 @@
-import { mismatchError } from "../base/errors.js";
+import { mismatchError } from "./errors.js";
 import type { GuestMemory } from "../memory/guest-memory.js";
 import { rememberRestored, takeMarks } from "./known-contents.js";
 import type { PageTable } from "./page-table.js";
 import { RamPages } from "./ram-pages.js";
-import {
-  type BackedRegion,
-  checkSameLayout,
-  describeRegion,
-  isBacked,
-  regionsOf,
-  type SnapshotSubject,
-} from "./regions.js";
+import { type BackedRegion, isBacked, regionsOf, type SnapshotSubject } from "./subject.js";
+import { checkSameLayout, describeRegion } from "./layout.js";
 import { contentsOf, type Snapshot } from "./snapshot.js";
 
 interface Restoring {

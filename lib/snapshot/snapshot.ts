@@ -1,12 +1,13 @@
 import { inspect } from "node:util";
 import { newBuffer } from "../memory/bulk.js";
-import { PAGE_SIZE } from "../memory/dirty-bitmap.js";
+import { PAGE_SIZE } from "../base/page.js";
 import { GuestMemoryFault, typeError } from "../base/errors.js";
-import { type Gpa, toAddress, toByteCount } from "../base/gpa.js";
+import { type Gpa } from "../base/gpa.js";
+import { toAddress, toByteCount } from "../base/arguments.js";
 import { GuestMemAccessResult } from "../base/result.js";
 import type { HeatTable, PageHeat } from "./page-heat.js";
 import { type PageTable, ZERO_PAGE } from "./page-table.js";
-import type { RegionLayout } from "./regions.js";
+import type { RegionLayout } from "./layout.js";
 
 /** A region of a {@link Snapshot}. */
 export interface SnapshotRegion extends RegionLayout {

@@ -1,4 +1,5 @@
-import { typeError, isInstance } from "../base/errors.js";
+import { typeError } from "../base/errors.js";
+import { isInstance } from "../base/arguments.js";
 import { takeMarks, rememberContents } from "./known-contents.js";
 import { NO_HEAT } from "./page-heat.js";
 import { PageStore } from "./page-store.js";
@@ -6,13 +7,12 @@ import { NO_PAGES, type Page, type PageTable, samePage } from "./page-table.js";
 import { RamPages } from "./ram-pages.js";
 import {
   type BackedRegion,
-  checkSameLayout,
   isBacked,
   type LiveRegion,
   regionsOf,
-  type RegionLayout,
   type SnapshotSubject,
-} from "./regions.js";
+} from "./subject.js";
+import { checkSameLayout, type RegionLayout } from "./layout.js";
 import { contentsOf, makeSnapshot, type RegionContents, Snapshot } from "./snapshot.js";
 
 const NOTHING: Omit<RegionContents, "layout"> = { pages: NO_PAGES, heat: NO_HEAT };

@@ -1,11 +1,13 @@
+import { bytesOf } from "../base/view.js";
 import { inspect } from "node:util";
 import type { GuestAccessors } from "../base/access.js";
 import type { GuestAtomicAccess } from "../atomics/access.js";
 import * as bulk from "../memory/bulk.js";
 import { Bus, type Piece } from "./bus.js";
 import { DirtyBitmap } from "../memory/dirty-bitmap.js";
-import { checkObject, rangeError, typeError, isInstance } from "../base/errors.js";
-import { MAX_U64, toByteCount, type Gpa } from "../base/gpa.js";
+import { rangeError, typeError } from "../base/errors.js";
+import { checkObject, isInstance, toByteCount } from "../base/arguments.js";
+import { MAX_U64, type Gpa } from "../base/gpa.js";
 import { GuestMemory, isGuestMemory } from "../memory/guest-memory.js";
 import type { MmioDevice } from "./mmio.js";
 import { NativeSpaceAccess } from "./native-access.js";
@@ -553,7 +555,7 @@ export class AddressSpace implements GuestAccessors {
    * @throws {@link GuestMemoryFault}, leaving `target` alone; TypeError.
    */
   readInto(gpa: Gpa, target: ArrayBufferView): void {
-    const bytes = bulk.bytesOf(target, "target");
+    const bytes = bytesOf(target, "target");
     this.#readPieces(this.#bus.pieces(gpa, bytes.length, "read"), gpa, bytes);
   }
 
@@ -564,7 +566,7 @@ export class AddressSpace implements GuestAccessors {
    * its buffer, also where a listener makes it so.
    */
   write(gpa: Gpa, source: ArrayBufferView): void {
-    const bytes = bulk.bytesOf(source, "source");
+    const bytes = bytesOf(source, "source");
     const count = bytes.length;
     const pieces = this.#bus.pieces(gpa, count, "write");
     this.#bus.tellBulk(gpa, count, "write");
@@ -663,7 +665,7 @@ function checkOptions<O extends RegionOptions>(options: O): O {
 }
 
 function memoryOf(contents: ArrayBufferView): GuestMemory {
-  const bytes = bulk.bytesOf(contents, "contents");
+  const bytes = bytesOf(contents, "contents");
   if (bytes.length === 0) {
     throw rangeError("contents must have at least 1 byte and must not be detached");
   }

@@ -1,10 +1,10 @@
 import type { DirtyBitmap } from "../memory/dirty-bitmap.js";
-import { gpaAt } from "../typed/elements.js";
+import { gpaAt, toAddress } from "../base/arguments.js";
 import { GuestMemoryFault, type Operation, rangeError, typeError } from "../base/errors.js";
-import { MAX_U64, toAddress, type Gpa } from "../base/gpa.js";
+import { MAX_U64, type Gpa } from "../base/gpa.js";
 import { printable } from "../base/printable.js";
 import { GuestMemAccessResult } from "../base/result.js";
-import { MemoryLinks, type MemoryUser } from "../memory/memory-marks.js";
+import { MemoryLinks, type MemoryUser } from "../memory/marks.js";
 import {
   isRegion,
   type MmioRegion,

@@ -1,6 +1,7 @@
 import type { GuestAccessors } from "../base/access.js";
 import type { Bus } from "./bus.js";
-import { type DirtyBitmap, PAGE_SIZE } from "../memory/dirty-bitmap.js";
+import { type DirtyBitmap } from "../memory/dirty-bitmap.js";
+import { PAGE_SIZE } from "../base/page.js";
 import { GuestMemoryFault } from "../base/errors.js";
 import { MAX_U64, type Gpa } from "../base/gpa.js";
 import type { Stretch } from "./regions.js";

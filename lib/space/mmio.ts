@@ -1,4 +1,5 @@
-import { checkObject, typeError } from "../base/errors.js";
+import { typeError } from "../base/errors.js";
+import { checkObject } from "../base/arguments.js";
 
 /**
  * A device's registers, as a guest reaches them: one handler for each width and direction.

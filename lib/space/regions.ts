@@ -1,7 +1,9 @@
 import { inspect } from "node:util";
-import { DirtyBitmap, PAGE_SIZE } from "../memory/dirty-bitmap.js";
-import { isInstance, rangeError, typeError } from "../base/errors.js";
-import { MAX_U64, toByteCount, toAddress, type Gpa } from "../base/gpa.js";
+import { DirtyBitmap } from "../memory/dirty-bitmap.js";
+import { PAGE_SIZE, pageOf } from "../base/page.js";
+import { rangeError, typeError } from "../base/errors.js";
+import { isInstance, toByteCount, toAddress } from "../base/arguments.js";
+import { MAX_U64, type Gpa } from "../base/gpa.js";
 import {
   type GuestMemory,
   guestMemoryInternals,
@@ -9,7 +11,7 @@ import {
 } from "../memory/guest-memory.js";
 import { checkDevice, type MmioDevice } from "./mmio.js";
 import { printable } from "../base/printable.js";
-import { pageOf, type WatchIndex } from "./watch-table.js";
+import { type WatchIndex } from "./watch-table.js";
 import { EMPTY_WINDOW, makeWindow, WINDOW_SIZE, type Window } from "../memory/windows.js";
 
 /** A stretch of RAM or ROM that one kind of access may reach without asking watchpoints. */

@@ -1,17 +1,6 @@
-import { PAGE_SIZE } from "../memory/dirty-bitmap.js";
+import { pageOf, type PageRange } from "../base/page.js";
 import type { Operation } from "../base/errors.js";
 import type { Watchpoint } from "./watchpoint.js";
-
-/** Pages of guest physical addresses, by number; the last one is included. */
-export interface PageRange {
-  readonly first: number;
-  readonly last: number;
-}
-
-/** The page of an address. Exact, since no page number has more than 52 bits. */
-export function pageOf(gpa: bigint): number {
-  return Number(gpa / BigInt(PAGE_SIZE));
-}
 
 /**
  * The watchpoints of an address space, by the pages of guest physical addresses that they touch,

@@ -1,7 +1,8 @@
-import { checkObject, rangeError, typeError, type Operation } from "../base/errors.js";
-import { MAX_U64, toAddress, type Gpa } from "../base/gpa.js";
+import { rangeError, typeError, type Operation } from "../base/errors.js";
+import { checkObject, toAddress } from "../base/arguments.js";
+import { MAX_U64, type Gpa } from "../base/gpa.js";
 import { reserveStack } from "../base/stack.js";
-import { pageOf, type PageRange } from "./watch-table.js";
+import { pageOf, type PageRange } from "../base/page.js";
 
 /** What to watch. */
 export interface WatchRange {

@@ -3,7 +3,7 @@ import type { GuestMemoryAccess } from "../base/access.js";
 import { GuestMemoryFault } from "../base/errors.js";
 import { mix, SCATTER } from "../base/mix.js";
 import { GuestMemAccessResult } from "../base/result.js";
-import { PAGE_SIZE } from "./workload.js";
+import { PAGE_SIZE } from "../base/page.js";
 
 const { OK } = GuestMemAccessResult;
 

@@ -1,5 +1,6 @@
 import { AccessKind } from "./lackey.js";
-import { type Batch, PAGE_SIZE } from "./workload.js";
+import { type Batch } from "./workload.js";
+import { PAGE_SIZE } from "../base/page.js";
 
 /** What a trace covers, apart from how any path carries it out. */
 export class Survey {

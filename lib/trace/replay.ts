@@ -2,7 +2,8 @@ import type { GuestMemoryAccess } from "../base/access.js";
 import { checksum, fillPage } from "./ram-image.js";
 import { freshReplayLoop, type ReplayLoop } from "./replay-loop.js";
 import { Survey } from "./replay-survey.js";
-import { type Batch, copyBatch, PAGE_SIZE } from "./workload.js";
+import { type Batch, copyBatch } from "./workload.js";
+import { PAGE_SIZE } from "../base/page.js";
 
 /** RAM up to this many bytes is checksummed whole; of larger RAM, the pages that were touched. */
 export const WHOLE_CHECKSUM_LIMIT = 64 * 1024 * 1024;

@@ -1,7 +1,5 @@
+import { PAGE_SIZE } from "../base/page.js";
 import { type AccessKind, type AccessSink, type LackeyOptions, LackeyParser } from "./lackey.js";
-
-/** The page, in bytes, by which a traced process's memory is laid out in guest RAM. */
-export const PAGE_SIZE = 4096;
 
 const OFFSET_MASK = PAGE_SIZE - 1;
 const HIGH_UNIT = 2 ** 32;

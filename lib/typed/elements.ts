@@ -1,6 +1,7 @@
 import type { GuestAccessors } from "../base/access.js";
-import { checkObject, rangeError, typeError } from "../base/errors.js";
-import { type Gpa, MAX_U64, toAddress } from "../base/gpa.js";
+import { rangeError, typeError } from "../base/errors.js";
+import { checkObject } from "../base/arguments.js";
+import type { Gpa } from "../base/gpa.js";
 
 /** Element types whose values are numbers. */
 export type NumberElement = "u8" | "u16" | "u32" | "i8" | "i16" | "i32" | "f32" | "f64";
@@ -154,22 +155,4 @@ export function checkAccessors(memory: GuestAccessors): GuestAccessors {
     throw typeError("memory must be guest memory, by either path, or an address space");
   }
   return memory;
-}
-
-/** The address `offset` bytes above `base`, exactly. */
-export function gpaAt(base: Gpa, offset: number): Gpa {
-  const sum = typeof base === "number" ? base + offset : base + BigInt(offset);
-  return Number.isSafeInteger(sum) || typeof sum === "bigint" ? sum : BigInt(base) + BigInt(offset);
-}
-
-/**
- * Checks that `length` bytes from `base` have an address each.
- *
- * @throws TypeError, RangeError for an invalid address, or one that ends above 2^64.
- */
-export function checkExtent(base: Gpa, length: number): void {
-  toAddress(base);
-  if (BigInt(base) + BigInt(length) > MAX_U64 + 1n) {
-    throw rangeError("the region must end at 2^64 or below");
-  }
 }

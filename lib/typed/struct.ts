@@ -1,14 +1,8 @@
 import type { GuestAccessors } from "../base/access.js";
-import {
-  checkAccessors,
-  checkExtent,
-  codecOf,
-  gpaAt,
-  type ElementType,
-  type ElementValue,
-} from "./elements.js";
-import { checkObject, rangeError, typeError, isInstance } from "../base/errors.js";
-import { toByteCount, type Gpa } from "../base/gpa.js";
+import { checkAccessors, codecOf, type ElementType, type ElementValue } from "./elements.js";
+import { checkExtent, gpaAt, toByteCount, checkObject, isInstance } from "../base/arguments.js";
+import { rangeError, typeError } from "../base/errors.js";
+import { type Gpa } from "../base/gpa.js";
 import { TypedRegion } from "./typed-region.js";
 
 /** The type of a field: an element, a structure, or a count of either. */

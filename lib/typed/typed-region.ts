@@ -1,15 +1,14 @@
 import type { GuestAccessors } from "../base/access.js";
 import {
   checkAccessors,
-  checkExtent,
   codecOf,
-  gpaAt,
   type Codec,
   type ElementType,
   type ElementValue,
 } from "./elements.js";
+import { checkExtent, gpaAt, toByteCount } from "../base/arguments.js";
 import { rangeError, typeError } from "../base/errors.js";
-import { toByteCount, type Gpa } from "../base/gpa.js";
+import { type Gpa } from "../base/gpa.js";
 
 /**
  * An array of elements of one type in guest RAM.

@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from "node:fs";
-import { AddressSpace, BadImageError, GuestMemory, loadElf } from "pound-guest-memory";
+import { AddressSpace, GuestMemory } from "pound-guest-memory";
+import { BadImageError, loadElf } from "pound-guest-memory/loader";
 import { makeElf } from "../../test/support/elf-file.js";
 import type { Field, Randomness, Target } from "./framework.mjs";
 

@@ -1,12 +1,11 @@
+import { GuestMemory, OpBuffer } from "pound-guest-memory";
 import {
   crosscheck,
   decodeOpLog,
   encodeOpLog,
-  GuestMemory,
-  OpBuffer,
   OpRecorder,
   randomOps,
-} from "pound-guest-memory";
+} from "pound-guest-memory/crosscheck";
 import type { Field, Randomness, Target } from "./framework.mjs";
 
 const HEADER = 16;

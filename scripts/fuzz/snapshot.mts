@@ -1,14 +1,14 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { AddressSpace } from "pound-guest-memory";
 import {
-  AddressSpace,
   diffSnapshots,
   loadSnapshot,
   openSnapshot,
   saveSnapshot,
   type Snapshot,
-} from "pound-guest-memory";
+} from "pound-guest-memory/snapshot";
 import { InspectorApi } from "../../lib/inspector/api.js";
 import { Parameters } from "../../lib/inspector/parameters.js";
 import { HEADER, reseal, sha256 } from "../../test/support/snapshot-bytes.js";

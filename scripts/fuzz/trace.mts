@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { gunzipSync, gzipSync } from "node:zlib";
-import { lackeyOps } from "pound-guest-memory";
+import { lackeyOps } from "pound-guest-memory/crosscheck";
 import type { Field, Randomness, Target } from "./framework.mjs";
 
 const TRACE = new URL("../../traces/gzip-numbers.lackey.gz", import.meta.url);

@@ -14,7 +14,8 @@ const ROUNDS = 50_000;
 async function inWorkers(count: number, memory: GuestMemory, body: string): Promise<void> {
   const script = `
     const { workerData } = require("node:worker_threads");
-    const { ExclusiveMonitor, GuestMemory } = require("pound-guest-memory");
+    const { GuestMemory } = require("pound-guest-memory");
+    const { ExclusiveMonitor } = require("pound-guest-memory/atomics");
     const { index, ROUNDS, suffixes } = workerData;
     const memory = GuestMemory.attach(workerData.shared);
     const atomics = index % 2 === 0 ? memory.atomics : memory.native.atomics;

@@ -1,5 +1,6 @@
 import { expect } from "chai";
-import { ExclusiveMonitor, GuestMemAccessResult, GuestMemory } from "pound-guest-memory";
+import { GuestMemAccessResult, GuestMemory } from "pound-guest-memory";
+import { ExclusiveMonitor } from "pound-guest-memory/atomics";
 import { callMethod, valueOf } from "../support/atomic-ops.js";
 import { OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
 import { WIDTHS, type WidthCase } from "../support/widths.js";

@@ -2,20 +2,24 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { runInNewContext } from "node:vm";
 import { expect } from "chai";
-import * as api from "pound-guest-memory";
+import * as root from "pound-guest-memory";
 import {
   AddressSpace,
   Arena,
   DirtyBitmap,
-  ExclusiveMonitor,
   GuestMemory,
   OpBuffer,
   OpKind,
-  OpRecorder,
-  struct,
-  TypedRegion,
   type ErrorCode,
 } from "pound-guest-memory";
+import { ExclusiveMonitor } from "pound-guest-memory/atomics";
+import * as crosschecks from "pound-guest-memory/crosscheck";
+import * as loader from "pound-guest-memory/loader";
+import * as typed from "pound-guest-memory/typed";
+
+const { OpRecorder } = crosschecks;
+const { struct, StructLayout, TypedRegion } = typed;
+const api = { ...root, ...crosschecks, ...loader, ...typed };
 
 /** What class each code comes with. That it has them all is checked by the compiler. */
 const CLASSES: Record<ErrorCode, string> = {
@@ -305,7 +309,7 @@ describe("the contract of errors", function () {
       ["OpRecorder", OpRecorder, [memory]],
       ["TypedRegion", TypedRegion, [memory, "u8", 0, 1]],
       ["ExclusiveMonitor", ExclusiveMonitor, [memory.atomics]],
-      ["StructLayout", api.StructLayout, [{}]],
+      ["StructLayout", StructLayout, [{}]],
       ["DirtyBitmap", DirtyBitmap, [8]],
     ];
     for (const [name, type, args] of constructed) {

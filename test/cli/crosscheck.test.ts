@@ -3,7 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
-import { encodeOpLog, OpKind, packOps } from "pound-guest-memory";
+import { OpKind, packOps } from "pound-guest-memory";
+import { encodeOpLog } from "pound-guest-memory/crosscheck";
 
 const MAIN = join(__dirname, "..", "..", "dist", "cli", "main.js");
 const PACKAGE = join(__dirname, "..", "..", "dist", "index.js");

@@ -4,7 +4,8 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
-import { AddressSpace, saveSnapshot } from "pound-guest-memory";
+import { AddressSpace } from "pound-guest-memory";
+import { saveSnapshot } from "pound-guest-memory/snapshot";
 import type { SnapshotInfo } from "../../lib/inspector/protocol.js";
 
 const MAIN = join(__dirname, "..", "..", "dist", "cli", "main.js");

@@ -1,23 +1,25 @@
 import { expect } from "chai";
 import fc from "fast-check";
 import {
-  crosscheck,
-  crosscheckSmall,
-  exhaustiveOps,
   type Gpa,
   GuestMemAccessResult,
   GuestMemory,
-  lackeyOps,
-  listedOps,
-  type MakeMemory,
   type Op,
   OpBuffer,
   OpKind,
   packOps,
-  randomOps,
-  recheck,
   type TryAccess,
 } from "pound-guest-memory";
+import {
+  crosscheck,
+  crosscheckSmall,
+  exhaustiveOps,
+  lackeyOps,
+  listedOps,
+  type MakeMemory,
+  randomOps,
+  recheck,
+} from "pound-guest-memory/crosscheck";
 import { BUNDLED_TRACE } from "../../lib/cli/replay.js";
 import { ByteMemory } from "../support/byte-memory.js";
 import { NO_MEMORY, OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";

@@ -1,15 +1,12 @@
 import { expect } from "chai";
 import {
-  crosscheck,
-  decodeOpLog,
-  encodeOpLog,
   GuestMemAccessResult,
   GuestMemory,
   OpKind,
-  OpRecorder,
   packOps,
   type TryAccess,
 } from "pound-guest-memory";
+import { crosscheck, decodeOpLog, encodeOpLog, OpRecorder } from "pound-guest-memory/crosscheck";
 import { OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
 
 const OPS = [

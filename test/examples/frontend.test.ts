@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
-import { BadImageError } from "pound-guest-memory";
+import { BadImageError } from "pound-guest-memory/loader";
 import type { HartMemory } from "../../examples/frontend/cpu/port.js";
 import { lockstep } from "../../examples/frontend/lockstep.js";
 import { Machine } from "../../examples/frontend/machine.js";

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
 import { type Browser, chromium, type Page } from "playwright-core";
-import { type Inspector, startInspector } from "../../lib/inspector/server.js";
+import { type Inspector, serveInspector } from "../../lib/inspector/server.js";
 import {
   DRAM,
   HIGH,
@@ -46,7 +46,7 @@ describe("the inspector's page in a browser", function () {
     }
     folder = mkdtempSync(join(tmpdir(), "browser-"));
     samples = await writeSamples(folder);
-    inspector = await startInspector({ snapshot: samples.newer, other: samples.older });
+    inspector = await serveInspector({ snapshot: samples.newer, other: samples.older });
     browser = await chromium.launch({ executablePath: CHROMIUM, args: ARGUMENTS });
   });
 
@@ -323,7 +323,7 @@ describe("the inspector's page in a browser", function () {
   });
 
   it("shows one snapshot alone", async () => {
-    const alone = await startInspector({ snapshot: samples.older });
+    const alone = await serveInspector({ snapshot: samples.older });
     await page.close();
     page = await open(alone.url);
     await press("d");

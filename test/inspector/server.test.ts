@@ -3,7 +3,7 @@ import { get, type IncomingHttpHeaders, request } from "node:http";
 import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
-import { type Inspector, startInspector } from "../../lib/inspector/server.js";
+import { type Inspector, serveInspector } from "../../lib/inspector/server.js";
 import type {
   ErrorInfo,
   FindInfo,
@@ -73,8 +73,8 @@ describe("the inspector's server", () => {
   before(async () => {
     folder = mkdtempSync(join(tmpdir(), "inspector-"));
     samples = await writeSamples(folder);
-    inspector = await startInspector({ snapshot: samples.newer, other: samples.older });
-    alone = await startInspector({ snapshot: samples.older });
+    inspector = await serveInspector({ snapshot: samples.newer, other: samples.older });
+    alone = await serveInspector({ snapshot: samples.older });
   });
 
   after(async () => {
@@ -386,7 +386,7 @@ describe("the inspector's server", () => {
     const at = bytes.indexOf("needle one");
     bytes[at]! ^= 1;
     writeFileSync(damaged, bytes);
-    const opened = await startInspector({ snapshot: damaged });
+    const opened = await serveInspector({ snapshot: damaged });
     const path = (gpa: number): string => `/api/bytes?side=0&gpa=${gpa}&length=16`;
     expect(await failure(path(DRAM + 0x10_0000), {}, opened)).to.deep.equal([
       500,
@@ -400,7 +400,7 @@ describe("the inspector's server", () => {
     const start = async (snapshot: string, other?: string, port = 0): Promise<unknown> => {
       try {
         const options = other === undefined ? { snapshot, port } : { snapshot, other, port };
-        await (await startInspector(options)).close();
+        await (await serveInspector(options)).close();
         return null;
       } catch (error) {
         return (error as { code?: unknown }).code;
@@ -414,7 +414,8 @@ describe("the inspector's server", () => {
     expect(await start(samples.newer, undefined, Number(new URL(inspector.url).port))).to.equal(
       "EADDRINUSE",
     );
-    const { AddressSpace, saveSnapshot } = await import("pound-guest-memory");
+    const { AddressSpace } = await import("pound-guest-memory");
+    const { saveSnapshot } = await import("pound-guest-memory/snapshot");
     const space = new AddressSpace();
     space.addRam(0, 4096);
     const elsewhere = join(folder, "elsewhere.snap");

@@ -2,14 +2,13 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
 import fc from "fast-check";
+import { AddressSpace, GuestMemory } from "pound-guest-memory";
 import {
-  AddressSpace,
   BadImageError,
-  GuestMemory,
   loadElf,
   type ElfMachine,
   type ElfSegment,
-} from "pound-guest-memory";
+} from "pound-guest-memory/loader";
 import { FAULT, OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
 
 const FIXTURES = join(__dirname, "../fixtures/elf");

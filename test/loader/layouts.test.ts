@@ -1,5 +1,6 @@
 import { expect } from "chai";
-import { AddressSpace, BadImageError, GuestMemory, loadElf } from "pound-guest-memory";
+import { AddressSpace, GuestMemory } from "pound-guest-memory";
+import { BadImageError, loadElf } from "pound-guest-memory/loader";
 import { thrown } from "../support/errors.js";
 import { makeElf } from "../support/elf-file.js";
 

@@ -1,6 +1,7 @@
 import { MessageChannel } from "node:worker_threads";
 import { expect } from "chai";
-import { AddressSpace, Arena, DirtyBitmap, GuestMemory, takeSnapshot } from "pound-guest-memory";
+import { AddressSpace, Arena, DirtyBitmap, GuestMemory } from "pound-guest-memory";
+import { takeSnapshot } from "pound-guest-memory/snapshot";
 
 const GIB = 2 ** 30;
 

@@ -2,13 +2,8 @@ import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import { expect } from "chai";
 import fc from "fast-check";
-import {
-  AddressSpace,
-  Arena,
-  DirtyBitmap,
-  ExclusiveMonitor,
-  GuestMemory,
-} from "pound-guest-memory";
+import { AddressSpace, Arena, DirtyBitmap, GuestMemory } from "pound-guest-memory";
+import { ExclusiveMonitor } from "pound-guest-memory/atomics";
 import type { DirtyBitmap as WithInternals } from "../../lib/memory/dirty-bitmap.js";
 import { OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
 

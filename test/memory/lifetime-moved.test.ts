@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { expect } from "chai";
 import { Arena, GuestMemory } from "pound-guest-memory";
-import { runAlone, WITH_TRANSFER } from "../support/alone.js";
+import { runAlone, WITH_TRANSFER, RAW } from "../support/alone.js";
 
 /** Only Linux's own address space limit, and not that of an emulator, is of use to a test. */
 const CAN_LIMIT =
@@ -11,7 +11,7 @@ const CAN_LIMIT =
 
 const PRELUDE = `
   const { Arena, GuestMemory } = require("pound-guest-memory");
-  const { native } = require("./dist/native.js");
+  ${RAW}
   const { Worker } = require("node:worker_threads");
   const nextTurn = () => new Promise((resolve) => setTimeout(resolve, 20));
   const codeOf = (body) => { try { body(); return "none"; } catch (error) { return error.name + " " + error.code; } };

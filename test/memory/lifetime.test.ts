@@ -6,7 +6,7 @@ import {
   GuestMemory,
   type GuestMemoryAccess,
 } from "pound-guest-memory";
-import { runAlone, WITH_TRANSFER } from "../support/alone.js";
+import { runAlone, WITH_TRANSFER, RAW } from "../support/alone.js";
 
 const MIB = 2 ** 20;
 
@@ -197,8 +197,12 @@ describe("lifetime", function () {
   it("does without buffers over native memory where the runtime forbids them", () => {
     // As in Electron, whose flag for it the addon reads once, when it is loaded.
     const { status, output } = runAlone(`
-      const { native } = require("./dist/native.js");
+      ${RAW}
       native.externalBuffers = false;
+      // Loaded once more, the package looks at the flag again.
+      for (const name of Object.keys(require.cache)) {
+        if (!name.endsWith(".node")) delete require.cache[name];
+      }
       ${PRELUDE}
       const memory = GuestMemory.allocate(5 * 2 ** 30);
       memory.writel(2 ** 32 + 4, 0xabcdef01);

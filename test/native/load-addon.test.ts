@@ -1,5 +1,13 @@
 import { spawnSync } from "node:child_process";
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { expect } from "chai";
@@ -31,13 +39,19 @@ function addon(): string {
     .find((file) => existsSync(file))!;
 }
 
+/** Copies the code of the package, all of which that loads the addon is in `chunks`. */
+function copyCode(to: string): void {
+  mkdirSync(to);
+  cpSync(join(ROOT, "dist/chunks"), join(to, "chunks"), { recursive: true });
+  copyFileSync(join(ROOT, "dist/index.js"), join(to, "index.js"));
+}
+
 describe("loading the addon", () => {
   let folder: string;
 
   beforeEach(() => {
     folder = mkdtempSync(join(tmpdir(), "pound-load-"));
-    mkdirSync(join(folder, "dist"));
-    copyFileSync(join(ROOT, "dist/index.js"), join(folder, "dist/index.js"));
+    copyCode(join(folder, "dist"));
     copyFileSync(join(ROOT, "package.json"), join(folder, "package.json"));
   });
 
@@ -119,15 +133,17 @@ describe("loading the addon", () => {
   it("tells where it has looked if there is none", () => {
     const said = load();
     expect(said).to.include(`no binary in ${folder}\n`);
-    expect(said).to.include(`no binary in ${join(folder, "dist")}\n`);
+    expect(said).to.include(`no binary in ${join(folder, "dist/chunks")}\n`);
   });
 
   it("finds prebuilds beside a bundle, and without them tells what a bundle needs", () => {
-    copyFileSync(join(ROOT, "dist/index.js"), join(folder, "bundle.js"));
-    expect(load({}, "bundle.js")).to.match(
+    // Its code lies in the folder of a program that is another package.
+    writeFileSync(join(folder, "package.json"), '{ "name": "program" }');
+    copyCode(join(folder, "bundle"));
+    expect(load({}, "bundle/index.js")).to.match(
       /^ERR_NO_ADDON: .*--external:pound-guest-memory.*prebuilds beside it; see docs\/bundlers\.md/,
     );
-    put(names()[0]!, true);
-    expect(load({}, "bundle.js")).to.equal("0");
+    put(join("bundle/chunks", names()[0]!), true);
+    expect(load({}, "bundle/index.js")).to.equal("0");
   });
 });

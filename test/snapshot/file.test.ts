@@ -13,9 +13,9 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { expect } from "chai";
 import fc from "fast-check";
+import { GuestMemory } from "pound-guest-memory";
 import {
   diffSnapshots,
-  GuestMemory,
   type LiveRegion,
   loadSnapshot,
   openSnapshot,
@@ -24,7 +24,7 @@ import {
   type Snapshot,
   SnapshotFormatError,
   takeSnapshot,
-} from "pound-guest-memory";
+} from "pound-guest-memory/snapshot";
 import { writeHugeSnapshot } from "../support/huge-snapshots.js";
 import { HEADER, reseal, sha256, tablesSize } from "../support/snapshot-bytes.js";
 
@@ -62,7 +62,7 @@ async function outcome(action: () => Promise<unknown>): Promise<unknown> {
 /** The most memory in bytes, and the time, of a process that does something with the package. */
 async function usageOf(script: string): Promise<{ memory: number; milliseconds: number }> {
   const program = `
-    const { loadSnapshot, openSnapshot } = require(${JSON.stringify(join(__dirname, "../.."))});
+    const { loadSnapshot, openSnapshot } = require(${JSON.stringify(join(__dirname, "../../dist/snapshot"))});
     (async () => {
       const start = performance.now();
       await ${script};

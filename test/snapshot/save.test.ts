@@ -20,17 +20,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { expect } from "chai";
+import { GuestMemory } from "pound-guest-memory";
 import {
-  GuestMemory,
   loadSnapshot,
   openSnapshot,
   saveSnapshot,
   type Snapshot,
   takeSnapshot,
-} from "pound-guest-memory";
+} from "pound-guest-memory/snapshot";
 import { replaceFile } from "../../lib/snapshot/replace-file.js";
 
-const PACKAGE = join(__dirname, "../..");
+const SNAPSHOT = join(__dirname, "../../dist/snapshot");
 const NOT_A_FILE = "ERR_NOT_REGULAR_FILE";
 const NOBODY = 65_534;
 const isRoot = process.getuid?.() === 0;
@@ -53,7 +53,7 @@ function mode(path: string): number {
 /** Loads one snapshot and saves it as another, `times` times; prints the code of the error. */
 const COPY = `
   const [from, to, times] = process.argv.slice(1);
-  const { loadSnapshot, saveSnapshot } = require(${JSON.stringify(PACKAGE)});
+  const { loadSnapshot, saveSnapshot } = require(${JSON.stringify(SNAPSHOT)});
   (async () => {
     const snapshot = await loadSnapshot(from);
     for (let i = 0; i < Number(times); i++) {

@@ -1,13 +1,12 @@
 import { expect } from "chai";
 import fc from "fast-check";
+import { Arena, GuestMemory } from "pound-guest-memory";
 import {
-  Arena,
   diffSnapshots,
-  GuestMemory,
   restoreSnapshot,
   type Snapshot,
   takeSnapshot,
-} from "pound-guest-memory";
+} from "pound-guest-memory/snapshot";
 import { DESTROYED, FAULT, OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
 
 const PAGE = 4096;

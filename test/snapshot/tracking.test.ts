@@ -1,12 +1,7 @@
 import { expect } from "chai";
 import fc from "fast-check";
-import {
-  AddressSpace,
-  diffSnapshots,
-  DirtyBitmap,
-  GuestMemory,
-  type Snapshot,
-} from "pound-guest-memory";
+import { AddressSpace, DirtyBitmap, GuestMemory } from "pound-guest-memory";
+import { diffSnapshots, type Snapshot } from "pound-guest-memory/snapshot";
 import { thrown } from "../support/errors.js";
 
 const PAGE = 4096;

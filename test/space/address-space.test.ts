@@ -3,18 +3,19 @@ import { expect } from "chai";
 import {
   AddressSpace,
   Arena,
-  crosscheck,
-  crosscheckSmall,
-  exhaustiveOps,
   type GuestAccessors,
   GuestMemAccessResult,
   GuestMemory,
   type MmioDevice,
-  randomOps,
   type Region,
-  struct,
-  TypedRegion,
 } from "pound-guest-memory";
+import {
+  crosscheck,
+  crosscheckSmall,
+  exhaustiveOps,
+  randomOps,
+} from "pound-guest-memory/crosscheck";
+import { struct, TypedRegion } from "pound-guest-memory/typed";
 import { FAULT, OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
 import { WIDTHS } from "../support/widths.js";
 

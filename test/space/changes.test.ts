@@ -1,13 +1,13 @@
 import { expect } from "chai";
 import {
   AddressSpace,
-  ExclusiveMonitor,
   GuestMemAccessResult,
   GuestMemory,
   GuestMemoryFault,
-  loadRaw,
   type WatchedAccess,
 } from "pound-guest-memory";
+import { ExclusiveMonitor } from "pound-guest-memory/atomics";
+import { loadRaw } from "pound-guest-memory/loader";
 import { OUT_OF_RANGE, thrown } from "../support/errors.js";
 
 const { OK, FAULT_BOUNDARY, FAULT_UNALIGNED, ERROR_INTERNAL } = GuestMemAccessResult;

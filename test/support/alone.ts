@@ -24,3 +24,9 @@ export function runAlone(script: string, flags: readonly string[] = []): Outcome
 /** Node 20 knows `ArrayBuffer.prototype.transfer` only by this flag; later ones have it anyway. */
 export const WITH_TRANSFER =
   "transfer" in ArrayBuffer.prototype ? [] : ["--harmony-rab-gsab-transfer"];
+
+/** Statements of a script that get the addon's own functions, below those of the package. */
+export const RAW = `
+  require("pound-guest-memory");
+  const native = Object.values(require.cache).find(({ filename }) => filename.endsWith(".node")).exports;
+`;

@@ -1,5 +1,6 @@
 import { join } from "node:path";
-import { AddressSpace, saveSnapshot, type Snapshot } from "pound-guest-memory";
+import { AddressSpace } from "pound-guest-memory";
+import { saveSnapshot, type Snapshot } from "pound-guest-memory/snapshot";
 
 export const DRAM = 0x4000_0000;
 export const HIGH = 0x1_0000_0000;

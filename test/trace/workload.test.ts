@@ -9,9 +9,9 @@ import {
   FirstTouchMap,
   FlatMap,
   type PageMap,
-  PAGE_SIZE,
   TraceCounts,
 } from "../../lib/trace/workload.js";
+import { PAGE_SIZE } from "../../lib/base/page.js";
 import { chunksOf } from "../support/streams.js";
 
 interface Operation {

@@ -1,6 +1,7 @@
 import { expect } from "chai";
 import { expectTypeOf } from "expect-type";
-import { GuestMemory, struct, type TypedRegion } from "pound-guest-memory";
+import { GuestMemory } from "pound-guest-memory";
+import { struct, type TypedRegion } from "pound-guest-memory/typed";
 import { FAULT, OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
 
 const Point = struct({ x: "i16", y: "i16" });

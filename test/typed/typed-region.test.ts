@@ -1,10 +1,6 @@
 import { expect } from "chai";
-import {
-  type ElementType,
-  GuestMemory,
-  type GuestMemoryAccess,
-  TypedRegion,
-} from "pound-guest-memory";
+import { GuestMemory, type GuestMemoryAccess } from "pound-guest-memory";
+import { type ElementType, TypedRegion } from "pound-guest-memory/typed";
 import { FAULT, OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
 
 interface Case {

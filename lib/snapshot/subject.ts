@@ -1,21 +1,7 @@
+import { rangeError, typeError } from "../base/errors.js";
 import type { DirtyBitmap } from "../memory/dirty-bitmap.js";
-import { mismatchError, rangeError, typeError } from "../base/errors.js";
 import { type GuestMemory, isGuestMemory } from "../memory/guest-memory.js";
-import { printable } from "../base/printable.js";
-
-/** What lies in a range of guest physical addresses. */
-export type RegionKind = "ram" | "rom" | "mmio";
-
-/** A range of guest physical addresses of one kind. */
-export interface RegionLayout {
-  readonly kind: RegionKind;
-  /** A label, for people. */
-  readonly name: string;
-  /** Guest physical address of the first byte. */
-  readonly gpa: bigint;
-  /** Bytes. */
-  readonly size: bigint;
-}
+import type { RegionLayout } from "./layout.js";
 
 /** A region as it lives in an address space. */
 export interface LiveRegion extends RegionLayout {
@@ -77,36 +63,4 @@ function checkRegion(region: LiveRegion, i: number, all: readonly LiveRegion[]):
 /** Whether a snapshot holds the bytes of a region. */
 export function isBacked(region: LiveRegion): region is BackedRegion {
   return region.kind !== "mmio";
-}
-
-/**
- * Makes sure that two lists of regions differ in names at most.
- *
- * @throws Error `ERR_SNAPSHOT_MISMATCH` that tells the first difference.
- */
-export function checkSameLayout(
-  expected: readonly RegionLayout[],
-  actual: readonly RegionLayout[],
-  what: string,
-): void {
-  const count = Math.max(expected.length, actual.length);
-  for (let i = 0; i < count; i++) {
-    const [there, here] = [expected[i], actual[i]];
-    const same =
-      there?.kind === here?.kind && there?.gpa === here?.gpa && there?.size === here?.size;
-    if (!same) {
-      throw mismatchError(
-        `the snapshot has ${describeRegion(there)} where ${what} has ${describeRegion(here)}`,
-      );
-    }
-  }
-}
-
-/** A region in a message. */
-export function describeRegion(region: RegionLayout | undefined): string {
-  if (region === undefined) {
-    return "no further region";
-  }
-  const { kind, name, gpa, size } = region;
-  return `${kind} "${printable(name)}" of ${size} bytes at gpa 0x${gpa.toString(16)}`;
 }

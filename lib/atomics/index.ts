@@ -1,0 +1,2 @@
+export type { GuestAtomicAccess } from "./access.js";
+export { ExclusiveMonitor } from "./exclusive-monitor.js";

@@ -1,0 +1,19 @@
+export {
+  crosscheck,
+  type CrosscheckOptions,
+  type CrosscheckResult,
+  crosscheckSmall,
+  type MakeMemory,
+  recheck,
+} from "./crosscheck.js";
+export type { Difference, Side } from "./difference.js";
+export { decodeOpLog, encodeOpLog, type OpLog, OpRecorder } from "./op-log.js";
+export type { Outcome } from "./run-op.js";
+export {
+  exhaustiveOps,
+  lackeyOps,
+  listedOps,
+  type OpSource,
+  randomOps,
+  type RandomOptions,
+} from "./sources.js";

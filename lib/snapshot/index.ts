@@ -1,0 +1,15 @@
+export { type ChangedRange, diffSnapshots } from "./diff.js";
+export { SnapshotFormatError } from "./errors.js";
+export {
+  type FilePage,
+  loadSnapshot,
+  openSnapshot,
+  saveSnapshot,
+  type SnapshotFile,
+} from "./file.js";
+export type { RegionKind, RegionLayout } from "./layout.js";
+export type { PageHeat } from "./page-heat.js";
+export { restoreSnapshot } from "./restore.js";
+export { Snapshot, type SnapshotRegion } from "./snapshot.js";
+export type { LiveRegion, SnapshotSubject } from "./subject.js";
+export { takeSnapshot } from "./take.js";
