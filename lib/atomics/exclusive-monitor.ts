@@ -157,42 +157,42 @@ export class ExclusiveMonitor {
     return this.#tryStore(QUADS, gpa, value, status);
   }
 
-  /** Load-exclusive of 8 bits. @throws {@link GuestMemoryFault} */
+  /** Load-exclusive of 8 bits. @throws `GuestMemoryFault` */
   loadExclusiveb(gpa: Gpa): number {
     return this.#load(BYTES, gpa);
   }
 
-  /** Load-exclusive of 16 bits. @throws {@link GuestMemoryFault} */
+  /** Load-exclusive of 16 bits. @throws `GuestMemoryFault` */
   loadExclusivew(gpa: Gpa): number {
     return this.#load(WORDS, gpa);
   }
 
-  /** Load-exclusive of 32 bits. @throws {@link GuestMemoryFault} */
+  /** Load-exclusive of 32 bits. @throws `GuestMemoryFault` */
   loadExclusivel(gpa: Gpa): number {
     return this.#load(LONGS, gpa);
   }
 
-  /** Load-exclusive of 64 bits. @throws {@link GuestMemoryFault} */
+  /** Load-exclusive of 64 bits. @throws `GuestMemoryFault` */
   loadExclusiveq(gpa: Gpa): bigint {
     return this.#load(QUADS, gpa);
   }
 
-  /** Store-exclusive of 8 bits. @returns Whether it stored. @throws {@link GuestMemoryFault} */
+  /** Store-exclusive of 8 bits. @returns Whether it stored. @throws `GuestMemoryFault` */
   storeExclusiveb(gpa: Gpa, value: number): boolean {
     return this.#store(BYTES, gpa, value);
   }
 
-  /** Store-exclusive of 16 bits. @returns Whether it stored. @throws {@link GuestMemoryFault} */
+  /** Store-exclusive of 16 bits. @returns Whether it stored. @throws `GuestMemoryFault` */
   storeExclusivew(gpa: Gpa, value: number): boolean {
     return this.#store(WORDS, gpa, value);
   }
 
-  /** Store-exclusive of 32 bits. @returns Whether it stored. @throws {@link GuestMemoryFault} */
+  /** Store-exclusive of 32 bits. @returns Whether it stored. @throws `GuestMemoryFault` */
   storeExclusivel(gpa: Gpa, value: number): boolean {
     return this.#store(LONGS, gpa, value);
   }
 
-  /** Store-exclusive of 64 bits. @returns Whether it stored. @throws {@link GuestMemoryFault} */
+  /** Store-exclusive of 64 bits. @returns Whether it stored. @throws `GuestMemoryFault` */
   storeExclusiveq(gpa: Gpa, value: bigint): boolean {
     return this.#store(QUADS, gpa, value);
   }

@@ -88,6 +88,8 @@ export class AtomicAccess implements GuestAtomicAccess {
     return { type: "AtomicAccess" };
   }
 
+  // #region generated: npm run generate
+
   tryLoadb(gpa: Gpa, out: Uint8Array): GuestMemAccessResult {
     return give(this.b, out8(out), this.b.load(gpa));
   }
@@ -399,4 +401,6 @@ export class AtomicAccess implements GuestAtomicAccess {
   xorq(gpa: Gpa, value: bigint): bigint {
     return got(this.q, gpa, "write", this.q.xor(gpa, QUAD.checkValue(value)));
   }
+
+  // #endregion
 }

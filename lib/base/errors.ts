@@ -12,8 +12,8 @@ import type { Gpa } from "./gpa.js";
  * - `ERR_DESTROYED` (Error): the arena or memory is destroyed, or its buffer is detached; so is that
  *   of an `OpBuffer`.
  * - `ERR_GUEST_MEMORY_FAULT` ({@link GuestMemoryFault}): a guest access did not complete.
- * - `ERR_BAD_IMAGE` ({@link BadImageError}): a file that cannot be loaded.
- * - `ERR_SNAPSHOT_INVALID` ({@link SnapshotFormatError}): a file is no snapshot, or a damaged one.
+ * - `ERR_BAD_IMAGE` (`BadImageError`): a file that cannot be loaded.
+ * - `ERR_SNAPSHOT_INVALID` (`SnapshotFormatError`): a file is no snapshot, or a damaged one.
  * - `ERR_SNAPSHOT_MISMATCH` (Error): a snapshot of other regions than those it is used with.
  * - `ERR_NOT_REGULAR_FILE` (Error): a path leads to a folder, device, pipe or socket.
  * - `ERR_LACKEY_SYNTAX` (Error): a line of a memory trace that is no access.

@@ -28,10 +28,10 @@ import { fillPlaces, findPlaces, type LoadTarget, type Place } from "./place.js"
  * RAM and ROM take bytes; device registers do not. All is checked before the first byte is written,
  * so a file that is refused changes nothing. Writes show in the dirty bitmap and are seen by no watch.
  *
- * @param target - an {@link AddressSpace}, or a {@link GuestMemory} as RAM from address 0 on.
+ * @param target - an `AddressSpace`, or a `GuestMemory` as RAM from address 0 on.
  * @param file - All bytes of the file. They may be a view of the RAM they are loaded into.
- * @throws {@link BadImageError} with the offset and the reason for any file that cannot be loaded;
- * TypeError, RangeError for a wrong argument, a detached `file` among them; {@link GuestMemoryFault}
+ * @throws `BadImageError` with the offset and the reason for any file that cannot be loaded;
+ * TypeError, RangeError for a wrong argument, a detached `file` among them; `GuestMemoryFault`
  * `ERROR_INTERNAL` where the memory is destroyed.
  */
 export function loadElf(
@@ -57,7 +57,7 @@ export function loadElf(
  * Loads a raw image: every byte of a file, from `gpa` on. RAM and ROM take bytes, and nothing
  * changes unless all of them have a place.
  *
- * @throws as {@link loadElf}; the {@link BadImageError} has the offset of the first byte that has
+ * @throws as {@link loadElf}; the `BadImageError` has the offset of the first byte that has
  * no place.
  */
 export function loadRaw(target: LoadTarget, gpa: Gpa, file: ArrayBufferView): void {

@@ -91,6 +91,8 @@ export class GeneralAccess {
     this.#use(WINDOW_SIZE, EMPTY_WINDOW);
   }
 
+  // #region generated: npm run generate
+
   tryReadb(gpa: Gpa, out: Uint8Array): GuestMemAccessResult {
     try {
       if (typeof gpa === "number" && out[0] !== undefined && out instanceof Uint8Array) {
@@ -334,6 +336,8 @@ export class GeneralAccess {
       throw new GuestMemoryFault(result, gpa, 8, "write");
     }
   }
+
+  // #endregion
 
   /**
    * The address of a bulk access that fits.

@@ -256,6 +256,8 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   //   would walk the prototypes. So is `checkSlots` after that; what it throws is caught here, as what
   //   `out[0]` of null throws is, and `general` finds the error again, with its code.
 
+  // #region generated: npm run generate
+
   tryReadb(gpa: Gpa, out: Uint8Array): GuestMemAccessResult {
     try {
       if (typeof gpa === "number" && out[0] !== undefined && out instanceof Uint8Array) {
@@ -520,6 +522,8 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     }
     this.general.writeq(gpa, value);
   }
+
+  // #endregion
 
   // Bulk access: any alignment. One that does not fit in RAM faults as a whole and changes nothing.
 

@@ -99,6 +99,8 @@ export class NativeAccess implements GuestMemoryAccess {
     }, this.marks));
   }
 
+  // #region generated: npm run generate
+
   tryReadb(gpa: Gpa, out: Uint8Array): GuestMemAccessResult {
     if (!isView(out) || out[0] === undefined || !(out instanceof Uint8Array)) {
       checkOut(BYTE, out, "out");
@@ -232,6 +234,8 @@ export class NativeAccess implements GuestMemoryAccess {
   writeq(gpa: Gpa, value: bigint): void {
     this.#check(this.tryWriteq(gpa, value), QUAD, gpa, "write");
   }
+
+  // #endregion
 
   /**
    * Runs a batch of operations in one call, in a loop of C++ over the compiled accessors. Sets the

@@ -67,7 +67,7 @@ export class Snapshot {
    * Copies bytes out of the snapshot.
    *
    * @param length - Bytes, from 0 to 2^32.
-   * @throws {@link GuestMemoryFault} where they do not lie in one region of RAM or ROM; TypeError,
+   * @throws `GuestMemoryFault` where they do not lie in one region of RAM or ROM; TypeError,
    * RangeError.
    */
   read(gpa: Gpa, length: Gpa): Buffer {
@@ -88,7 +88,7 @@ export class Snapshot {
    * How often, and in which generation last, the snapshots of the chain found the page of an
    * address changed.
    *
-   * @throws {@link GuestMemoryFault} where it lies outside RAM and ROM; TypeError, RangeError.
+   * @throws `GuestMemoryFault` where it lies outside RAM and ROM; TypeError, RangeError.
    */
   pageHeat(gpa: Gpa): PageHeat {
     const { region, offset } = this.#locate(gpa, 1);

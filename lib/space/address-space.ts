@@ -240,6 +240,8 @@ export class AddressSpace implements GuestAccessors {
   // plain access to the largest RAM is left to `general`, which checks everything anew. An index below
   // the start of that RAM is negative, and as an unsigned one above every `quads`.
 
+  // #region generated: npm run generate
+
   tryReadb(gpa: Gpa, out: Uint8Array): GuestMemAccessResult {
     if (
       typeof gpa === "number" &&
@@ -530,6 +532,8 @@ export class AddressSpace implements GuestAccessors {
     }
     this.general.writeq(gpa, value);
   }
+
+  // #endregion
 
   // Bulk access to RAM and ROM: any alignment, and across regions that lie next to each other. One
   // that touches a hole, a device or, to write, ROM faults as a whole and changes nothing. An empty

@@ -69,6 +69,8 @@ export class SpaceAccess implements GuestAccessors {
     this.#cacheForWrites(NOWHERE, null);
   }
 
+  // #region generated: npm run generate
+
   tryReadb(gpa: Gpa, out: Uint8Array): GuestMemAccessResult {
     try {
       if (typeof gpa === "number" && out[0] !== undefined && out instanceof Uint8Array) {
@@ -336,6 +338,8 @@ export class SpaceAccess implements GuestAccessors {
       throw new GuestMemoryFault(result, gpa, 8, "write");
     }
   }
+
+  // #endregion
 
   #tryRead<T extends Value, A extends Out>(
     kind: SpaceWidth<T, A>,

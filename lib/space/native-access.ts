@@ -64,6 +64,8 @@ export class NativeSpaceAccess implements GuestAccessors {
     return { type: "NativeSpaceAccess" };
   }
 
+  // #region generated: npm run generate
+
   tryReadb(gpa: Gpa, out: Uint8Array): GuestMemAccessResult {
     if (typeof gpa === "number") {
       const offset = gpa - this.readBase;
@@ -237,6 +239,8 @@ export class NativeSpaceAccess implements GuestAccessors {
       throw new GuestMemoryFault(result, gpa, 8, "write");
     }
   }
+
+  // #endregion
 
   private tryRead<T extends Value, A extends Out>(
     kind: SpaceWidth<T, A>,

@@ -17,7 +17,7 @@ export interface AccessSink {
    * @param kind - What the access did.
    * @param high - Bits 32 to 63 of its address, as an unsigned number.
    * @param low - Bits 0 to 31 of its address, as an unsigned number.
-   * @param size - Its length in bytes, 1 to {@link MAX_ACCESS_SIZE}.
+   * @param size - Its length in bytes, 1 to `MAX_ACCESS_SIZE`.
    */
   access(kind: AccessKind, high: number, low: number, size: number): void;
 }

@@ -15,7 +15,7 @@ const { OK } = GuestMemAccessResult;
 export class ReplayLoop {
   /** Stands for all that the loads read, in order; stores draw on it. */
   accumulator = 0;
-  /** Accesses that were not done, by {@link GuestMemAccessResult}. */
+  /** Accesses that were not done, by `GuestMemAccessResult`. */
   readonly faults = new Float64Array(4);
 
   // Private to TypeScript only, as in GuestMemory: V8 folds such fields better.

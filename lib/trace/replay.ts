@@ -22,7 +22,7 @@ export interface ReplayPath {
 /** What one path made of a trace. */
 export interface PathResult {
   readonly name: string;
-  /** Accesses of one round by {@link GuestMemAccessResult}; `OK` ones are not counted, so 0. */
+  /** Accesses of one round by `GuestMemAccessResult`; `OK` ones are not counted, so 0. */
   readonly faults: readonly number[];
   /** SHA-256 over RAM and the accumulator, in hexadecimal. */
   readonly checksum: string;
@@ -54,7 +54,7 @@ export interface ReplayResult {
 export interface ReplayOptions {
   /** How often to replay a trace that is short enough to keep: at least 1, which is the default. */
   readonly rounds?: number;
-  /** The most operations to keep; {@link KEPT_OPERATIONS} if not given. */
+  /** The most operations to keep; `KEPT_OPERATIONS` if not given. */
   readonly keptOperations?: number;
 }
 
@@ -67,7 +67,7 @@ export interface ReplayOptions {
  * every later store, and with it the checksum.
  *
  * @param batches - The trace; each batch need only be valid until the next is asked for.
- * @throws {@link GuestMemoryFault} if a path cannot reach RAM within its bounds, and the trace's
+ * @throws `GuestMemoryFault` if a path cannot reach RAM within its bounds, and the trace's
  * own errors.
  */
 export async function replay(

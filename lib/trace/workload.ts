@@ -223,7 +223,7 @@ class Packer implements AccessSink {
  * Compiles the text of a lackey trace to batches of guest accesses, as it arrives.
  *
  * A batch is only valid until the next one is asked for: its arrays are used again, so that memory
- * stays flat however long the trace is. Keep one with {@link copyBatch}.
+ * stays flat however long the trace is. Keep one with `copyBatch`.
  *
  * @param text - The trace's text, unpacked, in chunks cut anywhere.
  * @param counts - Where to count what was read.

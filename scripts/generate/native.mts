@@ -1,0 +1,136 @@
+import { QUAD_ROW, type WidthRow, WIDTHS } from "./widths.mjs";
+
+/** The accessors of `NativeAccess`: each stores its arguments in the call block and calls C++. */
+export function nativeAccessors(): string {
+  return [
+    ...WIDTHS.map(
+      (row) => `
+  tryRead${row.suffix}(gpa: Gpa, out: ${row.out}): GuestMemAccessResult {
+    if (!isView(out) || out[0] === undefined || !(out instanceof ${row.out})) {
+      checkOut(${row.constant}, out, "out");
+    }
+    this.prepare(gpa);
+    read${row.suffix}();
+    const code = result();
+    if (code === OK) {
+      out[0] = ${cell(row)}!;
+    }
+    return code;
+  }`,
+    ),
+    ...WIDTHS.map(
+      (row) => `
+  tryWrite${row.suffix}(gpa: Gpa, value: ${row.value}): GuestMemAccessResult {
+    ${cell(row)} = ${checked(row)};
+    this.prepare(gpa);
+    write${row.suffix}();
+    return this.marks.dirty === null ? result() : this.mark(gpa);
+  }`,
+    ),
+    `
+  tryWriteqFrom(gpa: Gpa, source: BigUint64Array): GuestMemAccessResult {
+    ${cell(QUAD_ROW)} =
+      isView(source) && source[0] !== undefined && source instanceof BigUint64Array
+        ? source[0]
+        : checkOut(QUAD, source, "source")[0]!;
+    this.prepare(gpa);
+    writeq();
+    return this.marks.dirty === null ? result() : this.mark(gpa);
+  }`,
+    ...WIDTHS.map(
+      (row) => `
+  read${row.suffix}(gpa: Gpa): ${row.value} {
+    this.prepare(gpa);
+    read${row.suffix}();
+    this.#check(result(), ${row.constant}, gpa, "read");
+    return ${cell(row)}!;
+  }`,
+    ),
+    ...WIDTHS.map(
+      (row) => `
+  write${row.suffix}(gpa: Gpa, value: ${row.value}): void {
+    this.#check(this.tryWrite${row.suffix}(gpa, value), ${row.constant}, gpa, "write");
+  }`,
+    ),
+  ].join("\n\n");
+}
+
+/** Where the call block has a value of the width. */
+function cell({ bits }: WidthRow): string {
+  return `block${bits}[VALUE${bits}]`;
+}
+
+function checked({ constant, bits }: WidthRow): string {
+  return constant === "QUAD"
+    ? "QUAD.checkValue(value)"
+    : `isInteger(value, 0x${(2 ** bits - 1).toString(16).replace(/(?=(.{4})+$)(?!^)/g, "_")}) ? value : ${constant}.checkValue(value)`;
+}
+
+/** The accessors of `NativeSpaceAccess`: those of the memory under the stretch used last. */
+export function nativeSpaceAccessors(): string {
+  return [
+    ...WIDTHS.map(
+      (row) => `
+  tryRead${row.suffix}(gpa: Gpa, out: ${row.out}): GuestMemAccessResult {
+    if (typeof gpa === "number") {
+      const offset = gpa - this.readBase;
+      if (offset >= 0 && offset < this.readLength) {
+        return this.readAccess!.tryRead${row.suffix}(this.readFrom + offset, out);
+      }
+    }
+    return this.tryRead(SPACE_${row.constant}, gpa, out);
+  }`,
+    ),
+    ...WIDTHS.map((row) =>
+      tryWrite(
+        `tryWrite${row.suffix}(gpa: Gpa, value: ${row.value})`,
+        `tryWrite${row.suffix}(this.writeFrom + offset, value)`,
+        `this.tryWrite(SPACE_${row.constant}, gpa, value)`,
+      ),
+    ),
+    tryWrite(
+      "tryWriteqFrom(gpa: Gpa, source: BigUint64Array)",
+      "tryWriteqFrom(this.writeFrom + offset, source)",
+      'this.tryWrite(SPACE_QUAD, gpa, checkOut(QUAD, source, "source")[0]!)',
+    ),
+    ...WIDTHS.map((row) => {
+      const scratch = row.constant.toLowerCase();
+      return `
+  read${row.suffix}(gpa: Gpa): ${row.value} {
+    if (typeof gpa === "number") {
+      const offset = gpa - this.readBase;
+      if (
+        offset >= 0 &&
+        offset < this.readLength &&
+        this.readAccess!.tryRead${row.suffix}(this.readFrom + offset, ${scratch}) === OK
+      ) {
+        return ${scratch}[0]!;
+      }
+    }
+    return this.read(SPACE_${row.constant}, gpa);
+  }`;
+    }),
+    ...WIDTHS.map(
+      (row) => `
+  write${row.suffix}(gpa: Gpa, value: ${row.value}): void {
+    const result = this.tryWrite${row.suffix}(gpa, value);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, ${row.bytes}, "write");
+    }
+  }`,
+    ),
+  ].join("\n\n");
+}
+
+function tryWrite(head: string, fast: string, slow: string): string {
+  return `
+  ${head}: GuestMemAccessResult {
+    if (typeof gpa === "number") {
+      const offset = gpa - this.writeBase;
+      if (offset >= 0 && offset < this.writeLength) {
+        return this.writeAccess!.${fast};
+      }
+    }
+    return ${slow};
+  }`;
+}

@@ -1,0 +1,63 @@
+/** What sets the text of one access width apart from that of the others. */
+export interface WidthRow {
+  /** Ends the name of every accessor of the width. */
+  readonly suffix: "b" | "w" | "l" | "q";
+  /** The `Width` of lib/base/widths.ts. */
+  readonly constant: string;
+  readonly bytes: number;
+  readonly bits: number;
+  /** log2 of the bytes. */
+  readonly shift: number;
+  /** The type of a value. */
+  readonly value: "number" | "bigint";
+  /** The typed array that a read stores its value in. */
+  readonly out: string;
+  /** The condition that `value` is one that the width can hold. */
+  readonly fits: string;
+}
+
+export const WIDTHS: readonly WidthRow[] = [
+  {
+    suffix: "b",
+    constant: "BYTE",
+    bytes: 1,
+    bits: 8,
+    shift: 0,
+    value: "number",
+    out: "Uint8Array",
+    fits: 'typeof value === "number" && (value & 0xff) === value',
+  },
+  {
+    suffix: "w",
+    constant: "WORD",
+    bytes: 2,
+    bits: 16,
+    shift: 1,
+    value: "number",
+    out: "Uint16Array",
+    fits: 'typeof value === "number" && (value & 0xffff) === value',
+  },
+  {
+    suffix: "l",
+    constant: "LONG",
+    bytes: 4,
+    bits: 32,
+    shift: 2,
+    value: "number",
+    out: "Uint32Array",
+    fits: 'typeof value === "number" && value >>> 0 === value',
+  },
+  {
+    suffix: "q",
+    constant: "QUAD",
+    bytes: 8,
+    bits: 64,
+    shift: 3,
+    value: "bigint",
+    out: "BigUint64Array",
+    fits: 'typeof value === "bigint" && !(value < 0n) && !(value > MAX_U64)',
+  },
+];
+
+/** The width that has an accessor which takes its value from an array. */
+export const QUAD_ROW = WIDTHS[3]!;
