@@ -172,12 +172,13 @@ export class GeneralAccess {
   tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult {
     if (typeof gpa === "number" && typeof value === "number" && (value & 0xff) === value) {
       const index = gpa >>> 0;
+      const cells = this.u8;
       if (
         index === gpa - this.base &&
         index >>> 3 < this.writeQuads &&
-        this.u8[index] !== undefined
+        cells[index] !== undefined
       ) {
-        this.u8[index] = value;
+        cells[index] = value;
         return OK;
       }
     }
@@ -185,14 +186,15 @@ export class GeneralAccess {
   }
 
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
-    if (typeof gpa === "number" && typeof value === "number" && (value & 0xffff) === value) {
+    if (typeof gpa === "number" && typeof value === "number" && (value << 16) >>> 16 === value) {
       const index = gpa >>> 1;
+      const cells = this.u16;
       if (
         (index << 1) >>> 0 === gpa - this.base &&
         index >>> 2 < this.writeQuads &&
-        this.u16[index] !== undefined
+        cells[index] !== undefined
       ) {
-        this.u16[index] = value;
+        cells[index] = value;
         return OK;
       }
     }
@@ -202,12 +204,13 @@ export class GeneralAccess {
   tryWritel(gpa: Gpa, value: number): GuestMemAccessResult {
     if (typeof gpa === "number" && typeof value === "number" && value >>> 0 === value) {
       const index = gpa >>> 2;
+      const cells = this.u32;
       if (
         (index << 2) >>> 0 === gpa - this.base &&
         index >>> 1 < this.writeQuads &&
-        this.u32[index] !== undefined
+        cells[index] !== undefined
       ) {
-        this.u32[index] = value;
+        cells[index] = value;
         return OK;
       }
     }
@@ -222,12 +225,13 @@ export class GeneralAccess {
       !(value > MAX_U64)
     ) {
       const index = gpa >>> 3;
+      const cells = this.u64;
       if (
         (index << 3) >>> 0 === gpa - this.base &&
         index < this.writeQuads &&
-        this.u64[index] !== undefined
+        cells[index] !== undefined
       ) {
-        this.u64[index] = value;
+        cells[index] = value;
         return OK;
       }
     }
@@ -241,12 +245,13 @@ export class GeneralAccess {
         if (value !== undefined && source instanceof BigUint64Array) {
           this.checkSlots(source);
           const index = gpa >>> 3;
+          const cells = this.u64;
           if (
             (index << 3) >>> 0 === gpa - this.base &&
             index < this.writeQuads &&
-            this.u64[index] !== undefined
+            cells[index] !== undefined
           ) {
-            this.u64[index] = value;
+            cells[index] = value;
             return OK;
           }
         }

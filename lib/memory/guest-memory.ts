@@ -337,8 +337,9 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult {
     if (typeof gpa === "number" && typeof value === "number" && (value & 0xff) === value) {
       const index = gpa >>> 0;
-      if (index === gpa && index >>> 3 < this.writeQuads && this.u8[index] !== undefined) {
-        this.u8[index] = value;
+      const cells = this.u8;
+      if (index === gpa && index >>> 3 < this.writeQuads && cells[index] !== undefined) {
+        cells[index] = value;
         return 0;
       }
     }
@@ -346,14 +347,15 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   }
 
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
-    if (typeof gpa === "number" && typeof value === "number" && (value & 0xffff) === value) {
+    if (typeof gpa === "number" && typeof value === "number" && (value << 16) >>> 16 === value) {
       const index = gpa >>> 1;
+      const cells = this.u16;
       if (
         (index << 1) >>> 0 === gpa &&
         index >>> 2 < this.writeQuads &&
-        this.u16[index] !== undefined
+        cells[index] !== undefined
       ) {
-        this.u16[index] = value;
+        cells[index] = value;
         return 0;
       }
     }
@@ -363,12 +365,13 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   tryWritel(gpa: Gpa, value: number): GuestMemAccessResult {
     if (typeof gpa === "number" && typeof value === "number" && value >>> 0 === value) {
       const index = gpa >>> 2;
+      const cells = this.u32;
       if (
         (index << 2) >>> 0 === gpa &&
         index >>> 1 < this.writeQuads &&
-        this.u32[index] !== undefined
+        cells[index] !== undefined
       ) {
-        this.u32[index] = value;
+        cells[index] = value;
         return 0;
       }
     }
@@ -383,8 +386,9 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
       !(value > MAX_U64)
     ) {
       const index = gpa >>> 3;
-      if ((index << 3) >>> 0 === gpa && index < this.writeQuads && this.u64[index] !== undefined) {
-        this.u64[index] = value;
+      const cells = this.u64;
+      if ((index << 3) >>> 0 === gpa && index < this.writeQuads && cells[index] !== undefined) {
+        cells[index] = value;
         return 0;
       }
     }
@@ -398,12 +402,9 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
         if (value !== undefined && source instanceof BigUint64Array) {
           this.checkSlots(source);
           const index = gpa >>> 3;
-          if (
-            (index << 3) >>> 0 === gpa &&
-            index < this.writeQuads &&
-            this.u64[index] !== undefined
-          ) {
-            this.u64[index] = value;
+          const cells = this.u64;
+          if ((index << 3) >>> 0 === gpa && index < this.writeQuads && cells[index] !== undefined) {
+            cells[index] = value;
             return 0;
           }
         }
@@ -469,8 +470,9 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   writeb(gpa: Gpa, value: number): void {
     if (typeof gpa === "number" && typeof value === "number" && (value & 0xff) === value) {
       const index = gpa >>> 0;
-      if (index === gpa && index >>> 3 < this.writeQuads && this.u8[index] !== undefined) {
-        this.u8[index] = value;
+      const cells = this.u8;
+      if (index === gpa && index >>> 3 < this.writeQuads && cells[index] !== undefined) {
+        cells[index] = value;
         return;
       }
     }
@@ -478,14 +480,15 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   }
 
   writew(gpa: Gpa, value: number): void {
-    if (typeof gpa === "number" && typeof value === "number" && (value & 0xffff) === value) {
+    if (typeof gpa === "number" && typeof value === "number" && (value << 16) >>> 16 === value) {
       const index = gpa >>> 1;
+      const cells = this.u16;
       if (
         (index << 1) >>> 0 === gpa &&
         index >>> 2 < this.writeQuads &&
-        this.u16[index] !== undefined
+        cells[index] !== undefined
       ) {
-        this.u16[index] = value;
+        cells[index] = value;
         return;
       }
     }
@@ -495,12 +498,13 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   writel(gpa: Gpa, value: number): void {
     if (typeof gpa === "number" && typeof value === "number" && value >>> 0 === value) {
       const index = gpa >>> 2;
+      const cells = this.u32;
       if (
         (index << 2) >>> 0 === gpa &&
         index >>> 1 < this.writeQuads &&
-        this.u32[index] !== undefined
+        cells[index] !== undefined
       ) {
-        this.u32[index] = value;
+        cells[index] = value;
         return;
       }
     }
@@ -515,8 +519,9 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
       !(value > MAX_U64)
     ) {
       const index = gpa >>> 3;
-      if ((index << 3) >>> 0 === gpa && index < this.writeQuads && this.u64[index] !== undefined) {
-        this.u64[index] = value;
+      const cells = this.u64;
+      if ((index << 3) >>> 0 === gpa && index < this.writeQuads && cells[index] !== undefined) {
+        cells[index] = value;
         return;
       }
     }

@@ -335,8 +335,9 @@ export class AddressSpace implements GuestAccessors {
       const address = gpa >>> 0;
       if (address === gpa) {
         const index = (address - this.first8) >>> 0;
-        if (index >>> 3 < this.writeQuads && this.u8[index] !== undefined) {
-          this.u8[index] = value;
+        const cells = this.u8;
+        if (index >>> 3 < this.writeQuads && cells[index] !== undefined) {
+          cells[index] = value;
           return 0;
         }
       }
@@ -345,12 +346,13 @@ export class AddressSpace implements GuestAccessors {
   }
 
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
-    if (typeof gpa === "number" && typeof value === "number" && (value & 0xffff) === value) {
+    if (typeof gpa === "number" && typeof value === "number" && (value << 16) >>> 16 === value) {
       const unit = gpa >>> 1;
       if ((unit << 1) >>> 0 === gpa) {
         const index = unit - this.first16;
-        if (index >>> 2 < this.writeQuads && this.u16[index] !== undefined) {
-          this.u16[index] = value;
+        const cells = this.u16;
+        if (index >>> 2 < this.writeQuads && cells[index] !== undefined) {
+          cells[index] = value;
           return 0;
         }
       }
@@ -363,8 +365,9 @@ export class AddressSpace implements GuestAccessors {
       const unit = gpa >>> 2;
       if ((unit << 2) >>> 0 === gpa) {
         const index = unit - this.first32;
-        if (index >>> 1 < this.writeQuads && this.u32[index] !== undefined) {
-          this.u32[index] = value;
+        const cells = this.u32;
+        if (index >>> 1 < this.writeQuads && cells[index] !== undefined) {
+          cells[index] = value;
           return 0;
         }
       }
@@ -382,8 +385,9 @@ export class AddressSpace implements GuestAccessors {
       const unit = gpa >>> 3;
       if ((unit << 3) >>> 0 === gpa) {
         const index = unit - this.first64;
-        if (index >>> 0 < this.writeQuads && this.u64[index] !== undefined) {
-          this.u64[index] = value;
+        const cells = this.u64;
+        if (index >>> 0 < this.writeQuads && cells[index] !== undefined) {
+          cells[index] = value;
           return 0;
         }
       }
@@ -398,8 +402,9 @@ export class AddressSpace implements GuestAccessors {
         const unit = gpa >>> 3;
         if ((unit << 3) >>> 0 === gpa) {
           const index = unit - this.first64;
-          if (index >>> 0 < this.writeQuads && this.u64[index] !== undefined) {
-            this.u64[index] = value;
+          const cells = this.u64;
+          if (index >>> 0 < this.writeQuads && cells[index] !== undefined) {
+            cells[index] = value;
             return 0;
           }
         }
@@ -477,8 +482,9 @@ export class AddressSpace implements GuestAccessors {
       const address = gpa >>> 0;
       if (address === gpa) {
         const index = (address - this.first8) >>> 0;
-        if (index >>> 3 < this.writeQuads && this.u8[index] !== undefined) {
-          this.u8[index] = value;
+        const cells = this.u8;
+        if (index >>> 3 < this.writeQuads && cells[index] !== undefined) {
+          cells[index] = value;
           return;
         }
       }
@@ -487,12 +493,13 @@ export class AddressSpace implements GuestAccessors {
   }
 
   writew(gpa: Gpa, value: number): void {
-    if (typeof gpa === "number" && typeof value === "number" && (value & 0xffff) === value) {
+    if (typeof gpa === "number" && typeof value === "number" && (value << 16) >>> 16 === value) {
       const unit = gpa >>> 1;
       if ((unit << 1) >>> 0 === gpa) {
         const index = unit - this.first16;
-        if (index >>> 2 < this.writeQuads && this.u16[index] !== undefined) {
-          this.u16[index] = value;
+        const cells = this.u16;
+        if (index >>> 2 < this.writeQuads && cells[index] !== undefined) {
+          cells[index] = value;
           return;
         }
       }
@@ -505,8 +512,9 @@ export class AddressSpace implements GuestAccessors {
       const unit = gpa >>> 2;
       if ((unit << 2) >>> 0 === gpa) {
         const index = unit - this.first32;
-        if (index >>> 1 < this.writeQuads && this.u32[index] !== undefined) {
-          this.u32[index] = value;
+        const cells = this.u32;
+        if (index >>> 1 < this.writeQuads && cells[index] !== undefined) {
+          cells[index] = value;
           return;
         }
       }
@@ -524,8 +532,9 @@ export class AddressSpace implements GuestAccessors {
       const unit = gpa >>> 3;
       if ((unit << 3) >>> 0 === gpa) {
         const index = unit - this.first64;
-        if (index >>> 0 < this.writeQuads && this.u64[index] !== undefined) {
-          this.u64[index] = value;
+        const cells = this.u64;
+        if (index >>> 0 < this.writeQuads && cells[index] !== undefined) {
+          cells[index] = value;
           return;
         }
       }

@@ -155,8 +155,9 @@ export class SpaceAccess implements GuestAccessors {
     if (typeof gpa === "number" && typeof value === "number" && (value & 0xff) === value) {
       const offset = gpa - this.writeBase;
       const index = offset >>> 0;
-      if (index === offset && index >>> 3 < this.writeQuads && this.w8[index] !== undefined) {
-        this.w8[index] = value;
+      const cells = this.w8;
+      if (index === offset && index >>> 3 < this.writeQuads && cells[index] !== undefined) {
+        cells[index] = value;
         if (this.dirty !== null) {
           this.dirty.markPage(this.firstPage + (offset >>> 12));
         }
@@ -167,15 +168,16 @@ export class SpaceAccess implements GuestAccessors {
   }
 
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
-    if (typeof gpa === "number" && typeof value === "number" && (value & 0xffff) === value) {
+    if (typeof gpa === "number" && typeof value === "number" && (value << 16) >>> 16 === value) {
       const offset = gpa - this.writeBase;
       const index = offset >>> 1;
+      const cells = this.w16;
       if (
         (index << 1) >>> 0 === offset &&
         index >>> 2 < this.writeQuads &&
-        this.w16[index] !== undefined
+        cells[index] !== undefined
       ) {
-        this.w16[index] = value;
+        cells[index] = value;
         if (this.dirty !== null) {
           this.dirty.markPage(this.firstPage + (offset >>> 12));
         }
@@ -189,12 +191,13 @@ export class SpaceAccess implements GuestAccessors {
     if (typeof gpa === "number" && typeof value === "number" && value >>> 0 === value) {
       const offset = gpa - this.writeBase;
       const index = offset >>> 2;
+      const cells = this.w32;
       if (
         (index << 2) >>> 0 === offset &&
         index >>> 1 < this.writeQuads &&
-        this.w32[index] !== undefined
+        cells[index] !== undefined
       ) {
-        this.w32[index] = value;
+        cells[index] = value;
         if (this.dirty !== null) {
           this.dirty.markPage(this.firstPage + (offset >>> 12));
         }
@@ -213,12 +216,9 @@ export class SpaceAccess implements GuestAccessors {
     ) {
       const offset = gpa - this.writeBase;
       const index = offset >>> 3;
-      if (
-        (index << 3) >>> 0 === offset &&
-        index < this.writeQuads &&
-        this.w64[index] !== undefined
-      ) {
-        this.w64[index] = value;
+      const cells = this.w64;
+      if ((index << 3) >>> 0 === offset && index < this.writeQuads && cells[index] !== undefined) {
+        cells[index] = value;
         if (this.dirty !== null) {
           this.dirty.markPage(this.firstPage + (offset >>> 12));
         }
@@ -236,12 +236,13 @@ export class SpaceAccess implements GuestAccessors {
           this.checkSlots(source);
           const offset = gpa - this.writeBase;
           const index = offset >>> 3;
+          const cells = this.w64;
           if (
             (index << 3) >>> 0 === offset &&
             index < this.writeQuads &&
-            this.w64[index] !== undefined
+            cells[index] !== undefined
           ) {
-            this.w64[index] = value;
+            cells[index] = value;
             if (this.dirty !== null) {
               this.dirty.markPage(this.firstPage + (offset >>> 12));
             }
