@@ -18,7 +18,7 @@ const knownOf = new WeakMap<DirtyBitmap, Known>();
 export interface Marks {
   /**
    * The contents of RAM when marks were taken before. Null if `pages` may be incomplete: at the
-   * first time, and after a drain by another thread.
+   * first time, after a drain by another thread, and if tracking stopped in between.
    */
   readonly base: PageTable | null;
   /** The pages written since then, ascending. */

@@ -53,7 +53,10 @@ export class Bus implements MemoryUser {
   /** Whether there are watchpoints. */
   private watched = false;
   readonly watches = new WatchTable();
-  /** Incremented when a watchpoint is added or removed and when the memory of a region changes. */
+  /**
+   * Incremented when a watchpoint is added or removed, and when memory of a region is destroyed or
+   * its tracking changes.
+   */
   version = 0;
   /** The region found before `hit`: accesses often alternate between two regions. */
   #previous: Region | null = null;

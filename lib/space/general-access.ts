@@ -27,8 +27,7 @@ type Reach = Pick<Stretch, "base" | "from" | "quads" | "u8" | "u16" | "u32" | "u
  */
 export class SpaceAccess implements GuestAccessors {
   // The cached stretches, in fields that are private to TypeScript only, as in AddressSpace. All
-  // addresses of a cached stretch are safe integers, so `gpa - base` is exact for
-  // every address in it.
+  // addresses of a cached stretch are safe integers, so `gpa - base` is exact for each of them.
   private readBase = 0;
   private readQuads = 0;
   private r8 = EMPTY_WINDOW.u8;

@@ -15,8 +15,8 @@ import { type WatchIndex } from "./watch-table.js";
 import { EMPTY_WINDOW, makeWindow, WINDOW_SIZE, type Window } from "../memory/windows.js";
 
 /**
- * A stretch: whole pages of a RAM or ROM region, adjacent, in one window of the memory, and none of
- * them watched for one kind of access. Accesses of that kind to it need not check the watchpoints.
+ * A stretch: adjacent pages of a RAM or ROM region, in one window of the memory, none of which is
+ * watched for one kind of access. Accesses of that kind to a stretch need not check watchpoints.
  */
 export interface Stretch extends Window {
   /** Offset of the first byte from the start of the region. */
