@@ -12,7 +12,7 @@ import { WIDTHS } from "../support/widths.js";
 
 const { OK, ERROR_INTERNAL } = GuestMemAccessResult;
 
-// The layout that the addon and lib/native-access.ts agree on, in 32-bit words.
+// Offsets in the call block, in 32-bit words: see lib/native/call-block.ts.
 const MEMORY = 1;
 const RESULT = 3;
 
