@@ -3,20 +3,20 @@ import { type Page, type PageTable, ZERO_PAGE } from "./page-table.js";
 import { checkSameLayout } from "./layout.js";
 import { contentsOf, type Snapshot } from "./snapshot.js";
 
-/** A run of bytes each of which differs between two snapshots. */
+/** A range of adjacent bytes that all differ between two snapshots. */
 export interface ChangedRange {
   /** Guest physical address of the first byte. */
   readonly gpa: bigint;
-  /** Bytes. */
+  /** Length in bytes. */
   readonly length: number;
 }
 
 /**
- * The bytes that differ between two snapshots of the same regions, by ascending address: every
- * range as long as it can be, none across two regions. Pages that the snapshots share are not looked
- * at. The ranges are found as they are asked for.
+ * The bytes that differ between two snapshots of the same regions, by ascending address. Ranges are
+ * as long as possible, but never span two regions. Pages that the snapshots share are not compared.
+ * The iterable is lazy: it finds the ranges while it is iterated.
  *
- * @throws TypeError; Error `ERR_SNAPSHOT_MISMATCH` where the regions differ.
+ * @throws TypeError; Error `ERR_SNAPSHOT_MISMATCH` if the regions of the two snapshots differ.
  */
 export function diffSnapshots(a: Snapshot, b: Snapshot): Iterable<ChangedRange> {
   const [before, after] = [contentsOf(a), contentsOf(b)];
@@ -35,7 +35,7 @@ interface Run {
   readonly length: number;
 }
 
-/** Runs of differing bytes, none across two pages. */
+/** Runs of differing bytes. No run spans two pages. */
 function* changedRuns(a: PageTable, b: PageTable): Generator<Run> {
   for (const page of a.changedPages(b)) {
     yield* runsOfPage(a.get(page) ?? ZERO_PAGE, b.get(page) ?? ZERO_PAGE, page * PAGE_SIZE);
@@ -54,7 +54,7 @@ function* runsOfPage(a: Page, b: Page, base: number): Generator<Run> {
   }
 }
 
-/** Joins runs that touch. */
+/** Joins adjacent runs. */
 function* joined(runs: Iterable<Run>): Generator<Run> {
   let open: Run | null = null;
   for (const run of runs) {

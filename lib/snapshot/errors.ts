@@ -1,14 +1,14 @@
 import { type ErrorCode, withCode } from "../base/errors.js";
 
-/** A file that is no snapshot, or a damaged one. Nothing has been restored from it. */
+/** Thrown for a file that is not a snapshot or is damaged. Nothing was restored from it. */
 export class SnapshotFormatError extends Error {
   /** Stable identifier of this kind of error. */
   readonly code = "ERR_SNAPSHOT_INVALID" satisfies ErrorCode;
   override readonly name = "SnapshotFormatError";
 
   /**
-   * @param reason - What is wrong.
-   * @param offset - Where in the file, in bytes from its start.
+   * @param reason - The rule of the format that the file breaks.
+   * @param offset - Where the file breaks it, in bytes from the start of the file.
    */
   constructor(
     readonly reason: string,
@@ -18,12 +18,12 @@ export class SnapshotFormatError extends Error {
   }
 }
 
-/** An Error `ERR_SNAPSHOT_MISMATCH`. */
+/** Makes an Error `ERR_SNAPSHOT_MISMATCH`. */
 export function mismatchError(message: string): Error {
   return withCode(new Error(message), "ERR_SNAPSHOT_MISMATCH");
 }
 
-/** An Error `ERR_NOT_REGULAR_FILE`. */
+/** Makes an Error `ERR_NOT_REGULAR_FILE`. */
 export function notRegularFileError(path: string): Error {
   return withCode(new Error(`${JSON.stringify(path)} is no regular file`), "ERR_NOT_REGULAR_FILE");
 }

@@ -26,31 +26,55 @@ import {
   type SnapshotRegion,
 } from "./snapshot.js";
 
-/** Pages that are read or written at once. */
+/** Number of pages read or written in one call of the file system. */
 const BATCH = 256;
 
-/** Bytes that are read at once: Linux reads at most 2 GiB, and Node ends the process above that. */
+/** Maximum bytes of one read: Linux reads at most 2 GiB, and Node aborts the process above that. */
 const MAX_READ = 2 ** 30;
 
-/** Pages that one Buffer can hold. */
+/** Maximum pages of one `readPages`: 4 GiB, the largest Buffer of the oldest Node supported. */
 const MAX_PAGES = 2 ** 20;
 
-/** Opens a pipe without waiting for its writer. Windows has no such flag. */
+/** Makes opening a pipe return at once instead of waiting for a writer. Windows lacks the flag. */
 const O_NONBLOCK = (constants as Partial<typeof constants>).O_NONBLOCK ?? 0;
 
 /**
- * Writes a snapshot to a file. A file of that name is replaced in one step once all is on the disk:
- * whatever happens, the name means the old file or the whole new one. The file keeps its mode and,
- * where the system allows it, its owner; a new file has mode 0600, since guest RAM holds secrets.
- * Symbolic links are followed. Hard links to the old file keep the old content.
+ * Writes a snapshot to a file.
  *
- * A file that cannot be replaced (a mount point, or a folder without write permission) is
- * overwritten in place. A failure in the middle of that leaves a damaged file, which is refused when
- * it is read.
+ * An existing file is replaced atomically, after all data has reached the disk: even if the process
+ * is killed, the path refers to the complete old file or to the complete new one. The new file
+ * takes the mode of the old one and, if the system allows it, its owner and group. A file that did
+ * not exist gets mode 0600, because guest RAM may hold secrets. Symbolic links are followed. Hard
+ * links to the old file keep the old content.
  *
- * @throws RangeError where the snapshot is larger than the format allows; Error
- * `ERR_NOT_REGULAR_FILE`, before anything is written, where the path leads to a folder, device, pipe
- * or socket; errors of the file system.
+ * A file that cannot be replaced (a mount point, or a file in a directory without write permission)
+ * is overwritten in place. If that fails half-way, the file is damaged, and loading it throws.
+ *
+ * @throws RangeError if the snapshot exceeds the limits of the format; Error
+ * `ERR_NOT_REGULAR_FILE`, before anything is written, if the path leads to a directory, device,
+ * pipe or socket; errors of the file system.
+ *
+ * @example
+ * ```js
+ * import { tmpdir } from "node:os";
+ * import { join } from "node:path";
+ * import { GuestMemory } from "pound-guest-memory";
+ * import {
+ *   loadSnapshot,
+ *   restoreSnapshot,
+ *   saveSnapshot,
+ *   takeSnapshot,
+ * } from "pound-guest-memory/snapshot";
+ *
+ * const path = join(tmpdir(), "ram.snapshot");
+ * const memory = GuestMemory.allocate(1024 * 1024);
+ * memory.writel(0x100, 42);
+ * await saveSnapshot(takeSnapshot(memory), path);
+ *
+ * memory.writel(0x100, 0);
+ * restoreSnapshot(memory, await loadSnapshot(path));
+ * console.log(memory.readl(0x100)); // 42
+ * ```
  */
 export async function saveSnapshot(snapshot: Snapshot, path: string): Promise<void> {
   const { head, pages } = encodeTables(contentsOf(snapshot), snapshot.generation);
@@ -75,10 +99,10 @@ function* batches(pages: Iterable<Page>): Generator<Uint8Array> {
 }
 
 /**
- * Reads a snapshot from a file into memory, and checks all of it.
+ * Reads a snapshot from a file into memory and verifies all of it.
  *
- * @throws {@link SnapshotFormatError} where the file is no snapshot, cut off or damaged; Error
- * `ERR_NOT_REGULAR_FILE`; errors of the file system.
+ * @throws {@link SnapshotFormatError} if the file is not a snapshot, is truncated or is damaged;
+ * Error `ERR_NOT_REGULAR_FILE`, `ERR_OUT_OF_MEMORY`; errors of the file system.
  */
 export async function loadSnapshot(path: string): Promise<Snapshot> {
   const file = await openSnapshot(path);
@@ -90,10 +114,10 @@ export async function loadSnapshot(path: string): Promise<Snapshot> {
 }
 
 /**
- * Opens a snapshot to read parts of it. Its tables are read and checked, its pages when they are
- * read.
+ * Opens a snapshot file for reading parts of it. Reads and verifies its tables at once, and each
+ * page when it is read.
  *
- * @throws as {@link loadSnapshot}.
+ * @throws The errors of {@link loadSnapshot}.
  */
 export async function openSnapshot(path: string): Promise<SnapshotFile> {
   const handle = await open(path, constants.O_RDONLY | O_NONBLOCK);
@@ -112,28 +136,28 @@ export async function openSnapshot(path: string): Promise<SnapshotFile> {
   }
 }
 
-/** A record of a page in a file. */
+/** A record in the page table of a snapshot file. */
 export interface FilePage {
   /** The number of the page in its region. */
   readonly page: number;
   readonly heat: PageHeat;
-  /** Whether its bytes are in the file: whether it is no page of zeros. */
+  /** Whether the file stores the bytes of the page. It does not store pages of zeros. */
   readonly stored: boolean;
-  /** Identifies the page's bytes; null for a page of zeros. */
+  /** The first 16 bytes of the SHA-256 of the page; null for a page of zeros. */
   readonly digest: Buffer | null;
 }
 
-/** A snapshot in a file, of which only the tables are in memory. */
+/** An open snapshot file. Only its tables are in memory. */
 export class SnapshotFile implements AsyncDisposable {
   readonly regions: readonly SnapshotRegion[];
   readonly generation: number;
-  /** Bytes of the file. */
+  /** Size of the file in bytes. */
   readonly size: number;
 
   readonly #handle: FileHandle;
   readonly #dataOffset: number;
   readonly #records: PageRecords;
-  /** For each region its first record; and the number of all records. */
+  /** The index of the first record of each region, followed by the number of all records. */
   readonly #first: readonly number[];
 
   /** Use {@link openSnapshot}. @internal */
@@ -166,10 +190,10 @@ export class SnapshotFile implements AsyncDisposable {
   }
 
   /**
-   * The records of a region's pages from page `from` up, by ascending number.
+   * The page records of a region with page numbers at or above `from`, ascending.
    *
-   * @param region - Its index.
-   * @throws RangeError where there is no such region.
+   * @param region - Index in {@link SnapshotFile.regions}.
+   * @throws RangeError if there is no such region.
    */
   *pagesFrom(region: number, from: number): Generator<FilePage> {
     const { first, end } = this.#recordsOf(region);
@@ -179,9 +203,9 @@ export class SnapshotFile implements AsyncDisposable {
   }
 
   /**
-   * The records of a region's pages below page `from`, by descending number.
+   * The page records of a region with page numbers below `from`, descending.
    *
-   * @throws as {@link SnapshotFile.pagesFrom}.
+   * @throws The errors of {@link SnapshotFile.pagesFrom}.
    */
   *pagesBelow(region: number, from: number): Generator<FilePage> {
     const { first, end } = this.#recordsOf(region);
@@ -191,10 +215,10 @@ export class SnapshotFile implements AsyncDisposable {
   }
 
   /**
-   * The number of the first page from `from` up whose bytes are in the file, or of the last below
-   * `from`; null for none. Takes a few steps, however many records of pages of zeros there are.
+   * The number of the next stored page: with `"up"`, the first at or above `from`; with `"down"`,
+   * the last below `from`. Null if there is none. The search takes logarithmic time.
    *
-   * @throws as {@link SnapshotFile.pagesFrom}.
+   * @throws The errors of {@link SnapshotFile.pagesFrom}.
    */
   nextStored(region: number, from: number, direction: "up" | "down"): number | null {
     const { first, end } = this.#recordsOf(region);
@@ -208,9 +232,9 @@ export class SnapshotFile implements AsyncDisposable {
   }
 
   /**
-   * The record of a page; null for a page of zeros that never changed.
+   * The record of a page. Null for a page without a record: it is all zero and never changed.
    *
-   * @throws as {@link SnapshotFile.pagesFrom}.
+   * @throws The errors of {@link SnapshotFile.pagesFrom}.
    */
   pageAt(region: number, page: number): FilePage | null {
     const { first, end } = this.#recordsOf(region);
@@ -219,12 +243,13 @@ export class SnapshotFile implements AsyncDisposable {
   }
 
   /**
-   * Reads some pages of a region, and checks them. Those that are not stored are zero.
+   * Reads adjacent pages of a region and verifies them. Pages that are not stored read as zeros.
    *
-   * @param page - The number of the first.
-   * @param count - How many; at most 2^20, which is the most that a Buffer holds.
-   * @throws {@link SnapshotFormatError} where one is damaged; RangeError; Error `ERR_OUT_OF_MEMORY`;
-   * errors of the file system.
+   * @param region - Index in {@link SnapshotFile.regions}.
+   * @param page - The number of the first page.
+   * @param count - The number of pages, at most 2^20.
+   * @throws {@link SnapshotFormatError} if a page is damaged; TypeError, RangeError; Error
+   * `ERR_OUT_OF_MEMORY`; errors of the file system.
    */
   async readPages(region: number, page: number, count = 1): Promise<Buffer> {
     const { first, end } = this.#recordsOf(region);
@@ -245,9 +270,9 @@ export class SnapshotFile implements AsyncDisposable {
   }
 
   /**
-   * Reads all pages, and checks them.
+   * Reads and verifies all pages.
    *
-   * @throws as {@link SnapshotFile.readPages}.
+   * @throws The errors of {@link SnapshotFile.readPages}.
    */
   async load(): Promise<Snapshot> {
     const regions: RegionContents[] = [];
@@ -272,7 +297,7 @@ export class SnapshotFile implements AsyncDisposable {
     return edit.finish();
   }
 
-  /** Reads the stored pages of some records, which lie one behind the other, and checks them. */
+  /** Reads and verifies the stored pages of consecutive records with a single read. */
   async #readRecords(
     region: number,
     from: number,
@@ -326,14 +351,14 @@ export class SnapshotFile implements AsyncDisposable {
       page: records.page(record),
       heat: records.heat(record),
       stored: records.rank(record + 1) > records.rank(record),
-      // Made when asked for: most walks over a million records look at none.
+      // A getter, because most loops over the records never use the digest.
       get digest() {
         return records.digest(record);
       },
     };
   }
 
-  /** The records of a region: the first, and the one behind the last. */
+  /** The indexes of the first record of a region and of the record after its last. */
   #recordsOf(region: number): { first: number; end: number } {
     const end = this.#first[region + 1];
     if (end === undefined) {
@@ -343,7 +368,7 @@ export class SnapshotFile implements AsyncDisposable {
   }
 }
 
-/** A Buffer of zeros. The pages of a large one are not there before they are written. */
+/** Allocates a Buffer of zeros. The system backs the pages of a large one when they are written. */
 function allocate(length: number): Buffer {
   try {
     return Buffer.alloc(length);
@@ -352,7 +377,7 @@ function allocate(length: number): Buffer {
   }
 }
 
-/** Reads exactly so many bytes. */
+/** Reads exactly `length` bytes. */
 async function readAt(handle: FileHandle, offset: number, length: number): Promise<Buffer> {
   const bytes = allocate(length);
   for (let done = 0; done < length;) {

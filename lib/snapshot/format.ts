@@ -8,11 +8,9 @@ import type { Page } from "./page-table.js";
 import type { RegionKind, RegionLayout } from "./layout.js";
 import type { RegionContents } from "./snapshot.js";
 
-/*
- * The tables of a snapshot file, byte for byte; docs/snapshot-format.md says what each is.
- */
+// Encodes and decodes the tables of a snapshot file, which docs/snapshot-format.md specifies.
 
-/** The first eight bytes of a file, the last of which is the version of the format. */
+/** The first eight bytes of a file. The last of them is the version of the format. */
 const MAGIC = Buffer.from("PGMSNP\0\x01", "latin1");
 export const HEADER_SIZE = 128;
 const REGION_SIZE = 40;
@@ -22,12 +20,14 @@ const NO_DIGEST = Buffer.alloc(DIGEST_SIZE);
 
 const MAX_REGIONS = 65_536;
 const MAX_NAME = 4096;
-/** Tables are read whole. These are of 128 GiB of RAM without a page of zeros. */
+/**
+ * Maximum bytes of the tables, which are read whole. Enough for 128 GiB without a page of zeros.
+ */
 const MAX_TABLES = 2 ** 30;
 
 const KINDS: readonly RegionKind[] = ["ram", "rom", "mmio"];
 
-/** Where the numbers of a header lie. */
+/** The offsets of the fields of the header. */
 const AT = {
   pageSize: 8,
   regions: 12,
@@ -41,25 +41,25 @@ const AT = {
   headerDigest: 96,
 } as const;
 
-/** What a header says. */
+/** The decoded header. */
 export interface Header {
   readonly regions: number;
-  /** Bytes of the region table. */
+  /** Size of the region table in bytes. */
   readonly regionBytes: number;
-  /** Page records of all regions. */
+  /** Number of page records of all regions. */
   readonly records: number;
-  /** Pages whose bytes are in the file. */
+  /** Number of pages whose bytes are in the file. */
   readonly stored: number;
-  /** Bytes of the file. */
+  /** Size of the file in bytes. */
   readonly fileSize: number;
   readonly generation: number;
   readonly tablesDigest: Buffer;
 }
 
-/** A region of a file. */
+/** A decoded entry of the region table. */
 export interface FileRegion {
   readonly layout: RegionLayout;
-  /** Page records. */
+  /** Number of page records. */
   readonly records: number;
 }
 
@@ -67,7 +67,7 @@ export interface FileRegion {
 export interface PageRecord {
   readonly page: number;
   readonly heat: PageHeat;
-  /** Of the page's bytes; null for a page of zeros, whose bytes are not in the file. */
+  /** The digest of the page's bytes; null for a page of zeros, which is not stored. */
   readonly digest: Buffer | null;
 }
 
@@ -76,7 +76,7 @@ export function pageDigest(page: Uint8Array): Buffer {
   return createHash("sha256").update(page).digest().subarray(0, DIGEST_SIZE);
 }
 
-/** The offset of the first page's bytes. */
+/** The offset in the file of the bytes of the first stored page. */
 export function dataOffset({
   regionBytes,
   records,
@@ -84,7 +84,7 @@ export function dataOffset({
   return roundUp(HEADER_SIZE + regionBytes + records * RECORD_SIZE, PAGE_SIZE);
 }
 
-/** All of a file before the bytes of pages; and the pages, in the order of their bytes. */
+/** Encodes everything before the stored pages, and lists these pages in the order of the file. */
 export function encodeTables(
   contents: readonly RegionContents[],
   generation: number,
@@ -150,7 +150,9 @@ function encodeRegion({ kind, name, gpa, size }: RegionLayout, records: number):
   return entry;
 }
 
-/** The page table of a region: its stored pages, and those of zeros that were once others. */
+/**
+ * Encodes records for the stored pages of a region and for the pages that changed back to zeros.
+ */
 function encodePages({ pages, heat }: RegionContents): Buffer {
   let zeroed = 0;
   for (const [page] of heat.entries()) {
@@ -184,10 +186,11 @@ function encodePages({ pages, heat }: RegionContents): Buffer {
 }
 
 /**
- * Reads and checks a header.
+ * Decodes and checks a header.
  *
- * @param bytes - The first {@link HEADER_SIZE} bytes of the file, or all where it has fewer.
- * @param fileSize - Bytes of the file.
+ * @param bytes - The first {@link HEADER_SIZE} bytes of the file, or the whole file if it is
+ * shorter.
+ * @param fileSize - Size of the file in bytes.
  * @throws {@link SnapshotFormatError}
  */
 export function decodeHeader(bytes: Buffer, fileSize: number): Header {
@@ -226,7 +229,7 @@ function checkMagic(bytes: Buffer): void {
   }
 }
 
-/** Makes sure that the counts are those of a file of this size, so that none asks for the moon. */
+/** Checks the counts against the size of the file, so that a forged count cannot exhaust memory. */
 function checkCounts(header: Header, fileSize: number): void {
   const { regions, regionBytes, records, stored } = header;
   if (regions > MAX_REGIONS) {
@@ -252,9 +255,9 @@ function checkCounts(header: Header, fileSize: number): void {
 }
 
 /**
- * Reads and checks the region table.
+ * Decodes and checks the region table.
  *
- * @param tables - All bytes from the header's end to the first page's.
+ * @param tables - All bytes between the header and the first stored page.
  * @throws {@link SnapshotFormatError}
  */
 export function decodeRegions(tables: Buffer, header: Header): FileRegion[] {
@@ -327,15 +330,17 @@ function decodeRegion(table: Buffer, at: number): { region: FileRegion; next: nu
   return { region: { layout: { kind, name, gpa, size }, records }, next };
 }
 
-/** The page table of a file, checked and searched where it lies: it can have millions of records. */
+/**
+ * The page table of a file. It is searched in its encoded form: it can have millions of records.
+ */
 export class PageRecords {
   readonly #bytes: Buffer;
-  /** For each record, how many pages before it have bytes in the file. */
+  /** The number of stored pages before each record. */
   readonly #rank: Uint32Array;
 
   /**
    * @param bytes - The page table.
-   * @param offset - Of it in the file, for errors.
+   * @param offset - The offset of the page table in the file, for errors.
    * @throws {@link SnapshotFormatError}
    */
   constructor(bytes: Buffer, offset: number, regions: readonly FileRegion[], header: Header) {
@@ -369,7 +374,7 @@ export class PageRecords {
     }
   }
 
-  /** The number of the page of a record. */
+  /** The page number of a record. */
   page(record: number): number {
     const at = record * RECORD_SIZE;
     return this.#bytes.readUInt32LE(at) + this.#bytes.readUInt32LE(at + 4) * 2 ** 32;
@@ -383,18 +388,18 @@ export class PageRecords {
     };
   }
 
-  /** The checksum of the page's bytes; null for a page of zeros. */
+  /** The digest of the page's bytes; null for a page of zeros. */
   digest(record: number): Buffer | null {
     const at = record * RECORD_SIZE + 16;
     return this.#hasDigest(record) ? this.#bytes.subarray(at, at + DIGEST_SIZE) : null;
   }
 
-  /** How many pages have their bytes in the file before this record's. */
+  /** The number of stored pages before a record. */
   rank(record: number): number {
     return this.#rank[record]!;
   }
 
-  /** The record of the stored page that `rank` others come before. */
+  /** The record of the stored page that has `rank` stored pages before it. */
   ofRank(rank: number): number {
     let [low, high] = [0, this.#rank.length - 1];
     while (low < high) {
@@ -408,7 +413,7 @@ export class PageRecords {
     return low;
   }
 
-  /** The first record from `first` to `end` whose page is `page` or above; `end` for none. */
+  /** The first record in `[first, end)` whose page number is at least `page`; `end` if none is. */
   lowerBound(page: number, first: number, end: number): number {
     let [low, high] = [first, end];
     while (low < high) {
@@ -428,7 +433,7 @@ export class PageRecords {
   }
 }
 
-/** A u64 that must be a count that JavaScript can count. */
+/** Reads a 64-bit count, which must be below 2^53. */
 function readCount(bytes: Buffer, at: number, base: number): number {
   const high = bytes.readUInt32LE(at + 4);
   if (high >= 2 ** 21) {

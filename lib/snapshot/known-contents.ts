@@ -1,13 +1,13 @@
 import type { DirtyBitmap, DirtyCursor } from "../memory/dirty-bitmap.js";
 import type { PageTable } from "./page-table.js";
 
-/** What snapshots know of memory whose pages are tracked. */
+/** What is known of tracked memory since its last snapshot. */
 interface Known {
-  /** Takes marks without taking them from anybody else. */
+  /** Takes marks without taking them from other consumers of the bitmap. */
   readonly cursor: DirtyCursor;
   /**
-   * What RAM held when marks were last taken, but for pages written since. Weak: whoever drops a
-   * snapshot wants its memory back, not a quicker next snapshot.
+   * The contents of RAM when marks were last taken. A weak reference: a snapshot that the program
+   * drops should be freed, even though the next snapshot then has to compare all pages.
    */
   pages: WeakRef<PageTable> | null;
 }
@@ -17,33 +17,34 @@ const knownOf = new WeakMap<DirtyBitmap, Known>();
 /** The marks of a bitmap. */
 export interface Marks {
   /**
-   * What RAM held when marks were taken before; null where the marks are not all that was written
-   * since then: at the first time, and after a drain by another thread.
+   * The contents of RAM when marks were taken before. Null if `pages` may be incomplete: at the
+   * first time, after a drain by another thread, and if tracking stopped in between.
    */
   readonly base: PageTable | null;
-  /** The pages that were written since, ascending. */
+  /** The pages written since then, ascending. */
   readonly pages: Uint32Array;
 }
 
-/** Takes the marks of a bitmap, before the pages are read. */
+/** Takes the marks of a bitmap. Call it before reading the pages, so that no write is lost. */
 export function takeMarks(dirty: DirtyBitmap): Marks {
   const known = knownOf.get(dirty) ?? { cursor: dirty.dirtyCursor(), pages: null };
   knownOf.set(dirty, known);
   const base = known.pages?.deref() ?? null;
-  // Whatever goes wrong between here and rememberContents, the marks are lost.
+  // If the caller fails before it calls rememberContents, the marks are lost, so `pages` is
+  // invalid.
   known.pages = null;
   const { pages, whole } = known.cursor.take();
   return { base: whole ? base : null, pages };
 }
 
-/** Notes that RAM held `pages` when the marks were last taken, but for what is marked since. */
+/** Records the contents that RAM had when the marks were last taken. */
 export function rememberContents(dirty: DirtyBitmap, pages: PageTable): void {
   knownOf.get(dirty)!.pages = new WeakRef(pages);
 }
 
-/** As `rememberContents`, when RAM has just been made to hold `pages`, and this has marked pages. */
+/** As `rememberContents`, after `pages` were restored to RAM, which marked the restored pages. */
 export function rememberRestored(dirty: DirtyBitmap, pages: PageTable): void {
-  // Marks of other threads cannot be told from those of this one.
+  // In a shared bitmap, the marks since takeMarks may also be those of another thread.
   if (!dirty.isShared) {
     knownOf.get(dirty)!.cursor.skip();
   }

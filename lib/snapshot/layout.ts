@@ -1,24 +1,24 @@
 import { mismatchError } from "./errors.js";
 import { printable } from "../base/printable.js";
 
-/** What lies in a range of guest physical addresses. */
+/** The kind of a region of guest physical addresses. */
 export type RegionKind = "ram" | "rom" | "mmio";
 
-/** A range of guest physical addresses of one kind. */
+/** The position of a region in guest physical memory, and its kind. */
 export interface RegionLayout {
   readonly kind: RegionKind;
-  /** A label, for people. */
+  /** A label for messages. Names need not be unique. */
   readonly name: string;
   /** Guest physical address of the first byte. */
   readonly gpa: bigint;
-  /** Bytes. */
+  /** Size in bytes. */
   readonly size: bigint;
 }
 
 /**
- * Makes sure that two lists of regions differ in names at most.
+ * Checks that two lists of regions are equal, apart from the names.
  *
- * @throws Error `ERR_SNAPSHOT_MISMATCH` that tells the first difference.
+ * @throws Error `ERR_SNAPSHOT_MISMATCH`, which describes the first difference.
  */
 export function checkSameLayout(
   expected: readonly RegionLayout[],
@@ -38,7 +38,7 @@ export function checkSameLayout(
   }
 }
 
-/** A region in a message. */
+/** Describes a region in an error message. */
 export function describeRegion(region: RegionLayout | undefined): string {
   if (region === undefined) {
     return "no further region";

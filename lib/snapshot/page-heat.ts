@@ -1,38 +1,39 @@
-/** How often and how lately the snapshots of a chain found a page changed. */
+/** How often, and in which generation last, the snapshots of a chain found a page changed. */
 export interface PageHeat {
-  /** How many snapshots of the chain found other bytes than their parent has. */
+  /** The number of snapshots of the chain in which the page differs from the parent snapshot. */
   readonly changes: number;
-  /** The generation of the last of them; 0 where there is none. */
+  /** The generation of the last of these snapshots; 0 if there is none. */
   readonly changedIn: number;
 }
 
 const COLD: PageHeat = { changes: 0, changedIn: 0 };
 const MAX_U32 = 0xffff_ffff;
 
-/** Entries of a chunk, at most. */
+/** Entries of a full chunk. */
 const CHUNK = 512;
-/** Numbers of an entry: the low and the high half of the page, its changes, and the last's generation. */
+/** Words of an entry: page number (low half, high half), changes, generation of the last change. */
 const WORDS = 4;
 
-/** Entries by ascending page: never none. */
+/** Entries sorted by page. A chunk of a table is never empty. */
 type Chunk = Uint32Array;
 
 /**
- * The {@link PageHeat} of a region's pages. Immutable, and shares what an update leaves alone.
+ * The {@link PageHeat} of the pages of a region. Immutable: an updated table shares unchanged
+ * chunks with the old one.
  *
- * The pages that ever changed lie in chunks by their rank, not by their number: a file can say of a
- * million pages that they changed, no two of them near each other.
+ * Chunks hold a number of entries, not a range of page numbers. So the memory is proportional to
+ * the number of changed pages, even if a file lists a million of them far apart.
  */
 export class HeatTable {
-  /** By ascending page. */
+  /** Sorted by page. */
   readonly #chunks: readonly Chunk[];
 
-  /** Use {@link HeatTable.after} on {@link NO_HEAT}, or {@link HeatTable.of}, instead. */
+  /** Use {@link HeatTable.of}, or {@link HeatTable.after} on {@link NO_HEAT}. */
   private constructor(chunks: readonly Chunk[]) {
     this.#chunks = chunks;
   }
 
-  /** The table of these pages, all of which changed, by ascending number. */
+  /** Makes a table of changed pages, which must be sorted by page number. */
   static of(entries: Iterable<readonly [page: number, heat: PageHeat]>): HeatTable {
     const writer = new ChunkWriter();
     for (const [page, { changes, changedIn }] of entries) {
@@ -52,7 +53,7 @@ export class HeatTable {
       : COLD;
   }
 
-  /** The pages that ever changed, by ascending number. */
+  /** The pages that ever changed, sorted by page number. */
   *entries(): Generator<readonly [page: number, heat: PageHeat]> {
     for (const chunk of this.#chunks) {
       for (let i = 0; i < chunk.length / WORDS; i++) {
@@ -64,7 +65,7 @@ export class HeatTable {
   /**
    * The table after a snapshot of `generation` found `pages` changed.
    *
-   * @param pages - By ascending number.
+   * @param pages - Page numbers, ascending.
    */
   after(pages: Iterable<number>, generation: number): HeatTable {
     const changed = pages[Symbol.iterator]();
@@ -73,7 +74,7 @@ export class HeatTable {
       return this;
     }
     const writer = new ChunkWriter();
-    // A table without chunks is one empty chunk here.
+    // An empty table is treated as one empty chunk.
     for (let i = 0; i < Math.max(1, this.#chunks.length); i++) {
       const chunk = this.#chunks[i] ?? new Uint32Array(0);
       const following = this.#chunks[i + 1];
@@ -95,13 +96,13 @@ export class HeatTable {
     return new HeatTable(writer.end());
   }
 
-  /** The only chunk that can have a page; -1 for none. */
+  /** The index of the only chunk that can contain a page; -1 if none can. */
   #chunkOf(page: number): number {
     return lowerBound(this.#chunks.length, (i) => pageAt(this.#chunks[i]!, 0) <= page) - 1;
   }
 }
 
-/** Collects entries in chunks, none of which is small unless it has to be. */
+/** Collects entries in chunks, and avoids small chunks. */
 class ChunkWriter {
   readonly #chunks: Chunk[] = [];
   readonly #room = new Uint32Array(2 * CHUNK * WORDS);
@@ -119,7 +120,7 @@ class ChunkWriter {
     }
   }
 
-  /** Copies entries from one on to before a page; gives the first that is not copied. */
+  /** Copies the entries from `entry` up to, not including, `page`; returns the first not copied. */
   copy(chunk: Chunk, entry: number, page: number): number {
     let i = entry;
     for (; i < chunk.length / WORDS && pageAt(chunk, i) < page; i++) {
@@ -129,12 +130,12 @@ class ChunkWriter {
     return i;
   }
 
-  /** Takes a whole chunk as it is. */
+  /** Appends a whole chunk without copying it. */
   share(chunk: Chunk): void {
     this.end().push(chunk);
   }
 
-  /** All chunks so far. */
+  /** Closes the chunk in progress and returns all chunks. */
   end(): Chunk[] {
     const entries = this.#length / WORDS;
     if (entries > CHUNK) {
@@ -154,7 +155,7 @@ class ChunkWriter {
   }
 }
 
-/** Of pages that never changed. */
+/** The table of a region whose pages never changed. */
 export const NO_HEAT = HeatTable.of([]);
 
 function pageAt(chunk: Chunk, entry: number): number {
@@ -165,7 +166,7 @@ function heatAt(chunk: Chunk, entry: number): PageHeat {
   return { changes: chunk[entry * WORDS + 2]!, changedIn: chunk[entry * WORDS + 3]! };
 }
 
-/** The first number from 0 to `count` for which `isBelow` does not hold. */
+/** The first number in `[0, count)` for which `isBelow` is false; `count` if there is none. */
 function lowerBound(count: number, isBelow: (i: number) => boolean): number {
   let [low, high] = [0, count];
   while (low < high) {

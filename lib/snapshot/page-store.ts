@@ -1,18 +1,18 @@
 import { PAGE_SIZE } from "../base/page.js";
 import type { Page } from "./page-table.js";
 
-/** Pages of the blocks that pages are cut from; one buffer each would cost a tenth of the page. */
+/** Pages per block. A buffer for each page would add a tenth to its memory. */
 const BLOCK_PAGES = 64;
 
-/** Makes room for the pages of a snapshot. */
+/** Allocates the pages of a snapshot, in blocks. */
 export class PageStore {
   #block: Uint8Array = new Uint8Array(0);
   #used = 0;
 
-  /** @param expected - How many pages will be asked for, at most. */
+  /** @param expected - The maximum number of pages that will be allocated. */
   constructor(private expected: number) {}
 
-  /** Room for one page, of any content. */
+  /** Allocates one page with unspecified content. */
   allocate(): Page {
     if (this.#used === this.#block.length) {
       const pages = Math.max(1, Math.min(BLOCK_PAGES, this.expected));

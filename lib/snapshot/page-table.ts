@@ -1,23 +1,24 @@
 import { PAGE_SIZE } from "../base/page.js";
 
-/** The bytes of a page, all {@link PAGE_SIZE} of them, which nobody writes to any more. */
+/** The {@link PAGE_SIZE} bytes of a page. Immutable once it is in a table. */
 export type Page = Uint8Array;
 
-/** What a page that is not stored holds. */
+/** The content of a page that is not stored. */
 export const ZERO_PAGE: Page = new Uint8Array(PAGE_SIZE);
 
-/** Pages of a leaf: 2 MiB of RAM. */
+/** Pages per leaf: a leaf covers 2 MiB of RAM. */
 export const LEAF_PAGES = 512;
 
-/** Stored pages above which a leaf is an array of all its pages. */
+/** Maximum stored pages of a sparse leaf. */
 const MAX_SPARSE = 32;
 
 /**
- * The stored pages of a leaf: never none. Where they are few, only they are listed, lest a table of
- * pages far apart takes more memory for its leaves than for its pages.
+ * The pages of a leaf, at least one of which is stored. A dense leaf has an element for each of its
+ * pages. A sparse leaf lists only the stored pages: otherwise the leaves of a table of scattered
+ * pages would take more memory than its pages.
  */
 interface Leaf {
-  /** The numbers in the leaf of `pages`, ascending; {@link ALL} where those are all of its pages. */
+  /** The slot of each element of `pages`, ascending. {@link ALL} in a dense leaf. */
   readonly slots: readonly number[];
   readonly pages: readonly (Page | null)[];
 }
@@ -25,12 +26,12 @@ interface Leaf {
 const ALL: readonly number[] = Array.from({ length: LEAF_PAGES }, (_, i) => i);
 
 /**
- * The pages of a region that are not all zero, by number. Immutable: an edited table shares every
- * leaf, and every page, that the edit leaves alone.
+ * The stored pages of a region, which are those that are not all zero, by page number. Immutable:
+ * an edited table shares all unchanged leaves and pages with the original.
  */
 export class PageTable {
   readonly #leaves: ReadonlyMap<number, Leaf>;
-  /** How many pages are stored. */
+  /** The number of stored pages. */
   readonly stored: number;
 
   /** Use {@link PageTable.edit} instead. */
@@ -39,17 +40,17 @@ export class PageTable {
     this.stored = stored;
   }
 
-  /** A page, or null where it is all zero. */
+  /** The bytes of a page; null if they are all zero. */
   get(page: number): Page | null {
     return pageOf(this.#leaves.get(Math.floor(page / LEAF_PAGES)), page % LEAF_PAGES);
   }
 
-  /** Whether any of the pages of the `leaf`th 2 MiB is stored. */
+  /** Whether the leaf with this index stores a page. */
   hasLeaf(leaf: number): boolean {
     return this.#leaves.has(leaf);
   }
 
-  /** The stored pages, by ascending number. */
+  /** The stored pages, sorted by page number. */
   *entries(): Generator<readonly [page: number, bytes: Page]> {
     for (const leaf of sorted(this.#leaves.keys())) {
       const { slots, pages } = this.#leaves.get(leaf)!;
@@ -62,7 +63,7 @@ export class PageTable {
     }
   }
 
-  /** The numbers of the pages that hold other bytes in `other`, ascending. */
+  /** The numbers of the pages whose bytes differ in `other`, ascending. */
   *changedPages(other: PageTable): Generator<number> {
     for (const leaf of sorted(new Set([...this.#leaves.keys(), ...other.#leaves.keys()]))) {
       const mine = this.#leaves.get(leaf);
@@ -78,23 +79,23 @@ export class PageTable {
     }
   }
 
-  /** Starts the making of a table that differs from this one in a few pages. */
+  /** Starts an edit, which makes a changed copy of this table. */
   edit(): PageTableEditor {
     return new PageTableEditor(this, this.#leaves);
   }
 }
 
-/** Of a region of zeros. */
+/** The table of a region of zeros. */
 export const NO_PAGES = new PageTable(new Map(), 0);
 
-/** Collects changes of a {@link PageTable}: cheapest by ascending page. */
+/** Collects changes of a {@link PageTable}. Changes sorted by page number are the cheapest. */
 export class PageTableEditor {
   readonly #base: PageTable;
   readonly #baseLeaves: ReadonlyMap<number, Leaf>;
-  /** Made for the first change: most edits of a large table make none. */
+  /** A copy of the leaves, made by the first change: many edits of a large table change nothing. */
   #leaves: Map<number, Leaf> | null = null;
   #stored: number;
-  /** All pages of the leaf that is being changed. */
+  /** All pages of the leaf that is being edited; null if none is. */
   #open: (Page | null)[] | null = null;
   #openLeaf = -1;
 
@@ -104,7 +105,7 @@ export class PageTableEditor {
     this.#stored = base.stored;
   }
 
-  /** Gives a page other bytes, or none for a page of zeros. */
+  /** Replaces a page. Null is a page of zeros. */
   set(page: number, bytes: Page | null): void {
     const pages = this.#openAt(Math.floor(page / LEAF_PAGES));
     const slot = page % LEAF_PAGES;
@@ -112,7 +113,7 @@ export class PageTableEditor {
     pages[slot] = bytes;
   }
 
-  /** Ends the editing: the table with all changes made; the base itself where there are none. */
+  /** Ends the edit and returns the changed table, or the original if nothing was set. */
   finish(): PageTable {
     this.#close();
     return this.#leaves === null ? this.#base : new PageTable(this.#leaves, this.#stored);
@@ -139,7 +140,7 @@ export class PageTableEditor {
   }
 }
 
-/** A leaf of these pages, which nobody changes any more; null where none is stored. */
+/** Makes a leaf of its pages, and takes ownership of the array; null if no page is stored. */
 function makeLeaf(pages: readonly (Page | null)[]): Leaf | null {
   const slots = ALL.filter((slot) => pages[slot] !== null);
   if (slots.length > MAX_SPARSE) {
@@ -157,7 +158,7 @@ function allPages(leaf: Leaf | undefined): (Page | null)[] {
   return pages;
 }
 
-/** A page of a leaf; null where it is all zero. */
+/** A page of a leaf; null if it is all zero. */
 function pageOf(leaf: Leaf | undefined, slot: number): Page | null {
   if (leaf === undefined) {
     return null;
@@ -166,7 +167,7 @@ function pageOf(leaf: Leaf | undefined, slot: number): Page | null {
   return pages[slots === ALL ? slot : slots.indexOf(slot)] ?? null;
 }
 
-/** The numbers of all pages that either of two leaves stores, ascending. */
+/** The slots that either of two leaves stores, ascending; a dense leaf counts with all slots. */
 function slotsOf(a: Leaf | undefined, b: Leaf | undefined): readonly number[] {
   if (a === undefined || b === undefined) {
     return (a ?? b)?.slots ?? [];
@@ -174,7 +175,7 @@ function slotsOf(a: Leaf | undefined, b: Leaf | undefined): readonly number[] {
   return a.slots === ALL || b.slots === ALL ? ALL : sorted(new Set([...a.slots, ...b.slots]));
 }
 
-/** Whether two pages hold the same bytes; null is a page of zeros. */
+/** Whether two pages have the same bytes. Null is a page of zeros. */
 export function samePage(a: Page | null, b: Page | null): boolean {
   return a === b || Buffer.compare(a ?? ZERO_PAGE, b ?? ZERO_PAGE) === 0;
 }

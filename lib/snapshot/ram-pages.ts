@@ -9,16 +9,18 @@ const LEAF_SIZE = LEAF_PAGES * PAGE_SIZE;
 let zeroLeaf: Uint8Array | null = null;
 
 /**
- * Guest RAM in pages. The last may be cut short: what of it lies beyond RAM is zero.
+ * Access to guest RAM by pages. If RAM ends within the last page, the rest of that page reads as
+ * zeros.
  *
- * Goes through methods that hand out no view of RAM, since RAM with views slows its end down.
+ * Uses only methods of the memory that create no view of RAM. Memory whose views may have escaped
+ * must be detached when it is destroyed, which slows down all typed arrays of the process.
  */
 export class RamPages {
   readonly count: number;
   readonly #memory: GuestMemory;
   readonly #size: number;
 
-  /** @throws Error `ERR_DESTROYED` where the RAM is gone. */
+  /** @throws Error `ERR_DESTROYED` if the memory is destroyed or a buffer of it is detached. */
   constructor(memory: GuestMemory, name: string) {
     this.#memory = memory;
     this.#size = Number(memory.size);
@@ -30,7 +32,7 @@ export class RamPages {
     this.count = Math.ceil(this.#size / PAGE_SIZE);
   }
 
-  /** Whether a page holds these bytes; null is a page of zeros. */
+  /** Whether a page has these bytes. Null is a page of zeros. */
   holds(page: number, bytes: Page | null): boolean {
     return this.#memory.compare(page * PAGE_SIZE, this.#cut(page, bytes ?? ZERO_PAGE)) === 0;
   }
@@ -42,15 +44,15 @@ export class RamPages {
     target.fill(0, part.length);
   }
 
-  /** Overwrites a page; null is a page of zeros. */
+  /** Overwrites a page. Null is a page of zeros. */
   write(page: number, bytes: Page | null): void {
     this.#memory.write(page * PAGE_SIZE, this.#cut(page, bytes ?? ZERO_PAGE));
   }
 
-  /** The numbers of all pages that may hold other bytes than the table has, ascending. */
+  /** The numbers of all pages whose bytes may differ from the table, ascending. */
   *candidates(table: PageTable): Generator<number> {
     for (let first = 0; first < this.count; first += LEAF_PAGES) {
-      // Most of a large RAM was never touched. One comparison tells that of 2 MiB.
+      // Most of a large RAM was never written: one comparison skips 2 MiB of zeros.
       if (!table.hasLeaf(first / LEAF_PAGES) && this.#isZeroLeaf(first)) {
         continue;
       }
@@ -60,7 +62,7 @@ export class RamPages {
     }
   }
 
-  /** Whether all bytes can be reached: RAM above 4 GiB has several buffers, each of which can go. */
+  /** Whether all bytes are accessible. RAM above 4 GiB has several buffers; any may be detached. */
   #isThere(): boolean {
     try {
       for (let gpa = 0; gpa === 0 || gpa < this.#size; gpa += WINDOW_SIZE) {

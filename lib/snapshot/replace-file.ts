@@ -4,34 +4,35 @@ import { type FileHandle, open, readlink, realpath, rename, rm, stat } from "nod
 import { basename, dirname, isAbsolute, join } from "node:path";
 import { notRegularFileError } from "./errors.js";
 
-/** Gives the content of a file from its start: each call anew. */
+/** Returns the content of a file. May be called more than once. */
 export type Content = () => Iterable<Uint8Array>;
 
-/** Links that are followed from one path, as Linux does. */
+/** Maximum symbolic links followed from one path, as in Linux. */
 const MAX_LINKS = 40;
 
-/** The mode of a file that replaces none. Guest RAM holds keys and passwords. */
+/** The mode of a file that did not exist before. Guest RAM may hold keys and passwords. */
 const NEW_MODE = 0o600;
 
-/** Reasons for which the folder of a file takes no other file in its place. */
+/** Error codes that mean that a directory does not allow a file in it to be replaced. */
 const NO_REPLACEMENT = new Set(["EACCES", "EBUSY", "EPERM", "EROFS", "EXDEV"]);
 
-// Windows has neither: there, both are undefined.
+// Both are undefined on Windows.
 const { O_NOFOLLOW = 0, O_NONBLOCK = 0 } = constants as Partial<typeof constants>;
 
 /**
- * Writes a file so that its name means the old file or the whole new one, whatever happens. Symbolic
- * links are followed, and stay. The file keeps its owner, group and mode; a new one is for its owner
- * alone. Where the owner or the group cannot be kept, the mode shrinks so that nobody gains access.
+ * Replaces a file atomically: at all times, the path refers to the complete old file or to the
+ * complete new one. Symbolic links are followed and remain. The new file takes the owner, the group
+ * and the mode of the old one; a file that did not exist is accessible to its owner only. If the
+ * owner or the group cannot be set, the mode loses the bits that would give access to others.
  *
- * A file that cannot be replaced (it is a mount point, or its folder allows no other) is overwritten
- * in place. A failure in the middle of that leaves a damaged file.
+ * A file that cannot be replaced (a mount point, or a file in a directory without write permission)
+ * is overwritten in place. If that fails half-way, the file is damaged.
  *
- * @throws Error `ERR_NOT_REGULAR_FILE` for a folder, device, pipe or socket; errors of the file
+ * @throws Error `ERR_NOT_REGULAR_FILE` for a directory, device, pipe or socket; errors of the file
  * system.
  */
 export async function replaceFile(path: string, content: Content): Promise<void> {
-  // Before any link is read: what the links of /dev/stdout and /proc say is not always a path.
+  // Before links are read: /dev/stdout and the links in /proc may lead to what has no path.
   const old = await statFile(path);
   const target = await followLinks(path);
   if (!(await writeBeside(target, old, content))) {
@@ -41,13 +42,13 @@ export async function replaceFile(path: string, content: Content): Promise<void>
 }
 
 /**
- * Writes another file in the same folder, and gives it the name of the old one.
+ * Writes a temporary file in the same directory and renames it to the target.
  *
- * @returns False where there is an old file, and its folder takes no other in its place.
+ * @returns False if there is an old file and its directory does not allow it to be replaced.
  */
 async function writeBeside(target: string, old: Stats | null, content: Content): Promise<boolean> {
   const isRefused = (error: unknown): boolean => old !== null && NO_REPLACEMENT.has(codeOf(error));
-  // Not made from the file's name, which may have all the bytes that a name can have.
+  // Independent of the target's name, which may already have the maximum length.
   const temporary = join(dirname(target), `.${randomBytes(8).toString("hex")}.tmp`);
   const handle = await orNull(open(temporary, "wx", NEW_MODE), isRefused);
   if (handle === null) {
@@ -79,7 +80,7 @@ async function writeBeside(target: string, old: Stats | null, content: Content):
 }
 
 async function overwrite(target: string, old: Stats, content: Content): Promise<void> {
-  // Without truncation and without waiting for a reader: the name may mean something else by now.
+  // No O_TRUNC and no waiting for a reader: the path may lead to a different file or a pipe by now.
   const handle = await open(target, constants.O_WRONLY | O_NOFOLLOW | O_NONBLOCK);
   try {
     const now = await handle.stat();
@@ -93,25 +94,25 @@ async function overwrite(target: string, old: Stats, content: Content): Promise<
   }
 }
 
-/** Writes from the start of a file; gives how many bytes. */
+/** Writes from the start of a file and returns the number of bytes. */
 async function writeAll(handle: FileHandle, content: Content): Promise<number> {
   let length = 0;
   for (const bytes of content()) {
-    // Writes in pieces of 512 KiB, and goes on where the system writes less.
+    // writeFile splits the data into chunks of 512 KiB and continues after short writes.
     await handle.writeFile(bytes);
     length += bytes.length;
   }
   return length;
 }
 
-/** Gives a new file the owner, the group and the mode of the old one, as far as that is allowed. */
+/** Sets the owner, the group and the mode of the old file, as far as the system allows it. */
 async function keepAccess(handle: FileHandle, old: Stats): Promise<void> {
   const now = await handle.stat();
   if (now.uid !== old.uid) {
     await orNull(handle.chown(old.uid, old.gid), () => true);
   }
   const { gid } = await handle.stat();
-  // A user may give files to the groups that the user is in.
+  // A user may change the group of a file to any group that the user is a member of.
   const isGroupKept =
     gid === old.gid ||
     (await orNull(
@@ -119,15 +120,15 @@ async function keepAccess(handle: FileHandle, old: Stats): Promise<void> {
       () => true,
     )) !== null;
   const group = (old.mode >> 3) & 0o7;
-  // Members of the group that is not kept are among the others now.
+  // If the group is lost, its members fall under the mode bits for others.
   const mode = isGroupKept ? old.mode & 0o777 : (old.mode & 0o700) | (old.mode & group);
-  // Asked first: some file systems have one mode for all files, and refuse any change.
+  // Only if needed: some file systems have a fixed mode for all files and refuse chmod.
   if ((now.mode & 0o777) !== mode) {
     await handle.chmod(mode);
   }
 }
 
-/** What an action gives; null where it fails by an error that is `expected`. */
+/** The result of an action; null if it fails with an `expected` error. */
 async function orNull<T>(
   action: Promise<T>,
   expected: (error: unknown) => boolean,
@@ -142,7 +143,7 @@ async function orNull<T>(
   }
 }
 
-/** What a path leads to; null for nothing. @throws where it is no regular file. */
+/** The stats of a regular file; null if it does not exist. @throws `ERR_NOT_REGULAR_FILE`. */
 async function statFile(path: string): Promise<Stats | null> {
   const found = await orNull(stat(path), (error) => codeOf(error) === "ENOENT");
   if (found !== null && !found.isFile()) {
@@ -151,7 +152,7 @@ async function statFile(path: string): Promise<Stats | null> {
   return found;
 }
 
-/** The path that links lead to, whether or not there is a file. */
+/** Resolves symbolic links to a path, whose file need not exist. */
 async function followLinks(path: string): Promise<string> {
   let at = path;
   for (let links = 0; links <= MAX_LINKS; links++) {
@@ -161,25 +162,25 @@ async function followLinks(path: string): Promise<string> {
     if (link === null) {
       return file;
     }
-    // Not joined by node:path, which takes ".." for the way back even behind a link.
+    // Not path.join, which resolves ".." lexically, even after a symbolic link.
     at = isAbsolute(link) ? link : `${folder}/${link}`;
   }
   throw Object.assign(new Error(`too many symbolic links: ${path}`), { code: "ELOOP" });
 }
 
-/** Where a symbolic link points; null for anything else. */
+/** The target of a symbolic link; null for anything else. */
 async function readLink(path: string): Promise<string | null> {
-  // UNKNOWN is what Windows says of what is no link.
+  // UNKNOWN is the error of Windows for a file that is not a link.
   return orNull(readlink(path), (error) => ["EINVAL", "ENOENT", "UNKNOWN"].includes(codeOf(error)));
 }
 
-/** Makes a renaming last, where the system can. */
+/** Flushes a rename to the disk, on systems that support it. */
 async function syncFolder(folder: string): Promise<void> {
   try {
     const handle = await open(folder, "r");
     await handle.sync().finally(() => handle.close());
   } catch {
-    // Windows opens no folders; and the file is written either way.
+    // Windows cannot open directories. The data of the file is on the disk in any case.
   }
 }
 

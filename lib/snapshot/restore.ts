@@ -14,17 +14,17 @@ interface Restoring {
 }
 
 /**
- * Makes RAM hold again what it held when the snapshot was taken. All is checked before the first
- * byte changes. Pages that hold the right bytes already are left alone.
+ * Restores the RAM of the subject from a snapshot. Everything is checked before the first byte
+ * changes. Pages that already have the right bytes are not written.
  *
- * The pages that are written are marked where they are tracked, as by any other write. Where they are,
- * and the region's last snapshot still exists, only pages that can differ are looked at, so going back to
- * the same snapshot again and again is cheap.
+ * In tracked RAM, each page that is written is marked, as by any other write. If RAM is tracked and
+ * the last snapshot taken of it or restored to it still exists, only the pages that can differ are
+ * compared. Restoring the same snapshot repeatedly is therefore cheap.
  *
- * @returns How many pages were written.
- * @throws TypeError; Error `ERR_SNAPSHOT_MISMATCH` where the regions differ from the snapshot's in
- * kind, address or size, a ROM in its bytes, or where the snapshot has different bytes for two regions
- * over the same memory; Error `ERR_DESTROYED` where RAM is gone.
+ * @returns The number of pages written.
+ * @throws TypeError; Error `ERR_SNAPSHOT_MISMATCH` if the regions differ from those of the snapshot
+ * in kind, address or size, if a ROM has other bytes, or if the snapshot has different bytes for
+ * two regions that map the same memory; Error `ERR_DESTROYED` if memory was destroyed or detached.
  */
 export function restoreSnapshot(subject: SnapshotSubject, snapshot: Snapshot): number {
   const contents = contentsOf(snapshot);
@@ -56,7 +56,7 @@ export function restoreSnapshot(subject: SnapshotSubject, snapshot: Snapshot): n
   return written;
 }
 
-/** Makes sure that two regions over the same memory are to hold the same. */
+/** Checks that the snapshot has the same bytes for two regions that map the same memory. */
 function checkMirror({ region, pages }: Restoring, original: Restoring): void {
   for (const page of pages.changedPages(original.pages)) {
     const [mirror, other] = [region, original.region].map(describeRegion);

@@ -11,11 +11,11 @@ import type { RegionLayout } from "./layout.js";
 
 /** A region of a {@link Snapshot}. */
 export interface SnapshotRegion extends RegionLayout {
-  /** Pages of 4096 bytes that are not all zero. */
+  /** Number of pages of 4096 bytes that are not all zero. */
   readonly storedPages: number;
 }
 
-/** What a snapshot holds of a region; not public. */
+/** The contents of one region of a snapshot. Not public. */
 export interface RegionContents {
   readonly layout: RegionLayout;
   readonly pages: PageTable;
@@ -27,7 +27,7 @@ const contents = new WeakMap<Snapshot, readonly RegionContents[]>();
 /**
  * The contents of a snapshot, region by region.
  *
- * @throws TypeError where `snapshot` is none.
+ * @throws TypeError if `snapshot` is not a Snapshot.
  */
 export function contentsOf(snapshot: Snapshot): readonly RegionContents[] {
   const found = contents.get(snapshot);
@@ -37,7 +37,7 @@ export function contentsOf(snapshot: Snapshot): readonly RegionContents[] {
   return found;
 }
 
-/** Makes a snapshot; not public, so that only whole ones exist. */
+/** Makes a snapshot. Not public: a Snapshot always has contents. */
 export function makeSnapshot(regions: readonly RegionContents[], generation: number): Snapshot {
   const snapshot = new Snapshot(
     regions.map(({ layout, pages }) => ({ ...layout, storedPages: pages.stored })),
@@ -48,13 +48,15 @@ export function makeSnapshot(regions: readonly RegionContents[], generation: num
 }
 
 /**
- * What RAM and ROM held at one moment. Immutable. Pages of zeros take no memory, and snapshots of a
- * chain share the pages that did not change between them.
+ * The contents of RAM and ROM at one moment. Immutable. Pages of zeros take no memory, and the
+ * snapshots of a chain share the pages that did not change between them.
  */
 export class Snapshot {
   /** The regions, sorted by address. */
   readonly regions: readonly SnapshotRegion[];
-  /** How many snapshots lie between this one and the first of its chain: 0 for the first. */
+  /**
+   * The position in the chain: 0 for a snapshot without a parent, otherwise 1 more than the parent.
+   */
   readonly generation: number;
 
   /** Use `takeSnapshot` or `loadSnapshot`. @internal */
@@ -64,11 +66,11 @@ export class Snapshot {
   }
 
   /**
-   * Copies bytes out of the snapshot.
+   * Copies bytes from the snapshot into a new Buffer.
    *
    * @param length - Bytes, from 0 to 2^32.
-   * @throws `GuestMemoryFault` where they do not lie in one region of RAM or ROM; TypeError,
-   * RangeError.
+   * @throws `GuestMemoryFault` if the range does not lie in one region of RAM or ROM; TypeError,
+   * RangeError; Error `ERR_OUT_OF_MEMORY`.
    */
   read(gpa: Gpa, length: Gpa): Buffer {
     const count = toByteCount(length, "length");
@@ -85,10 +87,10 @@ export class Snapshot {
   }
 
   /**
-   * How often, and in which generation last, the snapshots of the chain found the page of an
-   * address changed.
+   * How often the page of an address changed between the snapshots of the chain, and in which
+   * generation last.
    *
-   * @throws `GuestMemoryFault` where it lies outside RAM and ROM; TypeError, RangeError.
+   * @throws `GuestMemoryFault` if the address is not in RAM or ROM; TypeError, RangeError.
    */
   pageHeat(gpa: Gpa): PageHeat {
     const { region, offset } = this.#locate(gpa, 1);
@@ -101,7 +103,7 @@ export class Snapshot {
     return `Snapshot { generation: ${generation}, regions: ${regions}, storedPages: ${storedPages} }`;
   }
 
-  /** As short for `JSON.stringify`. */
+  /** Keeps the output of `JSON.stringify` short. */
   toJSON(): { type: "Snapshot"; generation: number; regions: number; storedPages: number } {
     const storedPages = this.regions.reduce((sum, region) => sum + region.storedPages, 0);
     const { generation, regions } = this;

@@ -3,31 +3,34 @@ import type { DirtyBitmap } from "../memory/dirty-bitmap.js";
 import { type GuestMemory, isGuestMemory } from "../memory/guest-memory.js";
 import type { RegionLayout } from "./layout.js";
 
-/** A region as it lives in an address space. */
+/** A region of a live address space. */
 export interface LiveRegion extends RegionLayout {
-  /** The bytes of RAM and ROM. */
+  /** The memory of a RAM or ROM region. */
   readonly memory?: GuestMemory;
-  /** Which pages were written, where that is tracked. */
+  /** The dirty bitmap of the memory; null or absent if it is not tracked. */
   readonly dirty?: DirtyBitmap | null;
 }
 
-/** What snapshots are taken of: RAM alone, at guest physical address 0, or an address space. */
+/**
+ * The subject of a snapshot: an address space, or a GuestMemory alone, which counts as one region
+ * of RAM at guest physical address 0.
+ */
 export type SnapshotSubject = GuestMemory | { readonly regions: readonly LiveRegion[] };
 
-/** A region whose bytes a snapshot holds. */
+/** A region with memory, whose bytes a snapshot contains. */
 export interface BackedRegion extends LiveRegion {
   readonly kind: "ram" | "rom";
   readonly memory: GuestMemory;
 }
 
-/** The name of the only region of RAM that is in no address space. */
+/** The name of the region of a GuestMemory alone. */
 const FLAT_NAME = "ram";
 
 /**
- * The regions to take a snapshot of, sorted by address.
+ * The regions of a subject, sorted by address.
  *
- * @throws TypeError where `subject` is neither RAM nor an address space; RangeError where its regions
- * are not sorted.
+ * @throws TypeError if `subject` is neither a GuestMemory nor an address space; RangeError if its
+ * regions are not sorted or overlap.
  */
 export function regionsOf(subject: SnapshotSubject): readonly LiveRegion[] {
   if (isGuestMemory(subject)) {
@@ -43,7 +46,7 @@ export function regionsOf(subject: SnapshotSubject): readonly LiveRegion[] {
   return regions as readonly LiveRegion[];
 }
 
-/** Makes sure of what anything but an AddressSpace may get wrong. */
+/** Checks a region of a subject, which need not be an AddressSpace. */
 function checkRegion(region: LiveRegion, i: number, all: readonly LiveRegion[]): void {
   const { kind, name, gpa, size, memory } = Object(region) as Partial<LiveRegion>;
   const isMemory = isGuestMemory(memory) && memory.size === size;
@@ -60,7 +63,7 @@ function checkRegion(region: LiveRegion, i: number, all: readonly LiveRegion[]):
   }
 }
 
-/** Whether a snapshot holds the bytes of a region. */
+/** Whether a region has memory. */
 export function isBacked(region: LiveRegion): region is BackedRegion {
   return region.kind !== "mmio";
 }

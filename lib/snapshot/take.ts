@@ -20,15 +20,30 @@ const NOTHING: Omit<RegionContents, "layout"> = { pages: NO_PAGES, heat: NO_HEAT
 /**
  * Takes a snapshot of RAM and ROM.
  *
- * Where the pages of a region are tracked, and the region's last snapshot (taken or restored) still
- * exists, only the pages written since are looked at. Otherwise all are compared: with `parent`, and
- * with zero. Either way the pages that did not change are shared. The bitmaps of tracked regions are
- * drained; one that somebody else drains too is of no use here, and all pages are compared.
+ * If RAM is tracked and the last snapshot taken of it or restored to it still exists, only the
+ * pages written since then are read. Otherwise all pages are compared with `parent` and with zeros.
+ * In both cases the new snapshot shares unchanged pages with the earlier one.
  *
- * @param parent - An earlier snapshot of the same regions. The new one becomes the next of its chain,
- * and counts which pages differ from it.
- * @throws TypeError; Error `ERR_SNAPSHOT_MISMATCH` where `parent` is of other regions, and
- * `ERR_DESTROYED` where RAM is gone.
+ * Snapshots read the dirty marks through a cursor of their own, so they take no marks from
+ * `DirtyBitmap.drain`, nor `drain` from them. Only a drain by another thread takes marks from both;
+ * all pages are compared then.
+ *
+ * @param parent - An earlier snapshot of the same regions. The new snapshot continues its chain:
+ * its generation is 1 higher, and its page heat counts the pages that differ from `parent`.
+ * @throws TypeError; Error `ERR_SNAPSHOT_MISMATCH` if `parent` has other regions, `ERR_DESTROYED`
+ * if memory was destroyed or detached, `ERR_OUT_OF_MEMORY`.
+ *
+ * @example
+ * ```js
+ * import { GuestMemory } from "pound-guest-memory";
+ * import { diffSnapshots, takeSnapshot } from "pound-guest-memory/snapshot";
+ *
+ * const memory = GuestMemory.allocate(1024 * 1024);
+ * const before = takeSnapshot(memory);
+ * memory.writel(0x2000, 0x0101_0101);
+ * const after = takeSnapshot(memory, before);
+ * console.log([...diffSnapshots(before, after)]); // [ { gpa: 8192n, length: 4 } ]
+ * ```
  */
 export function takeSnapshot(subject: SnapshotSubject, parent?: Snapshot): Snapshot {
   if (parent !== undefined && !isInstance(parent, Snapshot)) {
@@ -77,9 +92,10 @@ function readRegion(region: BackedRegion, ram: RamPages, parent: PageTable | nul
 }
 
 /**
- * The contents of RAM that holds what `base` has, but maybe for the pages `written`.
+ * Reads RAM into a page table. All pages but those in `written` must have the bytes of `base`.
  *
- * @param parent - A snapshot to share pages with where they went back to what it has.
+ * @param atMost - The maximum number of pages in `written`.
+ * @param parent - Pages that changed back to the bytes in this table are shared with it.
  */
 function readPages(
   ram: RamPages,

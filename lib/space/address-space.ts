@@ -24,49 +24,71 @@ import { BYTE, isView } from "../base/widths.js";
 
 /** Options of {@link AddressSpace.addRam}. */
 export interface RamOptions {
-  /** For people; the kind and the address by default. */
+  /** Label for messages and snapshots. By default, the kind and the address: `ram@0x80000000`. */
   readonly name?: string;
-  /** Whether to track the pages that are written, or where to mark them; not by default. */
+  /**
+   * `true` starts dirty tracking of the memory, in the bitmap that the memory already has or in a
+   * new one. A {@link DirtyBitmap} replaces the memory's bitmap. `false`, the default, changes
+   * nothing.
+   */
   readonly trackDirty?: boolean | DirtyBitmap;
 }
 
 /** Options of {@link AddressSpace.addRom} and {@link AddressSpace.addMmio}. */
 export interface RegionOptions {
-  /** For people; the kind and the address by default. */
+  /** Label for messages and snapshots. By default, the kind and the address: `rom@0x0`. */
   readonly name?: string;
 }
 
 /**
- * Guest physical address space: RAM, ROM and devices' registers at addresses of their own, with
- * holes between them.
+ * A guest physical address space: it maps RAM, ROM and MMIO regions to guest physical addresses.
  *
- * An access goes to the region that its bytes lie in. Where nothing is mapped, where it lies across
- * the edge of a region, where a device has no handler for it and where it would write to ROM, it is
- * `FAULT_BOUNDARY` and changes nothing; apart from that it is what the region makes of it, with the
- * result codes of {@link GuestMemory}.
+ * Each access is dispatched to the region that contains all its bytes. The result is
+ * `FAULT_BOUNDARY`, and nothing changes, if no region contains them, if the access writes to ROM,
+ * or if the device has no handler for the width and direction. The other result codes are those of
+ * {@link GuestMemory}.
  *
- * The accessors of this class are the view path; {@link AddressSpace.native} has the same ones by
- * way of the compiled C++ accessors.
+ * The accessors of this class are the view path. {@link AddressSpace.native} has the same accessors
+ * on the native path.
+ *
+ * @example
+ * ```js
+ * import { AddressSpace } from "pound-guest-memory";
+ *
+ * const space = new AddressSpace();
+ * space.addRom(0, new Uint8Array([0x13, 0, 0, 0]), { name: "boot" });
+ * space.addRam(0x8000_0000, 1024 * 1024, { name: "dram" });
+ *
+ * space.writel(0x8000_0000, 0xdeadbeef);
+ * console.log(space.native.readl(0x8000_0000).toString(16)); // deadbeef
+ * console.log(space.tryWriteb(0, 1)); // 2: FAULT_BOUNDARY, since this is ROM
+ * ```
  */
 export class AddressSpace implements GuestAccessors {
   /** @internal */
   readonly uncloneable = uncloneable;
 
-  /** The same accessors, with RAM and ROM through N-API. */
+  /** The same accessors on the native path: the addon accesses RAM and ROM. */
   readonly native: NativeSpaceAccess;
 
-  // How much of the largest RAM below 4 GiB can be reached without further checks, from its start on, in
-  // units of 64 bits: for reads up to what is watched, for writes also nothing of RAM that is tracked.
-  // Flat for the hot path, and private to TypeScript only, as in GuestMemory. None of this is changed
-  // by an access.
+  // The hot path serves the start of one RAM region, the hot region: the one with the most bytes
+  // below 4 GiB. Two limits say how much of it the hot path may access, in units of 8 bytes.
+  // `readQuads` ends at the first page with a read watchpoint. `writeQuads` ends at the first page
+  // with a write watchpoint, and is 0 if the region is tracked. 0 sends every access to `general`.
+  //
+  // These fields and those below are private to TypeScript only, for the reason given in
+  // GuestMemory, and are not grouped in an object, which saves the hot path a load. No access
+  // changes them.
   private readQuads = 0;
   private writeQuads = 0;
-  /** All that the hot path does not do. */
+  /** Makes every access that the hot path cannot make. */
   private readonly general: SpaceAccess;
-  // That RAM. Set with the first of it and not before, and then only when another takes its place: V8
-  // takes what is set once for constant. It does not matter before, while the two above are 0.
-  // Its address in units of each width; that of bytes as a signed integer, since of those of 32 bits
-  // only they are small ones to V8.
+  // The address and the arrays of the hot region. They are unset until there is one, which is safe
+  // because the limits above are 0 until then. They are assigned again only if the hot region
+  // changes: V8 treats a field that was assigned once as a constant.
+  //
+  // `firstN` is the address of the region in units of N bits. `first8` is a signed 32-bit integer,
+  // because an unsigned one may exceed V8's range of small integers.
   declare private first8: number;
   declare private first16: number;
   declare private first32: number;
@@ -75,7 +97,7 @@ export class AddressSpace implements GuestAccessors {
   declare private u16: Uint16Array;
   declare private u32: Uint32Array;
   declare private u64: BigUint64Array;
-  // A property of the prototype, and so a constant to V8.
+  // On the prototype, because V8 treats a method of a prototype as a constant.
   declare private isView: typeof isView;
   static {
     this.prototype.isView = isView;
@@ -85,7 +107,7 @@ export class AddressSpace implements GuestAccessors {
   #atomics: GuestAtomicAccess | undefined;
 
   constructor() {
-    this.#bus = new Bus(() => this.#forget());
+    this.#bus = new Bus(() => this.#invalidate());
     this.general = new SpaceAccess(this.#bus, () => this.#renew());
     this.native = new NativeSpaceAccess(this.#bus);
   }
@@ -93,19 +115,19 @@ export class AddressSpace implements GuestAccessors {
   /**
    * Maps RAM.
    *
-   * @param gpa - Address of its first byte: a multiple of 4096.
-   * @param memory - The RAM, or its size in bytes to make fresh RAM for it. Memory may be mapped
-   * more than once, also in several spaces.
-   * @throws TypeError; RangeError where the region would overlap another, be empty or end above
-   * 2^64, or where `gpa` is not aligned; Error `ERR_OUT_OF_MEMORY`.
+   * @param gpa - Guest physical address of the first byte: a multiple of 4096.
+   * @param memory - The memory to map, or the size in bytes of new memory to allocate. The same
+   * memory may be mapped several times, in one space or in several.
+   * @throws TypeError; RangeError if `gpa` is not aligned, or if the region would be empty, overlap
+   * another region or end above 2^64; Error `ERR_OUT_OF_MEMORY`.
    */
   addRam(gpa: Gpa, memory: GuestMemory | Gpa, options: RamOptions = {}): RamRegion {
     const { name, trackDirty = false } = checkOptions(options);
     if (typeof trackDirty !== "boolean" && !isInstance(trackDirty, DirtyBitmap)) {
       throw typeError("trackDirty must be a boolean or a DirtyBitmap");
     }
-    const given = isGuestMemory(memory);
-    const ram = given ? memory : GuestMemory.allocate(memory);
+    const isCallers = isGuestMemory(memory);
+    const ram = isCallers ? memory : GuestMemory.allocate(memory);
     try {
       const region = new RamRegion(gpa, ram, name);
       const bitmap =
@@ -115,7 +137,7 @@ export class AddressSpace implements GuestAccessors {
       this.#bus.add(region, bitmap);
       return region;
     } catch (error) {
-      if (!given) {
+      if (!isCallers) {
         ram.destroy();
       }
       throw error;
@@ -125,9 +147,10 @@ export class AddressSpace implements GuestAccessors {
   /**
    * Maps ROM.
    *
-   * @param gpa - Address of its first byte: a multiple of 4096.
-   * @param contents - Its bytes, which are copied, or memory that has them, which is not.
-   * @throws as {@link AddressSpace.addRam}.
+   * @param gpa - Guest physical address of the first byte: a multiple of 4096.
+   * @param contents - The bytes, which are copied, or a {@link GuestMemory}, which is mapped
+   * itself.
+   * @throws The errors of {@link AddressSpace.addRam}.
    */
   addRom(
     gpa: Gpa,
@@ -149,12 +172,12 @@ export class AddressSpace implements GuestAccessors {
   }
 
   /**
-   * Maps a device's registers.
+   * Maps the registers of a device.
    *
-   * @param gpa - Address of its first register: a multiple of 8.
-   * @param size - Bytes.
-   * @throws TypeError; RangeError where the region would overlap another, be empty or end above
-   * 2^64, or where `gpa` is not aligned.
+   * @param gpa - Guest physical address of the first register: a multiple of 8.
+   * @param size - Size in bytes, from 1 to 2^53 - 1.
+   * @throws TypeError; RangeError if `gpa` is not aligned, or if the region would be empty, overlap
+   * another region or end above 2^64.
    */
   addMmio(gpa: Gpa, size: Gpa, device: MmioDevice, options: RegionOptions = {}): MmioRegion {
     const region = new MmioRegion(gpa, size, device, checkOptions(options).name);
@@ -163,64 +186,92 @@ export class AddressSpace implements GuestAccessors {
   }
 
   /**
-   * Unmaps a region. The memory of RAM and ROM is left as it is.
+   * Unmaps a region. The memory of a RAM or ROM region is neither changed nor freed.
    *
-   * @throws TypeError, RangeError where it is no region of this space.
+   * @throws TypeError if `region` is not a region; RangeError if it is not mapped in this space.
    */
   remove(region: Region): void {
     this.#bus.remove(region);
   }
 
   /**
-   * Atomic access, as {@link GuestMemory.atomics}, to what is mapped: with the dirty marks, the
-   * watchpoints and the faults of the space. A device's registers have none: `FAULT_BOUNDARY`. ROM
-   * can be loaded from. {@link NativeSpaceAccess.atomics} is the same by the compiled accessors.
+   * Atomic operations on the mapped RAM, with the methods of {@link GuestMemory.atomics}. They set
+   * dirty marks, call watchpoints and fault as the plain accessors of the space do. ROM can only be
+   * loaded from; an operation on MMIO is `FAULT_BOUNDARY`. {@link NativeSpaceAccess.atomics} has
+   * the same operations on the native path.
    */
   get atomics(): GuestAtomicAccess {
     return (this.#atomics ??= spaceAtomics(this.#bus, "view"));
   }
 
-  /** What is mapped, sorted by address: the map as it is now, in an array of its own. */
+  /** The mapped regions, sorted by address. The array is a copy: later changes do not affect it. */
   get regions(): readonly Region[] {
     return [...this.#bus.regions];
   }
 
   /**
-   * The region that an address lies in, or null.
+   * The region that contains an address; null if the address is not mapped.
    *
-   * @throws TypeError, RangeError for what is no address.
+   * @throws TypeError, RangeError if `gpa` is not an address: an integer from 0 to 2^64 - 1.
    */
   regionAt(gpa: Gpa): Region | null {
     return this.#bus.find(gpa);
   }
 
   /**
-   * Calls a listener for each access that touches a range and does not fault, by either path and
-   * through the bulk methods too. Only accesses to the pages of 4096 bytes that the range touches
-   * get slower, and only those of the kind that is watched.
+   * Calls a listener for each access that touches a range and does not fault: plain, atomic and
+   * bulk accesses, on both paths. Only accesses of the watched kind to the pages (of 4096 bytes)
+   * that the range touches become slower. The range need not be mapped.
    *
-   * @throws TypeError; RangeError where the range is empty or ends above 2^64.
+   * Adding and removing a watchpoint needs 64 KiB of free stack.
+   *
+   * @throws TypeError; RangeError if the range is empty or ends above 2^64, or if the stack is
+   * nearly full.
+   *
+   * @example
+   * ```js
+   * import { AddressSpace } from "pound-guest-memory";
+   *
+   * const space = new AddressSpace();
+   * space.addRam(0, 4096);
+   * const watchpoint = space.watch({ gpa: 0x100, length: 4, kinds: "write" }, (access) => {
+   *   console.log(access); // { gpa: 256n, width: 4, kind: 'write', value: 7 }
+   * });
+   * space.writel(0x100, 7);
+   * watchpoint.remove();
+   * ```
    */
   watch(range: WatchRange, listener: WatchListener): Watchpoint {
     return this.#bus.watch(range, listener);
   }
 
   /**
-   * Takes a snapshot of RAM and ROM: {@link takeSnapshot}.
+   * Takes a snapshot of RAM and ROM, as {@link takeSnapshot} does.
    *
-   * @param parent - An earlier snapshot, whose chain the new one continues.
-   * @throws as {@link takeSnapshot}.
+   * @param parent - An earlier snapshot of the same regions. The new snapshot continues its chain.
+   * @throws The errors of {@link takeSnapshot}.
+   *
+   * @example
+   * ```js
+   * import { AddressSpace } from "pound-guest-memory";
+   *
+   * const space = new AddressSpace();
+   * space.addRam(0, 1024 * 1024, { trackDirty: true });
+   * const snapshot = space.snapshot();
+   * space.writeb(0x1000, 1);
+   * console.log(space.restore(snapshot)); // 1: pages written
+   * console.log(space.readb(0x1000)); // 0
+   * ```
    */
   snapshot(parent?: Snapshot): Snapshot {
     return takeSnapshot(this, parent);
   }
 
   /**
-   * Makes RAM hold what it held when a snapshot was taken: {@link restoreSnapshot}. Watchpoints are
-   * not told.
+   * Restores RAM from a snapshot, as {@link restoreSnapshot} does. No watchpoint is called.
    *
-   * @returns How many pages were written.
-   * @throws as {@link restoreSnapshot}; RAM is unchanged then.
+   * @returns The number of pages written.
+   * @throws The errors of {@link restoreSnapshot}. RAM does not change then.
    */
   restore(snapshot: Snapshot): number {
     return restoreSnapshot(this, snapshot);
@@ -231,14 +282,17 @@ export class AddressSpace implements GuestAccessors {
     return `AddressSpace ${inspect(this.regions)}`;
   }
 
-  /** Keeps `JSON.stringify` from writing out gigabytes: what the regions are. */
+  /**
+   * Keeps `JSON.stringify` from writing out gigabytes: it lists the regions without their bytes.
+   */
   toJSON(): { type: "AddressSpace"; regions: readonly Region[] } {
     return { type: "AddressSpace", regions: this.regions };
   }
 
-  // The view path, written out per width, and as small, for the reasons given in GuestMemory. What is no
-  // plain access to the largest RAM is left to `general`, which checks everything anew. An index below
-  // the start of that RAM is negative, and as an unsigned one above every `quads`.
+  // The hot path of the view path, written out per width and kept small for the reasons given in
+  // GuestMemory. Every access that is not a plain access to the hot region goes to `general`, which
+  // repeats all checks. An address below the hot region gives a negative index; as an unsigned
+  // integer that index exceeds both limits.
 
   // #region generated: npm run generate
 
@@ -544,15 +598,15 @@ export class AddressSpace implements GuestAccessors {
 
   // #endregion
 
-  // Bulk access to RAM and ROM: any alignment, and across regions that lie next to each other. One
-  // that touches a hole, a device or, to write, ROM faults as a whole and changes nothing. An empty
-  // one touches nothing, and is done wherever it is.
+  // Bulk access to RAM and ROM, at any alignment and across adjacent regions. An access that
+  // touches an unmapped address or MMIO, or that writes to ROM, faults as a whole and changes
+  // nothing. An access of 0 bytes succeeds at every address.
 
   /**
-   * Copies bytes out of RAM and ROM.
+   * Copies bytes from RAM and ROM into a new Buffer.
    *
    * @param length - Bytes, from 0 to 2^32.
-   * @throws {@link GuestMemoryFault}; TypeError, RangeError.
+   * @throws {@link GuestMemoryFault}; TypeError, RangeError; Error `ERR_OUT_OF_MEMORY`.
    */
   read(gpa: Gpa, length: Gpa): Buffer {
     const count = toByteCount(length, "length");
@@ -563,9 +617,9 @@ export class AddressSpace implements GuestAccessors {
   }
 
   /**
-   * Copies bytes out of RAM and ROM into `target`, all of which is filled.
+   * Copies bytes from RAM and ROM into `target`, as many as `target` has.
    *
-   * @throws {@link GuestMemoryFault}, leaving `target` alone; TypeError.
+   * @throws {@link GuestMemoryFault}, and `target` does not change; TypeError.
    */
   readInto(gpa: Gpa, target: ArrayBufferView): void {
     const bytes = bytesOf(target, "target");
@@ -573,16 +627,16 @@ export class AddressSpace implements GuestAccessors {
   }
 
   /**
-   * Copies `source` into RAM. It may be a view of this RAM.
+   * Copies `source` into RAM. `source` may be a view of the same RAM.
    *
-   * @throws {@link GuestMemoryFault}; TypeError; RangeError where `source` is detached or lies outside
-   * its buffer, also where a listener makes it so.
+   * @throws {@link GuestMemoryFault}; TypeError; RangeError if `source` is detached or out of the
+   * bounds of its buffer, before the call or because of a listener.
    */
   write(gpa: Gpa, source: ArrayBufferView): void {
     const bytes = bytesOf(source, "source");
     const count = bytes.length;
     const pieces = this.#bus.pieces(gpa, count, "write");
-    this.#bus.tellBulk(gpa, count, "write");
+    this.#bus.notifyBulk(gpa, count, "write");
     if (bytes.length !== count) {
       throw rangeError("source was detached, or cut off, by a listener");
     }
@@ -591,15 +645,17 @@ export class AddressSpace implements GuestAccessors {
   }
 
   /**
-   * Sets every byte of a range to `value`, from 0 to 255.
+   * Sets every byte of a range to `value`.
    *
+   * @param length - Bytes, from 0 to 2^53 - 1.
+   * @param value - From 0 to 255.
    * @throws {@link GuestMemoryFault}; TypeError, RangeError.
    */
   fill(gpa: Gpa, length: Gpa, value: number): void {
     const count = toByteCount(length, "length");
     const byte = BYTE.checkValue(value);
     const pieces = this.#bus.pieces(gpa, count, "write");
-    this.#bus.tellBulk(gpa, count, "write");
+    this.#bus.notifyBulk(gpa, count, "write");
     this.#bus.recheck(pieces, gpa, count, "write");
     for (const { region, offset, length: part } of pieces) {
       region.memory.fill(offset, part, byte);
@@ -607,25 +663,26 @@ export class AddressSpace implements GuestAccessors {
   }
 
   /**
-   * Copies a range over another; the two may overlap.
+   * Copies one range to another. The ranges may overlap.
    *
-   * @param length - Bytes; at most 2^32 unless each range lies in one region, and both in the same.
-   * @throws {@link GuestMemoryFault} of the range that cannot be accessed, the source first;
-   * TypeError, RangeError.
+   * @param length - Bytes. At most 2^32, unless each range lies in one region and both regions map
+   * the same memory.
+   * @throws {@link GuestMemoryFault} for the source if it cannot be read, otherwise for the target;
+   * TypeError, RangeError; Error `ERR_OUT_OF_MEMORY`.
    */
   copy(target: Gpa, source: Gpa, length: Gpa): void {
     const count = toByteCount(length, "length");
     const from = this.#bus.pieces(source, count, "read");
     const to = this.#bus.pieces(target, count, "write");
-    this.#bus.tellBulk(source, count, "read");
-    this.#bus.tellBulk(target, count, "write");
+    this.#bus.notifyBulk(source, count, "read");
+    this.#bus.notifyBulk(target, count, "write");
     this.#bus.recheck(from, source, count, "read");
     this.#bus.recheck(to, target, count, "write");
     const [first, second] = [from[0], to[0]];
     if (from.length === 1 && to.length === 1 && first!.region.memory === second!.region.memory) {
       first!.region.memory.copy(second!.offset, first!.offset, count);
     } else {
-      // By way of a copy: the regions may be windows on the same bytes.
+      // Through a temporary copy: several regions may map the same bytes.
       const bytes = bulk.newBuffer(count);
       copyOut(from, bytes);
       copyIn(to, bytes);
@@ -635,30 +692,30 @@ export class AddressSpace implements GuestAccessors {
   #readPieces(pieces: readonly Piece[], gpa: Gpa, target: Uint8Array): void {
     const count = target.length;
     copyOut(pieces, target);
-    this.#bus.tellBulk(gpa, count, "read");
+    this.#bus.notifyBulk(gpa, count, "read");
   }
 
-  /** Leaves every access to `general`, until one of them renews what is known. */
-  #forget(): void {
+  /** Invalidates every cache. The next access that `general` makes fills them again. */
+  #invalidate(): void {
     this.readQuads = 0;
     this.writeQuads = 0;
     this.general.clear();
     this.native.clear();
   }
 
-  /** Finds the RAM for the hot path, as the map is now. */
+  /** Chooses the hot region and sets the limits of the hot path, from the current map. */
   #renew(): void {
     const ram = this.#bus.largest;
     if (ram === null) {
       return;
     }
     const { watches } = this.#bus;
-    const readQuads = ram.openQuads(watches.index("read"));
-    const writeQuads = ram.dirty !== null ? 0 : ram.openQuads(watches.index("write"));
-    const { u8, u16, u32, u64 } = ram.near;
+    const readQuads = ram.unwatchedQuads(watches.index("read"));
+    const writeQuads = ram.dirty !== null ? 0 : ram.unwatchedQuads(watches.index("write"));
+    const { u8, u16, u32, u64 } = ram.lowWindow;
     const { start } = ram;
     if (this.u8 !== u8 || this.first8 !== (start | 0)) {
-      // Divided, they would be floating-point numbers to V8.
+      // Shifted, not divided: V8 would represent quotients as floating-point numbers.
       this.first8 = start | 0;
       this.first16 = start >>> 1;
       this.first32 = start >>> 2;
@@ -688,7 +745,7 @@ function memoryOf(contents: ArrayBufferView): GuestMemory {
 }
 
 function copyOut(pieces: readonly Piece[], target: Uint8Array): void {
-  // A target that is a view of RAM could be overwritten between two pieces.
+  // If the target is a view of RAM, copying one piece could overwrite the source of the next.
   const stable = pieces.length > 1 ? new Uint8Array(target.length) : target;
   let done = 0;
   for (const { region, offset, length } of pieces) {
@@ -701,7 +758,7 @@ function copyOut(pieces: readonly Piece[], target: Uint8Array): void {
 }
 
 function copyIn(pieces: readonly Piece[], source: Uint8Array): void {
-  // A source that is a view of RAM could be overwritten between two pieces.
+  // If the source is a view of RAM, copying one piece could overwrite the rest of it.
   const stable = pieces.length > 1 ? new Uint8Array(source) : source;
   let done = 0;
   for (const { region, offset, length } of pieces) {

@@ -13,11 +13,11 @@ type Path = "view" | "native";
 type Backed = RamRegion | RomRegion;
 
 /**
- * One width of the atomics of an address space, over the lanes of the memory that an access lies in.
- * These mark what they write.
+ * The atomic operations of one width on an address space. Each operation runs on the lane of the
+ * memory that the address is mapped to; that lane sets the dirty marks.
  *
- * To watchpoints an operation that reads and writes is both: a write before it is done, and a read of
- * the value that RAM held after that.
+ * A read-modify-write operation notifies watchpoints twice: of a write before it runs, and of a
+ * read, with the old value, after it.
  */
 class SpaceLane<T extends Value, A extends Out> implements AtomicLane<T> {
   code: GuestMemAccessResult = OK;
@@ -77,7 +77,7 @@ class SpaceLane<T extends Value, A extends Out> implements AtomicLane<T> {
     return this.locate(gpa) === null ? this.code : OK;
   }
 
-  /** Where in its region the access is that `locate` has found. */
+  /** The offset in the region of the access that `locate` checked last. */
   private offset = 0;
 
   private modify(
@@ -93,19 +93,19 @@ class SpaceLane<T extends Value, A extends Out> implements AtomicLane<T> {
     return this.read(region, offset, gpa, (lane) => operate(lane, offset));
   }
 
-  /** Finds RAM that can be written and tells of it; null where there is none. */
+  /** As `locate`, and notifies write watchpoints if the write does not fault. */
   private prepare(gpa: Gpa, value: T | undefined): RamRegion | null {
     const region = this.locate(gpa);
     if (region !== null) {
       const { offset } = this;
-      this.bus.tell(region, offset, this.bytes, "write", gpa, value);
-      // A listener may have made accesses of its own.
+      this.bus.notify(region, offset, this.bytes, "write", gpa, value);
+      // Restored, because a listener may have used this lane.
       this.offset = offset;
     }
     return region;
   }
 
-  /** The RAM to write to; null, with the reason in `code`, where it cannot be written. */
+  /** The RAM region to write to; null, with the reason in `code`, if the write faults. */
   private locate(gpa: Gpa): RamRegion | null {
     const region = this.bus.find(gpa);
     const { offset } = this.bus;
@@ -118,7 +118,7 @@ class SpaceLane<T extends Value, A extends Out> implements AtomicLane<T> {
     return this.code === OK && region.kind === "ram" ? region : null;
   }
 
-  /** Runs an operation, and tells of the value that it found. */
+  /** Runs an operation, and notifies read watchpoints of the value that it returns. */
   private read(
     region: Backed,
     offset: number,
@@ -127,7 +127,7 @@ class SpaceLane<T extends Value, A extends Out> implements AtomicLane<T> {
   ): T | undefined {
     const found = this.run(region, operate);
     if (found !== undefined) {
-      this.bus.tell(region, offset, this.bytes, "read", gpa, found);
+      this.bus.notify(region, offset, this.bytes, "read", gpa, found);
     }
     return found;
   }
@@ -145,7 +145,7 @@ class SpaceLane<T extends Value, A extends Out> implements AtomicLane<T> {
   }
 }
 
-/** The atomic accesses of an address space by one path. */
+/** The atomic operations of an address space on one path. */
 export function spaceAtomics(bus: Bus, path: Path): AtomicAccess {
   return new AtomicAccess({
     b: new SpaceLane(bus, path, SPACE_BYTE, ({ b }) => b),

@@ -25,58 +25,62 @@ import type { Out, Value } from "../base/widths.js";
 
 const { OK, FAULT_UNALIGNED, FAULT_BOUNDARY, ERROR_INTERNAL } = GuestMemAccessResult;
 
-/** A part of a bulk access that lies in one region. */
+/** The part of a bulk access that lies in one region. */
 export interface Piece {
   readonly region: RamRegion | RomRegion;
-  /** From the start of the region. */
+  /** Offset in bytes from the start of the region. */
   readonly offset: number;
   readonly length: number;
 }
 
 /**
- * What both paths of an address space have in common: the map, the watchpoints, and the rules that
- * say what an access comes to.
+ * The state that both paths of an address space share: the map, the watchpoints, and the rules for
+ * the result of an access.
  *
- * Handlers of devices and listeners may do anything to the bus, so an access keeps what it has found
- * in variables of its own across a call of theirs.
+ * Device handlers and listeners may change the bus. An access therefore copies the fields `hit` and
+ * `offset` to local variables before it calls one.
  *
- * A change first makes everybody forget what was known of the map, and then takes effect at once. So
- * wherever it breaks off, both paths agree. What was forgotten is found out anew by the accesses that
- * want it, and so a change costs the same however much is mapped and watched.
+ * A change of the map or of the watchpoints first invalidates all caches and then takes effect in
+ * steps that cannot fail. If the change throws earlier (the stack may be full), both paths still
+ * see the old map. Accesses fill the caches again when they need them, so the cost of a change does
+ * not grow with the numbers of regions and watchpoints.
  */
 export class Bus implements MemoryUser {
   /** Sorted by address. */
   readonly #regions: Region[] = [];
-  /** The first address of each, Infinity where only a bigint can hold it. */
+  /** The first address of each region; Infinity if it exceeds 2^53 - 1. */
   readonly #starts: number[] = [];
   /** Whether there are watchpoints. */
   private watched = false;
   readonly watches = new WatchTable();
-  /** Changes whenever watchpoints or the memory under a region do. */
+  /**
+   * Incremented when a watchpoint is added or removed, and when memory of a region is destroyed or
+   * its tracking changes.
+   */
   version = 0;
-  /** The region found before `hit`: a program's accesses often go back and forth between two. */
+  /** The region found before `hit`: accesses often alternate between two regions. */
   #previous: Region | null = null;
-  /** The region of the last address that was found, which the next is likely to lie in. */
+  /** The region that `find` returned last. `find` tries it first. */
   hit: Region | null = null;
-  /** Where in it. */
+  /** The offset in `hit` of the address that `find` looked up last. */
   offset = 0;
-  /** What the last read came to. */
+  /** The result of the last `read`. */
   result: GuestMemAccessResult = OK;
 
-  /** The RAM that has most below 4 GiB; null where there is none, undefined where it is not known. */
+  /** The cached value of `largest`; undefined if it must be computed. */
   #largest: RamRegion | null | undefined = null;
   #watchpointsMade = 0;
   readonly #links = new MemoryLinks(this);
-  readonly #forget: () => void;
+  readonly #invalidate: () => void;
 
-  /** @param forget - Called before what was known of a region no longer holds. */
-  constructor(forget: () => void) {
-    this.#forget = forget;
+  /** @param invalidate - Invalidates the caches of both paths. Called before each change. */
+  constructor(invalidate: () => void) {
+    this.#invalidate = invalidate;
   }
 
   /**
-   * @param dirty - Where to mark what is written to the memory of the region, if that is to change.
-   * @throws RangeError where it overlaps another; nothing has changed then.
+   * @param dirty - The new dirty bitmap of the region's memory; null keeps the present one, if any.
+   * @throws RangeError if the region overlaps another. Nothing changes then.
    */
   add(region: Region, dirty: DirtyBitmap | null = null): void {
     const index = this.#countUpTo(region.gpa);
@@ -89,7 +93,7 @@ export class Bus implements MemoryUser {
     if (region.kind === "ram" && largest !== undefined && isLarger(region, largest)) {
       largest = region;
     }
-    this.#forgetMap();
+    this.#invalidateMap();
     if (region.kind !== "mmio") {
       this.#links.add(region.internals.marks);
     }
@@ -102,12 +106,12 @@ export class Bus implements MemoryUser {
     this.#starts.splice(index, 0, region.start);
   }
 
-  /** What is mapped, sorted by address; not a copy. */
+  /** The mapped regions, sorted by address. Not a copy. */
   get regions(): readonly Region[] {
     return this.#regions;
   }
 
-  /** @throws TypeError; RangeError where it is not mapped here. */
+  /** @throws TypeError; RangeError if the region is not mapped here. */
   remove(region: Region): void {
     if (!isRegion(region)) {
       throw typeError("region must be a region of the address space");
@@ -116,7 +120,7 @@ export class Bus implements MemoryUser {
     if (this.#regions[index] !== region) {
       throw rangeError("region is not mapped in this address space");
     }
-    this.#forgetMap();
+    this.#invalidateMap();
     reserveLittleStack();
     if (region === this.#largest) {
       this.#largest = undefined;
@@ -127,20 +131,20 @@ export class Bus implements MemoryUser {
       try {
         this.#links.remove(region.internals.marks);
       } catch {
-        // Where the stack ends here, the memory goes on telling of what no longer matters.
+        // The stack is full. The memory keeps notifying this bus of changes, which is harmless.
       }
     }
   }
 
   watch(range: WatchRange, listener: WatchListener): Watchpoint {
     const serial = this.#watchpointsMade;
-    const watchpoint = new Watchpoint(range, listener, serial, (gone) => {
-      this.#forgetAll();
-      this.watches.remove(gone);
+    const watchpoint = new Watchpoint(range, listener, serial, (removed) => {
+      this.#invalidateAll();
+      this.watches.remove(removed);
       this.watched = this.watches.size !== 0;
     });
     reserveStack();
-    this.#forgetAll();
+    this.#invalidateAll();
     this.#watchpointsMade++;
     this.watches.add(watchpoint);
     this.watched = true;
@@ -149,10 +153,12 @@ export class Bus implements MemoryUser {
 
   memoryChanging(): void {
     this.#largest = undefined;
-    this.#forgetAll();
+    this.#invalidateAll();
   }
 
-  /** The RAM that has most below 4 GiB of the guest's addresses; null where there is none. */
+  /**
+   * The RAM region with the most bytes below guest physical address 4 GiB; null for no such RAM.
+   */
   get largest(): RamRegion | null {
     if (this.#largest === undefined) {
       let found: RamRegion | null = null;
@@ -167,10 +173,10 @@ export class Bus implements MemoryUser {
   }
 
   /**
-   * The region of an address, left in `hit` with the place in it in `offset`; null where nothing is
-   * mapped.
+   * The region that contains an address; null if it is not mapped. Also sets `hit` to the region
+   * and `offset` to the offset in it.
    *
-   * @throws TypeError, RangeError for what is no address.
+   * @throws TypeError, RangeError if `gpa` is not an address.
    */
   find(gpa: Gpa): Region | null {
     const address = toAddress(gpa);
@@ -194,10 +200,10 @@ export class Bus implements MemoryUser {
   }
 
   /**
-   * Makes a read. What it came to is in `result`, and only on `OK` does the value mean anything.
+   * Makes a read and sets `result`. The return value is valid only if `result` is `OK`.
    *
-   * @param native - Whether RAM and ROM are read by the native path.
-   * @param region - What `find` has just found for `gpa`.
+   * @param native - Whether to read RAM and ROM on the native path.
+   * @param region - The return value of `find(gpa)`, which the caller has just called.
    */
   read<T extends Value, A extends Out>(
     native: boolean,
@@ -219,7 +225,7 @@ export class Bus implements MemoryUser {
     }
     const value = kind.scratch[0] as T;
     if (result === OK && this.watched) {
-      this.tell(region!, offset, kind.bytes, "read", gpa, value);
+      this.notify(region!, offset, kind.bytes, "read", gpa, value);
     }
     this.result = result;
     return value;
@@ -228,8 +234,8 @@ export class Bus implements MemoryUser {
   /**
    * Makes a write.
    *
-   * @param native - Whether RAM is written by the native path.
-   * @param region - What `find` has just found for `gpa`.
+   * @param native - Whether to write RAM on the native path.
+   * @param region - The return value of `find(gpa)`, which the caller has just called.
    */
   write<T extends Value, A extends Out>(
     native: boolean,
@@ -247,7 +253,7 @@ export class Bus implements MemoryUser {
       if (result !== OK) {
         return result;
       }
-      this.tell(region, offset, kind.bytes, "write", gpa, value);
+      this.notify(region, offset, kind.bytes, "write", gpa, value);
     }
     if (region.kind === "mmio") {
       const result = checkRegister(region, offset, kind.bytes, kind.writes(region.device));
@@ -260,9 +266,9 @@ export class Bus implements MemoryUser {
   }
 
   /**
-   * The parts of a bulk access, all of which can be done.
+   * Splits a bulk access into one piece for each region, and checks that all pieces are accessible.
    *
-   * @throws {@link GuestMemoryFault} where one cannot; TypeError, RangeError.
+   * @throws {@link GuestMemoryFault} if one is not; TypeError, RangeError.
    */
   pieces(gpa: Gpa, length: number, operation: Operation): Piece[] {
     toAddress(gpa);
@@ -285,13 +291,13 @@ export class Bus implements MemoryUser {
     return pieces;
   }
 
-  /** Whether an access to a byte, which crosses no page, has to ask the watchpoints. */
+  /** Whether the page of a byte has a watchpoint for this kind of access. */
   isWatched(region: Region, offset: number, kind: Operation): boolean {
     return this.watched && this.watches.index(kind).covers(region.pageAt(offset));
   }
 
-  /** Calls the listeners that an access concerns, in the order they were added. */
-  tell(
+  /** Calls the listeners whose ranges an access touches, in the order they were added. */
+  notify(
     region: Region,
     offset: number,
     width: number,
@@ -307,10 +313,10 @@ export class Bus implements MemoryUser {
     if (!index.covers(page)) {
       return;
     }
-    // Made by the first that the access concerns.
+    // Created only if a listener is called.
     let access: WatchedAccess | undefined;
     for (const watchpoint of index.atPage(page)) {
-      // One listener may have removed another.
+      // An earlier listener may have removed this watchpoint.
       if (watchpoint.touches(gpa, width) && !watchpoint.removed) {
         access ??= describe(gpa, width, kind, value);
         watchpoint.listener(access);
@@ -318,8 +324,8 @@ export class Bus implements MemoryUser {
     }
   }
 
-  /** Calls the listeners that a bulk access concerns, each once, in the order they were added. */
-  tellBulk(gpa: Gpa, length: number, kind: Operation): void {
+  /** As `notify`, for a bulk access: calls each listener once. */
+  notifyBulk(gpa: Gpa, length: number, kind: Operation): void {
     if (this.watched && length !== 0) {
       const start = BigInt(gpa);
       const access = { gpa: start, width: length, kind };
@@ -332,10 +338,11 @@ export class Bus implements MemoryUser {
   }
 
   /**
-   * Makes sure that the pieces of a bulk access can still be accessed, after listeners were called.
-   * The map may be another by now: the access goes on where it was going.
+   * Checks after the calls of listeners that the pieces of a bulk access are still accessible: a
+   * listener may have destroyed the memory. If it changed the map, the access still uses the
+   * regions that were mapped before.
    *
-   * @throws {@link GuestMemoryFault} where they cannot.
+   * @throws {@link GuestMemoryFault} if a piece is not accessible.
    */
   recheck(pieces: readonly Piece[], gpa: Gpa, length: number, operation: Operation): void {
     for (const { region, offset, length: part } of pieces) {
@@ -346,20 +353,20 @@ export class Bus implements MemoryUser {
     }
   }
 
-  /** Makes everybody forget which region is where. */
-  #forgetMap(): void {
+  /** Invalidates the caches that depend on which region is mapped where. */
+  #invalidateMap(): void {
     this.hit = null;
     this.#previous = null;
-    this.#forget();
+    this.#invalidate();
   }
 
-  /** Makes everybody forget what of a region can be reached without further checks, too. */
-  #forgetAll(): void {
-    this.#forgetMap();
+  /** Invalidates these and the stretches of every region (see `Stretch`). */
+  #invalidateAll(): void {
+    this.#invalidateMap();
     this.version++;
   }
 
-  /** How many regions begin at an address or below it. */
+  /** The number of regions that start at or below an address. */
   #countUpTo(gpa: bigint): number {
     let low = 0;
     let high = this.#regions.length;
@@ -389,7 +396,7 @@ export class Bus implements MemoryUser {
     return low === 0 ? null : this.#found(this.#regions[low - 1]!, address - starts[low - 1]!);
   }
 
-  /** As `#findNear`, for addresses that only a bigint can hold. */
+  /** As `#findNear`, for addresses above 2^53 - 1. */
   #findFar(address: bigint): Region | null {
     const region = this.#regions[this.#countUpTo(address) - 1];
     return region === undefined ? null : this.#found(region, Number(address - region.gpa));
@@ -410,12 +417,12 @@ function overlap(a: Region, b: Region): boolean {
   return a.gpa < b.gpa + b.size && b.gpa < a.gpa + a.size;
 }
 
-/** Whether RAM has more below 4 GiB than other RAM. */
+/** Whether a RAM region has more bytes below 4 GiB than another. */
 function isLarger(region: RamRegion, other: RamRegion | null): boolean {
-  return region.near.quads > (other?.near.quads ?? 0);
+  return region.lowWindow.quads > (other?.lowWindow.quads ?? 0);
 }
 
-/** What an access to a device comes to. */
+/** The result of an access to a device, before its handler is called. */
 function checkRegister(
   region: MmioRegion,
   offset: number,
@@ -429,10 +436,10 @@ function checkRegister(
 }
 
 /**
- * Calls a handler that is there.
+ * Calls a read handler that the device has.
  *
- * @throws TypeError, RangeError where it gives what is no value of the width: a mistake in the
- * program, not in the guest.
+ * @throws TypeError, RangeError if the handler returns anything but a value of the width: that is
+ * an error of the host program, not of the guest.
  */
 function readDevice<T extends Value, A extends Out>(
   region: MmioRegion,
@@ -442,7 +449,7 @@ function readDevice<T extends Value, A extends Out>(
   return kind.width.checkValue(kind.read(region.device, offset), region.readName);
 }
 
-/** What an access to RAM or ROM comes to, but for its alignment. */
+/** The result of an access to RAM or ROM, apart from its alignment. */
 function checkMemory(
   region: RamRegion | RomRegion,
   offset: number,
@@ -450,13 +457,13 @@ function checkMemory(
   operation: Operation,
 ): GuestMemAccessResult {
   const result = region.internals.checkRange(offset, length);
-  // The host's fault first, whatever the guest was about to do.
+  // An error of the host (destroyed memory) takes precedence over a fault of the guest.
   return operation === "write" && region.kind === "rom" && result !== ERROR_INTERNAL
     ? FAULT_BOUNDARY
     : result;
 }
 
-/** What a write comes to, without doing it. */
+/** The result that a write would have. */
 export function checkWrite<T extends Value, A extends Out>(
   region: Region,
   offset: number,

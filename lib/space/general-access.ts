@@ -12,23 +12,22 @@ import { EMPTY_WINDOW } from "../memory/windows.js";
 
 const NOWHERE = { ...EMPTY_WINDOW, base: 0, from: 0 };
 
-/** What the fast paths need of a stretch. */
+/** The fields of a stretch that the fast path caches. */
 type Reach = Pick<Stretch, "base" | "from" | "quads" | "u8" | "u16" | "u32" | "u64">;
 
 /**
- * The view path into an address space for every access there is: to any region, by bigint, faulting,
- * or wrong.
+ * The view path of an address space for all accesses: to any region, with number and bigint
+ * addresses, including those that fault or throw.
  *
- * `AddressSpace` comes here with what its own fast path does not do, so what is checked there is
- * checked again. There is a fast path here too, over the stretch of RAM or ROM that was used last,
- * wherever it lies and whether it is tracked or not; it is written out per width for the reasons given
- * in GuestMemory. What must not be reached without asking first is never in it: ROM for writes, and
- * pages that are watched.
+ * `AddressSpace` delegates every access here that its hot path does not make, so this class repeats
+ * the checks of the hot path. It has a fast path of its own, which caches the last stretch that was
+ * read and the last that was written, at any address, tracked or not. The fast path is written out
+ * per width for the reasons given in GuestMemory. ROM is never cached for writes, and watched pages
+ * are never part of a stretch.
  */
 export class SpaceAccess implements GuestAccessors {
-  // The stretches last read and last written, flat for the fast path and private to TypeScript only. An
-  // address less the base is exact where it can lie in a stretch, all of whose addresses are safe
-  // integers.
+  // The cached stretches, in fields that are private to TypeScript only, as in AddressSpace. All
+  // addresses of a cached stretch are safe integers, so `gpa - base` is exact for each of them.
   private readBase = 0;
   private readQuads = 0;
   private r8 = EMPTY_WINDOW.u8;
@@ -41,11 +40,13 @@ export class SpaceAccess implements GuestAccessors {
   private w16 = EMPTY_WINDOW.u16;
   private w32 = EMPTY_WINDOW.u32;
   private w64 = EMPTY_WINDOW.u64;
-  /** Where to mark what is written to that stretch; null where it is not tracked. */
+  /** The bitmap that tracks the stretch for writes; null if it is not tracked. */
   private dirty: DirtyBitmap | null = null;
-  /** The page that the stretch begins with, from the start of its region. */
+  /**
+   * The number of the first page of the stretch for writes, counted from the start of its region.
+   */
   private firstPage = 0;
-  // A property of the prototype, and so a constant to V8.
+  // On the prototype, because V8 treats a method of a prototype as a constant.
   declare private checkSlots: typeof checkSlots;
   static {
     this.prototype.checkSlots = checkSlots;
@@ -53,16 +54,16 @@ export class SpaceAccess implements GuestAccessors {
 
   readonly #bus: Bus;
   readonly #renew: () => void;
-  /** Whether `renew` has run since the last `clear`. */
+  /** Whether `renew` was called since the last `clear`. */
   #isFresh = false;
 
-  /** @param renew - Makes accesses to the largest RAM that come next spare themselves the way here. */
+  /** @param renew - Opens the hot path of the address space again. */
   constructor(bus: Bus, renew: () => void) {
     this.#bus = bus;
     this.#renew = renew;
   }
 
-  /** Forgets what was used last. */
+  /** Invalidates the cached stretches. */
   clear(): void {
     this.#isFresh = false;
     this.#cacheForReads(NOWHERE);
@@ -365,7 +366,7 @@ export class SpaceAccess implements GuestAccessors {
     return value;
   }
 
-  /** Makes any read, as `Bus.read` does, and caches where it went for the next ones. */
+  /** Makes a read to any region, as `Bus.read` does, and caches its stretch. */
   #load<T extends Value, A extends Out>(kind: SpaceWidth<T, A>, gpa: Gpa): T {
     const { width, bytes } = kind;
     const bus = this.#bus;
@@ -387,7 +388,7 @@ export class SpaceAccess implements GuestAccessors {
     return bus.read(false, kind, gpa, region);
   }
 
-  /** Makes any write, as `Bus.write` does, and caches where it went for the next ones. */
+  /** Makes a write to any region, as `Bus.write` does, and caches its stretch. */
   #tryWrite<T extends Value, A extends Out>(
     kind: SpaceWidth<T, A>,
     gpa: Gpa,
@@ -405,7 +406,7 @@ export class SpaceAccess implements GuestAccessors {
         const at = offset - stretch.from;
         if ((at & (bytes - 1)) === 0 && at <= stretch.u8.length - bytes) {
           width.set(stretch.data, at, checked);
-          // Only now: see DirtyBitmap.
+          // Marked after the write: see DirtyBitmap for the order.
           region.dirty?.markPage(Math.floor(offset / PAGE_SIZE));
           if (stretch.safe) {
             this.#cacheForWrites(stretch, region.dirty);

@@ -2,22 +2,40 @@ import { typeError } from "../base/errors.js";
 import { checkObject } from "../base/arguments.js";
 
 /**
- * A device's registers, as a guest reaches them: one handler for each width and direction.
+ * The registers of a device: one handler for each width and direction of access.
  *
- * Every handler is optional, and an access that has none is `FAULT_BOUNDARY`, as a bus error. They
- * are called as methods of the device, with the offset in bytes from the start of its region, which
- * is aligned to the width. Values are unsigned. What a handler throws is thrown by the access.
+ * Every handler is optional. An access without a handler is `FAULT_BOUNDARY`, like a bus error. A
+ * handler is called as a method of the device, with the offset in bytes from the start of the
+ * region. The offset is aligned to the width of the access, and values are unsigned. If a handler
+ * throws, the access throws the same error.
  *
- * A handler may itself access the space, and may add and remove regions, its own included.
+ * A handler may access the space, and may add and remove regions, including its own.
+ *
+ * @example
+ * ```js
+ * import { AddressSpace } from "pound-guest-memory";
+ *
+ * const timer = {
+ *   compare: 0,
+ *   readl: (offset) => (offset === 0 ? Math.floor(performance.now()) : 0),
+ *   writel(offset, value) {
+ *     if (offset === 4) this.compare = value;
+ *   },
+ * };
+ * const space = new AddressSpace();
+ * space.addMmio(0x1000_0000, 8, timer);
+ * space.writel(0x1000_0004, 500);
+ * console.log(timer.compare); // 500
+ * ```
  */
 export interface MmioDevice {
-  /** Gives 8 bits, from 0 to 2^8 - 1. */
+  /** Returns 8 bits, from 0 to 2^8 - 1. */
   readb?(offset: number): number;
-  /** Gives 16 bits, from 0 to 2^16 - 1. */
+  /** Returns 16 bits, from 0 to 2^16 - 1. */
   readw?(offset: number): number;
-  /** Gives 32 bits, from 0 to 2^32 - 1. */
+  /** Returns 32 bits, from 0 to 2^32 - 1. */
   readl?(offset: number): number;
-  /** Gives 64 bits, from 0 to 2^64 - 1. */
+  /** Returns 64 bits, from 0 to 2^64 - 1. */
   readq?(offset: number): bigint;
   writeb?(offset: number, value: number): void;
   writew?(offset: number, value: number): void;
@@ -39,7 +57,7 @@ const HANDLERS = [
 /**
  * Checks that a device is an object whose handlers are functions.
  *
- * @throws TypeError where it is not.
+ * @throws TypeError if it is not.
  */
 export function checkDevice(device: MmioDevice): MmioDevice {
   checkObject(device, "device");

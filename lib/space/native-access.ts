@@ -17,20 +17,21 @@ const long = SPACE_LONG.scratch;
 const quad = SPACE_QUAD.scratch;
 
 /**
- * The native path into an address space: RAM and ROM through the compiled C++ accessors, MMIO
- * through the same devices as on the view path, with the same watchpoints and dirty marks.
+ * The native path of an address space: {@link AddressSpace.native}. The compiled C++ accessors
+ * access RAM and ROM. Devices, watchpoints and dirty marks are those of the view path.
  */
 export class NativeSpaceAccess implements GuestAccessors {
   /** @internal */
   readonly uncloneable = uncloneable;
 
-  // The stretches last read and last written, of which the rest of an access is C++'s business: none
-  // of their bytes is watched. Written out per width, and private to TypeScript only, for the reasons
-  // given in GuestMemory. An access that C++ refuses changes nothing, so the reads that throw
-  // leave it to the slow path, which makes it again, and knows its address.
+  // The stretches that were last read and written. No byte of a stretch is watched, so an access
+  // that starts in one goes to the addon, which checks the rest. If the addon refuses a throwing
+  // read (`readl`), the slow path repeats it, because the error must name the guest physical
+  // address. That is safe: a refused access has no effect. The fields are private to TypeScript
+  // only and the accessors are written out per width, for the reasons given in GuestMemory.
   private readBase = 0;
   private readLength = 0;
-  /** Offset of the stretch from the start of its region. */
+  /** The offset of the stretch from the start of its region. */
   private readFrom = 0;
   private readAccess: NativeAccess | null = null;
   private writeBase = 0;
@@ -46,12 +47,12 @@ export class NativeSpaceAccess implements GuestAccessors {
     this.#bus = bus;
   }
 
-  /** As {@link AddressSpace.atomics}, through N-API. */
+  /** The operations of {@link AddressSpace.atomics} on the native path. */
   get atomics(): GuestAtomicAccess {
     return (this.#atomics ??= spaceAtomics(this.#bus, "native"));
   }
 
-  /** Forgets what was used last. @internal */
+  /** Invalidates the cached stretches. @internal */
   clear(): void {
     this.readLength = 0;
     this.readAccess = null;

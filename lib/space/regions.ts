@@ -14,35 +14,38 @@ import { printable } from "../base/printable.js";
 import { type WatchIndex } from "./watch-table.js";
 import { EMPTY_WINDOW, makeWindow, WINDOW_SIZE, type Window } from "../memory/windows.js";
 
-/** A stretch of RAM or ROM that one kind of access may reach without asking watchpoints. */
+/**
+ * A stretch: adjacent pages of a RAM or ROM region, in one window of the memory, none of which is
+ * watched for one kind of access. Accesses of that kind to a stretch need not check watchpoints.
+ */
 export interface Stretch extends Window {
   /** Offset of the first byte from the start of the region. */
   readonly from: number;
-  /** Bytes. That of `u8` is 0 once the buffer under it is detached. */
+  /** Bytes. It does not change when the buffer is detached; `u8.length` becomes 0 then. */
   readonly length: number;
-  /** Guest physical address of the first byte; Infinity where only a bigint can hold that. */
+  /** Guest physical address of the first byte; Infinity if the region starts above 2^53 - 1. */
   readonly base: number;
-  /** Whether a number can be the address of every byte of it. */
+  /** Whether the addresses of all its bytes are at most 2^53 - 1. */
   readonly safe: boolean;
 }
 
-/** A contiguous range of guest physical addresses that something answers for. */
+/** A contiguous range of guest physical addresses with one owner: RAM, ROM or a device. */
 abstract class BaseRegion {
-  /** For people; need not be unique. */
+  /** A label for messages and snapshots. Names need not be unique. */
   readonly name: string;
   /** First guest physical address. */
   readonly gpa: bigint;
-  /** Bytes. */
+  /** Size in bytes. */
   readonly size: bigint;
-  /** The first address as a number; Infinity where it is above 2^53 - 1. @internal */
+  /** `gpa` as a number; Infinity if it exceeds 2^53 - 1. @internal */
   readonly start: number;
-  /** Bytes as a number. @internal */
+  /** `size` as a number. @internal */
   readonly length: number;
-  /** The page of its first address, and the bytes of that page before it. @internal */
+  /** The page number of `gpa`. @internal */
   readonly firstPage: number;
-  /** @internal */
-  readonly skew: number;
-  /** Tells regions from all other objects, proxies of regions included. */
+  /** The offset of `gpa` in its page: regions of MMIO need not start at a page. @internal */
+  readonly pageOffset: number;
+  /** A brand: it distinguishes regions from all other objects, even from proxies of regions. */
   readonly #isRegion = true;
 
   constructor(kind: string, gpa: Gpa, size: number, alignment: number, name?: string) {
@@ -51,7 +54,7 @@ abstract class BaseRegion {
     this.length = size;
     this.size = BigInt(size);
     this.firstPage = pageOf(this.gpa);
-    this.skew = Number(this.gpa % BigInt(PAGE_SIZE));
+    this.pageOffset = Number(this.gpa % BigInt(PAGE_SIZE));
     if (name !== undefined && typeof name !== "string") {
       throw typeError("name must be a string");
     }
@@ -67,14 +70,14 @@ abstract class BaseRegion {
     }
   }
 
-  /** Whether a value is a region, of any space; asks nothing of the value. @internal */
+  /** Whether a value is a region, of any space. Reads no property of the value. @internal */
   static includes(value: unknown): boolean {
     return typeof value === "object" && value !== null && #isRegion in value;
   }
 
-  /** The page of guest physical addresses that a byte of the region lies in. @internal */
+  /** The number of the guest physical page that contains a byte of the region. @internal */
   pageAt(offset: number): number {
-    return this.firstPage + Math.floor((this.skew + offset) / PAGE_SIZE);
+    return this.firstPage + Math.floor((this.pageOffset + offset) / PAGE_SIZE);
   }
 
   /** Keeps `console.log(region)` from printing gigabytes. */
@@ -82,7 +85,7 @@ abstract class BaseRegion {
     return `${this.constructor.name} { name: ${printable(this.name)}, gpa: 0x${this.gpa.toString(16)}, size: ${this.size} }`;
   }
 
-  /** Keeps `JSON.stringify` from writing out gigabytes: the label, the address in hex, the bytes. */
+  /** Keeps `JSON.stringify` from writing out gigabytes: `gpa` is hexadecimal, `size` in bytes. */
   toJSON(): { type: string; name: string; gpa: string; size: number } {
     return {
       type: this.constructor.name,
@@ -93,18 +96,23 @@ abstract class BaseRegion {
   }
 }
 
-/** A region whose bytes are a {@link GuestMemory}: byte 0 of it lies at `gpa`. */
+/**
+ * A region of RAM or ROM: a {@link GuestMemory} whose byte 0 is at guest physical address `gpa`.
+ */
 abstract class MemoryRegion extends BaseRegion {
-  /** The bytes. Accesses to it directly pass by watchpoints, and to buffers of it by the marks. */
+  /**
+   * The bytes. Its own accessors set dirty marks but call no watchpoints. Writes to its buffers do
+   * neither.
+   */
   readonly memory: GuestMemory;
   /** @internal */
   readonly internals: GuestMemoryInternals;
   readonly #stretches = { read: new Map<number, Stretch>(), write: new Map<number, Stretch>() };
-  // The last of each, which the next access is likely to lie in.
+  // The stretch of the last access of each kind: the next access is likely to be in it too.
   #readStretch: Stretch | null = null;
   #writeStretch: Stretch | null = null;
-  #near: Window | null = null;
-  /** What the stretches were cut for. */
+  #lowWindow: Window | null = null;
+  /** The `Bus.version` that the cached stretches are valid for. */
   #version = -1;
 
   constructor(kind: string, gpa: Gpa, memory: GuestMemory, name?: string) {
@@ -114,9 +122,13 @@ abstract class MemoryRegion extends BaseRegion {
     this.internals = internals;
   }
 
-  /** The stretch around a byte for reads; null where that is watched, or gone. @internal */
+  /**
+   * The stretch for reads that contains a byte; null if its page is watched or its buffer is gone.
+   *
+   * @internal
+   */
   readStretchAt(offset: number, watched: WatchIndex, version: number): Stretch | null {
-    this.#renew(version);
+    this.#dropStale(version);
     const last = this.#readStretch;
     if (last !== null && offset >= last.from && offset - last.from < last.length) {
       return last;
@@ -124,9 +136,14 @@ abstract class MemoryRegion extends BaseRegion {
     return (this.#readStretch = this.#stretchAt(offset, watched, this.#stretches.read));
   }
 
-  /** As `readStretchAt`, for writes; also of ROM, and of RAM that is tracked. @internal */
+  /**
+   * As `readStretchAt`, for writes. The caller rejects writes to ROM, and marks those to tracked
+   * RAM.
+   *
+   * @internal
+   */
   writeStretchAt(offset: number, watched: WatchIndex, version: number): Stretch | null {
-    this.#renew(version);
+    this.#dropStale(version);
     const last = this.#writeStretch;
     if (last !== null && offset >= last.from && offset - last.from < last.length) {
       return last;
@@ -134,24 +151,24 @@ abstract class MemoryRegion extends BaseRegion {
     return (this.#writeStretch = this.#stretchAt(offset, watched, this.#stretches.write));
   }
 
-  /** The bytes from the start on that lie below 4 GiB of the guest's addresses. @internal */
-  get near(): Window {
+  /** The bytes of the region below guest physical address 4 GiB. @internal */
+  get lowWindow(): Window {
     if (this.internals.windows().length === 0) {
       return EMPTY_WINDOW;
     }
-    return (this.#near ??= this.#cutNear());
+    return (this.#lowWindow ??= this.#cutLowWindow());
   }
 
-  /** How many times 8 bytes, from the start on, are not watched. @internal */
-  openQuads(watched: WatchIndex): number {
+  /** The size, in units of 8 bytes, of `lowWindow` before its first watched page. @internal */
+  unwatchedQuads(watched: WatchIndex): number {
     const gap = watched.gapAt(this.firstPage);
     return gap === null
       ? 0
-      : Math.min(this.near.quads, (gap.last + 1 - this.firstPage) * (PAGE_SIZE / 8));
+      : Math.min(this.lowWindow.quads, (gap.last + 1 - this.firstPage) * (PAGE_SIZE / 8));
   }
 
-  /** Forgets the stretches that were cut before watchpoints or windows changed. */
-  #renew(version: number): void {
+  /** Drops the cached stretches if watchpoints or windows changed since they were cut. */
+  #dropStale(version: number): void {
     if (version !== this.#version) {
       this.#stretches.read.clear();
       this.#stretches.write.clear();
@@ -161,7 +178,7 @@ abstract class MemoryRegion extends BaseRegion {
     }
   }
 
-  #cutNear(): Window {
+  #cutLowWindow(): Window {
     const window = this.internals.windows()[0];
     if (window === undefined || this.start >= WINDOW_SIZE) {
       return EMPTY_WINDOW;
@@ -173,7 +190,7 @@ abstract class MemoryRegion extends BaseRegion {
   #stretchAt(offset: number, watched: WatchIndex, stretches: Map<number, Stretch>): Stretch | null {
     const number = Math.floor(offset / WINDOW_SIZE);
     const window = this.internals.windows()[number];
-    // Whole pages, so that no access lies across the edge of a stretch.
+    // A stretch consists of whole pages, so that no aligned access crosses its end.
     const gap = watched.gapAt(this.pageAt(offset));
     if (window === undefined || gap === null) {
       return null;
@@ -198,7 +215,7 @@ abstract class MemoryRegion extends BaseRegion {
 
 /**
  * @param start - Offset of the window from the start of the region.
- * @param cut - The part of it, as offsets from the start of the region.
+ * @param cut - The part of the window to use, as offsets from the start of the region.
  * @param regionStart - Guest physical address of the region.
  */
 function makeStretch(
@@ -216,7 +233,7 @@ function makeStretch(
   return { u8, u16, u32, u64, quads, data, from, length: to - from, base, safe };
 }
 
-/** RAM: read and written. */
+/** A region of RAM, made by {@link AddressSpace.addRam}. */
 export class RamRegion extends MemoryRegion {
   readonly kind = "ram";
 
@@ -226,21 +243,21 @@ export class RamRegion extends MemoryRegion {
   }
 
   /**
-   * Which pages of the memory were written since the last drain; null while it is not tracked. All
-   * regions over one memory have the same bitmap.
+   * The dirty bitmap of the memory: the pages written since the last drain. Null if the memory is
+   * not tracked. All regions that map one memory, in all spaces, share its bitmap.
    */
   get dirty(): DirtyBitmap | null {
     return this.internals.marks.dirty;
   }
 
   /**
-   * Tracks the pages of the memory that are written, from here on: through any region and any space
-   * that maps it, and through its own methods. Memory that is tracked already keeps its bitmap,
-   * unless another is given.
+   * Starts dirty tracking of the memory. From now on, every write to the memory sets a mark:
+   * through any region of any space that maps it, and through the methods of the memory itself.
    *
-   * @param bitmap - Where to mark them, for instance bits shared with other threads. A fresh bitmap
-   * by default.
-   * @throws TypeError; RangeError where the bitmap is for RAM of another size; Error
+   * @param bitmap - The bitmap to use, for instance one shared with other threads. By default the
+   * bitmap that the memory already has, or a new one.
+   * @returns The bitmap in use.
+   * @throws TypeError; RangeError if the bitmap is for RAM of another size; Error
    * `ERR_OUT_OF_MEMORY`.
    */
   startTracking(bitmap?: DirtyBitmap): DirtyBitmap {
@@ -249,16 +266,16 @@ export class RamRegion extends MemoryRegion {
     return chosen;
   }
 
-  /** Ends the tracking of the memory, and with it what it costs. */
+  /** Stops dirty tracking of the memory. Writes then cost no more than without tracking. */
   stopTracking(): void {
     this.internals.marks.set(null);
   }
 }
 
 /**
- * The bitmap to track a region with.
+ * Chooses and checks the bitmap to track a region with.
  *
- * @throws as `startTracking`.
+ * @throws The errors of `startTracking`.
  */
 export function chooseBitmap(
   region: RamRegion,
@@ -273,7 +290,9 @@ export function chooseBitmap(
   return bitmap;
 }
 
-/** ROM: a guest's write to it is `FAULT_BOUNDARY`. */
+/**
+ * A region of ROM, made by {@link AddressSpace.addRom}. A guest's write to it is `FAULT_BOUNDARY`.
+ */
 export class RomRegion extends MemoryRegion {
   readonly kind = "rom";
 
@@ -283,12 +302,12 @@ export class RomRegion extends MemoryRegion {
   }
 }
 
-/** A device's registers. */
+/** A region of memory-mapped I/O, made by {@link AddressSpace.addMmio}. */
 export class MmioRegion extends BaseRegion {
   readonly kind = "mmio";
-  /** What answers for the region. */
+  /** The device whose handlers serve the region. */
   readonly device: MmioDevice;
-  /** Names what a handler returns, in an error. @internal */
+  /** The name of a handler's return value in error messages. @internal */
   readonly readName: string;
 
   /** @internal */
@@ -304,5 +323,5 @@ export function isRegion(value: unknown): value is Region {
   return BaseRegion.includes(value);
 }
 
-/** Anything that an address space maps; `kind` tells which. */
+/** A region of an address space. `kind` discriminates the union. */
 export type Region = RamRegion | RomRegion | MmioRegion;

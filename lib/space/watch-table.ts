@@ -3,12 +3,12 @@ import type { Operation } from "../base/errors.js";
 import type { Watchpoint } from "./watchpoint.js";
 
 /**
- * The watchpoints of an address space, by the pages of guest physical addresses that they touch,
- * whatever is mapped there. To add and to remove one takes a search; what accesses ask is prepared
- * when the first of them does.
+ * The watchpoints of an address space, sorted by the guest physical pages that they touch. Adding
+ * and removing a watchpoint takes a binary search. The indexes that accesses query are built by the
+ * first access after a change.
  */
 export class WatchTable {
-  /** By first page, and in the order they were added where that is the same. */
+  /** Sorted by first page, then by the order in which they were added. */
   readonly #sorted: Watchpoint[] = [];
   #read: WatchIndex | null = null;
   #write: WatchIndex | null = null;
@@ -17,7 +17,7 @@ export class WatchTable {
     return this.#sorted.length;
   }
 
-  /** The caller has reserved the stack. */
+  /** The caller must have called `reserveStack`. */
   add(watchpoint: Watchpoint): void {
     const place = this.#placeOf(watchpoint);
     this.#read = null;
@@ -25,7 +25,7 @@ export class WatchTable {
     this.#sorted.splice(place, 0, watchpoint);
   }
 
-  /** The caller has reserved the stack. */
+  /** The caller must have called `reserveStack`. */
   remove(watchpoint: Watchpoint): void {
     const place = this.#placeOf(watchpoint);
     this.#read = null;
@@ -33,7 +33,7 @@ export class WatchTable {
     this.#sorted.splice(place, 1);
   }
 
-  /** What is watched of one kind of access. */
+  /** The index for one kind of access. */
   index(kind: Operation): WatchIndex {
     return kind === "read"
       ? (this.#read ??= this.#indexOf(kind))
@@ -44,7 +44,7 @@ export class WatchTable {
     return new WatchIndex(this.#sorted.filter((watchpoint) => watchpoint.concerns(kind)));
   }
 
-  /** The index of a watchpoint, or where it belongs. */
+  /** The position of a watchpoint in the sorted list, or the position to insert it at. */
   #placeOf({ pages, serial }: Watchpoint): number {
     let low = 0;
     let high = this.#sorted.length;
@@ -63,22 +63,22 @@ export class WatchTable {
   }
 }
 
-/** What is watched of one kind of access. Never changed, but for what it remembers. */
+/** An index of the watchpoints for one kind of access. Immutable, apart from its caches. */
 export class WatchIndex {
   readonly #watchpoints: readonly Watchpoint[];
-  /** The watched pages as ranges that neither touch nor overlap. */
+  /** The watched pages, merged into ranges that neither touch nor overlap. */
   readonly #starts: Float64Array;
   readonly #ends: Float64Array;
   readonly #ranges: number;
   #tree: Tree | null = null;
-  /** The pages around the last that was found not to be watched; the ends are watched. */
+  // The last gap that `covers` found: all pages between these two, exclusive, are not watched.
   #gapStart = -Infinity;
   #gapEnd = -Infinity;
-  /** The watched page that was asked for last, and what touches it. */
+  // The last page that `atPage` looked up, and the watchpoints that touch it.
   #lastPage = -1;
   #lastFound: readonly Watchpoint[] = [];
 
-  /** @param watchpoints - By first page. */
+  /** @param watchpoints - Sorted by first page. */
   constructor(watchpoints: readonly Watchpoint[]) {
     this.#watchpoints = watchpoints;
     const starts = new Float64Array(watchpoints.length);
@@ -115,12 +115,14 @@ export class WatchIndex {
     return false;
   }
 
-  /** The pages around one that are not watched either; null where that one is. */
+  /**
+   * The range of adjacent pages without watchpoints that contains a page; null if it is watched.
+   */
   gapAt(page: number): PageRange | null {
     return this.covers(page) ? null : { first: this.#gapStart + 1, last: this.#gapEnd - 1 };
   }
 
-  /** The watchpoints that touch a page that is watched, in the order they were added. */
+  /** The watchpoints that touch a watched page, in the order they were added. */
   atPage(page: number): readonly Watchpoint[] {
     if (page !== this.#lastPage) {
       this.#lastFound = this.#overlapping(page, page);
@@ -129,7 +131,7 @@ export class WatchIndex {
     return this.#lastFound;
   }
 
-  /** The watchpoints that touch bytes, in the order they were added. */
+  /** The watchpoints that touch a range of bytes, in the order they were added. */
   touching(gpa: bigint, length: number): readonly Watchpoint[] {
     const last = pageOf(gpa + BigInt(length) - 1n);
     return this.#overlapping(pageOf(gpa), last).filter((watchpoint) =>
@@ -137,7 +139,7 @@ export class WatchIndex {
     );
   }
 
-  /** The watchpoints that touch pages, in the order they were added. */
+  /** The watchpoints that touch a range of pages, in the order they were added. */
   #overlapping(first: number, last: number): Watchpoint[] {
     const tree = (this.#tree ??= makeTree(this.#watchpoints));
     const count = upperBound(tree.firsts, tree.firsts.length, last);
@@ -158,13 +160,13 @@ export class WatchIndex {
   }
 }
 
-/** Finds watchpoints that are sorted by first page by their last pages too. */
+/** A segment tree over watchpoints sorted by first page, which finds those that overlap a range. */
 interface Tree {
   /** The first page of each watchpoint. */
   readonly firsts: Float64Array;
   /** A power of two, at least the number of watchpoints. */
   readonly leaves: number;
-  /** The highest last page below each node: node `i` has the children `2 i` and `2 i + 1`. */
+  /** The highest last page in each subtree. The children of node `i` are `2 i` and `2 i + 1`. */
   readonly maxima: Float64Array;
 }
 
@@ -179,7 +181,7 @@ function makeTree(watchpoints: readonly Watchpoint[]): Tree {
   return { firsts, leaves, maxima };
 }
 
-/** How many of the first `count` numbers, which are sorted, are at most `value`. */
+/** The number of values at most `value` among the first `count`, which are sorted. */
 function upperBound(sorted: Float64Array, count: number, value: number): number {
   let low = 0;
   let high = count;

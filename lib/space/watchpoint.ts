@@ -4,58 +4,77 @@ import { MAX_U64, type Gpa } from "../base/gpa.js";
 import { reserveStack } from "../base/stack.js";
 import { pageOf, type PageRange } from "../base/page.js";
 
-/** What to watch. */
+/** The range and the kinds of access to watch. */
 export interface WatchRange {
-  /** First guest physical address; need not be mapped. */
+  /** First guest physical address. It need not be mapped. */
   readonly gpa: Gpa;
-  /** Bytes, from 1. */
+  /** Length in bytes, at least 1. */
   readonly length: Gpa;
-  /** Which accesses: `"access"` is both, and the default. */
+  /** The kinds of access to watch. `"access"`, the default, is both reads and writes. */
   readonly kinds?: Operation | "access";
 }
 
 /** An access to a watched range. */
 export interface WatchedAccess {
-  /** Guest physical address of the access, not of the watched range. */
+  /** First guest physical address of the access, which may lie outside the watched range. */
   readonly gpa: bigint;
   /** Bytes of the access: 1, 2, 4 or 8, or the length of a bulk access. */
   readonly width: number;
   readonly kind: Operation;
   /**
-   * What was read or is to be written; absent for a bulk access, and for the write of an atomic that
-   * depends on what RAM holds.
+   * The value that was read or will be written. Absent for bulk accesses, and for the write of an
+   * atomic operation whose new value depends on the old one.
    */
   readonly value?: number | bigint;
 }
 
 /**
  * Called for each access that touches a watched range and does not fault: after a read, and before
- * a write, so that the old bytes are still there to be looked at.
+ * a write, while RAM still holds the old bytes.
  *
- * What it throws is thrown by the access: a read has been done then, a write has not.
+ * If the listener throws, the access throws the same error. A read has taken place by then,
+ * including the effects of a device's handler; a write has not.
  */
 export type WatchListener = (access: WatchedAccess) => void;
 
-/** A watched range. Made by `AddressSpace.watch`. */
+/**
+ * A watchpoint: a watched range with its listener. Made by {@link AddressSpace.watch}.
+ *
+ * @example
+ * ```js
+ * import { AddressSpace } from "pound-guest-memory";
+ *
+ * const space = new AddressSpace();
+ * space.addRam(0, 4096);
+ * // A one-shot watchpoint: the listener removes it at the first read.
+ * const watchpoint = space.watch({ gpa: 0, length: 8, kinds: "read" }, ({ gpa }) => {
+ *   console.log("first read at", gpa);
+ *   watchpoint.remove();
+ * });
+ * space.readb(2); // first read at 2n
+ * space.readb(3);
+ * console.log(watchpoint.removed); // true
+ * ```
+ */
 export class Watchpoint {
-  /** First guest physical address. */
+  /** First guest physical address of the range. */
   readonly gpa: bigint;
-  /** Bytes. */
+  /** Length of the range in bytes. */
   readonly length: bigint;
-  /** Which accesses. */
+  /** The kinds of access that are watched. */
   readonly kinds: Operation | "access";
   /** @internal */
   readonly listener: WatchListener;
-  /** The byte behind the last. */
+  /** The address after the last byte. */
   readonly #end: bigint;
-  // The same as numbers: rounded above 2^53, which no number that is an address is compared with.
+  // `gpa` and `#end` as numbers. Rounding above 2^53 is harmless: number addresses are below 2^53.
   readonly #from: number;
   readonly #to: number;
   /** The pages that the range touches. @internal */
   readonly pages: PageRange;
-  /** Tells the order in which watchpoints were added. @internal */
+  /** Watchpoints are numbered in the order in which they are added. @internal */
   readonly serial: number;
-  readonly #forget: (watchpoint: Watchpoint) => void;
+  readonly #unregister: (watchpoint: Watchpoint) => void;
   #removed = false;
 
   /** @internal */
@@ -63,7 +82,7 @@ export class Watchpoint {
     range: WatchRange,
     listener: WatchListener,
     serial: number,
-    forget: (watchpoint: Watchpoint) => void,
+    unregister: (watchpoint: Watchpoint) => void,
   ) {
     const { gpa, length, kinds = "access" } = checkObject(range, "range");
     toAddress(gpa);
@@ -78,7 +97,7 @@ export class Watchpoint {
     this.length = BigInt(length);
     this.kinds = kinds;
     this.listener = listener;
-    this.#forget = forget;
+    this.#unregister = unregister;
     this.serial = serial;
     this.#end = this.gpa + this.length;
     this.#from = Number(this.gpa);
@@ -94,12 +113,16 @@ export class Watchpoint {
     return this.#removed;
   }
 
-  /** Ends the watching. Harmless the second time. */
+  /**
+   * Removes the watchpoint. A second call has no effect.
+   *
+   * @throws RangeError if there are less than 64 KiB of free stack. Nothing changes then.
+   */
   remove(): void {
     if (!this.#removed) {
       reserveStack();
       this.#removed = true;
-      this.#forget(this);
+      this.#unregister(this);
     }
   }
 

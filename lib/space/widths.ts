@@ -3,18 +3,18 @@ import type { MmioDevice } from "./mmio.js";
 import type { GuestMemAccessResult } from "../base/result.js";
 import { BYTE, LONG, QUAD, WORD, type Out, type Value, type Width } from "../base/widths.js";
 
-/** What an address space needs to know of one access width: how to pass an access on. */
+/** How an address space forwards an access of one width to memory or to a device. */
 export interface SpaceWidth<T extends Value, A extends Out> {
   readonly width: Width<T, A>;
   readonly bytes: 1 | 2 | 4 | 8;
-  /** Receives a value on its way; whoever stores one takes it out before calling anything. */
+  /** Holds a value in transit. Read it before any other call, which may overwrite it. */
   readonly scratch: A;
   tryRead(access: GuestAccessors, gpa: number, out: A): GuestMemAccessResult;
   tryWrite(access: GuestAccessors, gpa: number, value: T): GuestMemAccessResult;
-  /** Whether a device has the handler. */
+  /** Whether a device has the handler for reads of this width; `writes`, for writes. */
   reads(device: MmioDevice): boolean;
   writes(device: MmioDevice): boolean;
-  /** Calls the handler of a device that has it. */
+  /** Calls the handler, which the device must have. */
   read(device: MmioDevice, offset: number): unknown;
   write(device: MmioDevice, offset: number, value: T): void;
 }

@@ -30,7 +30,7 @@ import { HEADER, reseal, sha256, tablesSize } from "../support/snapshot-bytes.js
 
 const PAGE = 4096;
 
-/** A small address space with one region of each kind, a page of zeros that changed, and a tail. */
+/** A small address space with a region of each kind, a page changed back to zeros, and a tail. */
 function sample(): { ram: GuestMemory; space: { regions: LiveRegion[] }; snapshot: Snapshot } {
   const ram = GuestMemory.allocate(5 * PAGE + 100);
   const rom = GuestMemory.allocate(PAGE);
@@ -59,7 +59,7 @@ async function outcome(action: () => Promise<unknown>): Promise<unknown> {
   }
 }
 
-/** The most memory in bytes, and the time, of a process that does something with the package. */
+/** The peak memory in bytes, and the time, of a process that runs code with the package. */
 async function usageOf(script: string): Promise<{ memory: number; milliseconds: number }> {
   const program = `
     const { loadSnapshot, openSnapshot } = require(${JSON.stringify(join(__dirname, "../../dist/snapshot"))});
@@ -92,7 +92,7 @@ describe("a snapshot file", () => {
     rmSync(folder, { recursive: true });
   });
 
-  /** Asserts that a damaged file is refused by a coded error, and RAM not changed; gives the reason. */
+  /** Asserts that a damaged file is refused and RAM is unchanged; returns the reason. */
   async function expectRefusal(bytes: Buffer, what: string): Promise<string> {
     const damaged = join(folder, "damaged.snap");
     writeFileSync(damaged, bytes);
@@ -106,7 +106,7 @@ describe("a snapshot file", () => {
     return reason;
   }
 
-  it("brings back the regions, the bytes and the heat", async () => {
+  it("restores the regions, the bytes and the heat", async () => {
     const loaded = await loadSnapshot(path);
     expect(loaded.regions).to.deep.equal(snapshot.regions);
     expect(loaded.generation).to.equal(1);
@@ -120,7 +120,7 @@ describe("a snapshot file", () => {
     expect(ram.compare(0, snapshot.read(0x8000, ram.size))).to.equal(0);
   });
 
-  it("is, byte for byte, what docs/snapshot-format.md says", () => {
+  it("has the format of docs/snapshot-format.md, byte for byte", () => {
     const tables = file.subarray(HEADER, HEADER + tablesSize(file));
     expect(file.subarray(0, 64).toString("hex").match(/.{16}/g)).to.deep.equal([
       "50474d534e500001", // magic, version
@@ -175,7 +175,7 @@ describe("a snapshot file", () => {
     ).to.equal("pa");
   });
 
-  it("is read in parts, without reading the rest", async () => {
+  it("can be read in parts, without reading the rest", async () => {
     const opened = await openSnapshot(path);
     expect(opened.regions).to.deep.equal(snapshot.regions);
     expect([...opened.pagesFrom(0, 2)].map(({ page }) => page)).to.deep.equal([2, 3, 5]);
@@ -217,7 +217,7 @@ describe("a snapshot file", () => {
     await opened.close();
   });
 
-  it("tells of damage that comes while it is open", async () => {
+  it("detects damage that occurs while it is open", async () => {
     const changing = join(folder, "changing.snap");
     writeFileSync(changing, file);
     const opened = await openSnapshot(changing);
@@ -231,7 +231,7 @@ describe("a snapshot file", () => {
     await opened.close();
   });
 
-  it("is refused when it is cut off anywhere, or goes on", async () => {
+  it("is refused when it is truncated anywhere, or too long", async () => {
     const head = HEADER + tablesSize(file);
     for (let length = 0; length < file.length; length += length <= head ? 1 : 509) {
       await expectRefusal(file.subarray(0, length), `cut to ${length}`);
@@ -241,7 +241,7 @@ describe("a snapshot file", () => {
     await expectRefusal(Buffer.concat([file, Buffer.alloc(PAGE)]), "one page more");
   });
 
-  it("is refused when any byte of it is another", async function () {
+  it("is refused when any byte differs", async function () {
     this.timeout(60_000);
     const head = HEADER + tablesSize(file);
     for (let at = 0; at < file.length; at += at < head ? 1 : 61) {
@@ -251,7 +251,7 @@ describe("a snapshot file", () => {
     }
   });
 
-  it("is refused when it lies, by checksums that are right", async () => {
+  it("is refused when its fields are wrong and its checksums right", async () => {
     const region = HEADER;
     const rom = HEADER + 96;
     const records = HEADER + 144;
@@ -319,7 +319,7 @@ describe("a snapshot file", () => {
     await expectRefusal(reseal(tail), "bytes behind the end of a region");
   });
 
-  it("is refused or means the same, whatever its tables say", async function () {
+  it("is refused or loads completely, whatever its tables contain", async function () {
     this.timeout(60_000);
     const end = HEADER + tablesSize(file);
     const interesting = fc.constantFrom(0, 1, 0x7f, 0x80, 0xff);
@@ -334,7 +334,7 @@ describe("a snapshot file", () => {
         writeFileSync(damaged, reseal(bytes));
         const error = await outcome(async () => {
           const loaded = await loadSnapshot(damaged);
-          // Another valid snapshot, such as one with another name or address: it must be whole.
+          // Another valid snapshot, for instance with another name or address: it must be complete.
           for (const { kind, gpa, size } of loaded.regions) {
             if (kind !== "mmio") {
               loaded.read(gpa, size < 2n ** 20n ? size : 2n ** 20n);
@@ -349,13 +349,13 @@ describe("a snapshot file", () => {
     );
   });
 
-  it("takes memory and time by its size, however far apart its pages are", async function () {
+  it("takes memory and time in proportion to its size, even if its pages are scattered", async function () {
     this.timeout(60_000);
     const huge = join(folder, "huge.snap");
     const before = await usageOf(`loadSnapshot(${JSON.stringify(path)})`);
     for (const [pages, most] of [
       [{ count: 2 ** 20, stride: 512, stored: false }, 2 ** 20 * 64],
-      // The bytes of pages far apart are in the file; a megabyte of them is read at once.
+      // The file has the bytes of scattered pages, which are read a megabyte at a time.
       [{ count: 2 ** 14, stride: 512, stored: true }, 2 ** 14 * 4200],
     ] as const) {
       writeHugeSnapshot(huge, pages);
@@ -370,7 +370,7 @@ describe("a snapshot file", () => {
     rmSync(huge);
   });
 
-  it("is read in pieces where more is asked for than the system reads at once", async function () {
+  it("is read in several reads beyond the limit of the system", async function () {
     this.timeout(120_000);
     const huge = join(folder, "huge.snap");
     writeHugeSnapshot(huge, { count: 2 ** 19 + 1, stride: 1, stored: true });
@@ -381,7 +381,7 @@ describe("a snapshot file", () => {
     rmSync(huge);
   });
 
-  it("replaces an older file in one step, and leaves nothing else behind", async () => {
+  it("replaces an older file atomically, and leaves no temporary file", async () => {
     const target = join(folder, "replaced.snap");
     writeFileSync(target, "older");
     await saveSnapshot(snapshot, target);
@@ -390,14 +390,14 @@ describe("a snapshot file", () => {
     expect(
       ((await outcome(() => saveSnapshot(snapshot, missing))) as { code: unknown }).code,
     ).to.equal("ENOENT");
-    // A folder cannot be replaced by a file.
+    // A directory cannot be replaced by a file.
     const blocked = join(folder, "blocked.snap");
     mkdirSync(blocked);
     expect(await outcome(() => saveSnapshot(snapshot, blocked))).to.be.instanceOf(Error);
     expect(readdirSync(folder).filter((name) => name.endsWith(".tmp"))).to.deep.equal([]);
   });
 
-  it("names the file system's reason where there is no file", async () => {
+  it("passes on the error of the file system for a missing file", async () => {
     const error = await outcome(() => loadSnapshot(join(folder, "none.snap")));
     expect((error as { code: unknown }).code).to.equal("ENOENT");
     expect(await outcome(() => loadSnapshot(folder))).to.be.instanceOf(Error);

@@ -34,7 +34,7 @@ const SNAPSHOT = join(__dirname, "../../dist/snapshot");
 const NOT_A_FILE = "ERR_NOT_REGULAR_FILE";
 const NOBODY = 65_534;
 const isRoot = process.getuid?.() === 0;
-/** Whether a process can have mounts of its own here. */
+/** Whether this system allows mount namespaces. */
 const canMount = isRoot && spawnSync("unshare", ["-m", "true"]).status === 0;
 
 async function codeOf(action: Promise<unknown>): Promise<unknown> {
@@ -50,7 +50,7 @@ function mode(path: string): number {
   return statSync(path).mode & 0o7777;
 }
 
-/** Loads one snapshot and saves it as another, `times` times; prints the code of the error. */
+/** A program that loads one snapshot and saves it `times` times; it prints the code of an error. */
 const COPY = `
   const [from, to, times] = process.argv.slice(1);
   const { loadSnapshot, saveSnapshot } = require(${JSON.stringify(SNAPSHOT)});
@@ -63,7 +63,7 @@ const COPY = `
   })().catch((error) => process.stdout.write(String(error.code ?? error)));
 `;
 
-describe("saving a snapshot over what is there", function () {
+describe("saving a snapshot over an existing file", function () {
   this.timeout(60_000);
   let folder: string;
   let snapshot: Snapshot;
@@ -85,7 +85,7 @@ describe("saving a snapshot over what is there", function () {
 
   after(() => rmSync(folder, { recursive: true }));
 
-  /** A new folder. */
+  /** Makes a new directory. */
   function place(): string {
     const path = join(folder, String(next++));
     mkdirSync(path);
@@ -96,7 +96,7 @@ describe("saving a snapshot over what is there", function () {
     expect(readFileSync(path).equals(bytes), path).to.equal(true);
   }
 
-  /** Runs {@link COPY}; gives what it printed. */
+  /** Runs {@link COPY} and returns its output. */
   function copyIn(target: string, options: SpawnOptions = {}, wrapper: string[] = []): string {
     const command = [...wrapper, process.execPath, "-e", COPY, source, target, "1"];
     const { stdout, stderr } = spawnSync(command[0]!, command.slice(1), {
@@ -107,7 +107,7 @@ describe("saving a snapshot over what is there", function () {
   }
 
   if (process.platform !== "win32") {
-    it("gives a new file to its owner alone", async () => {
+    it("makes a new file accessible to its owner only", async () => {
       const path = join(place(), "new.snap");
       const before = process.umask(0);
       try {
@@ -118,7 +118,7 @@ describe("saving a snapshot over what is there", function () {
       expect(mode(path)).to.equal(0o600);
     });
 
-    it("keeps the mode of the old file, and opens it to nobody in between", async () => {
+    it("keeps the mode of the old file, and never grants more in between", async () => {
       const path = join(place(), "old.snap");
       for (const before of [0o600, 0o640, 0o604, 0o666, 0o400]) {
         writeFileSync(path, "older");
@@ -150,7 +150,7 @@ describe("saving a snapshot over what is there", function () {
       expectSaved(path);
     });
 
-    it("takes rights away where the group cannot be kept", () => {
+    it("removes permissions if the group cannot be kept", () => {
       for (const [before, after] of [
         [0o664, 0o604],
         [0o604, 0o600],
@@ -169,7 +169,7 @@ describe("saving a snapshot over what is there", function () {
     });
   }
 
-  it("writes through symbolic links, to files that exist or do not", async () => {
+  it("follows symbolic links, to files that exist or do not", async () => {
     const at = place();
     mkdirSync(join(at, "deep/er"), { recursive: true });
     writeFileSync(join(at, "deep/file"), "older");
@@ -179,7 +179,7 @@ describe("saving a snapshot over what is there", function () {
       ["relative", "deep/file", "deep/file"],
       ["chain", "relative", "deep/file"],
       ["dangling", "deep/new", "deep/new"],
-      // The way back is that of the folder the link leads to.
+      // ".." is the parent of the directory that the link leads to.
       ["back", "folder/../other", "deep/other"],
     ] as const) {
       symlinkSync(to, join(at, link));
@@ -193,7 +193,7 @@ describe("saving a snapshot over what is there", function () {
     expect(await codeOf(saveSnapshot(snapshot, join(at, "loop")))).to.equal("ELOOP");
   });
 
-  it("leaves other hard links with the old content", async () => {
+  it("keeps the old content in other hard links", async () => {
     const at = place();
     writeFileSync(join(at, "a"), "older");
     linkSync(join(at, "a"), join(at, "b"));
@@ -202,7 +202,7 @@ describe("saving a snapshot over what is there", function () {
     expect(readFileSync(join(at, "b"), "utf8")).to.equal("older");
   });
 
-  it("refuses what is no regular file, to write and to read, and leaves it alone", async () => {
+  it("refuses to write or read anything but a regular file, and does not change it", async () => {
     const at = place();
     mkdirSync(join(at, "folder"));
     const paths = [join(at, "folder")];
@@ -222,7 +222,7 @@ describe("saving a snapshot over what is there", function () {
         expect(await codeOf(saveSnapshot(snapshot, path)), path).to.equal(NOT_A_FILE);
         expect(lstatSync(path), path).to.include({ mode, ino });
         if (!path.endsWith("socket")) {
-          // Would wait for a writer of the pipe.
+          // A blocking open would wait for a writer of the pipe.
           expect(await codeOf(openSnapshot(path)), path).to.be.oneOf([NOT_A_FILE, "EISDIR"]);
         }
       }
@@ -232,7 +232,7 @@ describe("saving a snapshot over what is there", function () {
     expect(readdirSync(at).filter((name) => name.endsWith(".tmp"))).to.deep.equal([]);
   });
 
-  it("takes names as long as names can be", async () => {
+  it("accepts names of the maximum length", async () => {
     const at = place();
     for (const length of [238, 239, 254, 255]) {
       const path = join(at, "n".repeat(length));
@@ -247,7 +247,7 @@ describe("saving a snapshot over what is there", function () {
     expect(readdirSync(at)).to.have.length(4);
   });
 
-  it("leaves the old file whole, and nothing beside it, where the writing fails", async () => {
+  it("keeps the old file, and leaves no temporary file, if writing fails", async () => {
     const at = place();
     const path = join(at, "old.snap");
     writeFileSync(path, "older");
@@ -263,7 +263,7 @@ describe("saving a snapshot over what is there", function () {
     expect(readdirSync(at)).to.deep.equal(["old.snap"]);
   });
 
-  it("is the old file or the whole new one when the process is killed", async () => {
+  it("leaves the complete old or new file when the process is killed", async () => {
     const at = place();
     const path = join(at, "killed.snap");
     const other = takeSnapshot(GuestMemory.allocate(4096));
@@ -275,7 +275,7 @@ describe("saving a snapshot over what is there", function () {
         stdio: ["ignore", "pipe", "inherit"],
       });
       const ended = new Promise((resolve) => child.once("exit", resolve));
-      // In every other round, in the first of its saves: that can be no other than the old file's.
+      // Every other round is killed during its first save, which can leave only the old file.
       const started = new Promise((resolve) => child.stdout.once("data", resolve));
       await (round % 2 === 0 ? wait(60 + 10 * round) : started);
       await wait(Math.random() * 15);
@@ -290,10 +290,10 @@ describe("saving a snapshot over what is there", function () {
   });
 
   if (isRoot) {
-    it("writes in place where the folder takes no other file", () => {
+    it("writes in place if the directory allows no replacement", () => {
       for (const [rights, owner] of [
         [0o555, 0],
-        // The files of others can be neither renamed nor replaced here.
+        // In this directory, files of other users can be neither renamed nor replaced.
         [0o1777, 0],
       ] as const) {
         const at = place();
@@ -308,7 +308,7 @@ describe("saving a snapshot over what is there", function () {
         expect(mode(path)).to.equal(0o666);
         expectSaved(path);
         expect(readdirSync(at)).to.deep.equal(["fixed.snap"]);
-        // A new file has no place to be written in.
+        // A new file cannot be created here.
         if (rights === 0o555) {
           expect(copyIn(join(at, "new"), { uid: NOBODY, gid: NOBODY })).to.equal("EACCES");
         }
@@ -330,7 +330,7 @@ describe("saving a snapshot over what is there", function () {
       expect(readdirSync(at)).to.have.members(["point", "mounted"]);
     });
 
-    it("leaves the old file whole where the disk is full", () => {
+    it("keeps the old file if the disk is full", () => {
       const at = place();
       const path = join(at, "old.snap");
       const script =

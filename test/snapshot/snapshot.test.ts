@@ -19,7 +19,7 @@ function bytesOf(snapshot: Snapshot): Buffer {
 
 describe("a snapshot of RAM", () => {
   for (const size of [0, 1, 4095, 4096, 4097, 3 * 2 ** 20 + 5]) {
-    it(`of ${size} bytes holds all of it, and brings it back`, () => {
+    it(`of ${size} bytes contains and restores all of it`, () => {
       const memory = GuestMemory.allocate(size);
       const content = Buffer.from(Array.from({ length: size }, (_, i) => (i * 131 + 7) & 0xff));
       memory.write(0, content);
@@ -41,7 +41,7 @@ describe("a snapshot of RAM", () => {
     });
   }
 
-  it("keeps no page of zeros, and does not change when RAM does", () => {
+  it("stores no page of zeros, and does not change with RAM", () => {
     const memory = GuestMemory.allocate(16 * 2 ** 20);
     memory.writeb(5 * 2 ** 20, 1);
     const snapshot = takeSnapshot(memory);
@@ -54,7 +54,7 @@ describe("a snapshot of RAM", () => {
     expect(memory.readb(0)).to.equal(0);
   });
 
-  it("can be taken again and again, and any of them restored, as a plain copy could", () => {
+  it("agrees with a plain copy in a chain, whichever snapshot is restored", () => {
     const size = 5 * PAGE + 100;
     const step = fc.record({
       gpa: fc.nat(size - 1),
@@ -89,7 +89,7 @@ describe("a snapshot of RAM", () => {
     );
   });
 
-  it("counts how often each page changed along the chain, and when last", () => {
+  it("counts how often each page changed in the chain, and when last", () => {
     const memory = GuestMemory.allocate(8 * PAGE);
     memory.writeb(0, 1);
     const chain = [takeSnapshot(memory)];
@@ -117,7 +117,7 @@ describe("a snapshot of RAM", () => {
     });
   });
 
-  it("takes little memory where little changed", function () {
+  it("takes little memory if little changed", function () {
     const memory = GuestMemory.allocate(64 * 2 ** 20);
     memory.fill(0, memory.size, 1);
     let last = takeSnapshot(memory);
@@ -127,7 +127,7 @@ describe("a snapshot of RAM", () => {
       memory.writeb(i * 2 ** 20, 7);
       chain.push((last = takeSnapshot(memory, last)));
     }
-    // 20 copies of 64 MiB would be 1280.
+    // 20 copies of 64 MiB would take 1280 MiB.
     expect(process.memoryUsage().arrayBuffers - before).to.be.below(16 * 2 ** 20);
     expect(chain.map((snapshot) => snapshot.read(0, 1)[0])).to.deep.equal([
       1,
@@ -135,7 +135,7 @@ describe("a snapshot of RAM", () => {
     ]);
   });
 
-  it("is refused, before a byte changes, where the regions differ", () => {
+  it("is refused, before a byte changes, if the regions differ", () => {
     const snapshot = takeSnapshot(GuestMemory.allocate(2 * PAGE));
     const memory = GuestMemory.allocate(3 * PAGE);
     memory.writeb(5, 9);
@@ -148,7 +148,7 @@ describe("a snapshot of RAM", () => {
     expect(thrown(() => diffSnapshots(snapshot, takeSnapshot(memory)))).to.deep.equal(MISMATCH);
   });
 
-  it("refuses what is no memory, no snapshot, or gone", () => {
+  it("refuses invalid subjects and snapshots, and destroyed memory", () => {
     const memory = GuestMemory.allocate(PAGE);
     const snapshot = takeSnapshot(memory);
     for (const wrong of [null, undefined, 5, {}, { regions: 5 }, Buffer.alloc(5)]) {
@@ -197,7 +197,7 @@ describe("a snapshot of RAM", () => {
     expect(whole.readb(0), "nothing was restored").to.equal(1);
   });
 
-  it("differs from another in exactly the bytes that differ", () => {
+  it("is compared with another to exactly the bytes that differ", () => {
     const size = 4 * PAGE;
     fc.assert(
       fc.property(
@@ -220,7 +220,7 @@ describe("a snapshot of RAM", () => {
             Array.from({ length }, (_, i) => Number(gpa) + i),
           );
           expect(found).to.deep.equal([...changed].sort((x, y) => x - y));
-          // As long as they can be: no two touch.
+          // Ranges are as long as possible: no two are adjacent.
           for (let i = 1; i < ranges.length; i++) {
             const before = ranges[i - 1]!;
             expect(Number(ranges[i]!.gpa)).to.be.above(Number(before.gpa) + before.length);
@@ -233,7 +233,7 @@ describe("a snapshot of RAM", () => {
     );
   });
 
-  it("of 6 GiB costs what was touched, and reaches above 4 GiB", function () {
+  it("of 6 GiB takes memory only for written pages, also above 4 GiB", function () {
     this.timeout(60_000);
     const size = 6 * 2 ** 30;
     const memory = GuestMemory.allocate(size);

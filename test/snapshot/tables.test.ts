@@ -5,7 +5,7 @@ import { NO_PAGES, type Page } from "../../lib/snapshot/page-table.js";
 
 const FAR = 2 ** 40;
 
-/** Numbers of pages close together, far apart, and of both. */
+/** Page numbers: close together, scattered, or mixed. */
 const numbers = fc
   .oneof(
     fc.array(fc.nat(3000), { maxLength: 1500 }),
@@ -20,8 +20,8 @@ const numbers = fc
   )
   .map((list) => [...new Set(list)].sort((a, b) => a - b));
 
-describe("the table of heat", () => {
-  it("counts what a list of numbers counts, and leaves earlier tables as they were", () => {
+describe("the heat table", () => {
+  it("agrees with a map of counts, and does not change earlier tables", () => {
     fc.assert(
       fc.property(fc.array(numbers, { maxLength: 8 }), (generations) => {
         let table = NO_HEAT;
@@ -46,17 +46,17 @@ describe("the table of heat", () => {
     );
   });
 
-  it("stops counting at the largest count", () => {
+  it("saturates at the largest count", () => {
     const table = HeatTable.of([[7, { changes: 0xffff_ffff, changedIn: 1 }]]).after([7], 2);
     expect(table.get(7)).to.deep.equal({ changes: 0xffff_ffff, changedIn: 2 });
   });
 });
 
-describe("the table of pages", () => {
+describe("the page table", () => {
   const page = (byte: number): Page => new Uint8Array(4096).fill(byte);
   const some = [page(1), page(2), null];
 
-  it("holds what a map holds, whatever is set in whatever order", () => {
+  it("agrees with a map, whatever is set in whatever order", () => {
     const edits = fc.array(
       fc.array(
         fc.tuple(

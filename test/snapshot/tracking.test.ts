@@ -29,7 +29,7 @@ describe("snapshots of an address space", () => {
     expect(space.readl(BASE + PAGE)).to.equal(0x1234);
   });
 
-  it("are refused where the regions differ, or a ROM's bytes", () => {
+  it("are refused if the regions or the bytes of a ROM differ", () => {
     const make = (rom: string, ram = 2 * PAGE): AddressSpace => {
       const space = new AddressSpace();
       space.addRom(0, Buffer.from(rom));
@@ -55,12 +55,12 @@ describe("snapshots of an address space", () => {
     );
   });
 
-  it("look only at what was written since the last one", () => {
+  it("read only the pages written since the last one", () => {
     const space = new AddressSpace();
     const ram = space.addRam(BASE, 8 * PAGE, { trackDirty: true });
     const first = space.snapshot();
     space.writel(BASE, 1);
-    // Past the tracking, and so past the snapshot: that is the sign that no other page was read.
+    // An untracked write, which the snapshot must miss: it shows that no other page was read.
     ram.memory.buffer[5 * PAGE] = 1;
     const second = space.snapshot(first);
     expect([...diffSnapshots(first, second)]).to.deep.equal([{ gpa: BigInt(BASE), length: 1 }]);
@@ -81,7 +81,7 @@ describe("snapshots of an address space", () => {
     expect(space.readq(BASE)).to.equal(0n);
   });
 
-  it("look at all pages where the bitmap cannot tell what was written", () => {
+  it("compare all pages if the bitmap may be incomplete", () => {
     const disturbances: Record<string, (space: AddressSpace) => void> = {
       "drained through shared bits": (space) => {
         const { size, buffer } = ram(space).dirty!;
@@ -118,7 +118,7 @@ describe("snapshots of an address space", () => {
     }
   });
 
-  it("see what is written by way of any region, any space and the memory itself", () => {
+  it("include writes through any region, any space and the memory itself", () => {
     const memory = GuestMemory.allocate(8 * PAGE);
     const space = new AddressSpace();
     const device = new AddressSpace();
@@ -142,7 +142,7 @@ describe("snapshots of an address space", () => {
     expect([space.readb(PAGE), space.readb(BASE + PAGE)]).to.deep.equal([0, 0]);
   });
 
-  it("see what is written to the memory where only one of its regions was asked to track", () => {
+  it("include writes to all regions of a memory that is tracked through one of them", () => {
     for (const tracked of [0, 1]) {
       const memory = GuestMemory.allocate(2 * PAGE);
       const space = new AddressSpace();
@@ -155,7 +155,7 @@ describe("snapshots of an address space", () => {
     }
   });
 
-  it("are restored where the same memory is RAM and ROM", () => {
+  it("are restored if the same memory is both RAM and ROM", () => {
     for (const trackDirty of [false, true]) {
       const memory = GuestMemory.allocate(2 * PAGE);
       const space = new AddressSpace();
@@ -168,7 +168,7 @@ describe("snapshots of an address space", () => {
     }
   });
 
-  it("are refused where they want two things of the same memory", () => {
+  it("are refused if they have different bytes for the same memory", () => {
     const apart = new AddressSpace();
     apart.addRam(0, PAGE);
     apart.addRam(BASE, PAGE);
@@ -183,12 +183,12 @@ describe("snapshots of an address space", () => {
     expect(mirrored.readb(0)).to.equal(7);
   });
 
-  it("and whoever else drains the marks take nothing from each other", () => {
+  it("and other consumers of the bitmap do not take each other's marks", () => {
     const space = new AddressSpace();
     const { memory, dirty } = space.addRam(BASE, 8 * PAGE, { trackDirty: true });
     const first = space.snapshot();
     space.writeb(BASE, 1);
-    // Past the tracking: only a comparison of all pages would find it.
+    // An untracked write: only a comparison of all pages would find it.
     memory.buffer[7 * PAGE] = 1;
     expect([...dirty!.drain()]).to.deep.equal([0]);
     const { drains } = dirty!;
@@ -205,7 +205,7 @@ describe("snapshots of an address space", () => {
     expect([...dirty!.drain()]).to.deep.equal([]);
   });
 
-  it("are what a plain copy of RAM is, whatever is taken, written and restored between", () => {
+  it("agree with a plain copy of RAM in any sequence of snapshots, writes and restores", () => {
     const size = 4 * PAGE + 8;
     const action = fc.oneof(
       fc.record({

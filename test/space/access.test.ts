@@ -5,7 +5,7 @@ const { OK, FAULT_BOUNDARY, FAULT_UNALIGNED } = GuestMemAccessResult;
 const PAGE = 4096;
 const FAR = 2 ** 53 - 2 * PAGE;
 
-/** Makes each access twice: the second one finds the stretch that the first has left at hand. */
+/** Makes each access twice: the second hits the stretch that the first has cached. */
 function twice(access: () => void): void {
   access();
   access();
@@ -15,12 +15,12 @@ for (const path of ["view", "native"] as const) {
   const accessors = (space: AddressSpace): GuestAccessors =>
     path === "view" ? space : space.native;
 
-  describe(`what an address space keeps at hand on the ${path} path`, () => {
-    it("serves RAM on both sides of a watched page, and tells of that page alone", () => {
+  describe(`the caches of an address space on the ${path} path`, () => {
+    it("serve RAM on both sides of a watched page, and report only that page", () => {
       const space = new AddressSpace();
       space.addRam(0x8000_0000, 4 * PAGE);
-      const told: bigint[] = [];
-      space.watch({ gpa: 0x8000_0000 + PAGE, length: PAGE }, ({ gpa }) => told.push(gpa));
+      const reported: bigint[] = [];
+      space.watch({ gpa: 0x8000_0000 + PAGE, length: PAGE }, ({ gpa }) => reported.push(gpa));
       const memory = accessors(space);
       for (const page of [0, 1, 2, 3]) {
         const gpa = 0x8000_0000 + page * PAGE;
@@ -29,10 +29,10 @@ for (const path of ["view", "native"] as const) {
           expect(memory.readl(gpa)).to.equal(page + 1);
         });
       }
-      expect(told).to.deep.equal(Array(4).fill(0x8000_1000n));
+      expect(reported).to.deep.equal(Array(4).fill(0x8000_1000n));
     });
 
-    it("follows the largest RAM from one place to another, and forgets what is gone", () => {
+    it("follow the largest RAM when it moves, and drop unmapped RAM", () => {
       const space = new AddressSpace();
       const small = space.addRam(0, PAGE);
       const memory = accessors(space);
@@ -51,7 +51,7 @@ for (const path of ["view", "native"] as const) {
       });
     });
 
-    it("refuses what is no address, beside RAM that ends at 2^53 or crosses it", () => {
+    it("refuse invalid addresses next to RAM that ends at 2^53 or crosses it", () => {
       for (const pages of [2, 3]) {
         const space = new AddressSpace();
         space.addRam(FAR, pages * PAGE);
@@ -68,7 +68,7 @@ for (const path of ["view", "native"] as const) {
       }
     });
 
-    it("refuses fractions of addresses", () => {
+    it("refuse fractional addresses", () => {
       const space = new AddressSpace();
       for (const start of [0, 2 ** 32]) {
         space.addRam(start, PAGE);
@@ -82,7 +82,7 @@ for (const path of ["view", "native"] as const) {
       }
     });
 
-    it("names the address of the space in a fault, not that in the region", () => {
+    it("name the address in the space in a fault, not the offset in the region", () => {
       const space = new AddressSpace();
       space.addRam(0x8000_0000, PAGE);
       const memory = accessors(space);
@@ -98,7 +98,7 @@ for (const path of ["view", "native"] as const) {
       });
     });
 
-    it("marks each page of tracked RAM that is written, below 4 GiB and above", () => {
+    it("mark each written page of tracked RAM, below 4 GiB and above", () => {
       for (const start of [0, 2 ** 32 - 2 * PAGE, 2 ** 32]) {
         const space = new AddressSpace();
         const { dirty } = space.addRam(start, 4 * PAGE, { trackDirty: true });
@@ -117,7 +117,7 @@ for (const path of ["view", "native"] as const) {
       }
     });
 
-    it("does not write ROM, nor past its end, though reads of it are at hand", () => {
+    it("allow no write to ROM or past its end while ROM is cached for reads", () => {
       const space = new AddressSpace();
       space.addRom(0, Uint8Array.of(1, 2, 3, 4, 5));
       const memory = accessors(space);

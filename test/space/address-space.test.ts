@@ -22,7 +22,7 @@ import { WIDTHS } from "../support/widths.js";
 const { OK, FAULT_BOUNDARY, FAULT_UNALIGNED, ERROR_INTERNAL } = GuestMemAccessResult;
 const GIB = 2 ** 30;
 
-/** A device that answers every width with the offset, and notes what it was asked. */
+/** A device with all handlers, whose reads return the offset. It records the calls. */
 class Recorder implements MmioDevice {
   readonly calls: string[] = [];
   readb = (offset: number): number => this.#read("b", offset);
@@ -46,7 +46,7 @@ class Recorder implements MmioDevice {
 
 describe("AddressSpace", () => {
   describe("map", () => {
-    it("keeps regions sorted by address, whatever the order they come in", () => {
+    it("keeps regions sorted by address, in whatever order they are added", () => {
       const space = new AddressSpace();
       const high = space.addRam(0x8000_0000, 0x2000);
       const device = space.addMmio(0x4000_0008, 16, {}, { name: "uart" });
@@ -61,7 +61,7 @@ describe("AddressSpace", () => {
       ]);
     });
 
-    it("finds the region of an address, and none in a hole", () => {
+    it("finds the region of an address, and none at an unmapped address", () => {
       const space = new AddressSpace();
       const low = space.addRam(0x1000, 0x1000);
       const next = space.addRom(0x2000, new Uint8Array(5));
@@ -85,7 +85,7 @@ describe("AddressSpace", () => {
       }
     });
 
-    it("refuses regions that overlap, and takes ones that touch", () => {
+    it("refuses regions that overlap, and accepts adjacent ones", () => {
       const space = new AddressSpace();
       space.addRam(0x2000, 0x2000);
       const attempts: [number, number][] = [
@@ -142,7 +142,7 @@ describe("AddressSpace", () => {
       expect(space.regions).to.deep.equal([]);
     });
 
-    it("unmaps regions, and leaves their memory alone", () => {
+    it("unmaps regions without changing their memory", () => {
       const space = new AddressSpace();
       const memory = GuestMemory.allocate(4096);
       const region = space.addRam(0, memory);
@@ -162,7 +162,7 @@ describe("AddressSpace", () => {
       expect(space.readl(0)).to.equal(0xcafe);
     });
 
-    it("is printed by its map, not by its bytes", () => {
+    it("is printed as a list of regions, without their bytes", () => {
       const space = new AddressSpace();
       space.addRam(0x1000, 4096, { name: "main" });
       space.addMmio(0x10000, 8, new Recorder());
@@ -175,7 +175,7 @@ describe("AddressSpace", () => {
     describe(`on the ${path} path`, () => {
       const accessOf = (space: AddressSpace) => (path === "view" ? space : space.native);
 
-      it("is, with RAM at 0 alone, what the compiled accessors are", async () => {
+      it("agrees with the compiled accessors if it has only RAM at address 0", async () => {
         const makeMemory = (size: number) => {
           const space = new AddressSpace();
           if (size > 0) {
@@ -187,12 +187,12 @@ describe("AddressSpace", () => {
         const result = await crosscheck(makeMemory, source, { size: 65536 });
         expect(result.difference).to.equal(null);
         expect(result.operations).to.equal(200_000);
-        // None at all is RAM of no bytes.
+        // RAM of 0 bytes: the space has no region.
         const small = await crosscheckSmall(makeMemory, exhaustiveOps);
         expect(small.difference).to.equal(null);
       });
 
-      it("goes to the region that the access lies in", () => {
+      it("dispatches an access to the region that contains it", () => {
         const space = new AddressSpace();
         const access = accessOf(space);
         const low = space.addRam(0x1000, 0x1000);
@@ -214,7 +214,7 @@ describe("AddressSpace", () => {
         }
       });
 
-      it("faults as one unit across the edge of two regions that touch", () => {
+      it("faults as a whole across the border of two adjacent regions", () => {
         const space = new AddressSpace();
         const access = accessOf(space);
         space.addRam(0x1000, 0x1000);
@@ -234,7 +234,7 @@ describe("AddressSpace", () => {
         expect(space.read(0x1000, 0x2000).every((byte) => byte === 0)).to.equal(true);
       });
 
-      it("has ROM that cannot be written", () => {
+      it("refuses writes to ROM", () => {
         const space = new AddressSpace();
         const access = accessOf(space);
         const bytes = Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8, 9);
@@ -243,7 +243,7 @@ describe("AddressSpace", () => {
         expect(access.readq(0xf000)).to.equal(0x0807_0605_0403_0201n);
         for (const { tryWrite, tryRead, bytes: width, out } of WIDTHS) {
           expect(tryWrite(access, 0xf000, 0n)).to.equal(FAULT_BOUNDARY);
-          // Refused for what it is before its address is looked at.
+          // The argument is checked before the address.
           expect(tryWrite(access, 0xf001, 0n)).to.equal(FAULT_BOUNDARY);
           if (width > 1) {
             expect(tryRead(access, 0xf001, out(0n))).to.equal(FAULT_UNALIGNED);
@@ -254,10 +254,10 @@ describe("AddressSpace", () => {
         expect([...rom.memory.buffer]).to.deep.equal([1, 2, 3, 4, 5, 6, 7, 8, 9]);
       });
 
-      it("answers ERROR_INTERNAL once the memory has ended, and only there", () => {
+      it("returns ERROR_INTERNAL for destroyed memory, and for no other", () => {
         const space = new AddressSpace();
         const access = accessOf(space);
-        // Over memory of the caller's, which is not detached.
+        // Over a buffer of the caller, which destroy() does not detach.
         const memory = GuestMemory.create(Arena.over(new ArrayBuffer(4096)));
         space.addRam(0x1000, memory);
         space.addRam(0x4000, 0x1000);
@@ -279,7 +279,7 @@ describe("AddressSpace", () => {
         expect(thrown(() => space.fill(0x1000, 1, 1))).to.deep.equal(FAULT);
       });
 
-      it("answers ERROR_INTERNAL where the buffer under RAM was transferred away", () => {
+      it("returns ERROR_INTERNAL if the buffer of RAM was transferred", () => {
         const space = new AddressSpace();
         const access = accessOf(space);
         const buffers = [new ArrayBuffer(4096), new ArrayBuffer(4096)] as const;
@@ -323,7 +323,7 @@ describe("AddressSpace", () => {
         }
       });
 
-      it("refuses what is no address, no value and no out", () => {
+      it("refuses invalid addresses, values and outs", () => {
         const space = new AddressSpace();
         const access = accessOf(space);
         space.addRam(0, 4096);
@@ -392,7 +392,7 @@ describe("AddressSpace", () => {
             expect(BigInt(read(access, gpa))).to.equal(BigInt(i + 1));
             expect(BigInt(read(large.memory, gpa - 2 * GIB))).to.equal(BigInt(i + 1));
           });
-          // Addresses that would lie in the region if cut to 32 bits, or if they wrapped.
+          // Addresses that would be in the region if they were truncated to 32 bits or wrapped.
           for (const gpa of [0, GIB, 2 * GIB - 8, 7 * GIB, 2 ** 53 - 8, 2n ** 53n]) {
             expect(tryWrite(access, gpa, 0n), `${gpa}`).to.equal(FAULT_BOUNDARY);
           }
@@ -402,7 +402,7 @@ describe("AddressSpace", () => {
         large.memory.destroy();
       });
 
-      it("keeps addresses apart that are the same in their low 32 bits", () => {
+      it("distinguishes addresses with the same low 32 bits", () => {
         const space = new AddressSpace();
         const access = accessOf(space);
         space.addRam(2 ** 33, 0x2000);
@@ -464,7 +464,7 @@ describe("AddressSpace", () => {
         ]);
       });
 
-      it("faults without a handler, off the end and off alignment, in this order", () => {
+      it("faults for a missing handler, the end of the region and alignment, in this order", () => {
         const calls: number[] = [];
         space.addMmio(0x1000, 10, { readl: (offset) => calls.push(offset), writew() {} });
         const cell = new Uint32Array(1);
@@ -479,7 +479,7 @@ describe("AddressSpace", () => {
         expect(calls).to.deep.equal([4]);
       });
 
-      it("calls handlers as methods, also inherited ones", () => {
+      it("calls handlers as methods, including inherited ones", () => {
         class Timer {
           ticks = 5;
           readl(): number {
@@ -494,7 +494,7 @@ describe("AddressSpace", () => {
         expect(access.readl(0)).to.equal(9);
       });
 
-      it("throws what a handler throws, as it is", () => {
+      it("passes on what a handler throws", () => {
         const error = new Error("the device is on fire");
         const fail = (): never => {
           throw error;
@@ -510,7 +510,7 @@ describe("AddressSpace", () => {
         }
       });
 
-      it("refuses what a handler returns if the width cannot hold it", () => {
+      it("throws if a handler returns a value outside the width", () => {
         let value: unknown;
         const give = () => value as never;
         space.addMmio(
@@ -536,7 +536,7 @@ describe("AddressSpace", () => {
         expect(() => access.readb(0)).to.throw(/rtc/);
       });
 
-      it("lets a handler access the space, and change its map", () => {
+      it("lets a handler access the space and change the map", () => {
         const ram = space.addRam(0x1000, 0x1000);
         const dma: MmioDevice = {
           readl: (offset) => access.readl(0x1000 + offset) + space.native.readl(0x1004),
@@ -564,7 +564,7 @@ describe("AddressSpace", () => {
   }
 
   describe("bulk methods", () => {
-    it("cross regions that touch", () => {
+    it("cross from one region into an adjacent one", () => {
       const space = new AddressSpace();
       space.addRam(0x1000, 0x1000);
       space.addRam(0x2000, 0x1000);
@@ -586,7 +586,7 @@ describe("AddressSpace", () => {
       expect([...target]).to.deep.equal([0x0700, 0x0908]);
     });
 
-    it("fault as a whole, and change nothing", () => {
+    it("fault as a whole and change nothing", () => {
       const space = new AddressSpace();
       space.addRam(0x1000, 0x1000);
       space.addRom(0x2000, new Uint8Array(4));
@@ -614,7 +614,7 @@ describe("AddressSpace", () => {
       expect(space.read(0x1000, 0x1004).every((byte) => byte === 0)).to.equal(true);
     });
 
-    it("do nothing where there is nothing to do", () => {
+    it("accept 0 bytes at any address", () => {
       const space = new AddressSpace();
       expect(space.read(0x1000, 0).length).to.equal(0);
       space.fill(2n ** 64n - 1n, 0, 5);
@@ -626,7 +626,7 @@ describe("AddressSpace", () => {
       expect(thrown(() => space.write(0, [1] as never))).to.deep.equal(WRONG_TYPE);
     });
 
-    it("do not trip over memory that is mapped twice", () => {
+    it("copy correctly between two regions over the same memory", () => {
       const space = new AddressSpace();
       const memory = GuestMemory.allocate(4096);
       space.addRam(0, memory);
@@ -645,7 +645,7 @@ describe("AddressSpace", () => {
 });
 
 describe("the name of a region", () => {
-  it("reaches no terminal with what one would act on", () => {
+  it("is printed without control characters", () => {
     const space = new AddressSpace();
     const name = "a\u001b[2J\u009b31m\u202e\u007f\n";
     const region = space.addRam(0, 4096, { name });

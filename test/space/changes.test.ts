@@ -14,7 +14,7 @@ const { OK, FAULT_BOUNDARY, FAULT_UNALIGNED, ERROR_INTERNAL } = GuestMemAccessRe
 const PAGE = 4096;
 const BASE = 0x8000_0000;
 
-/** What a fault says. */
+/** The properties of a fault. */
 function faultOf(action: () => unknown): unknown {
   try {
     action();
@@ -28,7 +28,7 @@ function faultOf(action: () => unknown): unknown {
   return null;
 }
 
-/** Two regions that touch, and a listener for the last bytes of a bulk access over both. */
+/** Two adjacent regions, and a watchpoint on the last bytes of a bulk access to both. */
 function twoRegions(listener: (second: GuestMemory, space: AddressSpace) => void) {
   const space = new AddressSpace();
   const [first, second] = [0, PAGE].map((at) => space.addRam(BASE + at, PAGE).memory) as [
@@ -48,7 +48,7 @@ describe("a bulk access whose listener", () => {
   };
 
   for (const [name, access] of Object.entries(accesses)) {
-    it(`ends the memory changes nothing, and faults at its own address: ${name}`, () => {
+    it(`destroys the memory changes nothing, and faults at its own address: ${name}`, () => {
       const { space, first } = twoRegions((second) => second.destroy());
       first.fill(0, 8, 0);
       expect(faultOf(() => access(space))).to.deep.equal({
@@ -60,7 +60,7 @@ describe("a bulk access whose listener", () => {
       expect([...first.read(PAGE - 2, 2)]).to.deep.equal([0x11, 0x11]);
     });
 
-    it(`changes the map does all of it where it was going: ${name}`, () => {
+    it(`changes the map completes in the regions mapped before: ${name}`, () => {
       const { space, first, second } = twoRegions((memory, map) => {
         const region = map.regionAt(BASE + PAGE);
         if (region?.kind === "ram" && region.memory === memory) {
@@ -77,7 +77,7 @@ describe("a bulk access whose listener", () => {
     });
   }
 
-  it("ends the source of a copy changes nothing, and faults at the source's address", () => {
+  it("destroys the source of a copy changes nothing, and faults at the source's address", () => {
     const { space, first } = twoRegions((second) => second.destroy());
     expect(faultOf(() => space.copy(BASE, BASE + PAGE - 2, 8))).to.deep.include({
       gpa: BASE + PAGE - 2,
@@ -98,8 +98,8 @@ describe("a bulk access whose listener", () => {
   });
 });
 
-describe("loading into memory that has ended", () => {
-  it("names the address that was to be loaded at", () => {
+describe("loading into destroyed memory", () => {
+  it("names the load address in the fault", () => {
     for (const offset of [0, 4]) {
       const space = new AddressSpace();
       space.addRam(BASE, PAGE).memory.destroy();
@@ -118,7 +118,7 @@ for (const path of ["view", "native"] as const) {
     const atomicsOf = (space: AddressSpace) =>
       path === "view" ? space.atomics : space.native.atomics;
 
-    it("loads from ROM, and goes to no device", () => {
+    it("loads from ROM, and faults at a device", () => {
       const space = new AddressSpace();
       space.addRom(0, Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8));
       space.addMmio(0x1000, 8, { readl: () => 1, writel: () => undefined });
@@ -140,7 +140,7 @@ for (const path of ["view", "native"] as const) {
       });
     });
 
-    it("is seen by watchpoints, the write before it is done and what was read after", () => {
+    it("notifies watchpoints of the write before it, and of the old value after it", () => {
       const space = new AddressSpace();
       const { memory } = space.addRam(BASE, PAGE);
       memory.writel(0, 5);
@@ -162,7 +162,7 @@ for (const path of ["view", "native"] as const) {
       ]);
     });
 
-    it("carries an exclusive monitor, marked and watched", () => {
+    it("supports an exclusive monitor, with marks and watchpoints", () => {
       const space = new AddressSpace();
       const { dirty } = space.addRam(BASE, 2 * PAGE, { trackDirty: true });
       space.addRom(0, new Uint8Array(8));
@@ -183,11 +183,11 @@ for (const path of ["view", "native"] as const) {
   });
 }
 
-describe("a stack that ends in the middle of a change of the map", () => {
-  /** Bytes of the frames below the action differ, so that the stack ends at many places of it. */
+describe("a stack overflow during a change of the map", () => {
+  /** Different frame sizes below the action, so that the stack overflows at many places in it. */
   const SIZES = [1, 30, 50, 77, 150];
 
-  /** Calls an action with ever more stack left, until it runs, and looks after each attempt. */
+  /** Calls an action with ever more free stack until it succeeds, and `look` after each attempt. */
   function atEveryDepth(size: number, action: () => void, look: () => void): void {
     const attempt = (): "done" | "failed" => {
       try {
@@ -215,7 +215,7 @@ describe("a stack that ends in the middle of a change of the map", () => {
     look();
   }
 
-  /** What both paths make of an address. */
+  /** The results of a read and a write, which must agree on both paths. */
   function both(space: AddressSpace, gpa: number): unknown {
     const results = [space, space.native].map((access) => [
       access.tryReadl(gpa, new Uint32Array(1)),
@@ -225,7 +225,7 @@ describe("a stack that ends in the middle of a change of the map", () => {
     return results[0];
   }
 
-  it("leaves the map as it was, or changed, and never in between", () => {
+  it("leaves the map either unchanged or changed completely", () => {
     const space = new AddressSpace();
     space.addRam(0, PAGE);
     const memory = GuestMemory.allocate(PAGE);
@@ -257,7 +257,7 @@ describe("a stack that ends in the middle of a change of the map", () => {
     }
   });
 
-  it("leaves memory there on both paths, or on neither", () => {
+  it("leaves memory accessible on both paths or on neither", () => {
     for (const size of SIZES) {
       const space = new AddressSpace();
       const { memory } = space.addRam(BASE, PAGE);
@@ -273,7 +273,7 @@ describe("a stack that ends in the middle of a change of the map", () => {
     }
   });
 
-  it("leaves a range watched on both paths, or on neither", () => {
+  it("leaves a range watched on both paths or on neither", () => {
     const space = new AddressSpace();
     space.addRam(BASE, PAGE);
     let seen = 0;
@@ -296,9 +296,9 @@ describe("a stack that ends in the middle of a change of the map", () => {
   });
 });
 
-describe("what many regions and watchpoints cost", () => {
+describe("the cost of many regions and watchpoints", () => {
   const COUNT = 16_000;
-  /** Far above what it takes (0.1 s), far below what a quadratic way does (20 s). */
+  /** Far above the expected time (0.1 s), far below that of a quadratic algorithm (20 s). */
   const LIMIT = 3000;
 
   function elapsed(action: () => void): number {
@@ -307,15 +307,15 @@ describe("what many regions and watchpoints cost", () => {
     return performance.now() - start;
   }
 
-  /** Numbers from 0 to COUNT - 1, mixed. */
+  /** The numbers from 0 to COUNT - 1, shuffled. */
   const mixed = Array.from({ length: COUNT }, (_, i) => (i * 7919) % COUNT);
 
-  it("is little for each watchpoint that is added, met and removed", () => {
+  it("does not grow with the number of watchpoints", () => {
     const space = new AddressSpace();
     space.addRam(0, COUNT * PAGE);
     let calls = 0;
     const ms = elapsed(() => {
-      // One over all, so that every page is watched.
+      // A watchpoint on the whole range, so that every page is watched.
       const all = space.watch({ gpa: 0, length: COUNT * PAGE, kinds: "read" }, () => calls++);
       const watches = mixed.map((i) => space.watch({ gpa: i * PAGE, length: 8 }, () => calls++));
       for (let i = 0; i < COUNT; i++) {
@@ -330,7 +330,7 @@ describe("what many regions and watchpoints cost", () => {
     expect(ms).to.be.below(LIMIT);
   });
 
-  it("is little for each region that is added and removed", () => {
+  it("does not grow with the number of regions", () => {
     const space = new AddressSpace();
     const ms = elapsed(() => {
       const regions = mixed.map((i) => space.addMmio(i * PAGE, 8, { readb: () => i & 0xff }));
@@ -343,7 +343,7 @@ describe("what many regions and watchpoints cost", () => {
     expect(ms).to.be.below(LIMIT);
   });
 
-  it("does not show in a change of banks", () => {
+  it("does not slow down a change of banks", () => {
     const space = new AddressSpace();
     space.addRam(0, PAGE * 16);
     const banks = [GuestMemory.allocate(PAGE), GuestMemory.allocate(PAGE)];
@@ -365,7 +365,7 @@ describe("what many regions and watchpoints cost", () => {
     expect(ms).to.be.below(LIMIT);
   });
 
-  it("ends with a space that is dropped, however long its memory lives", async () => {
+  it("leaves nothing in memory that outlives a dropped space", async () => {
     const memory = GuestMemory.allocate(PAGE);
     const turn = async (): Promise<void> => {
       global.gc!();
@@ -385,7 +385,7 @@ describe("what many regions and watchpoints cost", () => {
     const before = process.memoryUsage().heapUsed;
     await make();
     await turn();
-    // Each that stays would take 145 bytes or more.
+    // Each link that remains would take at least 145 bytes.
     expect((process.memoryUsage().heapUsed - before) / 10_000).to.be.below(40);
     memory.destroy();
   }).timeout(60_000);

@@ -22,7 +22,7 @@ import { WIDTHS } from "../support/widths.js";
 const PAGE = 4096;
 const SLOTS = 8;
 
-/** Where the slots begin: at zero, and around every edge that an address can have. */
+/** Base addresses of the slots: zero, and near each limit of an address representation. */
 const BASES = [
   0n,
   2n ** 31n - 4n * 4096n,
@@ -36,7 +36,7 @@ type Kinds = Operation | "access";
 
 type Change = "unmap" | "end" | "track" | "untrack" | "drain";
 
-/** One step of a history; addresses are places in the slots. */
+/** One step of a history. Addresses are offsets in the slots. */
 type Step =
   | { do: "map"; kind: "ram" | "rom"; slot: number; size: number; track: boolean }
   | { do: "mirror"; kind: "ram" | "rom"; which: number; slot: number; track: boolean }
@@ -57,11 +57,11 @@ type Step =
   | { do: "bulkRead" | "bulkWrite" | "fill"; at: number; length: number }
   | { do: "copy"; at: number; to: number; length: number };
 
-/** The ways to write to memory past the space. */
+/** The ways to write to memory without the space. */
 const DIRECT = ["writeb", "bulk", "fill", "copy", "atomic", "run"] as const;
 type Direct = (typeof DIRECT)[number];
 
-// Near the edges of pages, where everything happens, and now and then anywhere.
+// Mostly near page boundaries, where the cases differ, and sometimes anywhere.
 const place = fc
   .oneof(
     { weight: 4, arbitrary: fc.tuple(fc.nat(SLOTS), fc.integer({ min: -9, max: 9 })) },
@@ -139,7 +139,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       op: fc.nat(ATOMICS.length - 1),
       at: place,
       width: fc.nat(3),
-      // Few, so that some are as expected.
+      // Few different values, so that some compare-and-exchanges succeed.
       a: fc.oneof(fc.constant(0n), fc.bigInt(0n, 2n ** 64n - 1n)),
       b: fc.bigInt(0n, 2n ** 64n - 1n),
       try: fc.boolean(),
@@ -192,7 +192,7 @@ function makeDevice(handlers: readonly string[], log: string[]): MmioDevice {
   return device;
 }
 
-/** An address space by one path, with what its devices and listeners were told. */
+/** An address space accessed by one path, with a log of the calls of its devices and listeners. */
 class Subject {
   readonly space = new AddressSpace();
   readonly access: GuestAccessors;
@@ -214,7 +214,7 @@ class Subject {
     this.watches.push(listener);
   }
 
-  /** Writes to memory, past the space, by the way that has the name. */
+  /** Writes to memory without the space, in one of the ways. */
   direct(how: Direct, { memory }: RamRegion, offset: number): unknown {
     const [access, atomics] =
       this.path === "view" ? [memory, memory.atomics] : [memory.native, memory.native.atomics];
@@ -253,7 +253,7 @@ function outcome(action: () => unknown): unknown {
   }
 }
 
-/** Changes the map of a subject, or what is under it. */
+/** Changes the map of a subject, or the memory of a region. */
 function changeSubject(
   what: Change,
   which: number,
@@ -278,7 +278,7 @@ function changeSubject(
   }
 }
 
-/** Runs a history on the model and on both paths, and compares all there is after each step. */
+/** Runs a history on the model and on both paths, and compares them after each step. */
 class History {
   readonly #model = new SpaceModel();
   readonly #subjects = [new Subject("view"), new Subject("native")] as const;
@@ -313,13 +313,13 @@ class History {
     }
   }
 
-  /** The address of a place, or undefined where there is none such. */
+  /** The address of an offset; undefined if it exceeds 2^64 - 1. */
   #gpa(at: number): bigint | undefined {
     const gpa = this.base + BigInt(at);
     return gpa >= 0n && gpa < 2n ** 64n ? gpa : undefined;
   }
 
-  /** Numbers where they can hold the address, unless a bigint is asked for. */
+  /** The address as a number, unless it exceeds 2^53 - 1 or a bigint is requested. */
   #given(gpa: bigint, big: boolean): Gpa {
     return big || gpa > Number.MAX_SAFE_INTEGER ? gpa : Number(gpa);
   }
@@ -392,7 +392,7 @@ class History {
     this.#add({ kind, gpa, handlers, memory: { bytes, dirty, ended: false } }, add);
   }
 
-  /** Maps what another region is over once more. */
+  /** Maps the memory of an existing region again. */
   #mirror(step: Extract<Step, { do: "mirror" }>): void {
     const index = step.which % this.#model.regions.length;
     const original = this.#model.regions[index];
@@ -413,7 +413,7 @@ class History {
     }
   }
 
-  /** Maps a region, or makes sure that nothing changes where it does not fit. */
+  /** Maps a region; if it does not fit, expects an error and no change. */
   #add(region: ModelRegion, add: (subject: Subject) => Region): boolean {
     const size = region.memory.bytes.length;
     const fits = !this.#model.overlaps(region.gpa, size) && region.gpa + BigInt(size) <= 2n ** 64n;

@@ -26,7 +26,7 @@ for (const path of ["view", "native"] as const) {
 
     const watch = (range: WatchRange) => space.watch(range, (event) => seen.push(event));
 
-    it("tell of every width, with the values", () => {
+    it("report accesses of every width, with the values", () => {
       watch({ gpa: 0x1010, length: 8 });
       for (const { bytes, tryWrite, read } of WIDTHS) {
         const value = bytes === 8 ? 200n : 200;
@@ -39,7 +39,7 @@ for (const path of ["view", "native"] as const) {
       }
     });
 
-    it("tell of accesses that touch a byte of the range, and of no others", () => {
+    it("report exactly the accesses that touch a byte of the range", () => {
       watch({ gpa: 0x2003, length: 2n });
       for (let gpa = 0x2000; gpa < 0x2010; gpa++) {
         access.readb(gpa);
@@ -57,7 +57,7 @@ for (const path of ["view", "native"] as const) {
       ]);
     });
 
-    it("tell of one kind of access, or of both", () => {
+    it("report reads, writes or both", () => {
       watch({ gpa: 0x1000, length: 4, kinds: "read" });
       watch({ gpa: 0x1000, length: 4, kinds: "write" });
       watch({ gpa: 0x1000, length: 4, kinds: "access" });
@@ -67,7 +67,7 @@ for (const path of ["view", "native"] as const) {
       expect(seen.map(({ kind }) => kind)).to.deep.equal(["write", "write"]);
     });
 
-    it("are told before a write and after a read", () => {
+    it("are called before a write and after a read", () => {
       access.writel(0x1000, 1);
       const before: number[] = [];
       space.watch({ gpa: 0x1000, length: 4 }, ({ kind, value }) => {
@@ -80,7 +80,7 @@ for (const path of ["view", "native"] as const) {
       expect(before).to.deep.equal([2, 1, 2, 2]);
     });
 
-    it("are silent about accesses that fault", () => {
+    it("are not called for accesses that fault", () => {
       watch({ gpa: 0, length: 2n ** 64n - 1n });
       space.addRom(0x8000, new Uint8Array(16));
       const memory = GuestMemory.allocate(4096);
@@ -96,7 +96,7 @@ for (const path of ["view", "native"] as const) {
       expect(seen).to.deep.equal([{ gpa: 0xa000n, width: 1, kind: "read", value: 5 }]);
     });
 
-    it("stop the access where the listener throws, a read after and a write before", () => {
+    it("pass on what a listener throws, after a read and before a write", () => {
       const error = new Error("stop");
       access.writel(0x1000, 7);
       const watchpoint = space.watch({ gpa: 0x1000, length: 4 }, () => {
@@ -113,7 +113,7 @@ for (const path of ["view", "native"] as const) {
       expect(access.readl(0x1000)).to.equal(7);
     });
 
-    it("may be added and removed by a listener, and access what they watch", () => {
+    it("may be added and removed by a listener, which may access the watched range", () => {
       const calls: string[] = [];
       const first = space.watch({ gpa: 0x1000, length: 4 }, () => {
         calls.push("first");
@@ -128,13 +128,13 @@ for (const path of ["view", "native"] as const) {
       });
       const second = space.watch({ gpa: 0x1000, length: 4 }, () => calls.push("second"));
       access.writel(0x1000, 5);
-      // What the first listener added concerns the next access.
+      // A watchpoint that a listener adds takes effect at the next access.
       access.writel(0x1000, 1);
       expect(calls).to.deep.equal(["first", "third 1", "third 2", "third 3"]);
       expect(access.readl(0x1000)).to.equal(1);
     });
 
-    it("give a read its own value, whatever a listener reads", () => {
+    it("do not change the value of a read when a listener reads", () => {
       access.writel(0x1000, 1);
       access.writel(0x2000, 2);
       space.watch({ gpa: 0x1000, length: 4, kinds: "read" }, () => {
@@ -147,7 +147,7 @@ for (const path of ["view", "native"] as const) {
       expect(out[0]).to.equal(1);
     });
 
-    it("end with remove(), which is harmless the second time", () => {
+    it("end with remove(), which has no effect the second time", () => {
       const one = watch({ gpa: 0x1000, length: 1 });
       const other = watch({ gpa: 0x1000, length: 1 });
       expect([one.gpa, one.length, one.kinds, one.removed]).to.deep.equal([
@@ -165,7 +165,7 @@ for (const path of ["view", "native"] as const) {
       expect(seen.length).to.equal(1);
     });
 
-    it("cover regions that are mapped later, and stay when one is unmapped", () => {
+    it("apply to regions mapped later, and remain when one is unmapped", () => {
       watch({ gpa: 0x10000, length: 0x1000 });
       const region = space.addRam(0x10000, 0x2000);
       access.writeb(0x10000, 1);
@@ -182,7 +182,7 @@ for (const path of ["view", "native"] as const) {
 }
 
 describe("watchpoints", () => {
-  it("tell of a bulk access once, as one access", () => {
+  it("report a bulk access once, as one access", () => {
     const space = new AddressSpace();
     space.addRam(0, 0x1000);
     space.addRam(0x1000, 0x1000);
@@ -204,7 +204,7 @@ describe("watchpoints", () => {
     ]);
   });
 
-  it("are called in the order they were added, wherever a bulk access meets them", () => {
+  it("are called in the order they were added, wherever a bulk access touches them", () => {
     const space = new AddressSpace();
     space.addRam(0, 0x1000);
     space.addRam(0x1000, 0x1000);
@@ -216,7 +216,7 @@ describe("watchpoints", () => {
     expect(seen).to.deep.equal(["upper", "both", "lower"]);
   });
 
-  it("refuse what is no range and no listener", () => {
+  it("refuse invalid ranges and listeners", () => {
     const space = new AddressSpace();
     const listener = (): void => undefined;
     const bad = (range: unknown, listen: unknown = listener) =>

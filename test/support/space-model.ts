@@ -3,12 +3,12 @@ import { GuestMemAccessResult, type Operation } from "pound-guest-memory";
 const { OK, FAULT_BOUNDARY, FAULT_UNALIGNED, ERROR_INTERNAL } = GuestMemAccessResult;
 const PAGE = 4096;
 
-/** What a test's device gives for a read: some value of the width that tells offsets apart. */
+/** The value that test devices return for a read: it fits the width and differs for each offset. */
 export function registerValue(offset: number, width: number): bigint {
   return (BigInt(offset + 1) * 0x9e37_79b9_7f4a_7c15n) & (2n ** BigInt(8 * width) - 1n);
 }
 
-/** What several regions may be over. */
+/** Memory, which several regions may map. */
 export interface ModelMemory {
   readonly bytes: Uint8Array;
   dirty: Set<number> | null;
@@ -19,7 +19,7 @@ export interface ModelRegion {
   readonly kind: "ram" | "rom" | "mmio";
   readonly gpa: bigint;
   readonly memory: ModelMemory;
-  /** The accesses that a device answers, for instance "read4". */
+  /** The accesses that a device has handlers for, for instance "read4". */
   readonly handlers: ReadonlySet<string>;
 }
 
@@ -28,24 +28,24 @@ export interface ModelWatch {
   readonly gpa: bigint;
   readonly length: bigint;
   readonly kinds: Operation | "access";
-  /** What the listener does to the map. */
+  /** Called as the listener: may change the map. */
   readonly act: () => void;
 }
 
-/** One byte of a region, found before listeners may have changed the map. */
+/** The location of one byte, looked up before listeners can change the map. */
 interface Place {
   readonly memory: ModelMemory;
   readonly offset: number;
 }
 
 /**
- * An address space done the slow and plain way: every question is answered byte by byte, by looking
- * at every region. It shares no code with lib.
+ * A slow, simple model of an address space: it looks up each byte of an access in the list of
+ * regions. It shares no code with lib.
  */
 export class SpaceModel {
   regions: ModelRegion[] = [];
   watches: ModelWatch[] = [];
-  /** What devices and listeners were told. */
+  /** The calls of device handlers and listeners, in order. */
   log: string[] = [];
 
   overlaps(gpa: bigint, size: number): boolean {
@@ -77,7 +77,7 @@ export class SpaceModel {
         value = value * 256n + BigInt(region.memory.bytes[offset + i]!);
       }
     }
-    this.#tell(gpa, width, "read", value);
+    this.#notify(gpa, width, "read", value);
     return { result, value };
   }
 
@@ -88,7 +88,7 @@ export class SpaceModel {
     }
     const region = this.regionAt(gpa)!;
     const places = this.#places(gpa, width);
-    this.#tell(gpa, width, "write", value);
+    this.#notify(gpa, width, "write", value);
     if (region.kind === "mmio") {
       this.log.push(`write${width} ${places[0]!.offset} ${value}`);
       return OK;
@@ -97,16 +97,19 @@ export class SpaceModel {
   }
 
   /**
-   * An atomic operation. `change` gives what is stored, or null where nothing is.
+   * An atomic operation.
    *
-   * @param told - What is to be written, where that does not depend on what RAM holds.
-   * @param reads - Whether the operation gives what RAM held.
+   * @param change - Computes the new value from the old; returns null to store nothing. Null for a
+   * load.
+   * @param announced - The value that write watchpoints get: undefined if it depends on the old
+   * one.
+   * @param reads - Whether the operation returns the old value.
    */
   atomic(
     gpa: bigint,
     width: number,
     change: ((old: bigint) => bigint | null) | null,
-    told: bigint | undefined,
+    announced: bigint | undefined,
     reads: boolean,
   ): { result: GuestMemAccessResult; old: bigint } {
     const region = this.regionAt(gpa);
@@ -119,7 +122,7 @@ export class SpaceModel {
     }
     const places = this.#places(gpa, width);
     if (change !== null) {
-      this.#tell(gpa, width, "write", told);
+      this.#notify(gpa, width, "write", announced);
     }
     const old = places.reduceRight(
       (value, { memory, offset }) => value * 256n + BigInt(memory.bytes[offset]!),
@@ -133,12 +136,12 @@ export class SpaceModel {
       store(places, littleEndian(stored, width));
     }
     if (reads) {
-      this.#tell(gpa, width, "read", old);
+      this.#notify(gpa, width, "read", old);
     }
     return { result: OK, old };
   }
 
-  /** A write to memory itself, past the space. */
+  /** A write through the accessors of the memory itself, not of the space. */
   direct(region: ModelRegion, offset: number, bytes: readonly number[]): GuestMemAccessResult {
     const { memory } = region;
     if (memory.ended) {
@@ -153,14 +156,14 @@ export class SpaceModel {
     );
   }
 
-  /** The bytes of a range, or why not. */
+  /** The bytes of a range, or the result code of the fault. */
   bulkRead(gpa: bigint, length: number): number[] | GuestMemAccessResult {
     const result = this.#checkBulk(gpa, length, "read");
     if (result !== OK) {
       return result;
     }
     const bytes = load(this.#places(gpa, length));
-    this.#tell(gpa, length, "read");
+    this.#notify(gpa, length, "read");
     return bytes;
   }
 
@@ -170,7 +173,7 @@ export class SpaceModel {
       return result;
     }
     const places = this.#places(gpa, bytes.length);
-    this.#tell(gpa, bytes.length, "write");
+    this.#notify(gpa, bytes.length, "write");
     return store(places, bytes);
   }
 
@@ -181,8 +184,8 @@ export class SpaceModel {
       return result;
     }
     const [from, to] = [this.#places(source, length), this.#places(target, length)];
-    this.#tell(source, length, "read");
-    this.#tell(target, length, "write");
+    this.#notify(source, length, "read");
+    this.#notify(target, length, "write");
     return from.some(({ memory }) => memory.ended) ? ERROR_INTERNAL : store(to, load(from));
   }
 
@@ -212,7 +215,7 @@ export class SpaceModel {
     return gpa % BigInt(width) === 0n ? OK : FAULT_UNALIGNED;
   }
 
-  /** The first byte that cannot be accessed tells why. */
+  /** The result code of the first byte that is not accessible. */
   #checkBulk(gpa: bigint, length: number, operation: Operation): GuestMemAccessResult {
     for (let i = 0; i < length; i++) {
       const region = this.regionAt(gpa + BigInt(i));
@@ -227,7 +230,7 @@ export class SpaceModel {
     return OK;
   }
 
-  #tell(gpa: bigint, width: number, operation: Operation, value?: bigint): void {
+  #notify(gpa: bigint, width: number, operation: Operation, value?: bigint): void {
     for (const watch of this.watches) {
       const touches = gpa < watch.gpa + watch.length && watch.gpa < gpa + BigInt(width);
       if (touches && width > 0 && (watch.kinds === "access" || watch.kinds === operation)) {
@@ -246,7 +249,7 @@ function load(places: readonly Place[]): number[] {
   return places.map(({ memory, offset }) => memory.bytes[offset]!);
 }
 
-/** Stores all bytes, or none where memory has ended. */
+/** Stores all bytes, or none if any memory is destroyed. */
 function store(places: readonly Place[], bytes: readonly number[]): GuestMemAccessResult {
   if (places.some(({ memory }) => memory.ended)) {
     return ERROR_INTERNAL;
