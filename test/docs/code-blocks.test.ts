@@ -40,7 +40,7 @@ describe("the code in the documents", function () {
     folder = mkdtempSync(join(tmpdir(), "pound-docs-"));
     mkdirSync(join(folder, "node_modules"));
     symlinkSync(ROOT, join(folder, "node_modules", "pound-guest-memory"), "junction");
-    cpSync(join(ROOT, "test/fixtures/elf/riscv64.elf"), join(folder, "kernel.elf"));
+    cpSync(join(ROOT, "examples/frontend/guest/bin/workload.elf"), join(folder, "kernel.elf"));
     writeFileSync(join(folder, "board.dtb"), "any bytes");
   });
 

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { statedOutput } from "../../support/documents.js";
 import { ROOT } from "./machine.js";
 
 /** The README's first example, as it stands there. */
@@ -20,13 +21,7 @@ export function asCommonJs(code: string): string {
 }
 
 /** What it prints. */
-export const QUICK_START_OUTPUT = [
-  "dead",
-  "true",
-  "true",
-  "FAULT_BOUNDARY: read of 8 byte(s) at gpa 0xfffffffffffffff8",
-  "",
-].join("\n");
+export const QUICK_START_OUTPUT = statedOutput(quickStart());
 
 /** Code of the folder fixtures. */
 export function fixture(name: string): string {
