@@ -16,6 +16,7 @@ import { ExclusiveMonitor } from "pound-guest-memory/atomics";
 import * as crosschecks from "pound-guest-memory/crosscheck";
 import * as loader from "pound-guest-memory/loader";
 import * as typed from "pound-guest-memory/typed";
+import { ERROR_CLASSES } from "../support/error-classes.js";
 
 const { OpRecorder } = crosschecks;
 const { struct, StructLayout, TypedRegion } = typed;

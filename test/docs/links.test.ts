@@ -31,7 +31,7 @@ function pathsOf(document: string, tops: readonly string[]): string[] {
     .replace(/https?:\S+/g, "")
     .replace(/\]\([^)]*\)/g, "");
   const below = new RegExp(`(?<![\\w./-])(?:${tops.map(quote).join("|")})/[\\w./*-]*`, "g");
-  const inCode = /(?<=`)[\w./-]+\.(?:ts|mts|cjs|mjs|h|cpp|css|html|sh|gyp|yml|md)(?=`)/g;
+  const inCode = /(?<=`)[\w./-]+\.(?:ts|mts|cjs|h|cpp|css|html|sh|gyp|yml|md)(?=`)/g;
   return [...(text.match(below) ?? []), ...(text.match(inCode) ?? [])]
     .map((path) => path.replace(/[./]+$/, ""))
     .filter((path) => !MADE.test(path));
