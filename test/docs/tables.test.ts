@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { expect } from "chai";
-import { ROOT, tableRows } from "../support/documents.js";
+import { readDocument, ROOT, tableRows } from "../support/documents.js";
 import { ERROR_CLASSES } from "../support/error-classes.js";
 
 interface ImportRules {
@@ -16,6 +16,15 @@ describe("the tables of the documents", () => {
     const rows = tableRows("docs/errors.md").filter(([code]) => code!.startsWith("`ERR_"));
     expect(rows.map(([code, name]) => [plain(code!), plain(name!)])).to.have.deep.members(
       Object.entries(ERROR_CLASSES),
+    );
+  });
+
+  it("list every export of the package", () => {
+    const manifest = JSON.parse(readDocument("package.json")) as { name: string; exports: object };
+    const entries = Object.keys(manifest.exports).filter((entry) => entry !== "./package.json");
+    const rows = tableRows("README.md").map(([entry]) => plain(entry!));
+    expect(rows.filter((entry) => entry.startsWith(manifest.name))).to.have.members(
+      entries.map((entry) => manifest.name + entry.slice(1)),
     );
   });
 
