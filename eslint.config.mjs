@@ -43,6 +43,7 @@ export default defineConfig([
         URL: "readonly",
         setTimeout: "readonly",
         structuredClone: "readonly",
+        fetch: "readonly",
       },
     },
   },

@@ -13,8 +13,7 @@ const LENGTH = 2 ** 17;
 const SPREAD = 2 ** 18;
 
 async function traceOps() {
-  const { gunzipIfPacked } = require("../dist/lackey.js");
-  const { compileTrace, FirstTouchMap } = require("../dist/workload.js");
+  const { compileTrace, FirstTouchMap, gunzipIfPacked } = require("pound-guest-memory/trace");
   const kinds = [];
   const gpas = [];
   const text = gunzipIfPacked(createReadStream(TRACE));

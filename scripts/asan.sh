@@ -4,8 +4,8 @@
 #
 #   scripts/asan.sh [SECONDS OF FUZZING]
 #
-# Needs dist/ (npm run build:ts). Without g++ or the sanitizers' runtimes it is skipped with the
-# reason; with POUND_REQUIRE_ALL=1 that is an error instead.
+# Needs dist/ (npm run build:ts). Without g++ or the sanitizers' runtimes the run is skipped and the
+# reason printed; with POUND_REQUIRE_ALL=1 that is an error instead.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -13,10 +13,11 @@ readonly SECONDS_OF_FUZZING=${1:-30}
 readonly FOLDER=$PWD/build-asan
 readonly FLAGS="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer"
 
-# Those that call the addon. The rest of the suite would run the same code of it, slowly.
+# The tests that call the addon. The rest of the suite runs no other code of it, and takes long.
 readonly TESTS=(
-    arena atomics bad-input bulk cloning differential guest-memory lifetime lifetime-moved
-    native-access shared-ram space-access typed-region write-from
+    atomics/atomics base/bad-input
+    memory/{arena,bulk,cloning,differential,guest-memory,lifetime,lifetime-moved,shared-ram,write-from}
+    native/access space/access typed/typed-region
 )
 
 asan=$(g++ -print-file-name=libasan.so 2>/dev/null || true)
@@ -26,7 +27,7 @@ if [[ $asan != /* ]]; then
     exit
 fi
 
-# What a user has installed, but for the binary, so that the package loads it as it loads any.
+# The same layout as an installed package, so that the package finds this build as any other.
 rm -rf "$FOLDER"
 mkdir -p "$FOLDER"
 cp -r package.json tsconfig.json binding.gyp dist lib native test "$FOLDER"
@@ -34,21 +35,23 @@ ln -s "$PWD/node_modules" "$FOLDER/node_modules"
 cd "$FOLDER"
 specs=("${TESTS[@]/#/test/}")
 specs=("${specs[@]/%/.test.ts}")
-# The asserts of the release build are off, and wanted here.
+# -UNDEBUG: a release build has no asserts, and this one should have them.
 CXXFLAGS="$FLAGS -O1 -g -UNDEBUG" LDFLAGS="$FLAGS" \
     npx --no-install node-gyp rebuild >build.log 2>&1 || {
     cat build.log
     exit 1
 }
 
-# The runtime has to come first, since node is not built with it. Leaks are those of node, which
-# frees little at its end. Some tests ask for memory that no machine has. A small quarantine leaves room for the tests that measure memory. ASan
-# cannot run under an address space limit, and the tests of one are skipped where emulators are
-# given more time.
+# The sanitizer's runtime has to be loaded first, since node is not linked with it. Leak detection
+# is off: node frees little of its memory when it exits. Some tests ask for more memory than any
+# machine has, so malloc has to return null. A small quarantine leaves room for the tests that
+# measure memory. ASan cannot run under a limit of the address space; POUND_TEST_PATIENCE skips the
+# tests that set one.
 export ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:allocator_may_return_null=1:quarantine_size_mb=8
 export UBSAN_OPTIONS=print_stacktrace=1
 export POUND_TEST_PATIENCE=3
-# Node 20 has ArrayBuffer.prototype.transfer behind a flag; the tests set it for their children.
+# Node 20 has ArrayBuffer.prototype.transfer only behind a flag. The tests set it for the processes
+# that they start; the fuzzer runs without one.
 transfer=()
 if [[ $(node -p '"transfer" in ArrayBuffer.prototype') != true ]]; then
     transfer=(--harmony-rab-gsab-transfer)

@@ -47,7 +47,7 @@ function stage(target: Target): string {
   if (status !== 0) {
     throw new Error("the tests do not compile");
   }
-  const read = ["README.md", "test/fixtures", "test/support/hot-loops.js", "traces"];
+  const read = ["test/fixtures", "test/support/hot-loops.js", "traces"];
   for (const part of ["package.json", "dist", prebuildPath(target), ...read]) {
     mkdirSync(dirname(join(folder, part)), { recursive: true });
     cpSync(join(ROOT, part), join(folder, part), { recursive: true });
@@ -81,6 +81,8 @@ function runMocha(target: Target, host: Host, folder: string, options: readonly 
       // this machine's own.
       "--ignore=test/examples/**",
       "--ignore=test/inspector/browser*",
+      // The documents are the same everywhere, and are not part of what is staged.
+      "--ignore=test/docs/**",
       ...options,
       "test/**/*.test.js",
     ],

@@ -116,7 +116,7 @@ export const TARGETS: ReadonlyMap<string, Target> = new Map(
   ALL.map((target) => [target.name, target]),
 );
 
-/** Where node-gyp-build and lib/load-addon.ts look for the binary of `target`, from the package's root. */
+/** Where node-gyp-build and lib/native/load-addon.ts look for it, from the root of the package. */
 export function prebuildPath(target: Target): string {
   // "napi": of any Node that has Node-API, whatever its ABI.
   const file = ["node.napi", target.libc, "node"].filter((tag) => tag !== undefined).join(".");

@@ -16,27 +16,11 @@ import { ExclusiveMonitor } from "pound-guest-memory/atomics";
 import * as crosschecks from "pound-guest-memory/crosscheck";
 import * as loader from "pound-guest-memory/loader";
 import * as typed from "pound-guest-memory/typed";
+import { ERROR_CLASSES } from "../support/error-classes.js";
 
 const { OpRecorder } = crosschecks;
 const { struct, StructLayout, TypedRegion } = typed;
 const api = { ...root, ...crosschecks, ...loader, ...typed };
-
-/** What class each code comes with. That it has them all is checked by the compiler. */
-const CLASSES: Record<ErrorCode, string> = {
-  ERR_INVALID_ARG_TYPE: "TypeError",
-  ERR_OUT_OF_RANGE: "RangeError",
-  ERR_INVALID_HANDLE: "TypeError",
-  ERR_ARENA_EXHAUSTED: "RangeError",
-  ERR_OUT_OF_MEMORY: "Error",
-  ERR_DESTROYED: "Error",
-  ERR_GUEST_MEMORY_FAULT: "GuestMemoryFault",
-  ERR_BAD_IMAGE: "BadImageError",
-  ERR_SNAPSHOT_INVALID: "SnapshotFormatError",
-  ERR_SNAPSHOT_MISMATCH: "Error",
-  ERR_NOT_REGULAR_FILE: "Error",
-  ERR_LACKEY_SYNTAX: "LackeySyntaxError",
-  ERR_NO_ADDON: "Error",
-};
 
 const SIZE = 64;
 const FILL = 0xa5;
@@ -139,7 +123,7 @@ async function outcomeOf(what: string, call: () => unknown): Promise<string> {
     return "done";
   } catch (error) {
     const { name, code } = error as { name: string; code: ErrorCode };
-    expect(CLASSES, `${what}: ${String(error)}`).to.have.property(code, name);
+    expect(ERROR_CLASSES, `${what}: ${String(error)}`).to.have.property(code, name);
     return code;
   }
 }
@@ -207,7 +191,7 @@ describe("the contract of errors", function () {
     );
     const said = sources.flatMap((text) => text.match(/"ERR_[A-Z_]+"/g) ?? []);
     const codes = new Set(said.map((code) => code.slice(1, -1)));
-    expect([...codes].sort()).to.deep.equal(Object.keys(CLASSES).sort());
+    expect([...codes].sort()).to.deep.equal(Object.keys(ERROR_CLASSES).sort());
   });
 
   it("holds for every method of both paths, which agree, and RAM stays as it was", async () => {

@@ -4,6 +4,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readFileSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -23,10 +24,24 @@ import {
   ROOT,
   run,
 } from "./support/machine.js";
-import { quickStart, quickStartAsCommonJs, QUICK_START_OUTPUT } from "./support/quick-start.js";
+import {
+  asCommonJs,
+  everySubpath,
+  fixture,
+  PROGRAMS,
+  quickStart,
+  QUICK_START_OUTPUT,
+} from "./support/programs.js";
 
 const NAME = "pound-guest-memory";
 const TSC = join(ROOT, "node_modules/typescript/bin/tsc");
+const MANIFEST = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as {
+  readonly exports: Readonly<Record<string, unknown>>;
+};
+/** The entries that the package exports, such as "/loader", with "" for the root. */
+const ENTRIES = Object.keys(MANIFEST.exports)
+  .filter((path) => path !== "./package.json")
+  .map((path) => path.slice(1));
 
 interface Packed {
   readonly filename: string;
@@ -146,15 +161,19 @@ describe("the package, as npm packs it", () => {
       folder = installed.folder;
     });
 
-    function expectQuickStart(file: string): void {
-      const { status, output } = run(process.execPath, [file], folder, bare);
-      expect(output).to.equal(QUICK_START_OUTPUT);
-      expect(status).to.equal(0);
+    /** Runs a program in the folder of the installation. */
+    function expectOutput(file: string, output: string): void {
+      const ended = run(process.execPath, [file], folder, bare);
+      expect(ended.output).to.equal(output);
+      expect(ended.status).to.equal(0);
     }
 
-    /** Compiles the quick start to `output`, and runs that. */
-    function expectTypeScript(source: string, output: string, options: readonly string[]): void {
-      writeFileSync(join(folder, source), quickStart());
+    function writeProgram(file: string, code: string): void {
+      writeFileSync(join(folder, file), code);
+    }
+
+    function compile(source: string, module: string, moduleResolution: string): void {
+      const options = ["--module", module, "--moduleResolution", moduleResolution];
       const types = ["--types", "node", "--typeRoots", join(ROOT, "node_modules/@types")];
       const compiled = run(
         process.execPath,
@@ -162,32 +181,76 @@ describe("the package, as npm packs it", () => {
         folder,
       );
       expect(compiled.output).to.equal("");
-      expectQuickStart(output);
     }
 
     it("has built nothing", () => {
       expect(existsSync(join(folder, "node_modules", NAME, "build"))).to.equal(false);
     });
 
-    it("runs the README's quick start from an ES module", () => {
-      writeFileSync(join(folder, "quick-start.mjs"), quickStart());
-      expectQuickStart("quick-start.mjs");
+    for (const { title, name, code, output } of PROGRAMS) {
+      describe(`to ${title}`, () => {
+        it("works in an ES module", () => {
+          writeProgram(`${name}.mjs`, code());
+          expectOutput(`${name}.mjs`, output);
+        });
+
+        it("works in CommonJS", () => {
+          writeProgram(`${name}.cjs`, asCommonJs(code()));
+          expectOutput(`${name}.cjs`, output);
+        });
+
+        it("works in TypeScript of moduleResolution node16, as both kinds of module", () => {
+          for (const [source, compiled] of [
+            [`${name}-node16.mts`, `${name}-node16.mjs`],
+            [`${name}-node16.cts`, `${name}-node16.cjs`],
+          ] as const) {
+            writeProgram(source, code());
+            compile(source, "node16", "node16");
+            expectOutput(compiled, output);
+          }
+        });
+
+        it("works in TypeScript of moduleResolution bundler", () => {
+          writeProgram(`${name}-bundler.mts`, code());
+          compile(`${name}-bundler.mts`, "esnext", "bundler");
+          expectOutput(`${name}-bundler.mjs`, output);
+        });
+      });
+    }
+
+    it("exports no entry that the program above leaves out", () => {
+      const imported = everySubpath().matchAll(/^import .* from "pound-guest-memory([^"]*)";$/gm);
+      expect(Array.from(imported, ([, entry]) => entry)).to.have.members(ENTRIES);
     });
 
-    it("runs it from CommonJS", () => {
-      writeFileSync(join(folder, "quick-start.cjs"), quickStartAsCommonJs());
-      expectQuickStart("quick-start.cjs");
+    it("has each class once, whichever entry and kind of module it is imported by", () => {
+      writeProgram("one-class.mjs", fixture("one-class.mjs"));
+      expectOutput(
+        "one-class.mjs",
+        [
+          ...ENTRIES.map((entry) => `${entry || "root"}: compared`),
+          "fault of /loader: true",
+          "fault of /typed: true",
+          "snapshot of the root: true",
+          "error of /inspector: true",
+          "error of /crosscheck: true",
+          "array of /typed: true",
+          "core and addon loaded: 2",
+          "",
+        ].join("\n"),
+      );
     });
 
-    it("runs it from TypeScript of moduleResolution node16, as both kinds of module", () => {
-      const options = ["--module", "node16", "--moduleResolution", "node16"];
-      expectTypeScript("node16.mts", "node16.mjs", options);
-      expectTypeScript("node16.cts", "node16.cjs", options);
-    });
-
-    it("runs it from TypeScript of moduleResolution bundler", () => {
-      const options = ["--module", "esnext", "--moduleResolution", "bundler"];
-      expectTypeScript("bundler.mts", "bundler.mjs", options);
+    it("has the command line use the classes that a subject of crosscheck imports", () => {
+      writeProgram("subject.mjs", fixture("subject.mjs"));
+      writeProgram("subject.cjs", asCommonJs(fixture("subject.mjs")));
+      const command = join(folder, "node_modules/.bin", NAME);
+      for (const subject of ["subject.mjs", "subject.cjs"]) {
+        const args = ["crosscheck", "--ops", "100", "--size", "4096", "--subject", subject];
+        const { status, output } = run(command, args, folder, bare);
+        expect(output).to.match(/^no difference in 100 operations.*\n2 memories\n$/);
+        expect(status).to.equal(0);
+      }
     });
 
     describe("to TypeScript with its own defaults, which look at no package's types", () => {
@@ -198,7 +261,7 @@ describe("the package, as npm packs it", () => {
         console.log(memory.readl(at), bytes.length);`;
 
       /** Compiles it in a folder of its own beside the installation. */
-      function compile(name: string, target: string, types: boolean): Ended {
+      function compileAlone(name: string, target: string, types: boolean): Ended {
         const consumer = join(folder, name);
         mkdirSync(join(consumer, "node_modules/@types"), { recursive: true });
         if (types) {
@@ -221,14 +284,14 @@ describe("the package, as npm packs it", () => {
 
       it("has types that need @types/node alone, whatever the target", () => {
         for (const target of ["es2015", "esnext"]) {
-          const { status, output } = compile(`types-${target}`, target, true);
+          const { status, output } = compileAlone(`types-${target}`, target, true);
           expect(output).to.equal("");
           expect(status).to.equal(0);
         }
       });
 
       it("says that @types/node is missing where it is", () => {
-        const { status, output } = compile("no-types", "es2022", false);
+        const { status, output } = compileAlone("no-types", "es2022", false);
         expect(status).to.not.equal(0);
         expect(output).to.match(
           /dist\/index\.d\.ts\(1,\d+\): error TS2688: Cannot find type definition file for 'node'/,
@@ -295,13 +358,6 @@ describe("the package, as npm packs it", () => {
       expect(run(join(folder, "consumer/consumer"), [], folder).output).to.equal(
         "pound consumer: 0x11223344\n",
       );
-    });
-
-    it("is one implementation for both kinds of module", () => {
-      const code = `import { GuestMemory } from "${NAME}"; import { createRequire } from "node:module";
-        console.log(GuestMemory === createRequire(import.meta.url)("${NAME}").GuestMemory);`;
-      writeFileSync(join(folder, "both.mjs"), code);
-      expect(run(process.execPath, ["both.mjs"], folder, bare).output).to.equal("true\n");
     });
 
     it("replays the bundled trace from the command line", () => {

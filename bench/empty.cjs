@@ -1,0 +1,1 @@
+// Costs what any `require` costs: the floor of the start-up times.

@@ -1,0 +1,92 @@
+/*
+ * Bundles lib/ into dist/, as CommonJS: Node opens one file per folder there instead of one per
+ * module, which halves the time that `require` takes.
+ *
+ * All that the root export reaches lies in one file, `core`; every other folder has a file of its
+ * own. A module is in exactly one of them, so a class is one class whichever entry it is imported
+ * from.
+ */
+import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { basename, join, relative, sep } from "node:path";
+import { fileURLToPath } from "node:url";
+import { type CodeSplittingNameFunction, rolldown } from "rolldown";
+
+const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+const LIB = join(ROOT, "lib");
+const DIST = join(ROOT, "dist");
+const ROOT_ENTRY = join(LIB, "index.ts");
+const REPLAY_LOOP = join(LIB, "trace", "replay-loop.ts");
+
+/** The entries that users import: the root and each folder that has an index. */
+const publicEntries = [
+  "index",
+  ...readdirSync(LIB, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory() && existsSync(join(LIB, entry.name, "index.ts")))
+    .map(({ name }) => `${name}/index`),
+];
+
+/** The modules that the root entry imports, directly or not; each asked for once. */
+const core = new Set<string>();
+
+type ChunkContext = Parameters<CodeSplittingNameFunction>[1];
+
+function findCore(context: ChunkContext): void {
+  const queue = [ROOT_ENTRY];
+  for (const module of queue) {
+    for (const imported of context.getModuleInfo(module)?.importedIds ?? []) {
+      if (imported.startsWith(LIB) && !core.has(imported)) {
+        core.add(imported);
+        queue.push(imported);
+      }
+    }
+  }
+}
+
+/** The file of dist/ that a module goes to; null leaves it to its entry. */
+function chunkOf(id: string, context: ChunkContext): string | null {
+  if (core.size === 0) {
+    findCore(context);
+  }
+  const isEntry =
+    basename(id) === "index.ts" || id === REPLAY_LOOP || id.startsWith(join(LIB, "cli"));
+  if (isEntry || !id.startsWith(LIB)) {
+    return null;
+  }
+  return core.has(id) ? "core" : relative(LIB, id).split(sep)[0]!;
+}
+
+const bundle = await rolldown({
+  cwd: ROOT,
+  input: {
+    ...Object.fromEntries(
+      [...publicEntries, "cli/main"].map((entry) => [entry, join("lib", `${entry}.ts`)]),
+    ),
+    // Loads its own file anew, so that one holds nothing else.
+    "chunks/replay-loop": REPLAY_LOOP,
+  },
+  platform: "node",
+  external: (id) => !id.startsWith(".") && !id.startsWith(LIB),
+  tsconfig: join(ROOT, "tsconfig.build.json"),
+  // As numbers, the constants of a module take fewer of the bytes of bytecode that V8 inlines.
+  optimization: { inlineConst: { mode: "all", pass: 2 } },
+  preserveEntrySignatures: "allow-extension",
+});
+rmSync(join(DIST, "chunks"), { recursive: true, force: true });
+await bundle.write({
+  dir: DIST,
+  format: "cjs",
+  exports: "named",
+  entryFileNames: "[name].js",
+  chunkFileNames: "chunks/[name].js",
+  codeSplitting: {
+    includeDependenciesRecursively: false,
+    groups: [{ debugName: "folders", name: chunkOf }],
+  },
+});
+
+// The one implementation is CommonJS; an ES module of each entry gives its names again.
+for (const entry of publicEntries) {
+  const again = `export * from "./${basename(entry)}.js";\n`;
+  writeFileSync(join(DIST, `${entry}.mjs`), again);
+  writeFileSync(join(DIST, `${entry}.d.mts`), again);
+}
