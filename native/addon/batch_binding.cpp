@@ -16,7 +16,7 @@ using kvm::memory::guest_memory_t;
 
 namespace {
 
-/** One operation of a batch, little-endian; lib/op-buffer.ts documents it. */
+/** One operation of a batch, little-endian, as lib/native/op-buffer.ts packs it. */
 struct PackedOp {
     uint64_t gpa;
     uint64_t value;
@@ -25,7 +25,23 @@ struct PackedOp {
     uint8_t padding[6];
 };
 
-static_assert(sizeof(PackedOp) == 24, "lib/op-buffer.ts knows this layout");
+static_assert(offsetof(PackedOp, gpa) == 0, "the address in lib/native/op-buffer.ts");
+static_assert(offsetof(PackedOp, value) == 8, "VALUE of lib/native/op-buffer.ts");
+static_assert(offsetof(PackedOp, kind) == 16, "KIND of lib/native/op-buffer.ts");
+static_assert(offsetof(PackedOp, result) == 17, "RESULT of lib/native/op-buffer.ts");
+static_assert(sizeof(PackedOp) == 24, "OP_SIZE of lib/native/op-buffer.ts");
+
+/** The kinds of operations: `OpKind` of lib/native/op-buffer.ts. */
+enum OpKind : uint8_t {
+    READB = 0,
+    READW = 1,
+    READL = 2,
+    READQ = 3,
+    WRITEB = 4,
+    WRITEW = 5,
+    WRITEL = 6,
+    WRITEQ = 7,
+};
 
 /** A field of a packed operation, which may lie at any alignment. */
 uint64_t load_field(const uint8_t* op, size_t offset) {
@@ -58,21 +74,21 @@ guest_mem_access_result_t run_write(guest_memory_t* memory, uint8_t* op) {
 
 guest_mem_access_result_t run_op(guest_memory_t* memory, uint8_t* op) {
     switch (*static_cast<const volatile uint8_t*>(op + offsetof(PackedOp, kind))) {
-    case 0:
+    case READB:
         return run_read<uint8_t>(memory, op);
-    case 1:
+    case READW:
         return run_read<uint16_t>(memory, op);
-    case 2:
+    case READL:
         return run_read<uint32_t>(memory, op);
-    case 3:
+    case READQ:
         return run_read<uint64_t>(memory, op);
-    case 4:
+    case WRITEB:
         return run_write<uint8_t>(memory, op);
-    case 5:
+    case WRITEW:
         return run_write<uint16_t>(memory, op);
-    case 6:
+    case WRITEL:
         return run_write<uint32_t>(memory, op);
-    case 7:
+    case WRITEQ:
         return run_write<uint64_t>(memory, op);
     default:
         // Told here, since a look at all kinds beforehand takes a sixth of the run.

@@ -37,7 +37,7 @@ std::shared_ptr<Environment> Environment::create(napi_env env, CallBlock* block)
 
 void Environment::begin(napi_env env, CallBlock* block) {
     block_ = block;
-    memories_.assign(1, nullptr);
+    memories_.assign(NO_MEMORY + 1, nullptr);
     env_.store(env, std::memory_order_relaxed);
 }
 

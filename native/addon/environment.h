@@ -4,6 +4,7 @@
 #include <napi.h>
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <memory>
@@ -67,6 +68,8 @@ public:
     }
 
 private:
+    friend struct CallBlockLayout;
+
     template <typename T>
     static T once(const T& field) {
         return *static_cast<const volatile T*>(&field);
@@ -92,7 +95,30 @@ private:
     uint32_t operation_;
 };
 
-static_assert(sizeof(CallBlock) == 40, "lib/native-access.ts and native-atomics.ts know this");
+/**
+ * Asserts the layout that lib/native/call-block.ts declares for TypeScript. Whoever changes a field
+ * changes both files.
+ */
+struct CallBlockLayout {
+    static constexpr size_t ELEMENT32 = sizeof(uint32_t);
+    static constexpr size_t ELEMENT64 = sizeof(uint64_t);
+
+    static_assert(offsetof(CallBlock, gpa_low_) == 0 * ELEMENT32,
+                  "GPA_LOW32 of lib/native/call-block.ts");
+    static_assert(offsetof(CallBlock, memory_) == 1 * ELEMENT32,
+                  "MEMORY32 of lib/native/call-block.ts");
+    static_assert(offsetof(CallBlock, gpa_high_) == 2 * ELEMENT32,
+                  "GPA_HIGH32 of lib/native/call-block.ts");
+    static_assert(offsetof(CallBlock, result_) == 3 * ELEMENT32,
+                  "RESULT32 of lib/native/call-block.ts");
+    static_assert(offsetof(CallBlock, value_) == 2 * ELEMENT64,
+                  "VALUE8, VALUE16, VALUE32 and VALUE64 of lib/native/call-block.ts");
+    static_assert(offsetof(CallBlock, expected_) == 3 * ELEMENT64,
+                  "EXPECTED8 of lib/native/call-block.ts");
+    static_assert(offsetof(CallBlock, operation_) == 8 * ELEMENT32,
+                  "OPERATION32 of lib/native/call-block.ts");
+    static_assert(sizeof(CallBlock) == 5 * ELEMENT64, "TypeScript views all of it as u64 elements");
+};
 
 /**
  * The live guest memories of an environment, by number, and the call block that
@@ -113,6 +139,9 @@ static_assert(sizeof(CallBlock) == 40, "lib/native-access.ts and native-atomics.
  */
 class alignas(64) Environment {
 public:
+    /** The number that no memory has: NO_MEMORY of lib/native/call-block.ts. */
+    static constexpr uint32_t NO_MEMORY = 0;
+
     /** A memory that accesses may touch without asking. */
     struct Current {
         uint32_t number;

@@ -6,14 +6,11 @@ import {
   type GuestMemoryAccess,
 } from "pound-guest-memory";
 import { native } from "../../lib/native/addon.js";
+import { MEMORY32, RESULT32 } from "../../lib/native/call-block.js";
 import { thrown } from "../support/errors.js";
 import { WIDTHS } from "../support/widths.js";
 
 const { OK, ERROR_INTERNAL } = GuestMemAccessResult;
-
-// The layout that the addon and lib/native-access.ts agree on, in 32-bit words.
-const MEMORY = 1;
-const RESULT = 3;
 
 async function collectAll(): Promise<void> {
   for (let i = 0; i < 4; i++) {
@@ -100,9 +97,9 @@ describe("the native path", () => {
       for (const { suffix } of WIDTHS) {
         for (const call of [native[`read${suffix}`], native[`write${suffix}`]]) {
           block.fill(0);
-          block[MEMORY] = number;
+          block[MEMORY32] = number;
           call();
-          expect(block[RESULT]).to.equal(ERROR_INTERNAL);
+          expect(block[RESULT32]).to.equal(ERROR_INTERNAL);
         }
       }
     }
@@ -115,7 +112,7 @@ describe("the native path", () => {
     expect(memory.native.readb(3)).to.equal(0x42);
     // The block still names the memory and the address of the last access.
     expect(Reflect.apply(native.readb, null, [Symbol("x"), {}, -1])).to.equal(undefined);
-    expect(new Uint32Array(native.callBlock)[RESULT]).to.equal(OK);
+    expect(new Uint32Array(native.callBlock)[RESULT32]).to.equal(OK);
     expect(memory.native.readb(3)).to.equal(0x42);
   });
 
