@@ -12,7 +12,7 @@ using kvm::memory::guest_memory_t;
 
 namespace {
 
-/** Leaves what was found in RAM in the call block, where it was. */
+/** Stores the value found in RAM into the call block if the access was made. */
 template <typename T>
 guest_mem_access_result_t give(guest_mem_access_result_t result, const T& value, CallBlock* block) {
     if (result == kvm::memory::GUEST_MEM_ACCESS_OK) {
@@ -123,8 +123,10 @@ static_assert(rows_have_their_numbers(),
               "ATOMIC_LOAD to ATOMIC_XOR of lib/native/call-block.ts index this table");
 
 /**
- * atomic(): undefined. The call block names the operation, so that TypeScript always calls the
- * same function: V8 takes twice as long where one call site has several.
+ * atomic(): undefined
+ *
+ * Runs the operation that the call block names. TypeScript calls one function for all operations,
+ * because a call takes V8 twice as long if its call site has several targets.
  */
 napi_value atomic(napi_env env, napi_callback_info info) {
     return access(env, info, [](guest_memory_t* memory, CallBlock* block) {

@@ -8,7 +8,7 @@ namespace pound::addon {
 
 namespace {
 
-/** Guards who has which place of the table. */
+/** Guards Environment::taken_ of every entry of the table. */
 std::mutex table_mutex;
 
 } // namespace

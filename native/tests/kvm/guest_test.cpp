@@ -217,7 +217,7 @@ TEST_CASE_TEMPLATE("RAM of every size from 0 to 64, at every address of interest
             CAPTURE(size);
             CAPTURE(gpa);
             REQUIRE(read_behaves<T>(ram, gpa));
-            // Two values that differ in every bit: one write at least changes each byte.
+            // The two values differ in every bit, so at least one write changes each byte.
             REQUIRE(write_behaves(ram, gpa, static_cast<T>(VALUE)));
             REQUIRE(read_behaves<T>(ram, gpa));
             REQUIRE(write_behaves(ram, gpa, static_cast<T>(~VALUE)));
@@ -247,7 +247,7 @@ TEST_CASE_TEMPLATE("RAM above 4 GiB", T, uint8_t, uint16_t, uint32_t, uint64_t) 
         CHECK(value == written);
         CHECK(expected_load<T>(memory->base + gpa) == written);
     }
-    // An address cut to 32 bits would have landed here.
+    // An address truncated to 32 bits would have changed this byte.
     for (const uint64_t alias : {uint64_t{0}, uint64_t{8}, last - four_gib}) {
         T value = 1;
         CHECK(read(memory, alias, &value) == GUEST_MEM_ACCESS_OK);

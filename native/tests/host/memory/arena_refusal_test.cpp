@@ -28,7 +28,7 @@ uint8_t block[64];
 
 } // namespace
 
-// Stands in for pages.cpp, which this program does not link.
+// Replaces pages.cpp, which this program does not link.
 namespace pound::host::memory {
 
 void* pages_reserve(size_t /* size */) {
@@ -79,7 +79,7 @@ TEST_CASE("a reset zeroes in place where the system cannot clear pages, and keep
     CHECK(same(arena, {block, sizeof(block), 0, ARENA_BACKING_PAGES}));
     CHECK(block[0] == 0);
     CHECK(block[7] == 0);
-    // What was never handed out is zero already.
+    // Bytes that were never allocated are zero already.
     CHECK(block[8] == 0xff);
     CHECK(pages.released == 0);
     arena_free(&arena);

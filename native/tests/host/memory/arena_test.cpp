@@ -27,7 +27,7 @@ bool all_bytes(const uint8_t* data, size_t size, uint8_t expected) {
     return std::all_of(data, data + size, [=](uint8_t byte) { return byte == expected; });
 }
 
-/** Bytes to skip to the next multiple of `alignment`, found by trying each address. */
+/** Bytes to the next multiple of `alignment`, found by a linear search. */
 size_t expected_padding(const uint8_t* next, size_t alignment) {
     size_t padding = 0;
     while ((reinterpret_cast<uintptr_t>(next) + padding) % alignment != 0) {
@@ -36,7 +36,9 @@ size_t expected_padding(const uint8_t* next, size_t alignment) {
     return padding;
 }
 
-/** An arena with every field set, to tell a failed set-up that zeroes from one that does nothing.
+/**
+ * An arena with every field set, so that a test can tell whether a failed initialization has zeroed
+ * it.
  */
 arena_t stale_arena() {
     static uint8_t byte;
@@ -137,14 +139,14 @@ TEST_CASE("a refused allocation leaves the arena unchanged") {
         {60, 1},
         {57, 8},
         {59, 2},
-        // Sums that wrap to something small.
+        // Sums that wrap to a small number.
         {MAX_SIZE, 1},
         {MAX_SIZE, 8},
         {MAX_SIZE - 2, 8},
         {MAX_SIZE - 4, 1},
         {MAX_SIZE - 4, 16},
         {highest_bit, 1},
-        // No multiple of it lies within reach.
+        // The block contains no multiple of the alignment.
         {1, highest_bit},
         {MAX_SIZE, highest_bit},
     };
@@ -286,8 +288,8 @@ TEST_CASE("6 GiB cost under 10 ms and under 1 MiB of resident memory") {
     using clock = std::chrono::steady_clock;
     double best_ms = std::numeric_limits<double>::infinity();
     int64_t best_growth = std::numeric_limits<int64_t>::max();
-    // The best of several: other programs and the runtime's own first
-    // allocations can only add to what the arena costs.
+    // The minimum of several runs: other programs and the first allocations of the runtime can
+    // only increase the figure.
     for (int attempt = 0; attempt < 5; ++attempt) {
         scoped_arena_t arena;
         const int64_t resident_before = resident_bytes().value();
