@@ -6,12 +6,12 @@ import { type GuestMemAccessResult, OK } from "../base/result.js";
 import { uncloneable } from "../base/uncloneable.js";
 import { BYTE, checkOut, isView, LONG, QUAD, WORD, type Value } from "../base/widths.js";
 
-/** The result code of an operation, from what it found. */
+/** The result code of an operation that returned `found`. */
 function done<T extends Value>(lane: AtomicLane<T>, found: T | undefined): GuestMemAccessResult {
   return found === undefined ? lane.code : OK;
 }
 
-/** As `done`, and what was found goes to `out`. */
+/** As `done`, and stores the value in `out`. */
 function give<T extends Value>(
   lane: AtomicLane<T>,
   out: { [index: number]: T },
@@ -24,7 +24,7 @@ function give<T extends Value>(
   return OK;
 }
 
-/** What was found, or a fault. */
+/** The value, or throws a fault. */
 function got<T extends Value>(
   lane: AtomicLane<T>,
   gpa: Gpa,
@@ -62,8 +62,8 @@ function out64(out: BigUint64Array): BigUint64Array {
 }
 
 /**
- * Both forms of every operation at every width, over the lanes of one path. The arguments of the
- * program are checked here, `out` first and values next, and the guest's access in the lane.
+ * Both forms of every atomic operation of every width, over the lanes of one path. This class
+ * checks the JavaScript arguments, `out` first and values next. The lane checks the guest's access.
  */
 export class AtomicAccess implements GuestAtomicAccess {
   /** @internal */
@@ -83,7 +83,7 @@ export class AtomicAccess implements GuestAtomicAccess {
     this.q = q;
   }
 
-  /** Keeps `JSON.stringify` from writing out the RAM. */
+  /** The value that `JSON.stringify` writes, without the bytes of RAM. */
   toJSON(): { type: "AtomicAccess" } {
     return { type: "AtomicAccess" };
   }

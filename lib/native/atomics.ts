@@ -23,10 +23,12 @@ import type { Value } from "../base/widths.js";
 const block32 = new Uint32Array(native.callBlock);
 const { atomic } = native;
 
-/** Names the memory and the address of the next call in the call block. */
+/** Writes the memory and the address of the next call into the call block. */
 type Prepare = (gpa: Gpa) => void;
 
-/** One width through N-API: C++ makes every check of the guest's access. */
+/**
+ * The atomic operations of one width through N-API. C++ makes every check of the guest's access.
+ */
 class NativeLane<T extends Value> implements AtomicLane<T> {
   code: GuestMemAccessResult = OK;
   private readonly valueAt: number;
@@ -94,7 +96,7 @@ class NativeLane<T extends Value> implements AtomicLane<T> {
     atomic();
     const code = block32[RESULT32] as GuestMemAccessResult;
     if (code === OK) {
-      // A store has left what was staged.
+      // After a store, the call block still has the stored value.
       const found = this.block[this.valueAt];
       if (this.marks.dirty !== null && this.stored(operation, found)) {
         this.marks.dirty.markPage(Math.floor(Number(gpa) / PAGE_SIZE));
@@ -105,7 +107,7 @@ class NativeLane<T extends Value> implements AtomicLane<T> {
     return undefined;
   }
 
-  /** Whether an operation that found a value has written. */
+  /** Whether an operation that returned `found` has written to RAM. */
   private stored(operation: number, found: T | undefined): boolean {
     return operation === ATOMIC_COMPARE_EXCHANGE
       ? found === this.block[this.expectedAt]

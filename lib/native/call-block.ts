@@ -1,7 +1,8 @@
 // The layout of the addon's call block, which passes the arguments and the result of one native
-// access. Fields, in host byte order: gpa_low, memory, gpa_high, result (u32), value, expected (u64),
-// operation (u32). Each constant is the index of a field in a typed array whose elements have the
-// width that the name ends with. native/addon/environment.h asserts the same layout of `CallBlock`.
+// access. Fields, in host byte order: gpa_low, memory, gpa_high, result (u32), value, expected
+// (u64), operation (u32). Each constant is the index of a field in a typed array whose elements
+// have the width that the name ends with. native/addon/environment.h asserts the same layout of
+// `CallBlock`.
 //
 // This module must contain constants only. The bundler then replaces each use by its number. A
 // variable would take up to eight of the 920 bytes of bytecode that V8 inlines into one function.
