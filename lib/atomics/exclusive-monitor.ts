@@ -103,7 +103,7 @@ const QUADS: Exclusive<bigint, BigUint64Array> = {
  * let stored = false;
  * while (!stored) {
  *   const value = monitor.loadExclusivel(0x100);
- *   stored = monitor.storeExclusivel(0x100, value + 1);
+ *   stored = monitor.storeExclusivel(0x100, (value + 1) >>> 0);
  * }
  * ```
  */

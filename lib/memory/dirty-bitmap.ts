@@ -236,7 +236,7 @@ export class DirtyBitmap {
     Atomics.add(this.#counters, 0, 1);
     const { words } = this;
     for (let word = 0; word < words.length; word++) {
-      // Most words are zero, and a plain read keeps their cache lines shared between processors.
+      // Most words are zero, and a load keeps their cache lines shared between processors.
       if (Atomics.load(words, word) !== 0) {
         const bits = Atomics.exchange(words, word, 0);
         for (const marks of pending) {

@@ -109,7 +109,7 @@ export class GeneralAccess {
         }
       }
     } catch {
-      // No typed array: an error with a code follows.
+      // Not a typed array. The slow path throws an error with a code.
     }
     return this.#tryRead(BYTE, gpa, out);
   }
@@ -128,7 +128,7 @@ export class GeneralAccess {
         }
       }
     } catch {
-      // No typed array: an error with a code follows.
+      // Not a typed array. The slow path throws an error with a code.
     }
     return this.#tryRead(WORD, gpa, out);
   }
@@ -147,7 +147,7 @@ export class GeneralAccess {
         }
       }
     } catch {
-      // No typed array: an error with a code follows.
+      // Not a typed array. The slow path throws an error with a code.
     }
     return this.#tryRead(LONG, gpa, out);
   }
@@ -166,7 +166,7 @@ export class GeneralAccess {
         }
       }
     } catch {
-      // No typed array: an error with a code follows.
+      // Not a typed array. The slow path throws an error with a code.
     }
     return this.#tryRead(QUAD, gpa, out);
   }
@@ -254,7 +254,7 @@ export class GeneralAccess {
         }
       }
     } catch {
-      // No typed array: an error with a code follows.
+      // Not a typed array. The slow path throws an error with a code.
     }
     return this.#tryWrite(QUAD, gpa, checkOut(QUAD, source, "source")[0]!);
   }

@@ -289,7 +289,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
         }
       }
     } catch {
-      // No typed array: an error with a code follows.
+      // Not a typed array. The slow path throws an error with a code.
     }
     return this.general.tryReadb(gpa, out);
   }
@@ -308,7 +308,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
         }
       }
     } catch {
-      // No typed array: an error with a code follows.
+      // Not a typed array. The slow path throws an error with a code.
     }
     return this.general.tryReadw(gpa, out);
   }
@@ -327,7 +327,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
         }
       }
     } catch {
-      // No typed array: an error with a code follows.
+      // Not a typed array. The slow path throws an error with a code.
     }
     return this.general.tryReadl(gpa, out);
   }
@@ -346,7 +346,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
         }
       }
     } catch {
-      // No typed array: an error with a code follows.
+      // Not a typed array. The slow path throws an error with a code.
     }
     return this.general.tryReadq(gpa, out);
   }
@@ -426,7 +426,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
         }
       }
     } catch {
-      // No typed array: an error with a code follows.
+      // Not a typed array. The slow path throws an error with a code.
     }
     return this.general.tryWriteqFrom(gpa, source);
   }
@@ -725,7 +725,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
 
   /** Ends the RAM: every later access is `ERROR_INTERNAL`. The caller has reserved the stack. */
   #end(): void {
-    this.#marks.changing();
+    this.#marks.notifyUsers();
     native.guestMemoryDestroy(this.#handle);
     this.#destroyed = true;
     // The first detached buffer makes all typed array accesses of the process slightly slower, for

@@ -37,15 +37,15 @@ export class MemoryMarks {
       return;
     }
     reserveStack();
-    this.changing();
+    this.notifyUsers();
     before?.interrupt();
     bitmap?.interrupt();
     this.dirty = bitmap;
     this.#onChange();
   }
 
-  /** Notifies the users of a change. */
-  changing(): void {
+  /** Notifies the users before a change. */
+  notifyUsers(): void {
     for (const user of this.#users) {
       user.deref()?.memoryChanging();
     }

@@ -86,7 +86,7 @@ export class SpaceAccess implements GuestAccessors {
         }
       }
     } catch {
-      // No typed array: an error with a code follows.
+      // Not a typed array. The slow path throws an error with a code.
     }
     return this.#tryRead(SPACE_BYTE, gpa, out);
   }
@@ -106,7 +106,7 @@ export class SpaceAccess implements GuestAccessors {
         }
       }
     } catch {
-      // No typed array: an error with a code follows.
+      // Not a typed array. The slow path throws an error with a code.
     }
     return this.#tryRead(SPACE_WORD, gpa, out);
   }
@@ -126,7 +126,7 @@ export class SpaceAccess implements GuestAccessors {
         }
       }
     } catch {
-      // No typed array: an error with a code follows.
+      // Not a typed array. The slow path throws an error with a code.
     }
     return this.#tryRead(SPACE_LONG, gpa, out);
   }
@@ -146,7 +146,7 @@ export class SpaceAccess implements GuestAccessors {
         }
       }
     } catch {
-      // No typed array: an error with a code follows.
+      // Not a typed array. The slow path throws an error with a code.
     }
     return this.#tryRead(SPACE_QUAD, gpa, out);
   }
@@ -250,7 +250,7 @@ export class SpaceAccess implements GuestAccessors {
         }
       }
     } catch {
-      // No typed array: an error with a code follows.
+      // Not a typed array. The slow path throws an error with a code.
     }
     return this.tryWriteq(gpa, checkOut(QUAD, source, "source")[0]!);
   }

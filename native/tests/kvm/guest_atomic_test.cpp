@@ -137,7 +137,7 @@ TEST_CASE("an addition carries from the lower address to the higher, and wraps")
     CHECK(ram.memory->base[5] == 0x00);
 }
 
-TEST_CASE_TEMPLATE("additions of several threads are all counted", T, uint8_t, uint16_t, uint32_t,
+TEST_CASE_TEMPLATE("no addition of several threads is lost", T, uint8_t, uint16_t, uint32_t,
                    uint64_t) {
     guarded_ram_t ram(64);
     REQUIRE(atomics_of<T>::store_(ram.memory, 8, 0) == GUEST_MEM_ACCESS_OK);
@@ -152,7 +152,7 @@ TEST_CASE_TEMPLATE("additions of several threads are all counted", T, uint8_t, u
     CHECK(total == static_cast<T>(THREADS * ROUNDS));
 }
 
-TEST_CASE_TEMPLATE("a lock made of compare-and-exchange keeps plain accesses apart", T, uint8_t,
+TEST_CASE_TEMPLATE("a lock made of compare-and-exchange protects plain accesses", T, uint8_t,
                    uint16_t, uint32_t, uint64_t) {
     constexpr uint64_t LOCK = 0;
     constexpr uint64_t COUNT = 32;
@@ -180,8 +180,8 @@ TEST_CASE_TEMPLATE("a lock made of compare-and-exchange keeps plain accesses apa
     CHECK(count == THREADS * (ROUNDS / 10));
 }
 
-TEST_CASE_TEMPLATE("bits that several threads set, flip and clear are all there", T, uint8_t,
-                   uint16_t, uint32_t, uint64_t) {
+TEST_CASE_TEMPLATE("no bit that several threads set, flip and clear is lost", T, uint8_t, uint16_t,
+                   uint32_t, uint64_t) {
     guarded_ram_t ram(64);
     REQUIRE(atomics_of<T>::store_(ram.memory, 16, 0) == GUEST_MEM_ACCESS_OK);
     on_threads(THREADS, [&](unsigned n) {
@@ -201,7 +201,7 @@ TEST_CASE_TEMPLATE("bits that several threads set, flip and clear are all there"
     CHECK(bits == static_cast<T>(0x11 | (T{0x11} << (8 * (sizeof(T) - 1)))));
 }
 
-TEST_CASE("a value stored after another is seen after it") {
+TEST_CASE("two stores become visible in their order") {
     constexpr uint64_t DATA = 0;
     constexpr uint64_t FLAG = 8;
     guarded_ram_t ram(16);

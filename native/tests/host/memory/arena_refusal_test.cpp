@@ -61,14 +61,14 @@ TEST_CASE("a refused reservation is reported, and leaves a zeroed arena") {
     CHECK(pages.released == 0);
 }
 
-TEST_CASE("a capacity of zero asks the system for nothing") {
+TEST_CASE("a capacity of zero makes no system call") {
     pages = {};
     arena_t arena;
     CHECK(arena_init(&arena, 0) == ARENA_ERROR_ARGUMENT);
     CHECK(pages.reserved == 0);
 }
 
-TEST_CASE("a reset zeroes in place where the system cannot clear pages, and keeps them") {
+TEST_CASE("a reset zeroes pages in place if the system cannot clear them") {
     pages = {};
     arena_t arena;
     REQUIRE(arena_init(&arena, sizeof(block)) == ARENA_OK);

@@ -49,7 +49,7 @@ arena_t stale_arena() {
 
 TEST_SUITE_BEGIN("host/memory/arena");
 
-TEST_CASE("init reserves zeroed, writable memory of exactly the capacity asked for") {
+TEST_CASE("init reserves zeroed, writable memory of exactly the requested capacity") {
     for (const size_t capacity : {size_t{1}, size_t{4095}, size_t{4096}, size_t{4097}, MIB + 3}) {
         CAPTURE(capacity);
         scoped_arena_t arena;
@@ -98,7 +98,7 @@ TEST_CASE("init_over refuses null and a capacity of zero, and zeroes the arena")
     CHECK(byte == 0x5a);
 }
 
-TEST_CASE("allocate hands out blocks in order, and all the capacity there is") {
+TEST_CASE("allocate returns blocks in order until the capacity is used up") {
     alignas(16) uint8_t memory[64];
     scoped_arena_t arena;
     REQUIRE(arena_init_over(&arena, memory, sizeof(memory)) == ARENA_OK);
@@ -184,7 +184,7 @@ TEST_CASE("host addresses are aligned wherever the caller's memory starts") {
     }
 }
 
-TEST_CASE("every small request is granted or refused as trying each address tells") {
+TEST_CASE("every small request has the result of a linear search") {
     alignas(64) uint8_t memory[64];
     size_t wrong = 0;
     const auto try_request = [&](uint8_t* data, size_t capacity, size_t size, size_t alignment) {
@@ -227,7 +227,7 @@ TEST_CASE("reset makes pages zero again, at the same address") {
     }
 }
 
-TEST_CASE("reset leaves the caller's bytes and hands them out again") {
+TEST_CASE("reset leaves the caller's bytes and allocates them again") {
     uint8_t memory[33];
     std::iota(std::begin(memory), std::end(memory), uint8_t{1});
     scoped_arena_t arena;
@@ -241,7 +241,7 @@ TEST_CASE("reset leaves the caller's bytes and hands them out again") {
     }
 }
 
-TEST_CASE("reset of an arena without memory, or without allocations, is harmless") {
+TEST_CASE("reset of an arena without memory, or without allocations, has no effect") {
     arena_t empty = {};
     arena_reset(&empty);
     CHECK(zeroed(empty));
@@ -252,7 +252,7 @@ TEST_CASE("reset of an arena without memory, or without allocations, is harmless
     CHECK(same(unused, before));
 }
 
-TEST_CASE("free zeroes the arena and is harmless the second time") {
+TEST_CASE("free zeroes the arena, and a second call has no effect") {
     arena_t arena;
     REQUIRE(arena_init(&arena, MIB) == ARENA_OK);
     arena_free(&arena);
@@ -265,7 +265,7 @@ TEST_CASE("free zeroes the arena and is harmless the second time") {
     arena_free(&arena);
 }
 
-TEST_CASE("free leaves the caller's memory to the caller") {
+TEST_CASE("free does not release the caller's memory") {
     std::vector<uint8_t> memory(4096, 0x5a);
     arena_t arena;
     REQUIRE(arena_init_over(&arena, memory.data(), memory.size()) == ARENA_OK);
