@@ -3,8 +3,8 @@
 #
 #   native/run-tests.sh [release] [sanitize] [threads] [s390x] [fuzz]
 #
-# Without arguments, all five. A step whose tools are not installed is skipped
-# with the reason; with POUND_REQUIRE_ALL=1 it is an error instead.
+# Without arguments, it runs all five steps. If the tools of a step are not installed, it skips the
+# step and prints the reason; with POUND_REQUIRE_ALL=1 that is an error.
 set -euo pipefail
 
 readonly ALL_STEPS=(release sanitize threads s390x fuzz)
@@ -20,7 +20,7 @@ have() {
     command -v "$1" >/dev/null 2>&1
 }
 
-# Whether compiler $1 takes the flags that follow, for a program that includes header $2.
+# Whether compiler $1 builds a program that includes header $2, with the flags that follow.
 builds() {
     local compiler=$1 header=$2
     shift 2
@@ -40,7 +40,7 @@ cmake_is_recent() {
     [[ $(printf '%s\n' "$CMAKE_OLDEST" "$version" | sort -V | head -n 1) == "$CMAKE_OLDEST" ]]
 }
 
-# What every step needs and this machine lacks, one per line.
+# The missing tools that every step needs, one per line.
 missing_for_all() {
     if ! have cmake; then
         echo "cmake"
@@ -57,7 +57,7 @@ missing_for_all() {
     fi
 }
 
-# What one step needs besides, one per line.
+# The missing tools that one step needs in addition, one per line.
 missing_for() {
     case $1 in
     sanitize)
@@ -93,7 +93,7 @@ run_step() {
         cd "$native_dir"
         cmake --preset "$step"
         cmake --build --preset "$step" --parallel "$(getconf _NPROCESSORS_ONLN)"
-        # Verbose, so that a log holds the host's byte order and what a test skipped.
+        # Verbose, so that the log has the host's byte order and the skipped checks.
         ctest --preset "$step" --verbose
     )
     ran+=("$step")
@@ -110,7 +110,7 @@ for step in "${steps[@]}"; do
     fi
 done
 
-# A build directory keeps the generator it was made with, whichever that is.
+# CMake ignores this for a build directory that already has a generator.
 if [[ -z ${CMAKE_GENERATOR:-} ]] && have ninja; then
     export CMAKE_GENERATOR=Ninja
 fi

@@ -2,14 +2,16 @@ import type { Gpa } from "../base/gpa.js";
 import type { GuestMemAccessResult } from "../base/result.js";
 
 /**
- * Atomic access to guest RAM that several threads use at once.
+ * Atomic access to guest RAM that several threads use at the same time.
  *
- * Each operation is indivisible and sequentially consistent, on both paths, among all threads that
- * share the RAM, whichever path each takes. RAM that is not shared can be accessed so too.
+ * Each operation is indivisible and sequentially consistent among all threads that share the RAM,
+ * whichever path each of them uses. The RAM does not have to be shared.
  *
- * Names, forms, checks and errors are those of {@link GuestMemoryAccess}. Of the `try…` form, each
- * that gives a value stores it in `out[0]`, which is left alone on a fault. In a
- * {@link GuestMemoryFault} the operation of a load is `"read"` and of all others `"write"`.
+ * Names, forms, checks and errors are those of {@link GuestMemoryAccess}. In the `try…` form, a
+ * load stores its value in `out[0]`, and each other operation with an `out` stores the value before
+ * the operation there. On a fault `out` is unchanged. In the other form, these values are returned.
+ * The `operation` of a {@link GuestMemoryFault} is `"read"` for a load and `"write"` for all
+ * others.
  */
 export interface GuestAtomicAccess {
   /** `guest_mem_atomic_loadb`. */
@@ -30,7 +32,7 @@ export interface GuestAtomicAccess {
   /** `guest_mem_atomic_storeq`. */
   tryStoreq(gpa: Gpa, value: bigint): GuestMemAccessResult;
 
-  /** `guest_mem_atomic_exchangeb`. Writes `value`; the value before is given. */
+  /** `guest_mem_atomic_exchangeb`. Writes `value`. */
   tryExchangeb(gpa: Gpa, value: number, out: Uint8Array): GuestMemAccessResult;
   /** `guest_mem_atomic_exchangew`. */
   tryExchangew(gpa: Gpa, value: number, out: Uint16Array): GuestMemAccessResult;
@@ -39,7 +41,10 @@ export interface GuestAtomicAccess {
   /** `guest_mem_atomic_exchangeq`. */
   tryExchangeq(gpa: Gpa, value: bigint, out: BigUint64Array): GuestMemAccessResult;
 
-  /** `guest_mem_atomic_cmpxchgb`. Writes `replacement` if RAM holds `expected`; the value before is given, and is `expected` if and only if it was written. */
+  /**
+   * `guest_mem_atomic_cmpxchgb`. Writes `replacement` if RAM holds `expected`. The value before
+   * equals `expected` if and only if `replacement` was written.
+   */
   tryCompareExchangeb(
     gpa: Gpa,
     expected: number,
@@ -68,7 +73,7 @@ export interface GuestAtomicAccess {
     out: BigUint64Array,
   ): GuestMemAccessResult;
 
-  /** `guest_mem_atomic_addb`. Adds `value`, modulo 2^8; the value before is given. */
+  /** `guest_mem_atomic_addb`. Adds `value`, modulo 2^8. */
   tryAddb(gpa: Gpa, value: number, out: Uint8Array): GuestMemAccessResult;
   /** `guest_mem_atomic_addw`. */
   tryAddw(gpa: Gpa, value: number, out: Uint16Array): GuestMemAccessResult;
@@ -77,7 +82,7 @@ export interface GuestAtomicAccess {
   /** `guest_mem_atomic_addq`. */
   tryAddq(gpa: Gpa, value: bigint, out: BigUint64Array): GuestMemAccessResult;
 
-  /** `guest_mem_atomic_andb`. ANDs with `value`; the value before is given. */
+  /** `guest_mem_atomic_andb`. ANDs RAM with `value`. */
   tryAndb(gpa: Gpa, value: number, out: Uint8Array): GuestMemAccessResult;
   /** `guest_mem_atomic_andw`. */
   tryAndw(gpa: Gpa, value: number, out: Uint16Array): GuestMemAccessResult;
@@ -86,7 +91,7 @@ export interface GuestAtomicAccess {
   /** `guest_mem_atomic_andq`. */
   tryAndq(gpa: Gpa, value: bigint, out: BigUint64Array): GuestMemAccessResult;
 
-  /** `guest_mem_atomic_orb`. ORs with `value`; the value before is given. */
+  /** `guest_mem_atomic_orb`. ORs RAM with `value`. */
   tryOrb(gpa: Gpa, value: number, out: Uint8Array): GuestMemAccessResult;
   /** `guest_mem_atomic_orw`. */
   tryOrw(gpa: Gpa, value: number, out: Uint16Array): GuestMemAccessResult;
@@ -95,7 +100,7 @@ export interface GuestAtomicAccess {
   /** `guest_mem_atomic_orq`. */
   tryOrq(gpa: Gpa, value: bigint, out: BigUint64Array): GuestMemAccessResult;
 
-  /** `guest_mem_atomic_xorb`. XORs with `value`; the value before is given. */
+  /** `guest_mem_atomic_xorb`. XORs RAM with `value`. */
   tryXorb(gpa: Gpa, value: number, out: Uint8Array): GuestMemAccessResult;
   /** `guest_mem_atomic_xorw`. */
   tryXorw(gpa: Gpa, value: number, out: Uint16Array): GuestMemAccessResult;

@@ -19,16 +19,16 @@ const { OK } = GuestMemAccessResult;
 
 const STORED = 0;
 const NOT_STORED = 1;
-/** Receives the status of the throwing form. */
+/** Receives the status in the form that throws. */
 const STATUS = new Uint32Array(1);
 
-/** What the monitor needs of one width. */
+/** The operations of one width that the monitor uses. */
 interface Exclusive<T extends Value, A extends Out & { [index: number]: T }> {
   readonly width: Width<T, A>;
-  /** Receives what nobody asks for. */
+  /** Receives values that the caller does not need. */
   readonly scratch: A;
   tryLoad(memory: GuestAtomicAccess, gpa: Gpa, out: A): GuestMemAccessResult;
-  /** The result that a store would have. `scratch` may be overwritten. */
+  /** The result that a store would have. It may overwrite `scratch`. */
   checkStore(memory: GuestAtomicAccess, gpa: Gpa, scratch: A): GuestMemAccessResult;
   tryCompareExchange(
     memory: GuestAtomicAccess,
@@ -80,30 +80,43 @@ const QUADS: Exclusive<bigint, BigUint64Array> = {
 };
 
 /**
- * The exclusive monitor of one vCPU: what ARM's LDXR, STXR and CLREX need, and the load-reserved
- * and store-conditional of other architectures. Each vCPU has one of its own.
+ * The exclusive monitor of one vCPU, for ARM's LDXR, STXR and CLREX, and for the load-reserved and
+ * store-conditional instructions of other architectures. Each vCPU needs its own monitor.
  *
- * A load-exclusive notes the address, the width and the value. A store-exclusive to the same
- * address at the same width compares RAM with that value and stores if they are equal, as one
- * atomic operation; either way the monitor is clear afterwards. A store by another vCPU in between
- * that changed the value makes the store fail, through whichever path or method it was made.
+ * A load-exclusive records the address, the width and the value. A store-exclusive to the same
+ * address with the same width compares RAM with that value, and stores if they are equal, in one
+ * atomic operation. The monitor is clear afterwards in both cases. The store fails if another vCPU
+ * has changed the value since the load, on either path and with any method.
  *
- * A change that was undone again in between (A, B, A) goes unseen, where ARM's monitor would see
- * it; `docs/shared-memory.md` says what that means for guests.
+ * Unlike ARM's monitor, it does not detect a change that was reverted before the store (A, B, A);
+ * `docs/shared-memory.md` explains the effect on guests.
  *
- * Faults are those of the atomic accesses, also where the store would fail anyway. A load that
- * faults leaves the monitor clear.
+ * Faults are those of the atomic accesses, even if the store would fail anyway. A load that faults
+ * leaves the monitor clear.
+ *
+ * @example
+ *
+ * ```ts
+ * const memory = GuestMemory.allocateShared(4096);
+ * const monitor = new ExclusiveMonitor(memory.atomics);
+ * // An atomic increment, as a guest would write it with LDXR and STXR.
+ * let stored = false;
+ * while (!stored) {
+ *   const value = monitor.loadExclusivel(0x100);
+ *   stored = monitor.storeExclusivel(0x100, (value + 1) >>> 0);
+ * }
+ * ```
  */
 export class ExclusiveMonitor {
   readonly #memory: GuestAtomicAccess;
-  /** Width of the load that the monitor remembers; 0 where it is clear. */
+  /** The width of the recorded load in bytes, or 0 if the monitor is clear. */
   #bytes = 0;
   #gpa = 0;
   #loaded: Value = 0;
 
   /**
    * @param memory - The `atomics` of a guest memory or of an address space, of either path.
-   * @throws TypeError where it is something else.
+   * @throws TypeError for any other value.
    */
   constructor(memory: GuestAtomicAccess) {
     if (typeof checkObject(memory, "memory").tryLoadb !== "function") {
@@ -112,47 +125,47 @@ export class ExclusiveMonitor {
     this.#memory = memory;
   }
 
-  /** Forgets the last load-exclusive, so that a store-exclusive fails: CLREX, and on exceptions. */
+  /** Clears the monitor, so that the next store-exclusive fails. For CLREX and for exceptions. */
   clear(): void {
     this.#bytes = 0;
   }
 
-  /** Load-exclusive of 8 bits. Result and `out` are those of an atomic load. */
+  /** Load-exclusive of 8 bits. The result and `out` are those of an atomic load. */
   tryLoadExclusiveb(gpa: Gpa, out: Uint8Array): GuestMemAccessResult {
     return this.#tryLoad(BYTES, gpa, out);
   }
 
-  /** Load-exclusive of 16 bits. Result and `out` are those of an atomic load. */
+  /** Load-exclusive of 16 bits. The result and `out` are those of an atomic load. */
   tryLoadExclusivew(gpa: Gpa, out: Uint16Array): GuestMemAccessResult {
     return this.#tryLoad(WORDS, gpa, out);
   }
 
-  /** Load-exclusive of 32 bits. Result and `out` are those of an atomic load. */
+  /** Load-exclusive of 32 bits. The result and `out` are those of an atomic load. */
   tryLoadExclusivel(gpa: Gpa, out: Uint32Array): GuestMemAccessResult {
     return this.#tryLoad(LONGS, gpa, out);
   }
 
-  /** Load-exclusive of 64 bits. Result and `out` are those of an atomic load. */
+  /** Load-exclusive of 64 bits. The result and `out` are those of an atomic load. */
   tryLoadExclusiveq(gpa: Gpa, out: BigUint64Array): GuestMemAccessResult {
     return this.#tryLoad(QUADS, gpa, out);
   }
 
-  /** Store-exclusive of 8 bits. `status[0]` becomes 0 if it stored, or else 1; on `OK` alone. */
+  /** Store-exclusive of 8 bits. On `OK`, `status[0]` is 0 if it stored, else 1. */
   tryStoreExclusiveb(gpa: Gpa, value: number, status: Uint32Array): GuestMemAccessResult {
     return this.#tryStore(BYTES, gpa, value, status);
   }
 
-  /** Store-exclusive of 16 bits. `status[0]` becomes 0 if it stored, or else 1; on `OK` alone. */
+  /** Store-exclusive of 16 bits. On `OK`, `status[0]` is 0 if it stored, else 1. */
   tryStoreExclusivew(gpa: Gpa, value: number, status: Uint32Array): GuestMemAccessResult {
     return this.#tryStore(WORDS, gpa, value, status);
   }
 
-  /** Store-exclusive of 32 bits. `status[0]` becomes 0 if it stored, or else 1; on `OK` alone. */
+  /** Store-exclusive of 32 bits. On `OK`, `status[0]` is 0 if it stored, else 1. */
   tryStoreExclusivel(gpa: Gpa, value: number, status: Uint32Array): GuestMemAccessResult {
     return this.#tryStore(LONGS, gpa, value, status);
   }
 
-  /** Store-exclusive of 64 bits. `status[0]` becomes 0 if it stored, or else 1; on `OK` alone. */
+  /** Store-exclusive of 64 bits. On `OK`, `status[0]` is 0 if it stored, else 1. */
   tryStoreExclusiveq(gpa: Gpa, value: bigint, status: Uint32Array): GuestMemAccessResult {
     return this.#tryStore(QUADS, gpa, value, status);
   }

@@ -6,13 +6,16 @@ import { type GuestMemAccessResult, OK } from "../base/result.js";
 import { uncloneable } from "../base/uncloneable.js";
 import { BYTE, checkOut, isView, LONG, QUAD, WORD, type Value } from "../base/widths.js";
 
-/** The result code of an operation, from what it found. */
-function done<T extends Value>(lane: AtomicLane<T>, found: T | undefined): GuestMemAccessResult {
+/** The result code of an operation that returned `found`. */
+function resultOf<T extends Value>(
+  lane: AtomicLane<T>,
+  found: T | undefined,
+): GuestMemAccessResult {
   return found === undefined ? lane.code : OK;
 }
 
-/** As `done`, and what was found goes to `out`. */
-function give<T extends Value>(
+/** As `resultOf`, and stores the value in `out`. */
+function resultInto<T extends Value>(
   lane: AtomicLane<T>,
   out: { [index: number]: T },
   found: T | undefined,
@@ -24,8 +27,8 @@ function give<T extends Value>(
   return OK;
 }
 
-/** What was found, or a fault. */
-function got<T extends Value>(
+/** The value, or throws a fault. */
+function valueOrThrow<T extends Value>(
   lane: AtomicLane<T>,
   gpa: Gpa,
   operation: Operation,
@@ -62,8 +65,8 @@ function out64(out: BigUint64Array): BigUint64Array {
 }
 
 /**
- * Both forms of every operation at every width, over the lanes of one path. The arguments of the
- * program are checked here, `out` first and values next, and the guest's access in the lane.
+ * Both forms of every atomic operation of every width, over the lanes of one path. This class
+ * checks the JavaScript arguments, `out` first and values next. The lane checks the guest's access.
  */
 export class AtomicAccess implements GuestAtomicAccess {
   /** @internal */
@@ -83,7 +86,7 @@ export class AtomicAccess implements GuestAtomicAccess {
     this.q = q;
   }
 
-  /** Keeps `JSON.stringify` from writing out the RAM. */
+  /** The value that `JSON.stringify` writes, without the bytes of RAM. */
   toJSON(): { type: "AtomicAccess" } {
     return { type: "AtomicAccess" };
   }
@@ -91,51 +94,51 @@ export class AtomicAccess implements GuestAtomicAccess {
   // #region generated: npm run generate
 
   tryLoadb(gpa: Gpa, out: Uint8Array): GuestMemAccessResult {
-    return give(this.b, out8(out), this.b.load(gpa));
+    return resultInto(this.b, out8(out), this.b.load(gpa));
   }
 
   tryLoadw(gpa: Gpa, out: Uint16Array): GuestMemAccessResult {
-    return give(this.w, out16(out), this.w.load(gpa));
+    return resultInto(this.w, out16(out), this.w.load(gpa));
   }
 
   tryLoadl(gpa: Gpa, out: Uint32Array): GuestMemAccessResult {
-    return give(this.l, out32(out), this.l.load(gpa));
+    return resultInto(this.l, out32(out), this.l.load(gpa));
   }
 
   tryLoadq(gpa: Gpa, out: BigUint64Array): GuestMemAccessResult {
-    return give(this.q, out64(out), this.q.load(gpa));
+    return resultInto(this.q, out64(out), this.q.load(gpa));
   }
 
   tryStoreb(gpa: Gpa, value: number): GuestMemAccessResult {
-    return done(this.b, this.b.store(gpa, BYTE.checkValue(value)));
+    return resultOf(this.b, this.b.store(gpa, BYTE.checkValue(value)));
   }
 
   tryStorew(gpa: Gpa, value: number): GuestMemAccessResult {
-    return done(this.w, this.w.store(gpa, WORD.checkValue(value)));
+    return resultOf(this.w, this.w.store(gpa, WORD.checkValue(value)));
   }
 
   tryStorel(gpa: Gpa, value: number): GuestMemAccessResult {
-    return done(this.l, this.l.store(gpa, LONG.checkValue(value)));
+    return resultOf(this.l, this.l.store(gpa, LONG.checkValue(value)));
   }
 
   tryStoreq(gpa: Gpa, value: bigint): GuestMemAccessResult {
-    return done(this.q, this.q.store(gpa, QUAD.checkValue(value)));
+    return resultOf(this.q, this.q.store(gpa, QUAD.checkValue(value)));
   }
 
   tryExchangeb(gpa: Gpa, value: number, out: Uint8Array): GuestMemAccessResult {
-    return give(this.b, out8(out), this.b.exchange(gpa, BYTE.checkValue(value)));
+    return resultInto(this.b, out8(out), this.b.exchange(gpa, BYTE.checkValue(value)));
   }
 
   tryExchangew(gpa: Gpa, value: number, out: Uint16Array): GuestMemAccessResult {
-    return give(this.w, out16(out), this.w.exchange(gpa, WORD.checkValue(value)));
+    return resultInto(this.w, out16(out), this.w.exchange(gpa, WORD.checkValue(value)));
   }
 
   tryExchangel(gpa: Gpa, value: number, out: Uint32Array): GuestMemAccessResult {
-    return give(this.l, out32(out), this.l.exchange(gpa, LONG.checkValue(value)));
+    return resultInto(this.l, out32(out), this.l.exchange(gpa, LONG.checkValue(value)));
   }
 
   tryExchangeq(gpa: Gpa, value: bigint, out: BigUint64Array): GuestMemAccessResult {
-    return give(this.q, out64(out), this.q.exchange(gpa, QUAD.checkValue(value)));
+    return resultInto(this.q, out64(out), this.q.exchange(gpa, QUAD.checkValue(value)));
   }
 
   tryCompareExchangeb(
@@ -144,7 +147,7 @@ export class AtomicAccess implements GuestAtomicAccess {
     replacement: number,
     out: Uint8Array,
   ): GuestMemAccessResult {
-    return give(
+    return resultInto(
       this.b,
       out8(out),
       this.b.compareExchange(gpa, BYTE.checkValue(expected), BYTE.checkValue(replacement)),
@@ -157,7 +160,7 @@ export class AtomicAccess implements GuestAtomicAccess {
     replacement: number,
     out: Uint16Array,
   ): GuestMemAccessResult {
-    return give(
+    return resultInto(
       this.w,
       out16(out),
       this.w.compareExchange(gpa, WORD.checkValue(expected), WORD.checkValue(replacement)),
@@ -170,7 +173,7 @@ export class AtomicAccess implements GuestAtomicAccess {
     replacement: number,
     out: Uint32Array,
   ): GuestMemAccessResult {
-    return give(
+    return resultInto(
       this.l,
       out32(out),
       this.l.compareExchange(gpa, LONG.checkValue(expected), LONG.checkValue(replacement)),
@@ -183,7 +186,7 @@ export class AtomicAccess implements GuestAtomicAccess {
     replacement: bigint,
     out: BigUint64Array,
   ): GuestMemAccessResult {
-    return give(
+    return resultInto(
       this.q,
       out64(out),
       this.q.compareExchange(gpa, QUAD.checkValue(expected), QUAD.checkValue(replacement)),
@@ -191,119 +194,119 @@ export class AtomicAccess implements GuestAtomicAccess {
   }
 
   tryAddb(gpa: Gpa, value: number, out: Uint8Array): GuestMemAccessResult {
-    return give(this.b, out8(out), this.b.add(gpa, BYTE.checkValue(value)));
+    return resultInto(this.b, out8(out), this.b.add(gpa, BYTE.checkValue(value)));
   }
 
   tryAddw(gpa: Gpa, value: number, out: Uint16Array): GuestMemAccessResult {
-    return give(this.w, out16(out), this.w.add(gpa, WORD.checkValue(value)));
+    return resultInto(this.w, out16(out), this.w.add(gpa, WORD.checkValue(value)));
   }
 
   tryAddl(gpa: Gpa, value: number, out: Uint32Array): GuestMemAccessResult {
-    return give(this.l, out32(out), this.l.add(gpa, LONG.checkValue(value)));
+    return resultInto(this.l, out32(out), this.l.add(gpa, LONG.checkValue(value)));
   }
 
   tryAddq(gpa: Gpa, value: bigint, out: BigUint64Array): GuestMemAccessResult {
-    return give(this.q, out64(out), this.q.add(gpa, QUAD.checkValue(value)));
+    return resultInto(this.q, out64(out), this.q.add(gpa, QUAD.checkValue(value)));
   }
 
   tryAndb(gpa: Gpa, value: number, out: Uint8Array): GuestMemAccessResult {
-    return give(this.b, out8(out), this.b.and(gpa, BYTE.checkValue(value)));
+    return resultInto(this.b, out8(out), this.b.and(gpa, BYTE.checkValue(value)));
   }
 
   tryAndw(gpa: Gpa, value: number, out: Uint16Array): GuestMemAccessResult {
-    return give(this.w, out16(out), this.w.and(gpa, WORD.checkValue(value)));
+    return resultInto(this.w, out16(out), this.w.and(gpa, WORD.checkValue(value)));
   }
 
   tryAndl(gpa: Gpa, value: number, out: Uint32Array): GuestMemAccessResult {
-    return give(this.l, out32(out), this.l.and(gpa, LONG.checkValue(value)));
+    return resultInto(this.l, out32(out), this.l.and(gpa, LONG.checkValue(value)));
   }
 
   tryAndq(gpa: Gpa, value: bigint, out: BigUint64Array): GuestMemAccessResult {
-    return give(this.q, out64(out), this.q.and(gpa, QUAD.checkValue(value)));
+    return resultInto(this.q, out64(out), this.q.and(gpa, QUAD.checkValue(value)));
   }
 
   tryOrb(gpa: Gpa, value: number, out: Uint8Array): GuestMemAccessResult {
-    return give(this.b, out8(out), this.b.or(gpa, BYTE.checkValue(value)));
+    return resultInto(this.b, out8(out), this.b.or(gpa, BYTE.checkValue(value)));
   }
 
   tryOrw(gpa: Gpa, value: number, out: Uint16Array): GuestMemAccessResult {
-    return give(this.w, out16(out), this.w.or(gpa, WORD.checkValue(value)));
+    return resultInto(this.w, out16(out), this.w.or(gpa, WORD.checkValue(value)));
   }
 
   tryOrl(gpa: Gpa, value: number, out: Uint32Array): GuestMemAccessResult {
-    return give(this.l, out32(out), this.l.or(gpa, LONG.checkValue(value)));
+    return resultInto(this.l, out32(out), this.l.or(gpa, LONG.checkValue(value)));
   }
 
   tryOrq(gpa: Gpa, value: bigint, out: BigUint64Array): GuestMemAccessResult {
-    return give(this.q, out64(out), this.q.or(gpa, QUAD.checkValue(value)));
+    return resultInto(this.q, out64(out), this.q.or(gpa, QUAD.checkValue(value)));
   }
 
   tryXorb(gpa: Gpa, value: number, out: Uint8Array): GuestMemAccessResult {
-    return give(this.b, out8(out), this.b.xor(gpa, BYTE.checkValue(value)));
+    return resultInto(this.b, out8(out), this.b.xor(gpa, BYTE.checkValue(value)));
   }
 
   tryXorw(gpa: Gpa, value: number, out: Uint16Array): GuestMemAccessResult {
-    return give(this.w, out16(out), this.w.xor(gpa, WORD.checkValue(value)));
+    return resultInto(this.w, out16(out), this.w.xor(gpa, WORD.checkValue(value)));
   }
 
   tryXorl(gpa: Gpa, value: number, out: Uint32Array): GuestMemAccessResult {
-    return give(this.l, out32(out), this.l.xor(gpa, LONG.checkValue(value)));
+    return resultInto(this.l, out32(out), this.l.xor(gpa, LONG.checkValue(value)));
   }
 
   tryXorq(gpa: Gpa, value: bigint, out: BigUint64Array): GuestMemAccessResult {
-    return give(this.q, out64(out), this.q.xor(gpa, QUAD.checkValue(value)));
+    return resultInto(this.q, out64(out), this.q.xor(gpa, QUAD.checkValue(value)));
   }
 
   loadb(gpa: Gpa): number {
-    return got(this.b, gpa, "read", this.b.load(gpa));
+    return valueOrThrow(this.b, gpa, "read", this.b.load(gpa));
   }
 
   loadw(gpa: Gpa): number {
-    return got(this.w, gpa, "read", this.w.load(gpa));
+    return valueOrThrow(this.w, gpa, "read", this.w.load(gpa));
   }
 
   loadl(gpa: Gpa): number {
-    return got(this.l, gpa, "read", this.l.load(gpa));
+    return valueOrThrow(this.l, gpa, "read", this.l.load(gpa));
   }
 
   loadq(gpa: Gpa): bigint {
-    return got(this.q, gpa, "read", this.q.load(gpa));
+    return valueOrThrow(this.q, gpa, "read", this.q.load(gpa));
   }
 
   storeb(gpa: Gpa, value: number): void {
-    got(this.b, gpa, "write", this.b.store(gpa, BYTE.checkValue(value)));
+    valueOrThrow(this.b, gpa, "write", this.b.store(gpa, BYTE.checkValue(value)));
   }
 
   storew(gpa: Gpa, value: number): void {
-    got(this.w, gpa, "write", this.w.store(gpa, WORD.checkValue(value)));
+    valueOrThrow(this.w, gpa, "write", this.w.store(gpa, WORD.checkValue(value)));
   }
 
   storel(gpa: Gpa, value: number): void {
-    got(this.l, gpa, "write", this.l.store(gpa, LONG.checkValue(value)));
+    valueOrThrow(this.l, gpa, "write", this.l.store(gpa, LONG.checkValue(value)));
   }
 
   storeq(gpa: Gpa, value: bigint): void {
-    got(this.q, gpa, "write", this.q.store(gpa, QUAD.checkValue(value)));
+    valueOrThrow(this.q, gpa, "write", this.q.store(gpa, QUAD.checkValue(value)));
   }
 
   exchangeb(gpa: Gpa, value: number): number {
-    return got(this.b, gpa, "write", this.b.exchange(gpa, BYTE.checkValue(value)));
+    return valueOrThrow(this.b, gpa, "write", this.b.exchange(gpa, BYTE.checkValue(value)));
   }
 
   exchangew(gpa: Gpa, value: number): number {
-    return got(this.w, gpa, "write", this.w.exchange(gpa, WORD.checkValue(value)));
+    return valueOrThrow(this.w, gpa, "write", this.w.exchange(gpa, WORD.checkValue(value)));
   }
 
   exchangel(gpa: Gpa, value: number): number {
-    return got(this.l, gpa, "write", this.l.exchange(gpa, LONG.checkValue(value)));
+    return valueOrThrow(this.l, gpa, "write", this.l.exchange(gpa, LONG.checkValue(value)));
   }
 
   exchangeq(gpa: Gpa, value: bigint): bigint {
-    return got(this.q, gpa, "write", this.q.exchange(gpa, QUAD.checkValue(value)));
+    return valueOrThrow(this.q, gpa, "write", this.q.exchange(gpa, QUAD.checkValue(value)));
   }
 
   compareExchangeb(gpa: Gpa, expected: number, replacement: number): number {
-    return got(
+    return valueOrThrow(
       this.b,
       gpa,
       "write",
@@ -312,7 +315,7 @@ export class AtomicAccess implements GuestAtomicAccess {
   }
 
   compareExchangew(gpa: Gpa, expected: number, replacement: number): number {
-    return got(
+    return valueOrThrow(
       this.w,
       gpa,
       "write",
@@ -321,7 +324,7 @@ export class AtomicAccess implements GuestAtomicAccess {
   }
 
   compareExchangel(gpa: Gpa, expected: number, replacement: number): number {
-    return got(
+    return valueOrThrow(
       this.l,
       gpa,
       "write",
@@ -330,7 +333,7 @@ export class AtomicAccess implements GuestAtomicAccess {
   }
 
   compareExchangeq(gpa: Gpa, expected: bigint, replacement: bigint): bigint {
-    return got(
+    return valueOrThrow(
       this.q,
       gpa,
       "write",
@@ -339,67 +342,67 @@ export class AtomicAccess implements GuestAtomicAccess {
   }
 
   addb(gpa: Gpa, value: number): number {
-    return got(this.b, gpa, "write", this.b.add(gpa, BYTE.checkValue(value)));
+    return valueOrThrow(this.b, gpa, "write", this.b.add(gpa, BYTE.checkValue(value)));
   }
 
   addw(gpa: Gpa, value: number): number {
-    return got(this.w, gpa, "write", this.w.add(gpa, WORD.checkValue(value)));
+    return valueOrThrow(this.w, gpa, "write", this.w.add(gpa, WORD.checkValue(value)));
   }
 
   addl(gpa: Gpa, value: number): number {
-    return got(this.l, gpa, "write", this.l.add(gpa, LONG.checkValue(value)));
+    return valueOrThrow(this.l, gpa, "write", this.l.add(gpa, LONG.checkValue(value)));
   }
 
   addq(gpa: Gpa, value: bigint): bigint {
-    return got(this.q, gpa, "write", this.q.add(gpa, QUAD.checkValue(value)));
+    return valueOrThrow(this.q, gpa, "write", this.q.add(gpa, QUAD.checkValue(value)));
   }
 
   andb(gpa: Gpa, value: number): number {
-    return got(this.b, gpa, "write", this.b.and(gpa, BYTE.checkValue(value)));
+    return valueOrThrow(this.b, gpa, "write", this.b.and(gpa, BYTE.checkValue(value)));
   }
 
   andw(gpa: Gpa, value: number): number {
-    return got(this.w, gpa, "write", this.w.and(gpa, WORD.checkValue(value)));
+    return valueOrThrow(this.w, gpa, "write", this.w.and(gpa, WORD.checkValue(value)));
   }
 
   andl(gpa: Gpa, value: number): number {
-    return got(this.l, gpa, "write", this.l.and(gpa, LONG.checkValue(value)));
+    return valueOrThrow(this.l, gpa, "write", this.l.and(gpa, LONG.checkValue(value)));
   }
 
   andq(gpa: Gpa, value: bigint): bigint {
-    return got(this.q, gpa, "write", this.q.and(gpa, QUAD.checkValue(value)));
+    return valueOrThrow(this.q, gpa, "write", this.q.and(gpa, QUAD.checkValue(value)));
   }
 
   orb(gpa: Gpa, value: number): number {
-    return got(this.b, gpa, "write", this.b.or(gpa, BYTE.checkValue(value)));
+    return valueOrThrow(this.b, gpa, "write", this.b.or(gpa, BYTE.checkValue(value)));
   }
 
   orw(gpa: Gpa, value: number): number {
-    return got(this.w, gpa, "write", this.w.or(gpa, WORD.checkValue(value)));
+    return valueOrThrow(this.w, gpa, "write", this.w.or(gpa, WORD.checkValue(value)));
   }
 
   orl(gpa: Gpa, value: number): number {
-    return got(this.l, gpa, "write", this.l.or(gpa, LONG.checkValue(value)));
+    return valueOrThrow(this.l, gpa, "write", this.l.or(gpa, LONG.checkValue(value)));
   }
 
   orq(gpa: Gpa, value: bigint): bigint {
-    return got(this.q, gpa, "write", this.q.or(gpa, QUAD.checkValue(value)));
+    return valueOrThrow(this.q, gpa, "write", this.q.or(gpa, QUAD.checkValue(value)));
   }
 
   xorb(gpa: Gpa, value: number): number {
-    return got(this.b, gpa, "write", this.b.xor(gpa, BYTE.checkValue(value)));
+    return valueOrThrow(this.b, gpa, "write", this.b.xor(gpa, BYTE.checkValue(value)));
   }
 
   xorw(gpa: Gpa, value: number): number {
-    return got(this.w, gpa, "write", this.w.xor(gpa, WORD.checkValue(value)));
+    return valueOrThrow(this.w, gpa, "write", this.w.xor(gpa, WORD.checkValue(value)));
   }
 
   xorl(gpa: Gpa, value: number): number {
-    return got(this.l, gpa, "write", this.l.xor(gpa, LONG.checkValue(value)));
+    return valueOrThrow(this.l, gpa, "write", this.l.xor(gpa, LONG.checkValue(value)));
   }
 
   xorq(gpa: Gpa, value: bigint): bigint {
-    return got(this.q, gpa, "write", this.q.xor(gpa, QUAD.checkValue(value)));
+    return valueOrThrow(this.q, gpa, "write", this.q.xor(gpa, QUAD.checkValue(value)));
   }
 
   // #endregion

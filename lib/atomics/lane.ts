@@ -3,15 +3,15 @@ import type { GuestMemAccessResult } from "../base/result.js";
 import type { Value } from "../base/widths.js";
 
 /**
- * The atomic operations of one width on one path, as steps of the two forms.
+ * The atomic operations of one width on one path. Both forms of the accessors use them.
  *
- * Values are such as the width holds. Each operation makes the checks of the guest's access and
- * gives the value that RAM held before it, or for a store the value stored. Where it faulted, it
- * gives undefined, and `code` is why.
+ * The caller has checked that each value fits in the width. Each operation makes the checks of the
+ * guest's access. It returns the value before the operation, or for a store the stored value. After
+ * a fault it returns undefined, and `code` is the result.
  */
 export interface AtomicLane<T extends Value> {
   readonly bytes: 1 | 2 | 4 | 8;
-  /** The result of the last operation that faulted. */
+  /** The result code of the last operation that faulted. */
   readonly code: GuestMemAccessResult;
   load(gpa: Gpa): T | undefined;
   store(gpa: Gpa, value: T): T | undefined;
@@ -21,7 +21,7 @@ export interface AtomicLane<T extends Value> {
   and(gpa: Gpa, value: T): T | undefined;
   or(gpa: Gpa, value: T): T | undefined;
   xor(gpa: Gpa, value: T): T | undefined;
-  /** The result that a store would have, which is not made and of which nobody is told. */
+  /** The result that a store would have. It writes nothing and notifies no watchpoint. */
   checkStore(gpa: Gpa): GuestMemAccessResult;
 }
 
@@ -33,7 +33,7 @@ export interface AtomicLanes {
   readonly q: AtomicLane<bigint>;
 }
 
-/** A typed array of either kind of element. */
+/** A typed array of numbers or of bigints. */
 export interface Cells<T extends Value> {
   readonly length: number;
   [index: number]: T;

@@ -4,16 +4,17 @@ import type { GuestMemAccessResult } from "./result.js";
 /**
  * The accessors of Pound's header, in two forms.
  *
- * The `try…` form mirrors the C++ functions: it returns the result code, allocates nothing, and a
- * read stores the value in the first element of `out`, which is left alone on a fault. The other
- * form returns the value, and throws {@link GuestMemoryFault} instead of returning a code.
+ * The `try…` form mirrors the C++ functions: it returns the result code and allocates nothing. A
+ * read stores the value in the first element of `out`, and leaves `out` unchanged on a fault. The
+ * other form returns the value, and throws {@link GuestMemoryFault} instead of returning a code.
  *
- * `b`, `w`, `l` and `q` are 8, 16, 32 and 64 bits. Values are unsigned and little-endian in RAM. A
- * `gpa` must be a multiple of the width; the boundary is checked before the alignment.
+ * The suffixes `b`, `w`, `l` and `q` mean 8, 16, 32 and 64 bits. Values are unsigned and
+ * little-endian in RAM. A `gpa` must be a multiple of the width; the boundary is checked before the
+ * alignment.
  *
  * Every method throws a TypeError (`ERR_INVALID_ARG_TYPE`) for an argument of the wrong JavaScript
- * type and a RangeError (`ERR_OUT_OF_RANGE`) for a `gpa` that is no u64, a value wider than the
- * access, or an empty `out`; neither touches RAM.
+ * type, and a RangeError (`ERR_OUT_OF_RANGE`) for a `gpa` outside the range of {@link Gpa}, a value
+ * wider than the access, or an empty `out`. RAM is unchanged after such an error.
  */
 export interface GuestAccessors {
   /** `guest_mem_readb`. */
@@ -33,8 +34,9 @@ export interface GuestAccessors {
   /** `guest_mem_writeq`; `value` from 0 to 2^64 - 1. */
   tryWriteq(gpa: Gpa, value: bigint): GuestMemAccessResult;
   /**
-   * `guest_mem_writeq` of the first element of `source`, as {@link GuestMemoryAccess.tryReadq} reads
-   * into that of `out`: 64 bits go from array to RAM without a bigint being made.
+   * `guest_mem_writeq` of the first element of `source`. It is the counterpart of
+   * {@link GuestMemoryAccess.tryReadq}: 64 bits go from an array to RAM, and V8 allocates no
+   * bigint.
    */
   tryWriteqFrom(gpa: Gpa, source: BigUint64Array): GuestMemAccessResult;
 
@@ -56,7 +58,7 @@ export interface GuestAccessors {
   writeq(gpa: Gpa, value: bigint): void;
 }
 
-/** The accessors of one block of RAM, whose addresses are those from 0 to its size. */
+/** The accessors of one block of RAM, with addresses from 0 to its size. */
 export interface GuestMemoryAccess extends GuestAccessors {
   /** Bytes of RAM. */
   readonly size: bigint;

@@ -4,21 +4,22 @@ import { MAX_U64, type Gpa } from "./gpa.js";
 const MAX_SAFE = BigInt(Number.MAX_SAFE_INTEGER);
 
 /**
- * Checks an address and gives it as a number.
+ * Checks an address and converts it to a number.
  *
- * No RAM is larger than 2^53 bytes, so an address above that is outside every RAM and its exact
- * value no longer matters: it becomes `Infinity`.
+ * No RAM is larger than 2^53 bytes, so every address of 2^53 or above is outside RAM, and its exact
+ * value does not matter. Such an address becomes `Infinity`.
  *
- * @param what - Names the argument in the error.
- * @throws TypeError where it is neither a number nor a bigint.
- * @throws RangeError where it is no integer, negative, an unsafe number, or above 2^64 - 1.
+ * @param what - The name of the argument in the error message.
+ * @throws TypeError if `value` is neither a number nor a bigint.
+ * @throws RangeError if `value` is negative, a bigint above 2^64 - 1, or a number that is not a
+ * safe integer.
  */
 export function toAddress(value: Gpa, what = "gpa"): number {
   if (typeof value === "number") {
     if (!Number.isSafeInteger(value) || value < 0) {
       throw rangeError(`${what} must be an integer from 0 to 2^53 - 1, or a bigint`);
     }
-    // Minus zero turns into zero, lest a method that gives the address back gives it.
+    // Converts -0 to 0, so that methods which return the address never return -0.
     return value + 0;
   }
   if (typeof value !== "bigint") {
@@ -31,9 +32,9 @@ export function toAddress(value: Gpa, what = "gpa"): number {
 }
 
 /**
- * Checks a count of bytes that memory is to be made for or moved by.
+ * Checks a count of bytes.
  *
- * @throws as {@link toAddress}, and a RangeError above 2^53 - 1.
+ * @throws TypeError, RangeError as {@link toAddress}; RangeError above 2^53 - 1.
  */
 export function toByteCount(value: Gpa, what: string): number {
   const count = toAddress(value, what);
@@ -43,16 +44,16 @@ export function toByteCount(value: Gpa, what: string): number {
   return count;
 }
 
-/** The address `offset` bytes above `base`, exactly. */
+/** The exact address `offset` bytes above `base`. It is a bigint if no number is exact. */
 export function gpaAt(base: Gpa, offset: number): Gpa {
   const sum = typeof base === "number" ? base + offset : base + BigInt(offset);
   return Number.isSafeInteger(sum) || typeof sum === "bigint" ? sum : BigInt(base) + BigInt(offset);
 }
 
 /**
- * Checks that `length` bytes from `base` have an address each.
+ * Checks that a region of `length` bytes at `base` ends at 2^64 or below.
  *
- * @throws TypeError, RangeError for an invalid address, or one that ends above 2^64.
+ * @throws TypeError, RangeError for an invalid address; RangeError if the region ends above 2^64.
  */
 export function checkExtent(base: Gpa, length: number): void {
   toAddress(base);
@@ -62,10 +63,10 @@ export function checkExtent(base: Gpa, length: number): void {
 }
 
 /**
- * An argument that must be an object, such as one of options.
+ * Checks that an argument is an object, such as an options object.
  *
- * @param what - Names it in the error.
- * @throws TypeError where it is none.
+ * @param what - The name of the argument in the error message.
+ * @throws TypeError if `value` is not an object, or is a revoked proxy.
  */
 export function checkObject<T>(value: T, what: string): T & object {
   if (typeof value !== "object" || value === null || isRevoked(value)) {
@@ -74,7 +75,7 @@ export function checkObject<T>(value: T, what: string): T & object {
   return value;
 }
 
-/** Whether every use of an object throws, as of a proxy that was revoked. */
+/** Whether an object is a revoked proxy, of which every use throws. */
 function isRevoked(value: object): boolean {
   try {
     Reflect.getPrototypeOf(value);
@@ -84,7 +85,7 @@ function isRevoked(value: object): boolean {
   }
 }
 
-/** `instanceof`, which is false and does not throw of a proxy that was revoked. */
+/** As `instanceof`, but false for a revoked proxy, for which `instanceof` throws. */
 export function isInstance<T>(
   value: unknown,
   type: abstract new (...args: never) => T,
@@ -97,10 +98,10 @@ export function isInstance<T>(
 }
 
 /**
- * An argument that must be a function.
+ * Checks that an argument is a function.
  *
- * @param what - Names it in the error.
- * @throws TypeError where it is none.
+ * @param what - The name of the argument in the error message.
+ * @throws TypeError if `value` is not a function.
  */
 export function checkFunction<T>(value: T, what: string): T {
   if (typeof value !== "function") {

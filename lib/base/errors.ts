@@ -5,19 +5,20 @@ import type { Gpa } from "./gpa.js";
  * The `code` of every error this package throws.
  *
  * - `ERR_INVALID_ARG_TYPE` (TypeError): an argument is of the wrong JavaScript type.
- * - `ERR_OUT_OF_RANGE` (RangeError): a number or bigint that the argument cannot represent.
- * - `ERR_INVALID_HANDLE` (TypeError): not a handle made by this package, or one of another kind.
- * - `ERR_ARENA_EXHAUSTED` (RangeError): the arena has too little left.
+ * - `ERR_OUT_OF_RANGE` (RangeError): a number or bigint is outside the range of the argument.
+ * - `ERR_INVALID_HANDLE` (TypeError): a handle was not made by this package, or has another kind.
+ * - `ERR_ARENA_EXHAUSTED` (RangeError): the arena has too few bytes left.
  * - `ERR_OUT_OF_MEMORY` (Error): the operating system or the runtime refused memory.
- * - `ERR_DESTROYED` (Error): the arena or memory is destroyed, or its buffer is detached; so is that
- *   of an `OpBuffer`.
+ * - `ERR_DESTROYED` (Error): the arena or memory is destroyed, or the buffer of an arena, a memory
+ *   or an `OpBuffer` is detached.
  * - `ERR_GUEST_MEMORY_FAULT` ({@link GuestMemoryFault}): a guest access did not complete.
- * - `ERR_BAD_IMAGE` (`BadImageError`): a file that cannot be loaded.
- * - `ERR_SNAPSHOT_INVALID` (`SnapshotFormatError`): a file is no snapshot, or a damaged one.
- * - `ERR_SNAPSHOT_MISMATCH` (Error): a snapshot of other regions than those it is used with.
- * - `ERR_NOT_REGULAR_FILE` (Error): a path leads to a folder, device, pipe or socket.
- * - `ERR_LACKEY_SYNTAX` (Error): a line of a memory trace that is no access.
- * - `ERR_NO_ADDON` (Error): loading the package found no compiled addon that works here.
+ * - `ERR_BAD_IMAGE` (`BadImageError`): a file cannot be loaded into guest memory.
+ * - `ERR_SNAPSHOT_INVALID` (`SnapshotFormatError`): a file is not a snapshot, or is damaged.
+ * - `ERR_SNAPSHOT_MISMATCH` (Error): a snapshot has other regions than the machine or snapshot that
+ *   it is used with.
+ * - `ERR_NOT_REGULAR_FILE` (Error): a path names a folder, device, pipe or socket.
+ * - `ERR_LACKEY_SYNTAX` (Error): a line of a memory trace is not an access.
+ * - `ERR_NO_ADDON` (Error): no compiled addon loads in this process.
  */
 export type ErrorCode =
   | "ERR_INVALID_ARG_TYPE"
@@ -34,18 +35,18 @@ export type ErrorCode =
   | "ERR_LACKEY_SYNTAX"
   | "ERR_NO_ADDON";
 
-/** Whether a fault came from a load or a store. */
+/** Whether a guest access was a load or a store. */
 export type Operation = "read" | "write";
 
-/** A guest access that did not complete. No guest byte has changed. */
+/** A guest access did not complete. It has changed no guest byte. */
 export class GuestMemoryFault extends Error {
-  /** Stable identifier of this kind of error. */
+  /** The stable identifier of this kind of error. */
   readonly code = "ERR_GUEST_MEMORY_FAULT" satisfies ErrorCode;
   override readonly name = "GuestMemoryFault";
 
   /**
-   * @param result - Why: any code but `OK`.
-   * @param gpa - Guest physical address, as the caller gave it.
+   * @param result - The result code of the access, never `OK`.
+   * @param gpa - The guest physical address that the caller passed.
    * @param width - Bytes of the access: 1, 2, 4 or 8, or the length of a bulk access.
    * @param operation - `"read"` or `"write"`.
    */
@@ -79,7 +80,7 @@ export function outOfMemoryError(message: string): Error {
   return withCode(new Error(message), "ERR_OUT_OF_MEMORY");
 }
 
-/** Gives an error its stable `code`. */
+/** Sets the `code` of an error. */
 export function withCode<E extends Error>(error: E, code: ErrorCode): E {
   return Object.assign(error, { code });
 }

@@ -1,4 +1,6 @@
-/** Largest 64-bit value. Of a type that has no bigint in it, which takes a target of ES2020. */
+/**
+ * The largest 64-bit value. The type is explicit because a literal type needs ES2020 in consumers.
+ */
 export const MAX_U64: bigint = 0xffff_ffff_ffff_ffffn;
 
 /**

@@ -1,8 +1,8 @@
-/** 2^32 over the golden ratio, made odd, so that multiplying by it loses nothing. */
+/** 2^32 divided by the golden ratio, made odd, so that multiplication by it loses no bits. */
 export const SCATTER = 0x9e3779b1;
 
 /**
- * Mixes a value into an accumulator. For any one value it is one-to-one, so no bit gets lost.
+ * Mixes a value into an accumulator. For each value the function is bijective, so it loses no bits.
  *
  * @returns A signed 32-bit integer.
  */

@@ -1,13 +1,13 @@
-/** Bytes of a page: what a dirty bit stands for, and what a snapshot shares or stores as one. */
+/** Bytes of a page, the unit of dirty bits and of snapshots. */
 export const PAGE_SIZE = 4096;
 
-/** Pages of guest physical addresses, by number; the last one is included. */
+/** An inclusive range of page numbers. */
 export interface PageRange {
   readonly first: number;
   readonly last: number;
 }
 
-/** The page of an address. Exact, since no page number has more than 52 bits. */
+/** The page number of an address. It is exact, because a page number has at most 52 bits. */
 export function pageOf(gpa: bigint): number {
   return Number(gpa / BigInt(PAGE_SIZE));
 }

@@ -1,13 +1,14 @@
-/** Also a constant by itself, which the bundler writes into the hot paths as a number. */
+/** A separate constant, which the bundler replaces by its number in the hot paths. */
 export const OK = 0;
 
 /**
- * What became of a guest access: `guest_mem_access_result_t` of Pound's header, with its values.
+ * The result of a guest access: `guest_mem_access_result_t` of Pound's header, with the same
+ * values.
  *
- * - `OK` (0): done.
- * - `FAULT_UNALIGNED` (1): not done; the address is not a multiple of the width.
- * - `FAULT_BOUNDARY` (2): not done; some byte of the access lies outside RAM.
- * - `ERROR_INTERNAL` (3): not done; the host is at fault, for instance the RAM is destroyed.
+ * - `OK` (0): the access was made.
+ * - `FAULT_UNALIGNED` (1): not made, because the address is not a multiple of the width.
+ * - `FAULT_BOUNDARY` (2): not made, because some byte of the access lies outside RAM.
+ * - `ERROR_INTERNAL` (3): not made, because of the host; for instance, the RAM is destroyed.
  */
 export const GuestMemAccessResult = {
   OK,
@@ -16,10 +17,10 @@ export const GuestMemAccessResult = {
   ERROR_INTERNAL: 3,
 } as const;
 
-/** One of the values of {@link GuestMemAccessResult}. */
+/** A value of {@link GuestMemAccessResult}. */
 export type GuestMemAccessResult = (typeof GuestMemAccessResult)[keyof typeof GuestMemAccessResult];
 
-/** The name of a result code, as in the header without its `GUEST_MEM_ACCESS_` prefix. */
+/** The name of a result code in the header, without the prefix `GUEST_MEM_ACCESS_`. */
 export function resultName(result: GuestMemAccessResult): keyof typeof GuestMemAccessResult {
   return RESULT_NAMES[result];
 }

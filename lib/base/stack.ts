@@ -1,21 +1,21 @@
 const SMALL = new Array<number>(1024).fill(0);
 const LARGE = new Array<number>(8192).fill(0);
 
-/** The parameters that are not named are pushed all the same. */
+/** Takes no parameters, but a call still pushes all arguments on the stack. */
 const nothing = (): void => undefined;
 
 /**
- * Makes sure of 64 KiB of stack, which shallow calls do not use up, even where the engine has to
- * compile what is called. Whoever calls it first and then changes several things changes all of them
- * or, where the stack ends, none.
+ * Checks that 64 KiB of stack are free. That is enough for shallow calls, even if the engine must
+ * compile the functions first. A method that changes several fields calls this first: if the stack
+ * overflows, it overflows before any change, so no object is left half changed.
  *
- * @throws RangeError of the engine's where the stack ends sooner.
+ * @throws RangeError (the engine's stack overflow) if less stack is free.
  */
 export function reserveStack(): void {
   Reflect.apply(nothing, undefined, LARGE);
 }
 
-/** As `reserveStack`, of 8 KiB: an eighth of the price, and enough where only built-ins are called. */
+/** As `reserveStack` for 8 KiB: an eighth of the cost, and enough for calls of built-ins only. */
 export function reserveLittleStack(): void {
   Reflect.apply(nothing, undefined, SMALL);
 }

@@ -1,7 +1,7 @@
 import { isDataView, isUint8Array } from "node:util/types";
 import { rangeError, typeError } from "./errors.js";
 
-/** The getters of the internal slots, which neither an object nor its class can redefine. */
+/** The original getters of the internal slots, which no object or subclass can override. */
 function slotsOf(prototype: object): {
   readonly buffer: (view: unknown) => ArrayBufferLike;
   readonly byteOffset: (view: unknown) => number;
@@ -26,11 +26,12 @@ const elementAt = Function.prototype.call.bind(Uint8Array.prototype.at) as (
 ) => number | undefined;
 
 /**
- * The bytes under any typed array or DataView, as a plain Uint8Array: of what is given, an object or
- * its class may have redefined every property, the length among them.
+ * The bytes of a typed array or DataView, as a plain Uint8Array. It reads the internal slots,
+ * because an object or its class can override every property, including the length.
  *
- * @throws TypeError where it is neither; RangeError where it has lost its bytes: its buffer is
- * detached, or has become too short for it.
+ * @param what - The name of the argument in the error message.
+ * @throws TypeError if `view` is neither; RangeError if its buffer is detached or has become too
+ * short for it.
  */
 export function bytesOf(view: unknown, what: string): Uint8Array {
   if (!ArrayBuffer.isView(view)) {
@@ -51,18 +52,18 @@ export function bytesOf(view: unknown, what: string): Uint8Array {
 }
 
 /**
- * Bytes of a Uint8Array, whatever its class says they are; 0 for all else. What the fast paths of
- * bulk access go by: what they then do reads nothing but the internal slots either, and costs less
- * than the view that {@link bytesOf} makes.
+ * The length of a Uint8Array according to its internal slots, or 0 for any other value. The fast
+ * paths of bulk access use it. They then pass the array to built-ins that also read only the
+ * internal slots, which is cheaper than the new view that {@link bytesOf} makes.
  */
 export function fastLength(view: unknown): number {
   return isUint8Array(view) ? arraySlots.byteLength(view) : 0;
 }
 
-/** Throws where an empty view is empty because it has lost its bytes. */
+/** Throws if an empty view is empty because it has lost its bytes. */
 function checkInBounds(view: ArrayBufferView): void {
   if (!isDataView(view)) {
-    // The methods of typed arrays check that first.
+    // A method of a typed array throws if the array is detached or out of bounds.
     elementAt(view, 0);
   }
 }

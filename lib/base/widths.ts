@@ -2,20 +2,20 @@ import { isBigUint64Array, isUint16Array, isUint32Array, isUint8Array } from "no
 import { rangeError, typeError } from "./errors.js";
 import { MAX_U64 } from "./gpa.js";
 
-/** A one-element typed array that receives the value of a read. */
+/** A typed array whose first element receives the value of a read. */
 export type Out = Uint8Array | Uint16Array | Uint32Array | BigUint64Array;
 
-/** A value of an access: a number up to 32 bits, a bigint for 64. */
+/** A value of an access: a number for up to 32 bits, a bigint for 64 bits. */
 export type Value = number | bigint;
 
 /**
- * What sets one access width apart from the others. The hot paths are written out per width; all
- * that is off the hot path goes through one of these.
+ * The type-dependent operations of one access width. The hot paths have generated code for each
+ * width; all other code is written once, with a `Width` as a parameter.
  */
 export interface Width<T extends Value, A extends Out> {
   /** Bytes of the access. */
   readonly bytes: 1 | 2 | 4 | 8;
-  /** Name of the type of `out`. */
+  /** The name of the type of `out`. */
   readonly outName: string;
   isOut(out: unknown): out is A;
   /** `out[0] = value`. */
@@ -23,16 +23,17 @@ export interface Width<T extends Value, A extends Out> {
   get(view: DataView, offset: number): T;
   set(view: DataView, offset: number, value: T): void;
   /**
-   * Gives the value back, or throws where the width cannot hold it.
+   * Returns the value, or throws if the width cannot represent it.
    *
-   * @param what - Names the value in the error.
+   * @param what - The name of the value in the error message.
+   * @throws TypeError for a value of the wrong type; RangeError for a value out of range.
    */
   checkValue(value: unknown, what?: string): T;
 }
 
 /**
- * `ArrayBuffer.isView`: whether a value has the internal slots of a typed array or a DataView. Any
- * object can have their prototypes, so `instanceof` alone proves nothing.
+ * `ArrayBuffer.isView`: whether a value has the internal slots of a typed array or a DataView.
+ * `instanceof` alone is not sufficient, because any object can have their prototypes.
  */
 export const isView: (value: unknown) => boolean = ArrayBuffer.isView;
 
@@ -42,9 +43,9 @@ const byteOffset = Object.getOwnPropertyDescriptor(
 )!.get!;
 
 /**
- * Throws a TypeError, without a code, where a value has the prototype of a typed array but not its
- * internal slots. Behind an access to an element and `instanceof`, V8 compiles it to nothing, where
- * `isView` takes a tenth of the time of an access.
+ * Throws a TypeError without a code if a value has the prototype of a typed array but not its
+ * internal slots. After an element access and `instanceof`, V8 eliminates this check, whereas
+ * `isView` would add a tenth to the time of an access.
  */
 export const checkSlots = Function.prototype.call.bind(byteOffset) as (view: Out) => unknown;
 
@@ -126,10 +127,10 @@ export const QUAD: Width<bigint, BigUint64Array> = {
 };
 
 /**
- * Checks the array that is to receive or to give a value.
+ * Checks the array whose first element receives or provides a value.
  *
- * @param what - Names the argument in the error.
- * @throws TypeError where it is of another type; RangeError where it is empty or detached.
+ * @param what - The name of the argument in the error message.
+ * @throws TypeError if `out` has another type; RangeError if it is empty or detached.
  */
 export function checkOut<T extends Value, A extends Out>(
   width: Width<T, A>,
@@ -139,7 +140,7 @@ export function checkOut<T extends Value, A extends Out>(
   if (!width.isOut(out)) {
     throw typeError(`${what} must be a ${width.outName}`);
   }
-  // Not `out.length`, which a subclass may define.
+  // Not `out.length`, which a subclass can override.
   if (out[0] === undefined) {
     throw rangeError(`${what} must have at least one element`);
   }

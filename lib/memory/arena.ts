@@ -8,7 +8,7 @@ import { native, type Handle } from "../native/addon.js";
 import { uncloneable } from "../base/uncloneable.js";
 import { WINDOW_SIZE } from "./windows.js";
 
-/** Memory that a caller owns and an arena can be laid over. */
+/** Memory of the caller that {@link Arena.over} accepts. */
 export type CallerMemory = ArrayBuffer | SharedArrayBuffer | ArrayBufferView;
 
 /** Called once, just before the arena is reset or destroyed. */
@@ -17,11 +17,11 @@ export type ArenaEnding = () => void;
 /** The parts of an {@link Arena} that guest memory is built on; not public. */
 export interface ArenaInternals {
   readonly handle: Handle;
-  /** Bytes at an offset from the arena's start, allocated before, for use inside this package. */
+  /** Allocated bytes at an offset from the arena's start, for use inside this package only. */
   bytesAt(offset: number, length: number): Uint8Array;
-  /** The caller's memory, or null for pages of the arena's own. */
+  /** The caller's memory, or null if the arena owns its pages. */
   readonly owner: DataView | null;
-  /** Registers what to do before the allocations stop being valid; gives the way to undo that. */
+  /** Registers a listener for the end of the allocations. Returns a function that removes it. */
   onEnding(listener: ArenaEnding): () => void;
 }
 
@@ -30,7 +30,7 @@ const internals = new WeakMap<Arena, ArenaInternals>();
 /**
  * The internals of an arena.
  *
- * @throws TypeError where `arena` was not made by {@link Arena}.
+ * @throws TypeError if `arena` was not made by {@link Arena}.
  */
 export function arenaInternals(arena: Arena): ArenaInternals {
   const found = internals.get(arena);
@@ -43,9 +43,19 @@ export function arenaInternals(arena: Arena): ArenaInternals {
 /**
  * A linear allocator over one block of host memory: `arena_t` of Pound's header.
  *
- * An arena owns its pages, or borrows memory of the caller's. All that was allocated from it ends
- * with {@link Arena.reset} or {@link Arena.destroy}: buffers are detached, accesses answer
- * `ERROR_INTERNAL`.
+ * An arena owns its pages, or uses memory of the caller. {@link Arena.reset} and
+ * {@link Arena.destroy} end every allocation: buffers over pages of the arena are detached, and the
+ * result of accesses to guest memory on it is `ERROR_INTERNAL`.
+ *
+ * @example
+ *
+ * ```ts
+ * using arena = Arena.create(1024 * 1024);
+ * const table = arena.allocate(4096, 4096);
+ * table.writeUInt32LE(0x1234, 0);
+ * // The RAM gets the remaining bytes of the arena, less the descriptor.
+ * const memory = GuestMemory.create(arena);
+ * ```
  */
 export class Arena implements Disposable {
   /** @internal */
@@ -53,7 +63,7 @@ export class Arena implements Disposable {
 
   readonly #handle: Handle;
   readonly #owner: DataView | null;
-  /** Whether that memory is a stand-in for pages, made by {@link Arena.create}. */
+  /** Whether {@link Arena.create} made the owner, in place of pages of the arena. */
   readonly #ownerIsOurs: boolean;
   readonly #endings = new Set<ArenaEnding>();
   #destroyed = false;
@@ -71,11 +81,11 @@ export class Arena implements Disposable {
   }
 
   /**
-   * Reserves zeroed memory (`arena_init`). Nothing is resident until touched, so a large arena
-   * costs no more than a small one.
+   * Reserves zeroed memory (`arena_init`). A page becomes resident when it is first touched, so a
+   * large arena costs no more than a small one.
    *
-   * Where the runtime forbids buffers over native memory (Electron), the memory is an ArrayBuffer
-   * of the runtime's instead: views of it stay attached until {@link Arena.destroy}.
+   * If the runtime forbids buffers over native memory (Electron), the memory is an ArrayBuffer of
+   * the runtime instead. Its views stay attached until {@link Arena.destroy}.
    *
    * @param capacity - Bytes, from 1 to 2^53 - 1.
    * @throws TypeError, RangeError for an invalid capacity; Error `ERR_OUT_OF_MEMORY`.
@@ -90,28 +100,28 @@ export class Arena implements Disposable {
   }
 
   /**
-   * Lays an arena over memory of the caller's, which is never freed and keeps its bytes
-   * (`arena_init_over`). The arena keeps the memory from being collected.
+   * Makes an arena over memory of the caller, which keeps its bytes (`arena_init_over`). The arena
+   * holds a reference, so the memory is not collected before the arena.
    *
-   * @param memory - At least 1 byte. Not a resizable ArrayBuffer, whose pages can vanish.
-   * @throws TypeError for anything else; RangeError where it is empty, resizable or detached.
+   * @param memory - At least 1 byte. A resizable ArrayBuffer is refused: its pages can be unmapped.
+   * @throws TypeError for another type; RangeError if `memory` is empty, resizable or detached.
    */
   static over(memory: CallerMemory): Arena {
     const owner = callerBytes(memory);
     return new Arena(native.arenaOver(owner), owner);
   }
 
-  /** Size of the block in bytes; 0 once destroyed. */
+  /** Size of the block in bytes; 0 after {@link Arena.destroy}. */
   get capacity(): bigint {
     return BigInt(native.arenaCapacity(this.#handle));
   }
 
-  /** Bytes handed out, alignment padding included; 0 once destroyed. */
+  /** Bytes allocated, including alignment padding; 0 after {@link Arena.destroy}. */
   get used(): bigint {
     return BigInt(native.arenaUsed(this.#handle));
   }
 
-  /** Bytes not yet handed out; 0 once destroyed. */
+  /** Bytes not yet allocated; 0 after {@link Arena.destroy}. */
   get remaining(): bigint {
     return this.capacity - this.used;
   }
@@ -122,12 +132,12 @@ export class Arena implements Disposable {
   }
 
   /**
-   * Takes a block off the arena (`arena_allocate`) and gives a zero-copy view of it.
+   * Allocates a block (`arena_allocate`) and returns a zero-copy view of it.
    *
-   * @param size - Bytes, from 1 to 2^32, the most that a Buffer can span.
-   * @param alignment - A power of two that the block's host address is to be a multiple of.
-   * @throws TypeError, RangeError for invalid arguments; RangeError `ERR_ARENA_EXHAUSTED`; Error
-   * `ERR_DESTROYED`. The arena is unchanged then.
+   * @param size - Bytes, from 1 to 2^32, which is the maximum of a Buffer.
+   * @param alignment - Bytes, a power of two. The host address of the block is a multiple of it.
+   * @throws TypeError, RangeError for invalid arguments; RangeError `ERR_ARENA_EXHAUSTED` if too
+   * few bytes are left; Error `ERR_DESTROYED`. The arena is unchanged after an error.
    */
   allocate(size: Gpa, alignment: Gpa = 16): Buffer {
     const length = toByteCount(size, "size");
@@ -138,7 +148,7 @@ export class Arena implements Disposable {
     const offset = native.arenaAllocate(this.#handle, length, aligned);
     const bytes = this.#bytesAt(offset, length, true);
     if (this.#owner === null) {
-      // Held weakly: a block that is no longer used should not wait for the arena's end.
+      // A weak reference, so that an unused block can be collected before the arena ends.
       const exposed = new WeakRef(bytes.buffer as ArrayBuffer);
       this.#onEnding(() => detach(exposed.deref()));
     }
@@ -146,15 +156,15 @@ export class Arena implements Disposable {
   }
 
   /**
-   * Forgets every allocation (`arena_reset`). Pages of the arena's own read as zero again; a
-   * caller's memory keeps its bytes.
+   * Ends every allocation (`arena_reset`). Pages that the arena owns read as zero afterwards;
+   * memory of the caller keeps its bytes.
    *
-   * Where a buffer over the pages was transferred, to another thread for instance, its owner keeps
-   * the bytes and the arena goes on with fresh pages.
+   * If a buffer over the pages was transferred, for instance to another thread, its new owner keeps
+   * the bytes, and the arena continues with fresh pages.
    *
-   * @throws Error `ERR_DESTROYED`; Error `ERR_OUT_OF_MEMORY` where the system has no fresh pages
-   * for that: the allocations have ended then, and {@link Arena.used} is what it was, so that
-   * nothing new is allocated over the transferred bytes. A later reset can succeed.
+   * @throws Error `ERR_DESTROYED`; Error `ERR_OUT_OF_MEMORY` if the system refuses fresh pages. In
+   * the latter case the allocations have ended, but {@link Arena.used} is unchanged, so that no new
+   * block overlaps the transferred bytes. A later reset can succeed.
    */
   reset(): void {
     if (this.#destroyed) {
@@ -172,9 +182,9 @@ export class Arena implements Disposable {
   }
 
   /**
-   * Ends every allocation and gives the memory back (`arena_free`). Harmless the second time.
+   * Ends every allocation and releases the memory (`arena_free`). A second call has no effect.
    *
-   * Where a buffer over the pages was transferred, the pages stay with its owner.
+   * If a buffer over the pages was transferred, its new owner keeps the pages.
    */
   destroy(): void {
     reserveStack();
@@ -183,18 +193,18 @@ export class Arena implements Disposable {
     native.arenaDestroy(this.#handle);
   }
 
-  /** {@link Arena.destroy}, for `using`. */
+  /** As {@link Arena.destroy}, for `using` declarations. */
   [Symbol.dispose](): void {
     this.destroy();
   }
 
-  /** Keeps `console.log(arena)` to what is known of it. */
+  /** The text that `console.log` prints. */
   [inspect.custom](): string {
     const { capacity, used, destroyed } = this.toJSON();
     return `Arena { capacity: ${capacity}, used: ${used}, destroyed: ${destroyed} }`;
   }
 
-  /** What `JSON.stringify` writes: sizes in bytes, and whether the arena was destroyed. */
+  /** The value that `JSON.stringify` writes. Sizes are in bytes. */
   toJSON(): { type: "Arena"; capacity: number; used: number; destroyed: boolean } {
     return {
       type: "Arena",
@@ -224,7 +234,7 @@ export class Arena implements Disposable {
   }
 }
 
-/** Detaches a buffer over pages of an arena's, if it is still there. */
+/** Detaches a buffer over pages of an arena, unless the buffer was collected. */
 export function detach(buffer: ArrayBuffer | undefined): void {
   if (buffer !== undefined) {
     native.detach(buffer);
@@ -242,7 +252,7 @@ function runtimeBuffer(bytes: number): ArrayBuffer {
   }
 }
 
-// The original getter: a property of the same name on the buffer itself would be believed.
+// The original getter, because the buffer can have an own property with the same name.
 const isResizable = Object.getOwnPropertyDescriptor(ArrayBuffer.prototype, "resizable")?.get;
 
 function callerBytes(memory: CallerMemory): DataView {
@@ -251,7 +261,7 @@ function callerBytes(memory: CallerMemory): DataView {
   }
   const buffer = isAnyArrayBuffer(memory) ? memory : memory.buffer;
   refuseResizable(buffer);
-  // Told before the view is made or asked: a detached one throws errors of its own.
+  // Checked before the view is used, because a detached view throws errors without a code.
   if (buffer.byteLength === 0 || memory.byteLength === 0) {
     throw rangeError("memory must have at least 1 byte and must not be detached");
   }

@@ -7,7 +7,9 @@ import type { GuestMemAccessResult } from "../base/result.js";
 import type { Value } from "../base/widths.js";
 import { EMPTY_WINDOW, WINDOW_SIZE, type Window } from "./windows.js";
 
-/** `Atomics`, whose declared overloads take no array that may be of either kind. */
+/**
+ * The type of `Atomics`, generic over numbers and bigints, which its declared overloads are not.
+ */
 interface GenericAtomics {
   load<T extends Value>(cells: Cells<T>, index: number): T;
   store<T extends Value>(cells: Cells<T>, index: number, value: T): T;
@@ -22,17 +24,18 @@ interface GenericAtomics {
 const atomics = Atomics as unknown as GenericAtomics;
 
 /**
- * One width through JavaScript's own `Atomics` on the typed arrays of the view path.
+ * The atomic operations of one width through JavaScript's `Atomics` on the typed arrays of the view
+ * path.
  *
- * What those cannot do is left to the native lane, with all its checks: an access that faults, an
- * address that is no number, and RAM that typed arrays cannot lie over (see `windows.ts`). Unlike
- * the plain accessors these are calls of the runtime's in any case, and nothing that V8 inlines,
- * so one class for all widths costs next to nothing.
+ * The native lane handles all other accesses and makes their checks: accesses that fault, addresses
+ * that are not numbers, and RAM that typed arrays cannot cover (see `windows.ts`). Unlike the plain
+ * accessors, V8 never inlines these operations: each is a call of the runtime. Therefore one class
+ * for all widths costs almost nothing.
  */
 class ViewLane<T extends Value> implements AtomicLane<T> {
   private first: Cells<T>;
   private all: readonly Cells<T>[] = [];
-  /** Where `locate` found the bytes. */
+  /** The typed array in which `locate` found the value. */
   private cells: Cells<T>;
   private readonly shift: number;
 
@@ -118,19 +121,19 @@ class ViewLane<T extends Value> implements AtomicLane<T> {
     return this.native.checkStore(gpa);
   }
 
-  /** Marks the page of an operation that has stored, and gives what it found. */
+  /** Marks the page of an operation that has written, and returns the value it found. */
   private wrote(gpa: Gpa, found: T): T {
     this.marks.dirty?.markPage(Math.floor(Number(gpa) / PAGE_SIZE));
     return found;
   }
 
-  /** The index of the value at `gpa` in `cells`, or -1 where the native lane is to see to it. */
+  /** The index of the value at `gpa` in `cells`, or -1 if the native lane must make the access. */
   private locate(gpa: Gpa): number {
     if (typeof gpa !== "number") {
       return -1;
     }
     const low = gpa >>> 0;
-    // What is no address gives a window number that no window has.
+    // For a number that is not an address, the quotient is not an index of a window.
     const cells = low === gpa ? this.first : this.all[(gpa - low) / WINDOW_SIZE];
     const index = low >>> this.shift;
     if (cells === undefined || (index << this.shift) >>> 0 !== low || index >= cells.length) {
@@ -141,7 +144,7 @@ class ViewLane<T extends Value> implements AtomicLane<T> {
   }
 }
 
-/** The atomic accesses of the view path. */
+/** The atomic accessors of the view path. */
 export class ViewAtomics extends AtomicAccess {
   readonly #lanes: readonly { use(windows: readonly Window[]): void }[];
 
@@ -156,7 +159,9 @@ export class ViewAtomics extends AtomicAccess {
     this.use(windows);
   }
 
-  /** Leaves every access to the native lanes, which know that the memory has ended. */
+  /**
+   * Ends the use of the RAM. The native lanes make every later access, and return ERROR_INTERNAL.
+   */
   end(): void {
     this.use([]);
   }

@@ -4,17 +4,17 @@ import { toAddress } from "../base/arguments.js";
 import { EMPTY_WINDOW, WINDOW_SIZE, type Window } from "./windows.js";
 
 /*
- * Bulk access across windows. Every range given here has been checked to lie in RAM.
+ * Bulk access across windows. The callers have checked that every range lies in RAM.
  */
 
 type Windows = readonly Window[];
 
-/** The most bytes that one Buffer can hold. */
+/** The maximum length of a Buffer in bytes. */
 const MAX_BUFFER = 2 ** 32;
 
 /**
- * The most bytes to search at once: `Buffer.indexOf` cuts what it finds down to a signed 32-bit
- * integer.
+ * The maximum length of one search in bytes: `Buffer.indexOf` truncates its result to a signed
+ * 32-bit integer.
  */
 const MAX_SEARCH = 2 ** 31;
 
@@ -23,7 +23,7 @@ const setBytes = Function.prototype.call.bind(Uint8Array.prototype.set) as (
   source: Uint8Array,
 ) => void;
 
-/** A Buffer of `length` bytes that the caller is about to fill. */
+/** An uninitialized Buffer of `length` bytes. The caller must fill all of it. */
 export function newBuffer(length: number): Buffer {
   if (length > MAX_BUFFER) {
     throw rangeError("length must be at most 2^32: no Buffer holds more");
@@ -31,26 +31,30 @@ export function newBuffer(length: number): Buffer {
   return Buffer.allocUnsafe(length);
 }
 
-/** Bytes from one address to another. */
+/**
+ * Bytes from one address to another.
+ *
+ * @throws TypeError, RangeError for an invalid address; RangeError if `to` is below `from`.
+ */
 export function rangeLength(from: Gpa, to: Gpa): number {
   const start = toAddress(from, "from");
   const end = toAddress(to, "to");
   if (end < start) {
     throw rangeError("to must not be below from");
   }
-  // Infinity - Infinity: both are far beyond any RAM, and the range is refused by its start.
+  // Both can be Infinity, whose difference is NaN. The check of the start then refuses the range.
   return end === start ? 0 : end - start;
 }
 
 /** The bytes from `start` to the end of its window, at most `length`. */
 function chunkAt(windows: Windows, start: number, length: number): Uint8Array {
   const offset = start % WINDOW_SIZE;
-  // An empty range may lie right behind the last window.
+  // An empty range may start at the end of the last window.
   const { u8 } = windows[Math.floor(start / WINDOW_SIZE)] ?? EMPTY_WINDOW;
   return u8.subarray(offset, Math.min(u8.length, offset + length));
 }
 
-/** Walks a range one window at a time; `position` counts from the range's start. */
+/** Visits the part of a range in each window. `position` is relative to the start of the range. */
 function forEachChunk(
   windows: Windows,
   start: number,
@@ -64,19 +68,21 @@ function forEachChunk(
   }
 }
 
-/** Copies bytes from `start` on to `target`, of that length; the two may overlap. */
+/** Copies `length` bytes at `start` to `target`, which has that length. The two may overlap. */
 export function copyOut(
   bytes: Uint8Array,
   start: number,
   length: number,
   target: Uint8Array,
 ): void {
-  // Half the price of subarray(), which asks for the constructor to use.
+  // Half the cost of subarray(), which looks up the species constructor.
   setBytes(target, new Uint8Array(bytes.buffer, bytes.byteOffset + start, length));
 }
 
+/** Copies bytes at `start` into all of `target`, which may be a view of this RAM. */
 export function readInto(windows: Windows, start: number, target: Uint8Array): void {
-  // A target that is a view of this RAM could be overwritten between two windows.
+  // The copy of one window could overwrite source bytes of the next if the target is a view of this
+  // RAM.
   const aliased =
     crosses(start, target.length) && windows.some(({ u8 }) => u8.buffer === target.buffer);
   const stable = aliased ? new Uint8Array(target.length) : target;
@@ -86,15 +92,17 @@ export function readInto(windows: Windows, start: number, target: Uint8Array): v
   }
 }
 
+/** Copies `source`, which may be a view of this RAM, to `start`. */
 export function write(windows: Windows, start: number, source: Uint8Array): void {
-  // A source that is a view of this RAM could be overwritten between two windows.
+  // The copy of one window could overwrite source bytes of the next if the source is a view of this
+  // RAM.
   const stable = crosses(start, source.length) ? new Uint8Array(source) : source;
   forEachChunk(windows, start, stable.length, (chunk, position) =>
     chunk.set(stable.subarray(position, position + chunk.length)),
   );
 }
 
-/** Whether a range lies in more than one window. */
+/** Whether a range spans more than one window. */
 function crosses(start: number, length: number): boolean {
   const last = start + Math.max(length, 1) - 1;
   return Math.floor(start / WINDOW_SIZE) !== Math.floor(last / WINDOW_SIZE);
@@ -104,6 +112,7 @@ export function fill(windows: Windows, start: number, length: number, value: num
   forEachChunk(windows, start, length, (chunk) => chunk.fill(value));
 }
 
+/** Copies `length` bytes from `source` to `target`; the ranges may overlap. */
 export function copy(windows: Windows, target: number, source: number, length: number): void {
   if (target <= source) {
     copyForwards(windows, target, source, length);
@@ -123,7 +132,7 @@ function copyForwards(windows: Windows, target: number, source: number, length: 
 
 function copyBackwards(windows: Windows, target: number, source: number, length: number): void {
   for (let left = length; left > 0;) {
-    // Bytes of each window at and below the last byte that is left.
+    // Bytes from the start of each window up to the last byte that is left to copy.
     const to = ((target + left - 1) % WINDOW_SIZE) + 1;
     const from = ((source + left - 1) % WINDOW_SIZE) + 1;
     const count = Math.min(left, to, from);
@@ -132,6 +141,7 @@ function copyBackwards(windows: Windows, target: number, source: number, length:
   }
 }
 
+/** Compares bytes at `start` with `other`, as `Buffer.compare`. */
 export function compare(windows: Windows, start: number, other: Uint8Array): -1 | 0 | 1 {
   for (let position = 0; position < other.length;) {
     const chunk = chunkAt(windows, start + position, other.length - position);
@@ -144,6 +154,7 @@ export function compare(windows: Windows, start: number, other: Uint8Array): -1 
   return 0;
 }
 
+/** The address of the first `needle` within a range, or null. An empty needle is at `start`. */
 export function indexOf(
   windows: Windows,
   start: number,
@@ -170,7 +181,9 @@ export function indexOf(
   return null;
 }
 
-/** An occurrence at or after `start` that begins before the chunk's `edge` and ends after it. */
+/**
+ * The first occurrence at or after `start` that begins before the chunk's `edge` and ends after it.
+ */
 function indexAcross(
   windows: Windows,
   start: number,
@@ -189,6 +202,7 @@ function indexAcross(
   return found < 0 ? null : first + found;
 }
 
+/** A view of a range, which must lie in one window. @throws RangeError if it does not. */
 export function slice(windows: Windows, start: number, length: number): Buffer {
   const chunk = chunkAt(windows, start, length);
   if (chunk.length !== length) {
@@ -197,7 +211,7 @@ export function slice(windows: Windows, start: number, length: number): Buffer {
   return asBuffer(chunk);
 }
 
-/** The same bytes as a Buffer; an empty one where their buffer is detached. */
+/** The same bytes as a Buffer. It is empty if the ArrayBuffer is detached. */
 export function asBuffer(bytes: Uint8Array): Buffer {
   if (bytes.length === 0) {
     return Buffer.alloc(0);

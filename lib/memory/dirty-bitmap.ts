@@ -4,54 +4,66 @@ import { outOfMemoryError, rangeError, typeError } from "../base/errors.js";
 import { type Gpa } from "../base/gpa.js";
 import { toAddress, toByteCount } from "../base/arguments.js";
 
-/** Page numbers are given out in a Uint32Array. */
+/** Page numbers must fit in a Uint32Array. */
 const MAX_SIZE = PAGE_SIZE * 2 ** 32;
 
 const ALL = 0xffff_ffff;
 
-/** Words behind the bits: how many drains were begun and how many were ended, by all threads. */
+/** Words after the bits: the numbers of drains that all threads have begun and have ended. */
 const COUNTERS = 2;
 
 /**
- * Which pages of a block of RAM were written: one bit for each 4096 bytes.
+ * Tracks which pages of a block of RAM were written, with one bit for each page of 4096 bytes.
  *
- * A page is marked after its bytes were written, and {@link DirtyBitmap.drain} takes the marks
- * before its caller reads the bytes. So a write that a drain does not tell of is told by the next
- * one, whichever threads the two run on.
+ * A page is marked after its bytes were written, and {@link DirtyBitmap.drain} clears the marks
+ * before its caller reads the bytes. Therefore a write that one drain misses is in the next drain,
+ * on whichever threads the write and the drains run.
  *
- * The bits lie in a SharedArrayBuffer. For as long as nobody has asked for {@link
- * DirtyBitmap.buffer} no other thread can see them, and marks are plain stores. From then on each
- * mark is an atomic operation. It is made even where the bit seems set already: a thread that drains
- * at that moment may have cleared the bit and read the page while the write was still on its way
- * from this processor to the others, and only the atomic operation keeps the two in order.
+ * The bits lie in a SharedArrayBuffer. Until {@link DirtyBitmap.buffer} is first read, no other
+ * thread can access them, and a mark is a plain store. Afterwards each mark is an atomic operation,
+ * even if the bit seems to be set already: a drain on another thread may have cleared the bit and
+ * read the page before the write of this processor became visible there. Only the atomic operation
+ * orders the write before the mark.
  *
- * Snapshots take marks through a cursor of their own: what they take stays here, and what is drained
- * here reaches them all the same.
+ * Each snapshot has a cursor of its own. Marks that a snapshot takes stay in the bitmap for other
+ * consumers, and marks that {@link DirtyBitmap.drain} clears still reach the snapshots.
+ *
+ * @example
+ *
+ * ```ts
+ * const space = new AddressSpace();
+ * const ram = space.addRam(0x4000_0000, 64 * 1024);
+ * const dirty = ram.startTracking();
+ * space.writel(0x4000_1ffc, 1);
+ * space.native.writeb(0x4000_3000, 1);
+ * const pages = dirty.drain(); // Uint32Array [1, 3]
+ * ```
  */
 export class DirtyBitmap {
   /** Bytes of RAM that the bits stand for. */
   readonly size: bigint;
-  /** Number of pages, the last of which may be cut short. */
+  /** The number of pages. The last page may be shorter than 4096 bytes. */
   readonly pages: number;
 
-  // Private to TypeScript only, as in GuestMemory: marking is on the path of every tracked write.
+  // TypeScript's private instead of #private, as in GuestMemory, for the speed of every tracked
+  // write.
   private readonly words: Uint32Array;
   private shared: boolean;
-  /** Drains that were begun, and drains that were ended. */
+  /** The numbers of drains that all threads have begun and have ended. */
   readonly #counters: Uint32Array;
-  /** How many drains were made through this object, modulo 2^32. */
+  /** The number of drains through this object, modulo 2^32. */
   #ownDrains = 0;
-  /** How many of them left the marks of this object's own cursor where they were. */
+  /** The number of those drains that other cursors caused, which kept the marks of `#own`. */
   #othersDrains = 0;
   readonly #cursors: DirtyCursor[] = [];
   readonly #own: DirtyCursor;
 
   /**
    * @param size - Bytes of RAM, from 0 to 2^44.
-   * @param buffer - Another bitmap's {@link DirtyBitmap.buffer}, to share its bits; fresh bits, none
-   * of them set, where it is not given.
-   * @throws TypeError, RangeError for an invalid size, or a buffer that is too small for it; Error
-   * `ERR_OUT_OF_MEMORY`.
+   * @param buffer - The {@link DirtyBitmap.buffer} of another bitmap, to share its bits. By default
+   * the bitmap has its own bits, all clear.
+   * @throws TypeError, RangeError for an invalid size; TypeError if `buffer` is not a
+   * SharedArrayBuffer; RangeError if it is too small; Error `ERR_OUT_OF_MEMORY`.
    */
   constructor(size: Gpa, buffer?: SharedArrayBuffer) {
     const bytes = toByteCount(size, "size");
@@ -68,15 +80,16 @@ export class DirtyBitmap {
     this.#own = this.dirtyCursor();
   }
 
-  /** Keeps `JSON.stringify` from writing out every bit: the RAM's size in bytes. */
+  /** The size of the RAM in bytes, for `JSON.stringify`, which would otherwise write every bit. */
   toJSON(): { type: "DirtyBitmap"; size: number } {
     return { type: "DirtyBitmap", size: Number(this.size) };
   }
 
   /**
-   * The bits: bit `n % 32` of the little-endian 32-bit word `n / 32` is page `n`. Two more words
-   * follow, which count drains. Give it to a worker, and there to the constructor. Asking for it
-   * makes marks atomic from then on, which is slower.
+   * The bits: page `n` is bit `n % 32` of the 32-bit word `n / 32`, in host byte order. Two more
+   * words follow, which count drains. To share the bits, send the buffer to a worker and pass it to
+   * the constructor there. After the first read of this property, marks are atomic, which is
+   * slower.
    */
   get buffer(): SharedArrayBuffer {
     this.shared = true;
@@ -84,11 +97,11 @@ export class DirtyBitmap {
   }
 
   /**
-   * Marks the pages of a range as written. Call it after the bytes were written.
+   * Marks the pages of a range as written. Call it after the write.
    *
    * @param offset - Bytes from the start of the RAM.
    * @param length - Bytes; 1 by default.
-   * @throws TypeError; RangeError where the range does not fit in the RAM.
+   * @throws TypeError; RangeError if the range does not lie in the RAM.
    */
   mark(offset: Gpa, length: Gpa = 1): void {
     const start = toAddress(offset, "offset");
@@ -102,21 +115,20 @@ export class DirtyBitmap {
   }
 
   /**
-   * How often marks were taken away from here by {@link DirtyBitmap.drain}, on whichever thread,
-   * modulo 2^32. Whoever finds it at what it was left at knows that the marks are all that came
-   * since.
+   * A counter, modulo 2^32, that increases with every {@link DirtyBitmap.drain} on any thread and
+   * whenever writes may be unmarked. While it does not change, no mark is lost.
    */
   get drains(): number {
     return (Atomics.load(this.#counters, 0) - this.#othersDrains) >>> 0;
   }
 
-  /** Notes that writes may go unmarked from here on, or went so far. @internal */
+  /** Records that writes before or after this call may be unmarked. @internal */
   interrupt(): void {
     Atomics.add(this.#counters, 0, 1);
     Atomics.add(this.#counters, 1, 1);
   }
 
-  /** Marks one page, which the caller has made sure of. @internal */
+  /** Marks one page. The caller has checked the number. @internal */
   markPage(page: number): void {
     const word = page >>> 5;
     const bit = 1 << (page & 31);
@@ -127,7 +139,7 @@ export class DirtyBitmap {
     }
   }
 
-  /** Whether another thread may mark and drain. @internal */
+  /** Whether another thread may mark and drain pages. @internal */
   get isShared(): boolean {
     return this.shared;
   }
@@ -135,7 +147,8 @@ export class DirtyBitmap {
   /**
    * Whether the page of a byte is marked.
    *
-   * @throws TypeError; RangeError where the byte lies outside the RAM.
+   * @param offset - Bytes from the start of the RAM.
+   * @throws TypeError; RangeError if the byte lies outside the RAM.
    */
   isDirty(offset: Gpa): boolean {
     const start = toAddress(offset, "offset");
@@ -146,7 +159,7 @@ export class DirtyBitmap {
     return (this.#wordOf(this.#own, Math.floor(page / 32)) & (1 << (page & 31))) !== 0;
   }
 
-  /** How many pages are marked. */
+  /** The number of marked pages. */
   get count(): number {
     let count = 0;
     for (let word = 0; word < this.words.length; word++) {
@@ -156,9 +169,9 @@ export class DirtyBitmap {
   }
 
   /**
-   * The numbers of the marked pages, in order; they stay marked.
+   * The numbers of the marked pages, in ascending order. They stay marked.
    *
-   * @throws RangeError where they are more than an array can hold.
+   * @throws RangeError if there are more page numbers than an array can hold.
    */
   peek(): Uint32Array {
     const words = newWords(this.words.length);
@@ -169,21 +182,22 @@ export class DirtyBitmap {
   }
 
   /**
-   * Takes all marks away and gives the numbers of the pages that had one, in order. Each 32 marks
-   * are taken in one atomic step: a page that is written meanwhile is in this list or in the next.
-   * Read the bytes of the pages only after the call.
+   * Clears all marks and returns the numbers of the pages that were marked, in ascending order. It
+   * clears 32 marks in one atomic operation: a page that is written during the call is in this
+   * result or in the next one. Read the bytes of the pages only after the call.
    *
-   * @throws RangeError where they are more than an array can hold; they stay marked then.
+   * @throws RangeError if there are more page numbers than an array can hold. The pages stay marked
+   * then.
    */
   drain(): Uint32Array {
     return this.#own.drain();
   }
 
-  /** A consumer of marks beside {@link DirtyBitmap.drain}, from here on. @internal */
+  /** Adds a consumer of the marks that are made from now on. @internal */
   dirtyCursor(): DirtyCursor {
     const cursor = new DirtyCursor(this.words.length, (of) => this.#collect(of));
     if (this.#cursors.length > 0) {
-      // What is marked so far concerns the others alone.
+      // The new cursor does not get the marks that exist now.
       this.#handOut();
       this.#othersDrains = (this.#othersDrains + 1) >>> 0;
     }
@@ -192,13 +206,14 @@ export class DirtyBitmap {
   }
 
   /**
-   * Moves all marks to the cursor that asks and to all others.
+   * Moves all marks from the shared bits to every cursor of this object.
    *
-   * @returns Whether nobody else took marks since the last time.
+   * @param cursor - The cursor that takes its marks next.
+   * @returns Whether no other thread has drained since the last call for this cursor.
    */
   #collect(cursor: DirtyCursor): boolean {
-    // Looked at before the marks are taken: a drain by another thread that is under way here may take
-    // some of those that are made from here on.
+    // Read before the marks are moved: if another thread is draining now, it may take some of the
+    // marks that are made from now on.
     const begun = this.#foreignDrains(0);
     const quiet = begun === this.#foreignDrains(1);
     this.#handOut();
@@ -214,14 +229,14 @@ export class DirtyBitmap {
     return (Atomics.load(this.#counters, counter) - this.#ownDrains) >>> 0;
   }
 
-  /** Takes the marks that all threads see, and gives them to every cursor of this object. */
+  /** Clears the shared bits and adds them to the pending marks of every cursor of this object. */
   #handOut(): void {
     const pending = this.#cursors.map((cursor) => cursor.pending);
     this.#ownDrains = (this.#ownDrains + 1) >>> 0;
     Atomics.add(this.#counters, 0, 1);
     const { words } = this;
     for (let word = 0; word < words.length; word++) {
-      // Most words are zero, and only looking at one leaves it in every processor's cache.
+      // Most words are zero, and a load keeps their cache lines shared between processors.
       if (Atomics.load(words, word) !== 0) {
         const bits = Atomics.exchange(words, word, 0);
         for (const marks of pending) {
@@ -232,7 +247,7 @@ export class DirtyBitmap {
     Atomics.add(this.#counters, 1, 1);
   }
 
-  /** The marks of 32 pages as a cursor has them. */
+  /** The marks of 32 pages for a cursor. */
   #wordOf(cursor: DirtyCursor, word: number): number {
     return Atomics.load(this.words, word) | cursor.pendingAt(word);
   }
@@ -255,25 +270,27 @@ export class DirtyBitmap {
   }
 }
 
-/** One consumer of the marks of a {@link DirtyBitmap}: takes them, and leaves them to the others. */
+/**
+ * A consumer of the marks of a {@link DirtyBitmap}. Other consumers keep the marks that it takes.
+ */
 export class DirtyCursor {
   /**
-   * How many drains by others had begun when this cursor last took marks; undefined where one was
-   * under way, or where it took none yet.
+   * The number of drains that other threads had begun when this cursor last took marks. Undefined
+   * if such a drain was in progress, or if this cursor has not taken marks yet.
    */
   begun: number | undefined;
   readonly #length: number;
   readonly #collect: (cursor: DirtyCursor) => boolean;
-  /** What was taken from the bitmap, and not by this cursor yet. */
+  /** Marks that were cleared in the bitmap and that this cursor has not taken yet. */
   #pending: Uint32Array | null = null;
 
-  /** Use `dirtyCursor`. @internal */
+  /** Only {@link DirtyBitmap.dirtyCursor} calls it. @internal */
   constructor(length: number, collect: (cursor: DirtyCursor) => boolean) {
     this.#length = length;
     this.#collect = collect;
   }
 
-  /** @throws Error `ERR_OUT_OF_MEMORY`. @internal */
+  /** The marks that this cursor has not taken. @throws Error `ERR_OUT_OF_MEMORY`. @internal */
   get pending(): Uint32Array {
     return (this.#pending ??= newWords(this.#length));
   }
@@ -283,30 +300,30 @@ export class DirtyCursor {
     return this.#pending === null ? 0 : this.#pending[word]!;
   }
 
-  /** As the bitmap's own. */
+  /** As {@link DirtyBitmap.drain}. */
   drain(): Uint32Array {
     return this.take().pages;
   }
 
   /**
-   * As `drain`.
+   * As {@link DirtyCursor.drain}.
    *
-   * @returns `whole` is whether the marks are all that was written since the last call: false at the
-   * first, after a drain by another thread, and where tracking stopped in between.
+   * @returns `whole` is true if the marks include every write since the last call. It is false for
+   * the first call, after a drain by another thread, and if tracking stopped in between.
    */
   take(): { readonly pages: Uint32Array; readonly whole: boolean } {
     const whole = this.#collect(this);
     return { whole, pages: takePages(this.pending) };
   }
 
-  /** Forgets the marks that there are. */
+  /** Discards the current marks. */
   skip(): void {
     this.#collect(this);
     this.pending.fill(0);
   }
 }
 
-/** The pages whose bits are set in `words`, in order. The words are zero afterwards. */
+/** The pages whose bits are set in `words`, in ascending order. Clears the words. */
 function takePages(words: Uint32Array): Uint32Array {
   let count = 0;
   for (let word = 0; word < words.length; word++) {
@@ -334,7 +351,7 @@ function takePages(words: Uint32Array): Uint32Array {
   return pages;
 }
 
-/** How many bits of 32 are set. */
+/** The number of set bits in a 32-bit word. */
 function bitsIn(word: number): number {
   let bits = word - ((word >>> 1) & 0x5555_5555);
   bits = (bits & 0x3333_3333) + ((bits >>> 2) & 0x3333_3333);

@@ -20,26 +20,28 @@ import { EMPTY_WINDOW, WINDOW_SIZE, type Window } from "./windows.js";
 const { OK, FAULT_UNALIGNED, FAULT_BOUNDARY, ERROR_INTERNAL } = GuestMemAccessResult;
 
 /**
- * The view path for every access there is: above 4 GiB, by bigint, faulting, or wrong.
+ * The view path for all accesses: above 4 GiB, with bigint addresses, with faults, or with invalid
+ * arguments.
  *
- * `GuestMemory` comes here with what its own fast path does not do, so what is checked there is
- * checked again. Accesses above 4 GiB have a fast path of their own, over the window that was used
- * last; it is written out per width for the reasons given there.
+ * `GuestMemory` calls it for every access that its own fast path does not make, so it repeats all
+ * checks. Accesses above 4 GiB have a second fast path, over the window that was used last. Its
+ * code is generated for each width, for the reasons that guest-memory.ts explains.
  */
 export class GeneralAccess {
-  // The window last used above the first, flat for the hot path. Private to TypeScript only. Set
-  // once as long as one window serves, so that V8 can take the arrays for constants. Its base is a
-  // multiple of 2^32, so the bitwise operators find the same index in an address as in an offset,
-  // and V8 takes it from where the fast path of the first window has computed it.
+  // The fields of the window used last, except the first window, copied here for the hot path. They
+  // use TypeScript's private for speed. As long as they are assigned only once, V8 treats the
+  // arrays as constants. The base of a window is a multiple of 2^32, so the bitwise operators
+  // compute the same index from an address as from an offset. V8 therefore reuses the index that
+  // the inlined fast path of the first window has computed.
   private u8: Uint8Array;
   private u16: Uint16Array;
   private u32: Uint32Array;
   private u64: BigUint64Array;
   private quads: number;
-  /** As `quads`, for writes: 0 while they are to be marked. */
+  /** As `quads`, for writes. 0 while writes are tracked, so that they take the slow path. */
   private writeQuads: number;
   private base: number;
-  // A property of the prototype, and so a constant to V8.
+  // A property of the prototype, which V8 treats as a constant.
   declare private checkSlots: typeof checkSlots;
   static {
     this.prototype.checkSlots = checkSlots;
@@ -52,8 +54,8 @@ export class GeneralAccess {
   #ended = false;
 
   /**
-   * @param size - Bytes of RAM, which `windows` cover.
-   * @param owner - The caller's buffer under the RAM, or null.
+   * @param size - Bytes of RAM in all windows.
+   * @param owner - The caller's buffer under the RAM, or null if the arena owns its pages.
    */
   constructor(
     size: number,
@@ -79,12 +81,12 @@ export class GeneralAccess {
     return this.#windows;
   }
 
-  /** To be called when the tracking of writes starts or ends. */
+  /** Call it after the tracking of writes has started or ended. */
   marksChanged(): void {
     this.writeQuads = this.#marks.dirty === null ? this.quads : 0;
   }
 
-  /** Makes every access answer `ERROR_INTERNAL` from here on. */
+  /** Ends the use of the RAM. The result of every later access is `ERROR_INTERNAL`. */
   end(): void {
     this.#ended = true;
     this.#windows = [];
@@ -107,7 +109,7 @@ export class GeneralAccess {
         }
       }
     } catch {
-      // No typed array: an error with a code follows.
+      // Not a typed array. The slow path throws an error with a code.
     }
     return this.#tryRead(BYTE, gpa, out);
   }
@@ -126,7 +128,7 @@ export class GeneralAccess {
         }
       }
     } catch {
-      // No typed array: an error with a code follows.
+      // Not a typed array. The slow path throws an error with a code.
     }
     return this.#tryRead(WORD, gpa, out);
   }
@@ -145,7 +147,7 @@ export class GeneralAccess {
         }
       }
     } catch {
-      // No typed array: an error with a code follows.
+      // Not a typed array. The slow path throws an error with a code.
     }
     return this.#tryRead(LONG, gpa, out);
   }
@@ -164,7 +166,7 @@ export class GeneralAccess {
         }
       }
     } catch {
-      // No typed array: an error with a code follows.
+      // Not a typed array. The slow path throws an error with a code.
     }
     return this.#tryRead(QUAD, gpa, out);
   }
@@ -257,7 +259,7 @@ export class GeneralAccess {
         }
       }
     } catch {
-      // No typed array: an error with a code follows.
+      // Not a typed array. The slow path throws an error with a code.
     }
     return this.#tryWrite(QUAD, gpa, checkOut(QUAD, source, "source")[0]!);
   }
@@ -345,9 +347,10 @@ export class GeneralAccess {
   // #endregion
 
   /**
-   * The address of a bulk access that fits.
+   * Checks the range of a bulk access and returns its address as a number.
    *
-   * @throws {@link GuestMemoryFault}; TypeError, RangeError for what is no address.
+   * @throws {@link GuestMemoryFault} if the range does not lie in RAM; TypeError, RangeError for an
+   * invalid address.
    */
   locateRange(gpa: Gpa, length: number, operation: Operation): number {
     const address = toAddress(gpa);
@@ -358,7 +361,7 @@ export class GeneralAccess {
     return address;
   }
 
-  /** Whether the bytes that should be at `address` are gone. */
+  /** Whether the RAM has ended or the buffer over `address` is detached. */
   lost(address: number): boolean {
     if (this.#ended || this.#owner?.byteLength === 0) {
       return true;
@@ -390,7 +393,7 @@ export class GeneralAccess {
     const result = this.#check(address, width.bytes);
     if (result === OK) {
       width.set(this.#windowAt(address).data, address >>> 0, checked);
-      // Only now: see DirtyBitmap.
+      // After the write, as DirtyBitmap requires.
       this.#marks.dirty?.markPage(Math.floor(address / PAGE_SIZE));
     }
     return result;
@@ -405,13 +408,13 @@ export class GeneralAccess {
     return width.get(this.#windowAt(address).data, address >>> 0);
   }
 
-  /** The checks of an access. On `OK`, its window is the one that the next is tried in. */
+  /** Makes the checks of an access. On `OK`, its window becomes the window of the fast path. */
   #check(address: number, bytes: number): GuestMemAccessResult {
     const result = this.checkRange(address, bytes);
     if (result !== OK) {
       return result;
     }
-    // Bitwise operators see the low 32 bits, exactly, and cost a fifth of what `%` does.
+    // `&` uses the low 32 bits of the address, which is exact, and costs a fifth of `%`.
     if ((address & (bytes - 1)) !== 0) {
       return FAULT_UNALIGNED;
     }
@@ -423,6 +426,7 @@ export class GeneralAccess {
     return OK;
   }
 
+  /** The result of an access to a range, without the check of its alignment. */
   checkRange(address: number, length: number): GuestMemAccessResult {
     if (this.lost(address)) {
       return ERROR_INTERNAL;
@@ -430,7 +434,7 @@ export class GeneralAccess {
     if (this.#size < length || address > this.#size - length) {
       return FAULT_BOUNDARY;
     }
-    // Every window is of one arena, but each has a buffer, which a caller may have transferred.
+    // Each window has its own buffer, which the caller may have transferred.
     for (let end = address + length; end > address; end -= WINDOW_SIZE) {
       if (this.lost(end - 1)) {
         return ERROR_INTERNAL;

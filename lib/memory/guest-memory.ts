@@ -24,35 +24,47 @@ import { cutWindows, EMPTY_WINDOW, type Window } from "./windows.js";
  * Guest physical RAM: `guest_memory_t` of Pound's header.
  *
  * The accessors of this class are the *view path*: TypeScript over the zero-copy buffer, which V8
- * inlines into the caller. Those of {@link GuestMemory.native} are the compiled C++ accessors over
- * the same bytes. The two agree on every value, result code and byte.
+ * inlines into the caller. {@link GuestMemory.native} has the *native path*: the compiled C++
+ * accessors over the same bytes. Both paths agree on every value, result code and byte.
  *
- * The memory belongs to an {@link Arena}. Once the arena is reset or destroyed, or the memory is
- * destroyed, every access answers `ERROR_INTERNAL` and {@link GuestMemory.buffer} is detached.
+ * The memory belongs to an {@link Arena}. After the arena is reset or destroyed, or the memory is
+ * destroyed, the result of every access is `ERROR_INTERNAL`, and {@link GuestMemory.buffer} is
+ * detached.
+ *
+ * @example
+ *
+ * ```ts
+ * using memory = GuestMemory.allocate(16 * 1024 * 1024);
+ * memory.writel(0x1000, 0xdeadbeef);
+ * const low = memory.readw(0x1000); // 0xbeef
+ * const out = new Uint32Array(1);
+ * const result = memory.tryReadl(0x1002, out); // GuestMemAccessResult.FAULT_UNALIGNED
+ * ```
  */
 export class GuestMemory implements GuestMemoryAccess, Disposable {
   /** @internal */
   readonly uncloneable = uncloneable;
 
-  /** The same RAM through N-API: each call runs the compiled C++ accessor. */
+  /** The native path to the same RAM: each call runs the compiled C++ accessor through N-API. */
   readonly native: NativeAccess;
 
-  // The fields below are private to TypeScript only: V8 folds a #private field of a memory that is
-  // a constant of the caller less well, at a third more time per access. Writing to one from
-  // outside cannot reach other memory, since every index is checked against its typed array.
+  // The fields below use TypeScript's private. V8 constant-folds #private fields less well: an
+  // access to a memory that is a constant of the caller would take a third more time. Code outside
+  // the class that writes to a field cannot reach other memory, because the engine checks every
+  // index against the typed array.
 
-  // The first window, flat for the hot path; empty once destroyed. Set once until then, so that V8
-  // can take the arrays of a memory that it knows for constants.
+  // The fields of the first window, copied here for the hot path; empty after the RAM has ended.
+  // Until then they are assigned only once, so that V8 can treat the arrays as constants.
   private u8: Uint8Array;
   private u16: Uint16Array;
   private u32: Uint32Array;
   private u64: BigUint64Array;
   private quads: number;
-  /** As `quads`, for writes: 0 while they are to be marked. */
+  /** As `quads`, for writes. 0 while writes are tracked, so that they take the slow path. */
   private writeQuads: number;
-  /** All that the hot path does not do. */
+  /** Makes the accesses that the hot path does not make. */
   private readonly general: GeneralAccess;
-  // A property of the prototype, and so a constant to V8.
+  // A property of the prototype, which V8 treats as a constant.
   declare private checkSlots: typeof checkSlots;
   static {
     this.prototype.checkSlots = checkSlots;
@@ -62,7 +74,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   readonly #ownsArena: boolean;
   readonly #handle: Handle;
   readonly #size: number;
-  /** Whether the RAM is over a buffer of the caller's. */
+  /** Whether the RAM lies in a buffer of the caller. */
   readonly #borrowed: boolean;
   readonly #forgetEnding: () => void;
   readonly #marks = new MemoryMarks(() => {
@@ -109,11 +121,11 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   }
 
   /**
-   * Turns an arena into guest RAM (`guest_memory_create`): the descriptor is allocated from it, and
-   * the RAM gets the entire remaining capacity.
+   * Turns an arena into guest RAM (`guest_memory_create`): allocates the descriptor from it, then
+   * all remaining bytes as RAM.
    *
-   * @throws TypeError where `arena` is no {@link Arena}; RangeError `ERR_ARENA_EXHAUSTED` where the
-   * descriptor does not fit, for instance on an arena that guest RAM has consumed; Error
+   * @throws TypeError if `arena` is not an {@link Arena}; RangeError `ERR_ARENA_EXHAUSTED` if the
+   * descriptor does not fit, for instance because the arena has guest RAM already; Error
    * `ERR_DESTROYED`.
    */
   static create(arena: Arena): GuestMemory {
@@ -121,11 +133,12 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   }
 
   /**
-   * Makes RAM of exactly `size` bytes, zeroed, on an arena of its own that is destroyed with it.
+   * Allocates `size` bytes of zeroed RAM, in an arena that is destroyed together with the RAM.
    *
-   * Destroy it, or declare it with `using`, when it is no longer needed. RAM that is only dropped is
-   * given back in a turn of the event loop after its collection: 300 memories of 16 MiB that are
-   * filled and dropped in one loop take 4.8 GB at the peak, and 0.06 GB with `destroy()`.
+   * Call {@link GuestMemory.destroy} when the RAM is no longer needed, or declare it with `using`.
+   * Without that, the memory is released in a turn of the event loop after the garbage collection:
+   * 300 memories of 16 MiB that one loop fills and drops take 4.8 GB at the peak, and 0.06 GB with
+   * `destroy()`.
    *
    * @param size - Bytes, from 0 to 2^53 - 1 less the descriptor.
    * @throws TypeError, RangeError for an invalid size; Error `ERR_OUT_OF_MEMORY`.
@@ -153,11 +166,12 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   }
 
   /**
-   * Opens RAM that another thread shares. The bytes are the same; the handle is this thread's own,
-   * and so is its end: {@link GuestMemory.destroy} here leaves the RAM to the other threads.
+   * Opens RAM that another thread shares. Both objects access the same bytes, but each ends on its
+   * own: after {@link GuestMemory.destroy} here, the other threads can still use the RAM.
    *
-   * @param shared - What {@link GuestMemory.shareable} gave there.
-   * @throws TypeError where it is something else; RangeError where it does not lie in its buffer.
+   * @param shared - The {@link GuestMemory.shareable} of the memory in the other thread.
+   * @throws TypeError if `shared` is not such a value; RangeError if the RAM does not lie in the
+   * buffer.
    */
   static attach(shared: SharedRam): GuestMemory {
     const memory = new GuestMemory(Arena.over(viewOf(shared)), true);
@@ -178,44 +192,45 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   }
 
   /**
-   * What {@link GuestMemory.attach} opens the same RAM by in another thread; it can be posted to
-   * one. Null where the RAM does not lie in a SharedArrayBuffer, and once it has ended.
+   * The value to post to another thread, where {@link GuestMemory.attach} opens the same RAM. Null
+   * if the RAM does not lie in a SharedArrayBuffer or has ended.
    */
   get shareable(): SharedRam | null {
     return this.#destroyed ? null : this.#shareable;
   }
 
   /**
-   * Atomic access, for RAM that several threads use at once: JavaScript's `Atomics`, with the
-   * checks and results of the accessors. {@link NativeAccess.atomics} is the same in C++.
+   * Atomic accessors, for RAM that several threads use at the same time: JavaScript's `Atomics`
+   * with the checks and results of the accessors. {@link NativeAccess.atomics} has the C++
+   * versions.
    */
   get atomics(): GuestAtomicAccess {
     return this.#viewAtomics();
   }
 
-  /** Whether the RAM is gone: destroyed, or its arena reset or destroyed. */
+  /** Whether the RAM has ended: it is destroyed, or its arena is reset or destroyed. */
   get destroyed(): boolean {
     return this.#destroyed;
   }
 
   /**
-   * The RAM itself, not a copy: byte `i` is guest physical address `i`. Covers the first 4 GiB;
-   * {@link GuestMemory.buffers} has the rest. Detached when the RAM ends, unless it is over memory
-   * of the caller's. Empty once the RAM has ended.
+   * A view of the RAM, not a copy: byte `i` is guest physical address `i`. It covers the first 4
+   * GiB; {@link GuestMemory.buffers} covers all of the RAM. When the RAM ends, it is detached,
+   * unless the RAM lies in memory of the caller. Afterwards this property is an empty Buffer.
    */
   get buffer(): Buffer {
     return this.buffers[0] ?? Buffer.alloc(0);
   }
 
-  /** The RAM as one Buffer per 4 GiB: byte `i` of the nth is address `n * 2^32 + i`. */
+  /** Views of the RAM, one per 4 GiB: byte `i` of buffer `n` is address `n * 2^32 + i`. */
   get buffers(): Buffer[] {
     this.#expose();
     return this.general.windows.map(({ u8 }) => bulk.asBuffer(u8));
   }
 
   /**
-   * Ends the use of the RAM, and destroys the arena if {@link GuestMemory.allocate} made it.
-   * Harmless the second time.
+   * Ends the use of the RAM. Destroys the arena too, unless the caller passed it to
+   * {@link GuestMemory.create}. A second call has no effect.
    */
   destroy(): void {
     reserveStack();
@@ -226,35 +241,37 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     }
   }
 
-  /** {@link GuestMemory.destroy}, for `using`. */
+  /** As {@link GuestMemory.destroy}, for `using` declarations. */
   [Symbol.dispose](): void {
     this.destroy();
   }
 
-  /** Keeps `console.log(memory)` from printing gigabytes. */
+  /** The text that `console.log` prints, without the bytes of RAM. */
   [inspect.custom](): string {
     return `GuestMemory { size: ${this.#size}, destroyed: ${this.#destroyed} }`;
   }
 
-  /** Keeps `JSON.stringify` from writing out gigabytes: the size in bytes, and whether it ended. */
+  /** The value that `JSON.stringify` writes, without the bytes of RAM. The size is in bytes. */
   toJSON(): { type: "GuestMemory"; size: number; destroyed: boolean } {
     return { type: "GuestMemory", size: this.#size, destroyed: this.#destroyed };
   }
 
-  // The view path, written out per width: closures of one factory would share the type feedback
-  // of all four typed arrays, and V8 would inline none of them. Every byte of bytecode counts, since
-  // V8 stops inlining into a function that has been given 920 of them, so what is not a plain access
-  // to the first window is left to `general`, which checks everything anew:
+  // The accessors of the view path. The code is generated for each width: closures of one factory
+  // would share the type feedback of all four typed arrays, and V8 would inline none of them. The
+  // bytecode must be short, because V8 inlines at most 920 bytes of bytecode into one function.
+  // Therefore these accessors only make number-addressed accesses to the first window. `general`
+  // makes all others, and repeats all checks.
   //
-  // - The round trip through the index refuses fractions, NaN, negatives, misaligned addresses and
-  //   all of 4 GiB and above in one comparison.
-  // - Once optimized, comparing an element with undefined costs nothing: it is the check that V8 makes
-  //   of the index and of the buffer, which may have been detached behind our back. That is why stores
-  //   look at the element first, and why nothing else asks for a length.
-  // - `OK` is written as 0, which takes fewer bytes than a variable of the module.
-  // - `instanceof` after an access to `out` is free too: V8 knows the type from there, where before it
-  //   would walk the prototypes. So is `checkSlots` after that; what it throws is caught here, as what
-  //   `out[0]` of null throws is, and `general` finds the error again, with its code.
+  // - The comparison of the address with its shifted index refuses fractions, NaN, negative
+  //   numbers, unaligned addresses and addresses of 4 GiB and above at once.
+  // - In optimized code, the comparison of an element with undefined costs nothing: V8 must check
+  //   the index and the buffer, which may be detached, in any case. Therefore stores read the
+  //   element first, and no accessor reads a length.
+  // - The result is the literal 0 instead of `OK`, which would take more bytes of bytecode.
+  // - `instanceof` costs nothing after an access to an element of `out`, because V8 knows the type
+  //   then. Before it, V8 would walk the prototype chain. `checkSlots` costs nothing after
+  //   `instanceof`. The accessor catches what `checkSlots` or `out[0]` throws, and `general` throws
+  //   the error with a code.
 
   // #region generated: npm run generate
 
@@ -272,7 +289,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
         }
       }
     } catch {
-      // No typed array: an error with a code follows.
+      // Not a typed array. The slow path throws an error with a code.
     }
     return this.general.tryReadb(gpa, out);
   }
@@ -291,7 +308,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
         }
       }
     } catch {
-      // No typed array: an error with a code follows.
+      // Not a typed array. The slow path throws an error with a code.
     }
     return this.general.tryReadw(gpa, out);
   }
@@ -310,7 +327,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
         }
       }
     } catch {
-      // No typed array: an error with a code follows.
+      // Not a typed array. The slow path throws an error with a code.
     }
     return this.general.tryReadl(gpa, out);
   }
@@ -329,7 +346,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
         }
       }
     } catch {
-      // No typed array: an error with a code follows.
+      // Not a typed array. The slow path throws an error with a code.
     }
     return this.general.tryReadq(gpa, out);
   }
@@ -410,7 +427,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
         }
       }
     } catch {
-      // No typed array: an error with a code follows.
+      // Not a typed array. The slow path throws an error with a code.
     }
     return this.general.tryWriteqFrom(gpa, source);
   }
@@ -530,13 +547,15 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
 
   // #endregion
 
-  // Bulk access: any alignment. One that does not fit in RAM faults as a whole and changes nothing.
+  // Bulk access, at any alignment. If the range does not lie in RAM, the access throws and changes
+  // no byte.
 
   /**
    * Copies bytes out of RAM.
    *
    * @param length - Bytes, from 0 to 2^32.
-   * @throws {@link GuestMemoryFault} where a byte lies outside RAM; TypeError, RangeError.
+   * @throws {@link GuestMemoryFault} if a byte lies outside RAM; TypeError, RangeError for an
+   * invalid argument.
    */
   read(gpa: Gpa, length: Gpa): Buffer {
     const count = toByteCount(length, "length");
@@ -552,10 +571,11 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   }
 
   /**
-   * Copies bytes out of RAM into `target`, all of which is filled.
+   * Fills all of `target` with bytes of RAM.
    *
-   * @throws {@link GuestMemoryFault}, leaving `target` alone; TypeError; RangeError where `target` is
-   * detached, or lies outside its buffer.
+   * @throws {@link GuestMemoryFault} if a byte lies outside RAM; TypeError, RangeError for an
+   * invalid address; TypeError if `target` is not a view; RangeError if it is detached or lies
+   * outside its buffer. `target` is unchanged after an error.
    */
   readInto(gpa: Gpa, target: ArrayBufferView): void {
     const length = fastLength(target);
@@ -568,9 +588,10 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   }
 
   /**
-   * Copies `source` into RAM. It may be a view of this RAM.
+   * Copies `source`, which may be a view of this RAM, into RAM.
    *
-   * @throws {@link GuestMemoryFault}; TypeError; RangeError where `source` is detached, or lies
+   * @throws {@link GuestMemoryFault} if a byte lies outside RAM; TypeError, RangeError for an
+   * invalid address; TypeError if `source` is not a view; RangeError if it is detached or lies
    * outside its buffer.
    */
   write(gpa: Gpa, source: ArrayBufferView): void {
@@ -587,9 +608,12 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   }
 
   /**
-   * Sets every byte of a range to `value`, from 0 to 255.
+   * Sets every byte of a range to `value`.
    *
-   * @throws {@link GuestMemoryFault}; TypeError, RangeError.
+   * @param length - Bytes, from 0 to 2^53 - 1.
+   * @param value - From 0 to 255.
+   * @throws {@link GuestMemoryFault} if a byte lies outside RAM; TypeError, RangeError for an
+   * invalid argument.
    */
   fill(gpa: Gpa, length: Gpa, value: number): void {
     const count = toByteCount(length, "length");
@@ -605,9 +629,11 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   }
 
   /**
-   * Copies a range of RAM over another; the two may overlap.
+   * Copies a range of RAM to another address. The ranges may overlap.
    *
-   * @throws {@link GuestMemoryFault} of the range that does not fit, the source first.
+   * @param length - Bytes, from 0 to 2^53 - 1.
+   * @throws {@link GuestMemoryFault} for a read if the source does not lie in RAM, or for a write
+   * if the target does not; TypeError, RangeError for an invalid argument.
    */
   copy(target: Gpa, source: Gpa, length: Gpa): void {
     const count = toByteCount(length, "length");
@@ -623,11 +649,12 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   }
 
   /**
-   * Compares a range of RAM with `bytes`, as `Buffer.compare` does: -1, 0 or 1 as RAM sorts
-   * before, equal to or after them.
+   * Compares a range of RAM with `bytes`, as `Buffer.compare`.
    *
-   * @throws {@link GuestMemoryFault}; TypeError; RangeError where `bytes` is detached, or lies outside
-   * its buffer.
+   * @returns -1 if RAM sorts before `bytes`, 1 if it sorts after them, 0 if they are equal.
+   * @throws {@link GuestMemoryFault} if the range does not lie in RAM; TypeError, RangeError for an
+   * invalid address; TypeError if `bytes` is not a view; RangeError if it is detached or lies
+   * outside its buffer.
    */
   compare(gpa: Gpa, bytes: ArrayBufferView): -1 | 0 | 1 {
     const other = bytesOf(bytes, "bytes");
@@ -639,14 +666,15 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   }
 
   /**
-   * Finds the first occurrence of `needle` that lies whole within `[from, to)`.
+   * Finds the first occurrence of `needle` that lies entirely in `[from, to)`.
    *
-   * @param from - Where the search starts; 0 by default.
-   * @param to - Where it ends; the end of RAM by default.
-   * @returns The guest physical address, or null where there is none. An empty needle is found at
-   * `from`.
-   * @throws {@link GuestMemoryFault} where the range does not fit in RAM; TypeError; RangeError
-   * where it ends before it starts, or where `needle` is detached, or lies outside its buffer.
+   * @param needle - Bytes, or a number from 0 to 255 for one byte.
+   * @param from - The first address of the search; 0 by default.
+   * @param to - The address after the last one; the end of RAM by default.
+   * @returns The guest physical address, or null if there is no occurrence. An empty needle is
+   * found at `from`.
+   * @throws {@link GuestMemoryFault} if the range does not lie in RAM; TypeError; RangeError if
+   * `to` is below `from`, or if `needle` is detached or lies outside its buffer.
    */
   indexOf(needle: ArrayBufferView | number, from: Gpa = 0, to: Gpa = this.#size): number | null {
     const bytes =
@@ -659,11 +687,13 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   }
 
   /**
-   * A view of a range of RAM: no copy, and writes go through. It is detached when the RAM ends,
-   * unless it is over memory of the caller's.
+   * A view of a range of RAM, not a copy: writes to it change the RAM. When the RAM ends, the view
+   * is detached, unless the RAM lies in memory of the caller.
    *
-   * @throws {@link GuestMemoryFault}; RangeError also where the range crosses a multiple of 4 GiB,
-   * which no Buffer can span.
+   * @param length - Bytes, from 0 to 2^32.
+   * @throws {@link GuestMemoryFault} if the range does not lie in RAM; TypeError, RangeError for an
+   * invalid argument; RangeError if the range crosses a multiple of 4 GiB, which no Buffer can
+   * span.
    */
   slice(gpa: Gpa, length: Gpa): Buffer {
     const count = toByteCount(length, "length");
@@ -676,7 +706,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     return view;
   }
 
-  /** Code outside this package is about to get a buffer over the RAM. */
+  /** Call it before code outside this package receives a buffer over the RAM. */
   #expose(): void {
     if (!this.#exposed && !this.#borrowed) {
       for (const { u8 } of this.general.windows) {
@@ -686,7 +716,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     this.#exposed = true;
   }
 
-  /** Whether a bulk access is a plain one: not empty, and all of it in the first window. */
+  /** Whether a bulk access is not empty and lies entirely in the first window. */
   #inFirstWindow(gpa: Gpa, length: number): gpa is number {
     return (
       typeof gpa === "number" && gpa >>> 0 === gpa && length !== 0 && gpa + length <= this.u8.length
@@ -698,13 +728,14 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     return (this.#atomics ??= new ViewAtomics(native.atomicLanes, general.windows, this.#marks));
   }
 
-  /** Makes every access answer `ERROR_INTERNAL` from here on. The caller has reserved the stack. */
+  /** Ends the RAM: every later access is `ERROR_INTERNAL`. The caller has reserved the stack. */
   #end(): void {
-    this.#marks.changing();
+    this.#marks.notifyUsers();
     native.guestMemoryDestroy(this.#handle);
     this.#destroyed = true;
-    // Detaching slows every typed array access of the process a little, for good, so it is done
-    // only where someone outside may hold a view. The pages outlive the views either way.
+    // The first detached buffer makes all typed array accesses of the process slightly slower, for
+    // the rest of its life. Therefore buffers are detached only if code outside this package may
+    // have a view. The pages stay mapped as long as the views exist in any case.
     if (this.#exposed && !this.#borrowed) {
       for (const { u8 } of this.general.windows) {
         detach(u8.buffer as ArrayBuffer);
@@ -722,13 +753,13 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   }
 }
 
-/** The parts of a {@link GuestMemory} that an address space is built on; not public. */
+/** The parts of a {@link GuestMemory} that address spaces and snapshots use; not public. */
 export interface GuestMemoryInternals {
-  /** The RAM cut into windows; none once it has ended. */
+  /** The windows of the RAM; empty after the RAM has ended. */
   windows(): readonly Window[];
-  /** What an access to a range comes to, but for its alignment. */
+  /** The result of an access to a range, without the check of its alignment. */
   checkRange(address: number, length: number): GuestMemAccessResult;
-  /** Where writes are marked; tells those who map the RAM before it ends. */
+  /** The dirty bitmap of the RAM, and the users to notify before the RAM ends. */
   readonly marks: MemoryMarks;
   /** The lanes of the view path's atomics. */
   atomicLanes(): AtomicLanes;
@@ -736,7 +767,7 @@ export interface GuestMemoryInternals {
 
 const internals = new WeakMap<GuestMemory, GuestMemoryInternals>();
 
-/** Whether a value was made by {@link GuestMemory}. */
+/** Whether a value is a {@link GuestMemory}. */
 export function isGuestMemory(value: unknown): value is GuestMemory {
   return internals.has(value as GuestMemory);
 }
@@ -744,7 +775,7 @@ export function isGuestMemory(value: unknown): value is GuestMemory {
 /**
  * The internals of guest RAM.
  *
- * @throws TypeError where `memory` was not made by {@link GuestMemory}.
+ * @throws TypeError if `memory` was not made by {@link GuestMemory}.
  */
 export function guestMemoryInternals(memory: GuestMemory): GuestMemoryInternals {
   const found = internals.get(memory);

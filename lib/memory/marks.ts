@@ -1,73 +1,74 @@
 import type { DirtyBitmap } from "./dirty-bitmap.js";
 import { reserveStack } from "../base/stack.js";
 
-/** What maps memory, and keeps what it knows of it at hand. */
+/** An object that maps a memory and caches its state, such as an address space. */
 export interface MemoryUser {
-  /** To be called before the memory ends, and before the tracking of its pages changes. */
+  /** Called before the memory ends and before the dirty bitmap changes. It must drop the cache. */
   memoryChanging(): void;
 }
 
 /**
- * Where the writes to one memory are marked, whichever way they come: its own methods on both paths,
- * and every address space that maps it. And who has to hear when that changes.
+ * The dirty bitmap of one memory, and the users to notify when the bitmap changes or the memory
+ * ends.
  *
- * Users are held weakly: memory may outlive every space that it is mapped in.
+ * The memory's own methods on both paths and every address space that maps it mark their writes
+ * here. References to users are weak, because a memory can outlive the address spaces that map it.
  */
 export class MemoryMarks {
-  /** Where to mark what is written; null while that is not tracked. To be looked at after a write. */
+  /** The bitmap to mark, or null while writes are not tracked. Read it after the write. */
   dirty: DirtyBitmap | null = null;
   readonly #users = new Set<WeakRef<MemoryUser>>();
   readonly #onChange: () => void;
 
-  /** @param onChange - Called when `dirty` has changed. Must not throw. */
+  /** @param onChange - Called after `dirty` has changed. It must not throw. */
   constructor(onChange: () => void) {
     this.#onChange = onChange;
   }
 
-  /** Marks the pages of a range that has been written. */
+  /** Marks the pages of a range, after the write. */
   mark(offset: number, length: number): void {
     this.dirty?.mark(offset, length);
   }
 
-  /** Tracks by another bitmap, or by none. */
+  /** Replaces the bitmap; null ends the tracking. */
   set(bitmap: DirtyBitmap | null): void {
     const before = this.dirty;
     if (bitmap === before) {
       return;
     }
     reserveStack();
-    this.changing();
+    this.notifyUsers();
     before?.interrupt();
     bitmap?.interrupt();
     this.dirty = bitmap;
     this.#onChange();
   }
 
-  /** Tells the users. */
-  changing(): void {
+  /** Notifies the users before a change. */
+  notifyUsers(): void {
     for (const user of this.#users) {
       user.deref()?.memoryChanging();
     }
   }
 
-  /** Use {@link MemoryLinks}. */
+  /** Adds a user. Only {@link MemoryLinks} calls it. */
   join(user: WeakRef<MemoryUser>): void {
     this.#users.add(user);
   }
 
-  /** Use {@link MemoryLinks}. */
+  /** Removes a user. Only {@link MemoryLinks} calls it. */
   leave(user: WeakRef<MemoryUser>): void {
     this.#users.delete(user);
   }
 }
 
-/** The links of a user that was collected are what is left of it. */
+/** Cuts the links of users that were collected. */
 const collected = new FinalizationRegistry<MemoryLinks>((links) => links.cut());
 
-/** The memories that one user has mapped. */
+/** The memories that one user maps. It registers the user with each of them. */
 export class MemoryLinks {
   readonly #user: WeakRef<MemoryUser>;
-  /** How many regions are over each. */
+  /** The number of mapped regions over each memory. */
   readonly #counts = new Map<MemoryMarks, number>();
 
   constructor(user: MemoryUser) {
@@ -75,13 +76,13 @@ export class MemoryLinks {
     collected.register(user, this);
   }
 
-  /** To be called before a region over the memory is mapped. */
+  /** Call it before the user maps a region over the memory. */
   add(marks: MemoryMarks): void {
     this.#counts.set(marks, (this.#counts.get(marks) ?? 0) + 1);
     marks.join(this.#user);
   }
 
-  /** To be called after one was unmapped. */
+  /** Call it after the user has unmapped a region over the memory. */
   remove(marks: MemoryMarks): void {
     const count = this.#counts.get(marks) ?? 0;
     if (count > 1) {
@@ -92,7 +93,7 @@ export class MemoryLinks {
     this.#counts.delete(marks);
   }
 
-  /** Ends all links. */
+  /** Unregisters the user from all memories. */
   cut(): void {
     for (const marks of this.#counts.keys()) {
       marks.leave(this.#user);

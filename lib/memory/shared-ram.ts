@@ -3,16 +3,22 @@ import { outOfMemoryError, rangeError, typeError } from "../base/errors.js";
 import { toByteCount } from "../base/arguments.js";
 import { native } from "../native/addon.js";
 
-/** Where guest RAM lies in a SharedArrayBuffer. Plain data, which `postMessage` shares. */
+/** The position of guest RAM in a SharedArrayBuffer. Plain data that `postMessage` can send. */
 export interface SharedRam {
   readonly buffer: SharedArrayBuffer;
-  /** Byte of the buffer that is guest physical address 0. The descriptor's room precedes it. */
+  /** Byte offset of guest physical address 0. The bytes of the descriptor precede it. */
   readonly offset: number;
   /** Bytes of RAM. */
   readonly size: number;
 }
 
-/** The place of RAM in the caller's memory under its arena; null where that is not shared. */
+/**
+ * The position of RAM in the caller's memory under its arena, or null if that memory is not a
+ * SharedArrayBuffer.
+ *
+ * @param base - Offset of the RAM in `owner`, in bytes.
+ * @param size - Bytes of RAM.
+ */
 export function sharedRamOf(owner: DataView | null, base: number, size: number): SharedRam | null {
   const buffer: unknown = owner?.buffer;
   return owner !== null && isSharedArrayBuffer(buffer)
@@ -20,9 +26,14 @@ export function sharedRamOf(owner: DataView | null, base: number, size: number):
     : null;
 }
 
-/** The bytes of shared RAM and of the descriptor's room before it. */
+/**
+ * The bytes of shared RAM and of the descriptor before it.
+ *
+ * @throws TypeError if `shared` is not a {@link SharedRam}; RangeError if the RAM and its
+ * descriptor do not lie in the buffer.
+ */
 export function viewOf(shared: SharedRam): DataView {
-  // Nothing that is null or undefined has a buffer either.
+  // Null and undefined fail the check of the buffer.
   const { buffer, offset, size } = (shared ?? {}) as Partial<SharedRam>;
   if (!isSharedArrayBuffer(buffer)) {
     throw typeError("shared must be the shareable of a guest memory");
@@ -35,7 +46,7 @@ export function viewOf(shared: SharedRam): DataView {
   return new DataView(buffer, start, length);
 }
 
-/** A SharedArrayBuffer, whose pages take no memory until they are touched. */
+/** Allocates a SharedArrayBuffer. Its pages become resident when they are first touched. */
 export function newSharedBuffer(bytes: number): SharedArrayBuffer {
   try {
     return new SharedArrayBuffer(bytes);

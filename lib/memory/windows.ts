@@ -1,37 +1,37 @@
 import { endianness } from "node:os";
 
 /**
- * Bytes per window: typed arrays of Node 20 end at 2^32 elements, so larger RAM is a list of
- * windows, of which each but the last has this size.
+ * Bytes per window. A typed array in Node 20 has at most 2^32 elements, so larger RAM is divided
+ * into windows. Every window except the last has this size.
  */
 export const WINDOW_SIZE = 2 ** 32;
 
 const HOST_IS_LITTLE_ENDIAN = endianness() === "LE";
 
-/** One stretch of RAM, as the typed arrays that the view path indexes. */
+/** A part of RAM with the typed arrays that the view path indexes. */
 export interface Window {
-  /** Every byte of the window. Its length turns 0 when the buffer under it is detached. */
+  /** All bytes of the window. Its length becomes 0 when the buffer is detached. */
   readonly u8: Uint8Array;
-  /** The whole elements of each width; empty where {@link fastArrays} says so. */
+  /** The whole elements of each width. {@link fastArrays} describes when they are empty. */
   readonly u16: Uint16Array;
   readonly u32: Uint32Array;
   readonly u64: BigUint64Array;
   /**
-   * Elements of `u64`, which bound the fast paths of every width: as a plain small integer, which
-   * `length` is not to V8, since it can be 2^32 in Node 20. What lies behind them takes the slow
-   * path.
+   * The number of elements of `u64`, which is the bound of the fast paths of all widths. For V8
+   * this field is a small integer, whereas `length` is not, because it can be 2^32 in Node 20.
+   * Accesses to the bytes after the last whole element take the slow path.
    */
   readonly quads: number;
-  /** Every byte again, for the accesses that the typed arrays cannot make. */
+  /** All bytes, for the accesses that the typed arrays cannot make. */
   readonly data: DataView;
 }
 
 /**
  * Typed arrays of the wider elements over `bytes`.
  *
- * They are in the host's byte order and need aligned offsets. On a big-endian host, or over a
- * caller's buffer at an odd offset, they are left empty: an index into them is then always past
- * the end, and the access takes the slow path, which is right everywhere.
+ * Typed arrays use the host's byte order and need aligned offsets. On a big-endian host, or over a
+ * caller's buffer at an offset that is not a multiple of 8, they are empty. Every index is out of
+ * bounds then, and every access takes the slow path, which supports these cases.
  */
 function fastArrays(bytes: Uint8Array): Pick<Window, "u16" | "u32" | "u64"> {
   const { buffer, byteOffset } = bytes;
@@ -51,13 +51,13 @@ export function makeWindow(bytes: Uint8Array): Window {
   return { u8: bytes, data, ...arrays, quads: arrays.u64.length };
 }
 
-/** A window without bytes: what RAM of size 0 and destroyed RAM have. */
+/** A window without bytes, for RAM of size 0 and for RAM that has ended. */
 export const EMPTY_WINDOW = makeWindow(new Uint8Array(0));
 
 /**
- * Cuts `size` bytes of RAM into windows.
+ * Divides `size` bytes of RAM into windows.
  *
- * @param bytesAt - Gives the bytes of one window, from its first address and length.
+ * @param bytesAt - Returns the bytes of one window, given its first address and its length.
  */
 export function cutWindows(
   size: number,

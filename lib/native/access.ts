@@ -42,19 +42,30 @@ const block64 = new BigUint64Array(native.callBlock);
 
 const { readb, readw, readl, readq, writeb, writew, writel, writeq } = native;
 
-/** The result of the last call. */
+/** The result code of the last call. */
 function result(): GuestMemAccessResult {
   return block32[RESULT32] as GuestMemAccessResult;
 }
 
-/** Whether a value is an integer from 0 to `mask`, which is 2^n - 1 for n up to 32. */
+/** Whether `value` is an integer from 0 to `mask`. `mask` must be 2^n - 1, with n up to 32. */
 function isInteger(value: number, mask: number): boolean {
   return typeof value === "number" && value === (value & mask) >>> 0;
 }
 
 /**
  * The native path: each call crosses N-API and runs the compiled C++ accessor, which makes every
- * check of the guest's access. TypeScript only checks what C++ types would not let through.
+ * check of the guest's access. TypeScript checks only the types and ranges of the arguments.
+ *
+ * @example
+ *
+ * ```ts
+ * const memory = GuestMemory.allocate(4096);
+ * const ops = new OpBuffer(2);
+ * ops.push(OpKind.WRITEL, 0x10, 0x1234);
+ * ops.push(OpKind.READW, 0x10);
+ * const faults = memory.native.run(ops); // 0
+ * const value = ops.value(1); // 0x1234n
+ * ```
  */
 export class NativeAccess implements GuestMemoryAccess {
   /** @internal */
@@ -69,8 +80,9 @@ export class NativeAccess implements GuestMemoryAccess {
   #atomics: AtomicAccess | undefined;
 
   /**
-   * @param first - The first window of the view path.
-   * @param lost - Tells whether the buffer over an address was taken away, as the view path does.
+   * @param first - The bytes of the view path's first window.
+   * @param lost - Returns whether the buffer over an address is detached, as the view path checks
+   * it.
    */
   constructor(
     handle: Handle,
@@ -238,11 +250,11 @@ export class NativeAccess implements GuestMemoryAccess {
   // #endregion
 
   /**
-   * Runs a batch of operations in one call, in a loop of C++ over the compiled accessors. Sets the
-   * result of each, and the value of each read that was done.
+   * Runs a batch of operations in one call: C++ loops over the compiled accessors. Sets the result
+   * of each operation, and the value of each read that completed.
    *
-   * @returns How many operations faulted.
-   * @throws TypeError where `ops` is no {@link OpBuffer}; Error `ERR_DESTROYED` where its bytes were
+   * @returns The number of operations that faulted.
+   * @throws TypeError if `ops` is not an {@link OpBuffer}; Error `ERR_DESTROYED` if its bytes are
    * detached.
    */
   run(ops: OpBuffer): number {
@@ -256,27 +268,27 @@ export class NativeAccess implements GuestMemoryAccess {
     return faults;
   }
 
-  /** Marks the page of the last write if it was done. */
+  /** Marks the page of the last write if the write completed. */
   private mark(gpa: Gpa): GuestMemAccessResult {
     const code = result();
     if (code === OK) {
-      // Only now: see DirtyBitmap.
+      // After the write, as DirtyBitmap requires.
       this.marks.dirty!.markPage(Math.floor(Number(gpa) / PAGE_SIZE));
     }
     return code;
   }
 
-  /** Keeps `JSON.stringify` from writing out gigabytes: the size in bytes. */
+  /** The size in bytes, for `JSON.stringify`, which would otherwise write all bytes of RAM. */
   toJSON(): { type: "NativeAccess"; size: number } {
     return { type: "NativeAccess", size: Number(this.size) };
   }
 
-  /** Names the memory and the address of the next call in the call block. */
+  /** Writes the memory and the address of the next call into the call block. */
   private prepare(gpa: Gpa): void {
     if (typeof gpa === "number") {
       const low = gpa >>> 0;
       if (low === gpa && this.first[0] !== undefined) {
-        // A variable of the function takes fewer bytes of bytecode than one of the module.
+        // A local variable takes fewer bytes of bytecode than a variable of the module.
         const block = block32;
         block[GPA_LOW32] = low;
         block[GPA_HIGH32] = 0;
@@ -287,9 +299,9 @@ export class NativeAccess implements GuestMemoryAccess {
     this.prepareSlowly(gpa);
   }
 
-  /** As `prepare`, for every address there is. */
+  /** As `prepare`, for every kind of address. */
   private prepareSlowly(gpa: Gpa): void {
-    // No memory has that number, and so C++ answers ERROR_INTERNAL, as for any that is gone.
+    // For NO_MEMORY, C++ returns ERROR_INTERNAL, as for a memory that has ended.
     block32[MEMORY32] = this.#lost(toAddress(gpa)) ? NO_MEMORY : this.number;
     if (typeof gpa === "number") {
       const low = gpa >>> 0;

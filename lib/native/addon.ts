@@ -1,9 +1,9 @@
 import { loadAddon } from "./load-addon.js";
 
-/** A tagged `External` that only this addon can make. */
+/** A tagged `External`. Only the addon can make one. */
 export type Handle = { readonly __handle: unique symbol };
 
-/** The compiled accessors; which memory, the arguments and the result lie in the call block. */
+/** The compiled accessors. The call block names the memory and has the arguments and the result. */
 export interface NativeAccessors {
   readonly readb: () => void;
   readonly readw: () => void;
@@ -13,17 +13,17 @@ export interface NativeAccessors {
   readonly writew: () => void;
   readonly writel: () => void;
   readonly writeq: () => void;
-  /** Every atomic accessor; the call block says which. */
+  /** Runs the atomic operation that the call block names. */
   readonly atomic: () => void;
 }
 
-/** What the addon exports. Every function checks its arguments and throws errors with a code. */
+/** The exports of the addon. Every function checks its arguments and throws errors with a code. */
 export interface NativeBinding extends NativeAccessors {
-  /** False where the runtime forbids ArrayBuffers over memory it did not allocate. */
+  /** False if the runtime forbids ArrayBuffers over memory that it did not allocate. */
   readonly externalBuffers: boolean;
-  /** Bytes that a guest memory's descriptor takes off an arena. */
+  /** Bytes that the descriptor of a guest memory takes from an arena. */
   readonly descriptorSize: number;
-  /** Arguments and results of the accessors: `CallBlock` of the addon. */
+  /** Arguments and results of the accessors; call-block.ts has the layout. */
   readonly callBlock: SharedArrayBuffer;
 
   arenaCreate(capacity: number): Handle;
@@ -34,11 +34,11 @@ export interface NativeBinding extends NativeAccessors {
   arenaUsed(arena: Handle): number;
   arenaReset(arena: Handle): void;
   arenaDestroy(arena: Handle): void;
-  /** @param handedOut - False for a buffer that stays inside this package until `handOut`. */
+  /** @param handedOut - False if the buffer stays inside this package until `handOut`. */
   arenaExpose(arena: Handle, offset: number, length: number, handedOut?: boolean): ArrayBuffer;
-  /** To be called before code outside this package gets a buffer that `arenaExpose` made. */
+  /** Call it before code outside this package receives a buffer of `arenaExpose`. */
   handOut(buffer: ArrayBuffer): void;
-  /** Detaches a buffer that `arenaExpose` made, and no other. */
+  /** Detaches a buffer of `arenaExpose`, and throws for any other buffer. */
   detach(buffer: ArrayBuffer): void;
 
   guestMemoryCreate(arena: Handle): Handle;
@@ -46,9 +46,9 @@ export interface NativeBinding extends NativeAccessors {
   guestMemoryOffset(memory: Handle): number;
   guestMemoryDestroy(memory: Handle): void;
   guestMemoryRun(memory: Handle, ops: Uint8Array): number;
-  /** What the call block names the memory by, valid while the handle lives. */
+  /** The number of the memory in the call block, valid while the handle lives. */
   guestMemoryNumber(memory: Handle): number;
 }
 
-/** The addon, prebuilt or built by the install. */
+/** The addon, either prebuilt or built during the installation. */
 export const native = loadAddon(__dirname) as NativeBinding;

@@ -1,10 +1,11 @@
-// Places in the call block of the addon, `CallBlock` in C++, in host byte order: gpa_low, memory,
-// gpa_high, result (u32), value, expected (u64), operation (u32). The number in a name is the width
-// of the elements that it counts.
+// The layout of the addon's call block, which passes the arguments and the result of one native
+// access. Fields, in host byte order: gpa_low, memory, gpa_high, result (u32), value, expected
+// (u64), operation (u32). Each constant is the index of a field in a typed array whose elements
+// have the width that the name ends with. native/addon/environment.h asserts the same layout of
+// `CallBlock`.
 //
-// A module of nothing but constants, since the bundler writes those into the code as numbers: as
-// variables of the bundle each use would take up to eight of the 920 bytes of bytecode that V8
-// inlines into a function.
+// This module must contain constants only. The bundler then replaces each use by its number. A
+// variable would take up to eight of the 920 bytes of bytecode that V8 inlines into one function.
 export const GPA_LOW32 = 0;
 export const MEMORY32 = 1;
 export const GPA_HIGH32 = 2;
@@ -13,5 +14,19 @@ export const VALUE8 = 16;
 export const VALUE16 = 8;
 export const VALUE32 = 4;
 export const VALUE64 = 2;
-/** The number of no memory. */
+export const EXPECTED8 = 24;
+export const OPERATION32 = 8;
+
+/** The memory number that no memory has; native/addon/environment.h reserves it. */
 export const NO_MEMORY = 0;
+
+// The atomic operations of 8 bits. The numbers of 16, 32 and 64 bits follow each of them.
+// native/addon/atomic_binding.cpp asserts the same numbers of its table.
+export const ATOMIC_LOAD = 0;
+export const ATOMIC_STORE = 4;
+export const ATOMIC_EXCHANGE = 8;
+export const ATOMIC_COMPARE_EXCHANGE = 12;
+export const ATOMIC_ADD = 16;
+export const ATOMIC_AND = 20;
+export const ATOMIC_OR = 24;
+export const ATOMIC_XOR = 28;

@@ -3,21 +3,22 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { withCode } from "../base/errors.js";
 
-// Not node-gyp-build, which the installation uses: it takes musl for a matter of the machine
-// (/etc/alpine-release) and not of the process, lets npm's settings at run time choose another
-// platform, and gives up at the first binary that does not load.
+// The installation uses node-gyp-build, but loading does not, for three reasons. It looks for musl
+// on the machine (/etc/alpine-release) instead of in the process. At run time, npm's settings can
+// make it choose another platform. It fails at the first binary that does not load.
 
 /**
- * Loads the compiled addon: one that was built here, or else a prebuilt one. Where a binary does not
- * load, the next one is tried.
+ * Loads the compiled addon: one built on this machine, or else a prebuilt one. If a binary does not
+ * load, the next candidate is tried.
  *
- * @param folder - The folder of the code that calls. The addon is looked for in the package that it
- *   belongs to, or else in the folder above it; in the folder, for a bundle that has a copy of
- *   `prebuilds` beside it; and beside the program that runs, for a program that contains the code.
- * @throws Error `ERR_NO_ADDON`, which lists what was tried and why it failed.
+ * @param folder - The folder of the calling code. The search covers the package that the folder
+ *   belongs to, or else its parent folder; then the folder itself, for a bundle that has a copy of
+ *   `prebuilds` beside it; then the folder of the running program, for a program that contains the
+ *   code.
+ * @throws Error `ERR_NO_ADDON`, which lists each candidate and why it failed.
  */
 export function loadAddon(folder: string): unknown {
-  // Made here, since a bundler would look for the file when it bundles.
+  // createRequire hides the path from bundlers, which would look for the file at build time.
   const require = createRequire(join(folder, "load-addon.js"));
   const root = packageAbove(folder);
   const roots = [root ?? dirname(folder), folder, dirname(process.execPath)];
@@ -35,7 +36,7 @@ export function loadAddon(folder: string): unknown {
   throw noAddonError(failures, root !== null);
 }
 
-/** The binaries below `root` that may be for this process, the likeliest first. */
+/** The binaries below `root` that may suit this process, the most likely one first. */
 function binaries(root: string): string[] {
   const built = ["Release", "Debug"]
     .map((kind) => join(root, "build", kind, "pound_guest_memory.node"))
@@ -50,8 +51,9 @@ function binaries(root: string): string[] {
 }
 
 /**
- * Whether this process has musl for its C library, not whether the machine has it. The program names
- * its loader in its first page. Node's report knows too, but takes up to 0.1 s.
+ * Whether the C library of this process is musl; the machine may have another one as well. The
+ * first page of the program's file names its loader. Node's report also has the answer, but it
+ * takes up to 0.1 s.
  */
 function runsOnMusl(): boolean {
   const loader = /\/ld-(linux|musl)-/.exec(firstPage("/proc/self/exe"));
@@ -77,7 +79,7 @@ function firstPage(path: string): string {
   }
 }
 
-/** The root of this package, above `folder`; null where the code was bundled into another one. */
+/** The root of this package, above `folder`. Null if the code is bundled into another package. */
 function packageAbove(folder: string): string | null {
   for (let root = dirname(folder); root !== dirname(root); root = dirname(root)) {
     const manifest = join(root, "package.json");
@@ -98,10 +100,10 @@ function isOurs(manifest: string): boolean {
 }
 
 /**
- * An Error `ERR_NO_ADDON`, which says how to get an addon.
+ * An Error `ERR_NO_ADDON`, which explains how to get an addon.
  *
- * @param failures - What was tried and why it failed, a line each.
- * @param installed - Whether this code runs from the package, or else from a bundle.
+ * @param failures - Each candidate and why it failed, one per line.
+ * @param installed - True if this code runs from the package, false if it runs from a bundle.
  */
 function noAddonError(failures: readonly string[], installed: boolean): Error {
   const advice = installed

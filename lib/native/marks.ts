@@ -1,5 +1,5 @@
-/** Where the native path marks the pages that it has written. */
+/** Where the native path marks pages as written. */
 export interface Marks {
-  /** The dirty bitmap; null while the memory is not tracked. */
+  /** The dirty bitmap, or null while writes are not tracked. */
   readonly dirty: { markPage(page: number): void } | null;
 }

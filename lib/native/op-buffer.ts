@@ -6,7 +6,7 @@ import { type Gpa } from "../base/gpa.js";
 import type { GuestMemAccessResult } from "../base/result.js";
 import { BYTE } from "../base/widths.js";
 
-/** The eight accessors, as operations of a batch name them. */
+/** The eight accessors as kinds of batch operations. */
 export const OpKind = {
   READB: 0,
   READW: 1,
@@ -18,17 +18,18 @@ export const OpKind = {
   WRITEQ: 7,
 } as const;
 
-/** One of the values of {@link OpKind}: the low two bits are log2 of the width, bit 2 a write. */
+/** A value of {@link OpKind}. Bits 0 and 1 are log2 of the width; bit 2 is set for a write. */
 export type OpKind = (typeof OpKind)[keyof typeof OpKind];
 
 /** Bytes of one packed operation. */
 export const OP_SIZE = 24;
 
+// Offsets in a packed operation; the address is at 0. native/addon/batch_binding.cpp asserts them.
 const VALUE = 8;
 const KIND = 16;
 const RESULT = 17;
 
-/** The methods that a batch is made of: all that a memory needs to be checked against another. */
+/** The methods that the operations of a batch call. */
 export type TryAccess = Pick<
   GuestMemoryAccess,
   | "tryReadb"
@@ -42,10 +43,10 @@ export type TryAccess = Pick<
 >;
 
 /**
- * Checks that a memory has the methods that a batch is made of.
+ * Checks that a memory has the methods of {@link TryAccess}.
  *
- * @param what - Names it in the error.
- * @throws TypeError where it does not.
+ * @param what - The name of the memory in the error message.
+ * @throws TypeError if `memory` is not an object or a method is missing.
  */
 export function checkTryAccess(memory: TryAccess, what: string): TryAccess {
   const methods = checkObject(memory, what);
@@ -56,15 +57,15 @@ export function checkTryAccess(memory: TryAccess, what: string): TryAccess {
   return memory;
 }
 
-/** One operation, unpacked. */
+/** One unpacked operation. */
 export interface Op {
   readonly kind: OpKind;
   readonly gpa: bigint;
-  /** What a write writes; of a read, 0 before and what it read after. */
+  /** The value of a write. For a read: 0 before the run, and the value read after it. */
   readonly value: bigint;
 }
 
-/** Bytes that an operation of this kind accesses. */
+/** The width of an operation of this kind, in bytes. */
 export function opWidth(kind: OpKind): 1 | 2 | 4 | 8 {
   return (1 << (kind & 3)) as 1 | 2 | 4 | 8;
 }
@@ -75,12 +76,24 @@ export function opWrites(kind: OpKind): boolean {
 }
 
 /**
- * Operations packed for one call of `memory.native.run`.
+ * A batch of packed operations for one call of {@link NativeAccess.run}.
  *
- * Each takes 24 bytes, little-endian: the address (u64), the value (u64), the {@link OpKind} (u8),
- * the result code (u8, set by the run) and six bytes of zero. A read sets the value, and leaves it
- * alone on a fault. An operation of no known kind, which only packed bytes can hold, does nothing and
- * is `ERROR_INTERNAL`.
+ * Each operation takes 24 bytes, little-endian: the address (u64), the value (u64), the
+ * {@link OpKind} (u8), the result code (u8) and six zero bytes. The run sets the result code of
+ * every operation, and the value of every read that completes. Bytes added with
+ * {@link OpBuffer.pushPacked} may contain an unknown kind: such an operation does nothing, and its
+ * result is `ERROR_INTERNAL`.
+ *
+ * @example
+ *
+ * ```ts
+ * const memory = GuestMemory.allocate(4096);
+ * const ops = new OpBuffer(2);
+ * ops.push(OpKind.WRITEB, 0xfff, 0x7f);
+ * ops.push(OpKind.READL, 0x1000);
+ * const faults = memory.native.run(ops); // 1
+ * const result = ops.result(1); // GuestMemAccessResult.FAULT_BOUNDARY
+ * ```
  */
 export class OpBuffer {
   readonly #bytes: Uint8Array;
@@ -89,8 +102,9 @@ export class OpBuffer {
   #length = 0;
 
   /**
-   * @param capacity - The most operations that it can hold.
-   * @throws TypeError, RangeError for an invalid capacity; Error `ERR_OUT_OF_MEMORY`.
+   * @param capacity - The maximum number of operations, from 0 to 2^53 - 1.
+   * @throws TypeError, RangeError for an invalid capacity; Error `ERR_OUT_OF_MEMORY` if the runtime
+   * cannot allocate the bytes.
    */
   constructor(capacity: number) {
     this.#bytes = newBytes(toByteCount(capacity, "capacity"));
@@ -98,20 +112,20 @@ export class OpBuffer {
     this.#view = new DataView(this.#bytes.buffer);
   }
 
-  /** Operations held. */
+  /** The number of operations in the buffer. */
   get length(): number {
     return this.#length;
   }
 
-  /** The most operations that it can hold. */
+  /** The maximum number of operations. */
   get capacity(): number {
     return this.#capacity;
   }
 
   /**
-   * The packed operations themselves: not a copy.
+   * The packed operations. This is a view of the buffer, not a copy.
    *
-   * @throws Error `ERR_DESTROYED` where their buffer was detached.
+   * @throws Error `ERR_DESTROYED` if the bytes are detached.
    */
   get bytes(): Uint8Array {
     this.#checkAttached();
@@ -119,9 +133,9 @@ export class OpBuffer {
   }
 
   /**
-   * What is to be run, whatever a class that extends this one says.
+   * As {@link OpBuffer.bytes}, but a subclass cannot override it.
    *
-   * @throws TypeError where `ops` is no {@link OpBuffer}; as {@link OpBuffer.bytes}.
+   * @throws TypeError if `ops` is not an {@link OpBuffer}; Error as {@link OpBuffer.bytes}.
    * @internal
    */
   static bytesOf(ops: unknown): Uint8Array {
@@ -132,23 +146,25 @@ export class OpBuffer {
     return ops.#bytes.subarray(0, ops.#length * OP_SIZE);
   }
 
-  /** Whether there is no room for another operation. */
+  /** Whether the buffer has as many operations as its capacity. */
   get full(): boolean {
     return this.#length === this.#capacity;
   }
 
-  /** Forgets all operations. */
+  /** Removes all operations. */
   clear(): void {
     this.#length = 0;
   }
 
   /**
-   * Adds an operation.
+   * Appends an operation.
    *
-   * @param gpa - From 0 to 2^64 - 1; of a bigint, the low 64 bits.
-   * @param value - What a write writes, as `gpa`; the run cuts it down to its width.
-   * @throws TypeError; RangeError where it is full, where there is no such kind, and for a number that
-   * is no integer from 0 to 2^53 - 1; Error `ERR_DESTROYED` where the bytes were detached.
+   * @param gpa - A number from 0 to 2^53 - 1, or a bigint, of which the low 64 bits are used.
+   * @param value - The value of a write, with the range of `gpa`. The run truncates it to the
+   * width.
+   * @throws TypeError for an argument of the wrong type; RangeError if the buffer is full, if
+   * `kind` is unknown, or if a number is out of range; Error `ERR_DESTROYED` if the bytes are
+   * detached.
    */
   push(kind: OpKind, gpa: Gpa, value: Gpa = 0): void {
     if (typeof kind !== "number") {
@@ -166,16 +182,18 @@ export class OpBuffer {
     const at = this.#length++ * OP_SIZE;
     this.#setU64(at, gpa);
     this.#setU64(at + VALUE, value);
-    // The kind, the result and the bytes of zero.
+    // The kind, then a result of 0 and the zero bytes.
     this.#view.setUint32(at + KIND, kind, true);
     this.#view.setUint32(at + KIND + 4, 0, true);
   }
 
   /**
-   * Adds operations of another buffer's bytes, results and all.
+   * Appends packed operations, such as {@link OpBuffer.bytes} of another buffer, with their
+   * results.
    *
-   * @throws TypeError; RangeError where they are no whole operations, or do not fit; Error
-   * `ERR_DESTROYED` where the bytes of this buffer were detached.
+   * @throws TypeError if `bytes` is not a view; RangeError if its length is not a multiple of 24,
+   * or if the operations do not fit; Error `ERR_DESTROYED` if the bytes of this buffer are
+   * detached.
    */
   pushPacked(bytes: Uint8Array): void {
     const packed = bytesOf(bytes, "bytes");
@@ -190,8 +208,8 @@ export class OpBuffer {
     this.#length += packed.length / OP_SIZE;
   }
 
-  // Each of these throws a TypeError or RangeError where `index` is not that of an operation held, and
-  // an Error `ERR_DESTROYED` where the bytes were detached.
+  // Each method below throws a TypeError or a RangeError if `index` is not the index of an
+  // operation in the buffer, and an Error `ERR_DESTROYED` if the bytes are detached.
 
   kind(index: number): OpKind {
     return this.#bytes[this.#at(index) + KIND]! as OpKind;
@@ -201,7 +219,7 @@ export class OpBuffer {
     return this.#view.getBigUint64(this.#at(index), true);
   }
 
-  /** The address as {@link Gpa} in its cheapest form: a number where that is exact. */
+  /** The address as a number if that is exact, which avoids a bigint. */
   gpaOf(index: number): Gpa {
     const at = this.#at(index);
     const high = this.#view.getUint32(at + 4, true);
@@ -219,7 +237,7 @@ export class OpBuffer {
     return this.#view.getUint32(this.#at(index) + VALUE, true);
   }
 
-  /** @param value - As that of {@link OpBuffer.push}. */
+  /** @param value - As in {@link OpBuffer.push}. */
   setValue(index: number, value: Gpa): void {
     const at = this.#at(index);
     checkU64(value, "value");
@@ -230,7 +248,7 @@ export class OpBuffer {
     return this.#bytes[this.#at(index) + RESULT]! as GuestMemAccessResult;
   }
 
-  /** @param result - A byte. */
+  /** @param result - From 0 to 255. */
   setResult(index: number, result: GuestMemAccessResult): void {
     const at = this.#at(index);
     this.#bytes[at + RESULT] = BYTE.checkValue(result, "result");
@@ -240,7 +258,7 @@ export class OpBuffer {
     return { kind: this.kind(index), gpa: this.gpa(index), value: this.value(index) };
   }
 
-  /** Where an operation lies. */
+  /** The byte offset of an operation. */
   #at(index: number): number {
     if (typeof index !== "number") {
       throw typeError("index must be a number");
@@ -268,7 +286,7 @@ export class OpBuffer {
   }
 }
 
-/** Zeroed bytes for so many operations. */
+/** Zeroed bytes for `capacity` operations. */
 function newBytes(capacity: number): Uint8Array {
   try {
     return new Uint8Array(capacity * OP_SIZE);
@@ -288,9 +306,9 @@ function checkU64(value: Gpa, what: string): void {
 }
 
 /**
- * A buffer of these operations.
+ * Packs operations into a new buffer.
  *
- * @throws TypeError where `ops` is no array of operations; RangeError as {@link OpBuffer.push}.
+ * @throws TypeError if `ops` is not an array of operations; RangeError as {@link OpBuffer.push}.
  */
 export function packOps(ops: readonly Op[]): OpBuffer {
   checkObject(ops, "ops");

@@ -87,7 +87,7 @@ export class SpaceAccess implements GuestAccessors {
         }
       }
     } catch {
-      // No typed array: an error with a code follows.
+      // Not a typed array. The slow path throws an error with a code.
     }
     return this.#tryRead(SPACE_BYTE, gpa, out);
   }
@@ -107,7 +107,7 @@ export class SpaceAccess implements GuestAccessors {
         }
       }
     } catch {
-      // No typed array: an error with a code follows.
+      // Not a typed array. The slow path throws an error with a code.
     }
     return this.#tryRead(SPACE_WORD, gpa, out);
   }
@@ -127,7 +127,7 @@ export class SpaceAccess implements GuestAccessors {
         }
       }
     } catch {
-      // No typed array: an error with a code follows.
+      // Not a typed array. The slow path throws an error with a code.
     }
     return this.#tryRead(SPACE_LONG, gpa, out);
   }
@@ -147,7 +147,7 @@ export class SpaceAccess implements GuestAccessors {
         }
       }
     } catch {
-      // No typed array: an error with a code follows.
+      // Not a typed array. The slow path throws an error with a code.
     }
     return this.#tryRead(SPACE_QUAD, gpa, out);
   }
@@ -252,7 +252,7 @@ export class SpaceAccess implements GuestAccessors {
         }
       }
     } catch {
-      // No typed array: an error with a code follows.
+      // Not a typed array. The slow path throws an error with a code.
     }
     return this.tryWriteq(gpa, checkOut(QUAD, source, "source")[0]!);
   }

@@ -8,16 +8,20 @@
 
 namespace pound::addon {
 
-inline Environment* ask_for_environment(napi_env env, napi_callback_info info) {
+/** The environment from the callback's data. Slower than Environment::find(). */
+inline Environment* environment_of_call(napi_env env, napi_callback_info info) {
     void* data = nullptr;
     napi_get_cb_info(env, info, nullptr, nullptr, nullptr, &data);
     return static_cast<Environment*>(data);
 }
 
-/** As access(), for any memory there is or was. */
+/**
+ * The slow path of access(): looks the memory up by its number, and caches it if only end() can
+ * make it unusable. The result is ERROR_INTERNAL if the memory has ended or never existed.
+ */
 template <typename Access>
-[[gnu::noinline]] napi_value access_asking(napi_env env, napi_callback_info info, Access run) {
-    Environment* environment = ask_for_environment(env, info);
+[[gnu::noinline]] napi_value access_uncached(napi_env env, napi_callback_info info, Access run) {
+    Environment* environment = environment_of_call(env, info);
     CallBlock* block = environment->call_block();
     SharedMemory* shared = environment->memory(block->memory());
     if (shared == nullptr || !shared->usable()) {
@@ -25,14 +29,20 @@ template <typename Access>
         return nullptr;
     }
     kvm::memory::guest_memory_t* memory = shared->memory();
-    if (shared->sure()) {
+    if (shared->cacheable()) {
         environment->set_current({shared->number(), memory->base, memory->size});
     }
     block->set_result(run(memory, block));
     return nullptr;
 }
 
-/** Runs one access, whose memory and arguments the environment's call block names. */
+/**
+ * Runs one access. The call block of the environment names the memory, has the arguments and
+ * receives the result.
+ *
+ * @param run Makes the checks and the access: guest_mem_access_result_t (guest_memory_t*,
+ * CallBlock*).
+ */
 template <typename Access>
 napi_value access(napi_env env, napi_callback_info info, Access run) {
     if (const Environment* environment = Environment::find(env)) {
@@ -44,11 +54,11 @@ napi_value access(napi_env env, napi_callback_info info, Access run) {
             return nullptr;
         }
     }
-    // Kept apart, lest what it calls makes every access save registers.
-    return access_asking(env, info, run);
+    // Not inlined: its calls would make the fast path save registers too.
+    return access_uncached(env, info, run);
 }
 
-/** A function of the addon's that makes one access. */
+/** An exported function of the addon that makes one access. */
 struct Accessor {
     const char* name;
     napi_callback call;

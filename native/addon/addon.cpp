@@ -11,7 +11,9 @@ namespace pound::addon {
 
 namespace {
 
-/** A DataView of a new SharedArrayBuffer for the call block, which N-API has no function to make.
+/**
+ * A DataView of a new SharedArrayBuffer for the call block. N-API has no function that makes a
+ * SharedArrayBuffer, so this calls the constructor that the global object has.
  */
 Napi::Value new_call_block(Napi::Env env) {
     const Napi::Object global = env.Global();
@@ -21,7 +23,10 @@ Napi::Value new_call_block(Napi::Env env) {
     return buffer.IsEmpty() ? buffer : global.Get("DataView").As<Napi::Function>().New({buffer});
 }
 
-/** The bytes under a DataView of new_call_block(); null where the globals are not the engine's. */
+/**
+ * The bytes under the DataView of new_call_block(), or null if a script has replaced the global
+ * constructors.
+ */
 CallBlock* call_block_of(Napi::Env env, Napi::Value view, Napi::Value* buffer) {
     size_t length = 0;
     void* data = nullptr;
@@ -32,7 +37,7 @@ CallBlock* call_block_of(Napi::Env env, Napi::Value view, Napi::Value* buffer) {
         return nullptr;
     }
     *buffer = Napi::Value(env, under);
-    // One that can be detached would leave C++ with a pointer to freed memory.
+    // JavaScript could detach an ArrayBuffer, and C++ would keep a pointer to freed memory.
     return buffer->IsArrayBuffer() ? nullptr : static_cast<CallBlock*>(data);
 }
 

@@ -14,15 +14,15 @@ using host::memory::arena_t;
 
 namespace {
 
-/** Largest integer that a JavaScript number tells apart from its neighbours. */
+/** Number.MAX_SAFE_INTEGER. */
 constexpr double MAX_SAFE_INTEGER = 9007199254740991.0;
 
 #if defined(_WIN32)
-/** Bytes that reset() zeroes rather than take other pages for them. */
+/** The most bytes that reset() zeroes in place; above it, reset() moves to fresh pages. */
 constexpr size_t ZEROED_IN_PLACE = size_t{64} << 20;
 #endif
 
-/** The most that one buffer can span in every runtime. */
+/** The most bytes that one ArrayBuffer can span in every supported runtime. */
 constexpr uint64_t MAX_EXPOSED = uint64_t{1} << 32;
 
 } // namespace
@@ -40,8 +40,8 @@ SharedArena::SharedArena(napi_env env, const arena_t& arena, Napi::DataView view
 }
 
 bool SharedArena::owner_intact() const {
-    // Asked anew at each use: JavaScript can detach a buffer at any time, or
-    // shrink a resizable one, and the pages are then no longer ours to touch.
+    // Checked at every use: JavaScript can detach the buffer at any time, or shrink a resizable
+    // one. The bytes may then be unmapped or belong to another buffer.
     Napi::HandleScope scope(owner_view_.Env());
     Napi::ArrayBuffer buffer = owner_buffer_.Value();
     void* data = nullptr;
@@ -75,9 +75,9 @@ bool SharedArena::reset() {
         return move_to_fresh_pages();
     }
 #if defined(_WIN32)
-    // Pages that are attached somewhere cannot be emptied here without a way to fail. Zeroing
-    // them makes all of them resident, and where that is much, others are taken instead. The
-    // commit limit counts these twice until the old ones' buffers are collected.
+    // Windows has no way to clear pages in place that cannot fail. Zeroing makes all of them
+    // resident, so a large arena moves to fresh pages instead. Until the buffers over the old pages
+    // are collected, both count against the commit limit.
     if (pages_ != nullptr && arena_.used > ZEROED_IN_PLACE) {
         host::memory::pages_discard(arena_.data, arena_.capacity);
         if (move_to_fresh_pages()) {
@@ -134,7 +134,7 @@ std::shared_ptr<SharedArena> to_arena(const Napi::CallbackInfo& info) {
     return arena;
 }
 
-/** As to_arena(), and refuses an arena whose memory is gone. */
+/** As to_arena(), but throws ERR_DESTROYED if the arena has lost its memory. */
 std::shared_ptr<SharedArena> to_usable_arena(const Napi::CallbackInfo& info) {
     auto arena = to_arena(info);
     if (arena != nullptr && !arena->usable()) {
@@ -165,7 +165,7 @@ Napi::Value arena_create(const Napi::CallbackInfo& info) {
 /**
  * arenaOver(view: DataView, detachInTheEnd: boolean): handle
  *
- * A DataView, since a Uint8Array ends at 4 GiB in Node 20.
+ * The view is a DataView because a Uint8Array cannot span more than 4 GiB in Node 20.
  */
 Napi::Value arena_over(const Napi::CallbackInfo& info) {
     const Napi::Env env = info.Env();
@@ -251,8 +251,8 @@ Napi::Value arena_destroy(const Napi::CallbackInfo& info) {
 /**
  * arenaExpose(arena, offset: number, length: number, handedOut = true): ArrayBuffer
  *
- * A zero-copy buffer over allocated pages. A caller's memory has a buffer
- * already, and is not exposed a second time.
+ * Makes a zero-copy buffer over allocated pages of an arena that owns its pages. An arena over the
+ * caller's memory is refused: that memory has a buffer already.
  */
 Napi::Value arena_expose(const Napi::CallbackInfo& info) {
     const Napi::Env env = info.Env();
@@ -298,7 +298,7 @@ Napi::Value hand_out_buffer(const Napi::CallbackInfo& info) {
     return Napi::Value();
 }
 
-/** Whether this runtime lets a buffer point at memory of ours; Electron does not. */
+/** Whether the runtime allows ArrayBuffers over memory of the addon; Electron does not. */
 bool external_buffers_allowed(Napi::Env env) {
     static uint8_t probe[8];
     napi_value buffer = nullptr;

@@ -13,35 +13,36 @@
 
 namespace pound::addon {
 
-/** What lives on an arena's bytes, and ends with them. */
+/** An object that uses an arena's bytes and ends when the arena is reset or destroyed. */
 class ArenaDependent {
 public:
-    /** The arena's bytes are about to go, or to become others. */
+    /** Called once, before the arena loses or replaces its bytes. */
     virtual void end() = 0;
 
 protected:
     ~ArenaDependent() = default;
 };
 
-/** What an arena over memory of JavaScript's does with it in the end. */
+/** What destroy() does with the ArrayBuffer under an arena that has no pages of its own. */
 enum class OwnerEnd {
-    /** The caller's, which is left alone. */
+    /** The buffer belongs to the caller and stays attached. */
     KEEP,
-    /** A stand-in for pages, which destroy() detaches. */
+    /** The package allocated the buffer in place of pages; destroy() detaches it. */
     DETACH,
 };
 
 /**
- * An arena as handles and guest memories share it; exposures.h says what keeps
- * its pages. Memory of the caller's is held by a reference to the view that was
- * given.
+ * An arena, shared by its handles and the guest memories on it. exposures.h explains what keeps its
+ * pages mapped. A reference to the caller's view keeps the caller's memory alive.
  */
 class SharedArena {
 public:
     /** Takes over `arena`, made by arena_init(). */
     SharedArena(napi_env env, const host::memory::arena_t& arena);
-    /** Takes over `arena`, made by arena_init_over() on the bytes of `view`, which is over
-     * `buffer`. */
+    /**
+     * Takes over `arena`, made by arena_init_over() on the bytes of `view`. `buffer` is the buffer
+     * under the view.
+     */
     SharedArena(napi_env env, const host::memory::arena_t& arena, Napi::DataView view,
                 Napi::Value buffer, OwnerEnd owner_end);
 
@@ -53,24 +54,24 @@ public:
     }
 
     /**
-     * Whether the arena's bytes can still be touched: not destroyed, and a
-     * caller's ArrayBuffer neither detached nor shrunk.
+     * Whether the arena's bytes are accessible: the arena is not destroyed, and the caller's
+     * ArrayBuffer, if any, is neither detached nor shrunk.
      */
     bool usable() const {
         return arena_.data != nullptr && (owner_buffer_.IsEmpty() || owner_intact());
     }
 
-    /** Whether usable() can turn false without reset() or destroy(). */
+    /** Whether usable() can become false without a call of reset() or destroy(). */
     bool can_lose_memory() const {
         return !owner_buffer_.IsEmpty();
     }
 
-    /** Whether the arena lies over a SharedArrayBuffer. */
+    /** Whether the arena is over a SharedArrayBuffer. */
     bool seen_by_other_threads() const {
         return !owner_view_.IsEmpty() && owner_buffer_.IsEmpty();
     }
 
-    /** Has reset() and destroy() end it, once. */
+    /** Registers an object that the next reset() or destroy() ends. */
     void add_dependent(ArenaDependent* dependent) {
         dependents_.insert(dependent);
     }
@@ -80,22 +81,22 @@ public:
     }
 
     /**
-     * arena_reset() on the arena, at other pages where an ArrayBuffer over these
-     * may have another owner by now.
+     * arena_reset(). The arena moves to fresh pages if an ArrayBuffer over the current ones may
+     * have been transferred to another owner.
      *
-     * @return False where the system has no other pages, and then the arena is
-     *         unchanged, but for its dependents, which have ended.
+     * @return False if the system refuses fresh pages. The dependents have ended then, and the
+     * arena is otherwise unchanged.
      */
     bool reset();
 
     /**
-     * Makes the arena unusable. Pages give their resident memory back, unless an
-     * ArrayBuffer over them may have another owner, and stay mapped until the last
-     * exposure of them has ended.
+     * Makes the arena unusable. Returns the resident memory of its pages to the system, unless an
+     * ArrayBuffer over them may have been transferred to another owner. The pages stay mapped until
+     * their last exposure has ended.
      */
     void destroy();
 
-    /** expose() on allocated pages of the arena's own. */
+    /** expose() of allocated pages. Only for an arena that owns its pages. */
     napi_value expose(size_t offset, size_t length, bool handed_out);
 
 private:
@@ -105,12 +106,12 @@ private:
 
     napi_env env_;
     host::memory::arena_t arena_;
-    /** Null for memory of the caller's, and once destroyed. */
+    /** Null for an arena over the caller's memory, and after destroy(). */
     std::shared_ptr<Pages> pages_;
     OwnerEnd owner_end_ = OwnerEnd::KEEP;
     std::unordered_set<ArenaDependent*> dependents_;
     Napi::Reference<Napi::DataView> owner_view_;
-    /** Empty for a SharedArrayBuffer, which can be neither detached nor shrunk. */
+    /** Empty if the view is over a SharedArrayBuffer, which cannot be detached or shrunk. */
     Napi::Reference<Napi::ArrayBuffer> owner_buffer_;
 };
 

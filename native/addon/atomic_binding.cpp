@@ -12,7 +12,7 @@ using kvm::memory::guest_memory_t;
 
 namespace {
 
-/** Leaves what was found in RAM in the call block, where it was. */
+/** Stores the value found in RAM into the call block if the access was made. */
 template <typename T>
 guest_mem_access_result_t give(guest_mem_access_result_t result, const T& value, CallBlock* block) {
     if (result == kvm::memory::GUEST_MEM_ACCESS_OK) {
@@ -47,52 +47,94 @@ guest_mem_access_result_t run_cmpxchg(guest_memory_t* memory, CallBlock* block) 
 
 using Operation = guest_mem_access_result_t (*)(guest_memory_t*, CallBlock*);
 
-/** By CallBlock::operation: the operations as lib/native-atomics.ts numbers them, four widths each.
- */
-constexpr Operation OPERATIONS[] = {
-    run_load<uint8_t, kvm::memory::guest_mem_atomic_loadb>,
-    run_load<uint16_t, kvm::memory::guest_mem_atomic_loadw>,
-    run_load<uint32_t, kvm::memory::guest_mem_atomic_loadl>,
-    run_load<uint64_t, kvm::memory::guest_mem_atomic_loadq>,
-    run_store<uint8_t, kvm::memory::guest_mem_atomic_storeb>,
-    run_store<uint16_t, kvm::memory::guest_mem_atomic_storew>,
-    run_store<uint32_t, kvm::memory::guest_mem_atomic_storel>,
-    run_store<uint64_t, kvm::memory::guest_mem_atomic_storeq>,
-    run_modify<uint8_t, kvm::memory::guest_mem_atomic_exchangeb>,
-    run_modify<uint16_t, kvm::memory::guest_mem_atomic_exchangew>,
-    run_modify<uint32_t, kvm::memory::guest_mem_atomic_exchangel>,
-    run_modify<uint64_t, kvm::memory::guest_mem_atomic_exchangeq>,
-    run_cmpxchg<uint8_t, kvm::memory::guest_mem_atomic_cmpxchgb>,
-    run_cmpxchg<uint16_t, kvm::memory::guest_mem_atomic_cmpxchgw>,
-    run_cmpxchg<uint32_t, kvm::memory::guest_mem_atomic_cmpxchgl>,
-    run_cmpxchg<uint64_t, kvm::memory::guest_mem_atomic_cmpxchgq>,
-    run_modify<uint8_t, kvm::memory::guest_mem_atomic_addb>,
-    run_modify<uint16_t, kvm::memory::guest_mem_atomic_addw>,
-    run_modify<uint32_t, kvm::memory::guest_mem_atomic_addl>,
-    run_modify<uint64_t, kvm::memory::guest_mem_atomic_addq>,
-    run_modify<uint8_t, kvm::memory::guest_mem_atomic_andb>,
-    run_modify<uint16_t, kvm::memory::guest_mem_atomic_andw>,
-    run_modify<uint32_t, kvm::memory::guest_mem_atomic_andl>,
-    run_modify<uint64_t, kvm::memory::guest_mem_atomic_andq>,
-    run_modify<uint8_t, kvm::memory::guest_mem_atomic_orb>,
-    run_modify<uint16_t, kvm::memory::guest_mem_atomic_orw>,
-    run_modify<uint32_t, kvm::memory::guest_mem_atomic_orl>,
-    run_modify<uint64_t, kvm::memory::guest_mem_atomic_orq>,
-    run_modify<uint8_t, kvm::memory::guest_mem_atomic_xorb>,
-    run_modify<uint16_t, kvm::memory::guest_mem_atomic_xorw>,
-    run_modify<uint32_t, kvm::memory::guest_mem_atomic_xorl>,
-    run_modify<uint64_t, kvm::memory::guest_mem_atomic_xorq>,
+/** CallBlock::operation of 8 bits: the numbers of lib/native/call-block.ts. */
+enum AtomicOperation : uint32_t {
+    ATOMIC_LOAD = 0,
+    ATOMIC_STORE = 4,
+    ATOMIC_EXCHANGE = 8,
+    ATOMIC_COMPARE_EXCHANGE = 12,
+    ATOMIC_ADD = 16,
+    ATOMIC_AND = 20,
+    ATOMIC_OR = 24,
+    ATOMIC_XOR = 28,
 };
 
+constexpr uint32_t WIDTHS = 4;
+
+/** One operation at its four widths, the narrowest first. */
+struct OperationRow {
+    AtomicOperation number;
+    Operation widths[WIDTHS];
+};
+
+constexpr OperationRow OPERATIONS[] = {
+    {ATOMIC_LOAD,
+     {run_load<uint8_t, kvm::memory::guest_mem_atomic_loadb>,
+      run_load<uint16_t, kvm::memory::guest_mem_atomic_loadw>,
+      run_load<uint32_t, kvm::memory::guest_mem_atomic_loadl>,
+      run_load<uint64_t, kvm::memory::guest_mem_atomic_loadq>}},
+    {ATOMIC_STORE,
+     {run_store<uint8_t, kvm::memory::guest_mem_atomic_storeb>,
+      run_store<uint16_t, kvm::memory::guest_mem_atomic_storew>,
+      run_store<uint32_t, kvm::memory::guest_mem_atomic_storel>,
+      run_store<uint64_t, kvm::memory::guest_mem_atomic_storeq>}},
+    {ATOMIC_EXCHANGE,
+     {run_modify<uint8_t, kvm::memory::guest_mem_atomic_exchangeb>,
+      run_modify<uint16_t, kvm::memory::guest_mem_atomic_exchangew>,
+      run_modify<uint32_t, kvm::memory::guest_mem_atomic_exchangel>,
+      run_modify<uint64_t, kvm::memory::guest_mem_atomic_exchangeq>}},
+    {ATOMIC_COMPARE_EXCHANGE,
+     {run_cmpxchg<uint8_t, kvm::memory::guest_mem_atomic_cmpxchgb>,
+      run_cmpxchg<uint16_t, kvm::memory::guest_mem_atomic_cmpxchgw>,
+      run_cmpxchg<uint32_t, kvm::memory::guest_mem_atomic_cmpxchgl>,
+      run_cmpxchg<uint64_t, kvm::memory::guest_mem_atomic_cmpxchgq>}},
+    {ATOMIC_ADD,
+     {run_modify<uint8_t, kvm::memory::guest_mem_atomic_addb>,
+      run_modify<uint16_t, kvm::memory::guest_mem_atomic_addw>,
+      run_modify<uint32_t, kvm::memory::guest_mem_atomic_addl>,
+      run_modify<uint64_t, kvm::memory::guest_mem_atomic_addq>}},
+    {ATOMIC_AND,
+     {run_modify<uint8_t, kvm::memory::guest_mem_atomic_andb>,
+      run_modify<uint16_t, kvm::memory::guest_mem_atomic_andw>,
+      run_modify<uint32_t, kvm::memory::guest_mem_atomic_andl>,
+      run_modify<uint64_t, kvm::memory::guest_mem_atomic_andq>}},
+    {ATOMIC_OR,
+     {run_modify<uint8_t, kvm::memory::guest_mem_atomic_orb>,
+      run_modify<uint16_t, kvm::memory::guest_mem_atomic_orw>,
+      run_modify<uint32_t, kvm::memory::guest_mem_atomic_orl>,
+      run_modify<uint64_t, kvm::memory::guest_mem_atomic_orq>}},
+    {ATOMIC_XOR,
+     {run_modify<uint8_t, kvm::memory::guest_mem_atomic_xorb>,
+      run_modify<uint16_t, kvm::memory::guest_mem_atomic_xorw>,
+      run_modify<uint32_t, kvm::memory::guest_mem_atomic_xorl>,
+      run_modify<uint64_t, kvm::memory::guest_mem_atomic_xorq>}},
+};
+
+constexpr bool rows_have_their_numbers() {
+    for (uint32_t row = 0; row < std::size(OPERATIONS); ++row) {
+        if (OPERATIONS[row].number != row * WIDTHS) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static_assert(rows_have_their_numbers(),
+              "ATOMIC_LOAD to ATOMIC_XOR of lib/native/call-block.ts index this table");
+
 /**
- * atomic(): undefined. The call block names the operation, so that TypeScript always calls the
- * same function: V8 takes twice as long where one call site has several.
+ * atomic(): undefined
+ *
+ * Runs the operation that the call block names. TypeScript calls one function for all operations,
+ * because a call takes V8 twice as long if its call site has several targets.
  */
 napi_value atomic(napi_env env, napi_callback_info info) {
     return access(env, info, [](guest_memory_t* memory, CallBlock* block) {
         const uint32_t operation = block->operation();
-        return operation < std::size(OPERATIONS) ? OPERATIONS[operation](memory, block)
-                                                 : kvm::memory::GUEST_MEM_ACCESS_ERROR_INTERNAL;
+        const uint32_t row = operation / WIDTHS;
+        return row < std::size(OPERATIONS)
+                   ? OPERATIONS[row].widths[operation % WIDTHS](memory, block)
+                   : kvm::memory::GUEST_MEM_ACCESS_ERROR_INTERNAL;
     });
 }
 

@@ -16,7 +16,7 @@ using kvm::memory::guest_memory_t;
 
 namespace {
 
-/** One operation of a batch, little-endian; lib/op-buffer.ts documents it. */
+/** One operation of a batch, little-endian, as lib/native/op-buffer.ts packs it. */
 struct PackedOp {
     uint64_t gpa;
     uint64_t value;
@@ -25,14 +25,30 @@ struct PackedOp {
     uint8_t padding[6];
 };
 
-static_assert(sizeof(PackedOp) == 24, "lib/op-buffer.ts knows this layout");
+static_assert(offsetof(PackedOp, gpa) == 0, "the address in lib/native/op-buffer.ts");
+static_assert(offsetof(PackedOp, value) == 8, "VALUE of lib/native/op-buffer.ts");
+static_assert(offsetof(PackedOp, kind) == 16, "KIND of lib/native/op-buffer.ts");
+static_assert(offsetof(PackedOp, result) == 17, "RESULT of lib/native/op-buffer.ts");
+static_assert(sizeof(PackedOp) == 24, "OP_SIZE of lib/native/op-buffer.ts");
 
-/** A field of a packed operation, which may lie at any alignment. */
+/** The kinds of operations: `OpKind` of lib/native/op-buffer.ts. */
+enum OpKind : uint8_t {
+    READB = 0,
+    READW = 1,
+    READL = 2,
+    READQ = 3,
+    WRITEB = 4,
+    WRITEW = 5,
+    WRITEL = 6,
+    WRITEQ = 7,
+};
+
+/** Reads a u64 field of a packed operation. The operation may have any alignment. */
 uint64_t load_field(const uint8_t* op, size_t offset) {
     uint64_t value;
     memcpy(&value, op + offset, sizeof(value));
-    // Another thread may write to the batch: what is checked is to be what is used, and so
-    // the compiler must not load it again.
+    // Another thread may write to the batch. The fence keeps the compiler from a second load, which
+    // could differ from the value that was checked.
     std::atomic_signal_fence(std::memory_order_seq_cst);
     return kvm::guest_order(value);
 }
@@ -58,34 +74,35 @@ guest_mem_access_result_t run_write(guest_memory_t* memory, uint8_t* op) {
 
 guest_mem_access_result_t run_op(guest_memory_t* memory, uint8_t* op) {
     switch (*static_cast<const volatile uint8_t*>(op + offsetof(PackedOp, kind))) {
-    case 0:
+    case READB:
         return run_read<uint8_t>(memory, op);
-    case 1:
+    case READW:
         return run_read<uint16_t>(memory, op);
-    case 2:
+    case READL:
         return run_read<uint32_t>(memory, op);
-    case 3:
+    case READQ:
         return run_read<uint64_t>(memory, op);
-    case 4:
+    case WRITEB:
         return run_write<uint8_t>(memory, op);
-    case 5:
+    case WRITEW:
         return run_write<uint16_t>(memory, op);
-    case 6:
+    case WRITEL:
         return run_write<uint32_t>(memory, op);
-    case 7:
+    case WRITEQ:
         return run_write<uint64_t>(memory, op);
     default:
-        // Told here, since a look at all kinds beforehand takes a sixth of the run.
+        // Checked here because a pass over all kinds in advance would add a sixth to the run.
         return kvm::memory::GUEST_MEM_ACCESS_ERROR_INTERNAL;
     }
 }
 
 /**
- * Runs the operations in order and gives the number that did not complete. The
- * batch may lie in the RAM it writes to.
+ * Runs the operations in order. The batch may lie in the RAM that it writes to.
+ *
+ * @return The number of operations that faulted.
  */
 size_t run_ops(const guest_memory_t& memory, uint8_t* ops, size_t count) {
-    // A copy that nothing else can point to, and so stays in registers.
+    // No pointer to this copy escapes, so the compiler keeps it in registers.
     guest_memory_t local = memory;
     size_t faults = 0;
     for (size_t i = 0; i < count; ++i) {
@@ -97,6 +114,7 @@ size_t run_ops(const guest_memory_t& memory, uint8_t* ops, size_t count) {
     return faults;
 }
 
+/** Sets the result of every operation to ERROR_INTERNAL. */
 void refuse_ops(uint8_t* ops, size_t count) {
     for (size_t i = 0; i < count; ++i) {
         ops[i * sizeof(PackedOp) + offsetof(PackedOp, result)] =
@@ -104,7 +122,7 @@ void refuse_ops(uint8_t* ops, size_t count) {
     }
 }
 
-/** guestMemoryRun(memory, ops: Uint8Array): number of operations that did not complete */
+/** guestMemoryRun(memory, ops: Uint8Array): the number of operations that faulted */
 Napi::Value guest_memory_run(const Napi::CallbackInfo& info) {
     const Napi::Env env = info.Env();
     auto memory = open_handle<SharedMemory>(info[0]);

@@ -8,7 +8,7 @@ namespace pound::addon {
 
 namespace {
 
-/** Guards who has which place of the table. */
+/** Guards Environment::taken_ of every entry of the table. */
 std::mutex table_mutex;
 
 } // namespace
@@ -37,7 +37,7 @@ std::shared_ptr<Environment> Environment::create(napi_env env, CallBlock* block)
 
 void Environment::begin(napi_env env, CallBlock* block) {
     block_ = block;
-    memories_.assign(1, nullptr);
+    memories_.assign(NO_MEMORY + 1, nullptr);
     env_.store(env, std::memory_order_relaxed);
 }
 

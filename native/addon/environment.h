@@ -4,6 +4,7 @@
 #include <napi.h>
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <memory>
@@ -14,17 +15,16 @@ namespace pound::addon {
 class SharedMemory;
 
 /**
- * Arguments and results of one native access, shared with TypeScript through a
- * SharedArrayBuffer.
+ * The arguments and the result of one native access. It lies in a SharedArrayBuffer, which
+ * TypeScript accesses through typed arrays. All fields are in host byte order.
  *
- * Passing them as N-API values costs more than the call itself, so a call
- * carries none. JavaScript runs on one thread per environment and an access
- * never calls back into it, so one block serves every memory of the
- * environment. All fields are in host byte order.
+ * Conversion of N-API values would cost more than the call itself, so the accessors have no
+ * parameters. One block serves all memories of an environment, because an environment has one
+ * JavaScript thread and an access never calls JavaScript.
  *
- * Shared, since such a buffer can be neither detached nor moved while C++ uses
- * it. Another thread that gets hold of it can write to it at any time, so every
- * argument is read exactly once, by its accessor below.
+ * JavaScript can neither detach nor move a SharedArrayBuffer, so the pointer to the block stays
+ * valid. Another thread that obtains the buffer can write to it at any time. Therefore C++ reads
+ * each argument exactly once per access, through the getters below.
  */
 class CallBlock {
 public:
@@ -33,12 +33,12 @@ public:
         return (static_cast<uint64_t>(once(gpa_high_)) << 32) | once(gpa_low_);
     }
 
-    /** In: which memory, as Environment numbers them. */
+    /** In: the number of the memory, from Environment::add(). */
     uint32_t memory() const {
         return once(memory_);
     }
 
-    /** In: which operation, for atomic(). */
+    /** In: the operation that atomic() runs: an AtomicOperation plus log2 of the width. */
     uint32_t operation() const {
         return once(operation_);
     }
@@ -49,13 +49,13 @@ public:
         return first_bytes<T>(value_);
     }
 
-    /** In: what a compare-and-exchange is to find. */
+    /** In: the expected value of a compare-and-exchange. */
     template <typename T>
     T expected() const {
         return first_bytes<T>(expected_);
     }
 
-    /** Out: the value. */
+    /** Out: the value read, or the value before an atomic operation. */
     template <typename T>
     void set_value(T value) {
         memcpy(&value_, &value, sizeof(T));
@@ -67,6 +67,8 @@ public:
     }
 
 private:
+    friend struct CallBlockLayout;
+
     template <typename T>
     static T once(const T& field) {
         return *static_cast<const volatile T*>(&field);
@@ -78,42 +80,69 @@ private:
     }
 
     /**
-     * In halves, as JavaScript has it. They lie apart because two stores side by
-     * side would be loaded as one, for which a processor has to wait until both
-     * are in its cache.
+     * JavaScript writes the address as two 32-bit halves. The halves are not adjacent: the
+     * compiler would read adjacent halves with one 64-bit load, and a processor cannot forward
+     * two pending stores to one load, so that load would stall.
      */
     uint32_t gpa_low_;
     uint32_t memory_;
     uint32_t gpa_high_;
     uint32_t result_;
-    /** In the first bytes. */
+    /** A value narrower than 64 bits occupies the first bytes. */
     uint64_t value_;
     uint64_t expected_;
     uint32_t operation_;
 };
 
-static_assert(sizeof(CallBlock) == 40, "lib/native-access.ts and native-atomics.ts know this");
+/**
+ * Asserts the layout that lib/native/call-block.ts declares for TypeScript. Whoever changes a field
+ * changes both files.
+ */
+struct CallBlockLayout {
+    static constexpr size_t ELEMENT32 = sizeof(uint32_t);
+    static constexpr size_t ELEMENT64 = sizeof(uint64_t);
+
+    static_assert(offsetof(CallBlock, gpa_low_) == 0 * ELEMENT32,
+                  "GPA_LOW32 of lib/native/call-block.ts");
+    static_assert(offsetof(CallBlock, memory_) == 1 * ELEMENT32,
+                  "MEMORY32 of lib/native/call-block.ts");
+    static_assert(offsetof(CallBlock, gpa_high_) == 2 * ELEMENT32,
+                  "GPA_HIGH32 of lib/native/call-block.ts");
+    static_assert(offsetof(CallBlock, result_) == 3 * ELEMENT32,
+                  "RESULT32 of lib/native/call-block.ts");
+    static_assert(offsetof(CallBlock, value_) == 2 * ELEMENT64,
+                  "VALUE8, VALUE16, VALUE32 and VALUE64 of lib/native/call-block.ts");
+    static_assert(offsetof(CallBlock, expected_) == 3 * ELEMENT64,
+                  "EXPECTED8 of lib/native/call-block.ts");
+    static_assert(offsetof(CallBlock, operation_) == 8 * ELEMENT32,
+                  "OPERATION32 of lib/native/call-block.ts");
+    static_assert(sizeof(CallBlock) == 5 * ELEMENT64, "TypeScript views all of it as u64 elements");
+};
 
 /**
- * The live guest memories of an environment, by number, and the call block that
- * names them.
+ * The call block of a napi_env, and the live guest memories that the block can name by number.
  *
- * With the memory named by number, one function per accessor serves them all.
- * V8 calls a function that is the same at every call straight, and one bound to
- * its memory through a slower, generic way as soon as there are two.
+ * Because the block names the memory, one function per accessor serves all memories. V8 calls a
+ * function directly while its call site has only one target. A function bound to each memory would
+ * give the call site several targets, and V8 would call those through a slower, generic path.
  *
- * What counts on the way of an access is how many loads wait for one another:
+ * The cost of an access is mainly the chain of loads that depend on one another. Two measures keep
+ * the chain short:
  *
- * - Environments live in a small table and are found by their napi_env, which an
- *   accessor is told for nothing; asking the runtime for the data of the call
- *   takes a quarter of the call. One that finds its place taken is on the heap,
- *   and its accessors do ask.
- * - The memory used last is at hand, and its number only compared: a processor
- *   goes on as if they were equal, where it would have to wait for an address.
+ * - Environments are entries of a small static table, indexed by a hash of the napi_env, which
+ *   every accessor receives as an argument. To query the runtime for the callback's data would take
+ *   a quarter of the call. If the entry is taken, the environment is allocated on the heap, and its
+ *   accessors query the runtime.
+ * - The descriptor of the memory used last is cached. An access only compares its number with the
+ *   cached number: the processor predicts that branch, where a lookup would make it wait for an
+ *   address.
  */
 class alignas(64) Environment {
 public:
-    /** A memory that accesses may touch without asking. */
+    /** The number that no memory has: NO_MEMORY of lib/native/call-block.ts. */
+    static constexpr uint32_t NO_MEMORY = 0;
+
+    /** A memory that accesses may use without a check that it is still usable. */
     struct Current {
         uint32_t number;
         /** Host virtual address of guest physical address 0. */
@@ -122,13 +151,13 @@ public:
         uint64_t size;
     };
 
-    /** The environment of `env` from here on; `block` must outlive every call. */
+    /** Makes the environment of `env`. `block` must outlive every access. */
     static std::shared_ptr<Environment> create(napi_env env, CallBlock* block);
 
     Environment(const Environment&) = delete;
     Environment& operator=(const Environment&) = delete;
 
-    /** The environment of `env`, or null where it is not in the table. */
+    /** The environment of `env`, or null if it is not in the table. */
     static Environment* find(napi_env env) {
         Environment& place = place_of(env);
         return place.env_.load(std::memory_order_relaxed) == env ? &place : nullptr;
@@ -138,7 +167,7 @@ public:
         return block_;
     }
 
-    /** The memory that is at hand; its number is that of none where there is none. */
+    /** The cached memory. If none is cached, its number is one that no memory has. */
     const Current& current() const {
         return current_;
     }
@@ -147,23 +176,23 @@ public:
         current_ = current;
     }
 
-    /** Has the memory of that number, if it is at hand, looked up at its next access. */
+    /** Removes the memory with this number from the cache; its next access looks it up again. */
     void forget_current(uint32_t number) {
         if (current_.number == number) {
             current_ = NO_CURRENT;
         }
     }
 
-    /** The memory of that number, or null where there is none. */
+    /** The memory with this number, or null if there is none. */
     SharedMemory* memory(uint32_t number) const {
         return number < memories_.size() ? memories_[number] : nullptr;
     }
 
-    /** Gives a memory a number, never 0. */
+    /** Registers a memory. @return Its number, never NO_MEMORY. */
     uint32_t add(SharedMemory* memory);
     void remove(uint32_t number);
 
-    /** The runtime is done with its napi_env, whose address may be used again. */
+    /** Ends the use of the napi_env. The runtime may reuse its address afterwards. */
     void leave();
 
 private:
@@ -172,7 +201,7 @@ private:
     static Environment places_[PLACES];
 
     static Environment& place_of(napi_env env) {
-        // The low bits are those of every heap block of that size.
+        // Heap blocks of this size are aligned, so the low bits of their addresses are equal.
         return places_[(reinterpret_cast<uintptr_t>(env) >> 6) % PLACES];
     }
 
@@ -181,20 +210,20 @@ private:
     void clear();
 
     /**
-     * Other threads look at it, to find that it is not theirs. All else belongs
-     * to the thread of the environment.
+     * Atomic because other threads compare it with their own napi_env in find(). Only the thread of
+     * the environment uses the other fields, except `taken_`.
      */
     std::atomic<napi_env> env_{nullptr};
     CallBlock* block_ = nullptr;
     Current current_ = NO_CURRENT;
-    /** By number; the first is that of no memory. */
+    /** The memories, indexed by number. The entry NO_MEMORY is always null. */
     std::vector<SharedMemory*> memories_;
     std::vector<uint32_t> free_numbers_;
-    /** Whether a place of the table is in use, guarded by a mutex. */
+    /** Whether this entry of the table is in use; guarded by a mutex in environment.cpp. */
     bool taken_ = false;
 };
 
-/** What the runtime keeps for the addon per environment: each worker thread has its own. */
+/** The addon's instance data. Each worker thread has an environment, and so instance data. */
 struct InstanceData {
     InstanceData(std::shared_ptr<Environment> shared, Napi::Reference<Napi::DataView> block)
         : environment(std::move(shared)), call_block(std::move(block)) {
@@ -207,9 +236,9 @@ struct InstanceData {
     InstanceData(const InstanceData&) = delete;
     InstanceData& operator=(const InstanceData&) = delete;
 
-    /** Shared, since handles may be finalized after the instance data is. */
+    /** Shared because the runtime may finalize handles after the instance data. */
     const std::shared_ptr<Environment> environment;
-    /** Keeps the call block in place for as long as there are calls. */
+    /** Keeps the call block alive while JavaScript can call the accessors. */
     const Napi::Reference<Napi::DataView> call_block;
 };
 

@@ -7,9 +7,9 @@ namespace {
 using ErrorMaker = napi_status (*)(napi_env, napi_value, napi_value, napi_value*);
 
 /**
- * Statuses are let go by: these calls fail only where the environment is being
- * torn down, as when a worker is terminated in the middle of a call, and then
- * there is nobody left to throw at. Napi::Error would abort the process.
+ * Throws an error with a `code`. Ignores the status of each call: these calls fail only while the
+ * environment is torn down, for instance when a worker is terminated during a call, and no
+ * JavaScript can catch the error then. Napi::Error would abort the process.
  */
 Napi::Value throw_with_code(Napi::Env env, ErrorMaker make, const char* code, const char* message) {
     napi_value code_value = nullptr;

@@ -4,28 +4,27 @@
 #include <napi.h>
 
 /*
- * Errors as JavaScript sees them: each carries a stable `code`. Every function
- * leaves an exception pending and returns an empty value, so that a binding can
- * `return throw_…(…)`.
+ * Throws JavaScript errors that have a stable `code`. Every function leaves an exception pending
+ * and returns an empty value, so a binding can `return throw_…(…)`.
  */
 namespace pound::addon {
 
 /** TypeError ERR_INVALID_ARG_TYPE: an argument is of the wrong JavaScript type. */
 Napi::Value throw_type(Napi::Env env, const char* message);
 
-/** TypeError ERR_INVALID_HANDLE: not a handle of ours, or one of another kind. */
+/** TypeError ERR_INVALID_HANDLE: not a handle of this addon, or a handle of another kind. */
 Napi::Value throw_handle(Napi::Env env, const char* message);
 
-/** RangeError ERR_OUT_OF_RANGE: a number that the argument cannot take. */
+/** RangeError ERR_OUT_OF_RANGE: a number outside the range of the argument. */
 Napi::Value throw_range(Napi::Env env, const char* message);
 
-/** RangeError ERR_ARENA_EXHAUSTED: the arena has too little left. */
+/** RangeError ERR_ARENA_EXHAUSTED: the arena has too few bytes left. */
 Napi::Value throw_exhausted(Napi::Env env, const char* message);
 
-/** Error ERR_OUT_OF_MEMORY: the operating system refused. */
+/** Error ERR_OUT_OF_MEMORY: the operating system refused memory. */
 Napi::Value throw_no_memory(Napi::Env env, const char* message);
 
-/** Error ERR_DESTROYED: the arena, or the buffer under it, is gone. */
+/** Error ERR_DESTROYED: the arena is destroyed, or the buffer under it is detached. */
 Napi::Value throw_destroyed(Napi::Env env, const char* message);
 
 } // namespace pound::addon

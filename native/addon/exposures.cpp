@@ -12,30 +12,33 @@ namespace pound::addon {
 
 namespace {
 
-/** The finalizer's hint: an id and no address, so that a call too many finds nothing. */
+/**
+ * Identifies an exposure in the hint of its finalizer. It is not a pointer, so that a finalizer
+ * which the runtime calls twice finds no exposure the second time.
+ */
 using ExposureId = uintptr_t;
 
 struct Exposure {
     std::shared_ptr<Pages> pages;
     uint8_t* data;
-    /** Whose ArrayBuffer it is; only on its thread may `buffer` be used. */
+    /** The environment of the ArrayBuffer. `buffer` may be used on its thread only. */
     napi_env env;
-    /** Weak. */
+    /** A weak reference to the ArrayBuffer. */
     napi_ref buffer;
-    /** Whether JavaScript outside this package may have it, and so may have moved it. */
+    /** Whether code outside this package has received the buffer, and may have transferred it. */
     bool handed_out;
-    /** Whether the ArrayBuffer gave the bytes up at our request, and so to nobody else. */
+    /** Whether the addon detached the buffer, so that no transfer can have happened. */
     bool detached_by_us;
 };
 
 /**
- * An ArrayBuffer that nobody but this file knows, and so has a finalizer that runs
- * for one reason only while it is referenced: the environment is going down.
+ * An ArrayBuffer that never leaves this file. While it is referenced, its finalizer runs only when
+ * the environment is torn down.
  *
- * Node then detaches every buffer over native memory that still is where it was
- * made, and finalizes all of them, those that have moved included: the newest first
- * (`CallbackInfo` of node_buffer.cc). A sentinel newer than every exposure is
- * finalized while the exposures can still be told apart.
+ * During the teardown, Node detaches every buffer over native memory that was not transferred, and
+ * finalizes all such buffers, transferred ones included, in the order from newest to oldest
+ * (`CallbackInfo` in node_buffer.cc). A sentinel that is newer than every exposure is finalized
+ * first. Node has detached no exposure by then, so a detached one must have been transferred.
  */
 struct Sentinel {
     ExposureId id;
@@ -43,24 +46,24 @@ struct Sentinel {
 };
 
 /**
- * Every exposure of the process. A runtime may call a finalizer on any thread, so
- * all of it is guarded by `mutex`, under which nothing of the runtime's is called.
+ * All exposures of the process. A runtime may call finalizers on any thread, so `mutex` guards
+ * every field. Code that holds the mutex calls no function of the runtime.
  */
 struct Registry {
     std::mutex mutex;
     ExposureId last_id = 0;
     std::unordered_map<ExposureId, Exposure> exposures;
-    /** Those that were handed out and not detached by us. */
+    /** Exposures that were handed out and that the addon has not detached. */
     std::unordered_map<const Pages*, std::unordered_set<ExposureId>> movable;
-    /** Those not detached by us: pages that are reset again and again have many. */
+    /** Exposures that the addon has not detached. Pages that are reset often have many. */
     std::set<std::pair<const uint8_t*, ExposureId>> by_data;
-    /** References of exposures that have ended, for their environment's thread to delete. */
+    /** References of ended exposures, which the thread of their environment must delete. */
     std::unordered_map<napi_env, std::vector<napi_ref>> done;
     std::unordered_map<napi_env, Sentinel> sentinels;
-    /** Pages that another thread may use after their environment has gone. */
+    /** Pages that another thread may use after the end of their environment. */
     std::vector<std::shared_ptr<Pages>> kept;
 
-    /** Takes an exposure out; the caller drops the pages once the mutex is free. */
+    /** Removes an exposure. The caller releases the returned pages after it unlocks the mutex. */
     std::shared_ptr<Pages> take(std::unordered_map<ExposureId, Exposure>::iterator found) {
         const ExposureId id = found->first;
         const Exposure exposure = std::move(found->second);
@@ -81,7 +84,7 @@ struct Registry {
     }
 };
 
-/** Never destroyed: at the end of the process, other threads may still be at work. */
+/** Never destroyed, because other threads may still use it while the process exits. */
 Registry& registry() {
     static auto* instance = new Registry();
     return *instance;
@@ -89,7 +92,7 @@ Registry& registry() {
 
 using Lock = std::lock_guard<std::mutex>;
 
-/** What has become of the ArrayBuffer of an exposure. */
+/** The state of the ArrayBuffer of an exposure. */
 enum class BufferState { ATTACHED, DETACHED, COLLECTED };
 
 BufferState state_of(napi_env env, napi_ref reference, const uint8_t* data) {
@@ -104,8 +107,8 @@ BufferState state_of(napi_env env, napi_ref reference, const uint8_t* data) {
 }
 
 /**
- * Whether the bytes may belong to somebody else. A buffer that was collected
- * before its finalizer ran may have been moved before it was collected.
+ * Whether the buffer may have been transferred, so that another owner has its bytes. A buffer that
+ * was collected may have been transferred before.
  */
 bool may_have_moved(napi_env env, const Exposure& exposure) {
     return !exposure.detached_by_us &&
@@ -113,7 +116,10 @@ bool may_have_moved(napi_env env, const Exposure& exposure) {
             state_of(env, exposure.buffer, exposure.data) != BufferState::ATTACHED);
 }
 
-/** Copies, since to ask about a buffer can run finalizers, which change the registry. */
+/**
+ * Copies of the exposures of an environment. Copies, because a query about a buffer can run
+ * finalizers, which change the registry.
+ */
 std::vector<std::pair<ExposureId, Exposure>> exposures_of(napi_env env) {
     Registry& all = registry();
     const Lock lock(all.mutex);
@@ -127,8 +133,8 @@ std::vector<std::pair<ExposureId, Exposure>> exposures_of(napi_env env) {
 }
 
 /**
- * The environment is going down: decides which of its exposures can end. Harmless the
- * second time.
+ * Keeps the pages of exposures that may have been transferred, and forgets the environment, which
+ * is being torn down. A second call has no effect.
  */
 void end_environment(napi_env env) {
     napi_handle_scope scope = nullptr;
@@ -155,12 +161,12 @@ void end_environment(napi_env env) {
             entry.second.buffer = nullptr;
         }
     }
-    // The runtime deletes what references are left. An address like this one can come again.
+    // The runtime deletes the remaining references, and may reuse the address of the environment.
     all.done.erase(env);
     all.sentinels.erase(env);
 }
 
-/** The runtime no longer uses the bytes of an exposure, or its environment is going down. */
+/** Finalizer: the runtime has released the bytes of an exposure, or tears its environment down. */
 void finalize(napi_env /* env */, void* /* data */, void* hint) {
     Registry& all = registry();
     std::shared_ptr<Pages> dropped;
@@ -184,7 +190,7 @@ void finalize_sentinel(napi_env env, void* /* data */, void* hint) {
     end_environment(env);
 }
 
-/** Has a sentinel that is newer than every buffer there is. */
+/** Replaces the sentinel by one that is newer than every buffer of the environment. */
 void renew_sentinel(napi_env env) {
     static uint8_t byte;
     Registry& all = registry();
@@ -235,14 +241,14 @@ bool is_detached(napi_env env, napi_value buffer) {
     return detached;
 }
 
-/** The exposure whose ArrayBuffer `buffer` is, attached. */
+/** The exposure of an ArrayBuffer, or nothing if it has none or is detached. */
 std::optional<ExposureId> find_exposure(napi_env env, napi_value buffer) {
     void* data = nullptr;
     size_t length = 0;
     napi_get_arraybuffer_info(env, buffer, &data, &length);
     const auto* bytes = static_cast<const uint8_t*>(data);
     Registry& all = registry();
-    // The newest first, which most likely is the one.
+    // From newest to oldest, because the newest is the most likely match.
     for (ExposureId before = UINTPTR_MAX;;) {
         napi_ref reference = nullptr;
         {
@@ -300,7 +306,7 @@ napi_value expose(napi_env env, const std::shared_ptr<Pages>& pages, uint8_t* da
         all.exposures.at(id).buffer = reference;
         return buffer;
     }
-    // Some runtimes have called the finalizer by now, or will; others never do.
+    // After a refusal, some runtimes call the finalizer and others do not.
     finalize(env, data, reinterpret_cast<void*>(id));
     napi_value exception = nullptr;
     napi_get_and_clear_last_exception(env, &exception);

@@ -10,25 +10,25 @@
 #include "host/memory/arena.h"
 
 /*
- * Who keeps what alive (docs/lifetimes.md has the whole of it)
+ * Lifetimes (docs/lifetimes.md has the details)
  *
- * - Pages are reserved for one arena and unmapped with the last shared_ptr to
- *   them. The arena holds one until it is destroyed, or moves to other pages.
- * - Every ArrayBuffer over pages has an exposure, which holds another. JavaScript
- *   can move an ArrayBuffer to other owners and threads, so the exposure ends with
- *   the *bytes* that the runtime was given, not with the ArrayBuffer object.
- * - The runtime says that the bytes are no longer used by its finalizer. In an
- *   environment that is going down it says so of every buffer, also of those that
- *   now belong to another thread. Those exposures never end: their pages stay
- *   mapped for as long as the process lives.
- * - Handles hold arenas and memories; memories hold their arena. All of them belong
- *   to one environment and are used on its thread only.
- * - The call block is a SharedArrayBuffer, which JavaScript can neither detach nor
- *   move, held by the environment's instance data.
+ * - Pages are reserved for one arena and unmapped with the last shared_ptr to them. The arena holds
+ *   one shared_ptr until it is destroyed or moves to other pages.
+ * - Each ArrayBuffer over pages has an exposure, which holds another shared_ptr. JavaScript can
+ *   transfer an ArrayBuffer to another owner or thread, which leaves the old ArrayBuffer object
+ *   detached. Therefore an exposure ends when the runtime releases the bytes, not when the
+ *   ArrayBuffer object is detached or collected.
+ * - The runtime calls a finalizer when it releases the bytes. While an environment is torn down,
+ * the runtime also finalizes buffers whose bytes now belong to another thread. Exposures that may
+ * have been transferred never end then: their pages stay mapped until the process exits.
+ * - Handles own arenas and memories, and memories own their arena. All of them belong to one
+ *   environment and are used on its thread only.
+ * - The instance data of the environment owns the call block, a SharedArrayBuffer, which JavaScript
+ *   can neither detach nor move.
  */
 namespace pound::addon {
 
-/** Pages reserved by arena_init(), unmapped with the last reference to them. */
+/** Owns the pages of arena_init() and unmaps them in its destructor. */
 class Pages {
 public:
     /** Takes over `arena`. */
@@ -46,33 +46,37 @@ private:
     host::memory::arena_t arena_;
 };
 
-/** To be called once, before the first expose(). */
+/** Registers the cleanup of an environment. Call it once, before the first expose(). */
 void watch_environment(napi_env env);
 
 /**
- * Makes an ArrayBuffer over `length` bytes at `data`, which lie in `pages`, and
- * keeps these for as long as anybody may use the bytes.
+ * Makes an ArrayBuffer over `length` bytes at `data`, and keeps `pages`, which contain them, mapped
+ * while JavaScript may use the bytes.
  *
- * @param handed_out Whether JavaScript outside this package gets it at once.
- * @return The buffer; or null, with nothing kept and no exception pending, where the
- *         runtime refuses.
+ * @param handed_out Whether code outside this package receives the buffer at once.
+ * @return The buffer. If the runtime refuses it: null, with no exposure made and no exception
+ *         pending.
  */
 napi_value expose(napi_env env, const std::shared_ptr<Pages>& pages, uint8_t* data, size_t length,
                   bool handed_out);
 
-/** Notes that JavaScript outside this package gets the buffer. @return As detach_exposed(). */
+/**
+ * Records that code outside this package receives a buffer of expose(), and may transfer it.
+ *
+ * @return As detach_exposed().
+ */
 bool hand_out(napi_env env, napi_value buffer);
 
 /**
- * Whether the bytes of an ArrayBuffer over `pages` that was handed out may have
- * another owner than that ArrayBuffer. To be asked on the thread of `env` alone.
+ * Whether an ArrayBuffer over `pages` may have been transferred, so that another owner has its
+ * bytes. Call it on the thread of `env` only.
  */
 bool may_have_moved(napi_env env, const Pages* pages);
 
 /**
  * Detaches a buffer that expose() made in this environment.
  *
- * @return Whether it is one, or detached already.
+ * @return True if the buffer is such a buffer or is detached already.
  */
 bool detach_exposed(napi_env env, napi_value buffer);
 

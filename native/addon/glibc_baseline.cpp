@@ -1,15 +1,15 @@
 /*
- * libstdc++ counts the references of a shared_ptr without atomic instructions
- * where the process has one thread, and asks a variable of glibc 2.32 for that.
- * Node has threads from its start. To answer so here keeps the addon loadable
- * with the older glibc that Node itself still runs on.
+ * libstdc++ counts the references of a shared_ptr without atomic instructions while the process has
+ * one thread. To find out, it reads a variable that glibc has since version 2.32. This file defines
+ * that variable, so that the addon also loads with the older glibc versions that Node supports. The
+ * value is 0, because a Node process always has several threads.
  */
 #include <cstdlib>
 
 #if defined(__GLIBC__)
 
 extern "C" {
-// Hidden: an answer for this addon alone. The name is the implementation's.
+// Hidden, so that only this addon uses it. The reserved name is the one that libstdc++ reads.
 __attribute__((visibility("hidden"))) char __libc_single_threaded = 0;
 }
 

@@ -7,35 +7,35 @@
 #include <memory>
 
 /*
- * Handles are `External`s that carry a type tag and a shared_ptr of their own.
- * The tag tells our handles from every other External in the process, so a
- * forged one is refused and never dereferenced. It also tells this copy of the
- * addon's code from others that the process has loaded, which may be of another
- * version. The environment in it tells the instances of one copy apart.
+ * A handle is an `External` with a type tag and a shared_ptr to its object. The tag distinguishes
+ * handles of this addon from every other External in the process, so a forged handle is refused and
+ * never dereferenced. The tag also distinguishes this copy of the addon from other copies in the
+ * process, which may have another version. The environment distinguishes the instances of one copy.
  */
 namespace pound::addon {
 
-/** The tag of the handles to a T, before it is made this library's; specialised beside each T. */
+/** The tag of handles to a T, not yet specific to this library. Specialised beside each T. */
 template <typename T>
 extern const napi_type_tag HANDLE_TAG;
 
-/** An address that no other library has. */
+/** An address that is unique to this copy of the library. */
 const void* library_mark();
 
+/** The tag of handles to a T in this copy of the library. */
 template <typename T>
 napi_type_tag handle_tag() {
     const napi_type_tag& tag = HANDLE_TAG<T>;
     return {tag.lower, tag.upper ^ reinterpret_cast<uintptr_t>(library_mark())};
 }
 
-/** What a handle points to. */
+/** The data of a handle. */
 template <typename T>
 struct Owned {
     napi_env env;
     std::shared_ptr<T> object;
 };
 
-/** A new handle; or nothing, where the environment is being torn down. */
+/** Makes a handle. The result is empty if the environment is being torn down. */
 template <typename T>
 Napi::Value make_handle(Napi::Env env, std::shared_ptr<T> object) {
     auto* owned = new Owned<T>{env, std::move(object)};
@@ -48,16 +48,16 @@ Napi::Value make_handle(Napi::Env env, std::shared_ptr<T> object) {
         return Napi::Value();
     }
     const napi_type_tag tag = handle_tag<T>();
-    // Untagged, it would be refused as a foreign one, which is as well.
+    // If this fails, the handle has no tag and is refused as a foreign one, which is harmless.
     napi_type_tag_object(env, external, &tag);
     return Napi::Value(env, external);
 }
 
-/** The object behind a handle, or null where `value` is not a handle to a T of its environment. */
+/** The object of a handle, or null if `value` is not a handle to a T of this environment. */
 template <typename T>
 std::shared_ptr<T> open_handle(Napi::Value value) {
-    // Only Externals are asked for their tag: on any other object the question
-    // is answered through its properties, which a Proxy can trap.
+    // The type check comes first: N-API stores the tag of any other object as a property, and a
+    // Proxy can trap the access to it.
     const napi_type_tag tag = handle_tag<T>();
     bool tagged = false;
     void* data = nullptr;

@@ -50,10 +50,10 @@ std::shared_ptr<SharedMemory> to_memory(const Napi::CallbackInfo& info) {
     return memory;
 }
 
-/** The RAM of an arena, or nothing where its descriptor does not fit. */
+/** Lays RAM out in an arena. The result is empty if the descriptor does not fit. */
 std::optional<guest_memory_t> lay_out(SharedArena& arena) {
     if (arena.seen_by_other_threads()) {
-        // One of them could forge the descriptor before it is read back from the arena.
+        // Another thread could forge a descriptor in the arena before it is copied from there.
         return kvm::memory::guest_memory_attach(&arena.arena());
     }
     const guest_memory_t* memory = kvm::memory::guest_memory_create(&arena.arena());
@@ -78,7 +78,7 @@ Napi::Value guest_memory_create(const Napi::CallbackInfo& info) {
                                 arena, *memory, env.GetInstanceData<InstanceData>()->environment));
 }
 
-/** guestMemorySize(memory): number of bytes */
+/** guestMemorySize(memory): bytes of RAM */
 Napi::Value guest_memory_size(const Napi::CallbackInfo& info) {
     auto memory = to_memory(info);
     return memory == nullptr
@@ -86,7 +86,7 @@ Napi::Value guest_memory_size(const Napi::CallbackInfo& info) {
                : Napi::Number::New(info.Env(), static_cast<double>(memory->memory()->size));
 }
 
-/** guestMemoryOffset(memory): where gpa 0 lies, in bytes from the arena's start */
+/** guestMemoryOffset(memory): bytes from the arena's start to gpa 0 */
 Napi::Value guest_memory_offset(const Napi::CallbackInfo& info) {
     auto memory = to_memory(info);
     if (memory == nullptr) {
@@ -99,7 +99,7 @@ Napi::Value guest_memory_offset(const Napi::CallbackInfo& info) {
     return Napi::Number::New(info.Env(), static_cast<double>(offset));
 }
 
-/** guestMemoryDestroy(memory): undefined; harmless the second time */
+/** guestMemoryDestroy(memory): undefined; a second call has no effect */
 Napi::Value guest_memory_destroy(const Napi::CallbackInfo& info) {
     auto memory = to_memory(info);
     if (memory != nullptr) {
@@ -108,7 +108,7 @@ Napi::Value guest_memory_destroy(const Napi::CallbackInfo& info) {
     return Napi::Value();
 }
 
-/** guestMemoryNumber(memory): what the call block names it by, while the handle lives */
+/** guestMemoryNumber(memory): its number in the call block, valid while the handle lives */
 Napi::Value guest_memory_number(const Napi::CallbackInfo& info) {
     auto memory = to_memory(info);
     return memory == nullptr ? Napi::Value() : Napi::Number::New(info.Env(), memory->number());

@@ -13,7 +13,7 @@
 
 namespace pound::addon {
 
-/** Guest RAM as the accessors see it, until its arena is reset or destroyed. */
+/** Guest RAM that the accessors use until it ends or its arena is reset or destroyed. */
 class SharedMemory final : public ArenaDependent {
 public:
     SharedMemory(std::shared_ptr<SharedArena> arena, const kvm::memory::guest_memory_t& memory,
@@ -31,17 +31,17 @@ public:
     SharedMemory(const SharedMemory&) = delete;
     SharedMemory& operator=(const SharedMemory&) = delete;
 
-    /** Whether an access may touch the RAM; if not, it is ERROR_INTERNAL. */
+    /** Whether an access may touch the RAM. If not, its result is ERROR_INTERNAL. */
     bool usable() const {
         return open_ && arena_->usable();
     }
 
-    /** Whether only end() can make it unusable, so that accesses need not ask each time. */
-    bool sure() const {
+    /** Whether only end() can make the RAM unusable, so that accesses may skip usable(). */
+    bool cacheable() const {
         return open_ && !arena_->can_lose_memory();
     }
 
-    /** Ends this memory's use of the RAM; the arena keeps the bytes. */
+    /** Ends the use of the RAM. The arena keeps the bytes. */
     void end() override {
         open_ = false;
         environment_->forget_current(number_);
@@ -52,14 +52,14 @@ public:
     }
 
     /**
-     * The descriptor, by value. The one in the arena may lie in a buffer that
-     * JavaScript can write to, where its pointer could be forged.
+     * A copy of the descriptor. The descriptor in the arena may lie in a buffer that JavaScript can
+     * write to, so that a script could forge its pointer.
      */
     kvm::memory::guest_memory_t* memory() {
         return &memory_;
     }
 
-    /** What CallBlock::memory names this memory by, for as long as it lives. */
+    /** The number of this memory in CallBlock::memory(), valid while this object lives. */
     uint32_t number() const {
         return number_;
     }

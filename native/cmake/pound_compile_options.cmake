@@ -1,10 +1,10 @@
 function(pound_use_cxx17 target scope)
     target_compile_features(${target} ${scope} cxx_std_17)
-    # The feature alone leaves a compiler whose default is newer, or has extensions, as it is.
+    # The feature alone would not select C++17 if the compiler's default is newer or has extensions.
     set_target_properties(${target} PROPERTIES CXX_STANDARD 17 CXX_EXTENSIONS OFF)
 endfunction()
 
-# PRIVATE: what warns or fails in our sources is no concern of a consumer's.
+# PRIVATE, so that consumers do not inherit the warnings of pound's own sources.
 function(pound_enable_warnings target)
     if(MSVC)
         target_compile_options(${target} PRIVATE /W4 $<$<BOOL:${POUND_WARNINGS_AS_ERRORS}>:/WX>)
@@ -15,7 +15,7 @@ function(pound_enable_warnings target)
     endif()
 endfunction()
 
-# PUBLIC: a program that links instrumented objects needs the same runtimes.
+# PUBLIC, because a program that links instrumented objects needs the sanitizer runtimes.
 function(pound_enable_sanitizers target)
     if(POUND_SANITIZE_THREADS)
         set(flags -fsanitize=thread)

@@ -2,7 +2,7 @@
 set(CMAKE_SYSTEM_NAME Linux)
 set(CMAKE_SYSTEM_PROCESSOR s390x)
 set(CMAKE_CXX_COMPILER s390x-linux-gnu-g++)
-# Static programs need no s390x dynamic loader, which QEMU would have to be shown the way to.
+# Static, because QEMU would need the path of an s390x dynamic loader for other programs.
 set(CMAKE_EXE_LINKER_FLAGS_INIT -static)
 
 find_program(POUND_QEMU_S390X NAMES qemu-s390x-static qemu-s390x REQUIRED)

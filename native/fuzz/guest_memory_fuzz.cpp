@@ -13,11 +13,11 @@
 #include "support/shadow_ram.h"
 
 /*
- * Interprets its input as a sequence of operations on one arena and on the guest
- * RAM made from it, and compares each outcome and every byte with a model.
+ * Interprets its input as a sequence of operations on an arena and on the guest RAM made from it,
+ * and compares each result and every byte with a model.
  *
- * Inputs are read a byte at a time and values assembled by shifts, so a corpus
- * means the same on every host.
+ * It reads inputs byte by byte and assembles values with shifts, so that a corpus has the same
+ * meaning on every host.
  */
 namespace {
 
@@ -60,7 +60,7 @@ public:
         return value;
     }
 
-    /** A number that is likely near 0, near `limit` or near 2^64. */
+    /** A number that is probably near 0, near `limit` or near 2^64. */
     uint64_t number(uint64_t limit) {
         switch (byte() % 4) {
         case 0:
@@ -135,7 +135,7 @@ private:
         }
     }
 
-    /** Memory of any alignment that ends where the sanitizer's guard begins. */
+    /** Memory of any alignment whose end is adjacent to the sanitizer's guard. */
     arena_result_t init_over(size_t offset, size_t capacity) {
         caller_memory_ = std::make_unique<uint8_t[]>(offset + capacity);
         for (size_t index = 0; index < offset + capacity; ++index) {
@@ -168,7 +168,7 @@ private:
         memory_ = nullptr;
     }
 
-    /** Where a request ought to be granted, found by trying each address. */
+    /** The expected position of an allocation, found by a linear search. */
     std::optional<size_t> expected_offset(uint64_t size, uint64_t alignment) const {
         unsigned alignment_bits = 0;
         for (unsigned bit = 0; bit < 64; ++bit) {
@@ -201,7 +201,7 @@ private:
     }
 
     void create() {
-        // The one precondition of guest_memory_create().
+        // The only precondition of guest_memory_create().
         if (arena_.data == nullptr) {
             return;
         }
@@ -216,7 +216,7 @@ private:
         require(reinterpret_cast<uint8_t*>(created) == arena_.data + *offset, "the descriptor");
         require(created->base == arena_.data + ram_offset_, "the RAM's place");
         require(created->size == bytes_.size() - ram_offset_, "the RAM's size");
-        // What a descriptor looks like in memory is the compiler's business.
+        // The representation of a descriptor in memory depends on the compiler.
         memcpy(bytes_.data() + *offset, created, sizeof(guest_memory_t));
         used_ = bytes_.size();
     }
@@ -275,7 +275,7 @@ private:
     arena_t arena_ = {};
     guest_memory_t* memory_ = nullptr;
 
-    // The model: every byte of the arena, how many are used, where RAM begins.
+    // The model: every byte of the arena, the number of used bytes, and the start of RAM.
     std::vector<uint8_t> bytes_;
     size_t used_ = 0;
     size_t ram_offset_ = 0;

@@ -6,8 +6,8 @@
 #include "kvm/endian.h"
 
 int main(int argc, char** argv) {
-    // A log must show which order ran: a cross build that fell back to the
-    // host's compiler would otherwise pass unnoticed.
+    // The log must show the byte order: otherwise nobody would notice that a cross build fell back
+    // to the host's compiler.
     printf("host byte order: %s-endian, %zu-bit%s\n", HOST_IS_LITTLE_ENDIAN ? "little" : "big",
            sizeof(void*) * 8, POUND_TESTS_EMULATED ? ", emulated" : "");
     fflush(stdout);

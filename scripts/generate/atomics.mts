@@ -1,6 +1,6 @@
 import { type WidthRow, WIDTHS } from "./widths.mjs";
 
-/** The atomic operations that take one value and give the one before. */
+/** The atomic operations that take a value and return the value before. */
 const EXCHANGES = ["Exchange", "Add", "And", "Or", "Xor"] as const;
 
 /** Both forms of every atomic operation, over the lanes of one path. */
@@ -10,13 +10,13 @@ export function atomicForms(): string {
     ...WIDTHS.map(
       (row) => `
   tryLoad${row.suffix}(gpa: Gpa, out: ${row.out}): GuestMemAccessResult {
-    return give(${lane(row)}, out${row.bits}(out), ${lane(row)}.load(gpa));
+    return resultInto(${lane(row)}, out${row.bits}(out), ${lane(row)}.load(gpa));
   }`,
     ),
     ...WIDTHS.map(
       (row) => `
   tryStore${row.suffix}(gpa: Gpa, value: ${row.value}): GuestMemAccessResult {
-    return done(${lane(row)}, ${lane(row)}.store(gpa, ${row.constant}.checkValue(value)));
+    return resultOf(${lane(row)}, ${lane(row)}.store(gpa, ${row.constant}.checkValue(value)));
   }`,
     ),
     ...tryExchanges(exchange),
@@ -25,20 +25,20 @@ export function atomicForms(): string {
   tryCompareExchange${row.suffix}(
     gpa: Gpa, expected: ${row.value}, replacement: ${row.value}, out: ${row.out},
   ): GuestMemAccessResult {
-    return give(${lane(row)}, out${row.bits}(out), ${compareExchange(row)});
+    return resultInto(${lane(row)}, out${row.bits}(out), ${compareExchange(row)});
   }`,
     ),
     ...arithmetic.flatMap(tryExchanges),
     ...WIDTHS.map(
       (row) => `
   load${row.suffix}(gpa: Gpa): ${row.value} {
-    return got(${lane(row)}, gpa, "read", ${lane(row)}.load(gpa));
+    return valueOrThrow(${lane(row)}, gpa, "read", ${lane(row)}.load(gpa));
   }`,
     ),
     ...WIDTHS.map(
       (row) => `
   store${row.suffix}(gpa: Gpa, value: ${row.value}): void {
-    got(${lane(row)}, gpa, "write", ${lane(row)}.store(gpa, ${row.constant}.checkValue(value)));
+    valueOrThrow(${lane(row)}, gpa, "write", ${lane(row)}.store(gpa, ${row.constant}.checkValue(value)));
   }`,
     ),
     ...exchanges(exchange),
@@ -46,7 +46,7 @@ export function atomicForms(): string {
       (row) => `
   compareExchange${row.suffix}(
     gpa: Gpa, expected: ${row.value}, replacement: ${row.value}): ${row.value} {
-    return got(${lane(row)}, gpa, "write", ${compareExchange(row)});
+    return valueOrThrow(${lane(row)}, gpa, "write", ${compareExchange(row)});
   }`,
     ),
     ...arithmetic.flatMap(exchanges),
@@ -66,7 +66,7 @@ function tryExchanges(operation: (typeof EXCHANGES)[number]): string[] {
   return WIDTHS.map(
     (row) => `
   try${operation}${row.suffix}(gpa: Gpa, value: ${row.value}, out: ${row.out}): GuestMemAccessResult {
-    return give(${lane(row)}, out${row.bits}(out), ${exchangeCall(operation, row)});
+    return resultInto(${lane(row)}, out${row.bits}(out), ${exchangeCall(operation, row)});
   }`,
   );
 }
@@ -75,7 +75,7 @@ function exchanges(operation: (typeof EXCHANGES)[number]): string[] {
   return WIDTHS.map(
     (row) => `
   ${operation.toLowerCase()}${row.suffix}(gpa: Gpa, value: ${row.value}): ${row.value} {
-    return got(${lane(row)}, gpa, "write", ${exchangeCall(operation, row)});
+    return valueOrThrow(${lane(row)}, gpa, "write", ${exchangeCall(operation, row)});
   }`,
   );
 }

@@ -73,7 +73,7 @@ function whereBranded(statements: string): string {
     try {
       ${statements}
     } catch {
-      // No typed array: an error with a code follows.
+      // Not a typed array. The slow path throws an error with a code.
     }`;
 }
 

@@ -8,6 +8,7 @@ import {
   GuestMemory,
 } from "pound-guest-memory";
 import { native } from "../../lib/native/addon.js";
+import { ATOMIC_XOR, OPERATION32, RESULT32 } from "../../lib/native/call-block.js";
 import {
   ATOMICS,
   ATOMICS_AND_WIDTHS,
@@ -336,12 +337,12 @@ describe("atomic access on the two paths", () => {
     const memory = GuestMemory.allocate(16);
     memory.native.atomics.addl(8, 1);
     const block = new Uint32Array(native.callBlock);
-    block[8] = 32;
+    block[OPERATION32] = ATOMIC_XOR + 4;
     native.atomic();
-    expect(block[3]).to.equal(ERROR_INTERNAL);
-    block[8] = 2 ** 32 - 1;
+    expect(block[RESULT32]).to.equal(ERROR_INTERNAL);
+    block[OPERATION32] = 2 ** 32 - 1;
     native.atomic();
-    expect(block[3]).to.equal(ERROR_INTERNAL);
+    expect(block[RESULT32]).to.equal(ERROR_INTERNAL);
     expect(memory.readl(8)).to.equal(1);
     expect(memory.native.atomics.tryStoreb(0, 1)).to.equal(OK);
   });

@@ -7,14 +7,11 @@ import {
   type GuestMemoryAccess,
 } from "pound-guest-memory";
 import { native } from "../../lib/native/addon.js";
+import { MEMORY32, RESULT32 } from "../../lib/native/call-block.js";
 import { thrown } from "../support/errors.js";
 import { WIDTHS } from "../support/widths.js";
 
 const { OK, ERROR_INTERNAL } = GuestMemAccessResult;
-
-// Offsets in the call block, in 32-bit words: see lib/native/call-block.ts.
-const MEMORY = 1;
-const RESULT = 3;
 
 /**
  * Collects garbage and lets finalizers run until `isDone`, at most 25 times. One collection may not
@@ -114,9 +111,9 @@ describe("the native path", () => {
       for (const { suffix } of WIDTHS) {
         for (const call of [native[`read${suffix}`], native[`write${suffix}`]]) {
           block.fill(0);
-          block[MEMORY] = number;
+          block[MEMORY32] = number;
           call();
-          expect(block[RESULT]).to.equal(ERROR_INTERNAL);
+          expect(block[RESULT32]).to.equal(ERROR_INTERNAL);
         }
       }
     }
@@ -129,7 +126,7 @@ describe("the native path", () => {
     expect(memory.native.readb(3)).to.equal(0x42);
     // The block still names the memory and the address of the last access.
     expect(Reflect.apply(native.readb, null, [Symbol("x"), {}, -1])).to.equal(undefined);
-    expect(new Uint32Array(native.callBlock)[RESULT]).to.equal(OK);
+    expect(new Uint32Array(native.callBlock)[RESULT32]).to.equal(OK);
     expect(memory.native.readb(3)).to.equal(0x42);
   });
 

@@ -1,9 +1,8 @@
 /*
- * Node-API is looked for in the program that loads the addon, whatever its name
- * is: node.exe, Electron's, or an emulator's own with Node in it.
+ * Resolves Node-API in the program that loads the addon, whatever its name is: node.exe, Electron,
+ * or an emulator that embeds Node.
  *
- * For MinGW alone. For Microsoft's compiler, node-gyp and cmake-js bring a hook
- * of their own.
+ * Only MinGW builds use this file. For Microsoft's compiler, node-gyp and cmake-js provide a hook.
  */
 #include <windows.h>
 
@@ -11,22 +10,22 @@
 #include <string.h>
 
 extern "C" {
-/** Start of this binary in memory, from which the descriptor counts. */
+/** The start of this binary in memory. The addresses in the descriptor are relative to it. */
 extern const unsigned char __ImageBase[];
-/** What dlltool has put into libnode.a: the functions of the host, by name. */
+/** The descriptor that dlltool has put into libnode.a: the names of the host's functions. */
 extern const ImgDelayDescr __DELAY_IMPORT_DESCRIPTOR_libnode_a;
-/** Of MinGW: looks a function up and stores its address at `entry`. */
+/** MinGW's function that looks a function up and stores its address at `entry`. */
 FARPROC WINAPI __delayLoadHelper2(PCImgDelayDescr descriptor, PImgThunkData entry);
 }
 
 namespace {
 
 FARPROC WINAPI find_host(unsigned int event, DelayLoadInfo* info) {
-    // The name in the import library stands for whatever program it is.
+    // The import library names node.exe, which here means any host program.
     if (event != dliNotePreLoadLibrary || _stricmp(info->szDll, "node.exe") != 0) {
         return nullptr;
     }
-    // Node can be built as a library; else Node-API is the program's own.
+    // Node-API is in libnode.dll if Node was built as a library, and else in the program.
     HMODULE host = GetModuleHandleA("libnode.dll");
     if (host == nullptr) {
         host = GetModuleHandleA(nullptr);
@@ -35,12 +34,12 @@ FARPROC WINAPI find_host(unsigned int event, DelayLoadInfo* info) {
 }
 
 /**
- * Looks all of Node-API up when the addon is loaded.
+ * Resolves all functions of Node-API when the addon is loaded.
  *
- * Looked up at its first call, a function could get other arguments than its
- * caller's: the code that dlltool makes for it does not save the registers of
- * floating point ones. MinGW's own function for this, __HrLoadAllImportsForDll,
- * finds nothing, since its linker leaves the table that it reads out.
+ * A function resolved at its first call could receive wrong arguments: the thunk that dlltool makes
+ * does not save the registers of floating point arguments. MinGW's __HrLoadAllImportsForDll does
+ * the same as this struct, but it finds nothing, because MinGW's linker omits the table that it
+ * reads.
  */
 struct HostLoader {
     HostLoader() {
@@ -57,6 +56,6 @@ struct HostLoader {
 } // namespace
 
 extern "C" {
-// The name that __delayLoadHelper2 knows.
+// The name that __delayLoadHelper2 reads.
 PfnDliHook __pfnDliNotifyHook2 = find_host;
 }

@@ -8,10 +8,10 @@
 /*
  * Atomic operations of the host on a plain integer, in host byte order.
  *
- * C++17 has them only for objects that are `std::atomic` from the start, which
- * the bytes of RAM are not: the plain accessors and JavaScript's typed arrays
- * share them. So these are the compilers' own, lock-free by demand, since a
- * lock would order nothing against whoever does not take it.
+ * C++17 has atomic operations only for `std::atomic` objects. The bytes of RAM are not such
+ * objects, because the plain accessors and JavaScript's typed arrays use them too. Therefore this
+ * file uses the intrinsics of the compilers. They must be lock-free: a lock would not order them
+ * against accesses that do not take it.
  */
 namespace pound::host::atomic {
 
@@ -33,7 +33,7 @@ inline T exchange(T* at, T val) {
     return __atomic_exchange_n(at, val, __ATOMIC_SEQ_CST);
 }
 
-/** Stores `desired` where `expected` is found. Gives what was found. */
+/** Stores `desired` if `*at` equals `expected`. @return The value before. */
 template <typename T>
 inline T compare_exchange(T* at, T expected, T desired) {
     __atomic_compare_exchange_n(at, &expected, desired, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
@@ -63,8 +63,8 @@ inline T fetch_xor(T* at, T val) {
 #elif defined(_MSC_VER)
 
 /*
- * All from compare-and-exchange, the one operation that this compiler has at
- * every width on every processor. It is a full barrier.
+ * All operations use compare-and-exchange, the only intrinsic that this compiler has for every
+ * width on every processor. It is a full barrier.
  */
 template <typename T>
 inline T compare_exchange(T* at, T expected, T desired) {
@@ -89,7 +89,7 @@ inline T compare_exchange(T* at, T expected, T desired) {
 
 template <typename T>
 inline T load(const T* at) {
-    // Writes back what it finds, if anything, which no other thread can tell.
+    // If the value is 0, this writes 0 again, which no other thread can observe.
     return compare_exchange(const_cast<T*>(at), T{0}, T{0});
 }
 

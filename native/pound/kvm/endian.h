@@ -4,9 +4,8 @@
 #include <cstdint>
 
 /**
- * Byte order of the guest and of the host, as 1 (little) or 0 (big). A host
- * whose order is neither, or cannot be told, does not compile: a swap silently
- * left out would corrupt every guest value wider than a byte.
+ * Byte order of the guest and of the host, as 1 (little) or 0 (big). If the host's order is neither
+ * or unknown, compilation fails: a missing swap would corrupt every guest value wider than a byte.
  */
 #define GUEST_IS_LITTLE_ENDIAN 1
 
@@ -24,7 +23,7 @@
 
 namespace pound::kvm {
 
-/** Reverses the bytes of a value; compilers turn each into one instruction. */
+/** Reverses the bytes of a value. Compilers turn each overload into one instruction. */
 constexpr uint8_t bswap(uint8_t value) {
     return value;
 }

@@ -11,23 +11,24 @@ using host::memory::arena_t;
 namespace {
 
 struct layout_t {
-    /** The descriptor's room, or null where it does not fit. */
+    /** The bytes reserved for the descriptor, or null if it does not fit. */
     void* descriptor;
     uint8_t* ram;
     size_t size;
 };
 
+/** Allocates the descriptor, then the rest of the arena as RAM. */
 layout_t take_all(arena_t* arena) {
     assert(nullptr != arena);
     assert(nullptr != arena->data);
-    // The size is a multiple of the RAM's alignment, so the RAM follows without a gap.
+    // The descriptor size is a multiple of the RAM's alignment, so no padding precedes the RAM.
     void* descriptor = arena_allocate(arena, GUEST_MEMORY_DESCRIPTOR_SIZE, GUEST_RAM_ALIGNMENT);
     if (descriptor == nullptr) {
         return {nullptr, nullptr, 0};
     }
     uint8_t* ram = arena->data + arena->used;
     const size_t size = arena_remaining(arena);
-    // An arena allocates nothing of size 0, but RAM may be empty.
+    // RAM may be empty, but an arena refuses allocations of size 0.
     if (size != 0) {
         void* block = arena_allocate(arena, size, GUEST_RAM_ALIGNMENT);
         assert(block == ram);

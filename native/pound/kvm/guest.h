@@ -14,9 +14,8 @@ namespace pound::kvm::memory {
 /**
  * Describes one block of guest physical RAM without owning it.
  *
- * The memory belongs to the arena it was allocated from and the descriptor is
- * valid for as long as that arena is neither reset nor freed. Both fields are
- * const, so a descriptor can be neither moved nor resized once created.
+ * The memory belongs to the arena it was allocated from. The descriptor is valid until that arena
+ * is reset or freed. Both fields are const, so nothing can move or resize the RAM of a descriptor.
  */
 struct guest_memory_t {
     /** Host virtual address of guest physical address 0. */
@@ -25,44 +24,43 @@ struct guest_memory_t {
     const uint64_t size;
 };
 
-/** Every block of guest RAM starts at a host address that is a multiple of this. */
+/** Alignment of the host address of guest physical address 0, in bytes. */
 constexpr size_t GUEST_RAM_ALIGNMENT = 16;
 
-/** What the descriptor takes off an arena, in bytes, where no padding precedes it. */
+/** Bytes that the descriptor takes from an arena, without padding before it. */
 constexpr size_t GUEST_MEMORY_DESCRIPTOR_SIZE =
     (sizeof(guest_memory_t) + GUEST_RAM_ALIGNMENT - 1) & ~(GUEST_RAM_ALIGNMENT - 1);
 
 /**
- * Turns an arena into guest RAM: allocates the descriptor from it, then gives
- * the RAM all that remains. Padding between the two, if any, is part of neither.
+ * Turns an arena into guest RAM: allocates the descriptor from it, then all remaining bytes as RAM.
  *
- * @param arena Initialised, and meant for this one block of RAM.
- * @return The descriptor, which lives in the arena; or null, with the arena
- *         unchanged, where the descriptor does not fit.
+ * @param arena Initialized, and used for this block of RAM only.
+ * @return The descriptor, which lies in the arena; or null, with the arena unchanged, if the
+ *         descriptor does not fit.
  */
 [[nodiscard]] guest_memory_t* guest_memory_create(pound::host::memory::arena_t* arena);
 
 /**
- * As guest_memory_create(), but writes nothing to the arena: the descriptor's
- * room is taken and left as it is, and the descriptor is given by value.
+ * As guest_memory_create(), but does not write to the arena's memory: it allocates the bytes of the
+ * descriptor, leaves them unchanged, and returns the descriptor by value.
  *
- * For memory that other threads use already, each through an arena of its own.
+ * Use it for memory that other threads use already, each through its own arena.
  *
- * @return The descriptor of the same RAM that guest_memory_create() would make;
- *         or nothing, with the arena unchanged, where the descriptor does not fit.
+ * @return The descriptor of the same RAM that guest_memory_create() would make; or nothing, with
+ * the arena unchanged, if the descriptor does not fit.
  */
 [[nodiscard]] std::optional<guest_memory_t>
 guest_memory_attach(pound::host::memory::arena_t* arena);
 
-/** What became of a guest access. */
+/** The result of a guest access. */
 typedef enum {
-    /** Done. */
+    /** The access was made. */
     GUEST_MEM_ACCESS_OK = 0,
-    /** Not done: the address is not a multiple of the width; raise an alignment fault. */
+    /** Not made: the address is not a multiple of the width. Raise an alignment fault. */
     GUEST_MEM_ACCESS_FAULT_UNALIGNED,
-    /** Not done: the access does not lie within RAM; raise a data abort. */
+    /** Not made: some byte of the access lies outside RAM. Raise a data abort. */
     GUEST_MEM_ACCESS_FAULT_BOUNDARY,
-    /** Not done: the host is at fault, not the guest. */
+    /** Not made: the host is at fault, not the guest. */
     GUEST_MEM_ACCESS_ERROR_INTERNAL,
 } guest_mem_access_result_t;
 
@@ -71,8 +69,8 @@ namespace detail {
 /**
  * The checks of every accessor, boundary before alignment.
  *
- * RAM smaller than the access is tested on its own: in `gpa > size - sizeof(T)`
- * the subtraction wraps for it, and every address would pass.
+ * The size is compared first: if RAM is smaller than the access, `size - sizeof(T)` wraps, and
+ * every address would pass the second comparison.
  */
 template <typename T>
 inline guest_mem_access_result_t check(const guest_memory_t* memory, uint64_t gpa) {
@@ -112,14 +110,14 @@ inline guest_mem_access_result_t write(guest_memory_t* memory, uint64_t gpa, T v
 } // namespace detail
 
 /**
- * Reads of 8, 16, 32 and 64 bits at guest physical address `gpa`, little-endian.
+ * Reads 8, 16, 32 or 64 bits, little-endian, at guest physical address `gpa`.
  *
- * `memory`, its base and `out_val` must not be null. `*out_val` is written only
- * on GUEST_MEM_ACCESS_OK.
+ * `memory`, its base and `out_val` must not be null. `*out_val` is written only if the result is
+ * GUEST_MEM_ACCESS_OK.
  *
- * @return GUEST_MEM_ACCESS_OK; GUEST_MEM_ACCESS_FAULT_BOUNDARY where any byte of
- *         the access is outside RAM; else GUEST_MEM_ACCESS_FAULT_UNALIGNED where
- *         `gpa` is not a multiple of the width (never for a byte).
+ * @return GUEST_MEM_ACCESS_FAULT_BOUNDARY if any byte of the access lies outside RAM; otherwise
+ *         GUEST_MEM_ACCESS_FAULT_UNALIGNED if `gpa` is not a multiple of the width (never for a
+ *         byte); otherwise GUEST_MEM_ACCESS_OK.
  */
 inline guest_mem_access_result_t guest_mem_readb(guest_memory_t* memory, uint64_t gpa,
                                                  uint8_t* out_val) {
@@ -145,10 +143,10 @@ inline guest_mem_access_result_t guest_mem_readq(guest_memory_t* memory, uint64_
 }
 
 /**
- * Writes of 8, 16, 32 and 64 bits at guest physical address `gpa`, little-endian.
+ * Writes 8, 16, 32 or 64 bits, little-endian, at guest physical address `gpa`.
  *
- * `memory` and its base must not be null. RAM changes only on
- * GUEST_MEM_ACCESS_OK; the results are those of the reads.
+ * `memory` and its base must not be null. RAM changes only if the result is GUEST_MEM_ACCESS_OK.
+ * The results are those of guest_mem_readb().
  */
 inline guest_mem_access_result_t guest_mem_writeb(guest_memory_t* memory, uint64_t gpa,
                                                   uint8_t val) {

@@ -12,15 +12,16 @@ namespace pound::kvm::memory {
 
 namespace detail {
 
-/** The integer at an address that check() has let through; naturally aligned on the host too. */
+/** The integer at an address that has passed check(). It is naturally aligned on the host. */
 template <typename T>
 inline T* integer_at(guest_memory_t* memory, uint64_t gpa) {
-    static_assert(GUEST_RAM_ALIGNMENT % sizeof(T) == 0, "aligned for the guest is aligned here");
+    static_assert(GUEST_RAM_ALIGNMENT % sizeof(T) == 0,
+                  "an access aligned for the guest is aligned for the host");
     assert(reinterpret_cast<uintptr_t>(memory->base) % GUEST_RAM_ALIGNMENT == 0);
     return reinterpret_cast<T*>(memory->base + gpa);
 }
 
-/** Where the access is allowed, `*out_val` is what `run` gives for the integer at `gpa`. */
+/** If the checks pass, sets `*out_val` to the result of `run` on the integer at `gpa`. */
 template <typename T, typename Operation>
 inline guest_mem_access_result_t atomically(guest_memory_t* memory, uint64_t gpa, T* out_val,
                                             Operation run) {
@@ -61,8 +62,10 @@ inline guest_mem_access_result_t atomic_cmpxchg(guest_memory_t* memory, uint64_t
     });
 }
 
-/** `*at += val` on an integer in guest order, on a host of the other order: carries run the other
- * way there, so the host's own addition is no use. */
+/**
+ * `*at += val` on an integer in guest order, for a host of the other order. The host's own addition
+ * would propagate carries in the wrong direction.
+ */
 template <typename T>
 inline T fetch_add_swapped(T* at, T val) {
     T found = host::atomic::load(at);
@@ -112,14 +115,13 @@ inline guest_mem_access_result_t atomic_xor(guest_memory_t* memory, uint64_t gpa
 } // namespace detail
 
 /*
- * Atomic accesses: for RAM that several threads use at once.
+ * Atomic accesses, for RAM that several threads use at the same time.
  *
- * Each is one indivisible, sequentially consistent operation on a value of 8,
- * 16, 32 or 64 bits, little-endian in RAM whatever the host's order. Pointers,
- * checks and results are those of guest_mem_readb() and guest_mem_writeb(), and
- * `memory->base` must be a multiple of GUEST_RAM_ALIGNMENT, as
- * guest_memory_create() makes it. Where the result is not GUEST_MEM_ACCESS_OK,
- * neither RAM nor what the pointer points to has changed.
+ * Each is one indivisible, sequentially consistent operation on a value of 8, 16, 32 or 64 bits,
+ * which is little-endian in RAM on every host. The preconditions on pointers, the checks and the
+ * results are those of guest_mem_readb() and guest_mem_writeb(). In addition, `memory->base` must
+ * be a multiple of GUEST_RAM_ALIGNMENT, as guest_memory_create() guarantees. If the result is not
+ * GUEST_MEM_ACCESS_OK, neither RAM nor the output value has changed.
  */
 
 /** Reads 8 bits. */
@@ -170,7 +172,7 @@ inline guest_mem_access_result_t guest_mem_atomic_storeq(guest_memory_t* memory,
     return detail::atomic_store(memory, gpa, val);
 }
 
-/** Writes 8 bits and gives what was there. */
+/** Writes 8 bits. `*out_old` is the value before. */
 inline guest_mem_access_result_t guest_mem_atomic_exchangeb(guest_memory_t* memory, uint64_t gpa,
                                                             uint8_t val, uint8_t* out_old) {
     return detail::atomic_exchange(memory, gpa, val, out_old);
@@ -194,7 +196,7 @@ inline guest_mem_access_result_t guest_mem_atomic_exchangeq(guest_memory_t* memo
     return detail::atomic_exchange(memory, gpa, val, out_old);
 }
 
-/** Writes `desired` where `expected` is found; `*out_old` is what was found, either way. */
+/** Writes `desired` if RAM holds `expected`. `*out_old` is the value before in both cases. */
 inline guest_mem_access_result_t guest_mem_atomic_cmpxchgb(guest_memory_t* memory, uint64_t gpa,
                                                            uint8_t expected, uint8_t desired,
                                                            uint8_t* out_old) {
@@ -222,7 +224,7 @@ inline guest_mem_access_result_t guest_mem_atomic_cmpxchgq(guest_memory_t* memor
     return detail::atomic_cmpxchg(memory, gpa, expected, desired, out_old);
 }
 
-/** Adds, modulo 2^8, and gives what was there before. */
+/** Adds `val`, modulo 2^8. `*out_old` is the value before. */
 inline guest_mem_access_result_t guest_mem_atomic_addb(guest_memory_t* memory, uint64_t gpa,
                                                        uint8_t val, uint8_t* out_old) {
     return detail::atomic_add(memory, gpa, val, out_old);
@@ -246,7 +248,7 @@ inline guest_mem_access_result_t guest_mem_atomic_addq(guest_memory_t* memory, u
     return detail::atomic_add(memory, gpa, val, out_old);
 }
 
-/** ANDs, and gives what was there before. */
+/** ANDs with `val`. `*out_old` is the value before. */
 inline guest_mem_access_result_t guest_mem_atomic_andb(guest_memory_t* memory, uint64_t gpa,
                                                        uint8_t val, uint8_t* out_old) {
     return detail::atomic_and(memory, gpa, val, out_old);
@@ -270,7 +272,7 @@ inline guest_mem_access_result_t guest_mem_atomic_andq(guest_memory_t* memory, u
     return detail::atomic_and(memory, gpa, val, out_old);
 }
 
-/** ORs, and gives what was there before. */
+/** ORs with `val`. `*out_old` is the value before. */
 inline guest_mem_access_result_t guest_mem_atomic_orb(guest_memory_t* memory, uint64_t gpa,
                                                       uint8_t val, uint8_t* out_old) {
     return detail::atomic_or(memory, gpa, val, out_old);
@@ -294,7 +296,7 @@ inline guest_mem_access_result_t guest_mem_atomic_orq(guest_memory_t* memory, ui
     return detail::atomic_or(memory, gpa, val, out_old);
 }
 
-/** XORs, and gives what was there before. */
+/** XORs with `val`. `*out_old` is the value before. */
 inline guest_mem_access_result_t guest_mem_atomic_xorb(guest_memory_t* memory, uint64_t gpa,
                                                        uint8_t val, uint8_t* out_old) {
     return detail::atomic_xor(memory, gpa, val, out_old);

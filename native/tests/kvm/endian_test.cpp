@@ -19,7 +19,7 @@ TEST_CASE("the guest is little-endian") {
     CHECK(GUEST_IS_LITTLE_ENDIAN == 1);
 }
 
-TEST_CASE("the host's order is the one its memory shows, and the one the build expects") {
+TEST_CASE("the host's order matches its memory and the build's expectation") {
     const uint16_t value = 0x0102;
     uint8_t first;
     memcpy(&first, &value, 1);
@@ -60,8 +60,8 @@ TEST_CASE_TEMPLATE("bswap keeps the sign bit's byte unsigned", T, uint8_t, uint1
     CHECK(bswap(lowest_byte) == highest_byte);
 }
 
-TEST_CASE_TEMPLATE("guest_order lays a value down lowest byte first", T, uint8_t, uint16_t,
-                   uint32_t, uint64_t) {
+TEST_CASE_TEMPLATE("guest_order stores the lowest byte first", T, uint8_t, uint16_t, uint32_t,
+                   uint64_t) {
     const T raw = guest_order(static_cast<T>(0x8877665544332211));
     uint8_t bytes[sizeof(T)];
     memcpy(bytes, &raw, sizeof(T));

@@ -23,7 +23,7 @@ namespace {
 constexpr uint64_t VALUE = 0x8f7e6d5c4b3a2918;
 constexpr uint64_t SENTINEL = 0xa5a5a5a5a5a5a5a5;
 
-/** Whether one operation gives, stores and returns what `change` of the value before says. */
+/** Whether an operation returns OK, gives the value before, and stores `change` of that value. */
 template <typename T, typename Access, typename Change>
 bool behaves(guarded_ram_t& ram, uint64_t gpa, Access access, Change change) {
     const guest_mem_access_result_t wanted = expected_result<T>(ram.memory->size, gpa);
@@ -36,7 +36,7 @@ bool behaves(guarded_ram_t& ram, uint64_t gpa, Access access, Change change) {
     return access(&old) == wanted && old == wanted_old && ram.buffer == ram.expected;
 }
 
-/** Every operation once, each with a value that changes every byte at least half the time. */
+/** Every operation once, with operands that change each byte with a probability of at least 1/2. */
 template <typename T>
 bool all_behave(guarded_ram_t& ram, uint64_t gpa, T val) {
     using atomics = atomics_of<T>;
@@ -63,7 +63,7 @@ bool all_behave(guarded_ram_t& ram, uint64_t gpa, T val) {
                [](T old) { return old & static_cast<T>(VALUE); }) &&
            behaves<T>(
                ram, gpa, [=](T* old) { return atomics::exchange_(memory, gpa, val, old); }, set) &&
-           // What is there is not expected, then is.
+           // First the expected value is wrong, then it is right.
            behaves<T>(
                ram, gpa,
                [=](T* old) {
@@ -87,7 +87,7 @@ bool store_behaves(guarded_ram_t& ram, uint64_t gpa, T val) {
     return atomics_of<T>::store_(ram.memory, gpa, val) == wanted && ram.buffer == ram.expected;
 }
 
-/** Runs `work(n)` on several threads at once, where n counts them. */
+/** Runs `work(n)` on several threads at the same time, where n is the index of the thread. */
 template <typename Work>
 void on_threads(unsigned count, Work work) {
     std::vector<std::thread> threads;
@@ -100,7 +100,7 @@ void on_threads(unsigned count, Work work) {
 }
 
 constexpr unsigned THREADS = 4;
-// Under an emulator each round takes a hundred times as long.
+// An emulator makes each round a hundred times slower.
 constexpr unsigned ROUNDS = POUND_TESTS_EMULATED ? 2'000 : 50'000;
 
 } // namespace
@@ -137,7 +137,7 @@ TEST_CASE("an addition carries from the lower address to the higher, and wraps")
     CHECK(ram.memory->base[5] == 0x00);
 }
 
-TEST_CASE_TEMPLATE("additions of several threads are all counted", T, uint8_t, uint16_t, uint32_t,
+TEST_CASE_TEMPLATE("no addition of several threads is lost", T, uint8_t, uint16_t, uint32_t,
                    uint64_t) {
     guarded_ram_t ram(64);
     REQUIRE(atomics_of<T>::store_(ram.memory, 8, 0) == GUEST_MEM_ACCESS_OK);
@@ -152,7 +152,7 @@ TEST_CASE_TEMPLATE("additions of several threads are all counted", T, uint8_t, u
     CHECK(total == static_cast<T>(THREADS * ROUNDS));
 }
 
-TEST_CASE_TEMPLATE("a lock made of compare-and-exchange keeps plain accesses apart", T, uint8_t,
+TEST_CASE_TEMPLATE("a lock made of compare-and-exchange protects plain accesses", T, uint8_t,
                    uint16_t, uint32_t, uint64_t) {
     constexpr uint64_t LOCK = 0;
     constexpr uint64_t COUNT = 32;
@@ -180,12 +180,12 @@ TEST_CASE_TEMPLATE("a lock made of compare-and-exchange keeps plain accesses apa
     CHECK(count == THREADS * (ROUNDS / 10));
 }
 
-TEST_CASE_TEMPLATE("bits that several threads set, flip and clear are all there", T, uint8_t,
-                   uint16_t, uint32_t, uint64_t) {
+TEST_CASE_TEMPLATE("no bit that several threads set, flip and clear is lost", T, uint8_t, uint16_t,
+                   uint32_t, uint64_t) {
     guarded_ram_t ram(64);
     REQUIRE(atomics_of<T>::store_(ram.memory, 16, 0) == GUEST_MEM_ACCESS_OK);
     on_threads(THREADS, [&](unsigned n) {
-        // Two bits of the highest byte or the lowest for each thread; the first stays set.
+        // Each thread has two bits of the highest or the lowest byte. The first bit stays set.
         const unsigned low = n < 2 ? 4 * n : 8 * unsigned{sizeof(T) - 1} + 4 * (n % 2);
         const T kept = static_cast<T>(T{1} << low);
         const T passing = static_cast<T>(T{2} << low);
@@ -201,7 +201,7 @@ TEST_CASE_TEMPLATE("bits that several threads set, flip and clear are all there"
     CHECK(bits == static_cast<T>(0x11 | (T{0x11} << (8 * (sizeof(T) - 1)))));
 }
 
-TEST_CASE("a value stored after another is seen after it") {
+TEST_CASE("two stores become visible in their order") {
     constexpr uint64_t DATA = 0;
     constexpr uint64_t FLAG = 8;
     guarded_ram_t ram(16);

@@ -51,14 +51,14 @@ bool write_behaves(guarded_ram_t& ram, uint64_t gpa, T value) {
 
 TEST_SUITE_BEGIN("kvm/guest");
 
-TEST_CASE("the results have the values that callers outside C++ rely on") {
+TEST_CASE("the result codes have the values that TypeScript relies on") {
     CHECK(GUEST_MEM_ACCESS_OK == 0);
     CHECK(GUEST_MEM_ACCESS_FAULT_UNALIGNED == 1);
     CHECK(GUEST_MEM_ACCESS_FAULT_BOUNDARY == 2);
     CHECK(GUEST_MEM_ACCESS_ERROR_INTERNAL == 3);
 }
 
-TEST_CASE("create takes the descriptor, then all the capacity that remains") {
+TEST_CASE("create allocates the descriptor, then all remaining bytes") {
     scoped_arena_t arena;
     REQUIRE(arena_init(&arena, 4096) == ARENA_OK);
     const guest_memory_t* memory = guest_memory_create(&arena);
@@ -71,7 +71,7 @@ TEST_CASE("create takes the descriptor, then all the capacity that remains") {
                       [](uint8_t byte) { return byte == 0; }));
 }
 
-TEST_CASE("create takes only what earlier allocations left") {
+TEST_CASE("create uses only the bytes that earlier allocations left") {
     scoped_arena_t arena;
     REQUIRE(arena_init(&arena, 4096) == ARENA_OK);
     REQUIRE(arena_allocate(&arena, 100, 1) != nullptr);
@@ -82,7 +82,7 @@ TEST_CASE("create takes only what earlier allocations left") {
     CHECK(memory->base + memory->size == arena.data + 4096);
 }
 
-TEST_CASE("RAM is aligned and ends with the arena wherever the caller's memory starts") {
+TEST_CASE("RAM is aligned and ends with the arena, for every start of the caller's memory") {
     std::vector<uint8_t> buffer(256);
     for (size_t start = 0; start < 32; ++start) {
         CAPTURE(start);
@@ -109,7 +109,7 @@ TEST_CASE("a second create returns null and changes neither the arena nor the fi
     CHECK(ram.memory->size == 48);
 }
 
-TEST_CASE("an arena too small for the descriptor yields null and stays as it was") {
+TEST_CASE("an arena too small for the descriptor yields null and is unchanged") {
     alignas(16) uint8_t buffer[GUEST_MEMORY_DESCRIPTOR_SIZE];
     for (size_t capacity = 1; capacity < GUEST_MEMORY_DESCRIPTOR_SIZE; ++capacity) {
         CAPTURE(capacity);
@@ -170,7 +170,7 @@ TEST_CASE_TEMPLATE("RAM may be empty, and then every access is out of bounds", T
     CHECK(ram.buffer == ram.expected);
 }
 
-TEST_CASE("values are little-endian whatever the host's order") {
+TEST_CASE("values are little-endian on every host") {
     guarded_ram_t ram(16);
     const uint8_t bytes[8] = {0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88};
     std::copy(std::begin(bytes), std::end(bytes), ram.memory->base + 8);
@@ -217,7 +217,7 @@ TEST_CASE_TEMPLATE("RAM of every size from 0 to 64, at every address of interest
             CAPTURE(size);
             CAPTURE(gpa);
             REQUIRE(read_behaves<T>(ram, gpa));
-            // Two values that differ in every bit: one write at least changes each byte.
+            // The two values differ in every bit, so at least one write changes each byte.
             REQUIRE(write_behaves(ram, gpa, static_cast<T>(VALUE)));
             REQUIRE(read_behaves<T>(ram, gpa));
             REQUIRE(write_behaves(ram, gpa, static_cast<T>(~VALUE)));
@@ -247,7 +247,7 @@ TEST_CASE_TEMPLATE("RAM above 4 GiB", T, uint8_t, uint16_t, uint32_t, uint64_t) 
         CHECK(value == written);
         CHECK(expected_load<T>(memory->base + gpa) == written);
     }
-    // An address cut to 32 bits would have landed here.
+    // An address truncated to 32 bits would have changed this byte.
     for (const uint64_t alias : {uint64_t{0}, uint64_t{8}, last - four_gib}) {
         T value = 1;
         CHECK(read(memory, alias, &value) == GUEST_MEM_ACCESS_OK);

@@ -1,5 +1,5 @@
-# Builds and runs the consumer in a fresh directory, against an installed pound
-# (MODE=installed) or against its sources (MODE=subdirectory).
+# Builds and runs the consumer in an empty directory, with an installed pound (MODE=installed) or
+# with its sources (MODE=subdirectory).
 
 function(run)
     execute_process(COMMAND ${ARGV} RESULT_VARIABLE result OUTPUT_VARIABLE output

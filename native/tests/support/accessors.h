@@ -6,8 +6,8 @@
 #include "kvm/guest.h"
 
 /*
- * The eight named accessors, overloaded so that a template can pick one by the
- * type of the value.
+ * Overloads of the eight named accessors, so that a template can select one by the type of the
+ * value.
  */
 namespace pound::tests {
 

@@ -5,7 +5,7 @@
 
 namespace pound::tests {
 
-/** An arena that a failed REQUIRE does not leak. */
+/** An arena that is freed even if a REQUIRE fails. */
 struct scoped_arena_t : host::memory::arena_t {
     scoped_arena_t() : arena_t{} {
     }

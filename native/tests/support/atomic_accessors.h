@@ -6,8 +6,8 @@
 #include "kvm/guest_atomic.h"
 
 /*
- * The named atomic accessors, by the type of the value. The names end with an
- * underscore since `and`, `or` and `xor` are operators of C++.
+ * The named atomic accessors, selected by the type of the value. The names end with an underscore
+ * because `and`, `or` and `xor` are operators of C++.
  */
 namespace pound::tests {
 

@@ -15,9 +15,8 @@ namespace pound::tests {
 constexpr size_t GUARD_SIZE = 64;
 
 /**
- * RAM of `size` bytes in the middle of a larger buffer, all of it filled with
- * bytes that differ from their neighbours, so that a test sees what an access
- * does to the RAM, to the descriptor and to what lies around them.
+ * RAM of `size` bytes in the middle of a larger buffer. Adjacent bytes of the buffer differ, so
+ * that a test detects every change to the RAM, the descriptor and the bytes around them.
  */
 struct guarded_ram_t {
     explicit guarded_ram_t(size_t size)
@@ -38,7 +37,7 @@ struct guarded_ram_t {
         expected = buffer;
     }
 
-    /** The byte of the model that stands for guest physical address `gpa`. */
+    /** The byte of the model at guest physical address `gpa`. */
     uint8_t* expected_at(uint64_t gpa) {
         const auto offset = static_cast<size_t>(memory->base - buffer.data());
         return expected.data() + offset + static_cast<size_t>(gpa);
@@ -50,7 +49,7 @@ struct guarded_ram_t {
     kvm::memory::guest_memory_t* memory = nullptr;
 };
 
-/** Every address near RAM, and those near where 32, 53, 63 and 64 bits run out. */
+/** All addresses near RAM, and addresses near 2^31, 2^32, 2^53, 2^63 and 2^64. */
 inline std::vector<uint64_t> interesting_addresses() {
     std::vector<uint64_t> addresses(81);
     std::iota(addresses.begin(), addresses.end(), uint64_t{0});

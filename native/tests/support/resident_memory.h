@@ -11,10 +11,10 @@
 
 namespace pound::tests {
 
-/** Bytes of this process in physical memory, or nothing where that cannot be told. */
+/** Bytes of this process in physical memory, or nothing if they cannot be measured. */
 inline std::optional<int64_t> resident_bytes() {
 #if defined(__linux__)
-    // An emulator's own memory is counted along with that of the program it runs.
+    // Under an emulator, the figure includes the memory of the emulator.
     FILE* statm = POUND_TESTS_EMULATED ? nullptr : fopen("/proc/self/statm", "r");
     if (statm == nullptr) {
         return std::nullopt;

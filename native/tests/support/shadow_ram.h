@@ -8,8 +8,8 @@
 #include "kvm/guest.h"
 
 /*
- * What guest RAM ought to do, told a byte at a time. It shares no arithmetic
- * with the accessors: no subtraction from the size, no mask, no byte swap.
+ * A model of guest RAM that works byte by byte. It shares no arithmetic with the accessors: no
+ * subtraction from the size, no mask, no byte swap.
  */
 namespace pound::tests {
 
@@ -39,7 +39,7 @@ T expected_load(const uint8_t* bytes) {
     return static_cast<T>(value);
 }
 
-/** Lays `value` down at `bytes`, little-endian. */
+/** Stores `value` at `bytes`, little-endian. */
 template <typename T>
 void expected_store(uint8_t* bytes, T value) {
     for (size_t index = 0; index < sizeof(T); ++index) {

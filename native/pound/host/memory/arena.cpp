@@ -46,11 +46,11 @@ void* arena_allocate(arena_t* arena, size_t size, size_t alignment) {
     if (arena->data == nullptr || size == 0 || !is_power_of_two(alignment)) {
         return nullptr;
     }
-    // The host address is aligned, not the offset: a caller's block may start anywhere.
+    // Aligns the host address, not the offset: a caller's block may start at any address.
     const uintptr_t next = reinterpret_cast<uintptr_t>(arena->data) + arena->used;
     const size_t padding = static_cast<size_t>((0 - next) & (alignment - 1));
     const size_t remaining = arena_remaining(arena);
-    // Compared by subtraction, since padding + size can wrap.
+    // Subtractions, because padding + size can wrap.
     if (padding > remaining || size > remaining - padding) {
         return nullptr;
     }
@@ -63,7 +63,7 @@ void arena_reset(arena_t* arena) {
     assert(nullptr != arena);
     const bool dirty = arena->backing == ARENA_BACKING_PAGES && arena->used != 0;
     if (dirty && !pages_clear(arena->data, arena->capacity)) {
-        // Slower, and all of it becomes resident, but it cannot fail.
+        // Slower, and it makes the used pages resident, but it cannot fail.
         memset(arena->data, 0, arena->used);
     }
     arena->used = 0;

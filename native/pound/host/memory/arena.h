@@ -7,14 +7,14 @@
 namespace pound::host::memory {
 
 /**
- * Who owns the bytes an arena hands out, and so who gives them back.
+ * Who owns the bytes of an arena, and so who releases them.
  */
 enum arena_backing_t : uint8_t {
     /** No memory: a zeroed, failed or freed arena. */
     ARENA_BACKING_NONE = 0,
     /** Pages reserved by arena_init() and released by arena_free(). */
     ARENA_BACKING_PAGES,
-    /** Memory of the caller's, given to arena_init_over() and never freed here. */
+    /** Memory that the caller passed to arena_init_over(); the arena never frees it. */
     ARENA_BACKING_CALLER,
 };
 
@@ -29,13 +29,13 @@ struct arena_t {
     uint8_t* data;
     /** Size of the block in bytes. */
     size_t capacity;
-    /** Bytes handed out so far, alignment padding included. */
+    /** Bytes allocated so far, including alignment padding. */
     size_t used;
     /** Where the block came from. */
     arena_backing_t backing;
 };
 
-/** Outcome of setting an arena up. */
+/** Result of the initialization of an arena. */
 enum arena_result_t : uint8_t {
     ARENA_OK = 0,
     /** A null pointer, or a capacity of zero. */
@@ -47,53 +47,52 @@ enum arena_result_t : uint8_t {
 /**
  * Reserves `capacity` bytes of zeroed memory.
  *
- * Nothing is resident until it is touched, so the cost in time and memory does
- * not depend on `capacity`. On Windows the pages also count against the
- * system's commit limit; elsewhere they are mapped without a reservation.
+ * A page becomes resident when it is first touched, so the cost in time and memory does not depend
+ * on `capacity`. On Windows the pages count against the system's commit limit; elsewhere they are
+ * mapped without a reservation.
  *
- * @param arena    Set up on success, zeroed on failure.
+ * @param arena    Initialized on success, zeroed on failure.
  * @param capacity Bytes, at least 1. Need not be a multiple of the page size.
  */
 [[nodiscard]] arena_result_t arena_init(arena_t* arena, size_t capacity);
 
 /**
- * Lays an arena over memory that the caller owns and keeps alive. The bytes
- * are left as they are, now and by arena_reset() and arena_free().
+ * Initializes an arena over memory that the caller owns and keeps alive. Neither this function nor
+ * arena_reset() nor arena_free() changes the bytes.
  *
- * @param arena    Set up on success, zeroed on failure.
+ * @param arena    Initialized on success, zeroed on failure.
  * @param data     First byte, of any alignment.
  * @param capacity Bytes, at least 1.
  */
 [[nodiscard]] arena_result_t arena_init_over(arena_t* arena, void* data, size_t capacity);
 
 /**
- * Takes `size` bytes off the arena, at a host address that is a multiple of
- * `alignment`.
+ * Allocates `size` bytes at a host address that is a multiple of `alignment`.
  *
  * @param size      Bytes, at least 1.
  * @param alignment A power of two.
- * @return The block, or null with the arena unchanged where an argument is
- *         invalid, a sum overflows, or too little is left.
+ * @return The block; or null, with the arena unchanged, if an argument is invalid, a sum overflows
+ *         or too few bytes are left.
  */
 [[nodiscard]] void* arena_allocate(arena_t* arena, size_t size, size_t alignment);
 
-/** Bytes not yet handed out. */
+/** Bytes not yet allocated. */
 [[nodiscard]] inline size_t arena_remaining(const arena_t* arena) {
     return arena->capacity - arena->used;
 }
 
 /**
- * Forgets every allocation. Pages of arena_init() read as zero again, at the
- * same address, and go back to the operating system where it can take them
- * without a way to fail; a caller's memory keeps its bytes.
+ * Ends every allocation. Pages of arena_init() keep their address and read as zero afterwards.
+ * Their resident memory is returned to the operating system if the system can do that without the
+ * risk of failure. The caller's memory keeps its bytes.
  *
- * Every pointer handed out before is invalid from here on.
+ * All pointers that arena_allocate() returned before become invalid.
  */
 void arena_reset(arena_t* arena);
 
 /**
- * Releases what arena_init() reserved and zeroes the arena. Harmless on an
- * arena that is zeroed or freed already.
+ * Releases the pages of arena_init() and zeroes the arena. Has no effect on an arena that is zeroed
+ * or freed already.
  */
 void arena_free(arena_t* arena);
 

@@ -20,8 +20,8 @@ void* pages_reserve(size_t size) {
 }
 
 bool pages_clear(void* /* data */, size_t /* size */) {
-    // To decommit and commit again would do it, but where the commit limit leaves no
-    // room for the second step, the block would have a hole.
+    // Decommit and commit would clear the pages. But the commit limit can refuse the second step,
+    // and the block would then have a hole.
     return false;
 }
 
@@ -50,8 +50,8 @@ void* map_pages(void* where, size_t size, int extra_flags) {
 #if defined(__linux__)
 
 /**
- * Whether MADV_DONTNEED makes private pages zero. Linux promises it; some that
- * run Linux programs, such as old versions of QEMU, report success and do nothing.
+ * Whether MADV_DONTNEED zeroes private pages. Linux guarantees it, but some emulators of Linux,
+ * such as old versions of QEMU, report success and do nothing.
  */
 bool dontneed_zeroes() {
     static const bool zeroes = [] {
@@ -79,8 +79,8 @@ void* pages_reserve(size_t size) {
 
 bool pages_clear(void* data, size_t size) {
 #if defined(__linux__)
-    // A fresh mapping over the old one would be refused under an address space
-    // limit, and Linux may have unmapped the old one by then.
+    // Not mmap() over the old mapping: an address space limit can refuse that after Linux has
+    // removed the old mapping.
     return dontneed_zeroes() && madvise(data, size, MADV_DONTNEED) == 0;
 #else
     // Darwin and the BSDs check the limits, or put the old mapping back, before they fail.
@@ -95,9 +95,9 @@ void pages_discard(void* data, size_t size) {
 }
 
 void pages_release(void* data, size_t size) {
-    // Unmapping the middle of what the system keeps as one mapping makes two of
-    // it, and fails where there are too many. Then the addresses stay taken, but
-    // at least the memory is given back.
+    // The system may have merged adjacent mappings. munmap() of the middle splits such a mapping,
+    // and fails if the process has too many mappings. The addresses stay reserved then, but
+    // madvise() returns the memory.
     if (munmap(data, size) != 0) {
         madvise(data, size, MADV_DONTNEED);
     }

@@ -4,7 +4,7 @@
 #include <cstddef>
 
 /*
- * The one place that knows the operating system's way to reserve memory.
+ * The only code that depends on how the operating system reserves memory.
  */
 namespace pound::host::memory {
 
@@ -12,27 +12,25 @@ namespace pound::host::memory {
  * Reserves `size` bytes of zeroed, readable and writable memory that become
  * resident only when touched.
  *
- * @return A page-aligned block, or null where the system refuses it.
+ * @return A page-aligned block, or null if the system refuses it.
  */
 [[nodiscard]] void* pages_reserve(size_t size);
 
 /**
- * Gives the block's resident memory back and makes its bytes zero. The
- * addresses stay reserved, readable and writable throughout.
+ * Returns the block's resident memory to the system and zeroes its bytes. The addresses stay
+ * reserved, readable and writable throughout.
  *
- * @return Whether that worked. If not, the block is as it was: whoever can
- *         still reach it finds no hole in it.
+ * @return True on success. On failure, the block is unchanged and has no hole.
  */
 [[nodiscard]] bool pages_clear(void* data, size_t size);
 
 /**
- * Gives the block's resident memory back, as far as the system does that
- * without a way to fail. The addresses stay reserved, readable and writable;
- * what the bytes are from here on is undefined.
+ * Returns the block's resident memory to the system if it can do that without the risk of failure.
+ * The addresses stay reserved, readable and writable. The bytes have undefined values afterwards.
  */
 void pages_discard(void* data, size_t size);
 
-/** Gives the addresses back; `size` is that of pages_reserve(). */
+/** Releases the block. `size` must be the size passed to pages_reserve(). */
 void pages_release(void* data, size_t size);
 
 } // namespace pound::host::memory

@@ -28,7 +28,7 @@ uint8_t block[64];
 
 } // namespace
 
-// Stands in for pages.cpp, which this program does not link.
+// Replaces pages.cpp, which this program does not link.
 namespace pound::host::memory {
 
 void* pages_reserve(size_t /* size */) {
@@ -61,14 +61,14 @@ TEST_CASE("a refused reservation is reported, and leaves a zeroed arena") {
     CHECK(pages.released == 0);
 }
 
-TEST_CASE("a capacity of zero asks the system for nothing") {
+TEST_CASE("a capacity of zero makes no system call") {
     pages = {};
     arena_t arena;
     CHECK(arena_init(&arena, 0) == ARENA_ERROR_ARGUMENT);
     CHECK(pages.reserved == 0);
 }
 
-TEST_CASE("a reset zeroes in place where the system cannot clear pages, and keeps them") {
+TEST_CASE("a reset zeroes pages in place if the system cannot clear them") {
     pages = {};
     arena_t arena;
     REQUIRE(arena_init(&arena, sizeof(block)) == ARENA_OK);
@@ -79,7 +79,7 @@ TEST_CASE("a reset zeroes in place where the system cannot clear pages, and keep
     CHECK(same(arena, {block, sizeof(block), 0, ARENA_BACKING_PAGES}));
     CHECK(block[0] == 0);
     CHECK(block[7] == 0);
-    // What was never handed out is zero already.
+    // Bytes that were never allocated are zero already.
     CHECK(block[8] == 0xff);
     CHECK(pages.released == 0);
     arena_free(&arena);

@@ -27,7 +27,7 @@ bool all_bytes(const uint8_t* data, size_t size, uint8_t expected) {
     return std::all_of(data, data + size, [=](uint8_t byte) { return byte == expected; });
 }
 
-/** Bytes to skip to the next multiple of `alignment`, found by trying each address. */
+/** Bytes to the next multiple of `alignment`, found by a linear search. */
 size_t expected_padding(const uint8_t* next, size_t alignment) {
     size_t padding = 0;
     while ((reinterpret_cast<uintptr_t>(next) + padding) % alignment != 0) {
@@ -36,7 +36,9 @@ size_t expected_padding(const uint8_t* next, size_t alignment) {
     return padding;
 }
 
-/** An arena with every field set, to tell a failed set-up that zeroes from one that does nothing.
+/**
+ * An arena with every field set, so that a test can tell whether a failed initialization has zeroed
+ * it.
  */
 arena_t stale_arena() {
     static uint8_t byte;
@@ -47,7 +49,7 @@ arena_t stale_arena() {
 
 TEST_SUITE_BEGIN("host/memory/arena");
 
-TEST_CASE("init reserves zeroed, writable memory of exactly the capacity asked for") {
+TEST_CASE("init reserves zeroed, writable memory of exactly the requested capacity") {
     for (const size_t capacity : {size_t{1}, size_t{4095}, size_t{4096}, size_t{4097}, MIB + 3}) {
         CAPTURE(capacity);
         scoped_arena_t arena;
@@ -96,7 +98,7 @@ TEST_CASE("init_over refuses null and a capacity of zero, and zeroes the arena")
     CHECK(byte == 0x5a);
 }
 
-TEST_CASE("allocate hands out blocks in order, and all the capacity there is") {
+TEST_CASE("allocate returns blocks in order until the capacity is used up") {
     alignas(16) uint8_t memory[64];
     scoped_arena_t arena;
     REQUIRE(arena_init_over(&arena, memory, sizeof(memory)) == ARENA_OK);
@@ -137,14 +139,14 @@ TEST_CASE("a refused allocation leaves the arena unchanged") {
         {60, 1},
         {57, 8},
         {59, 2},
-        // Sums that wrap to something small.
+        // Sums that wrap to a small number.
         {MAX_SIZE, 1},
         {MAX_SIZE, 8},
         {MAX_SIZE - 2, 8},
         {MAX_SIZE - 4, 1},
         {MAX_SIZE - 4, 16},
         {highest_bit, 1},
-        // No multiple of it lies within reach.
+        // The block contains no multiple of the alignment.
         {1, highest_bit},
         {MAX_SIZE, highest_bit},
     };
@@ -182,7 +184,7 @@ TEST_CASE("host addresses are aligned wherever the caller's memory starts") {
     }
 }
 
-TEST_CASE("every small request is granted or refused as trying each address tells") {
+TEST_CASE("every small request has the result of a linear search") {
     alignas(64) uint8_t memory[64];
     size_t wrong = 0;
     const auto try_request = [&](uint8_t* data, size_t capacity, size_t size, size_t alignment) {
@@ -225,7 +227,7 @@ TEST_CASE("reset makes pages zero again, at the same address") {
     }
 }
 
-TEST_CASE("reset leaves the caller's bytes and hands them out again") {
+TEST_CASE("reset leaves the caller's bytes and allocates them again") {
     uint8_t memory[33];
     std::iota(std::begin(memory), std::end(memory), uint8_t{1});
     scoped_arena_t arena;
@@ -239,7 +241,7 @@ TEST_CASE("reset leaves the caller's bytes and hands them out again") {
     }
 }
 
-TEST_CASE("reset of an arena without memory, or without allocations, is harmless") {
+TEST_CASE("reset of an arena without memory, or without allocations, has no effect") {
     arena_t empty = {};
     arena_reset(&empty);
     CHECK(zeroed(empty));
@@ -250,7 +252,7 @@ TEST_CASE("reset of an arena without memory, or without allocations, is harmless
     CHECK(same(unused, before));
 }
 
-TEST_CASE("free zeroes the arena and is harmless the second time") {
+TEST_CASE("free zeroes the arena, and a second call has no effect") {
     arena_t arena;
     REQUIRE(arena_init(&arena, MIB) == ARENA_OK);
     arena_free(&arena);
@@ -263,7 +265,7 @@ TEST_CASE("free zeroes the arena and is harmless the second time") {
     arena_free(&arena);
 }
 
-TEST_CASE("free leaves the caller's memory to the caller") {
+TEST_CASE("free does not release the caller's memory") {
     std::vector<uint8_t> memory(4096, 0x5a);
     arena_t arena;
     REQUIRE(arena_init_over(&arena, memory.data(), memory.size()) == ARENA_OK);
@@ -286,8 +288,8 @@ TEST_CASE("6 GiB cost under 10 ms and under 1 MiB of resident memory") {
     using clock = std::chrono::steady_clock;
     double best_ms = std::numeric_limits<double>::infinity();
     int64_t best_growth = std::numeric_limits<int64_t>::max();
-    // The best of several: other programs and the runtime's own first
-    // allocations can only add to what the arena costs.
+    // The minimum of several runs: other programs and the first allocations of the runtime can
+    // only increase the figure.
     for (int attempt = 0; attempt < 5; ++attempt) {
         scoped_arena_t arena;
         const int64_t resident_before = resident_bytes().value();
