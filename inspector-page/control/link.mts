@@ -8,19 +8,27 @@ export interface Link {
   readonly type: ViewType;
 }
 
+/** The fragment that was read or written last. */
+let known = "";
+
 /** Reads the link from the URL's fragment, such as `#gpa=0x1000&view=u32`. */
 export function readLink(regions: readonly Region[]): Link {
-  const fragment = new URLSearchParams(location.hash.slice(1));
+  known = location.hash;
+  const fragment = new URLSearchParams(known.slice(1));
   return {
     gpa: parseGoTo(fragment.get("gpa") ?? "", regions, 0n),
     type: viewType(fragment.get("view")),
   };
 }
 
-/** Writes the link into the URL, without an entry in the browser's history. */
+/**
+ * Writes the link into the URL, without an entry in the browser's history. A fragment that was not
+ * read yet stays: the browser sends its `hashchange` event after the next frame, at the latest.
+ */
 export function writeLink(gpa: bigint, type: ViewType): void {
   const fragment = `#gpa=${formatAddress(gpa)}&view=${type.name}`;
-  if (fragment !== location.hash) {
+  if (location.hash === known && fragment !== known) {
     history.replaceState(null, "", fragment);
+    known = fragment;
   }
 }
