@@ -22,8 +22,8 @@ export function readLink(regions: readonly Region[]): Link {
 }
 
 /**
- * Writes the link into the URL, without an entry in the browser's history. A fragment that was not
- * read yet stays: the browser sends its `hashchange` event after the next frame, at the latest.
+ * Writes the link into the URL, without an entry in the browser's history. A fragment that the page
+ * has not read yet stays: somebody followed a link, and the `hashchange` event is still to come.
  */
 export function writeLink(gpa: bigint, type: ViewType): void {
   const fragment = `#gpa=${formatAddress(gpa)}&view=${type.name}`;
