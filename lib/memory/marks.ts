@@ -7,6 +7,11 @@ export interface MemoryUser {
   memoryChanging(): void;
 }
 
+/** A weak reference to a user: a `WeakRef`, which the `lib` of a consumer need not declare. */
+interface UserReference {
+  deref(): MemoryUser | undefined;
+}
+
 /**
  * Where the writes to one memory are marked, whichever way they come: its own methods on both paths,
  * and every address space that maps it. And who has to hear when that changes.
@@ -16,7 +21,7 @@ export interface MemoryUser {
 export class MemoryMarks {
   /** Where to mark what is written; null while that is not tracked. To be looked at after a write. */
   dirty: DirtyBitmap | null = null;
-  readonly #users = new Set<WeakRef<MemoryUser>>();
+  readonly #users = new Set<UserReference>();
   readonly #onChange: () => void;
 
   /** @param onChange - Called when `dirty` has changed. Must not throw. */
@@ -51,12 +56,12 @@ export class MemoryMarks {
   }
 
   /** Use {@link MemoryLinks}. */
-  join(user: WeakRef<MemoryUser>): void {
+  join(user: UserReference): void {
     this.#users.add(user);
   }
 
   /** Use {@link MemoryLinks}. */
-  leave(user: WeakRef<MemoryUser>): void {
+  leave(user: UserReference): void {
     this.#users.delete(user);
   }
 }
@@ -66,7 +71,7 @@ const collected = new FinalizationRegistry<MemoryLinks>((links) => links.cut());
 
 /** The memories that one user has mapped. */
 export class MemoryLinks {
-  readonly #user: WeakRef<MemoryUser>;
+  readonly #user: UserReference;
   /** How many regions are over each. */
   readonly #counts = new Map<MemoryMarks, number>();
 

@@ -253,15 +253,15 @@ describe("the package, as npm packs it", () => {
       }
     });
 
-    describe("to TypeScript with its own defaults, which look at no package's types", () => {
+    describe("to TypeScript with its defaults, which load no package's types", () => {
       const SOURCE = `import { type Gpa, GuestMemory } from "${NAME}";
         const at: Gpa = 8;
         using memory: GuestMemory & Disposable = GuestMemory.allocate(16);
         const bytes: Buffer = memory.buffer;
         console.log(memory.readl(at), bytes.length);`;
 
-      /** Compiles it in a folder of its own beside the installation. */
-      function compileAlone(name: string, target: string, types: boolean): Ended {
+      /** Makes a folder for a consumer beside the installation. */
+      function makeConsumer(name: string, types: boolean): string {
         const consumer = join(folder, name);
         mkdirSync(join(consumer, "node_modules/@types"), { recursive: true });
         if (types) {
@@ -273,28 +273,39 @@ describe("the package, as npm packs it", () => {
             );
           }
         }
-        // A copy, since TypeScript looks for the types of Node from where the package is.
+        // A copy, since TypeScript looks for the types of Node from the package's real folder.
         cpSync(join(folder, "node_modules", NAME), join(consumer, "node_modules", NAME), {
           recursive: true,
         });
-        writeFileSync(join(consumer, "consumer.mts"), SOURCE);
+        return consumer;
+      }
+
+      function compileAlone(consumer: string, source: string, target: string): Ended {
+        writeFileSync(join(consumer, "consumer.mts"), source);
         const options = ["--strict", "--target", target, "--module", "nodenext"];
         return run(process.execPath, [TSC, ...options, "consumer.mts"], consumer);
       }
 
-      it("has types that need @types/node alone, whatever the target", () => {
-        for (const target of ["es2015", "esnext"]) {
-          const { status, output } = compileAlone(`types-${target}`, target, true);
-          expect(output).to.equal("");
-          expect(status).to.equal(0);
+      function expectToCompile(consumer: string, source: string, target: string): void {
+        const { status, output } = compileAlone(consumer, source, target);
+        expect(output).to.equal("");
+        expect(status).to.equal(0);
+      }
+
+      it("has types that need only @types/node, whatever the target and the entry", () => {
+        const consumer = makeConsumer("types", true);
+        expectToCompile(consumer, SOURCE, "es2015");
+        expectToCompile(consumer, SOURCE, "esnext");
+        for (const entry of ENTRIES) {
+          expectToCompile(consumer, `export * from "${NAME}${entry}";`, "es2015");
         }
       });
 
-      it("says that @types/node is missing where it is", () => {
-        const { status, output } = compileAlone("no-types", "es2022", false);
+      it("reports that @types/node is missing where it is", () => {
+        const { status, output } = compileAlone(makeConsumer("no-types", false), SOURCE, "es2022");
         expect(status).to.not.equal(0);
         expect(output).to.match(
-          /dist\/index\.d\.ts\(1,\d+\): error TS2688: Cannot find type definition file for 'node'/,
+          /dist\/index\.d\.ts\(\d+,\d+\): error TS2688: Cannot find type definition file for 'node'/,
         );
       });
     });
