@@ -47,7 +47,9 @@ function stage(target: Target): string {
   if (status !== 0) {
     throw new Error("the tests do not compile");
   }
-  const read = ["README.md", "test/fixtures", "test/support/hot-loops.js", "traces"];
+  // Tests read these files; one looks for error codes in the sources.
+  const sources = ["lib", "native/addon", "test/fixtures", "test/support/hot-loops.js"];
+  const read = ["README.md", "traces", ...sources];
   for (const part of ["package.json", "dist", prebuildPath(target), ...read]) {
     mkdirSync(dirname(join(folder, part)), { recursive: true });
     cpSync(join(ROOT, part), join(folder, part), { recursive: true });

@@ -24,7 +24,7 @@ function seeds(): Buffer[] {
   ];
 }
 
-/** The offsets of all digits and separators. */
+/** The first bytes, each as a number: a trace is text, whose digits and separators are bytes. */
 function fields(file: Buffer): Field[] {
   const all: Field[] = [];
   for (let offset = 0; offset < Math.min(file.length, 500); offset++) {
