@@ -3,8 +3,8 @@ import { Bench, hrtimeNow } from "tinybench";
 const ROUNDS = 25;
 
 /**
- * The median time in milliseconds of each function. The functions take turns, so that a slow phase of
- * the machine affects them all. One that times itself returns `{ overriddenDuration }` in
+ * The median time in milliseconds of each function. The functions take turns, so that a slow phase
+ * of the machine affects them all. One that times itself returns `{ overriddenDuration }` in
  * milliseconds.
  *
  * @param functions - The functions by name.

@@ -12,8 +12,8 @@ let loops = 0;
 
 /**
  * Makes a loop from the text of statements. Statement n is an access of kind n to `gpa`: a store
- * writes `i`, a load adds to `sum`. Each loop has a source text of its own, because functions of the
- * same text share type feedback in V8, and then V8 does not treat the memory as a constant.
+ * writes `i`, a load adds to `sum`. Each loop has a source text of its own, because functions of
+ * the same text share type feedback in V8, and then V8 does not treat the memory as a constant.
  */
 function makeLoop({ mixed, width }, statements, values, before = "") {
   const one = `/* loop ${loops++} */ return (kinds, gpas) => { let sum = 0; ${before}`;
@@ -109,7 +109,9 @@ function inField(workload) {
   );
 }
 
-/** Code that a user would write by hand: a DataView with the same checks, and halves for 64 bits. */
+/**
+ * Code that a user would write by hand: a DataView with the same checks, and halves for 64 bits.
+ */
 function dataView(workload) {
   const guard = (bytes, then) =>
     `if (gpa <= ${SIZE - bytes} && (gpa & ${bytes - 1}) === 0) { ${then} }`;
@@ -234,8 +236,8 @@ function koffiCalls(workload) {
 }
 
 /**
- * ffi-rs calls them too, with Buffers as pointers. It runs only a few accesses of 32 bits, since each
- * takes microseconds.
+ * ffi-rs calls them too, with Buffers as pointers. It runs only a few accesses of 32 bits, since
+ * each takes microseconds.
  */
 function ffiCalls(workload) {
   ffi.open({ library: "bench", path: ADDON_PATH });

@@ -1,11 +1,11 @@
 // Measures how access to guest RAM scales with workers that share it. Run `npm run build`, then
 // `node bench/workers.mjs`.
 //
-// One worker alone and two at once take turns, and the figures are medians. Two workers can be twice
-// as fast as one only if two processors are free, so each round also times a loop that touches no
-// memory: its gain is the gain that the machine allowed at the time. The last column is the gain by
-// processor time instead of elapsed time, which estimates the gain on a machine with two free
-// processors.
+// One worker alone and two at once take turns, and the figures are medians. Two workers can be
+// twice as fast as one only if two processors are free, so each round also times a loop that
+// touches no memory: its gain is the gain that the machine allowed at the time. The last column is
+// the gain by processor time instead of elapsed time, which estimates the gain on a machine with
+// two free processors.
 
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
@@ -99,7 +99,9 @@ async function run(worker, job) {
   return times;
 }
 
-/** Nanoseconds from the first start to the last end, and nanoseconds of processor time per worker. */
+/**
+ * Nanoseconds from the first start to the last end, and nanoseconds of processor time per worker.
+ */
 async function span(workers, name, n) {
   const before = process.cpuUsage();
   const spans = await Promise.all(

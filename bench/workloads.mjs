@@ -1,5 +1,5 @@
-// The operations that every way runs. Their kinds are those of `OpKind`: log2 of the width, plus 4 for
-// a store. A store of operation n writes the low byte of n.
+// The operations that every way runs. Their kinds are those of `OpKind`: log2 of the width, plus 4
+// for a store. A store of operation n writes the low byte of n.
 
 import { createReadStream } from "node:fs";
 import { createRequire } from "node:module";
@@ -9,7 +9,9 @@ import { SIZE } from "./addon.mjs";
 const require = createRequire(import.meta.url);
 const TRACE = fileURLToPath(new URL("../traces/gzip-numbers.lackey.gz", import.meta.url));
 const LENGTH = 2 ** 17;
-/** Random addresses lie below this. The caches hold that much, so that cache misses do not count. */
+/**
+ * Random addresses lie below this. The caches hold that much, so that cache misses do not count.
+ */
 const SPREAD = 2 ** 18;
 
 async function traceOps() {

@@ -16,7 +16,9 @@ POUND_REQUIRE_ALL=1 that is an error instead.
 MAJOR: ${NODES.join(", ")}
 `;
 
-/** The number of mocha runs at a time. A run spends much of its time waiting for child processes. */
+/**
+ * The number of mocha runs at a time. A run spends much of its time waiting for child processes.
+ */
 const AT_ONCE = Math.min(2, availableParallelism());
 
 function skip(reason: string): void {

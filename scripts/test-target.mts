@@ -32,8 +32,8 @@ const PATIENCE = 20;
 const require = createRequire(import.meta.url);
 
 /**
- * Makes a folder with the package as a user installs it, with one binary, and the compiled tests. The
- * tests have to be compiled, since tsx does not run in every target's Node.
+ * Makes a folder with the package as a user installs it, with one binary, and the compiled tests.
+ * The tests have to be compiled, since tsx does not run in every target's Node.
  */
 function stage(target: Target): string {
   const folder = join(ROOT, "build-targets", target.name);

@@ -36,7 +36,9 @@ function print({ name, operations, ns }) {
   );
 }
 
-/** Cuts operations into whole slices. A rest would weigh as much as a whole slice, so it is dropped. */
+/**
+ * Cuts operations into whole slices. A rest would weigh as much as a whole slice, so it is dropped.
+ */
 function slicesOf({ kinds, gpas }) {
   return Array.from({ length: Math.floor(gpas.length / SLICE) }, (_, i) => [
     kinds.subarray(i * SLICE, (i + 1) * SLICE),

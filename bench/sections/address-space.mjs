@@ -1,5 +1,5 @@
-// Compares an access through an address space with the same access to flat RAM. Each row is measured
-// in a thread of its own, whose V8 has no type feedback of another.
+// Compares an access through an address space with the same access to flat RAM. Each row is
+// measured in a thread of its own, whose V8 has no type feedback of another.
 
 import { once } from "node:events";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
@@ -34,7 +34,9 @@ function makeLoop(statement, memory) {
   return new Function("memory", body)(memory);
 }
 
-/** Makes a loop over a space in a field of an object, as in most emulators, instead of a constant. */
+/**
+ * Makes a loop over a space in a field of an object, as in most emulators, instead of a constant.
+ */
 function makeMethod(statement, memory) {
   const Cpu = new Function(`return class {
     constructor(memory) {

@@ -16,8 +16,8 @@ export interface Divergence {
 
 /**
  * Runs a program on two machines in parallel and finds the first instruction after which their
- * registers differ; null if there is none. This is slow: the machines share a thread, so V8 compiles
- * the hart for both classes of memory.
+ * registers differ; null if there is none. This is slow: the machines share a thread, so V8
+ * compiles the hart for both classes of memory.
  *
  * @throws Error if they differ in one run and not in the next, which is a fault of the emulator.
  */

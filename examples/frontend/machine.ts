@@ -11,8 +11,8 @@ import { Uart } from "./devices/uart.js";
 /** The path by which the hart accesses memory. */
 export type Path = "view" | "native";
 
-// The memory map is a part of that of QEMU's `virt` machine, so that the same programs run there. The
-// display is at addresses that QEMU leaves free.
+// The memory map is a part of that of QEMU's `virt` machine, so that the same programs run there.
+// The display is at addresses that QEMU leaves free.
 const ROM = 0x1000;
 const FINISHER = 0x10_0000;
 const CLINT = 0x200_0000;
@@ -31,7 +31,9 @@ export interface MachineOptions {
   readonly onByte?: (byte: number) => void;
   /** Called when the guest has completed a frame. */
   readonly onFrame?: (display: Display) => void;
-  /** Returns the memory that the hart uses, given the machine's, so that a test can alter accesses. */
+  /**
+   * Returns the memory that the hart uses, given the machine's, so that a test can alter accesses.
+   */
   readonly intercept?: (memory: HartMemory) => HartMemory;
 }
 

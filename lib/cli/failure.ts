@@ -4,8 +4,8 @@ export class CliError extends Error {
 }
 
 /**
- * The text to print for an error: the message of an expected error (this package's and Node's have a
- * `code`), or the stack of any other, which can only be a defect.
+ * The text to print for an error: the message of an expected error (this package's and Node's have
+ * a `code`), or the stack of any other, which can only be a defect.
  */
 export function describeFailure(error: unknown): string {
   if (!(error instanceof Error)) {

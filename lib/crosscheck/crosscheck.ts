@@ -161,8 +161,8 @@ function readBytes(memory: TryAccess, start: number, end: number): Uint8Array | 
  * ```
  * @param makeSubject - Makes the memory to check: any object with the eight `try…` methods.
  * @param source - The operations.
- * @throws RangeError, TypeError for an invalid argument, for a memory that lacks one of the methods,
- * or for a source that returns anything but batches; the errors of the source.
+ * @throws RangeError, TypeError for an invalid argument, for a memory that lacks one of the
+ * methods, or for a source that returns anything but batches; the errors of the source.
  */
 export async function crosscheck(
   makeSubject: MakeMemory,
@@ -288,7 +288,9 @@ function* quadsBetween(start: number, end: number): Generator<number> {
   }
 }
 
-/** The quads below `end` around the addresses of writes, and around these addresses cut to 32 bits. */
+/**
+ * The quads below `end` around the addresses of writes, and around these addresses cut to 32 bits.
+ */
 function* quadsAround(ops: OpBuffer, end: number): Generator<number> {
   for (let i = 0; i < ops.length; i++) {
     if (!opWrites(ops.kind(i))) {
@@ -389,12 +391,12 @@ function lineAddress(ops: readonly Op[], size: number): number {
 }
 
 /**
- * Cross-checks RAM of every size from 0 to `maxSize` bytes. With `exhaustiveOps` as `sourceFor`, this
- * covers every address and width.
+ * Cross-checks RAM of every size from 0 to `maxSize` bytes. With `exhaustiveOps` as `sourceFor`,
+ * this covers every address and width.
  *
  * @param sourceFor - Returns the operations for RAM of a size in bytes.
- * @returns The first result with a difference, with the operations and faults of the sizes before it;
- * or the sums over all sizes.
+ * @returns The first result with a difference, with the operations and faults of the sizes before
+ * it; or the sums over all sizes.
  * @throws as {@link crosscheck}.
  */
 export async function crosscheckSmall(

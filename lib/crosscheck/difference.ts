@@ -8,7 +8,9 @@ export type Side = Readonly<Outcome> | { readonly thrown: string };
 export interface Difference {
   /** The index in the source of the operation that showed it. */
   readonly index: number;
-  /** The shortest sequence found that shows a difference, from zeroed RAM, at its last operation. */
+  /**
+   * The shortest sequence found that shows a difference, from zeroed RAM, at its last operation.
+   */
   readonly ops: readonly Op[];
   /** The outcomes of the last of {@link Difference.ops} on the reference and on the subject. */
   readonly expected: Side;

@@ -46,8 +46,8 @@ export function encodeOpLog(log: OpLog): Buffer {
 /**
  * Decodes a log.
  *
- * @throws TypeError if `bytes` is not a view; RangeError if the bytes are not a log, or a log that is
- * truncated or of another version.
+ * @throws TypeError if `bytes` is not a view; RangeError if the bytes are not a log, or a log that
+ * is truncated or of another version.
  */
 export function decodeOpLog(bytes: Uint8Array): OpLog {
   const log = asBuffer(bytesOf(bytes, "bytes"));

@@ -44,7 +44,9 @@ function simplify(ops: readonly Op[], shows: ShowsDifference): readonly Op[] {
   return kept;
 }
 
-/** Simpler forms of an operation, the simplest first. Each is strictly smaller, so shrinking ends. */
+/**
+ * Simpler forms of an operation, the simplest first. Each is strictly smaller, so shrinking ends.
+ */
 function simplerOps(op: Op): Op[] {
   const width = BigInt(opWidth(op.kind));
   const addresses = [0n, width, op.gpa % 64n, op.gpa % 4096n, op.gpa % 2n ** 32n, op.gpa / 2n];

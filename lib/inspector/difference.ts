@@ -56,8 +56,8 @@ function* merged(a: Iterator<Digested>, b: Iterator<Digested>, sign: 1 | -1): Ge
 }
 
 /**
- * Finds the start of the next difference. Different bytes with fewer than 8 equal bytes between them
- * are one difference. A difference never extends across two pages.
+ * Finds the start of the next difference. Different bytes with fewer than 8 equal bytes between
+ * them are one difference. A difference never extends across two pages.
  *
  * @param from - The first address at which it may start; the last one, if `direction` is backward.
  */

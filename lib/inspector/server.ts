@@ -23,8 +23,8 @@ const PAGE_FILES: Readonly<Record<string, readonly [name: string, type: string]>
 };
 
 /**
- * The page loads nothing from other origins, the browser caches nothing, and no other site can frame
- * the page or read its responses.
+ * The page loads nothing from other origins, the browser caches nothing, and no other site can
+ * frame the page or read its responses.
  */
 const HEADERS = {
   "Content-Security-Policy":
@@ -155,8 +155,8 @@ async function respond(
 }
 
 /**
- * Refuses a request whose Host header is not a loopback address. Another site whose name resolves to
- * this machine (DNS rebinding) has its own name in that header.
+ * Refuses a request whose Host header is not a loopback address. Another site whose name resolves
+ * to this machine (DNS rebinding) has its own name in that header.
  */
 function checkOrigin(request: IncomingMessage): void {
   if (request.method !== "GET") {

@@ -54,8 +54,8 @@ export interface ElfImage {
   /** `e_flags`, as defined by the ABI of the instruction set. */
   readonly flags: number;
   /**
-   * Guest physical address of the entry point, with the bias. It lies in a segment. Null if the file
-   * has none, that is, if `e_entry` is 0.
+   * Guest physical address of the entry point, with the bias. It lies in a segment. Null if the
+   * file has none, that is, if `e_entry` is 0.
    */
   readonly entry: bigint | null;
   /** In ascending order of address. The file's bytes of two segments never overlap in memory. */
@@ -279,9 +279,10 @@ function readSegment(
 }
 
 /**
- * The number of bytes of guest memory, from its address on, that only this segment may use. A segment
- * that is loaded at its link address claims all its bytes. One that is loaded elsewhere claims only
- * those in the file: linkers give `.bss` a load address too, but put other sections there.
+ * The number of bytes of guest memory, from its address on, that only this segment may use. A
+ * segment that is loaded at its link address claims all its bytes. One that is loaded elsewhere
+ * claims only those in the file: linkers give `.bss` a load address too, but put other sections
+ * there.
  */
 export function claimedSize({ gpa, vaddr, size, fileSize }: ElfSegment): bigint {
   return gpa === vaddr ? size : BigInt(fileSize);
@@ -303,7 +304,8 @@ function checkDisjoint(sorted: readonly ElfSegment[]): void {
 
 /**
  * The entry point as a guest physical address. `e_entry` is usually a virtual address. Kernels that
- * start with the MMU off have a physical one, which may also be a virtual address of another segment.
+ * start with the MMU off have a physical one, which may also be a virtual address of another
+ * segment.
  */
 function entryPoint(view: DataView, loaded: readonly Loaded[], bias: bigint): bigint | null {
   const raw = view.getBigUint64(E_ENTRY, true);

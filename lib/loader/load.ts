@@ -20,14 +20,14 @@ import { fillPlaces, findPlaces, type LoadTarget, type Place } from "./place.js"
  * Loads an executable: an ELF64 file for RISC-V, AArch64 or x86-64, linked to fixed addresses
  * (`ET_EXEC`) or static and position-independent (`ET_DYN`).
  *
- * The file's bytes of each `PT_LOAD` segment are copied to the segment's address, and the rest of the
- * segment is filled with zeros. If the load address of a segment is not its link address, the zeros
- * are left out in two cases: if bytes of another segment are loaded there, or if `target` has memory
- * at all the link addresses of the zeros. There the program's start-up code clears them.
+ * The file's bytes of each `PT_LOAD` segment are copied to the segment's address, and the rest of
+ * the segment is filled with zeros. If the load address of a segment is not its link address, the
+ * zeros are left out in two cases: if bytes of another segment are loaded there, or if `target` has
+ * memory at all the link addresses of the zeros. There the program's start-up code clears them.
  *
  * Bytes can be loaded into RAM and ROM, not into device registers. Everything is checked before the
- * first byte is written, so a file that is refused changes nothing. The dirty bitmap marks the bytes
- * written; watchpoints do not trigger.
+ * first byte is written, so a file that is refused changes nothing. The dirty bitmap marks the
+ * bytes written; watchpoints do not trigger.
  *
  * @example
  * ```ts

@@ -55,7 +55,9 @@ const TAB = 0x09;
 const COMMA = 0x2c;
 /** Precedes a message once for each outer Valgrind, where Valgrind runs under Valgrind. */
 const NESTED = 0x3e;
-/** Messages start with two of one of these: `=` for users, `-` for debugging, `*` of the program. */
+/**
+ * Messages start with two of one of these: `=` for users, `-` for debugging, `*` of the program.
+ */
 const MESSAGES = Buffer.from("=-*");
 const MESSAGE_START = Buffer.from("==");
 const NOT_HEX = 16;

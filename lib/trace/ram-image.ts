@@ -28,7 +28,9 @@ export function fillPage(memory: GuestMemoryAccess, page: number): void {
   }
 }
 
-/** SHA-256 over the bytes of pages of RAM, read through the path itself, and then over `numbers`. */
+/**
+ * SHA-256 over the bytes of pages of RAM, read through the path itself, and then over `numbers`.
+ */
 export function checksum(
   memory: GuestMemoryAccess,
   pages: Iterable<number>,

@@ -13,7 +13,9 @@ const { OK } = GuestMemAccessResult;
  * {@link freshReplayLoop} loads a copy of this module for each memory.
  */
 export class ReplayLoop {
-  /** Depends on every value loaded so far and on their order. Stores write values derived from it. */
+  /**
+   * Depends on every value loaded so far and on their order. Stores write values derived from it.
+   */
   accumulator = 0;
   /** Faults, indexed by `GuestMemAccessResult`. */
   readonly faults = new Float64Array(4);

@@ -61,9 +61,9 @@ export interface ReplayOptions {
 /**
  * Replays a trace through several paths, each into its own RAM, and compares the RAM afterwards.
  *
- * When the trace first touches a page, `replay` fills it with noise, so that even a first load reads
- * a value that identifies its address. Loads mix their value into an accumulator, and stores take
- * theirs from it: one wrong load changes every later store, and with it the checksum.
+ * When the trace first touches a page, `replay` fills it with noise, so that even a first load
+ * reads a value that identifies its address. Loads mix their value into an accumulator, and stores
+ * take theirs from it: one wrong load changes every later store, and with it the checksum.
  *
  * @example
  * ```ts

@@ -223,8 +223,8 @@ class Packer implements AccessSink {
 /**
  * Compiles the text of a lackey trace to batches of guest accesses, as it arrives.
  *
- * A batch is valid only until the next one is requested. Its arrays are reused, so the memory in use
- * does not grow with the trace; copy the arrays to keep a batch.
+ * A batch is valid only until the next one is requested. Its arrays are reused, so the memory in
+ * use does not grow with the trace; copy the arrays to keep a batch.
  *
  * @example
  * ```ts

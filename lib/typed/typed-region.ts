@@ -80,7 +80,8 @@ export class TypedRegion<E extends ElementType> implements Iterable<ElementValue
   }
 
   /**
-   * The element at `index`, or `undefined` outside the region. A negative index counts from the end.
+   * The element at `index`, or `undefined` outside the region. A negative index counts from the
+   * end.
    *
    * @throws TypeError, RangeError if `index` is not an integer; `GuestMemoryFault`.
    */

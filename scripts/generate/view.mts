@@ -11,8 +11,8 @@ export interface ViewClass {
   /** The typed array of a width. */
   readonly array: (row: WidthRow, operation: "read" | "write") => string;
   /**
-   * How to refuse objects that only have the prototype of a typed array: by reading an internal slot,
-   * which throws, or by `ArrayBuffer.isView`, which takes fewer bytes of bytecode.
+   * How to refuse objects that only have the prototype of a typed array: by reading an internal
+   * slot, which throws, or by `ArrayBuffer.isView`, which takes fewer bytes of bytecode.
    */
   readonly brand: "slots" | "isView";
   /** The statements after a store. */

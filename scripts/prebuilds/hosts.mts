@@ -127,7 +127,9 @@ function wineHost(): Host | string {
   };
 }
 
-/** npm has no Node for musl. Bun runs on musl and has Node-API too, with JavaScriptCore as engine. */
+/**
+ * npm has no Node for musl. Bun runs on musl and has Node-API too, with JavaScriptCore as engine.
+ */
 function bunHost(): Host | string {
   const libraries = join(ROOT, "build-tools/musl-libstdcxx");
   if (!existsSync(libraries)) {

@@ -15,9 +15,10 @@ export function nodeApiSymbols(version: number): string[] {
 /**
  * Writes the import library through which a DLL made by MinGW calls Node-API, and returns its path.
  *
- * It lists the functions of `version` only, unlike the .def files of node-api-headers, so that a call
- * of a function that the oldest Node lacks fails to link. It is delay-loaded, so that the functions
- * are resolved in the program that loads the addon, see native/addon/mingw/delay_load_hook.cpp.
+ * It lists the functions of `version` only, unlike the .def files of node-api-headers, so that a
+ * call of a function that the oldest Node lacks fails to link. It is delay-loaded, so that the
+ * functions are resolved in the program that loads the addon, see
+ * native/addon/mingw/delay_load_hook.cpp.
  */
 export function importLibrary(folder: string, dlltool: string, version: number): string {
   writeFileSync(

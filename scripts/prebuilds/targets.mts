@@ -30,8 +30,8 @@ export interface Target {
 
 /**
  * libstdc++ is linked statically, since the user's may be older than the compiler's. libgcc_s is
- * linked dynamically, since a static one requires glibc 2.35. Only the symbols that Node looks up are
- * exported, so that this copy of libstdc++ and another addon's do not replace each other.
+ * linked dynamically, since a static one requires glibc 2.35. Only the symbols that Node looks up
+ * are exported, so that this copy of libstdc++ and another addon's do not replace each other.
  */
 const ELF_LDFLAGS = `-static-libstdc++ -shared-libgcc -Wl,--gc-sections -Wl,--version-script=${ROOT}scripts/prebuilds/exports.map`;
 

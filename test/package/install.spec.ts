@@ -81,7 +81,7 @@ describe("the package, as npm packs it", () => {
     rmSync(scratch, { recursive: true, force: true });
   });
 
-  /** An empty folder with the package installed from `tarball`, and how the installation ended. */
+  /** Installs the package from `tarball` into an empty folder. */
   function install(
     name: string,
     tarball: string,
@@ -90,10 +90,10 @@ describe("the package, as npm packs it", () => {
   ): { folder: string; ended: Ended } {
     const folder = join(scratch, name);
     mkdirSync(folder);
-    // Newer npm runs the install scripts of none but these.
+    // Newer versions of npm run the install scripts of these packages only.
     writeFileSync(join(folder, "package.json"), JSON.stringify({ allowScripts: { [NAME]: true } }));
     const ended = npm(
-      // From this checkout's own dependencies, so that no registry is asked.
+      // Dependencies come from this checkout, so that npm needs no registry.
       ["install", "--offline", "--install-links", "--no-audit", "--no-fund", ...options].concat(
         tarball,
         dependencyFolders(),
@@ -115,11 +115,11 @@ describe("the package, as npm packs it", () => {
     return join(folder, filename);
   }
 
-  it("has a binary that comes out the same in whatever folder it is built", () => {
+  it("has a binary that is the same whatever folder it is built in", () => {
     expect(built.output).to.include("the same bytes when built twice");
   });
 
-  it("holds what a user needs, and nothing else", () => {
+  it("contains the files that a user needs, and no others", () => {
     const expected = [
       /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|binding\.gyp)$/,
       /^dist\/[\w/-]+\.(js|d\.ts|mjs|d\.mts)$/,
@@ -326,7 +326,7 @@ describe("the package, as npm packs it", () => {
         return () => run(process.execPath, [output], scratch, bare);
       }
 
-      it("is found where it is external, in both formats", async () => {
+      it("is found if it is external, in both formats", async () => {
         const external = [NAME];
         const commonJs = await bundle("external/out.cjs", { external, format: "cjs" });
         expect(commonJs().output).to.equal(QUICK_START_OUTPUT);
@@ -334,7 +334,7 @@ describe("the package, as npm packs it", () => {
         expect(esModule().output).to.equal(QUICK_START_OUTPUT);
       });
 
-      it("is found in CommonJS that has a copy of prebuilds beside it, and says so if not", async () => {
+      it("is found in CommonJS with a copy of prebuilds beside it, and else says what to do", async () => {
         const bundled = await bundle("copied/out.cjs", {});
         const { status, output } = bundled();
         expect(status).to.equal(1);
@@ -397,7 +397,7 @@ describe("the package, as npm packs it", () => {
       tarball = packWithoutBinaries();
     });
 
-    it("says all that is missing where it cannot be built", () => {
+    it("lists everything that is missing to build it", () => {
       const { ended } = install("no-compiler", tarball, bare, ["--foreground-scripts"]);
       expect(ended.status).to.not.equal(0);
       expect(ended.output).to.include("no prebuilt binary works here");

@@ -44,8 +44,8 @@ export interface CodeRange {
 /**
  * A RISC-V hart: RV64IM with Zicsr and Zifencei in machine mode.
  *
- * Instructions in the code range are decoded once. In RISC-V, code that the guest writes takes effect
- * at the next `fence.i`, so stores need not check for code.
+ * Instructions in the code range are decoded once. In RISC-V, code that the guest writes takes
+ * effect at the next `fence.i`, so stores need not check for code.
  *
  * Time is counted in instructions, so that every run of a program is the same.
  */
@@ -60,7 +60,9 @@ export class Cpu implements HartState {
   private readonly port: Port;
   private readonly base: number;
   private readonly size: number;
-  /** Two words per instruction, see {@link decode}. The last entry is for code outside the range. */
+  /**
+   * Two words per instruction, see {@link decode}. The last entry is for code outside the range.
+   */
   private readonly code: Int32Array;
   /** The pages of the range that hold decoded instructions. */
   private readonly decodedPages = new Set<number>();
@@ -163,8 +165,8 @@ export class Cpu implements HartState {
   /**
    * Executes up to `count` instructions, or fewer if {@link Cpu.attention} is set.
    *
-   * This is one long function, because V8 compiles a switch to a jump table and keeps local variables
-   * in registers of the host.
+   * This is one long function, because V8 compiles a switch to a jump table and keeps local
+   * variables in registers of the host.
    */
   private execute(count: number): void {
     const { x, code, port, size } = this;

@@ -162,8 +162,9 @@ const SYSTEM: Table = {
  *
  * The first word holds the {@link Op} in bits 0 to 7 and, from bits 8, 16 and 24 on, the indexes of
  * rd, rs1 and rs2 in the array of register halves, which are twice the register numbers. The second
- * word holds the immediate, or the instruction itself if it is illegal or names a control register. A
- * constant has its low half in the second word, and its high half of -1, 0 or 1 in the field of rs2.
+ * word holds the immediate, or the instruction itself if it is illegal or names a control register.
+ * A constant has its low half in the second word, and its high half of -1, 0 or 1 in the field of
+ * rs2.
  *
  * @param instruction - 32 bits, signed.
  * @param pc - The address of the instruction.
@@ -178,7 +179,9 @@ export function decode(instruction: number, pc: number, code: Int32Array, index:
   code[index + 1] = op === Op.ILLEGAL ? instruction : immediate;
 }
 
-/** The operation and the immediate of an instruction. The operation is undefined if it is illegal. */
+/**
+ * The operation and the immediate of an instruction. The operation is undefined if it is illegal.
+ */
 function operation(instruction: number, pc: number): readonly [Op | undefined, number] {
   const funct3 = (instruction >>> 12) & 7;
   const funct10 = (instruction >>> 25) * 8 + funct3;

@@ -1,8 +1,8 @@
 /*
  * 64-bit arithmetic on halves.
  *
- * The registers are one Int32Array, with the low half of register r at 2r and the high half after it.
- * A BigInt64Array would need less code, but is many times slower.
+ * The registers are one Int32Array, with the low half of register r at 2r and the high half after
+ * it. A BigInt64Array would need less code, but is many times slower.
  */
 
 const TWO_32 = 2 ** 32;

@@ -5,8 +5,8 @@ const HEIGHT_REGISTER = 4;
 const FRAME_REGISTER = 8;
 
 /**
- * A display: a framebuffer of 32-bit pixels, 0x00RRGGBB, registers for its size, and a register that
- * the guest writes when a frame is complete.
+ * A display: a framebuffer of 32-bit pixels, 0x00RRGGBB, registers for its size, and a register
+ * that the guest writes when a frame is complete.
  */
 export class Display {
   readonly width = 320;

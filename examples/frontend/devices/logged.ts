@@ -1,8 +1,8 @@
 import type { MmioDevice } from "pound-guest-memory";
 
 /**
- * A log of the accesses to devices: their number, and a hash over all of them in order, each with its
- * device, offset, value and time.
+ * A log of the accesses to devices: their number, and a hash over all of them in order, each with
+ * its device, offset, value and time.
  */
 export class DeviceLog {
   accesses = 0;

@@ -1,7 +1,7 @@
 /*
- * Checks RV64IM instruction by instruction. Results for ordinary operands and edge cases are written
- * out by hand; results for all pairs of some difficult operands are compared with arithmetic that
- * works bit by bit.
+ * Checks RV64IM instruction by instruction. Results for ordinary operands and edge cases are
+ * written out by hand. Results for all pairs of difficult operands are compared with arithmetic
+ * that works bit by bit.
  */
 #include "check.h"
 

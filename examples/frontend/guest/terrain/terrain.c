@@ -2,8 +2,9 @@
  * A flight over a random island: heights by the diamond-square method, light and shadows of a low
  * sun, and a picture that is drawn column by column from the front to the back.
  *
- * Nothing uses floating point. Positions are fixed-point with 16 bits of fraction. A point of the map
- * is one 64-bit word of four 16-bit lanes, so that height, red, green and blue are blended at once.
+ * Nothing uses floating point. Positions are fixed-point with 16 bits of fraction. A point of the
+ * map is one 64-bit word of four 16-bit lanes, so that height, red, green and blue are blended at
+ * once.
  */
 #include "machine.h"
 

@@ -1,7 +1,7 @@
 /*
- * This file is compiled for the guest and, for the expected results, for the host. So it uses nothing
- * whose result C leaves to the implementation: it has unsigned arithmetic, types of fixed size, and
- * no addresses in results.
+ * This file is compiled for the guest and, for the expected results, for the host. So it uses
+ * nothing whose result C leaves to the implementation: it has unsigned arithmetic, types of fixed
+ * size, and no addresses in results.
  */
 #include "workload.h"
 
