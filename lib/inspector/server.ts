@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
+import { checkObject } from "../base/arguments.js";
 import { SnapshotFormatError } from "../snapshot/errors.js";
 import { InspectorApi } from "./api.js";
 import { Parameters } from "./parameters.js";
@@ -78,10 +79,10 @@ export interface InspectorOptions {
  * ```
  * @throws SnapshotFormatError for a file that is damaged or not a snapshot; Error
  * `ERR_SNAPSHOT_MISMATCH` if the regions of the two snapshots differ; errors of the file system and
- * of the network, such as `ENOENT` and `EADDRINUSE`.
+ * of the network, such as `ENOENT` and `EADDRINUSE`; TypeError, RangeError for an invalid option.
  */
 export async function serveInspector(options: InspectorOptions): Promise<Inspector> {
-  const { snapshot, other, port = 0 } = options;
+  const { snapshot, other, port = 0 } = checkObject(options, "options");
   const files = loadPage();
   const api = await InspectorApi.open(other === undefined ? [snapshot] : [snapshot, other]);
   const server = createServer((request, response) => {

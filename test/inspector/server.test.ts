@@ -19,6 +19,7 @@ import {
   type Samples,
   writeSamples,
 } from "../support/sample-snapshots.js";
+import { rejection } from "../support/streams.js";
 
 interface Answer {
   readonly status: number;
@@ -394,6 +395,19 @@ describe("the inspector's server", () => {
     ]);
     expect((await ask(opened.url, path(DRAM))).status).to.equal(200);
     await opened.close();
+  });
+
+  it("refuses invalid options with a code", async () => {
+    const { newer } = samples;
+    for (const [options, name, code] of [
+      [undefined, "TypeError", "ERR_INVALID_ARG_TYPE"],
+      [{}, "TypeError", "ERR_INVALID_ARG_TYPE"],
+      [{ snapshot: newer, other: 5 }, "TypeError", "ERR_INVALID_ARG_TYPE"],
+      [{ snapshot: newer, port: 65_536 }, "RangeError", "ERR_SOCKET_BAD_PORT"],
+    ] as const) {
+      const error = await rejection(serveInspector(options as never));
+      expect(error).to.include({ name, code });
+    }
   });
 
   it("does not start with files that it cannot show", async () => {
