@@ -1,10 +1,10 @@
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 
-/** Where the benchmark's own addon is, which holds the C++ to compare with. */
+/** The path of the benchmark's own addon, which contains the C++ to compare with. */
 export const ADDON_PATH = fileURLToPath(new URL("build/Release/bench.node", import.meta.url));
 
-/** Bytes of RAM in every way that is compared. */
+/** Bytes of RAM of every way that is compared. */
 export const SIZE = 2 ** 24;
 
 export const addon = createRequire(import.meta.url)(ADDON_PATH);

@@ -3,10 +3,11 @@ import { Bench, hrtimeNow } from "tinybench";
 const ROUNDS = 25;
 
 /**
- * The median time in milliseconds of each of these functions. They take turns, so that what slows the
- * machine slows them all. One that times itself returns `{ overriddenDuration }` in milliseconds.
+ * The median time in milliseconds of each function. The functions take turns, so that a slow phase
+ * of the machine affects them all. One that times itself returns `{ overriddenDuration }` in
+ * milliseconds.
  *
- * @param functions - By name.
+ * @param functions - The functions by name.
  */
 export async function medianMs(functions, { rounds = ROUNDS, warmup = 5 } = {}) {
   const samples = Object.fromEntries(Object.keys(functions).map((name) => [name, []]));

@@ -7,9 +7,9 @@ import * as vegaLite from "vega-lite";
 import { CPP } from "./ways.mjs";
 
 const TARGET = fileURLToPath(new URL("../docs/performance.svg", import.meta.url));
-/** The two workloads that say most: what programs do, and the bare access. */
+/** The two workloads of the chart: the accesses of a real program, and the bare access. */
 const SHOWN = ["recorded trace of gzip, 8 to 32 bits", "32 bits, in order"];
-/** What does not fit on the same scale is in the table. */
+/** Ways that do not fit on the scale. The table has them. */
 const LEFT_OUT = /^ffi-rs/;
 
 const [file] = process.argv.slice(2);
@@ -53,7 +53,7 @@ const specification = {
             scale: { type: "log", domain: [0.25, 400], nice: false },
             axis: { title: null, values: [0.5, 1, 2, 5, 10, 20, 50, 100, 200], grid: true },
           },
-          // On a logarithmic scale there is no zero for a bar to start from.
+          // A logarithmic scale has no zero, so bars start at its lower end.
           x2: { datum: 0.25 },
           color: {
             field: "kind",

@@ -1,4 +1,4 @@
-// Measures every way into guest RAM side by side, and what else the package promises about speed.
+// Measures every way into guest RAM side by side, and the package's other promises about speed.
 // `--json FILE` also writes the figures; `--only SECTION` runs one section.
 
 import { writeFileSync } from "node:fs";

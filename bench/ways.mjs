@@ -1,5 +1,5 @@
-// The ways into guest RAM. Each is a loop over operations, which returns the sum of what it loaded (the
-// low 32 bits of each); null where it cannot tell; or `{ overriddenDuration }` where it times itself.
+// The ways into guest RAM. Each is a loop over operations. It returns the sum of the low 32 bits of
+// the values loaded, null if it does not know them, or `{ overriddenDuration }` if it times itself.
 
 import { readFileSync } from "node:fs";
 import * as ffi from "ffi-rs";
@@ -11,9 +11,9 @@ const WIDTHS = ["b", "w", "l", "q"];
 let loops = 0;
 
 /**
- * A loop whose nth statement is an access of kind n to `gpa`, given as text, with `i` for what is
- * stored and `sum` for what is loaded. Every loop gets source of its own: from the same text V8 would
- * make functions that share type feedback, and then none knows its memory for a constant.
+ * Makes a loop from the text of statements. Statement n is an access of kind n to `gpa`: a store
+ * writes `i`, a load adds to `sum`. Each loop has a source text of its own, because functions of
+ * the same text share type feedback in V8, and then V8 does not treat the memory as a constant.
  */
 function makeLoop({ mixed, width }, statements, values, before = "") {
   const one = `/* loop ${loops++} */ return (kinds, gpas) => { let sum = 0; ${before}`;
@@ -34,7 +34,7 @@ function makeLoop({ mixed, width }, statements, values, before = "") {
   );
 }
 
-/** What 64-bit stores store: one-element arrays, by value. */
+/** The values of 64-bit stores, each as an array of one element. */
 const SOURCES = Array.from({ length: 256 }, (_, i) => BigUint64Array.of(BigInt(i)));
 
 function tryForm(memory, workload) {
@@ -57,7 +57,7 @@ function tryForm(memory, workload) {
       out1: new Uint16Array(1),
       out2: new Uint32Array(1),
       out3,
-      // The low half of what a 64-bit read left in out3, without a bigint.
+      // The low half of the value in out3, without a bigint.
       halves: new Uint32Array(out3.buffer),
       SOURCES,
     },
@@ -87,7 +87,7 @@ function throwingForm(memory, workload) {
   );
 }
 
-/** As an emulator that keeps its memory in a field: V8 knows its type, but not which it is. */
+/** An emulator keeps its memory in a field: V8 knows the memory's type, but not its identity. */
 function inField(workload) {
   const out3 = new BigUint64Array(1);
   const halves = new Uint32Array(out3.buffer);
@@ -109,7 +109,9 @@ function inField(workload) {
   );
 }
 
-/** What a user would write by hand: a DataView and the same checks, by halves for 64 bits. */
+/**
+ * Code that a user would write by hand: a DataView with the same checks, and halves for 64 bits.
+ */
 function dataView(workload) {
   const guard = (bytes, then) =>
     `if (gpa <= ${SIZE - bytes} && (gpa & ${bytes - 1}) === 0) { ${then} }`;
@@ -129,7 +131,7 @@ function dataView(workload) {
   );
 }
 
-/** The same with the contract of the C++ accessors: a result code, and the value in an array. */
+/** The same, but it returns a result code and the value in an array, as the C++ accessors do. */
 function dataViewCodes(workload) {
   const guarded = (bytes, then) =>
     `code = gpa > ${SIZE - bytes} ? 2 : (gpa & ${bytes - 1}) !== 0 ? 1 : 0; if (code === 0) { ${then} }`;
@@ -160,7 +162,7 @@ function dataViewCodes(workload) {
   );
 }
 
-/** Node's Buffer, which checks the bounds and throws, but knows no alignment. */
+/** Node's Buffer, which checks the bounds and throws, but does not check the alignment. */
 function buffer(workload) {
   return makeLoop(
     workload,
@@ -233,7 +235,10 @@ function koffiCalls(workload) {
   );
 }
 
-/** ffi-rs does too; its pointers are Buffers. 32 bits alone, and few of them: it takes microseconds. */
+/**
+ * ffi-rs calls them too, with Buffers as pointers. It runs only a few accesses of 32 bits, since
+ * each takes microseconds.
+ */
 function ffiCalls(workload) {
   ffi.open({ library: "bench", path: ADDON_PATH });
   const { I32, Double, U8Array } = ffi.DataType;
@@ -258,7 +263,7 @@ function ffiCalls(workload) {
   };
 }
 
-/** Batches as a caller's loop would have left them in the caches; filling them is not timed. */
+/** Batches, which a caller's loop has just filled, so they are in the caches. That is not timed. */
 function nativeBatch() {
   const memory = GuestMemory.allocate(SIZE).native;
   const hot = new OpBuffer(4096);

@@ -1,10 +1,11 @@
-// How guest RAM that workers share scales: `node bench/workers.mjs` after `npm run build`.
+// Measures how access to guest RAM scales with workers that share it. Run `npm run build`, then
+// `node bench/workers.mjs`.
 //
-// Every figure is for one worker alone and for two at once, by turns in one run, as medians. Two
-// workers can only be twice as fast as one where two processors are free, so each round also times
-// a loop that touches no memory: its throughput is what the machine had to give at the time. The
-// last column is the throughput by processor time instead of time by the clock: what it would be
-// with two processors to itself, as far as the workers did run at the same time.
+// One worker alone and two at once take turns, and the figures are medians. Two workers can be
+// twice as fast as one only if two processors are free, so each round also times a loop that
+// touches no memory: its gain is the gain that the machine allowed at the time. The last column is
+// the gain by processor time instead of elapsed time, which estimates the gain on a machine with
+// two free processors.
 
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
@@ -17,7 +18,7 @@ const SIZE = 2 ** 22;
 const ROUNDS = 15;
 const CONTROL = "no memory at all";
 
-/** Bodies of loops over `i` below `n`; each worker has `base`, the start of its own half. */
+/** Bodies of loops over `i` below `n`. `base` is the start of the worker's own half of RAM. */
 const JOBS = {
   [CONTROL]: { n: 1e7, body: "sum = (Math.imul(sum, 31) + i) | 0" },
   "plain 32-bit loads and stores, view path, own half": {
@@ -50,7 +51,7 @@ const JOBS = {
   },
 };
 
-/** Source of its own for each job, so that none runs on the type feedback of another. */
+/** Makes a loop with a source text of its own, so that it shares no type feedback with another. */
 function makeLoop(body, names) {
   return new Function(
     ...names,
@@ -58,7 +59,7 @@ function makeLoop(body, names) {
   );
 }
 
-/** Waits until `count` threads are here; the last to come lets all go on. */
+/** A barrier: waits until `count` threads have arrived. */
 function meet(gate, count) {
   const generation = Atomics.load(gate, 1);
   if (Atomics.add(gate, 0, 1) + 1 === count) {
@@ -98,7 +99,9 @@ async function run(worker, job) {
   return times;
 }
 
-/** Nanoseconds from the first start to the last end, and of processor time per worker. */
+/**
+ * Nanoseconds from the first start to the last end, and nanoseconds of processor time per worker.
+ */
 async function span(workers, name, n) {
   const before = process.cpuUsage();
   const spans = await Promise.all(
@@ -110,14 +113,14 @@ async function span(workers, name, n) {
   return { clock: Number(end - start), processor: ((user + system) * 1000) / workers.length };
 }
 
-/** How many times one worker's throughput two have, alone and at once, by one of the two times. */
+/** The throughput of two workers divided by that of one, by one of the two times. */
 const gain = (alone, both, time) => (2 * alone[time]) / both[time];
 
 const median = (values) => values.sort((a, b) => a - b)[Math.floor(values.length / 2)];
 
 async function measure() {
   const memory = GuestMemory.allocateShared(SIZE);
-  // Touched before, so that no worker pays for the first use of a page.
+  // Touches every page first, so that no worker pays for the page faults.
   memory.fill(0, SIZE, 1);
   const gate = new Int32Array(new SharedArrayBuffer(8));
   const workers = [0, SIZE / 2].map(

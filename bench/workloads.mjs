@@ -1,5 +1,5 @@
-// The operations that every way runs. A kind is that of `OpKind`: log2 of the width, and 4 more for a
-// store. What the nth operation stores is the low byte of n.
+// The operations that every way runs. Their kinds are those of `OpKind`: log2 of the width, plus 4
+// for a store. A store of operation n writes the low byte of n.
 
 import { createReadStream } from "node:fs";
 import { createRequire } from "node:module";
@@ -9,7 +9,9 @@ import { SIZE } from "./addon.mjs";
 const require = createRequire(import.meta.url);
 const TRACE = fileURLToPath(new URL("../traces/gzip-numbers.lackey.gz", import.meta.url));
 const LENGTH = 2 ** 17;
-/** What the addresses at random spread over: the caches hold it, so that it is the ways that differ. */
+/**
+ * Random addresses lie below this. The caches hold that much, so that cache misses do not count.
+ */
 const SPREAD = 2 ** 18;
 
 async function traceOps() {
@@ -35,7 +37,7 @@ function mixed(name, ops) {
   return { name, mixed: true, kinds, gpas: Uint32Array.from(ops, ({ gpa }) => gpa) };
 }
 
-/** A load and a store in turn, of one width. */
+/** Loads and stores of one width by turns. */
 function uniform(name, width, addressOf) {
   const gpas = Uint32Array.from({ length: LENGTH }, (_, i) => addressOf(i) * (1 << width));
   const kinds = Uint8Array.from(gpas, (_, i) => width + 4 * (i & 1));

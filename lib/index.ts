@@ -1,4 +1,4 @@
-// TypeScript 6 looks at no types of Node's unless told to.
+// TypeScript 6 loads the types of Node only where a reference or a tsconfig.json names them.
 /// <reference types="node" preserve="true" />
 export type { GuestAccessors, GuestMemoryAccess } from "./base/access.js";
 export { type ErrorCode, GuestMemoryFault, type Operation } from "./base/errors.js";

@@ -50,8 +50,8 @@ CXXFLAGS="$FLAGS -O1 -g -UNDEBUG" LDFLAGS="$FLAGS" \
 export ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:allocator_may_return_null=1:quarantine_size_mb=8
 export UBSAN_OPTIONS=print_stacktrace=1
 export POUND_TEST_PATIENCE=3
-# Node 20 has ArrayBuffer.prototype.transfer only behind a flag. The tests set it for the processes
-# that they start; the fuzzer runs without one.
+# Node 20 has ArrayBuffer.prototype.transfer only behind a flag. The tests set the flag for the
+# processes that they start; the fuzzer needs it here.
 transfer=()
 if [[ $(node -p '"transfer" in ArrayBuffer.prototype') != true ]]; then
     transfer=(--harmony-rab-gsab-transfer)

@@ -1,10 +1,10 @@
 /*
- * Bundles lib/ into dist/, as CommonJS: Node opens one file per folder there instead of one per
- * module, which halves the time that `require` takes.
+ * Bundles lib/ into dist/, as CommonJS. Node then opens one file per folder instead of one per
+ * module, which halves the time of `require`.
  *
- * All that the root export reaches lies in one file, `core`; every other folder has a file of its
- * own. A module is in exactly one of them, so a class is one class whichever entry it is imported
- * from.
+ * The file `core` has every module that the root export imports, directly or not. The other modules
+ * lie in one file per folder. Each module is in exactly one file, so a class is the same object
+ * whichever entry it is imported from.
  */
 import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join, relative, sep } from "node:path";
@@ -25,7 +25,7 @@ const publicEntries = [
     .map(({ name }) => `${name}/index`),
 ];
 
-/** The modules that the root entry imports, directly or not; each asked for once. */
+/** The modules that the root entry imports, directly or not. Filled by {@link findCore}. */
 const core = new Set<string>();
 
 type ChunkContext = Parameters<CodeSplittingNameFunction>[1];
@@ -42,7 +42,7 @@ function findCore(context: ChunkContext): void {
   }
 }
 
-/** The file of dist/ that a module goes to; null leaves it to its entry. */
+/** The file of dist/chunks for a module; null for a module that stays in the file of its entry. */
 function chunkOf(id: string, context: ChunkContext): string | null {
   if (core.size === 0) {
     findCore(context);
@@ -61,7 +61,7 @@ const bundle = await rolldown({
     ...Object.fromEntries(
       [...publicEntries, "cli/main"].map((entry) => [entry, join("lib", `${entry}.ts`)]),
     ),
-    // Loads its own file anew, so that one holds nothing else.
+    // This module loads its own file again, so the file must contain no other module.
     "chunks/replay-loop": REPLAY_LOOP,
   },
   platform: "node",
@@ -84,7 +84,7 @@ await bundle.write({
   },
 });
 
-// The one implementation is CommonJS; an ES module of each entry gives its names again.
+// The implementation is CommonJS. The ES module of each entry re-exports its names.
 for (const entry of publicEntries) {
   const again = `export * from "./${basename(entry)}.js";\n`;
   writeFileSync(join(DIST, `${entry}.mjs`), again);

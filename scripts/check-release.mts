@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { prebuildPath, ROOT, TARGETS } from "./prebuilds/targets.mjs";
 
-// Run by npm before it publishes: what cannot be mended once it is out.
+// npm runs this before it publishes. It checks what cannot be corrected after a release.
 
 interface Manifest {
   readonly version: string;

@@ -9,10 +9,10 @@ const FAILURES = join(ROOT, "build", "fuzz");
 
 const USAGE = `npm run fuzz -- [--seconds N] [--runs N] [--seed N] [--only ${TARGETS.join("|")}]
 
-Reads mutants of well-formed files, and fails where one is neither read nor refused by an error that
-is documented, or takes too much memory or time. Each target tries --runs mutants (10000 by default),
-or as many as it can in its share of --seconds. Mutant i of a run is that of seed N + i, so a faulty
-one is made again by --seed with its own seed and --runs 1. It is also kept in build/fuzz.
+Reads mutants of well-formed files. It fails if a mutant is neither read nor refused by a documented
+error, or takes too much memory or time. Each target tries --runs mutants (10000 by default), or as
+many as it can in its share of --seconds. Mutant i of a run depends only on seed N + i, so --seed with
+the seed of a faulty mutant and --runs 1 makes it again. Faulty mutants are also kept in build/fuzz.
 `;
 
 function toCount(text: string | undefined, what: string): number | undefined {

@@ -1,10 +1,10 @@
 /*
- * Writes the accessors that exist once per width into the classes that have them, in place,
- * between `// #region generated` and `// #endregion`; `--check` fails where that would change a
- * file.
+ * Generates the accessors that exist once per width, in place: it replaces the text between
+ * `// #region generated` and `// #endregion` in each class. With `--check`, it changes nothing and
+ * fails if a file is not up to date.
  *
- * The text has to stand in each class, since V8 inlines only accessors with type feedback of their
- * own: a mixin per width costs 8 times as much, a generic base class 1.3 times (docs/performance.md).
+ * Each class needs its own text, because V8 inlines only accessors with type feedback of their own.
+ * A mixin per width costs 8 times as much, a generic base class 1.3 times (docs/performance.md).
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -17,7 +17,7 @@ import { inQuads, roundTrip, viewAccessors } from "./generate/view.mjs";
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
 const REGION = /(\/\/ #region generated: npm run generate\n)[^]*?(\n *\/\/ #endregion)/g;
 
-/** What stands in the region of each file. */
+/** The text of the generated region of each file. */
 const GENERATED: Readonly<Record<string, () => string>> = {
   "lib/memory/guest-memory.ts": () =>
     viewAccessors({
@@ -59,7 +59,7 @@ const GENERATED: Readonly<Record<string, () => string>> = {
               before: `const unit = gpa >>> ${row.shift};`,
               condition: `${roundTrip(row, "unit")} === gpa`,
             },
-      // An index below the start of that RAM is negative, and as unsigned above every bound.
+      // Below the start of that RAM, the index is negative, and as unsigned it exceeds every bound.
       index: ({ shift }) =>
         shift === 0
           ? ["const index = (address - this.first8) >>> 0;"]

@@ -8,13 +8,13 @@ import { prebuildPath, ROOT, type Target, TARGETS, thisMachine } from "./prebuil
 
 const USAGE = `npm run prebuilds -- [--twice] TARGET…
 
-Builds the binary of each target into prebuilds/ and looks into it. --twice builds each a second
-time, in another folder, and compares the bytes. Without a target, that of this machine.
+Builds the binary of each target into prebuilds/ and inspects it. --twice builds each a second time,
+in another folder, and compares the bytes. The default target is this machine's.
 
 Targets: ${[...TARGETS.keys()].join(", ")}
 `;
 
-/** Builds `target` into prebuilds/, and gives what is wrong with it. */
+/** Builds the binary of `target` into prebuilds/, and returns its faults. */
 function prebuild(target: Target, twice: boolean): string[] {
   const missing = missingPrograms(target.needs);
   if (missing.length > 0) {

@@ -9,14 +9,16 @@ const NODES = ["20", "22", "24", "26"];
 
 const USAGE = `npm run test:nodes -- [MAJOR…]
 
-Runs the mocha suite in each Node that the package is for and that is not the running one, from npm's
-packages. Where they cannot be fetched, or are of another platform, that is skipped with the reason;
-with POUND_REQUIRE_ALL=1 it is an error instead.
+Runs the mocha suite in each supported Node except the running one. The Nodes are npm packages. If
+they cannot be fetched, or are for another platform, the run is skipped and the reason printed; with
+POUND_REQUIRE_ALL=1 that is an error instead.
 
 MAJOR: ${NODES.join(", ")}
 `;
 
-/** Mocha runs at a time. A run waits for child processes for a good part of its time. */
+/**
+ * The number of mocha runs at a time. A run spends much of its time waiting for child processes.
+ */
 const AT_ONCE = Math.min(2, availableParallelism());
 
 function skip(reason: string): void {
@@ -26,14 +28,14 @@ function skip(reason: string): void {
   }
 }
 
-/** The program of each Node, fetched on first use; null where that is not possible. */
+/** The program of each Node, fetched on first use; null if that is not possible. */
 function findNodes(majors: readonly string[]): Map<string, string> | null {
   if (thisMachine() !== "linux-x64-glibc") {
     skip(`they are fetched for linux-x64-glibc, and this is ${thisMachine()}`);
     return null;
   }
   if (process.env["POUND_REQUIRE_ALL"] !== "1") {
-    // Without a network, to be told so at once.
+    // Without retries, a missing network is an error at once.
     process.env["npm_config_fetch_retries"] ??= "0";
   }
   try {
@@ -46,10 +48,10 @@ function findNodes(majors: readonly string[]): Map<string, string> | null {
   }
 }
 
-/** Runs the suite in one Node, prints what it said at its end, and gives whether it passed. */
+/** Runs the suite in one Node, prints its output at the end, and returns whether it passed. */
 async function runMocha(major: string, program: string): Promise<boolean> {
   const began = performance.now();
-  // With more time for each test than where it runs alone.
+  // Two suites run at a time, so each test gets more time than usual.
   const options = ["--no-color", "--timeout=120000"];
   const mocha = spawn(program, ["node_modules/mocha/bin/mocha.js", ...options], {
     cwd: ROOT,
@@ -64,7 +66,7 @@ async function runMocha(major: string, program: string): Promise<boolean> {
     mocha.on("close", resolve);
   });
   const said = Buffer.concat(chunks).toString();
-  // A mocha that ends well without having run anything has not passed.
+  // Status 0 is not enough: mocha must have run a test.
   const passed = status === 0 && /^ +[1-9]\d* passing/m.test(said);
   const seconds = Math.round((performance.now() - began) / 1000);
   console.log(`== Node ${major} (${seconds} s)\n${said}`);

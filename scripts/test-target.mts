@@ -18,22 +18,22 @@ import { prebuildPath, ROOT, type Target, TARGETS, thisMachine } from "./prebuil
 
 const USAGE = `npm run test:target -- [--node MAJOR] TARGET… [-- MOCHA OPTIONS]
 
-Runs the tests on the binary that prebuilds/ has for each target, in a Node of that platform: this
-one, one in QEMU or one in Wine; for musl, in Bun. --node takes another Node from npm. Without a
-target, that of this machine. A target that cannot run here is skipped with the reason; with
-POUND_REQUIRE_ALL=1 it is an error instead.
+Runs the tests on the binary of each target in prebuilds/, in a Node of that platform: the running
+Node, or one under QEMU or Wine; for musl, in Bun. --node uses another Node from npm. The default
+target is this machine's. A target that cannot run here is skipped and the reason printed; with
+POUND_REQUIRE_ALL=1 that is an error instead.
 
 Targets: ${[...TARGETS.keys()].join(", ")}
 `;
 
-/** Emulated, a test may take this many times as long. */
+/** Timeouts are this many times as long under emulation. */
 const PATIENCE = 20;
 
 const require = createRequire(import.meta.url);
 
 /**
- * Lays out what a user has installed, with one binary, and the tests compiled: a foreign Node has no
- * compiler of TypeScript that runs there.
+ * Makes a folder with the package as a user installs it, with one binary, and the compiled tests.
+ * The tests have to be compiled, since tsx does not run in every target's Node.
  */
 function stage(target: Target): string {
   const folder = join(ROOT, "build-targets", target.name);
@@ -47,7 +47,9 @@ function stage(target: Target): string {
   if (status !== 0) {
     throw new Error("the tests do not compile");
   }
-  const read = ["test/fixtures", "test/support/hot-loops.js", "traces"];
+  // Tests read these files; one looks for error codes in the sources.
+  const sources = ["lib", "native/addon", "test/fixtures", "test/support/hot-loops.js"];
+  const read = ["traces", ...sources];
   for (const part of ["package.json", "dist", prebuildPath(target), ...read]) {
     mkdirSync(dirname(join(folder, part)), { recursive: true });
     cpSync(join(ROOT, part), join(folder, part), { recursive: true });
@@ -57,10 +59,10 @@ function stage(target: Target): string {
   return folder;
 }
 
-/** Runs mocha in `folder`, and says whether all went well. */
+/** Runs mocha in `folder`, and returns whether all tests passed. */
 function runMocha(target: Target, host: Host, folder: string, options: readonly string[]): boolean {
   const log = join(folder, "mocha.log");
-  // A file and not a pipe: under Wine, Node cannot write to a pipe of this system's.
+  // Under Wine, Node cannot write to a pipe of the host, so this is a file.
   const output = openSync(log, "w");
   const excluded = Object.keys(host.excluded ?? {});
   const patience = target.name === thisMachine() ? 1 : PATIENCE;
@@ -73,12 +75,11 @@ function runMocha(target: Target, host: Host, folder: string, options: readonly 
       "--no-config",
       "--no-package",
       "--no-color",
-      // Of hooks; the setup below sees to the tests.
+      // The timeout of hooks. The setup file below sets that of the tests.
       `--timeout=${20_000 * patience}`,
       "--require=./mocha-setup.cjs",
       ...(excluded.length === 0 ? [] : ["--invert", "--grep", excluded.join("|")]),
-      // The example is TypeScript that runs uncompiled, and no part of the package; the browser is
-      // this machine's own.
+      // The examples run from their TypeScript sources, and the browser is that of this machine.
       "--ignore=test/examples/**",
       "--ignore=test/inspector/browser*",
       // The documents are the same everywhere, and are not part of what is staged.
@@ -100,7 +101,7 @@ function runMocha(target: Target, host: Host, folder: string, options: readonly 
   closeSync(output);
   const said = readFileSync(log, "utf8");
   process.stdout.write(said);
-  // A host that ends well without having run anything has not passed.
+  // Status 0 is not enough: mocha must have run a test.
   return status === 0 && /^ +[1-9]\d* passing/m.test(said);
 }
 

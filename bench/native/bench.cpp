@@ -1,5 +1,5 @@
-// What the benchmark measures against: the accessors looped in C++, calls that
-// do nothing, and the accessors behind a C ABI.
+// The native code that the benchmark compares with: the accessors looped in
+// C++, calls that do nothing, and the accessors behind a C ABI.
 
 #include <node_api.h>
 
@@ -26,7 +26,7 @@ void* bytes_of(napi_env env, napi_value array, size_t* length) {
     return data;
 }
 
-/** allocate(size): makes the RAM of everything below. */
+/** allocate(size): makes the RAM that all functions below use. */
 napi_value allocate(napi_env env, napi_callback_info info) {
     napi_value arg = nullptr;
     size_t count = 1;
@@ -75,7 +75,7 @@ uint64_t run(guest_memory_t* memory, uint8_t kind, uint64_t gpa, uint8_t value) 
     }
 }
 
-/** mixed(kinds: Uint8Array, gpas: Uint32Array): the sum of what was loaded. */
+/** mixed(kinds: Uint8Array, gpas: Uint32Array): the sum of the values loaded. */
 napi_value mixed(napi_env env, napi_callback_info info) {
     napi_value args[2];
     size_t count = 2;
@@ -93,14 +93,14 @@ napi_value mixed(napi_env env, napi_callback_info info) {
     return result;
 }
 
-/** pairs(gpas: Uint32Array): a load and a store in turn; the sum of what was loaded. */
+/** pairs(_, gpas: Uint32Array): loads and stores by turns; the sum of the values loaded. */
 template <typename T>
 napi_value pairs(napi_env env, napi_callback_info info) {
     napi_value args[2];
     size_t count = 2;
     size_t length = 0;
     napi_get_cb_info(env, info, &count, args, nullptr, nullptr);
-    // The first argument is that of mixed(), to be called alike.
+    // The first argument is unused, so that the call is the same as for mixed().
     const auto* gpas = static_cast<const uint32_t*>(bytes_of(env, args[1], &length));
     guest_memory_t memory = *ram;
     uint64_t sum = 0;

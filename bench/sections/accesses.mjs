@@ -2,12 +2,12 @@ import { CPP, DATA_VIEW, EMPTY, KOFFI, NATIVE, waysFor } from "../ways.mjs";
 import { medianMs } from "../measure.mjs";
 import { workloads } from "../workloads.mjs";
 
-/** Operations timed together: so few that they mostly run between two interruptions. */
+/** Operations timed together: few enough that most slices run without an interruption. */
 const SLICE = 8192;
 
-/** Every way must have loaded the same, or the figures compare different things. */
+/** Checks that every way has loaded the same values, or else the figures cannot be compared. */
 function checkSums(ways, { kinds, gpas }) {
-  // The first pass still loads what no store has written; from the second on, all are alike.
+  // The first pass loads bytes that no store has written yet. From the second on, passes are equal.
   for (const way of Object.values(ways)) {
     way(kinds, gpas);
   }
@@ -36,7 +36,9 @@ function print({ name, operations, ns }) {
   );
 }
 
-/** Whole slices: the few operations left over would count as much as one. */
+/**
+ * Cuts operations into whole slices. A rest would weigh as much as a whole slice, so it is dropped.
+ */
 function slicesOf({ kinds, gpas }) {
   return Array.from({ length: Math.floor(gpas.length / SLICE) }, (_, i) => [
     kinds.subarray(i * SLICE, (i + 1) * SLICE),
@@ -44,7 +46,7 @@ function slicesOf({ kinds, gpas }) {
   ]);
 }
 
-/** For each way the sum, over the slices, of the medians: the ways take turns at whole passes. */
+/** For each way, the sum of the medians of its slices. The ways take turns after each pass. */
 async function nsPerAccess(ways, slices) {
   const runs = new Map();
   for (const name of Object.keys(ways)) {
@@ -73,9 +75,9 @@ async function run(workload) {
 }
 
 /**
- * Once a process has detached any ArrayBuffer, V8 asks before each access of a typed array or DataView
- * whether this one is detached. Transfers to workers do that, `fetch`, and memory of WebAssembly that
- * grows.
+ * Once a process has detached any ArrayBuffer, V8 checks before each access to a typed array or
+ * DataView whether its buffer is detached. Transfers to workers, `fetch`, and growing WebAssembly
+ * memory detach buffers.
  */
 function detachSomeBuffer() {
   const buffer = new ArrayBuffer(8);

@@ -1,5 +1,5 @@
-// What an access through an address space costs next to the same access to flat RAM. Each
-// row is measured in a thread of its own, whose V8 has seen nothing else.
+// Compares an access through an address space with the same access to flat RAM. Each row is
+// measured in a thread of its own, whose V8 has no type feedback of another.
 
 import { once } from "node:events";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
@@ -8,7 +8,7 @@ import { medianMs } from "../measure.mjs";
 
 const SIZE = 2 ** 24;
 const BASE = 0x8000_0000;
-/** Accesses timed together: so few that they mostly run between two interruptions. */
+/** Accesses timed together: few enough that most runs have no interruption. */
 const LENGTH = 8192;
 
 /** Addresses of 32 bits in each, aligned, as offsets from the start of the RAM. */
@@ -18,8 +18,8 @@ const at = (base, stride = 0) => offsets.map((offset, i) => base + offset + (i &
 let loopsMade = 0;
 
 /**
- * Each row gets source of its own, told apart by its first line, so that none runs on the type
- * feedback of another.
+ * Makes a loop with a source text of its own, which differs in its first line, so that it shares no
+ * type feedback with another.
  */
 function makeLoop(statement, memory) {
   const body = `// ${loopsMade++}
@@ -34,7 +34,9 @@ function makeLoop(statement, memory) {
   return new Function("memory", body)(memory);
 }
 
-/** Where the space is no constant of the loop, but a field of an object as in most emulators. */
+/**
+ * Makes a loop over a space in a field of an object, as in most emulators, instead of a constant.
+ */
 function makeMethod(statement, memory) {
   const Cpu = new Function(`return class {
     constructor(memory) {
@@ -66,7 +68,7 @@ function oneRam(base = 0) {
   return { space, ram: space.addRam(base, SIZE) };
 }
 
-/** What a small machine has, with the RAM at BASE. */
+/** The memory map of a small machine, with the RAM at BASE. */
 function machine() {
   const space = new AddressSpace();
   space.addRom(0, new Uint8Array(65536));
@@ -104,7 +106,7 @@ const flat = (size = SIZE) => GuestMemory.allocate(size);
 const above4G = Float64Array.from(offsets, (offset) => offset + 2 ** 32);
 const registers = offsets.map((offset) => 0x1000_0000 + (offset & 0xffc));
 
-/** For each access: memory and addresses, and those of flat RAM that it is compared with. */
+/** The rows: memory and addresses of each, and the flat RAM and addresses to compare with. */
 const ROWS = {
   "one RAM": (as) => as(oneRam().space, at(0), flat()),
   "RAM at 2 GiB, among ROM and 8 devices": (as) => as(machine().space, at(BASE), flat(BASE + SIZE)),

@@ -3,7 +3,7 @@ import { GuestMemory } from "pound-guest-memory";
 
 const ACCESSES = 1e8;
 
-/** What 64-bit accesses leave on the heap: bytes in use, and how often it had to be collected. */
+/** Heap use of 64-bit accesses: the bytes they leave, and the number of garbage collections. */
 export async function allocation() {
   let collections = 0;
   const observer = new PerformanceObserver((list) => {
@@ -57,7 +57,7 @@ export async function allocation() {
   return results;
 }
 
-/** Observers are told between turns of the event loop. */
+/** Observers are called between turns of the event loop. */
 function nextTurn() {
   return new Promise((resolve) => setTimeout(resolve, 20));
 }

@@ -3,10 +3,10 @@ import { medianMs } from "../measure.mjs";
 
 const RAM = 2 ** 28;
 const SIZES = [16, 64, 128, 255, 1024, 4096, 65_536, 2 ** 20, 2 ** 26];
-/** Bytes moved in one timed run, so that small moves are timed many together. */
+/** Bytes moved in one timed run. Many small moves are timed together. */
 const PER_RUN = 2 ** 18;
 
-/** One method against Buffer's, at addresses that move along. */
+/** Each method and Buffer's counterpart, at increasing addresses. */
 function pair(memory, ram, length) {
   const source = Buffer.alloc(length, 3);
   const target = Buffer.alloc(length);
@@ -29,7 +29,7 @@ function pair(memory, ram, length) {
   };
 }
 
-/** Nanoseconds per call of the bulk methods, and how many times as long Buffer's take. */
+/** Nanoseconds per call of the bulk methods, and the ratio to Buffer's. */
 export async function bulk() {
   const memory = GuestMemory.allocate(RAM);
   const ram = Buffer.alloc(RAM);

@@ -6,7 +6,7 @@ const SIZES = [2 ** 20, 2 ** 22, 2 ** 24, 2 ** 26, 2 ** 28, 2 ** 30];
 const ACCESSES = 2 ** 16;
 const GIB = 2 ** 30;
 
-/** Loads and stores of 32 bits in turn, spread over all of RAM. */
+/** Loads and stores of 32 bits by turns, spread over all of RAM. */
 export async function sizes() {
   console.log("\n32 bits at random over all of RAM, ns per access");
   const results = [];
@@ -34,7 +34,7 @@ export async function sizes() {
   return results;
 }
 
-/** From source of its own, so that V8 knows each memory for a constant. */
+/** Makes a loop with a source text of its own, so that V8 treats its memory as a constant. */
 function viewLoop(memory) {
   return new Function(
     "memory",
@@ -49,7 +49,7 @@ function viewLoop(memory) {
   )(memory);
 }
 
-/** RAM of 6 GiB: what it takes to make it, and accesses below and above 4 GiB. */
+/** RAM of 6 GiB: the time and memory to create it, and accesses below and above 4 GiB. */
 export async function large() {
   const resident = process.memoryUsage.rss();
   const starts = [];

@@ -8,7 +8,7 @@ const PACKAGE = fileURLToPath(new URL("../..", import.meta.url));
 const EMPTY = "./bench/empty.cjs";
 const RUNS = 21;
 
-/** Times `require` of its argument, and of that the time in `dlopen` and the addon's start. */
+/** Times `require` of its argument, and the part of it in `dlopen`, which also starts the addon. */
 const TIMED = `
   const { dlopen } = process;
   let dlopenTime = 0n;

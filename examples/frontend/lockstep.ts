@@ -4,22 +4,22 @@ import { CHECKPOINT } from "./run.js";
 
 /** The first instruction after which two machines differ. */
 export interface Divergence {
-  /** Instructions before it. */
+  /** The number of instructions before it. */
   readonly instruction: number;
-  /** Where it lies. */
+  /** Its address. */
   readonly pc: bigint;
-  /** The 32 bits of it, as the first machine has them; null where it cannot be read. */
+  /** Its 32 bits in the first machine; null if they cannot be read. */
   readonly code: number | null;
-  /** What differs: registers by name, with both values. */
+  /** The registers that differ: name and both values of each. */
   readonly registers: readonly string[];
 }
 
 /**
- * Runs a program on two machines at once and finds the first instruction after which their
- * registers differ; null where there is none. It is for finding a fault, and slow: the two share
- * one thread, so V8 compiles the hart for both kinds of memory at once.
+ * Runs a program on two machines in parallel and finds the first instruction after which their
+ * registers differ; null if there is none. This is slow: the machines share a thread, so V8
+ * compiles the hart for both classes of memory.
  *
- * @throws Error where they differ once and not again, as no two runs of a machine should.
+ * @throws Error if they differ in one run and not in the next, which is a fault of the emulator.
  */
 export function lockstep(
   program: Uint8Array,
@@ -29,7 +29,7 @@ export function lockstep(
 ): Divergence | null {
   const pair = () => [new Machine(program, first), new Machine(program, second)] as const;
 
-  // In large steps to where they differ, and then from just before that in single ones.
+  // Large steps find the range that has the difference, and single steps find the instruction.
   const [a, b] = pair();
   let agreed = 0;
   for (;;) {

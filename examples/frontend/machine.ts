@@ -8,11 +8,11 @@ import { Finisher } from "./devices/finisher.js";
 import { DeviceLog } from "./devices/logged.js";
 import { Uart } from "./devices/uart.js";
 
-/** By which accessors the hart reaches memory. */
+/** The path by which the hart accesses memory. */
 export type Path = "view" | "native";
 
-// The memory map is that of QEMU's `virt` machine as far as it goes, so that the same programs run
-// there; the display is where QEMU has nothing of its own.
+// The memory map is a part of that of QEMU's `virt` machine, so that the same programs run there.
+// The display is at addresses that QEMU leaves free.
 const ROM = 0x1000;
 const FINISHER = 0x10_0000;
 const CLINT = 0x200_0000;
@@ -22,16 +22,18 @@ const FRAMEBUFFER = 0x5100_0000;
 const RAM = 0x8000_0000;
 const RAM_SIZE = 0x100_0000;
 
-/** How to make a {@link Machine}. */
+/** Options of a {@link Machine}. */
 export interface MachineOptions {
   readonly path: Path;
-  /** What the program finds in a3 as it starts; 0 by default. */
+  /** The value of a3 when the program starts; 0 by default. */
   readonly argument?: number;
-  /** Called with each byte that goes to the serial port. */
+  /** Called with each byte written to the serial port. */
   readonly onByte?: (byte: number) => void;
   /** Called when the guest has completed a frame. */
   readonly onFrame?: (display: Display) => void;
-  /** Stands between the hart and the accessors. */
+  /**
+   * Returns the memory that the hart uses, given the machine's, so that a test can alter accesses.
+   */
   readonly intercept?: (memory: HartMemory) => HartMemory;
 }
 
@@ -43,12 +45,12 @@ export class Machine {
   readonly display: Display;
   readonly log: DeviceLog;
   readonly image: ElfImage;
-  /** What the guest ended with; null while it runs. */
+  /** The guest's exit status; null while it runs. */
   status: number | null = null;
 
   /**
    * @param program - An ELF file for RISC-V.
-   * @throws BadImageError where it cannot be loaded.
+   * @throws BadImageError if it cannot be loaded.
    */
   constructor(program: Uint8Array, options: MachineOptions) {
     const { path, argument = 0, intercept } = options;
@@ -85,7 +87,7 @@ export class Machine {
   }
 }
 
-/** Code that loads the argument into a3 and jumps to the entry point, and after it the two. */
+/** Code that loads the argument into a3 and jumps to the entry point, followed by both values. */
 function bootRom(entry: bigint, argument: number): Uint8Array {
   const rom = new DataView(new ArrayBuffer(0x1000));
   const code = [

@@ -24,7 +24,7 @@ Runs guest programs on both paths, one after the other, and compares the runs.
 
 Ends with status 0, 1 where a run failed or the two differ, or 2 for wrong usage.`;
 
-/** What came of a program that ran on both paths. */
+/** The results of a program on both paths. */
 interface Comparison {
   readonly name: string;
   readonly status: number | null;
@@ -38,8 +38,8 @@ interface Comparison {
 }
 
 /**
- * Runs a program on one path, in a thread of its own: V8 inlines the accessors into the hart for as
- * long as all it has seen there is memory of one class.
+ * Runs a program on one path, in a thread of its own, since V8 inlines the accessors into the hart
+ * only while it has seen memory of one class there.
  */
 function runOnPath(job: Job, onFrame: (frame: number) => void): Promise<Outcome> {
   return new Promise((resolve, reject) => {
@@ -56,7 +56,7 @@ function runOnPath(job: Job, onFrame: (frame: number) => void): Promise<Outcome>
   });
 }
 
-/** Shows on a terminal how far a run is. */
+/** Shows the progress of a run on a terminal. */
 function progress(name: string, path: Path): (frame: number) => void {
   return (frame) => {
     if (process.stderr.isTTY) {
@@ -73,7 +73,7 @@ function clearProgress(): void {
 
 async function runOnBoth(file: string, argument: number): Promise<[Outcome, Outcome]> {
   const name = basename(file, ".elf");
-  // One after the other, so that neither takes time from the other.
+  // The runs are sequential, so that neither slows down the other.
   const view = await runOnPath({ file, path: "view", argument }, progress(name, "view"));
   const native = await runOnPath({ file, path: "native", argument }, progress(name, "native"));
   clearProgress();
@@ -109,7 +109,7 @@ function report(comparison: Comparison): void {
   );
 }
 
-/** Prints the first instruction after which the paths differ; false where there is one. */
+/** Prints the first instruction after which the paths differ. Returns true if there is none. */
 function agreesInLockstep(file: string, argument: number): boolean {
   const [view, native] = (["view", "native"] as const).map((path) => ({ path, argument }));
   const divergence = lockstep(readFileSync(file), view!, native!);

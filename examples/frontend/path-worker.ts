@@ -3,7 +3,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import type { Path } from "./machine.js";
 import { runProgram, type Outcome } from "./run.js";
 
-/** What to run. */
+/** The program to run, and how. */
 export interface Job {
   /** An ELF file. */
   readonly file: string;
@@ -11,7 +11,7 @@ export interface Job {
   readonly argument: number;
 }
 
-/** What a worker tells. */
+/** A message of a worker. */
 export type Message = { readonly frame: number } | { readonly outcome: Outcome };
 
 const { file, path, argument } = workerData as Job;

@@ -1,10 +1,10 @@
 import { PNG } from "pngjs";
 
 /**
- * A picture as a PNG file.
+ * Encodes a picture as a PNG file.
  *
- * @param pixels - 0x00RRGGBB, row by row.
- * @param scale - Dots of the file, across and down, for each pixel.
+ * @param pixels - Pixels as 0x00RRGGBB, row by row.
+ * @param scale - The width and height, in dots of the file, of a pixel.
  */
 export function encodePng(pixels: Uint32Array, width: number, height: number, scale = 2): Buffer {
   const png = new PNG({ width: width * scale, height: height * scale });

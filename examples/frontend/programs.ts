@@ -1,15 +1,15 @@
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 
-/** The guest programs, in the order in which they are shown. */
+/** The guest programs, in the order in which they run. */
 export const PROGRAMS = ["isa", "workload", "terrain"] as const;
 
 export type ProgramName = (typeof PROGRAMS)[number];
 
-// By way of the package: this file runs as it is and compiled, from two folders.
+// This file runs from two folders, from source and compiled, so it finds the root by the package.
 const root = dirname(createRequire(__filename).resolve("pound-guest-memory/package.json"));
 
-/** Where the sources of the guest programs are, and in `bin` the programs. */
+/** The folder of the guest programs' sources. Its subfolder `bin` has the programs. */
 export const GUEST_FOLDER = join(root, "examples/frontend/guest");
 
 /** The ELF file of a program. */

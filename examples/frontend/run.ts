@@ -1,19 +1,19 @@
 import { Machine, type MachineOptions, type Path } from "./machine.js";
 
-/** Instructions between two looks at the registers. */
+/** Instructions between two hashes of the registers. */
 export const CHECKPOINT = 2 ** 18;
 
-/** All that a run comes to. Two runs that are alike are equal in all but the time they took. */
+/** The results of a run. Those of two equal runs differ only in the time. */
 export interface Outcome {
   readonly path: Path;
-  /** What the guest ended with; null where it did not end within the limit. */
+  /** The guest's exit status; null if it did not end within the limit. */
   readonly status: number | null;
   readonly instructions: number;
-  /** Seconds that the run took, apart from loading. */
+  /** Seconds that the run took, without loading. */
   readonly seconds: number;
   /** A hash of the registers, each {@link CHECKPOINT} instructions and at the end. */
   readonly checkpoints: readonly number[];
-  /** What went to the serial port. */
+  /** The output of the serial port. */
   readonly output: string;
   readonly deviceAccesses: number;
   readonly deviceHash: number;
@@ -23,7 +23,7 @@ export interface Outcome {
   readonly ram: Uint8Array;
 }
 
-/** Runs a program to its end, but for no more than `limit` instructions. */
+/** Runs a program to its end, or for `limit` instructions. */
 export function runProgram(
   program: Uint8Array,
   options: MachineOptions,
@@ -60,7 +60,7 @@ export function runProgram(
   };
 }
 
-/** What differs between two runs of one program, in words; nothing where they are alike. */
+/** Describes the differences between two runs of a program. The list is empty if they are equal. */
 export function differences(a: Outcome, b: Outcome): string[] {
   const found: string[] = [];
   const note = (differ: boolean, what: string) => {

@@ -31,12 +31,12 @@ interface CrosscheckArguments {
   readonly json: boolean;
 }
 
-/** What to run, and what to call it. */
+/** The operations to run, and their label in the report. */
 interface Plan {
   readonly source: OpSource;
   readonly size: number;
   readonly label: string;
-  /** How many operations there are; undefined if that is not known. */
+  /** The number of operations; undefined if it is not known beforehand. */
   readonly total?: number;
 }
 
@@ -101,7 +101,7 @@ function planOf({ ops, seed, size, trace, skipForeign, log }: CrosscheckArgument
   return { source, size, label: `seed ${seed} and size ${formatSize(size)}`, total: ops };
 }
 
-/** The module's way to make a memory; the view path's if there is no module. */
+/** The function of a module that makes a memory; the view path's if there is no module. */
 async function loadSubject(path: string | undefined): Promise<MakeMemory> {
   if (path === undefined) {
     return (size) => GuestMemory.allocate(size);

@@ -1,11 +1,11 @@
-/** A failure whose message alone tells a user what to do about it. */
+/** An error whose message is enough for the user: no stack trace is printed. */
 export class CliError extends Error {
   override readonly name = "CliError";
 }
 
 /**
- * What to tell a user of an error: a line where the error was foreseen (ours and Node's have a
- * `code`), the whole stack where it can only be a defect.
+ * The text to print for an error: the message of an expected error (this package's and Node's have
+ * a `code`), or the stack of any other, which can only be a defect.
  */
 export function describeFailure(error: unknown): string {
   if (!(error instanceof Error)) {
@@ -15,7 +15,7 @@ export function describeFailure(error: unknown): string {
   return foreseen ? error.message : (error.stack ?? error.message);
 }
 
-/** The `code` of an error, if it has one that is text. */
+/** The `code` of an error, if it is a string. */
 export function errorCode(error: unknown): string | undefined {
   const code: unknown = error instanceof Error ? Reflect.get(error, "code") : undefined;
   return typeof code === "string" ? code : undefined;

@@ -15,7 +15,7 @@ export function registerInspect(program: Command): void {
       0,
     )
     .action(async (snapshot: string, other: string | undefined, { port }: { port: number }) => {
-      // Loaded here, since no other command has a use for a server.
+      // No other command needs the server, so it is loaded here.
       const { serveInspector } = await import("../inspector/server.js");
       const options = other === undefined ? { snapshot, port } : { snapshot, other, port };
       const { url } = await serveInspector(options);

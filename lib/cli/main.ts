@@ -33,7 +33,7 @@ function packageVersion(): string {
   return (manifest as { version: string }).version;
 }
 
-/** A reader that has gone, as `head` goes, is no reason to fail; the exit status stands. */
+/** Ignores a reader that has closed the pipe, such as `head`. The exit status stays as it is. */
 function ignoreClosedPipe(error: Error): void {
   if (errorCode(error) !== "EPIPE") {
     throw error;
@@ -43,7 +43,7 @@ function ignoreClosedPipe(error: Error): void {
 /** The exit status of a command line that ended in an error. */
 function fail(error: unknown): number {
   if (error instanceof CommanderError) {
-    // Commander has said what there is to say; help and version end here too, by status 0.
+    // Commander has printed the message. Help and version also end here, with status 0.
     return error.exitCode === 0 ? 0 : EXIT_FAILURE;
   }
   printError(`${NAME}: ${describeFailure(error)}\n`);

@@ -3,9 +3,9 @@ import { SingleBar } from "cli-progress";
 /**
  * Shows a progress bar on stderr.
  *
- * @param verb - What is being done, for instance `"replaying"`.
+ * @param verb - Names the work, for instance `"replaying"`.
  * @param total - The amount of work; undefined if unknown.
- * @returns The bar; undefined where nothing is shown: the total is unknown, or stderr is no terminal.
+ * @returns The bar; undefined if none is shown: the total is unknown, or stderr is not a terminal.
  */
 export function startBar(verb: string, total: number | undefined): SingleBar | undefined {
   if (total === undefined || !process.stderr.isTTY) {
@@ -21,9 +21,9 @@ export function startBar(verb: string, total: number | undefined): SingleBar | u
 }
 
 /**
- * Passes a stream on, and shows on stderr how much of it was taken.
+ * Passes a stream on, and shows on stderr how much of it has been read.
  *
- * @param total - The stream's length in bytes; undefined if unknown, and then nothing is shown.
+ * @param total - The stream's length in bytes; undefined if unknown: then nothing is shown.
  */
 export async function* withProgress(
   source: AsyncIterable<Uint8Array>,

@@ -5,14 +5,14 @@ import { GuestMemAccessResult, resultName } from "../base/result.js";
 import type { TraceCounts } from "../trace/workload.js";
 import { formatSize } from "./size.js";
 
-/** All that one replay is reported from. */
+/** The contents of the report of one replay. */
 export interface ReplayFacts {
-  /** The trace, as the user named it. */
+  /** The trace's name, as the user wrote it. */
   readonly file: string;
   readonly counts: TraceCounts;
   /** The size of guest RAM in bytes. */
   readonly size: number;
-  /** How many rounds the user asked for. */
+  /** The number of rounds that the user asked for. */
   readonly rounds: number;
   readonly flat: boolean;
   readonly split: boolean;
@@ -23,7 +23,7 @@ const KIND_NAMES = ["fetch", "load", "store", "modify"] as const;
 const WIDTHS = [1, 2, 4, 8] as const;
 const FAULTS = Object.values(GuestMemAccessResult).filter((code) => code !== 0);
 
-/** A replay's report as a value for JSON. */
+/** The report as an object for JSON. */
 export function toJson({ file, counts, size, flat, split, result }: ReplayFacts): object {
   return {
     trace: {
@@ -61,12 +61,12 @@ function byName(names: readonly PropertyKey[], counts: readonly number[] = []): 
   return Object.fromEntries(names.map((name, index) => [name, counts[index]]));
 }
 
-/** How many times as long the last path took as the first. */
+/** The time of the last path divided by that of the first. */
 function ratio({ paths }: ReplayResult): number {
   return (paths.at(-1)?.nsPerAccess ?? 0) / (paths[0]?.nsPerAccess ?? 0);
 }
 
-/** A replay's report as text for a terminal, its lines ended. */
+/** The report as text. Every line ends in a newline. */
 export function toText(facts: ReplayFacts): string {
   const { result } = facts;
   return [
@@ -97,7 +97,7 @@ function accessRows({ accesses, total }: ReplayResult): string[][] {
   const totals = WIDTHS.map((_, width) => guestAccesses(accesses.map((row) => row[width]!)));
   return [
     ["accesses", ...WIDTHS.map((width) => `${width} B`), "total"],
-    // The rows count a modify once, as the heading does; to the guest it is a load and a store.
+    // The rows count a modify once. The total counts its load and its store.
     ...[...rows, ["total (modify: 2)", ...totals, total]].map((row) => row.map(cell)),
   ];
 }
@@ -127,7 +127,7 @@ function verdict(result: ReplayResult): string {
   ].join("\n");
 }
 
-/** Rows as lines: the first column aligned to the left, the others to the right. */
+/** Formats rows as lines: the first column aligned to the left, the others to the right. */
 function align(rows: readonly (readonly string[])[]): string {
   const widths = (rows[0] ?? []).map((_, column) =>
     Math.max(...rows.map((row) => row[column]?.length ?? 0)),

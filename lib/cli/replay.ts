@@ -16,7 +16,7 @@ import { print } from "./terminal.js";
 /** The trace that comes with the package. */
 export const BUNDLED_TRACE = join(__dirname, "..", "..", "traces", "gzip-numbers.lackey.gz");
 
-/** What the command line says. */
+/** The arguments of the command. */
 export interface ReplayArguments {
   /** The trace's path, or `-` for stdin. */
   readonly file: string;
@@ -29,7 +29,7 @@ export interface ReplayArguments {
   readonly json: boolean;
 }
 
-/** The paths to replay through, and what gives their memory back. */
+/** The paths to replay through, and a function that frees their memory. */
 export interface OpenPaths {
   readonly paths: readonly ReplayPath[];
   close(): void;
@@ -84,9 +84,9 @@ export function skipForeignOption(): Option {
 /**
  * Runs the command.
  *
- * @param openPaths - Makes memories of so many bytes, all zero, one for each path.
- * @returns What to print, and the exit status: 0, or {@link EXIT_DIFFERENT}.
- * @throws {@link CliError} if the trace is of no use; the system's errors, and the package's.
+ * @param openPaths - Makes a zeroed memory of `size` bytes for each path.
+ * @returns The report, and the exit status: 0, or {@link EXIT_DIFFERENT}.
+ * @throws {@link CliError} if the trace cannot be used; errors of the system and of the package.
  */
 export async function runReplay(
   { file, size, rounds, flat, split, skipForeign = false, json }: ReplayArguments,
@@ -113,7 +113,7 @@ export async function runReplay(
   }
 }
 
-/** Whether an error is about what a trace holds, and so does not name it. */
+/** Whether an error is about the contents of a trace. Such an error does not name the file. */
 function isBadTrace(error: unknown): error is Error {
   return error instanceof LackeySyntaxError || errorCode(error)?.startsWith("Z_") === true;
 }

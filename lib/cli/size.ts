@@ -3,9 +3,9 @@ import { InvalidArgumentError } from "commander";
 const UNITS = { "": 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 } as const;
 
 /**
- * A count of bytes as a user writes it: `4096`, `64K`, `64M` or `2G`, in units of 1024.
+ * Parses a number of bytes: `4096`, `64K`, `64M` or `2G`, in units of 1024.
  *
- * @throws InvalidArgumentError if it is written otherwise, or is 2^53 or more.
+ * @throws InvalidArgumentError for any other text, or a number of 2^53 or more.
  */
 export function parseSize(text: string): number {
   const [, digits, unit = ""] = /^(\d+)([KMG]?)$/i.exec(text) ?? [];
@@ -16,7 +16,7 @@ export function parseSize(text: string): number {
   return size;
 }
 
-/** A count of bytes in the largest unit that it is a multiple of. */
+/** Formats a number of bytes in the largest unit that divides it. */
 export function formatSize(size: number): string {
   for (const unit of ["G", "M", "K"] as const) {
     if (size !== 0 && size % UNITS[unit] === 0) {

@@ -1,6 +1,7 @@
 import { printable } from "../base/printable.js";
 
-// All output of the command line goes through here, as names and lines of files may be part of any.
+// All output of the command line goes through here. It may contain names and lines of files, whose
+// control characters are escaped.
 
 /** Writes to stdout. */
 export function print(text: string): void {

@@ -17,28 +17,28 @@ import { GuestMemAccessResult } from "../base/result.js";
 import { expectOutcome, type Outcome, runAll, runOp } from "./run-op.js";
 import { listedOps, type OpSource } from "./sources.js";
 
-/** Makes a memory of so many zeroed bytes: a fresh one at each call. */
+/** A function that makes a new memory of `size` zeroed bytes at each call. */
 export type MakeMemory = (size: number) => TryAccess;
 
-/** How to cross-check. */
+/** Options of {@link crosscheck}. */
 export interface CrosscheckOptions {
-  /** Bytes of RAM, as `size` of both memories. */
+  /** Bytes of RAM of both memories. */
   readonly size: number;
-  /** What to compare with; the native path if not given. */
+  /** Makes the memory to compare with. The default is the native path, the compiled C++. */
   readonly reference?: MakeMemory;
-  /** Said in the report, to find the operations again, for instance `"seed 1"`. */
+  /** Names the operations in the report, for instance `"seed 1"`. */
   readonly label?: string;
-  /** Called after each batch with the number of operations done. */
+  /** Called after each batch with the number of operations done so far. */
   readonly onProgress?: (done: number) => void;
 }
 
-/** What {@link crosscheck} found. */
+/** The result of {@link crosscheck}. */
 export interface CrosscheckResult {
-  /** Operations run on both. */
+  /** The number of operations run on both memories. */
   readonly operations: number;
-  /** How many of them faulted, by {@link GuestMemAccessResult}. */
+  /** The number of faults, indexed by {@link GuestMemAccessResult}. */
   readonly faults: readonly number[];
-  /** Null where the two agree on everything. */
+  /** Null if the two memories agree on everything. */
   readonly difference: Difference | null;
 }
 
@@ -48,9 +48,9 @@ interface Found {
   readonly actual: Side;
 }
 
-// Operations before a difference that are kept to shrink it; RAM written earlier is rarely part.
+// Operations before a difference that are kept to shrink it. Earlier writes rarely contribute.
 const HISTORY = 1 << 20;
-/** Bytes of RAM up to which all of it is compared at the end. */
+/** RAM up to this many bytes is compared as a whole at the end. */
 const WHOLE_RAM = 2 ** 26;
 
 /** A pair of fresh memories. */
@@ -68,7 +68,7 @@ class Pair {
     this.#reference = this.#ram ?? checkTryAccess(reference as TryAccess, "the reference");
   }
 
-  /** Runs a batch on both, and tells the first operation on which they differ. */
+  /** Runs a batch on both, and returns the first operation on which they differ. */
   run(ops: OpBuffer): Found | null {
     if (this.#ram === null) {
       runAll(this.#reference, ops);
@@ -89,7 +89,7 @@ class Pair {
     return null;
   }
 
-  /** Reads a range of both by bytes; the address of the first that differs. */
+  /** Compares a range of both byte by byte, and returns the address of the first difference. */
   firstDifferentByte(start: number, end: number): number | null {
     const ops = new OpBuffer(Math.max(0, end - start));
     for (let gpa = start; gpa < end; gpa++) {
@@ -99,7 +99,7 @@ class Pair {
     return found === null ? null : start + found.index;
   }
 
-  /** The 16 bytes around an address of the reference's and of the subject's RAM. */
+  /** The 16 bytes around an address, in the reference's and in the subject's RAM. */
   lineAt(gpa: number, size: number): [Uint8Array | null, Uint8Array | null] {
     const start = Math.floor(gpa / 16) * 16;
     const end = Math.min(start + 16, size);
@@ -107,7 +107,7 @@ class Pair {
   }
 
   close(): void {
-    // The subject is its maker's, and may be wanted yet; left alone, it is collected.
+    // The subject belongs to the caller, who may still use it.
     this.#ram?.destroy();
   }
 
@@ -138,17 +138,31 @@ function readBytes(memory: TryAccess, start: number, end: number): Uint8Array | 
 }
 
 /**
- * Runs the same operations on a memory and on the compiled C++ accessors, and compares every
- * result code, every value and, along the way and at the end, RAM. Stops at the first difference
- * and shrinks it.
+ * Runs the same operations on a memory and on the compiled C++ accessors, and compares every result
+ * code, every value and, along the way and at the end, RAM. Stops at the first difference and
+ * shortens the operations that lead to it.
  *
- * RAM of more than 64 MiB is compared at the end only around the addresses of the operations, and
- * where these are cut down to 32 bits: the time is that of the operations, whatever the size.
+ * At the end, RAM of up to 64 MiB is compared as a whole. Larger RAM is compared only around the
+ * addresses of the operations, and around these addresses cut to 32 bits, so that the time depends
+ * on the number of operations and not on the size.
  *
- * @param makeSubject - Makes the memory to check; anything with the eight `try…` methods will do.
+ * @example
+ * ```ts
+ * import { GuestMemory } from "pound-guest-memory";
+ * import { crosscheck, randomOps } from "pound-guest-memory/crosscheck";
+ *
+ * const size = 65_536;
+ * const { operations, difference } = await crosscheck(
+ *   (bytes) => GuestMemory.allocate(bytes), // or a memory of your own
+ *   randomOps({ seed: 1, count: 100_000, size }),
+ *   { size, label: "seed 1" },
+ * );
+ * console.log(operations, difference?.report ?? "no difference");
+ * ```
+ * @param makeSubject - Makes the memory to check: any object with the eight `try…` methods.
  * @param source - The operations.
- * @throws RangeError, TypeError for an invalid argument, also where a memory lacks one of the methods
- * or the source gives anything but batches; whatever the source throws.
+ * @throws RangeError, TypeError for an invalid argument, for a memory that lacks one of the
+ * methods, or for a source that returns anything but batches; the errors of the source.
  */
 export async function crosscheck(
   makeSubject: MakeMemory,
@@ -207,7 +221,7 @@ export async function crosscheck(
   return { operations, faults, difference: await explain(makeSubject, history, failedAt, options) };
 }
 
-/** The batches of a source, each of which is one. @throws TypeError where one is not. */
+/** The batches of a source. @throws TypeError if one of them is not an OpBuffer. */
 async function* batchesOf(source: OpSource): AsyncGenerator<OpBuffer, void, undefined> {
   const batches = checkObject(source(), "what source gives");
   if (!(Symbol.iterator in batches) && !(Symbol.asyncIterator in batches)) {
@@ -228,7 +242,7 @@ function countFaults(ops: OpBuffer, faults: number[]): void {
   }
 }
 
-/** Compares the pages that a batch wrote to; of a batch, no more than a few, since each is read. */
+/** Compares a few of the pages that a batch wrote to. Comparing reads every byte of a page. */
 function differentByteOfPages(pair: Pair, ops: OpBuffer, size: number): number | null {
   const pages = new Set<number>();
   for (let i = 0; i < ops.length && pages.size < 4; i++) {
@@ -246,13 +260,13 @@ function differentByteOfPages(pair: Pair, ops: OpBuffer, size: number): number |
   return null;
 }
 
-/** Compares all of RAM, by its quads and then what is left. */
+/** Compares all of RAM: by quads, and the last bytes one by one. */
 function differentByteOfRam(pair: Pair, size: number): number | null {
   const end = size - (size % 8);
   return differentByteOfQuads(pair, quadsBetween(0, end)) ?? pair.firstDifferentByte(end, size);
 }
 
-/** Compares the quads that operations can have touched, and their neighbours; then the tail of RAM. */
+/** Compares the quads that operations may have touched, their neighbours, and the end of RAM. */
 async function differentByteAround(
   pair: Pair,
   source: OpSource,
@@ -274,7 +288,9 @@ function* quadsBetween(start: number, end: number): Generator<number> {
   }
 }
 
-/** The quads below `end` around the addresses of writes, as they are and cut down to 32 bits. */
+/**
+ * The quads below `end` around the addresses of writes, and around these addresses cut to 32 bits.
+ */
 function* quadsAround(ops: OpBuffer, end: number): Generator<number> {
   for (let i = 0; i < ops.length; i++) {
     if (!opWrites(ops.kind(i))) {
@@ -309,7 +325,7 @@ function differentByteOfQuads(pair: Pair, addresses: Iterable<number>): number |
   return compare();
 }
 
-/** The operations up to one, but no more than can be shrunk in reasonable time. */
+/** The last operations up to index `last`, as many as can be shrunk in reasonable time. */
 async function historyUpTo(source: OpSource, last: number): Promise<Op[]> {
   const ops: Op[] = [];
   let index = 0;
@@ -332,7 +348,7 @@ async function explain(
   index: number,
   { size, reference, label }: CrosscheckOptions,
 ): Promise<Difference> {
-  // Loaded here and not with the package: they are for the rare difference.
+  // Only the rare difference needs these, so they are not loaded with the package.
   const { formatReport } = await import("./report.js");
   const { shrink } = await import("./shrink.js");
   const firstFound = (ops: readonly Op[]): Found | null => {
@@ -344,7 +360,7 @@ async function explain(
     }
   };
   const shows = (ops: readonly Op[]): boolean => firstFound(ops) !== null;
-  // Most differences need nothing but the operation that showed them, which is soon tried.
+  // Most differences need only the operation that showed them, and short candidates run fast.
   const candidates = [history.slice(-1), history.slice(-64), history];
   const start = candidates.find(shows) ?? history;
   const shrunk = shows(start) ? shrink(start, shows) : start;
@@ -375,9 +391,12 @@ function lineAddress(ops: readonly Op[], size: number): number {
 }
 
 /**
- * Cross-checks on RAM of every size from 0 to `maxSize` bytes, at every address and width.
+ * Cross-checks RAM of every size from 0 to `maxSize` bytes. With `exhaustiveOps` as `sourceFor`,
+ * this covers every address and width.
  *
- * @returns The first result with a difference, or the sum of them all.
+ * @param sourceFor - Returns the operations for RAM of a size in bytes.
+ * @returns The first result with a difference, with the operations and faults of the sizes before
+ * it; or the sums over all sizes.
  * @throws as {@link crosscheck}.
  */
 export async function crosscheckSmall(
@@ -401,7 +420,7 @@ export async function crosscheckSmall(
 }
 
 /**
- * Runs a list of operations, such as the one of a {@link Difference}, once more.
+ * Cross-checks a list of operations, such as the shortened one of a {@link Difference}.
  *
  * @throws as {@link crosscheck} and {@link packOps}.
  */

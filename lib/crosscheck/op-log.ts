@@ -14,14 +14,14 @@ import {
 } from "../native/op-buffer.js";
 import { GuestMemAccessResult } from "../base/result.js";
 
-/** The first eight bytes of a log, the last of which is the version of the format. */
+/** The first eight bytes of a log. The last of them is the version of the format. */
 const MAGIC = Buffer.from("PGMOPS\0\x01", "latin1");
 const HEADER_SIZE = 16;
 
-/** The most bytes of RAM: making more takes minutes, and a log of 16 bytes could ask for it. */
+/** The most bytes of RAM of a log. A log of 16 bytes could ask for more, which takes minutes. */
 const MAX_RAM = 2n ** 40n;
 
-/** A list of operations, and the RAM they were run on. */
+/** A list of operations, and the size of the RAM that they were run on. */
 export interface OpLog {
   /** Bytes of RAM. */
   readonly size: number;
@@ -29,9 +29,9 @@ export interface OpLog {
 }
 
 /**
- * The bytes of a log; docs/op-log.md says what each is.
+ * Encodes a log; docs/op-log.md describes the format.
  *
- * @throws TypeError, RangeError where it is no log.
+ * @throws TypeError, RangeError for an invalid log.
  */
 export function encodeOpLog(log: OpLog): Buffer {
   const { size, ops } = checkObject(log, "log");
@@ -44,9 +44,10 @@ export function encodeOpLog(log: OpLog): Buffer {
 }
 
 /**
- * Reads a log.
+ * Decodes a log.
  *
- * @throws TypeError where `bytes` is no view; RangeError where the bytes are no log, or one that is cut off or of another version.
+ * @throws TypeError if `bytes` is not a view; RangeError if the bytes are not a log, or a log that
+ * is truncated or of another version.
  */
 export function decodeOpLog(bytes: Uint8Array): OpLog {
   const log = asBuffer(bytesOf(bytes, "bytes"));
@@ -71,24 +72,22 @@ export function decodeOpLog(bytes: Uint8Array): OpLog {
   return { size: Number(size), ops };
 }
 
-/**
- * Wraps a memory so that every operation made through the wrapper is recorded, with its outcome.
- */
+/** A wrapper around a memory that records every operation made through it, with its outcome. */
 export class OpRecorder implements TryAccess {
   readonly #memory: TryAccess;
   readonly #ops: Op[] = [];
   readonly #results: GuestMemAccessResult[] = [];
 
   /**
-   * @param memory - Does the work.
-   * @throws TypeError where it lacks one of the methods.
+   * @param memory - Carries out the operations.
+   * @throws TypeError if it lacks one of the eight `try…` methods.
    */
   constructor(memory: TryAccess) {
     this.#memory = checkTryAccess(memory, "memory");
   }
 
   /**
-   * All that was recorded, as a log of RAM of `size` bytes.
+   * The recorded operations, as a log of RAM of `size` bytes.
    *
    * @throws TypeError, RangeError for an invalid size.
    */

@@ -1,6 +1,6 @@
 import { mix, SCATTER } from "../base/mix.js";
 
-/** A stream of 32-bit integers that depends on nothing but its seed. */
+/** A stream of 32-bit integers that depends only on its seed. */
 export class Randomness {
   #state: number;
   #count = 0;

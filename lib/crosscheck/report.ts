@@ -5,7 +5,7 @@ import type { Difference, Side } from "./difference.js";
 const SUFFIXES = ["b", "w", "l", "q"] as const;
 const OUTS = ["Uint8Array", "Uint16Array", "Uint32Array", "BigUint64Array"] as const;
 
-/** The report of a difference: code that can be pasted, both outcomes, and the bytes there. */
+/** The report of a difference: code to paste, both outcomes, and the bytes at the address. */
 export function formatReport(
   { index, ops, expected, actual, expectedBytes, actualBytes }: Omit<Difference, "report">,
   size: number,

@@ -9,26 +9,26 @@ const word = new Uint16Array(1);
 const long = new Uint32Array(1);
 const quad = new BigUint64Array(1);
 
-// What `out` holds before a read, so that a memory that writes to it on a fault is caught.
+// The value of `out` before a read. It shows whether a memory writes to `out` on a fault.
 const UNTOUCHED = [0xa5, 0xa5a5, 0xa5a5_a5a5, 0xa5a5_a5a5_a5a5_a5a5n] as const;
 
-/** What `out` holds after a read that faulted. */
+/** The value of `out` after a read that faulted. */
 export function untouchedValue(kind: OpKind): Gpa {
   return UNTOUCHED[kind & 3]!;
 }
 
-/** What one operation came to. */
+/** The outcome of one operation. */
 export interface Outcome {
   result: GuestMemAccessResult;
-  /** What a read left in `out`, whatever its result: a bigint if of 64 bits. Of a write, 0. */
+  /** The value of `out` after a read, whatever its result: a bigint for 64 bits. 0 for a write. */
   value: Gpa;
 }
 
 /**
- * Runs operation `index` of a buffer on any memory, and leaves the buffer alone.
+ * Runs operation `index` of a buffer on any memory, without changing the buffer.
  *
- * @param outcome - Set to what it came to; given from outside, so that nothing is allocated.
- * @throws what the memory throws.
+ * @param outcome - Receives the outcome. The caller passes it, so that nothing is allocated.
+ * @throws the errors of the memory.
  */
 export function runOp(memory: TryAccess, ops: OpBuffer, index: number, outcome: Outcome): void {
   const gpa = ops.gpaOf(index);
@@ -69,7 +69,7 @@ export function runOp(memory: TryAccess, ops: OpBuffer, index: number, outcome: 
   }
 }
 
-/** Runs a whole buffer on any memory, and sets results and values as `memory.native.run` does. */
+/** Runs a buffer on any memory, and stores results and values in it as `memory.native.run` does. */
 export function runAll(memory: TryAccess, ops: OpBuffer): void {
   const outcome: Outcome = { result: OK, value: 0 };
   for (let i = 0; i < ops.length; i++) {
@@ -81,7 +81,7 @@ export function runAll(memory: TryAccess, ops: OpBuffer): void {
   }
 }
 
-/** What a run of the reference says that operation `index` comes to. */
+/** Reads the outcome of operation `index` from a buffer that the reference has run. */
 export function expectOutcome(ops: OpBuffer, index: number, outcome: Outcome): void {
   const kind = ops.kind(index);
   outcome.result = ops.result(index);

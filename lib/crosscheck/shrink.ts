@@ -1,19 +1,19 @@
 import { type Op, opWidth } from "../native/op-buffer.js";
 
-/** Tells whether a sequence of operations still shows the difference. */
+/** Whether a sequence of operations still shows the difference. */
 export type ShowsDifference = (ops: readonly Op[]) => boolean;
 
 /**
- * Makes a sequence that shows a difference as short and plain as it can, by leaving operations out
- * and by simplifying addresses and values, for as long as it still shows one.
+ * Shortens a sequence that shows a difference: leaves operations out, and simplifies addresses and
+ * values, as long as the sequence still shows a difference.
  *
- * @param ops - Shows a difference.
+ * @param ops - A sequence that shows a difference.
  */
 export function shrink(ops: readonly Op[], shows: ShowsDifference): readonly Op[] {
   return simplify(leaveOut(ops, shows), shows);
 }
 
-/** Leaves out ever smaller runs of operations (delta debugging). */
+/** Leaves out smaller and smaller runs of operations (delta debugging). */
 function leaveOut(ops: readonly Op[], shows: ShowsDifference): readonly Op[] {
   let kept = ops;
   for (let run = Math.ceil(kept.length / 2); run >= 1; run = Math.floor(run / 2)) {
@@ -29,7 +29,7 @@ function leaveOut(ops: readonly Op[], shows: ShowsDifference): readonly Op[] {
   return kept;
 }
 
-/** Simplifies one operation after the other, until none can be made simpler. */
+/** Simplifies one operation after the other, until none can be simplified further. */
 function simplify(ops: readonly Op[], shows: ShowsDifference): readonly Op[] {
   let kept = ops;
   for (let i = 0; i < kept.length; i++) {
@@ -44,7 +44,9 @@ function simplify(ops: readonly Op[], shows: ShowsDifference): readonly Op[] {
   return kept;
 }
 
-/** Plainer forms of an operation, the plainest first; each is strictly smaller, so this ends. */
+/**
+ * Simpler forms of an operation, the simplest first. Each is strictly smaller, so shrinking ends.
+ */
 function simplerOps(op: Op): Op[] {
   const width = BigInt(opWidth(op.kind));
   const addresses = [0n, width, op.gpa % 64n, op.gpa % 4096n, op.gpa % 2n ** 32n, op.gpa / 2n];

@@ -7,27 +7,28 @@ import { type Op, OpBuffer, OpKind, opWidth, packOps } from "../native/op-buffer
 import { Randomness } from "./randomness.js";
 
 /**
- * Operations in batches, which a cross-check may ask for more than once: it goes through them
- * again to shrink what it found. A batch need only be valid until the next is asked for.
+ * A function that returns operations in batches. A cross-check may call it more than once, since it
+ * reads the operations again to shrink a difference; each call must return the same operations. A
+ * batch need be valid only until the next one is requested.
  */
 export type OpSource = () => Iterable<OpBuffer> | AsyncIterable<OpBuffer>;
 
 const BATCH = 4096;
 const ALL_KINDS = Object.values(OpKind);
 
-/** What a random source is made of. */
+/** Options of {@link randomOps}. */
 export interface RandomOptions {
-  /** Any integer, of which the low 32 bits count; the same seed gives the same operations. */
+  /** Any integer. The low 32 bits of it determine the operations. */
   readonly seed: number;
-  /** How many operations. */
+  /** The number of operations. */
   readonly count: number;
-  /** Bytes of the RAM they are for. */
+  /** Bytes of RAM. */
   readonly size: number;
 }
 
 /**
- * Random operations, of which every other one goes to an address where memories err: the edges of
- * RAM, of pages, of 4 GiB, of 2^53 and of 2^64, misaligned and straddling ones among them.
+ * Random operations. About half of them are at addresses where mistakes are likely: around the ends
+ * of RAM, of pages, of 4 GiB, 2^53 and 2^64, misaligned, or across one of these.
  *
  * @throws TypeError, RangeError for invalid options.
  */
@@ -71,7 +72,7 @@ function randomAddress(
     return random.below(Math.max(1, size));
   }
   if (choice < 11) {
-    // Few addresses, so that what is written is also read.
+    // Few addresses, so that reads find written bytes.
     return random.below(64);
   }
   if (choice < 13) {
@@ -83,8 +84,8 @@ function randomAddress(
 }
 
 /**
- * Every width, read and write, at every address of RAM of `size` bytes and of `margin` behind it.
- * Each write is of another value.
+ * Reads and writes of every width at every address of RAM of `size` bytes and of the `margin` bytes
+ * after it. Each write has another value.
  *
  * @throws TypeError, RangeError for an invalid count of bytes.
  */
@@ -108,7 +109,7 @@ export function exhaustiveOps(size: number, margin = 16): OpSource {
 }
 
 /**
- * A list of operations, such as a recorded one.
+ * The operations of a list, such as those of a log.
  *
  * @throws TypeError, RangeError as {@link packOps}.
  */
@@ -118,11 +119,12 @@ export function listedOps(ops: readonly Op[]): OpSource {
 }
 
 /**
- * The accesses of a memory trace that valgrind's lackey wrote, plain or gzipped, each page of the
- * traced process in the next free page of RAM. Stores write values that differ from one to the next.
+ * The accesses of a memory trace of Valgrind's lackey, plain or gzipped. Each page of the traced
+ * process is mapped to the next free page of RAM. Each store writes another value than the one
+ * before.
  *
- * @param path - The trace's file, read anew each time the operations are gone through.
- * @param size - Bytes of the RAM they are for.
+ * @param path - The trace's file. It is read again each time the operations are requested.
+ * @param size - Bytes of RAM.
  * @throws TypeError, RangeError for an invalid argument.
  */
 export function lackeyOps(path: string, size: number, options: LackeyOptions = {}): OpSource {
@@ -132,7 +134,7 @@ export function lackeyOps(path: string, size: number, options: LackeyOptions = {
   toByteCount(size, "size");
   const { skipForeign = false } = checkObject(options, "options");
   return async function* (): AsyncGenerator<OpBuffer, void, undefined> {
-    // Loaded here and not with the package: most programs never read a trace.
+    // Most programs never read a trace, so this is not loaded with the package.
     const { readLackeyOps } = await import("./lackey-ops.js");
     yield* readLackeyOps(path, size, { skipForeign });
   };

@@ -11,17 +11,17 @@ import { badParameter, RequestError } from "./request-error.js";
 import { MAX_PATTERN, searchBytes } from "./search.js";
 import { type Place, SnapshotReader } from "./snapshot-reader.js";
 
-/** The most bytes of one answer. */
+/** The most bytes of one response. */
 const MAX_BYTES = 65_536;
-/** The most buckets of one answer. */
+/** The most buckets of one response. */
 const MAX_BUCKETS = 16_384;
-/** What one search request may read, and how long it may take. */
+/** Limits of one search request: the pages it reads, and its time in milliseconds. */
 const SEARCH_PAGES = 32_768;
 const SEARCH_MS = 250;
 
 const DIRECTIONS: readonly Direction[] = ["forward", "backward"];
 
-/** Answers the page's requests about a snapshot, or two of the same regions. */
+/** Answers the page's requests about a snapshot, or about two snapshots of the same regions. */
 export class InspectorApi {
   readonly #paths: readonly string[];
   readonly #readers: readonly SnapshotReader[];
@@ -34,7 +34,7 @@ export class InspectorApi {
 
   /**
    * @param paths - One or two snapshot files.
-   * @throws SnapshotFormatError; Error `ERR_SNAPSHOT_MISMATCH` where the two are of other regions;
+   * @throws SnapshotFormatError; Error `ERR_SNAPSHOT_MISMATCH` if the regions of the two differ;
    * errors of the file system.
    */
   static async open(paths: readonly string[]): Promise<InspectorApi> {
@@ -61,10 +61,10 @@ export class InspectorApi {
   /**
    * Answers a request.
    *
-   * @param path - Below `/api/`.
-   * @param signal - Aborted when the page has no more use for the answer.
-   * @returns Bytes, or what is to be sent as JSON.
-   * @throws {@link RequestError}; SnapshotFormatError where the file is damaged.
+   * @param path - The path of the request below `/api/`.
+   * @param signal - Aborted when the page has closed the request.
+   * @returns Bytes, or an object to send as JSON.
+   * @throws {@link RequestError}; SnapshotFormatError if the file is damaged.
    */
   async answer(path: string, query: Parameters, signal: AbortSignal): Promise<Buffer | object> {
     switch (path) {

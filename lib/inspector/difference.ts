@@ -3,10 +3,10 @@ import type { SnapshotFile } from "../snapshot/file.js";
 import type { Budget, Direction, Found } from "./find.js";
 import type { SnapshotReader } from "./snapshot-reader.js";
 
-/** Equal bytes that part two differences; with fewer between them they are one. */
+/** Two differences with fewer equal bytes than this between them count as one. */
 const GAP = 8;
 
-/** The numbers of the pages of a region that differ between two snapshots, from `from` up. */
+/** The numbers of the pages of a region that differ between two snapshots, upwards from `from`. */
 export function* differingPages(
   a: SnapshotFile,
   b: SnapshotFile,
@@ -16,7 +16,7 @@ export function* differingPages(
   yield* merged(a.pagesFrom(region, from), b.pagesFrom(region, from), 1);
 }
 
-/** The same below `from`, downwards. */
+/** The numbers of the pages below `from` that differ, downwards. */
 function* differingPagesBelow(
   a: SnapshotFile,
   b: SnapshotFile,
@@ -31,7 +31,7 @@ interface Digested {
   readonly digest: Buffer | null;
 }
 
-/** Walks two lists of pages side by side, in the order of `sign`; a missing page is one of zeros. */
+/** Merges two lists of pages, ordered by `sign`. A page that a list leaves out holds zeros. */
 function* merged(a: Iterator<Digested>, b: Iterator<Digested>, sign: 1 | -1): Generator<number> {
   let [left, right] = [a.next(), b.next()];
   while (left.done !== true || right.done !== true) {
@@ -56,10 +56,10 @@ function* merged(a: Iterator<Digested>, b: Iterator<Digested>, sign: 1 | -1): Ge
 }
 
 /**
- * Finds where the next difference starts. Bytes that differ are one difference where fewer than 8
- * equal ones lie between them, and each page starts a new one.
+ * Finds the start of the next difference. Different bytes with fewer than 8 equal bytes between
+ * them are one difference. A difference never extends across two pages.
  *
- * @param from - Forward, the first address it may start at; backward, the last.
+ * @param from - The first address at which it may start; the last one, if `direction` is backward.
  */
 export async function findDifference(
   a: SnapshotReader,
@@ -107,7 +107,7 @@ export async function findDifference(
   return { match: null, next: null };
 }
 
-/** Where the differences of a page start. */
+/** The offsets at which the differences of a page start. */
 export function differenceStarts(a: Uint8Array, b: Uint8Array): number[] {
   const starts: number[] = [];
   let last = -Infinity;

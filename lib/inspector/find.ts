@@ -1,21 +1,21 @@
-/** Which way to look from an address. */
+/** The direction of a search from an address. */
 export type Direction = "forward" | "backward";
 
-/** What a search came to: a match, or where to go on, or neither at the end of the snapshot. */
+/** The result of a search: a match, or the address to go on from, or neither at the end. */
 export interface Found {
   readonly match: bigint | null;
   readonly next: bigint | null;
 }
 
-/** Ends a search that takes long, so that a request stays short and can be given up. */
+/** Limits the work of one search request, so that it ends soon and can be cancelled. */
 export class Budget {
   readonly #end: number;
   #pages: number;
 
   /**
-   * @param pages - To read, at most.
-   * @param milliseconds - To take, at most.
-   * @param signal - Ends it at once.
+   * @param pages - The most pages to read.
+   * @param milliseconds - The most time to take.
+   * @param signal - Cancels the search.
    */
   constructor(
     pages: number,
@@ -26,7 +26,7 @@ export class Budget {
     this.#end = performance.now() + milliseconds;
   }
 
-  /** Takes note of pages about to be read; gives whether there is nothing left to read them with. */
+  /** Subtracts pages that are about to be read. Returns true if the budget is used up. */
   spend(pages: number): boolean {
     this.#pages -= pages;
     return this.signal.aborted || this.#pages < 0 || performance.now() > this.#end;

@@ -2,7 +2,7 @@ import type { SnapshotFile } from "../snapshot/file.js";
 import { differingPages } from "./difference.js";
 import type { HeatInfo } from "./protocol.js";
 
-/** A part of a region, and how many buckets to sum it up in. */
+/** A range of pages of a region, and the number of buckets to divide it into. */
 export interface HeatRange {
   readonly region: number;
   /** The first page. */
@@ -11,7 +11,7 @@ export interface HeatRange {
   readonly buckets: number;
 }
 
-/** Sums up the pages of a part of a region. */
+/** Sums up the pages of a range by buckets. */
 export function heatOf(file: SnapshotFile, other: SnapshotFile | null, range: HeatRange): HeatInfo {
   const { region, from, pages } = range;
   const bucketPages = Math.max(1, Math.ceil(pages / range.buckets));

@@ -1,7 +1,7 @@
 import { MAX_U64 } from "../base/gpa.js";
 import { badParameter } from "./request-error.js";
 
-/** The query of a request, every part of which is checked. */
+/** The query of a request. Each method checks the parameter that it returns. */
 export class Parameters {
   readonly #values: URLSearchParams;
 
@@ -9,7 +9,7 @@ export class Parameters {
     this.#values = values;
   }
 
-  /** An address: hexadecimal behind `0x`, or decimal. */
+  /** An address: hexadecimal after `0x`, or decimal. */
   address(name: string): bigint {
     const text = this.#text(name);
     if (!/^(0x[\da-f]{1,16}|\d{1,20})$/i.test(text) || BigInt(text) > MAX_U64) {

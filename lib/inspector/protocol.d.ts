@@ -1,20 +1,20 @@
 /*
- * What the server and the page say to each other. Addresses are hexadecimal text, such as "0x1000",
- * since JSON has no 64-bit integers; offsets and counts are numbers, below 2^53.
+ * The protocol between the server and the page. Addresses are hexadecimal text, such as "0x1000",
+ * since JSON has no 64-bit integers. Offsets and counts are numbers below 2^53.
  *
- * A declaration file, since it belongs to two compilations: the server's, and the page's.
+ * This is a declaration file because two compilations use it: the server's and the page's.
  */
 
 /** GET /api/snapshot. */
 export interface SnapshotInfo {
-  /** The snapshot and, where two are compared, the other one. */
+  /** The snapshot, and the other one if two are compared. */
   readonly files: readonly FileInfo[];
   readonly regions: readonly RegionInfo[];
 }
 
 export interface FileInfo {
   readonly name: string;
-  /** Bytes of the file. */
+  /** Size of the file in bytes. */
   readonly size: number;
   readonly generation: number;
 }
@@ -23,21 +23,21 @@ export interface RegionInfo {
   readonly kind: "ram" | "rom" | "mmio";
   readonly name: string;
   readonly gpa: string;
-  /** Bytes, as hexadecimal text. */
+  /** Size in bytes, as hexadecimal text. */
   readonly size: string;
-  /** Pages that are not all zero. */
+  /** Pages that the file stores, which are those with a byte other than zero. */
   readonly storedPages: number;
-  /** Pages that differ between the two snapshots; 0 where there is one. */
+  /** Pages that differ between the two snapshots; 0 if there is only one. */
   readonly differingPages: number;
 }
 
 /** GET /api/heat?region=&from=&pages=&buckets= */
 export interface HeatInfo {
-  /** Pages of a bucket. The last one may have fewer. */
+  /** Pages per bucket. The last bucket may have fewer. */
   readonly bucketPages: number;
-  /** One entry for each bucket. */
+  /** Pages that the file stores, per bucket, as for every array below. */
   readonly stored: readonly number[];
-  /** The most changes of a page. */
+  /** The largest number of changes of any one page. */
   readonly changes: readonly number[];
   /** The last generation in which a page changed. */
   readonly changedIn: readonly number[];
@@ -47,7 +47,7 @@ export interface HeatInfo {
 
 /** GET /api/page?gpa= */
 export interface PageInfo {
-  /** One for each file. */
+  /** One entry for each file. */
   readonly sides: readonly {
     readonly stored: boolean;
     readonly changes: number;
@@ -60,14 +60,14 @@ export interface PageInfo {
 /**
  * GET /api/search?side=&pattern=&from=&direction= and GET /api/difference?from=&direction=
  *
- * Where the bound of one request was reached before a match, `next` is where to go on.
+ * If a request reaches its limit before a match, `next` is the address to go on from.
  */
 export interface FindInfo {
   readonly match: string | null;
   readonly next: string | null;
 }
 
-/** What every request that fails answers. */
+/** The response to every request that fails. */
 export interface ErrorInfo {
   readonly error: { readonly code: string; readonly message: string };
 }

@@ -1,4 +1,4 @@
-/** A request that cannot be answered, and the HTTP status that says why. */
+/** Thrown for a request that cannot be answered, with the HTTP status of the response. */
 export class RequestError extends Error {
   override readonly name = "RequestError";
 
@@ -11,7 +11,7 @@ export class RequestError extends Error {
   }
 }
 
-/** What a request asks with a parameter that is missing or wrong. */
+/** The error for a request with a missing or invalid parameter. */
 export function badParameter(message: string): RequestError {
   return new RequestError(400, "ERR_BAD_PARAMETER", message);
 }

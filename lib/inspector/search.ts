@@ -5,13 +5,14 @@ import type { SnapshotReader } from "./snapshot-reader.js";
 /** The longest pattern in bytes. */
 export const MAX_PATTERN = 256;
 
-/** Pages that are searched at once. */
+/** Pages that are read and searched at a time. */
 const STRIDE = 64;
 
 /**
- * Searches the bytes of RAM and ROM, of one region after the other. A match lies in one region.
+ * Searches the bytes of RAM and ROM, one region after the other. A match lies in one region.
  *
- * @param from - Forward, the first address of a match; backward, the last.
+ * @param from - The first address at which a match may start; the last one, if `direction` is
+ *   backward.
  */
 export async function searchBytes(
   reader: SnapshotReader,
@@ -57,7 +58,7 @@ interface Offsets {
 
 const NOTHING: Offsets = { match: null, next: null };
 
-/** A search of one region; all numbers are offsets into it. */
+/** A search of one region. All numbers are offsets in the region. */
 class RegionSearch {
   readonly #allZero: boolean;
 
@@ -110,26 +111,26 @@ class RegionSearch {
     return NOTHING;
   }
 
-  /** The bytes of all matches that start from `start` to before `end`. */
+  /** The bytes of all matches that start at or after `start` and before `end`. */
   #starts(start: number, end: number): Promise<Buffer> {
     const length = end - start + this.pattern.length - 1;
     return this.reader.read({ region: this.region, offset: start }, length);
   }
 
   /**
-   * The first offset from `start` up at which a match can start: pages of zeros, of which there can
-   * be millions, are passed over unless zeros are what is searched for.
+   * The first offset from `start` on at which a match can start. Pages of zeros, of which there may
+   * be millions, are skipped unless the pattern is all zeros.
    */
   #usefulFrom(start: number): number | null {
     if (this.#allZero) {
       return start;
     }
     const page = this.reader.file.nextStored(this.region, Math.floor(start / PAGE_SIZE), "up");
-    // A match may reach into the page from the one before it.
+    // A match may start on the page before and extend into this one.
     return page === null ? null : Math.max(start, page * PAGE_SIZE - this.pattern.length + 1);
   }
 
-  /** The offset behind the last one below `end` at which a match can start. */
+  /** One more than the last offset below `end` at which a match can start. */
   #usefulBelow(end: number): number | null {
     if (this.#allZero) {
       return end;

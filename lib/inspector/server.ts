@@ -2,19 +2,20 @@ import { readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
+import { checkObject } from "../base/arguments.js";
 import { SnapshotFormatError } from "../snapshot/errors.js";
 import { InspectorApi } from "./api.js";
 import { Parameters } from "./parameters.js";
 import type { ErrorInfo } from "./protocol.js";
 import { RequestError } from "./request-error.js";
 
-/** The only address that is listened on: nobody outside the machine can connect. */
+/** The server listens on this address only, so that no other machine can connect. */
 const LOOPBACK = "127.0.0.1";
 
-/** The folder of the page's files, from the package's root. The build makes them. */
+/** The folder of the page's files below the package's root. The build makes them. */
 const PAGE_FOLDER = join("dist", "inspector-page");
 
-/** The files of the page, by path. The server reads no other file for a request. */
+/** The files of the page, by path. The server sends no other file. */
 const PAGE_FILES: Readonly<Record<string, readonly [name: string, type: string]>> = {
   "/": ["index.html", "text/html"],
   "/style.css": ["style.css", "text/css"],
@@ -23,8 +24,8 @@ const PAGE_FILES: Readonly<Record<string, readonly [name: string, type: string]>
 };
 
 /**
- * Nothing is loaded from elsewhere, nothing is kept, and no other site can frame the page or read
- * from it.
+ * The page loads nothing from other origins, the browser caches nothing, and no other site can
+ * frame the page or read its responses.
  */
 const HEADERS = {
   "Content-Security-Policy":
@@ -36,32 +37,52 @@ const HEADERS = {
   "Cache-Control": "no-store",
 };
 
-/** A running inspector. */
+/** A running inspector server. */
 export interface Inspector {
-  /** Where a browser on this machine finds the page. */
+  /** The address of the page, such as `http://127.0.0.1:40123/`. */
   readonly url: string;
-  /** Ends all connections and closes the files. */
+  /** Stops the server, ends all connections and closes the files. */
   close(): Promise<void>;
 }
 
-/** What to inspect, and where. */
+/** Options of {@link serveInspector}. */
 export interface InspectorOptions {
-  /** The snapshot file. */
+  /** The path of the snapshot file. */
   readonly snapshot: string;
-  /** Another one of the same regions, to compare with. */
+  /** The path of another snapshot of the same regions, to compare with. */
   readonly other?: string;
-  /** 0, the default, is any free port. */
+  /** The port to listen on, from 0 to 65535. 0, the default, chooses a free port. */
   readonly port?: number;
 }
 
 /**
- * Serves the page that shows a snapshot, to this machine only.
+ * Serves a web page that shows a snapshot file: its bytes, values, regions and heat, and the
+ * differences from another snapshot. The server listens on the loopback address only.
  *
- * @throws SnapshotFormatError; Error `ERR_SNAPSHOT_MISMATCH` where the two are of other regions;
- * errors of the file system and the network.
+ * The files stay open until {@link Inspector.close}, and the server keeps the process alive until
+ * then.
+ *
+ * @example
+ * ```ts
+ * import { AddressSpace } from "pound-guest-memory";
+ * import { serveInspector } from "pound-guest-memory/inspector";
+ * import { saveSnapshot } from "pound-guest-memory/snapshot";
+ *
+ * const space = new AddressSpace();
+ * space.addRam(0x8000_0000, 1024 * 1024);
+ * space.writel(0x8000_0000, 0xdead_beef);
+ * await saveSnapshot(space.snapshot(), "machine.snapshot");
+ *
+ * const inspector = await serveInspector({ snapshot: "machine.snapshot" });
+ * console.log(`open ${inspector.url}, or press Ctrl+C`);
+ * process.once("SIGINT", () => void inspector.close());
+ * ```
+ * @throws SnapshotFormatError for a file that is damaged or not a snapshot; Error
+ * `ERR_SNAPSHOT_MISMATCH` if the regions of the two snapshots differ; errors of the file system and
+ * of the network, such as `ENOENT` and `EADDRINUSE`; TypeError, RangeError for an invalid option.
  */
 export async function serveInspector(options: InspectorOptions): Promise<Inspector> {
-  const { snapshot, other, port = 0 } = options;
+  const { snapshot, other, port = 0 } = checkObject(options, "options");
   const files = loadPage();
   const api = await InspectorApi.open(other === undefined ? [snapshot] : [snapshot, other]);
   const server = createServer((request, response) => {
@@ -135,8 +156,8 @@ async function respond(
 }
 
 /**
- * Refuses what does not come from a page at a loopback address. A name of some other site that
- * leads here (DNS rebinding) is in the Host header.
+ * Refuses a request whose Host header is not a loopback address. Another site whose name resolves
+ * to this machine (DNS rebinding) has its own name in that header.
  */
 function checkOrigin(request: IncomingMessage): void {
   if (request.method !== "GET") {
@@ -147,7 +168,7 @@ function checkOrigin(request: IncomingMessage): void {
   }
 }
 
-/** Refuses requests for data that another site's page makes a browser send. */
+/** Refuses a request for data that the browser sends on behalf of another site's page. */
 function checkCaller(request: IncomingMessage): void {
   const site = request.headers["sec-fetch-site"] ?? "none";
   if (site !== "same-origin" && site !== "none") {
@@ -156,12 +177,12 @@ function checkCaller(request: IncomingMessage): void {
 }
 
 function parseTarget(target: string): URL {
-  // A target that is no path, such as "//host/" or "*", must not name another origin.
+  // A target that is not a path, such as "//host/" or "*", could name another origin.
   if (!/^\/(?!\/)/.test(target)) {
     throw new RequestError(400, "ERR_TARGET", "the request must be for a path");
   }
   const base = `http://${LOOPBACK}`;
-  // "/\\" starts the name of a host as "//" does.
+  // A host name can also follow "/\\".
   if (!URL.canParse(target, base)) {
     throw new RequestError(400, "ERR_TARGET", "the request must be for a path");
   }

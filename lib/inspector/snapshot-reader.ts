@@ -1,18 +1,18 @@
 import { PAGE_SIZE } from "../base/page.js";
 import type { SnapshotFile } from "../snapshot/file.js";
 
-/** Pages that are kept once they were read. */
+/** The number of cached pages. */
 const CACHED_PAGES = 256;
 
-/** Where an address lies. */
+/** The region of an address, and the offset in it. */
 export interface Place {
   /** The index of the region. */
   readonly region: number;
-  /** Bytes from the region's start. */
+  /** Offset in the region, in bytes. */
   readonly offset: number;
 }
 
-/** Reads a snapshot page by page, the last few from memory. */
+/** Reads a snapshot page by page, and caches the last pages used. */
 export class SnapshotReader {
   readonly file: SnapshotFile;
   readonly #cache = new Map<string, Promise<Uint8Array>>();
@@ -21,7 +21,7 @@ export class SnapshotReader {
     this.file = file;
   }
 
-  /** The place of an address in RAM or ROM; null for any other. */
+  /** The place of an address in RAM or ROM; null for any other address. */
   locate(gpa: bigint): Place | null {
     const region = this.file.regions.findIndex(
       ({ kind, gpa: base, size }) => kind !== "mmio" && gpa >= base && gpa < base + size,
@@ -29,12 +29,12 @@ export class SnapshotReader {
     return region < 0 ? null : { region, offset: Number(gpa - this.file.regions[region]!.gpa) };
   }
 
-  /** How many pages a region has. */
+  /** The number of pages of a region. */
   pageCount(region: number): number {
     return pagesOf(Number(this.file.regions[region]!.size));
   }
 
-  /** Copies bytes of one region: the few of a screen, or the many that a search goes through. */
+  /** Reads bytes of one region. */
   async read({ region, offset }: Place, length: number): Promise<Buffer> {
     const first = Math.floor(offset / PAGE_SIZE);
     const count = Math.ceil((offset + length) / PAGE_SIZE) - first;
@@ -51,13 +51,13 @@ export class SnapshotReader {
     const key = `${region} ${page}`;
     const cached = this.#cache.get(key);
     if (cached !== undefined) {
-      // Entries of a Map stay in the order they came in: the last used goes to the end.
+      // A Map keeps the order of insertion, so the page used last moves to the end.
       this.#cache.delete(key);
       this.#cache.set(key, cached);
       return cached;
     }
     const read = this.file.readPages(region, page);
-    // Damage is told every time, not kept.
+    // Failed reads are not cached, so that each request for a damaged page reports the damage.
     read.catch(() => this.#cache.delete(key));
     this.#cache.set(key, read);
     if (this.#cache.size > CACHED_PAGES) {

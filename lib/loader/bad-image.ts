@@ -1,8 +1,8 @@
 import type { ErrorCode } from "../base/errors.js";
 
 /**
- * An image that cannot be loaded: the file is malformed, is for something else, or does not fit
- * where it wants to go. No guest byte has changed.
+ * Thrown for an image that cannot be loaded: the file is malformed, is for another machine, or does
+ * not fit at its address. No guest byte has changed.
  */
 export class BadImageError extends Error {
   /** Stable identifier of this kind of error. */
@@ -10,7 +10,7 @@ export class BadImageError extends Error {
   override readonly name = "BadImageError";
 
   /**
-   * @param offset - Bytes into the file of the field or byte at fault.
+   * @param offset - File offset in bytes of the wrong field or byte.
    * @param reason - What is wrong there.
    */
   constructor(

@@ -2,63 +2,63 @@ import { MAX_U64 } from "../base/gpa.js";
 import { BadImageError } from "./bad-image.js";
 
 /*
- * Reads ELF64 headers. A file is untrusted: nothing it says is used before it has been checked, and
- * whatever is wrong is a BadImageError with the offset of the field that says so.
+ * Reads ELF64 headers. A file is untrusted: every field is checked before it is used, and a wrong
+ * one is a BadImageError with the offset of the field.
  */
 
-/** An instruction set that `parseElf` knows, by the name users know it by. */
+/** An instruction set whose executables can be loaded. */
 export type ElfMachine = "aarch64" | "riscv" | "x86-64";
 
-/** How to read an ELF file. */
+/** Options of `loadElf`. */
 export interface ElfOptions {
-  /** The instruction set the file must be for; any known one by default. */
+  /** The instruction set that the file must be for; any known one by default. */
   readonly machine?: ElfMachine;
   /**
-   * Where segments go: by `p_paddr`, as firmware and kernels want, or by `p_vaddr`. `"physical"` by
-   * default.
+   * The addresses at which segments are loaded: `"physical"`, the default, for `p_paddr`, which
+   * firmware and kernels need, or `"virtual"` for `p_vaddr`.
    */
   readonly addresses?: "physical" | "virtual";
   /**
-   * Bytes that a position-independent file (`ET_DYN`) is moved up by; 0 by default. Its relocations
-   * are its own business: the code of a static one applies them as it starts. It must be a multiple
-   * of every segment's `p_align`.
+   * Bytes to add to the addresses of a position-independent file (`ET_DYN`); 0 by default. It must
+   * be a multiple of every segment's `p_align`. Relocations are not applied: the start-up code of a
+   * static executable does that itself.
    */
   readonly bias?: number | bigint;
 }
 
-/** A `PT_LOAD` segment that takes up memory. */
+/** A `PT_LOAD` segment that is not empty. */
 export interface ElfSegment {
   /** Guest physical address of the first byte, with the bias. */
   readonly gpa: bigint;
-  /** The virtual address that the code was linked to, with the bias. */
+  /** The virtual address at which the segment was linked, with the bias. */
   readonly vaddr: bigint;
   /**
-   * Bytes in memory. Those past {@link ElfSegment.fileSize} are zero when the program runs: `loadElf`
-   * says which of them it makes zero, and which are left to the program's own start.
+   * Bytes in memory. Those past {@link ElfSegment.fileSize} have to be zero when the program runs.
+   * The docs of `loadElf` list which of them it clears, and which the program clears itself.
    */
   readonly size: bigint;
-  /** Where its bytes start in the file. */
+  /** File offset of its first byte. */
   readonly fileOffset: number;
   /** Bytes in the file: at most {@link ElfSegment.size}. */
   readonly fileSize: number;
   readonly readable: boolean;
   readonly writable: boolean;
   readonly executable: boolean;
-  /** Where its program header starts in the file. */
+  /** File offset of its program header. */
   readonly headerOffset: number;
 }
 
-/** What an ELF file asks for. */
+/** The contents of an ELF file's headers. */
 export interface ElfImage {
   readonly machine: ElfMachine;
-  /** `e_flags`: what the instruction set's ABI says of the code. */
+  /** `e_flags`, as defined by the ABI of the instruction set. */
   readonly flags: number;
   /**
-   * Guest physical address to start at, with the bias. It lies in a segment. Null where the file
-   * names none: where its `e_entry` is 0.
+   * Guest physical address of the entry point, with the bias. It lies in a segment. Null if the
+   * file has none, that is, if `e_entry` is 0.
    */
   readonly entry: bigint | null;
-  /** In ascending order of address. No byte of the file goes where another goes. */
+  /** In ascending order of address. The file's bytes of two segments never overlap in memory. */
   readonly segments: readonly ElfSegment[];
 }
 
@@ -71,7 +71,7 @@ const PN_XNUM = 0xffff;
 const PT_LOAD = 1;
 const PT_INTERP = 3;
 
-// By `e_machine`.
+// The instruction sets by `e_machine`.
 const MACHINES: ReadonlyMap<number, ElfMachine> = new Map([
   [62, "x86-64"],
   [183, "aarch64"],
@@ -81,7 +81,7 @@ const MACHINES: ReadonlyMap<number, ElfMachine> = new Map([
 /** Every {@link ElfMachine}. */
 export const ELF_MACHINES: readonly ElfMachine[] = [...MACHINES.values()];
 
-// Offsets of the fields, as the ELF specification names them.
+// Offsets of the fields, with the names of the ELF specification.
 const EI_CLASS = 4;
 const EI_DATA = 5;
 const EI_VERSION = 6;
@@ -128,7 +128,7 @@ export function parseElf(
   };
 }
 
-/** A segment, and where the file says that it lies before it is moved to where it is linked to. */
+/** A segment with its physical and its virtual address. */
 interface Loaded {
   readonly segment: ElfSegment;
   /** `p_paddr`, with the bias. */
@@ -191,7 +191,7 @@ function readSegments(view: DataView, addresses: "physical" | "virtual", bias: b
   checkAlignment(view, loads, bias);
   const loaded = loads
     .map((header) => readSegment(view, header, addresses, bias))
-    // Empty ones put nothing anywhere.
+    // Empty segments take up no memory.
     .filter(({ segment }) => segment.size !== 0n);
   if (loaded.length === 0) {
     throw new BadImageError(E_PHNUM, "no segment to load");
@@ -201,9 +201,9 @@ function readSegments(view: DataView, addresses: "physical" | "virtual", bias: b
   return loaded;
 }
 
-/** Makes sure that the bias keeps the alignment of every segment. */
+/** Checks that the bias keeps the alignment of every segment. */
 function checkAlignment(view: DataView, loads: readonly number[], bias: bigint): void {
-  // The largest power of two is a multiple of all others.
+  // Alignments are powers of two, so the largest is a multiple of all others.
   let largest = 1n;
   for (const header of loads) {
     const align = view.getBigUint64(header + P_ALIGN, true);
@@ -254,7 +254,7 @@ function readSegment(
   if (fileSize > size) {
     throw new BadImageError(header + P_FILESZ, "a segment is larger in the file than in memory");
   }
-  // Where no byte comes from the file, linkers let the offset be anything.
+  // Linkers write any offset for a segment that has no bytes in the file.
   if (fileSize !== 0n && fileOffset + fileSize > BigInt(view.byteLength)) {
     throw new BadImageError(header + P_OFFSET, "a segment reaches past the end of the file");
   }
@@ -279,9 +279,10 @@ function readSegment(
 }
 
 /**
- * How far from its address on a segment claims its place. Where it is loaded to the addresses that
- * it is linked to, all of it does; elsewhere its file's bytes alone: linkers give `.bss` a load
- * address too, where it never lies, and put other sections there.
+ * The number of bytes of guest memory, from its address on, that only this segment may use. A
+ * segment that is loaded at its link address claims all its bytes. One that is loaded elsewhere
+ * claims only those in the file: linkers give `.bss` a load address too, but put other sections
+ * there.
  */
 export function claimedSize({ gpa, vaddr, size, fileSize }: ElfSegment): bigint {
   return gpa === vaddr ? size : BigInt(fileSize);
@@ -302,8 +303,9 @@ function checkDisjoint(sorted: readonly ElfSegment[]): void {
 }
 
 /**
- * The entry point as a guest physical address. The file gives a virtual one; kernels that start
- * before they turn the MMU on give a physical one, whose virtual twin is another segment's at times.
+ * The entry point as a guest physical address. `e_entry` is usually a virtual address. Kernels that
+ * start with the MMU off have a physical one, which may also be a virtual address of another
+ * segment.
  */
 function entryPoint(view: DataView, loaded: readonly Loaded[], bias: bigint): bigint | null {
   const raw = view.getBigUint64(E_ENTRY, true);

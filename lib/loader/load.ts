@@ -20,19 +20,32 @@ import { fillPlaces, findPlaces, type LoadTarget, type Place } from "./place.js"
  * Loads an executable: an ELF64 file for RISC-V, AArch64 or x86-64, linked to fixed addresses
  * (`ET_EXEC`) or static and position-independent (`ET_DYN`).
  *
- * The file's bytes of each `PT_LOAD` segment are copied to where they belong, with zeros after them.
- * A segment that is loaded elsewhere than it is linked to gets its zeros there too, unless they are
- * not what the program uses: unless bytes of another segment belong there, or `target` has memory
- * at all of the addresses that the zeros are linked to, where the program's start makes them.
+ * The file's bytes of each `PT_LOAD` segment are copied to the segment's address, and the rest of
+ * the segment is filled with zeros. If the load address of a segment is not its link address, the
+ * zeros are left out in two cases: if bytes of another segment are loaded there, or if `target` has
+ * memory at all the link addresses of the zeros. There the program's start-up code clears them.
  *
- * RAM and ROM take bytes; device registers do not. All is checked before the first byte is written,
- * so a file that is refused changes nothing. Writes show in the dirty bitmap and are seen by no watch.
+ * Bytes can be loaded into RAM and ROM, not into device registers. Everything is checked before the
+ * first byte is written, so a file that is refused changes nothing. The dirty bitmap marks the
+ * bytes written; watchpoints do not trigger.
  *
- * @param target - an `AddressSpace`, or a `GuestMemory` as RAM from address 0 on.
- * @param file - All bytes of the file. They may be a view of the RAM they are loaded into.
- * @throws `BadImageError` with the offset and the reason for any file that cannot be loaded;
- * TypeError, RangeError for a wrong argument, a detached `file` among them; `GuestMemoryFault`
- * `ERROR_INTERNAL` where the memory is destroyed.
+ * @example
+ * ```ts
+ * import { readFileSync } from "node:fs";
+ * import { AddressSpace } from "pound-guest-memory";
+ * import { loadElf } from "pound-guest-memory/loader";
+ *
+ * const space = new AddressSpace();
+ * space.addRam(0x8000_0000, 64 * 1024 * 1024);
+ * const { entry, segments } = loadElf(space, readFileSync("firmware.elf"), { machine: "riscv" });
+ * console.log(entry, segments.length);
+ * ```
+ * @param target - An `AddressSpace`, or a `GuestMemory` as RAM that starts at address 0.
+ * @param file - All bytes of the file. It may be a view of the RAM that it is loaded into.
+ * @returns The headers of the file, with the bias added to all addresses.
+ * @throws `BadImageError` with the file offset and the reason for a file that cannot be loaded;
+ * TypeError, RangeError for a wrong argument or a detached `file`; `GuestMemoryFault`
+ * `ERROR_INTERNAL` if the memory is destroyed.
  */
 export function loadElf(
   target: LoadTarget,
@@ -54,11 +67,20 @@ export function loadElf(
 }
 
 /**
- * Loads a raw image: every byte of a file, from `gpa` on. RAM and ROM take bytes, and nothing
- * changes unless all of them have a place.
+ * Loads a raw image: copies all bytes of `file` to RAM or ROM from `gpa` on. If one of them has no
+ * place there, nothing is written. An image in one region takes the time of one copy.
  *
- * @throws as {@link loadElf}; the `BadImageError` has the offset of the first byte that has
- * no place.
+ * @example
+ * ```ts
+ * import { GuestMemory } from "pound-guest-memory";
+ * import { loadRaw } from "pound-guest-memory/loader";
+ *
+ * const memory = GuestMemory.allocate(4096);
+ * loadRaw(memory, 0x100, Uint8Array.of(0x13, 0, 0, 0)); // a RISC-V nop
+ * console.log(memory.readl(0x100)); // 19
+ * ```
+ * @throws as {@link loadElf}. The `BadImageError` has the file offset of the first byte that has no
+ * place.
  */
 export function loadRaw(target: LoadTarget, gpa: Gpa, file: ArrayBufferView): void {
   const bytes = bytesIn(file);
@@ -67,34 +89,34 @@ export function loadRaw(target: LoadTarget, gpa: Gpa, file: ArrayBufferView): vo
   fill([{ places, contents: bytes }], bytes);
 }
 
-/** What is to be written where. */
+/** Bytes of the file and the places that they are written to. */
 interface Planned {
   readonly places: readonly Place[];
-  /** Goes to the start of the places; zeros go after it. */
+  /** Written to the start of the places. The rest of the places is filled with zeros. */
   readonly contents: Uint8Array;
 }
 
-/** Writes it all. `file` is what the contents are parts of. */
+/** Writes the planned contents, which are parts of `file`. */
 function fill(planned: readonly Planned[], file: Uint8Array): void {
   const stable = isOverwritten(planned, file) ? copyOf(file) : file;
   for (const { places, contents } of planned) {
     const start = contents.byteOffset - file.byteOffset;
-    // A write across windows would copy what it writes.
+    // A write across two windows would allocate a copy of its bytes.
     fillPlaces(places.flatMap(cutAtWindows), stable.subarray(start, start + contents.length));
   }
 }
 
-/** Whether a write may change bytes of the file that a later one needs. */
+/** Whether a write may change bytes of the file that a later write needs. */
 function isOverwritten(planned: readonly Planned[], file: Uint8Array): boolean {
   const places = planned.flatMap(({ places }) => places.flatMap(cutAtWindows));
   const isShared = isSharedArrayBuffer(file.buffer);
   return (
-    // One write copies as if through a copy.
+    // A single write handles overlap by itself.
     places.length > 1 &&
     [...new Set(places.map(({ memory }) => memory))].some((memory) =>
       guestMemoryInternals(memory)
         .windows()
-        // Two SharedArrayBuffers can be the same memory.
+        // Two SharedArrayBuffers can be views of the same memory.
         .some(
           ({ u8 }) => u8.buffer === file.buffer || (isShared && isSharedArrayBuffer(u8.buffer)),
         ),
@@ -121,7 +143,7 @@ function cutAtWindows(place: Place): Place[] {
   return pieces;
 }
 
-/** Whether the zeros of a segment are to be made where it is loaded. */
+/** Whether to write the zeros of a segment at its load address. */
 function hasZeros(target: LoadTarget, segment: ElfSegment, claims: readonly ElfSegment[]): boolean {
   const { gpa, vaddr, size, fileSize } = segment;
   const zeros = size - BigInt(fileSize);
@@ -136,7 +158,7 @@ function hasZeros(target: LoadTarget, segment: ElfSegment, claims: readonly ElfS
   );
 }
 
-/** Whether segments, which are sorted and disjoint, claim any byte of a range. */
+/** Whether any of the segments, which are sorted and disjoint, claims a byte of a range. */
 function isClaimed(claims: readonly ElfSegment[], start: bigint, end: bigint): boolean {
   let [low, high] = [0, claims.length];
   while (low < high) {
@@ -152,7 +174,7 @@ function isClaimed(claims: readonly ElfSegment[], start: bigint, end: bigint): b
   return first !== undefined && first.gpa < end;
 }
 
-/** The bytes of a file. @throws TypeError; RangeError where their buffer is detached. */
+/** The bytes of a file. @throws TypeError; RangeError if their buffer is detached. */
 function bytesIn(file: ArrayBufferView): Uint8Array {
   const bytes = bytesOf(file, "file");
   try {
@@ -181,9 +203,11 @@ function checkOptions(options: ElfOptions): void {
 }
 
 /**
- * The memory a range is to be written to.
+ * The memory of a range of guest addresses.
  *
- * @param fileOffset - Where the file says, or what of it goes, at the address without a place.
+ * @param fileOffset - Maps an address that has no memory to the file offset for the error: that of
+ *   the field or the byte that names or needs the address.
+ * @throws BadImageError if part of the range is neither RAM nor ROM.
  */
 function placesFor(
   target: LoadTarget,

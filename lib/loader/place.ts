@@ -5,34 +5,34 @@ import { type GuestMemory, guestMemoryInternals, isGuestMemory } from "../memory
 import { printable } from "../base/printable.js";
 import { GuestMemAccessResult } from "../base/result.js";
 
-/** What can be loaded into: an address space, or a flat RAM from address 0 on. */
+/** The target of a load: an address space, or RAM that starts at address 0. */
 export type LoadTarget = AddressSpace | GuestMemory;
 
-/** A stretch of host memory that a stretch of guest addresses stands for. */
+/** A range of one memory that backs a range of guest addresses. */
 export interface Place {
   readonly memory: GuestMemory;
-  /** Bytes into the memory. */
+  /** Offset in the memory, in bytes. */
   readonly offset: number;
   readonly length: number;
 }
 
-/** Why bytes cannot be put where they should go: nothing at `gpa` takes them. */
+/** The first address of a range that has no RAM or ROM, and the reason. */
 export interface NoPlace {
   readonly gpa: bigint;
   readonly reason: string;
 }
 
-/** Memory at an address, up to its end. */
+/** The memory at an address, from there to the end of its region. */
 interface Home {
   readonly gpa: bigint;
   readonly memory: GuestMemory;
 }
 
 /**
- * Finds the memory under a range of addresses. RAM and ROM take bytes, and a range may run over
- * several of them that adjoin.
+ * Finds the memory of a range of guest addresses. It may span several adjacent regions of RAM and
+ * ROM.
  *
- * @throws TypeError where `target` is neither of the two; GuestMemoryFault where a memory is gone.
+ * @throws TypeError if `target` is no load target; GuestMemoryFault if a memory is destroyed.
  */
 export function findPlaces(target: LoadTarget, gpa: bigint, size: bigint): Place[] | NoPlace {
   const homeAt = homesOf(target);
@@ -48,7 +48,7 @@ export function findPlaces(target: LoadTarget, gpa: bigint, size: bigint): Place
     const stop = end < last ? end : last;
     const offset = Number(at - home.gpa);
     const length = Number(stop - at);
-    // Memory that is gone faults here, before anything has changed.
+    // Memory that is destroyed faults here, before anything has changed.
     const result = guestMemoryInternals(memory).checkRange(offset, length);
     if (result !== GuestMemAccessResult.OK) {
       throw new GuestMemoryFault(result, gpa, Number(size), "write");
@@ -59,7 +59,7 @@ export function findPlaces(target: LoadTarget, gpa: bigint, size: bigint): Place
   return places;
 }
 
-/** A way to find the memory at an address, or why there is none. */
+/** A function that finds the memory at an address, or returns the reason why there is none. */
 function homesOf(target: LoadTarget): (gpa: bigint) => Home | string {
   if (isGuestMemory(target)) {
     const home = { gpa: 0n, memory: target };
@@ -82,7 +82,7 @@ function homesOf(target: LoadTarget): (gpa: bigint) => Home | string {
   };
 }
 
-/** Puts `bytes` at the start of the places and zeros after them to their end. */
+/** Writes `bytes` to the start of the places, and zeros to the rest. */
 export function fillPlaces(places: readonly Place[], bytes: Uint8Array): void {
   let done = 0;
   for (const { memory, offset, length } of places) {

@@ -7,6 +7,11 @@ export interface MemoryUser {
   memoryChanging(): void;
 }
 
+/** A weak reference to a user: a `WeakRef`, which the `lib` of a consumer need not declare. */
+interface UserReference {
+  deref(): MemoryUser | undefined;
+}
+
 /**
  * The dirty bitmap of one memory, and the users to notify when the bitmap changes or the memory
  * ends.
@@ -17,7 +22,7 @@ export interface MemoryUser {
 export class MemoryMarks {
   /** The bitmap to mark, or null while writes are not tracked. Read it after the write. */
   dirty: DirtyBitmap | null = null;
-  readonly #users = new Set<WeakRef<MemoryUser>>();
+  readonly #users = new Set<UserReference>();
   readonly #onChange: () => void;
 
   /** @param onChange - Called after `dirty` has changed. It must not throw. */
@@ -52,12 +57,12 @@ export class MemoryMarks {
   }
 
   /** Adds a user. Only {@link MemoryLinks} calls it. */
-  join(user: WeakRef<MemoryUser>): void {
+  join(user: UserReference): void {
     this.#users.add(user);
   }
 
   /** Removes a user. Only {@link MemoryLinks} calls it. */
-  leave(user: WeakRef<MemoryUser>): void {
+  leave(user: UserReference): void {
     this.#users.delete(user);
   }
 }
@@ -67,7 +72,7 @@ const collected = new FinalizationRegistry<MemoryLinks>((links) => links.cut());
 
 /** The memories that one user maps. It registers the user with each of them. */
 export class MemoryLinks {
-  readonly #user: WeakRef<MemoryUser>;
+  readonly #user: UserReference;
   /** The number of mapped regions over each memory. */
   readonly #counts = new Map<MemoryMarks, number>();
 

@@ -1,3 +1,5 @@
+// TypeScript 6 loads the types of Node only where a reference or a tsconfig.json names them.
+/// <reference types="node" preserve="true" />
 export { type ChangedRange, diffSnapshots } from "./diff.js";
 export { SnapshotFormatError } from "./errors.js";
 export {

@@ -2,19 +2,19 @@ import type { ErrorCode } from "../base/errors.js";
 import { printable } from "../base/printable.js";
 
 /**
- * What one line of a trace did: fetched an instruction, loaded, stored, or modified (loaded, then
- * stored) memory. The values index tables and are part of a {@link Batch}'s encoding.
+ * The kind of access of one line of a trace: an instruction fetch, a load, a store, or a modify (a
+ * load, then a store). The values index tables and are part of the encoding of a {@link Batch}.
  */
 export const AccessKind = { FETCH: 0, LOAD: 1, STORE: 2, MODIFY: 3 } as const;
 export type AccessKind = (typeof AccessKind)[keyof typeof AccessKind];
 
-/** The widest access that a line may name, in bytes; lackey itself stops at 512. */
+/** The widest access that a line may have, in bytes. Lackey itself writes at most 512. */
 export const MAX_ACCESS_SIZE = 4096;
 
-/** Takes the accesses of a trace, in order, from a {@link LackeyParser}. */
+/** Receives the accesses of a trace, in order, from a {@link LackeyParser}. */
 export interface AccessSink {
   /**
-   * @param kind - What the access did.
+   * @param kind - The kind of access.
    * @param high - Bits 32 to 63 of its address, as an unsigned number.
    * @param low - Bits 0 to 31 of its address, as an unsigned number.
    * @param size - Its length in bytes, 1 to `MAX_ACCESS_SIZE`.
@@ -22,23 +22,23 @@ export interface AccessSink {
   access(kind: AccessKind, high: number, low: number, size: number): void;
 }
 
-/** How a memory trace of lackey is read. */
+/** Options of {@link LackeyParser}. */
 export interface LackeyOptions {
   /**
-   * Whether lines that are neither accesses nor Valgrind's own are skipped and counted, such as what
-   * the traced program wrote to the same stream. By default the first one is an error.
+   * Whether to skip and count lines that are neither accesses nor Valgrind's own, such as output of
+   * the traced program in the same stream. By default the first such line is an error.
    */
   readonly skipForeign?: boolean;
 }
 
-/** A line of a trace that is neither an access nor Valgrind's own noise. */
+/** Thrown for a line of a trace that is neither an access nor one of Valgrind's own lines. */
 export class LackeySyntaxError extends Error {
   override readonly name = "LackeySyntaxError";
   readonly code = "ERR_LACKEY_SYNTAX" satisfies ErrorCode;
 
   /**
-   * @param line - The line's number, from 1.
-   * @param reason - What is wrong with it.
+   * @param line - The number of the line, from 1.
+   * @param reason - What is wrong with the line.
    */
   constructor(
     readonly line: number,
@@ -53,17 +53,19 @@ const RETURN = 0x0d;
 const SPACE = 0x20;
 const TAB = 0x09;
 const COMMA = 0x2c;
-/** Stands in front of messages once for each Valgrind that the tracing one runs in. */
+/** Precedes a message once for each outer Valgrind, where Valgrind runs under Valgrind. */
 const NESTED = 0x3e;
-/** What messages start with, twice: `=` to users, `-` for debugging, `*` of the traced program. */
+/**
+ * Messages start with two of one of these: `=` for users, `-` for debugging, `*` of the program.
+ */
 const MESSAGES = Buffer.from("=-*");
 const MESSAGE_START = Buffer.from("==");
 const NOT_HEX = 16;
 const NOT_A_KIND = 255;
 const MAX_HEX_DIGITS = 16;
 
-// No access's line is nearly this long, so what is longer and no noise is an error: that bounds
-// what a line without end can make the parser hold.
+// Lines of accesses are far shorter. A longer line that is not noise is an error, so that a line
+// without an end cannot make the parser buffer it all.
 const MAX_LINE = 256;
 const MAX_EXCERPT = 60;
 
@@ -80,13 +82,14 @@ for (const [index, letter] of ["I", "L", "S", "M"].entries()) {
 }
 
 /**
- * Parses the text that `valgrind --tool=lackey --trace-mem=yes` writes, pushed to it in chunks cut
- * anywhere, and hands each access to a sink. It holds no more of the text than one short line.
+ * Parses the text that `valgrind --tool=lackey --trace-mem=yes` writes, in chunks of any size, and
+ * passes each access to a sink. The parser buffers at most one short line.
  *
  * A line is `I  addr,size`, ` L addr,size`, ` S addr,size` or ` M addr,size`: the address in 1 to
- * 16 hexadecimal digits, the size in decimal. Counted as noise are blank lines, the superblocks that
- * `--trace-superblocks=yes` adds (`SB addr`) and Valgrind's messages: `==`, `--` or `**` first, behind
- * a `>` for each Valgrind that this one runs in. Lines may end in CRLF, and the last one in nothing.
+ * 16 hexadecimal digits, the size in decimal. Noise is counted and skipped: blank lines, the
+ * superblocks that `--trace-superblocks=yes` adds (`SB addr`), and Valgrind's messages, which start
+ * with `==`, `--` or `**` after a `>` for each outer Valgrind. Lines may end in CRLF, and the last
+ * one may have no end.
  */
 export class LackeyParser {
   #lines = 0;
@@ -101,17 +104,17 @@ export class LackeyParser {
     this.#skipForeign = skipForeign;
   }
 
-  /** How many lines were read, noise among them. */
+  /** The number of lines read, noise included. */
   get lines(): number {
     return this.#lines;
   }
 
-  /** How many of the lines were Valgrind's own, or blank. */
+  /** The number of lines that were Valgrind's own, or blank. */
   get noise(): number {
     return this.#noise;
   }
 
-  /** How many of the lines were skipped as foreign. */
+  /** The number of lines that were skipped as foreign. */
   get foreign(): number {
     return this.#foreign;
   }
@@ -119,8 +122,8 @@ export class LackeyParser {
   /**
    * Parses the lines that the chunk completes.
    *
-   * @throws {@link LackeySyntaxError} at the first line that is neither an access nor noise; the
-   * parser is of no use after that.
+   * @throws {@link LackeySyntaxError} at the first line that is neither an access nor noise. The
+   * parser cannot be used after that.
    */
   push(chunk: Uint8Array): void {
     const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
@@ -133,7 +136,7 @@ export class LackeyParser {
   }
 
   /**
-   * Parses a last line that no newline ended.
+   * Parses a last line that has no newline.
    *
    * @throws {@link LackeySyntaxError} as {@link push} does.
    */
@@ -143,7 +146,7 @@ export class LackeyParser {
     }
   }
 
-  /** Ends the line carried over with the chunk's first bytes; returns where the next one starts. */
+  /** Completes the buffered line from the chunk. Returns the offset of the next line. */
   #endCarriedLine(bytes: Buffer): number {
     const end = bytes.indexOf(NEWLINE) + 1;
     if (end === 0) {
@@ -155,12 +158,12 @@ export class LackeyParser {
     return end;
   }
 
-  /** Carries the start of a line over to the next chunk. */
+  /** Buffers the start of a line until the next chunk. */
   #keep(tail: Buffer): void {
     if (tail.length === 0) {
       return;
     }
-    // A copy: the chunk's owner may reuse its memory.
+    // This copies, since the owner of the chunk may reuse its memory.
     const start = Buffer.concat([this.#carry, tail]);
     if (isMessage(start, 0, start.length)) {
       this.#carry = MESSAGE_START;
@@ -173,7 +176,7 @@ export class LackeyParser {
     }
   }
 
-  /** Parses whole lines: the byte before `end` is a newline, so no scan below runs past it. */
+  /** Parses whole lines. The byte before `end` is a newline, so no scan below passes it. */
   #parse(bytes: Buffer, start: number, end: number): void {
     const sink = this.#sink;
     let at = start;
@@ -234,7 +237,7 @@ export class LackeyParser {
     }
   }
 
-  /** Counts a line of noise; returns where the next line starts. */
+  /** Counts a line of noise. Returns the offset of the next line. */
   #skipOther(bytes: Buffer, start: number): number {
     const end = bytes.indexOf(NEWLINE, start);
     if (
@@ -249,7 +252,7 @@ export class LackeyParser {
     return end + 1;
   }
 
-  /** Counts a foreign line; returns where the next line starts. */
+  /** Counts a foreign line. Returns the offset of the next line. */
   #takeForeign(bytes: Buffer, start: number): number {
     const end = bytes.indexOf(NEWLINE, start);
     this.#lines++;
@@ -269,12 +272,12 @@ export class LackeyParser {
   }
 }
 
-/** True if an access reaches beyond the last of the 2^64 addresses. */
+/** Whether an access ends above 2^64. */
 function wraps(high: number, low: number, size: number): boolean {
   return high === 0xffffffff && low + size > 0x1_0000_0000;
 }
 
-/** Whether a line starts as Valgrind's messages do. */
+/** Whether a line starts like a message of Valgrind's. */
 function isMessage(bytes: Buffer, start: number, end: number): boolean {
   let at = start;
   while (at < end && bytes[at] === NESTED) {
@@ -313,11 +316,11 @@ function notAnAccess(bytes: Buffer, start: number, end: number): string {
 }
 
 /**
- * A trace's text, from its bytes as they are stored: unpacked if they start as gzip does, passed
- * on untouched if not. It reads no further ahead than its consumer does, but for one chunk.
+ * Unpacks a stream that starts with the magic bytes of gzip, and passes any other stream on as it
+ * is. It reads at most one chunk ahead of its consumer.
  *
- * @throws The source's own error, or zlib's (`Z_DATA_ERROR`, `Z_BUF_ERROR`) if what starts as gzip
- * is damaged or cut short.
+ * @throws the errors of `source`; zlib's errors (`Z_DATA_ERROR`, `Z_BUF_ERROR`) if gzipped data is
+ * damaged or truncated.
  */
 export async function* gunzipIfPacked(
   source: AsyncIterable<Uint8Array>,
@@ -329,16 +332,16 @@ export async function* gunzipIfPacked(
     yield* whole;
     return;
   }
-  // Only here: they take longer to load than the rest of the package.
+  // These take longer to load than the rest of the package, so only packed traces load them.
   const { pipeline, Readable } = await import("node:stream");
   const { createGunzip } = await import("node:zlib");
   const unpacked = createGunzip();
-  // The loop below sees the pipeline's failure as its own, so the callback has nothing to add.
+  // The loop below throws the pipeline's error, so the callback does nothing.
   pipeline(Readable.from(whole, { objectMode: false }), unpacked, () => undefined);
   yield* unpacked as AsyncIterable<Uint8Array>;
 }
 
-/** The first chunks of a stream, until they hold the two bytes that name a format. */
+/** Reads chunks until they hold the two magic bytes of gzip. */
 async function readHead(chunks: AsyncIterator<Uint8Array>): Promise<Buffer> {
   let head = Buffer.alloc(0);
   while (head.length < 2) {
@@ -361,7 +364,7 @@ async function* prepend(
       yield next.value;
     }
   } finally {
-    // An early end must close the source, a file among others.
+    // A consumer that stops early must close the source, for instance a file.
     await chunks.return?.();
   }
 }

@@ -7,7 +7,7 @@ import { PAGE_SIZE } from "../base/page.js";
 
 const { OK } = GuestMemAccessResult;
 
-/** Fills the part of a page that is RAM with noise that depends on the page's number alone. */
+/** Fills the part of a page that lies in RAM with noise that depends only on the page's number. */
 export function fillPage(memory: GuestMemoryAccess, page: number): void {
   const quad = new BigUint64Array(1);
   const halves = new Uint32Array(quad.buffer);
@@ -28,7 +28,9 @@ export function fillPage(memory: GuestMemoryAccess, page: number): void {
   }
 }
 
-/** SHA-256 over what pages of RAM hold, read through the path itself, and then over `numbers`. */
+/**
+ * SHA-256 over the bytes of pages of RAM, read through the path itself, and then over `numbers`.
+ */
 export function checksum(
   memory: GuestMemoryAccess,
   pages: Iterable<number>,
@@ -42,7 +44,7 @@ export function checksum(
   return hash.update(Float64Array.from(numbers)).digest("hex");
 }
 
-/** Reads pages of RAM by 64-bit accesses, and what is left at the end of RAM by bytes. */
+/** Reads pages of RAM by 64-bit accesses, and the last bytes of RAM by 8-bit accesses. */
 class PageReader {
   readonly #quad = new BigUint64Array(1);
   readonly #halves = new Uint32Array(this.#quad.buffer);
@@ -57,7 +59,7 @@ class PageReader {
     this.#end = Number(memory.size);
   }
 
-  /** The part of a page that is RAM, valid until the next call. */
+  /** The part of a page that lies in RAM. The bytes are valid until the next call. */
   read(page: number): Uint8Array {
     const start = page * PAGE_SIZE;
     const length = Math.min(PAGE_SIZE, this.#end - start);
@@ -75,7 +77,7 @@ class PageReader {
   }
 }
 
-/** Throws unless an access that lies within RAM and is aligned was done. */
+/** Throws if an aligned access within RAM failed. */
 function must(
   result: GuestMemAccessResult,
   gpa: number,

@@ -7,15 +7,17 @@ import type { Batch } from "./workload.js";
 const { OK } = GuestMemAccessResult;
 
 /**
- * The hot loop of a replay: carries operations out on one memory.
+ * The hot loop of a replay, which carries out operations on one memory.
  *
- * V8 inlines a memory's accessors here only while all it has seen here are memories of one class,
- * so {@link freshReplayLoop} gives each memory a copy of this module.
+ * V8 inlines a memory's accessors here only while it has seen memories of one class here, so
+ * {@link freshReplayLoop} loads a copy of this module for each memory.
  */
 export class ReplayLoop {
-  /** Stands for all that the loads read, in order; stores draw on it. */
+  /**
+   * Depends on every value loaded so far and on their order. Stores write values derived from it.
+   */
   accumulator = 0;
-  /** Accesses that were not done, by `GuestMemAccessResult`. */
+  /** Faults, indexed by `GuestMemAccessResult`. */
   readonly faults = new Float64Array(4);
 
   // Private to TypeScript only, as in GuestMemory: V8 folds such fields better.
@@ -23,7 +25,7 @@ export class ReplayLoop {
   private readonly word = new Uint16Array(1);
   private readonly long = new Uint32Array(1);
   private readonly quad = new BigUint64Array(1);
-  // The halves of the quad: 64-bit values get by without any arithmetic on bigints.
+  // The halves of the quad, so that no 64-bit value needs arithmetic on bigints.
   private readonly halves = new Uint32Array(this.quad.buffer);
 
   constructor(private readonly memory: GuestMemoryAccess) {}
@@ -70,7 +72,7 @@ export class ReplayLoop {
   }
 
   private store(width: number, gpa: number): void {
-    // The accumulator moves on, so that no two stores in a row write the same.
+    // The accumulator changes, so that two stores in a row write different values.
     const value = mix(this.accumulator, SCATTER);
     this.accumulator = value;
     let result: GuestMemAccessResult;
@@ -100,14 +102,14 @@ export class ReplayLoop {
 }
 
 /**
- * A replay loop that shares no type feedback with any other, so that no memory's class slows
- * another's down: it is of this module loaded anew.
+ * A replay loop that shares no type feedback with any other, so that a memory of one class does not
+ * slow down a memory of another. It loads this module again for that.
  */
 export function freshReplayLoop(memory: GuestMemoryAccess): ReplayLoop {
   const cached = require.cache[__filename];
   Reflect.deleteProperty(require.cache, __filename);
   try {
-    // eslint-disable-next-line @typescript-eslint/no-require-imports -- an import is never anew
+    // eslint-disable-next-line @typescript-eslint/no-require-imports -- an import is cached
     const copy = require(__filename) as typeof import("./replay-loop.js");
     return new copy.ReplayLoop(memory);
   } finally {

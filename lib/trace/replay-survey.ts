@@ -2,11 +2,11 @@ import { AccessKind } from "./lackey.js";
 import { type Batch } from "./workload.js";
 import { PAGE_SIZE } from "../base/page.js";
 
-/** What a trace covers, apart from how any path carries it out. */
+/** The operations and the bytes that a trace covers, whatever path carries it out. */
 export class Survey {
-  /** Operations: by {@link AccessKind}, then by log2 of the width in bytes. A modify is one. */
+  /** Operations by {@link AccessKind}, then by log2 of the width in bytes. A modify counts once. */
   readonly accesses = Object.values(AccessKind).map(() => [0, 0, 0, 0]);
-  // A bit per byte of each page that was touched.
+  // One bit for each byte of a touched page.
   readonly #touched = new Map<number, Uint8Array>();
   #lastPage = -1;
   #lastBits: Uint8Array = new Uint8Array(0);
@@ -14,7 +14,7 @@ export class Survey {
   /** @param ramSize - The size of RAM in bytes. */
   constructor(readonly ramSize: number) {}
 
-  /** Counts a batch's accesses; returns the pages of RAM, by number, that it is first to touch. */
+  /** Counts a batch's accesses. Returns the numbers of the pages of RAM that it touches first. */
   add(batch: Batch): number[] {
     const operations = new Float64Array(16);
     const newPages: number[] = [];
@@ -31,7 +31,7 @@ export class Survey {
     return newPages;
   }
 
-  /** All guest accesses; a modify is two. */
+  /** The number of guest accesses. A modify counts twice. */
   total(): number {
     return guestAccesses(this.accesses.map((row) => row.reduce((sum, count) => sum + count)));
   }
@@ -41,7 +41,7 @@ export class Survey {
     return [...this.#touched.keys()].sort((a, b) => a - b);
   }
 
-  /** Distinct bytes of RAM that the accesses within it cover. */
+  /** The number of distinct bytes of RAM that accesses cover. */
   bytesTouched(): number {
     let bytes = 0;
     for (const bits of this.#touched.values()) {
@@ -55,7 +55,7 @@ export class Survey {
     row[code & 3] = row[code & 3]! + operations;
   }
 
-  /** Marks an aligned access, whose bits therefore lie in one octet. */
+  /** Marks the bytes of an aligned access. Their bits lie in one byte of the bitmap. */
   #touch(gpa: number, width: number, newPages: number[]): void {
     const page = Math.floor(gpa / PAGE_SIZE);
     if (page !== this.#lastPage) {
@@ -75,7 +75,7 @@ export class Survey {
   }
 }
 
-/** Guest accesses of so many operations by {@link AccessKind}: a modify loads and stores. */
+/** The guest accesses of these operations by {@link AccessKind}: a modify is a load and a store. */
 export function guestAccesses(operations: readonly number[]): number {
   return operations.reduce((sum, count) => sum + count) + operations[AccessKind.MODIFY]!;
 }

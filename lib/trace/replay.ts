@@ -11,64 +11,77 @@ export const WHOLE_CHECKSUM_LIMIT = 64 * 1024 * 1024;
 /** A trace of more operations than this is not kept for further rounds. */
 export const KEPT_OPERATIONS = 4 * 1024 * 1024;
 
-/** One way into guest RAM, to replay a trace through. */
+/** A path into guest RAM through which to replay a trace. */
 export interface ReplayPath {
-  /** What reports call it. */
+  /** The name of the path in reports. */
   readonly name: string;
-  /** Its own memory, of the same size as every other path's, which no one else changes. */
+  /** The path's own memory, as large as every other path's. Nothing else may write to it. */
   readonly memory: GuestMemoryAccess;
 }
 
-/** What one path made of a trace. */
+/** The results of one path. */
 export interface PathResult {
   readonly name: string;
-  /** Accesses of one round by `GuestMemAccessResult`; `OK` ones are not counted, so 0. */
+  /** The faults of one round, indexed by `GuestMemAccessResult`. The entry of `OK` is 0. */
   readonly faults: readonly number[];
-  /** SHA-256 over RAM and the accumulator, in hexadecimal. */
+  /** SHA-256 over RAM and over the accumulator of the values read, in hexadecimal. */
   readonly checksum: string;
   /** Nanoseconds per guest access in the replay loop alone: the median of the rounds. */
   readonly nsPerAccess: number;
 }
 
-/** What {@link replay} found. */
+/** The result of {@link replay}. */
 export interface ReplayResult {
   /**
-   * Operations of one round: by {@link AccessKind}, then by log2 of the width in bytes. A modify is
-   * one, of two guest accesses.
+   * Operations of one round by {@link AccessKind}, then by log2 of the width in bytes. A modify is
+   * one operation of two guest accesses.
    */
   readonly accesses: readonly (readonly number[])[];
-  /** All guest accesses of one round. A modify is two. */
+  /** The number of guest accesses of one round. A modify counts twice. */
   readonly total: number;
-  /** Distinct bytes of RAM that the accesses of one round cover; faulting ones cover none. */
+  /** Distinct bytes of RAM that the accesses of one round cover. Accesses that fault cover none. */
   readonly bytesTouched: number;
-  /** How often the trace was replayed: 1 where it was too long to keep. */
+  /** How often the trace was replayed. It is 1 for a trace that was too long to keep. */
   readonly rounds: number;
-  /** What the checksums cover besides the accumulator. */
+  /** The part of RAM that the checksums cover. */
   readonly checksumOf: "ram" | "touched pages";
   readonly paths: readonly PathResult[];
-  /** True if every path came to the same checksum and the same faults. */
+  /** Whether the checksums and the faults of all paths are equal. */
   readonly equal: boolean;
 }
 
-/** How {@link replay} goes about it. */
+/** Options of {@link replay}. */
 export interface ReplayOptions {
-  /** How often to replay a trace that is short enough to keep: at least 1, which is the default. */
+  /** How often to replay a trace that is short enough to keep, from 1. The default is 1. */
   readonly rounds?: number;
-  /** The most operations to keep; `KEPT_OPERATIONS` if not given. */
+  /** The most operations of a trace to keep for further rounds; 4,194,304 by default. */
   readonly keptOperations?: number;
 }
 
 /**
- * Replays a trace through several paths, each into its own RAM, and compares what they leave there.
+ * Replays a trace through several paths, each into its own RAM, and compares the RAM afterwards.
  *
- * A page of RAM is filled with noise when the trace first touches it, as a loader fills in a
- * program, so that even its first load tells one address from another. What loads read is mixed
- * into an accumulator, and what stores write comes from the accumulator: one wrong load changes
- * every later store, and with it the checksum.
+ * When the trace first touches a page, `replay` fills it with noise, so that even a first load
+ * reads a value that identifies its address. Loads mix their value into an accumulator, and stores
+ * take theirs from it: one wrong load changes every later store, and with it the checksum.
  *
- * @param batches - The trace; each batch need only be valid until the next is asked for.
- * @throws `GuestMemoryFault` if a path cannot reach RAM within its bounds, and the trace's
- * own errors.
+ * @example
+ * ```ts
+ * import { createReadStream } from "node:fs";
+ * import { GuestMemory } from "pound-guest-memory";
+ * import { compileTrace, FirstTouchMap, gunzipIfPacked, replay } from "pound-guest-memory/trace";
+ *
+ * const size = 64 * 1024 * 1024;
+ * const text = gunzipIfPacked(createReadStream("program.lackey.gz"));
+ * const batches = compileTrace(text, { map: new FirstTouchMap(size) });
+ * const { total, equal, paths } = await replay(batches, [
+ *   { name: "view", memory: GuestMemory.allocate(size) },
+ *   { name: "native", memory: GuestMemory.allocate(size).native },
+ * ]);
+ * console.log(total, equal, paths[0]?.nsPerAccess);
+ * ```
+ * @param batches - The trace. `replay` uses a batch only until it asks for the next one.
+ * @throws `GuestMemoryFault` if a path cannot reach RAM within its bounds; the errors of `batches`.
  */
 export async function replay(
   batches: AsyncIterable<Batch>,
@@ -86,7 +99,7 @@ export async function replay(
   return conclude(runs, survey, replayed);
 }
 
-/** Replays a trace as it arrives; returns a copy of it, unless that were too long. */
+/** Replays a trace as it arrives. Returns a copy of the trace, unless it is too long to keep. */
 async function firstRound(
   batches: AsyncIterable<Batch>,
   runs: readonly PathRun[],
@@ -131,7 +144,7 @@ function sameFaults(paths: readonly PathResult[]): boolean {
   return paths.every((path) => path.faults.join() === paths[0]?.faults.join());
 }
 
-/** One path on its way through a trace, and the time that it takes. */
+/** The replay loop of one path, and the time that it takes. */
 class PathRun {
   readonly memory: GuestMemoryAccess;
   readonly #name: string;
@@ -146,7 +159,7 @@ class PathRun {
     this.#loop = freshReplayLoop(memory);
   }
 
-  /** Carries out a batch, on the clock. */
+  /** Carries out a batch and adds the time to the round's. */
   replay(batch: Batch): void {
     const start = process.hrtime.bigint();
     this.#loop.run(batch);

@@ -4,10 +4,10 @@ import { type AccessKind, type AccessSink, type LackeyOptions, LackeyParser } fr
 const OFFSET_MASK = PAGE_SIZE - 1;
 const HIGH_UNIT = 2 ** 32;
 
-/** How many operations a batch holds at most. */
+/** The most operations of a batch. */
 export const BATCH_CAPACITY = 65_536;
 
-// A slice of text this long compiles to a few batches at most, whatever its lines say.
+// Bytes of text that are parsed at a time. They compile to a few batches, whatever the lines are.
 const SLICE = 16_384;
 
 /**
@@ -17,7 +17,7 @@ const SLICE = 16_384;
  * whose width is `1 << (codes[i] & 3)` bytes. A modify is one operation of two accesses.
  */
 export interface Batch {
-  /** How many operations the arrays hold; they may be longer. */
+  /** The number of operations. The arrays may be longer. */
   readonly length: number;
   readonly codes: Uint8Array;
   /** Guest physical addresses, each an integer of 0 to 2^53 - 1. */
@@ -35,15 +35,16 @@ export interface PageMap {
   pageBase(high: number, low: number): number;
 }
 
-// A process works in few pages at a time: most look-ups end in this many slots.
+// Slots of the cache before the map. A process works in few pages at a time, so most look-ups hit.
 const SLOTS = 256;
 
 /**
- * Gives each page of the traced process the next free page of guest RAM when it is first touched.
+ * Maps each page of the traced process to the next free page of guest RAM when the trace first
+ * touches it.
  *
- * The same trace is always laid out the same way, addresses keep their place within a page, and
- * what the process touched together lies together. Once RAM is full, every further page is placed
- * at the end of RAM, where each access faults; so the table never outgrows the RAM.
+ * The layout depends only on the trace. Addresses keep their offset within the page, and pages that
+ * the process touched one after the other are neighbours. Once RAM is full, every further page is
+ * mapped to the end of RAM, where each access faults; so the table never outgrows the RAM.
  */
 export class FirstTouchMap implements PageMap {
   readonly #bases = new Map<number, number>();
@@ -52,13 +53,13 @@ export class FirstTouchMap implements PageMap {
   readonly #frames: number;
   readonly #beyond: number;
 
-  /** @param ramSize - The size of guest RAM in bytes, of which only whole pages are given out. */
+  /** @param ramSize - The size of guest RAM in bytes. Only whole pages of it are used. */
   constructor(ramSize: number) {
     this.#frames = Math.floor(ramSize / PAGE_SIZE);
     this.#beyond = Math.ceil(ramSize / PAGE_SIZE) * PAGE_SIZE;
   }
 
-  /** How many pages of guest RAM are given out. */
+  /** The number of pages of guest RAM in use. */
   get pages(): number {
     return this.#bases.size;
   }
@@ -92,9 +93,9 @@ export class FirstTouchMap implements PageMap {
 const LAST_EXACT_PAGE = 2 ** 53 - PAGE_SIZE;
 
 /**
- * Takes a traced address for a guest physical one. Addresses of 2^53 and above, which a number
- * cannot hold exactly, keep their place in a page but share the last page below 2^53: no RAM
- * reaches either.
+ * Uses a traced address as the guest physical address. A number cannot hold addresses from 2^53 on
+ * exactly: they keep their offset within the page, but share the last page below 2^53, which no RAM
+ * reaches.
  */
 export class FlatMap implements PageMap {
   pageBase(high: number, low: number): number {
@@ -103,11 +104,11 @@ export class FlatMap implements PageMap {
 }
 
 /**
- * The widest naturally aligned access, as log2 of its bytes (0 to 3), that an address and the bytes
- * left from there allow.
+ * log2 of the bytes (0 to 3) of the widest naturally aligned access that starts at an address and
+ * covers no more than the remaining bytes.
  *
  * @param offset - The address, or its low bits.
- * @param remaining - How many bytes are left, at least 1.
+ * @param remaining - The number of remaining bytes, at least 1.
  */
 export function alignedWidth(offset: number, remaining: number): number {
   if ((offset & 1) !== 0 || remaining < 2) {
@@ -119,21 +120,21 @@ export function alignedWidth(offset: number, remaining: number): number {
   return (offset & 4) !== 0 || remaining < 8 ? 2 : 3;
 }
 
-/** log2 of a width that a guest access can have, or -1: an index by size in bytes. */
+/** By size in bytes: log2 of the width of a guest access, or -1 where no access has that size. */
 const RAW_WIDTHS = new Int8Array([-1, 0, 1, -1, 2, -1, -1, -1, 3]);
 
-/** How {@link compileTrace} turns a trace into guest accesses. */
+/** Options of {@link compileTrace}. */
 export interface CompileOptions extends LackeyOptions {
-  /** Where the traced process's memory lies. */
+  /** Maps the addresses of the traced process to guest RAM. */
   readonly map: PageMap;
   /**
-   * Whether each access is split into the naturally aligned ones of 8, 4, 2 and 1 bytes that cover
-   * it; if not, one of exactly 1, 2, 4 or 8 bytes stays whole, aligned or not. True if not given.
+   * Whether to split each access into naturally aligned accesses of 8, 4, 2 and 1 bytes. If false,
+   * an access of exactly 1, 2, 4 or 8 bytes stays whole, aligned or not. The default is true.
    */
   readonly split?: boolean;
 }
 
-/** What has been read of a trace so far; {@link compileTrace} keeps it up to date. */
+/** Counts of the lines and accesses of a trace, which {@link compileTrace} updates as it reads. */
 export class TraceCounts {
   /** Lines read. */
   lines = 0;
@@ -147,7 +148,7 @@ export class TraceCounts {
 
 /** Packs the accesses of a trace into batches. */
 class Packer implements AccessSink {
-  /** Batches that are full; whoever takes them gives their arrays back by {@link recycle}. */
+  /** Full batches. The caller that takes them returns their arrays with {@link recycle}. */
   full: Batch[] = [];
   #free: Batch[] = [];
   #codes: Uint8Array = new Uint8Array(BATCH_CAPACITY);
@@ -183,7 +184,7 @@ class Packer implements AccessSink {
     }
   }
 
-  /** Ends the batch under way, though it is not full. */
+  /** Ends the current batch, even if it is not full. */
   flush(): void {
     if (this.#length === 0) {
       return;
@@ -222,11 +223,23 @@ class Packer implements AccessSink {
 /**
  * Compiles the text of a lackey trace to batches of guest accesses, as it arrives.
  *
- * A batch is only valid until the next one is asked for: its arrays are used again, so that memory
- * stays flat however long the trace is. Keep one with `copyBatch`.
+ * A batch is valid only until the next one is requested. Its arrays are reused, so the memory in
+ * use does not grow with the trace; copy the arrays to keep a batch.
  *
- * @param text - The trace's text, unpacked, in chunks cut anywhere.
- * @param counts - Where to count what was read.
+ * @example
+ * ```ts
+ * import { createReadStream } from "node:fs";
+ * import { compileTrace, FirstTouchMap } from "pound-guest-memory/trace";
+ *
+ * const map = new FirstTouchMap(64 * 1024 * 1024);
+ * let operations = 0;
+ * for await (const batch of compileTrace(createReadStream("program.lackey"), { map })) {
+ *   operations += batch.length;
+ * }
+ * console.log(operations, map.pages);
+ * ```
+ * @param text - The trace's text, unpacked, in chunks of any size.
+ * @param counts - Updated as lines are read.
  * @throws {@link LackeySyntaxError} at a line that is neither an access nor noise.
  */
 export async function* compileTrace(
@@ -267,7 +280,7 @@ function* handOut(packer: Packer): Generator<Batch, void, undefined> {
   }
 }
 
-/** A copy of a batch, which stays valid. */
+/** A copy of a batch that stays valid. */
 export function copyBatch({ length, codes, gpas }: Batch): Batch {
   return { length, codes: codes.slice(0, length), gpas: gpas.slice(0, length) };
 }

@@ -9,13 +9,13 @@ export type NumberElement = "u8" | "u16" | "u32" | "i8" | "i16" | "i32" | "f32" 
 /** Element types whose values are bigints. */
 export type BigintElement = "u64" | "i64";
 
-/** A scalar in guest RAM: unsigned, signed or IEEE 754 floating point, of so many bits. */
+/** The type of a scalar in guest RAM: `u`nsigned, `i`nteger (signed) or `f`loat, and its bits. */
 export type ElementType = NumberElement | BigintElement;
 
-/** What an element is in JavaScript. */
+/** The JavaScript type of an element's value. */
 export type ElementValue<E extends ElementType> = E extends BigintElement ? bigint : number;
 
-/** Reads and writes one element through the throwing accessors, and so through all their checks. */
+/** Reads and writes one element through the throwing accessors, with all their checks. */
 export interface Codec<V extends number | bigint> {
   /** Size and alignment in bytes. */
   readonly bytes: 1 | 2 | 4 | 8;
@@ -23,7 +23,7 @@ export interface Codec<V extends number | bigint> {
   set(memory: GuestAccessors, gpa: Gpa, value: V): void;
 }
 
-// One value at a time passes through here on its way between a float and its bits.
+// Converts one value at a time between a float and its bits.
 const f32 = new Float32Array(1);
 const f32Bits = new Uint32Array(f32.buffer);
 const f64 = new Float64Array(1);
@@ -136,7 +136,7 @@ const CODECS: { readonly [E in ElementType]: Codec<ElementValue<E>> } = {
 /**
  * The codec of an element type.
  *
- * @throws TypeError where there is no such type.
+ * @throws TypeError if there is no such type.
  */
 export function codecOf<E extends ElementType>(type: E): Codec<ElementValue<E>> {
   if (typeof type !== "string" || !Object.hasOwn(CODECS, type)) {
@@ -148,7 +148,7 @@ export function codecOf<E extends ElementType>(type: E): Codec<ElementValue<E>> 
 /**
  * Checks that a value has the accessors that codecs use.
  *
- * @throws TypeError where it does not.
+ * @throws TypeError if it lacks one.
  */
 export function checkAccessors(memory: GuestAccessors): GuestAccessors {
   if (typeof checkObject(memory, "memory").readb !== "function") {

@@ -5,7 +5,7 @@ import { rangeError, typeError } from "../base/errors.js";
 import { type Gpa } from "../base/gpa.js";
 import { TypedRegion } from "./typed-region.js";
 
-/** The type of a field: an element, a structure, or a count of either. */
+/** The type of a field: an element, a structure, or an array of either as `[type, length]`. */
 export type FieldType =
   | ElementType
   | StructLayout<StructFields>
@@ -15,7 +15,7 @@ export type FieldType =
 /** The fields of a structure, in order. */
 export type StructFields = Readonly<Record<string, FieldType>>;
 
-/** What a field is in a view. Elements can be assigned; the others are views themselves. */
+/** The type of a field's property in a view: a value for an element, a view for anything else. */
 export type FieldValue<F extends FieldType> = F extends ElementType
   ? ElementValue<F>
   : F extends StructLayout<infer S>
@@ -36,7 +36,7 @@ export type StructView<S extends StructFields> = {
 /** The most elements of an array. */
 const MAX_ARRAY = 2 ** 32 - 1;
 
-/** What the properties of a view start from; symbols, which no field can be named. */
+/** Where a view's structure lies. They are symbols, since a field may have any name. */
 const MEMORY = Symbol("memory");
 const GPA = Symbol("gpa");
 
@@ -45,7 +45,7 @@ interface ViewTarget {
   readonly [GPA]: Gpa;
 }
 
-/** How a field of one type is laid out and made visible. */
+/** The layout of a field, and how a view gets and sets it. */
 interface Field {
   readonly size: number;
   readonly alignment: number;
@@ -54,15 +54,15 @@ interface Field {
 }
 
 /**
- * Where the fields of a structure lie: as a C compiler lays them out, each at the next multiple of
- * its alignment, and the whole padded to a multiple of the largest.
+ * The layout of a structure, as a C compiler makes it: each field lies at the next multiple of its
+ * alignment, and the size is padded to a multiple of the largest alignment.
  */
 export class StructLayout<S extends StructFields> {
-  /** Bytes, padding included. */
+  /** Size in bytes, padding included. */
   readonly size: number;
-  /** What an address of the structure must be a multiple of, for its fields to be aligned. */
+  /** The alignment in bytes: at a multiple of it, all fields of the structure are aligned. */
   readonly alignment: number;
-  /** Where each field lies, in bytes from the start. */
+  /** The offset of each field in bytes. */
   readonly offsets: { readonly [K in keyof S]: number };
   readonly #prototype: object;
 
@@ -86,17 +86,19 @@ export class StructLayout<S extends StructFields> {
     this.size = toByteCount(Math.ceil(end / alignment) * alignment, "the size of a structure");
     this.alignment = alignment;
     this.offsets = offsets;
-    // Without a prototype of its own, so that a field may have any name.
+    // It inherits from nothing, so that a field may have any name.
     this.#prototype = Object.create(null, properties) as object;
   }
 
   /**
-   * A view of the structure at `gpa`.
+   * A view of the structure at `gpa`. Creating it accesses no memory.
    *
-   * The accesses are made when a property is used, with all the checks of the guest's: a field
-   * outside RAM or at a misaligned address throws `GuestMemoryFault`.
+   * Each use of a property is an access of the field's width, with the same checks as a guest's
+   * access: a field outside RAM or at a misaligned address throws `GuestMemoryFault`.
    *
-   * @throws TypeError, RangeError for an invalid memory or address, or where the structure ends above
+   * @param memory - RAM or an address space, by either path.
+   * @param gpa - Guest physical address of the structure.
+   * @throws TypeError, RangeError for an invalid memory or address, or if the structure ends above
    * 2^64.
    */
   at(memory: GuestAccessors, gpa: Gpa): StructView<S> {
@@ -110,15 +112,23 @@ export class StructLayout<S extends StructFields> {
 }
 
 /**
- * Lays out a structure.
+ * Lays out a structure as a C compiler does, in little-endian byte order.
  *
  * @example
  * ```ts
+ * import { GuestMemory } from "pound-guest-memory";
+ * import { struct } from "pound-guest-memory/typed";
+ *
  * const Header = struct({ magic: "u32", entry: "u64", name: ["u8", 16] });
- * const header = Header.at(memory, 0x1000);
+ * console.log(Header.size, Header.offsets.entry); // 32 8
+ *
+ * const memory = GuestMemory.allocate(4096);
+ * const header = Header.at(memory, 0x100);
  * header.entry = 0x8000_0000n;
+ * header.name.set(0, 0x61);
+ * console.log(memory.readq(0x108) === header.entry); // true
  * ```
- * @param options - There are none: an argument here, such as `{ packed: true }`, is refused.
+ * @param options - Not supported: any value but `undefined`, such as `{ packed: true }`, throws.
  * @throws TypeError, RangeError for an invalid field type, or a structure of 2^53 bytes or more.
  */
 export function struct<const S extends StructFields>(
@@ -171,7 +181,7 @@ function elementField(type: ElementType): Field {
     size: codec.bytes,
     alignment: codec.bytes,
     get: (memory, gpa) => codec.get(memory, gpa),
-    // The codec checks the value, whatever its type.
+    // The codec checks the type of the value.
     set: (memory, gpa, value) => codec.set(memory, gpa, value as never),
   };
 }

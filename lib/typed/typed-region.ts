@@ -13,10 +13,21 @@ import { type Gpa } from "../base/gpa.js";
 /**
  * An array of elements of one type in guest RAM.
  *
- * Each element is read and written as the guest would, with an access of the element's width and
- * all its checks: an element outside RAM, or at a misaligned address, throws `GuestMemoryFault`.
- * The region itself need not fit in RAM.
+ * Each element is read and written by an access of its width, with the same checks as a guest's
+ * access: an element outside RAM or at a misaligned address throws `GuestMemoryFault`. The region
+ * itself need not fit in RAM.
  *
+ * @example
+ * ```ts
+ * import { GuestMemory } from "pound-guest-memory";
+ * import { TypedRegion } from "pound-guest-memory/typed";
+ *
+ * const memory = GuestMemory.allocate(4096);
+ * const table = new TypedRegion(memory, "i32", 0x100, 8);
+ * table.fill(-1);
+ * table.set(3, 42);
+ * console.log(memory.readl(0x10c), [...table]); // 42 [ -1, -1, -1, 42, -1, -1, -1, -1 ]
+ * ```
  * @typeParam E - The element type, for instance `"u32"`.
  */
 export class TypedRegion<E extends ElementType> implements Iterable<ElementValue<E>> {
@@ -30,10 +41,10 @@ export class TypedRegion<E extends ElementType> implements Iterable<ElementValue
   readonly #codec: Codec<ElementValue<E>>;
 
   /**
-   * @param memory - RAM, by either path.
-   * @param gpa - Where element 0 lies.
+   * @param memory - RAM or an address space, by either path.
+   * @param gpa - Guest physical address of element 0.
    * @param length - Number of elements, from 0.
-   * @throws TypeError, RangeError for an invalid argument, or where the region ends above 2^64.
+   * @throws TypeError, RangeError for an invalid argument, or if the region ends above 2^64.
    */
   constructor(memory: GuestAccessors, type: E, gpa: Gpa, length: number) {
     this.#memory = checkAccessors(memory);
@@ -44,7 +55,7 @@ export class TypedRegion<E extends ElementType> implements Iterable<ElementValue
     checkExtent(gpa, toByteCount(this.byteLength, "the length in bytes"));
   }
 
-  /** Bytes of the region. */
+  /** Size of the region in bytes. */
   get byteLength(): number {
     return this.length * this.#codec.bytes;
   }
@@ -69,9 +80,10 @@ export class TypedRegion<E extends ElementType> implements Iterable<ElementValue
   }
 
   /**
-   * The element at `index`, counted from the end where negative; `undefined` outside the region.
+   * The element at `index`, or `undefined` outside the region. A negative index counts from the
+   * end.
    *
-   * @throws TypeError, RangeError for an index that is no integer; `GuestMemoryFault`.
+   * @throws TypeError, RangeError if `index` is not an integer; `GuestMemoryFault`.
    */
   at(index: number): ElementValue<E> | undefined {
     checkIndex(index);
@@ -79,7 +91,11 @@ export class TypedRegion<E extends ElementType> implements Iterable<ElementValue
     return position >= 0 && position < this.length ? this.get(position) : undefined;
   }
 
-  /** Sets every element to `value`, in order, until one faults. */
+  /**
+   * Sets every element to `value`, in order. A fault ends it and leaves the elements before it set.
+   *
+   * @throws TypeError, RangeError for a value that the element cannot hold; `GuestMemoryFault`.
+   */
   fill(value: ElementValue<E>): void {
     for (let i = 0; i < this.length; i++) {
       this.set(i, value);

@@ -60,7 +60,7 @@ function fields(file: Buffer): Field[] {
   return all;
 }
 
-/** What no reader gets past is right; the rest has no checksum. */
+/** Restores the fields without which every file is refused. ELF files have no checksums. */
 function repair(file: Buffer): Buffer {
   file.write("\x7fELF\x02\x01\x01".slice(0, file.length), "latin1");
   return file;

@@ -7,42 +7,43 @@ import { Randomness } from "../../lib/crosscheck/randomness.js";
 
 export { Randomness };
 
-/** Bytes of a file that mean one number. */
+/** A number in a file. */
 export interface Field {
   readonly offset: number;
-  /** Little-endian. */
+  /** Size in bytes. The number is little-endian. */
   readonly size: 1 | 2 | 4 | 8;
 }
 
-/** A reader of files to fuzz: the default export of a module of its own. */
+/** A file reader to fuzz: the default export of a module. */
 export interface Target {
-  /** Files that are well formed. */
+  /** Well-formed files, from which mutants are made. */
   seeds(): Promise<Buffer[]> | Buffer[];
-  /** Where numbers lie in a file, which need not be well formed. */
+  /** The numbers of a file, which need not be well formed. */
   fields(file: Buffer): Field[];
-  /** Makes checksums and the like right again, so that a mutant gets past them; in place. */
+  /** Corrects checksums and similar fields, in place if possible, so that a mutant passes them. */
   repair(file: Buffer): Buffer;
   /**
-   * Reads a file, and does what a user does next.
+   * Reads a file, and uses the result as a user would.
    *
    * @param path - A file with the same bytes.
-   * @throws what {@link Target.isRefusal} knows, where the file is refused; anything else is a fault.
+   * @throws an error for which {@link Target.isRefusal} is true, if the file is refused. Any other
+   *   error is a fault.
    */
   run(file: Buffer, path: string, random: Randomness): Promise<void> | void;
-  /** Whether an error is one that the documentation of the reader names. */
+  /** Whether an error is one that the reader's documentation names. */
   isRefusal(error: unknown): boolean;
 }
 
-/** How to fuzz. Mutant `i` depends on `seed + i` alone. */
+/** Options of {@link fuzz}. Mutant `i` depends only on `seed + i`. */
 export interface FuzzOptions {
   readonly seed: number;
-  /** Mutants to try, at most. */
+  /** The most mutants to try. */
   readonly runs: number;
-  /** Seconds to try them in, at most; no limit if not given. */
+  /** The most seconds to run. There is no limit by default. */
   readonly seconds?: number;
-  /** The folder that faulty mutants are saved in. */
+  /** The folder in which faulty mutants are saved. */
   readonly failures: string;
-  /** Milliseconds that a process may be silent before it is ended; a minute if not given. */
+  /** Milliseconds without a message after which the process is killed; a minute by default. */
   readonly silence?: number;
 }
 
@@ -52,22 +53,22 @@ export interface Fault {
   readonly reason: string;
 }
 
-/** What came of the mutants. */
+/** The result of {@link fuzz}. */
 export interface FuzzResult {
-  /** Mutants that were read or refused. */
+  /** The number of mutants that were read or refused. */
   readonly passed: number;
-  /** Those that were read. */
+  /** The number of mutants that were read. */
   readonly accepted: number;
   readonly faults: readonly Fault[];
-  /** The most bytes of memory taken above those taken before the first mutant. */
+  /** The peak of memory in bytes, less the memory in use before the first mutant. */
   readonly memory: number;
-  /** The most time of the processor that a mutant took. */
+  /** The most processor time of a mutant, in milliseconds. */
   readonly milliseconds: number;
 }
 
-/** Bytes of memory that a reader may take besides the size of the file. */
+/** Bytes of memory that a reader may use in addition to the size of the file. */
 const MEMORY = 256 * 2 ** 20;
-/** Milliseconds of the processor that reading a mutant may take. No seed has more than 100 KB. */
+/** Milliseconds of processor time that a mutant may take. No seed file has more than 100 KB. */
 const MILLISECONDS = 10_000;
 const MAX_FAULTS = 10;
 
@@ -82,7 +83,7 @@ export function mutate(target: Target, seeds: readonly Buffer[], random: Randomn
   for (let left = 1 + random.below(4); left > 0; left--) {
     file = mutateOnce(target, file, pick, random);
   }
-  // Some stay broken: the checks come first, and must hold as well.
+  // One in eight keeps its wrong checksum, to test the checks too.
   return random.below(8) === 0 ? file : target.repair(file);
 }
 
@@ -155,10 +156,10 @@ function write(file: Buffer, { offset, size }: Field, value: bigint): void {
 }
 
 /**
- * Tries mutants in this process, each from a file that is there yet when the process crashes.
+ * Tries mutants in this process. Each is written to a file first, which survives a crash.
  *
- * @param path - That file.
- * @param onProgress - Called with the seed of a mutant before it is tried, now and then.
+ * @param path - The path of that file.
+ * @param onProgress - Called from time to time with the seed of the next mutant.
  */
 export async function tryMutants(
   target: Target,
@@ -169,7 +170,7 @@ export async function tryMutants(
   const seeds = await target.seeds();
   for (const file of seeds) {
     writeFileSync(path, file);
-    // What is well formed may be refused yet, for instance where it does not fit.
+    // A well-formed file may be refused too, for instance if it does not fit.
     const reason = await faultOf(target, file, path, new Randomness(0));
     if (reason !== null) {
       throw new Error(`a well-formed file shows a fault: ${reason}`);
@@ -213,7 +214,7 @@ export async function tryMutants(
   return { passed, accepted, faults, memory: peakMemory() - before, milliseconds: longest };
 }
 
-/** Why a mutant shows a fault; null where it does not. */
+/** The fault that a mutant shows; null if it shows none. */
 async function faultOf(
   target: Target,
   file: Buffer,
@@ -237,7 +238,7 @@ function peakMemory(): number {
   return process.resourceUsage().maxRSS * 1024;
 }
 
-/** Keeps a faulty mutant. */
+/** Saves a faulty mutant. */
 function save(path: string, seed: number, reason: string, failures: string): Fault {
   mkdirSync(failures, { recursive: true });
   copyFileSync(path, join(failures, `seed-${seed}`));
@@ -245,7 +246,7 @@ function save(path: string, seed: number, reason: string, failures: string): Fau
 }
 
 /**
- * Tries mutants in a process of their own, whose crash or hang is a fault too.
+ * Tries mutants in another process. A crash or a hang of that process is a fault too.
  *
  * @param module - The path of the module of a {@link Target}.
  */
@@ -262,7 +263,7 @@ export async function fuzz(module: string, options: FuzzOptions): Promise<FuzzRe
     if ("result" in outcome) {
       return outcome.result;
     }
-    // Which of the mutants since the last word it was is in no message: the file is the evidence.
+    // No message names the mutant that crashed, but the file still holds it.
     const faults = existsSync(path)
       ? [
           save(
@@ -282,7 +283,7 @@ export async function fuzz(module: string, options: FuzzOptions): Promise<FuzzRe
 
 type Message = { readonly seed: number } | { readonly result: FuzzResult };
 
-/** Waits for the result of a child, or its end. */
+/** Waits for the result of a child process, or for its end. */
 async function follow(
   child: ChildProcess,
   { seed: firstSeed, silence = 60_000 }: FuzzOptions,
@@ -315,7 +316,7 @@ async function follow(
   return { seed, reason: `the process ${how}` };
 }
 
-/** What the process of {@link fuzz} runs. */
+/** The main function of the child process of {@link fuzz}. */
 async function main([module, path, options]: readonly string[]): Promise<void> {
   const { default: target } = (await import(pathToFileURL(module!).href)) as { default: Target };
   const send = (message: Message): void => void process.send!(message);

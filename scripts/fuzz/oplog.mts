@@ -10,7 +10,7 @@ import type { Field, Randomness, Target } from "./framework.mjs";
 
 const HEADER = 16;
 const OP = 24;
-/** Bytes of RAM up to which every log is replayed, and otherwise one of {@link LARGE}. */
+/** Logs of RAM up to this many bytes are all replayed; of larger RAM, one in {@link LARGE}. */
 const SMALL = 2 ** 20;
 const LARGE = 64;
 
@@ -36,7 +36,7 @@ function fields(file: Buffer): Field[] {
   return all;
 }
 
-/** Whole operations, all of a known kind. */
+/** Cuts the log to whole operations, and makes all their kinds known ones. */
 function repair(file: Buffer): Buffer {
   if (file.length < HEADER) {
     return file;
@@ -69,7 +69,7 @@ async function run(file: Buffer, _path: string, random: Randomness): Promise<voi
 
 function isRefusal(error: unknown): boolean {
   const { code } = error as { code?: unknown };
-  // A log can declare more RAM than the machine has addresses for.
+  // A log can declare more RAM than the process has addresses for.
   return (
     (error instanceof RangeError && code === "ERR_OUT_OF_RANGE") ||
     (error instanceof Error && code === "ERR_OUT_OF_MEMORY")

@@ -46,7 +46,7 @@ async function encode(snapshot: Snapshot): Promise<Buffer> {
   }
 }
 
-/** Where the entries of both tables start, as far as a file says it. */
+/** The offsets of the entries of both tables, according to the header of a file. */
 function entriesOf(file: Buffer): { regions: number[]; records: number[] } {
   const [regions, records]: [number[], number[]] = [[], []];
   if (file.length < HEADER) {
@@ -82,7 +82,7 @@ function fields(file: Buffer): Field[] {
   ];
 }
 
-/** Gives the file the size that its header asks for, where that is small, and all its checksums. */
+/** Corrects all checksums of a file, and its size if the header asks for a small one. */
 function repair(broken: Buffer): Buffer {
   if (broken.length < HEADER) {
     return broken;
@@ -127,7 +127,7 @@ async function run(_file: Buffer, path: string, random: Randomness): Promise<voi
   await inspect(path, random);
 }
 
-/** Asks the inspector's server for all that its page can ask for. */
+/** Sends every kind of request to the inspector's server that its page can send. */
 async function inspect(path: string, random: Randomness): Promise<void> {
   const api = await InspectorApi.open([path, path]);
   const ask = async (what: string, query: Record<string, string | number>): Promise<void> => {
@@ -156,7 +156,7 @@ async function inspect(path: string, random: Randomness): Promise<void> {
   }
 }
 
-// By name: the inspector runs from its sources, and has classes of its own.
+// Compares names, since the inspector runs from its sources and so has classes of its own.
 function nameOf(error: unknown): string {
   return error instanceof Error ? error.name : "";
 }

@@ -5,7 +5,7 @@ import type { Field, Randomness, Target } from "./framework.mjs";
 
 const TRACE = new URL("../../traces/gzip-numbers.lackey.gz", import.meta.url);
 const RAM = 2 ** 20;
-/** The tails of texts that {@link repair} packs. */
+/** Ends a text that {@link repair} packs with gzip. */
 const PACKED = "==packed==\n";
 
 function seeds(): Buffer[] {
@@ -24,7 +24,7 @@ function seeds(): Buffer[] {
   ];
 }
 
-/** Every character that is a digit or a separator. */
+/** The first bytes, each as a number: a trace is text, whose digits and separators are bytes. */
 function fields(file: Buffer): Field[] {
   const all: Field[] = [];
   for (let offset = 0; offset < Math.min(file.length, 500); offset++) {
@@ -33,7 +33,7 @@ function fields(file: Buffer): Field[] {
   return all;
 }
 
-/** Packs a mutant of a text that asks for it, so that the text behind the gzip is a mutant too. */
+/** Packs a text that ends in the mark, so that a mutated text can also come out of gzip. */
 function repair(file: Buffer): Buffer {
   return file.subarray(-PACKED.length).toString("latin1") === PACKED ? gzipSync(file) : file;
 }

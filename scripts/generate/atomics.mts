@@ -1,6 +1,6 @@
 import { type WidthRow, WIDTHS } from "./widths.mjs";
 
-/** The atomic operations that take a value and return the value before. */
+/** The atomic operations that take one value and return the previous one. */
 const EXCHANGES = ["Exchange", "Add", "And", "Or", "Xor"] as const;
 
 /** Both forms of every atomic operation, over the lanes of one path. */

@@ -55,7 +55,7 @@ export function nativeAccessors(): string {
   ].join("\n\n");
 }
 
-/** Where the call block has a value of the width. */
+/** The field of the call block for a value of the width. */
 function cell({ bits }: WidthRow): string {
   return `block${bits}[VALUE${bits}]`;
 }
@@ -66,7 +66,7 @@ function checked({ constant, bits }: WidthRow): string {
     : `isInteger(value, 0x${(2 ** bits - 1).toString(16).replace(/(?=(.{4})+$)(?!^)/g, "_")}) ? value : ${constant}.checkValue(value)`;
 }
 
-/** The accessors of `NativeSpaceAccess`: those of the memory under the stretch used last. */
+/** The accessors of `NativeSpaceAccess`: those of the memory of the address range used last. */
 export function nativeSpaceAccessors(): string {
   return [
     ...WIDTHS.map(

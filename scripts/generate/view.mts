@@ -4,29 +4,29 @@ import { QUAD_ROW, type WidthRow, WIDTHS } from "./widths.mjs";
 export interface ViewClass {
   /** Statements that compute `index`, the element of the access, from `gpa`. */
   readonly index: (row: WidthRow, operation: "read" | "write") => readonly string[];
-  /** A condition to ask before `index` is computed, and the statements that it takes. */
+  /** A condition to check before `index` is computed, and the statements before the condition. */
   readonly aligned?: (row: WidthRow) => { readonly before: string; readonly condition: string };
-  /** The condition that the access is aligned and lies in reach of the typed arrays. */
+  /** The condition that the access is aligned and within the typed arrays. */
   readonly inReach: (row: WidthRow, operation: "read" | "write") => string;
   /** The typed array of a width. */
   readonly array: (row: WidthRow, operation: "read" | "write") => string;
   /**
-   * How it tells typed arrays from objects that only have the prototype of one: by reading an
-   * internal slot, which throws, or by `ArrayBuffer.isView`, which takes fewer bytes of bytecode.
+   * How to refuse objects that only have the prototype of a typed array: by reading an internal
+   * slot, which throws, or by `ArrayBuffer.isView`, which takes fewer bytes of bytecode.
    */
   readonly brand: "slots" | "isView";
-  /** What follows a store. */
+  /** The statements after a store. */
   readonly stored?: string;
-  /** The result code of an access that was done. */
+  /** The result code of a successful access. */
   readonly ok: string;
-  /** The expression for all accesses that are not in reach. */
+  /** The expressions for all accesses that are not within the typed arrays. */
   readonly slow: {
     readonly tryRead: (row: WidthRow) => string;
     readonly tryWrite: (row: WidthRow) => string;
     readonly tryWriteqFrom: string;
     readonly read: (row: WidthRow) => string;
   };
-  /** How the form that throws writes; through the `try…` form where it is left out. */
+  /** The throwing form's slow write; by default it calls the `try…` form. */
   readonly slowWrite?: (row: WidthRow) => string;
 }
 
@@ -67,7 +67,7 @@ function tryRead(path: ViewClass, row: WidthRow): string {
   }`;
 }
 
-/** Statements that throw where an array is no typed array. */
+/** Statements that throw if an object is not a typed array. */
 function whereBranded(statements: string): string {
   return `
     try {
@@ -183,7 +183,7 @@ function store(path: ViewClass, row: WidthRow, then: string): string {
   );
 }
 
-/** `index` without its lowest bits, which is the address again if that was aligned. */
+/** The address of element `index`. It equals `gpa` if that was aligned. */
 export function roundTrip(row: WidthRow, index: string): string {
   return row.shift === 0 ? index : `(${index} << ${row.shift}) >>> 0`;
 }

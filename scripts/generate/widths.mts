@@ -1,6 +1,6 @@
-/** What sets the text of one access width apart from that of the others. */
+/** The parts of the generated text that depend on the access width. */
 export interface WidthRow {
-  /** Ends the name of every accessor of the width. */
+  /** The last letter of the name of every accessor of the width. */
   readonly suffix: "b" | "w" | "l" | "q";
   /** The `Width` of lib/base/widths.ts. */
   readonly constant: string;
@@ -12,7 +12,7 @@ export interface WidthRow {
   readonly value: "number" | "bigint";
   /** The typed array that a read stores its value in. */
   readonly out: string;
-  /** The condition that `value` is one that the width can hold. */
+  /** The condition that the width can hold `value`. */
   readonly fits: string;
 }
 
@@ -60,5 +60,5 @@ export const WIDTHS: readonly WidthRow[] = [
   },
 ];
 
-/** The width that has an accessor which takes its value from an array. */
+/** The width with an accessor that takes its value from an array. */
 export const QUAD_ROW = WIDTHS[3]!;

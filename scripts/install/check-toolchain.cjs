@@ -1,10 +1,10 @@
-// Runs before the addon is built from source on a user's machine, which happens where no prebuilt
-// binary fits. Says in one place all that is missing, where node-gyp would stop at the first thing.
+// Runs before the addon is built from source on a user's machine, where no prebuilt binary fits. It
+// lists everything that is missing, whereas node-gyp stops at the first missing program.
 "use strict";
 
 const { spawnSync } = require("node:child_process");
 
-/** Whether a program starts, and ends well. */
+/** Whether a program starts and ends with status 0. */
 function runs(program, args, input) {
   // A variable such as CXX may hold a compiler with its flags.
   const [file, ...flags] = program.split(" ");
@@ -25,7 +25,7 @@ function findMissing() {
     missing.push("Python 3.8 or later");
   }
   if (process.platform === "win32") {
-    // node-gyp knows best where Visual Studio may be.
+    // node-gyp finds Visual Studio by itself.
     return missing;
   }
   if (!runs(process.env.MAKE ?? "make", ["--version"])) {
@@ -41,7 +41,7 @@ function findMissing() {
   return missing;
 }
 
-/** How to get all of it, where that is one command. */
+/** The command that installs all of it, if there is one. */
 function advice() {
   switch (process.platform) {
     case "linux":

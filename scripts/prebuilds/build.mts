@@ -10,7 +10,7 @@ const require = createRequire(import.meta.url);
 const NODE_API_HEADERS = dirname(require.resolve("node-api-headers/package.json"));
 const NODE_ADDON_API = dirname(require.resolve("node-addon-api/package.json"));
 
-/** What a build reads, and nothing else of this checkout. */
+/** The files and folders of this checkout that a build reads. */
 const SOURCES = [
   "package.json",
   "binding.gyp",
@@ -22,10 +22,9 @@ const SOURCES = [
 ];
 
 /**
- * Builds the binary of `target` in a folder of its own and gives its bytes.
+ * Builds the binary of `target` in a temporary folder and returns its bytes.
  *
- * The folder's name differs from one build to the next, so a binary that depends on where it was
- * built shows when two are compared.
+ * Each build has another folder, so that two builds differ if a binary depends on its path.
  */
 export function build(target: Target): Buffer {
   const folder = mkdtempSync(join(tmpdir(), `pound-prebuild-${target.name}-`));
@@ -45,7 +44,7 @@ function stage(folder: string): void {
   for (const source of SOURCES) {
     cpSync(join(ROOT, source), join(folder, source), { recursive: true });
   }
-  // Copied: a link would be followed to a path that ends up in the binary's messages.
+  // A link would not do: the compiler resolves it, and its path gets into the binary's messages.
   mkdirSync(join(folder, "node_modules"));
   cpSync(NODE_ADDON_API, join(folder, "node_modules/node-addon-api"), { recursive: true });
 }
@@ -82,8 +81,8 @@ function buildWithPrebuildify(target: Target, folder: string): string {
 }
 
 /**
- * Headers in the place where node-gyp looks for Node's: those of Node-API alone. So nothing is
- * downloaded, nothing but Node-API is in reach, and the flags are the same whatever Node builds.
+ * Makes a folder of headers for node-gyp that has those of Node-API only. So nothing is downloaded,
+ * the addon can use nothing but Node-API, and the flags do not depend on the running Node.
  */
 function nodeHeaders(folder: string): string {
   const root = join(folder, "node");

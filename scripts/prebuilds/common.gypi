@@ -1,5 +1,5 @@
-# What node-gyp reads from Node's headers, for the prebuilt binaries: a release
-# build, with Node's own flags for addons.
+# The settings that node-gyp reads from Node's headers, for the prebuilt binaries:
+# a release build, with Node's own flags for addons.
 {
   "variables": {
     "node_engine_include_dir%": "include/node"

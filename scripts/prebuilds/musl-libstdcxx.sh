@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Builds libstdc++ for musl from Debian's GCC source, into build-tools/musl-libstdcxx.
 #
-# Debian has musl without a C++ library, and no Node for musl comes from npm. Bun
-# does; it has Node-API, and asks for libstdc++. This is the missing piece to run
-# our tests on musl here, and goes into nothing that is shipped.
+# The tests for musl run in Bun, which has Node-API: npm has a Bun for musl, but
+# no Node. Bun needs libstdc++, and Debian has musl without a C++ library. The
+# library is for tests only and is not part of the package.
 #
 # Needs, on Debian: g++ make xz-utils musl-tools gcc-12-source. Takes minutes.
 set -euo pipefail
@@ -39,8 +39,8 @@ mkdir build
     exit 1
 }
 
-# What a build without the rest of GCC leaves out, and Bun asks for. Exceptions
-# are not found: the unwinder's table comes from glibc.
+# Symbols that Bun needs and a build without the rest of GCC leaves out.
+# Exceptions are not caught, since the unwinder needs a table from glibc.
 cat >rest.cpp <<'CPP'
 #include <pthread.h>
 extern "C" {

@@ -13,7 +13,7 @@ export function haveProgram(name: string): boolean {
   });
 }
 
-/** Which of `needs`, program to Debian package, are not in PATH, to print. */
+/** The programs of `needs` that are not in PATH, to print, with the Debian package of each. */
 export function missingPrograms(needs: Readonly<Record<string, string>>): string[] {
   return Object.entries(needs)
     .filter(([program]) => !haveProgram(program))

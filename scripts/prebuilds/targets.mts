@@ -4,10 +4,10 @@ import { fetchedTool } from "./fetched.mjs";
 /** The root of the repository. */
 export const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
-/** The Node-API version that every binary keeps to: that of the oldest Node we support. */
+/** The Node-API version of every binary: that of the oldest Node supported. */
 export const NAPI_VERSION = 8;
 
-/** The oldest glibc that Node 20 itself runs on. No binary of ours may ask for a newer one. */
+/** The oldest glibc that Node 20 runs on. No binary may require a newer one. */
 const NODE_GLIBC = "2.28";
 
 /** A platform that a prebuilt binary is made for. */
@@ -16,22 +16,22 @@ export interface Target {
   readonly platform: "linux" | "win32" | "darwin";
   readonly arch: "x64" | "arm64";
   readonly libc?: "glibc" | "musl";
-  /** What makes it: prebuildify over binding.gyp, or CMake over CMakeLists.txt. */
+  /** The build tool: prebuildify with binding.gyp, or CMake with CMakeLists.txt. */
   readonly builder: "prebuildify" | "cmake";
-  /** Programs that the build runs, with the Debian package of each. */
+  /** Programs that the build needs, with the Debian package of each. */
   readonly needs: Readonly<Record<string, string>>;
-  /** Prefix of the binutils that read the binary. */
+  /** Name prefix of the binutils that read the binary. */
   readonly binutils: string;
   /** Environment of the build. */
   readonly environment: () => NodeJS.ProcessEnv;
-  /** Newest glibc that the binary may ask for. */
+  /** The newest glibc that the binary may require. */
   readonly glibc?: string;
 }
 
 /**
- * libstdc++ in the binary, since the machine's may be older than the compiler's; libgcc_s from the
- * machine, since a static one asks for glibc 2.35. Only what Node calls is exported: a copy of
- * libstdc++ must not serve, or be replaced by, another addon's.
+ * libstdc++ is linked statically, since the user's may be older than the compiler's. libgcc_s is
+ * linked dynamically, since a static one requires glibc 2.35. Only the symbols that Node looks up
+ * are exported, so that this copy of libstdc++ and another addon's do not replace each other.
  */
 const ELF_LDFLAGS = `-static-libstdc++ -shared-libgcc -Wl,--gc-sections -Wl,--version-script=${ROOT}scripts/prebuilds/exports.map`;
 
@@ -93,8 +93,8 @@ const ALL: readonly Target[] = [
 ];
 
 /**
- * Debian has musl, but no C++ library for it. Zig brings clang with both, in one package that npm
- * serves. On a machine with musl, its own compiler has both.
+ * Debian has musl, but no C++ library for it. The npm package of Zig contains clang with both. On a
+ * machine with musl, its own compiler has both.
  */
 function muslEnvironment(): NodeJS.ProcessEnv {
   if (thisMachine() === "linux-x64-musl") {
@@ -116,9 +116,9 @@ export const TARGETS: ReadonlyMap<string, Target> = new Map(
   ALL.map((target) => [target.name, target]),
 );
 
-/** Where node-gyp-build and lib/native/load-addon.ts look for it, from the root of the package. */
+/** The path below the package's root at which the package looks for the binary of `target`. */
 export function prebuildPath(target: Target): string {
-  // "napi": of any Node that has Node-API, whatever its ABI.
+  // "napi" marks a binary that does not depend on the ABI of a Node version.
   const file = ["node.napi", target.libc, "node"].filter((tag) => tag !== undefined).join(".");
   return `prebuilds/${target.platform}-${target.arch}/${file}`;
 }
@@ -127,9 +127,9 @@ interface ReportOfLibc {
   readonly header: { readonly glibcVersionRuntime?: string };
 }
 
-/** The name of the target that this machine is. */
+/** The name of this machine's target. */
 export function thisMachine(): string {
-  // Node's report names glibc where it runs on it.
+  // Node's report has the version of glibc if Node runs on glibc.
   const { glibcVersionRuntime } = (process.report.getReport() as unknown as ReportOfLibc).header;
   const libc = process.platform !== "linux" ? [] : [glibcVersionRuntime ? "glibc" : "musl"];
   return [process.platform, process.arch, ...libc].join("-");

@@ -30,14 +30,14 @@ describe("pound-guest-memory crosscheck", () => {
     return path;
   }
 
-  it("passes our own view path, and says so", () => {
+  it("passes the view path, and prints that there is no difference", () => {
     const { status, stdout } = run("--ops", "20000", "--seed", "4", "--size", "64K");
     expect(stdout).to.match(/^no difference in 20,000 operations, of which [\d,]+ FAULT_UNALIGNED/);
     expect(status).to.equal(0);
     expect(run("--exhaustive").status).to.equal(0);
   });
 
-  it("fails a wrong model with the report, or with JSON", () => {
+  it("fails a wrong model, with the report or with JSON", () => {
     const subject = write(
       "wrong.cjs",
       `const { GuestMemory } = require(${JSON.stringify(PACKAGE)});
@@ -73,7 +73,7 @@ describe("pound-guest-memory crosscheck", () => {
     expect(status).to.equal(0);
   });
 
-  it("ends with status 2 where it cannot do its work", () => {
+  it("ends with status 2 for wrong arguments and unusable files", () => {
     for (const args of [
       ["--ops", "many"],
       ["--seed", "-1"],

@@ -48,7 +48,7 @@ describe("pound-guest-memory inspect", () => {
     }
   });
 
-  it("ends with status 2 where it cannot do its work", () => {
+  it("ends with status 2 for wrong arguments and unusable files", () => {
     const text = join(folder, "text.snap");
     writeFileSync(text, "no snapshot");
     for (const args of [

@@ -30,7 +30,7 @@ function run(args: readonly string[], input: string | Uint8Array = ""): Promise<
   const ended: Ended = { status: null, stdout: "", stderr: "" };
   child.stdout.on("data", (text: Buffer) => (ended.stdout += text.toString()));
   child.stderr.on("data", (text: Buffer) => (ended.stderr += text.toString()));
-  // The command may end without reading all of it.
+  // The command may end without reading all its input.
   child.stdin.on("error", () => undefined);
   child.stdin.end(input);
   return new Promise((resolve) => {
@@ -122,7 +122,7 @@ describe("the command replay", () => {
     expect(stdout).to.match(/^modify +1 +0 +0 +0 +1$/m);
   });
 
-  it("keeps what a terminal would act on out of what it prints", async () => {
+  it("escapes control characters in its output", async () => {
     const file = fileOf("\u001b[2J\u009b31m\u202e.trace", TRACE);
     const missing = join(folder, "\u001b]0;x\u0007");
     for (const ended of [
@@ -134,7 +134,7 @@ describe("the command replay", () => {
     ]) {
       const printed = ended.stdout + ended.stderr;
       expect(printed).not.to.equal("");
-      // eslint-disable-next-line no-control-regex -- they are what must not be there
+      // eslint-disable-next-line no-control-regex -- the test is that there are none
       expect(printed).not.to.match(/[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]/);
     }
     const { stdout } = await run(["replay", file, "--json"]);
@@ -163,7 +163,7 @@ describe("the command replay", () => {
     expect(await faults({ size: 4096 })).to.deep.equal({ ...none, FAULT_BOUNDARY: 6 });
   });
 
-  it("ends in 1 where a path leaves other bytes than the other", async () => {
+  it("ends in 1 if the paths leave different bytes", async () => {
     const view = GuestMemory.allocate(given.size);
     const native = GuestMemory.allocate(given.size);
     let closed = 0;
@@ -187,13 +187,13 @@ describe("the command replay", () => {
     expect(closed).to.equal(1);
   });
 
-  it("says that a trace is too long for the rounds asked for", async () => {
+  it("reports that a trace is too long for the requested rounds", async () => {
     const long = gzipSync(" S 0,4096\n".repeat(9000));
     const { report } = await runReplay({ file: fileOf("long.gz", long), ...given, rounds: 2 });
     expect(report).to.match(/^rounds {2}1, the trace being too long to keep$/m);
   });
 
-  it("names what is wrong with a trace", async () => {
+  it("reports what is wrong with a trace", async () => {
     const bad = fileOf("bad", "==1==\n L 10,4\noops\n");
     const cut = fileOf("cut.gz", gzipSync(TRACE).subarray(0, 30));
     const empty = fileOf("empty", "==1== no accesses\n");
@@ -233,7 +233,7 @@ describe("the command replay", () => {
     expect(await run(["replay", "--help"])).to.include({ status: 0, stderr: "" });
   });
 
-  it("survives a reader of its output that has gone", async () => {
+  it("ends normally if the reader of its output has closed the pipe", async () => {
     const child = spawn(process.execPath, [MAIN, "replay", BUNDLED_TRACE]);
     child.stdout.destroy();
     let stderr = "";

@@ -28,7 +28,7 @@ const { OK, FAULT_BOUNDARY, FAULT_UNALIGNED } = GuestMemAccessResult;
 type Result = GuestMemAccessResult;
 type Out = Uint8Array | Uint16Array | Uint32Array | BigUint64Array;
 
-/** RAM that is right, in parts that a wrong model can replace. */
+/** A correct RAM, in parts that a wrong model can override. */
 class Model {
   readonly bytes: Uint8Array;
 
@@ -91,7 +91,7 @@ class Model {
   tryWriteq = (gpa: Gpa, value: bigint): Result => this.write(gpa, 8, value);
 }
 
-/** Models that are wrong in one way each. */
+/** Models with one mistake each. */
 const MUTANTS: Readonly<Record<string, new (size: number) => Model>> = {
   "no alignment check": class extends Model {
     override unaligned(): boolean {
@@ -238,7 +238,7 @@ describe("crosscheck", () => {
   it("finds none in any RAM of 0 to 64 bytes, whatever the address and width", async () => {
     const result = await crosscheckSmall(view, (size) => exhaustiveOps(size));
     expect(result.difference?.report).to.equal(undefined);
-    // 16 operations at each address of each RAM and of the 16 bytes behind it.
+    // 16 operations at each address of each RAM and of the 16 bytes after it.
     expect(result.operations).to.equal(16 * ((64 * 65) / 2 + 16 * 65));
   });
 
@@ -248,7 +248,7 @@ describe("crosscheck", () => {
     expect(result).to.deep.equal({ operations: 640_022, faults: [0, 0, 0, 0], difference: null });
   });
 
-  it("agrees with a third opinion, whoever is the reference", async () => {
+  it("agrees with a third implementation, whichever is the reference", async () => {
     const reference: MakeMemory = (size) => new ByteMemory(size);
     const source = randomOps({ seed: 9, count: 20_000, size: 5000 });
     const result = await crosscheck(view, source, { size: 5000, reference });
@@ -278,7 +278,7 @@ describe("crosscheck", () => {
     });
   }
 
-  it("tells the operations, both outcomes and the bytes", async () => {
+  it("reports the operations, both outcomes and the bytes", async () => {
     const make: MakeMemory = (size) => new MUTANTS["big-endian throughout"]!(size);
     const ops: Op[] = [
       { kind: OpKind.WRITEL, gpa: 0n, value: 5n },
@@ -311,7 +311,7 @@ describe("memory.native.run", () => {
     value: fc.bigInt(0n, 2n ** 64n - 1n),
   });
 
-  it("does in one call what single calls do", () => {
+  it("has the same effect as single calls", () => {
     fc.assert(
       fc.property(fc.array(op), (ops) => {
         const single: TryAccess = new Model(64);
@@ -334,7 +334,7 @@ describe("memory.native.run", () => {
     );
   });
 
-  it("answers ERROR_INTERNAL for every operation once the RAM is gone", () => {
+  it("returns ERROR_INTERNAL for every operation once the RAM is destroyed", () => {
     const memory = GuestMemory.allocate(64);
     const ops = packOps([{ kind: OpKind.READB, gpa: 0n, value: 7n }]);
     memory.destroy();
@@ -342,7 +342,7 @@ describe("memory.native.run", () => {
     expect([ops.result(0), ops.value(0)]).to.deep.equal([3, 7n]);
   });
 
-  it("refuses what is no buffer of operations, and kinds that there are not", () => {
+  it("refuses anything but a buffer of operations, and unknown kinds", () => {
     const memory = GuestMemory.allocate(64);
     for (const bad of [undefined, null, new Uint8Array(24), {}] as unknown as OpBuffer[]) {
       expect(() => memory.native.run(bad))
@@ -373,7 +373,7 @@ describe("memory.native.run", () => {
     }).to.throw(RangeError);
   });
 
-  it("answers ERROR_INTERNAL for kinds that only the bytes of a buffer can hold", () => {
+  it("returns ERROR_INTERNAL for unknown kinds written to the bytes of a buffer", () => {
     const memory = GuestMemory.allocate(64);
     for (let kind = 8; kind < 256; kind++) {
       const ops = packOps([
@@ -390,7 +390,7 @@ describe("memory.native.run", () => {
   });
 });
 
-describe("cross-checks of what cannot be checked", () => {
+describe("cross-checks with invalid arguments", () => {
   const make = (size: number): GuestMemory => GuestMemory.allocate(size);
 
   it("are refused with a code", async () => {

@@ -16,7 +16,7 @@ const OPS = [
 
 const OP_LAST = { kind: OpKind.WRITEL, gpa: 2n ** 33n + 64n, value: 9n };
 
-/** The methods of a memory, to replace some of. */
+/** The bound methods of a memory, for a test to replace some. */
 function bound(memory: GuestMemory): TryAccess {
   return {
     tryReadb: (gpa, out) => memory.tryReadb(gpa, out),
@@ -31,7 +31,7 @@ function bound(memory: GuestMemory): TryAccess {
 }
 
 describe("the operation log", () => {
-  it("is, byte for byte, what docs/op-log.md says", () => {
+  it("has the bytes that docs/op-log.md describes", () => {
     const log = encodeOpLog({ size: 4096, ops: packOps(OPS) });
     expect(log.toString("hex").match(/.{16}/g)).to.deep.equal([
       "50474d4f50530001",
@@ -48,7 +48,7 @@ describe("the operation log", () => {
     expect([ops.op(0), ops.op(1)]).to.deep.equal(OPS);
   });
 
-  it("is refused when it is cut off, of another version or damaged", () => {
+  it("is refused if it is truncated, damaged or of another version", () => {
     const log = encodeOpLog({ size: 4096, ops: packOps(OPS) });
     for (let length = 0; length < log.length; length++) {
       const whole = length >= 16 && (length - 16) % 24 === 0;
@@ -59,7 +59,7 @@ describe("the operation log", () => {
       [0, 0x51],
       [7, 2],
       [15, 0xff],
-      // RAM of more than 2^40 bytes.
+      // More than 2^40 bytes of RAM.
       [13, 0x01],
       [32, 8],
     ] as const) {
@@ -90,7 +90,7 @@ describe("the operation log", () => {
     const log = encodeOpLog({ size, ops });
     expect(await check(log, view)).to.deep.include({ operations: 2, difference: null });
     expect(performance.now() - start, "milliseconds").to.be.below(20_000);
-    // One that also writes behind the value, and one that cuts addresses down to 32 bits.
+    // One also writes after the value, and the other cuts addresses to 32 bits.
     const spilling = (bytes: number): TryAccess => {
       const memory = view(bytes);
       return {
@@ -115,14 +115,14 @@ describe("the operation log", () => {
       [spilling, 2n ** 33n + 68n],
       [doubling, 64n],
     ] as const) {
-      // No operation comes after the write, so that only the comparison at the end can tell.
+      // No operation follows the write, so only the comparison at the end can detect it.
       const last = encodeOpLog({ size: 2 ** 33 + 4096, ops: packOps([OP_LAST]) });
       const { difference } = await check(last, subject);
       expect(difference?.ops.at(-1)).to.deep.include({ kind: OpKind.READB, gpa: at });
     }
   });
 
-  it("records what is done through a recorder, and is replayed by crosscheck", async () => {
+  it("records operations made through a recorder, and crosscheck replays it", async () => {
     const memory = GuestMemory.allocate(64);
     const recorder = new OpRecorder(memory);
     const out = new Uint32Array(1);
@@ -146,7 +146,7 @@ describe("the operation log", () => {
     expect(result).to.deep.include({ operations: 3, difference: null });
   });
 
-  it("is refused where it is none", () => {
+  it("is refused if the value is not a log", () => {
     const none = undefined as never;
     expect(thrown(() => decodeOpLog(none))).to.deep.equal(WRONG_TYPE);
     expect(thrown(() => encodeOpLog(none))).to.deep.equal(WRONG_TYPE);

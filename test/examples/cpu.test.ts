@@ -13,7 +13,7 @@ const signed = (value: bigint, bits = 64) => BigInt.asIntN(bits, value);
 const unsigned = (value: bigint, bits = 64) => BigInt.asUintN(bits, value);
 const word = (value: bigint) => signed(value, 32);
 
-/** Signed division as RISC-V has it. */
+/** Signed division as RISC-V defines it. */
 function quotient(a: bigint, b: bigint): bigint {
   return b === 0n ? -1n : a / b;
 }
@@ -24,7 +24,7 @@ function remainder(a: bigint, b: bigint): bigint {
 
 type Operation = (a: bigint, b: bigint) => bigint;
 
-/** Register-register instructions: opcode, funct3, funct7 and what they do, on unsigned operands. */
+/** Register-register instructions: opcode, funct3, funct7 and operation on unsigned operands. */
 const REGISTER: Record<string, [number, number, number, Operation]> = {
   add: [0x33, 0, 0, (a, b) => a + b],
   sub: [0x33, 0, 0x20, (a, b) => a - b],
@@ -56,7 +56,7 @@ const REGISTER: Record<string, [number, number, number, Operation]> = {
   remuw: [0x3b, 7, 1, (a, b) => word(remainder(unsigned(a, 32), unsigned(b, 32)))],
 };
 
-/** Instructions with an immediate: opcode, funct3 and what they do. */
+/** Instructions with an immediate: opcode, funct3 and operation. */
 const IMMEDIATE: Record<string, [number, number, Operation]> = {
   addi: [0x13, 0, (a, i) => a + i],
   slti: [0x13, 2, (a, i) => (signed(a) < i ? 1n : 0n)],
@@ -67,7 +67,7 @@ const IMMEDIATE: Record<string, [number, number, Operation]> = {
   addiw: [0x1b, 0, (a, i) => word(a + i)],
 };
 
-/** Operands at which halves, signs and carries meet, and any other. */
+/** Operands that test carries, signs and the boundary of the halves, and any others. */
 const operand = fc.oneof(
   fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
   fc.bigInt({ min: -70n, max: 70n }).map((value) => unsigned(value)),
@@ -83,7 +83,7 @@ function assemble(opcode: number, funct3: number, upper: number): number {
   return (opcode | (RD << 7) | (funct3 << 12) | (RS1 << 15) | (upper << 20)) >>> 0;
 }
 
-/** Runs instructions from address 0 on, in RAM of 4 KiB, with registers set before. */
+/** Runs instructions from address 0 on, in RAM of 4 KiB, with initial values of registers. */
 function execute(instructions: readonly number[], registers: Record<number, bigint> = {}): Cpu {
   const memory = GuestMemory.allocate(4096);
   instructions.forEach((instruction, i) => memory.writel(4 * i, instruction));
@@ -123,7 +123,7 @@ describe("the example's hart", () => {
     });
   }
 
-  it("counts an instruction that traps as time, and not as completed", () => {
+  it("counts an instruction that traps in time, and not as retired", () => {
     const cpu = execute([0x0000_0013, 0xffff_ffff]);
     expect(cpu.time).to.equal(2);
     expect(cpu.retired).to.equal(1);
@@ -140,7 +140,7 @@ describe("the example's hart", () => {
     expect(cpu.csrs.read(0x305)).to.equal(2n ** 64n - 3n);
   });
 
-  it("goes to a vector of its own for an interrupt, where mtvec says so", () => {
+  it("jumps to the interrupt's own vector in the vectored mode of mtvec", () => {
     // csrw mtvec, t1; csrw mie, t2; csrsi mstatus, 8; nop
     const cpu = execute([0x3053_1073, 0x3043_9073, 0x3004_6073, 0x0000_0013], {
       [RS1]: 0x101n,
@@ -148,13 +148,13 @@ describe("the example's hart", () => {
     });
     cpu.setAlarm(cpu.time);
     cpu.run(1);
-    // The vector holds zeros, which are no instruction; exceptions go to the base.
+    // The vector holds zeros, an illegal instruction, and exceptions jump to the base.
     expect(cpu.csrs.read(0x341)).to.equal(0x100n + 4n * 7n);
     expect(cpu.csrs.read(0x342)).to.equal(2n);
     expect(cpu.pc).to.equal(0x100n);
   });
 
-  it("takes the alarm at the same instruction, however a run is cut up", () => {
+  it("takes the timer interrupt at the same instruction, however a run is divided", () => {
     // csrw mtvec, t1; csrw mie, t2; csrsi mstatus, 8; j .
     const program = [0x3053_1073, 0x3043_9073, 0x3004_6073, 0x0000_006f];
     const hashes = [1, 7, 100].map((step) => {
@@ -168,14 +168,14 @@ describe("the example's hart", () => {
     expect(new Set(hashes).size).to.equal(1);
   });
 
-  it("throws where memory fails for no reason of the guest's", () => {
+  it("throws for a memory error that is not a guest fault", () => {
     const memory = GuestMemory.allocate(4096);
     const cpu = new Cpu(memory, { base: 0, size: 4096 });
     memory.destroy();
     expect(thrown(() => cpu.run(1)).name).to.equal("Error");
   });
 
-  it("fetches from RAM that no code range covers", () => {
+  it("fetches from RAM outside the code range", () => {
     const space = new AddressSpace();
     space.addRam(0x1000, 4096);
     space.writel(0x1000, 0x02a0_0293); // li t0, 42
@@ -187,11 +187,11 @@ describe("the example's hart", () => {
   });
 });
 
-/** Any 32 bits, but most often with the opcode of an instruction that there is. */
+/** Any 32 bits, but usually with the opcode of an existing instruction. */
 const anyInstruction = fc
   .tuple(
     fc.integer({ min: 0, max: 0xffff_ffff }),
-    // Loads and stores twice: they are what the paths differ in.
+    // Loads and stores twice, since the paths differ in them.
     fc.constantFrom(
       ...[0x37, 0x17, 0x6f, 0x67, 0x63, 0x13, 0x1b, 0x33, 0x3b, 0x0f, 0x73],
       ...[0x03, 0x23, 0x03, 0x23],
@@ -201,7 +201,7 @@ const anyInstruction = fc
   .map(([bits, opcode, one]) => (one === 0 ? bits : ((bits & ~0x7f) | opcode) >>> 0));
 
 describe("the example's hart on any code", () => {
-  it("comes to the same on both paths, and never fails for a reason of the guest's", () => {
+  it("has the same results on both paths, and never throws for what the guest does", () => {
     const BASE = 0x8000_0000;
     const SIZE = 0x1000;
     const HANDLER = SIZE - 16;
@@ -248,14 +248,14 @@ describe("the example's hart on any code", () => {
       ),
       { numRuns: 400 },
     );
-    // Else this shows nothing of faults, or of what lies between them.
+    // The test needs both traps and instructions between them.
     expect(traps).to.be.within(1000, 79_000);
     expect(stores).to.be.above(20);
   });
 });
 
 describe("the example's interruptor", () => {
-  it("takes and gives its registers whole and in halves", () => {
+  it("reads and writes its registers whole and in halves", () => {
     let alarm = 0;
     const hart = {
       time: 0x1_2345_6789,

@@ -12,7 +12,7 @@ import { differences, runProgram } from "../../examples/frontend/run.js";
 
 const ROOT = join(__dirname, "../..");
 
-/** What the workload prints for some rounds, as its C file says on an x86-64 host. */
+/** The output of the workload for some rounds, as its C file prints it on an x86-64 host. */
 const WORKLOAD_ROUNDS = 10;
 const WORKLOAD_OUTPUT =
   "workload: 10 rounds\nlist fc4a905, matrix 6fade62f, scanner 43f40170, total 336a5404\n";
@@ -20,7 +20,7 @@ const WORKLOAD_OUTPUT =
 /** A hash of the first frame. */
 const FIRST_FRAME = 1494586971;
 
-/** The version of Debian's compiler that the programs in the repository are from. */
+/** The compiler, from Debian, that made the programs in the repository. */
 const CROSS_COMPILER = "riscv64-linux-gnu-gcc";
 const CROSS_COMPILER_VERSION = "12.2.0";
 
@@ -59,7 +59,7 @@ function need(context: Mocha.Context, program: string): void {
   context.skip();
 }
 
-/** Accessors that give one wrong bit, in the nth load of 64 bits. */
+/** Accessors with one wrong bit, in the nth load of 64 bits. */
 function withWrongBit(nth: number): (memory: HartMemory) => HartMemory {
   return (memory) => {
     let loads = 0;
@@ -128,7 +128,7 @@ describe("the example frontend", () => {
     );
   });
 
-  it("has programs that are what their sources give", function () {
+  it("has programs that are built from their sources", function () {
     this.timeout(120_000);
     need(this, CROSS_COMPILER);
     need(this, "make");
@@ -141,18 +141,18 @@ describe("the example frontend", () => {
       }
       return;
     }
-    // Another compiler makes other code, which must come to the same.
+    // Another compiler makes other code, which must have the same results.
     const file = join(scratch, "workload.elf");
     const [workload] = runExample("--file", file, "--argument", `${WORKLOAD_ROUNDS}`);
     expect(workload).to.include({ status: 0, output: WORKLOAD_OUTPUT });
   });
 
-  describe("told of one wrong bit", () => {
+  describe("with one wrong bit", () => {
     const program = readFileSync(programFile("workload"));
     const view = { path: "view", argument: 1 } as const;
     const wrong = () => ({ ...view, intercept: withWrongBit(2000) });
 
-    it("sees that the runs differ", () => {
+    it("reports that the runs differ", () => {
       const limit = 60_000;
       const right = runProgram(program, view, limit);
       expect(differences(right, runProgram(program, view, limit))).to.deep.equal([]);
@@ -163,7 +163,7 @@ describe("the example frontend", () => {
     it("finds the instruction that read it", () => {
       expect(lockstep(program, view, { ...view, path: "native" }, 20_000)).to.equal(null);
       const divergence = lockstep(program, view, wrong(), 60_000)!;
-      // A load of 64 bits, into one register that has the wrong bit.
+      // A load of 64 bits, into one register, which has the wrong bit.
       expect(divergence.code! & 0x707f).to.equal(0x3003);
       expect(divergence.registers).to.have.length(1);
       const [one, other] = /0x\w+/g[Symbol.match](divergence.registers[0]!)!.map(BigInt);

@@ -6,7 +6,7 @@ import { expect } from "chai";
 const ROOT = join(__dirname, "../..");
 const EXAMPLES = join(ROOT, "examples");
 
-/** What each example prints. */
+/** The output of each example. */
 const OUTPUTS: Readonly<Record<string, string>> = {
   "ram-and-faults.mjs": `16 bits at 0x1002: dead
 through the C++ accessors: deadbeef

@@ -6,7 +6,7 @@ import type { FuzzResult } from "../../scripts/fuzz/framework.mjs";
 
 const PLANTED = join(__dirname, "../fixtures/fuzz/planted.mts");
 
-// The fuzzer runs from its sources: where the tests are compiled, there is nothing to run it.
+// The fuzzer runs from its TypeScript sources, which compiled tests have no loader for.
 (__filename.endsWith(".ts") ? describe : describe.skip)("the fuzzer of files", function () {
   this.timeout(120_000);
   let failures: string;
@@ -56,13 +56,13 @@ const PLANTED = join(__dirname, "../fixtures/fuzz/planted.mts");
     expect(readFileSync(join(failures, `seed-${seed}`)).equals(kept)).to.equal(true);
   });
 
-  it("finds slowness", async () => {
+  it("finds a slow mutant", async () => {
     const { faults } = await fuzzWith("foreign error", 1, 300);
     const slow = await fuzzWith("slowness", faults[0]!.seed, 1, 100_000);
     expect(slow.faults[0]!.reason).to.match(/it took \d+ ms/);
   });
 
-  it("finds nothing where there is nothing", async () => {
+  it("finds nothing in a correct reader", async () => {
     const { passed, accepted, faults } = await fuzzWith("nothing", 1, 300);
     expect(faults).to.deep.equal([]);
     expect(passed).to.equal(300);

@@ -131,7 +131,7 @@ describe("the inspector's page in a browser", function () {
     becomes(() => page.locator("#type").inputValue(), name);
 
   /** Waits until the heat map describes the cell of the cursor with a text. */
-  async function heatTells(text: string): Promise<void> {
+  async function heatShows(text: string): Promise<void> {
     await page.locator(`#heat[aria-valuetext*="${text}"]`).waitFor({ timeout: PATIENCE });
   }
 
@@ -259,7 +259,7 @@ describe("the inspector's page in a browser", function () {
     await cursorAt(HIGH);
     await press("Escape", "[");
     await cursorAt(DRAM);
-    await heatTells("page 0x40000000");
+    await heatShows("page 0x40000000");
     await press("m", "ArrowRight", "ArrowRight");
     await shows("#status", "page 0x40002000 · all zero");
     await press("Enter");
@@ -270,7 +270,7 @@ describe("the inspector's page in a browser", function () {
     await page.locator("#heat-modes input").first().focus();
     await press("Escape", "d");
     await cursorAt(DRAM + 0x20_0000);
-    await heatTells("changed 1×, last in generation 1");
+    await heatShows("changed 1×, last in generation 1");
   });
 
   it("draws the heat of pages", async () => {
@@ -285,7 +285,7 @@ describe("the inspector's page in a browser", function () {
           new Set(pixels.filter((pixel) => pixel >>> 24 === 255)).size;
         `),
       );
-    await heatTells("changed 1×");
+    await heatShows("changed 1×");
     // Zeros, pages that never changed, pages that did, and the cursor.
     expect(await colors()).to.be.at.least(4);
     await page.locator("#heat").click({ position: { x: 5, y: 5 } });

@@ -27,7 +27,7 @@ const writes = fc.array(write, { maxLength: 8 });
 const place = fc.oneof(fc.nat(SIZE + 10), fc.constantFrom(0, SIZE - 1, SIZE, 2 * SIZE));
 const direction = fc.constantFrom<Direction>("forward", "backward");
 
-/** Repeats a search from where the budget of each step ended, until it has a result. */
+/** Continues a search from where the budget of each step ended, until it has a result. */
 async function toTheEnd(
   from: number,
   step: (from: bigint) => Promise<Found>,
@@ -92,7 +92,7 @@ describe("the inspector's search through a snapshot", () => {
     );
   });
 
-  it("finds where differences start, in any number of steps", async () => {
+  it("finds the starts of differences, in any number of steps", async () => {
     await fc.assert(
       fc.asyncProperty(writes, writes, place, direction, async (first, second, from, way) => {
         const memory = GuestMemory.allocate(SIZE);
@@ -127,7 +127,7 @@ describe("the inspector's search through a snapshot", () => {
     );
   });
 
-  it("stops at once when its caller has gone", async () => {
+  it("stops at once when its caller cancels it", async () => {
     const memory = GuestMemory.allocate(SIZE);
     memory.writeb(5 * PAGE, 1);
     const gone = AbortSignal.abort();

@@ -89,7 +89,7 @@ describe("the inspector's navigation", () => {
     expect(seen).to.deep.equal([0x1035n, 0x1045n, 0x10ffn, 0x1000n]);
   });
 
-  it("jumps into any region with bytes, and finds the way back", async () => {
+  it("jumps into any region with bytes, and back", async () => {
     const { navigation, seen } = await start();
     navigation.moveTo(4);
     expect(navigation.jump(0x1_0000_0008n)).to.equal(true);

@@ -19,6 +19,7 @@ import {
   type Samples,
   writeSamples,
 } from "../support/sample-snapshots.js";
+import { rejection } from "../support/streams.js";
 
 interface Answer {
   readonly status: number;
@@ -32,7 +33,7 @@ interface Asking {
   readonly port?: number;
 }
 
-/** Sends a request line as it is written here: no client tidies the path up. */
+/** Sends a request with exactly this path, which other HTTP clients would normalize. */
 function ask(
   url: string,
   path: string,
@@ -99,7 +100,7 @@ describe("the inspector's server", () => {
     return [status, (JSON.parse(body.toString()) as ErrorInfo).error.code];
   }
 
-  it("tells the files and the regions", async () => {
+  it("lists the files and the regions", async () => {
     const info = await json<SnapshotInfo>("/api/snapshot");
     expect(info.files.map(({ name, generation }) => [name, generation])).to.deep.equal([
       ["newer.snap", 1],
@@ -135,7 +136,7 @@ describe("the inspector's server", () => {
     expect((await json<SnapshotInfo>("/api/snapshot", alone)).files).to.have.length(1);
   });
 
-  it("gives the bytes of either snapshot", async () => {
+  it("sends the bytes of either snapshot", async () => {
     const bytes = async (query: string): Promise<Buffer> => {
       const { status, headers, body } = await ask(inspector.url, `/api/bytes?${query}`);
       expect(status, body.toString()).to.equal(200);
@@ -158,7 +159,7 @@ describe("the inspector's server", () => {
     ).to.equal(true);
   });
 
-  it("refuses parameters that are missing, wrong or out of reach", async () => {
+  it("refuses parameters that are missing, invalid or out of range", async () => {
     for (const query of [
       "",
       "side=0&gpa=0&length=0",
@@ -203,7 +204,7 @@ describe("the inspector's server", () => {
     expect(await failure(difference, {}, alone)).to.deep.equal([404, "ERR_ONE_SNAPSHOT"]);
   });
 
-  it("sums up pages", async () => {
+  it("sums up pages by buckets", async () => {
     const heat = await json<HeatInfo>("/api/heat?region=2&from=0&pages=1281&buckets=11");
     expect(heat).to.deep.equal({
       bucketPages: 117,
@@ -227,7 +228,7 @@ describe("the inspector's server", () => {
     });
   });
 
-  /** Asks until there is a match or nothing left: a busy machine uses up the time of an answer. */
+  /** Repeats requests until the search ends, since one may run out of time on a busy machine. */
   async function find(request: string, from: number): Promise<number | null> {
     for (let at: string | null = String(from); at !== null;) {
       const { match, next }: FindInfo = await json(`${request}&from=${at}`);
@@ -259,14 +260,14 @@ describe("the inspector's server", () => {
       ["boot", 0],
       ["THE end", HIGH + LAST],
       ["end of it", HIGH + LAST + 4],
-      // Zeros before and behind, in pages that are not stored.
+      // Zeros before and after, in pages that are not stored.
       ["\0\0\0\0needle one\0\0", one - 4],
       ["wo", two + 8],
     ] as const) {
       expect(await search(Buffer.from(text), 0, "forward"), text).to.equal(at);
       expect(await search(Buffer.from(text), most, "backward"), text).to.equal(at);
     }
-    // Behind the end of a region there are no bytes, zero or other.
+    // There are no bytes after the end of a region, not even zeros.
     expect(await search(Buffer.from("two\0"), 0, "forward")).to.equal(null);
     const zeros = Buffer.alloc(200);
     expect(await search(zeros, 0, "forward")).to.equal(DRAM);
@@ -297,14 +298,14 @@ describe("the inspector's server", () => {
     expect(headers["content-security-policy"]).to.contain("default-src 'none'");
     expect(headers["x-content-type-options"]).to.equal("nosniff");
     expect(headers["access-control-allow-origin"]).to.equal(undefined);
-    // Nothing on the page comes from elsewhere.
+    // The page links only to this server.
     const links = [...body.toString().matchAll(/(?:src|href)="([^"]*)"/g)].map(([, link]) => link!);
     expect(links).to.not.be.empty;
     for (const link of links) {
       expect(link).to.match(/^\/[a-z]/);
       expect((await ask(inspector.url, link)).status, link).to.equal(200);
     }
-    // Nor do the files import others.
+    // The files import no others.
     for (const path of ["/main.mjs", "/style.css"]) {
       expect((await ask(inspector.url, path)).body.toString()).to.not.match(/@import|^import /m);
     }
@@ -316,7 +317,7 @@ describe("the inspector's server", () => {
       "/style.css/../../package.json",
       "/main.mjs/",
       "/style.css%00",
-      // Sources of the page, which the build joins.
+      // Sources of the page, which the build bundles.
       "/main.mts",
       "/styles/theme.css",
       "/tsconfig.json",
@@ -333,7 +334,7 @@ describe("the inspector's server", () => {
     }
   });
 
-  it("answers only GET, only to a loopback name, and no other site", async () => {
+  it("answers only GET, only under a loopback name, and not to other sites", async () => {
     for (const method of ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"]) {
       const { status, headers } = await ask(inspector.url, "/api/snapshot", { method });
       expect([status, headers.allow], method).to.deep.equal([405, "GET"]);
@@ -363,7 +364,7 @@ describe("the inspector's server", () => {
     expect((await ask(inspector.url, "/api/snapshot", { headers })).status).to.equal(200);
   });
 
-  it("listens at the loopback address alone", async () => {
+  it("listens on the loopback address only", async () => {
     const { port, hostname } = new URL(inspector.url);
     expect(hostname).to.equal("127.0.0.1");
     const others = Object.values(networkInterfaces())
@@ -379,7 +380,7 @@ describe("the inspector's server", () => {
     }
   });
 
-  it("tells of a damaged page when it is looked at, and shows the others", async () => {
+  it("reports a damaged page when it is requested, and shows the others", async () => {
     const damaged = join(folder, "damaged.snap");
     cpSync(samples.newer, damaged);
     const bytes = readFileSync(damaged);
@@ -396,7 +397,20 @@ describe("the inspector's server", () => {
     await opened.close();
   });
 
-  it("does not start over what it cannot show", async () => {
+  it("refuses invalid options with a code", async () => {
+    const { newer } = samples;
+    for (const [options, name, code] of [
+      [undefined, "TypeError", "ERR_INVALID_ARG_TYPE"],
+      [{}, "TypeError", "ERR_INVALID_ARG_TYPE"],
+      [{ snapshot: newer, other: 5 }, "TypeError", "ERR_INVALID_ARG_TYPE"],
+      [{ snapshot: newer, port: 65_536 }, "RangeError", "ERR_SOCKET_BAD_PORT"],
+    ] as const) {
+      const error = await rejection(serveInspector(options as never));
+      expect(error).to.include({ name, code });
+    }
+  });
+
+  it("does not start with files that it cannot show", async () => {
     const start = async (snapshot: string, other?: string, port = 0): Promise<unknown> => {
       try {
         const options = other === undefined ? { snapshot, port } : { snapshot, other, port };

@@ -24,14 +24,14 @@ function fixture(name: string): Buffer {
   return readFileSync(join(FIXTURES, `${name}.elf`));
 }
 
-/** RAM whose every byte shows whether something was put there. */
+/** RAM filled with a byte that no file has, so that every written byte shows. */
 function filledRam(size = RAM_SIZE): GuestMemory {
   const memory = GuestMemory.allocate(size);
   memory.fill(0, size, 0xa5);
   return memory;
 }
 
-/** The error of a load that is refused, once RAM is seen to be as it was. */
+/** The error of a load that is refused. Checks that RAM has not changed. */
 function refusal(file: Uint8Array, options: Parameters<typeof loadElf>[2] = {}): BadImageError {
   const memory = filledRam();
   try {
@@ -49,14 +49,14 @@ function refusal(file: Uint8Array, options: Parameters<typeof loadElf>[2] = {}):
   throw new Error("the file was loaded");
 }
 
-/** The file with some bytes changed. */
+/** A copy of the file with some bytes changed. */
 function patched(file: Buffer, change: (copy: Buffer) => void): Buffer {
   const copy = Buffer.from(file);
   change(copy);
   return copy;
 }
 
-/** File offsets of the `PT_LOAD` headers, found without the loader's help. */
+/** File offsets of the `PT_LOAD` headers, found without the loader. */
 function loadHeaders(file: Buffer): number[] {
   const start = Number(file.readBigUInt64LE(32));
   return Array.from({ length: file.readUInt16LE(56) }, (_, i) => start + 56 * i).filter(
@@ -99,7 +99,7 @@ describe("loadElf", () => {
     }
   }
 
-  it("puts segments at physical addresses by default, and the entry with them", () => {
+  it("loads segments at physical addresses by default, and moves the entry with them", () => {
     const file = fixture("riscv64");
     const moved = patched(file, (copy) => {
       for (const header of loadHeaders(copy)) {
@@ -117,12 +117,12 @@ describe("loadElf", () => {
     expect(other.buffer.indexOf("initialised data")).to.be.above(0x100000);
   });
 
-  it("loads a file that lies in the RAM it goes to", () => {
+  it("loads a file that lies in the target RAM", () => {
     const file = fixture("riscv64");
     using plain = filledRam();
     loadElf(plain, file);
     using memory = filledRam();
-    // Over the place of the second segment, so that the first one's bytes would not survive.
+    // The file overlaps the second segment's address, where a direct copy would destroy its bytes.
     memory.write(0x100f80, file);
     loadElf(memory, memory.slice(0x100f80, file.length));
     for (const { gpa, size } of loadElf(plain, file).segments) {
@@ -279,7 +279,7 @@ describe("loadElf", () => {
     });
   });
 
-  it("takes empty segments, whatever else they say", () => {
+  it("accepts empty segments, whatever their other fields are", () => {
     const file = fixture("riscv64");
     const header = loadHeaders(file)[1]!;
     const bad = patched(file, (copy) => {
@@ -292,7 +292,7 @@ describe("loadElf", () => {
     expect(loadElf(memory, bad).segments).to.have.length(1);
   });
 
-  it("throws a TypeError or RangeError for what no file is to blame for", () => {
+  it("throws a TypeError or RangeError for wrong arguments", () => {
     using memory = filledRam();
     const file = fixture("riscv64");
     const load = loadElf as (...args: unknown[]) => unknown;
@@ -316,18 +316,18 @@ describe("loadElf", () => {
     }
   });
 
-  it("faults where RAM is gone", () => {
+  it("faults if RAM is destroyed", () => {
     const memory = filledRam();
     memory.destroy();
     expect(thrown(() => loadElf(memory, fixture("riscv64")))).to.deep.equal(FAULT);
   });
 
-  it("loads any file or refuses it, and leaves RAM alone where it refuses", () => {
+  it("loads or refuses any file, and does not change RAM if it refuses one", () => {
     const whole = Object.values(MACHINES).flatMap((name) => [
       fixture(name),
       fixture(`${name}-pie`),
     ]);
-    // Most changes hit the headers, where everything is decided.
+    // Most changes are in the headers.
     const change = fc.record({
       at: fc.oneof(fc.nat(63), fc.nat(64 + 8 * 56), fc.nat(16383)),
       bytes: fc.oneof(

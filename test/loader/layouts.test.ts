@@ -21,7 +21,8 @@ function bytes(length: number, value: number): Buffer {
 }
 
 describe("loadElf of a kernel", () => {
-  // As Linux links vmlinux for x86-64: a physical entry point, and per-CPU data at virtual 0.
+  // The layout of Linux's vmlinux for x86-64: a physical entry point, and per-CPU data at virtual
+  // 0.
   const KERNEL = 0xffff_ffff_8100_0000n;
   const vmlinux = (entry: bigint): Buffer =>
     makeElf({
@@ -52,7 +53,7 @@ describe("loadElf of a kernel", () => {
     return memory;
   }
 
-  it("takes an entry point that is a physical address, and one that is a virtual one", () => {
+  it("accepts an entry point that is a physical or a virtual address", () => {
     for (const entry of [0x100_0040n, KERNEL + 0x40n]) {
       using memory = ram();
       const image = loadElf(memory, vmlinux(entry), { machine: "x86-64" });
@@ -63,7 +64,7 @@ describe("loadElf of a kernel", () => {
         [0x100_2000, 0x22],
         [0x100_3000, 0x33],
         [0x100_4fff, 0x44],
-        // Its .bss, for which nothing lies at the virtual address.
+        // The .bss. No memory is mapped at its virtual address.
         [0x100_5000, 0],
         [0x100_6fff, 0],
         [0x100_7000, 0xa5],
@@ -73,7 +74,7 @@ describe("loadElf of a kernel", () => {
     }
   });
 
-  it("puts a physical entry point where the segment goes by virtual addresses", () => {
+  it("converts a physical entry point where segments are loaded at virtual addresses", () => {
     const space = new AddressSpace();
     space.addRam(KERNEL, 0x10000);
     space.addRam(0n, 0x1000);
@@ -93,13 +94,13 @@ describe("loadElf of a kernel", () => {
     expect(loadElf(memory, file).entry).to.equal(0x1010n);
   });
 
-  it("takes an entry point of 0 for none, and still refuses one that is nowhere", () => {
+  it("treats an entry point of 0 as none, and refuses one outside all segments", () => {
     using memory = ram();
     expect(loadElf(memory, vmlinux(0n)).entry).to.equal(null);
     expect(refusal(() => loadElf(memory, vmlinux(0x123n << 32n))).offset).to.equal(24);
   });
 
-  it("refuses a .bss that is loaded to where there is no memory", () => {
+  it("refuses a .bss at addresses without memory", () => {
     using memory = GuestMemory.allocate(0x100_6000);
     const { offset, reason } = refusal(() => loadElf(memory, vmlinux(0n)));
     expect(offset).to.equal(64 + 3 * 56);
@@ -109,7 +110,7 @@ describe("loadElf of a kernel", () => {
 });
 
 describe("loadElf of firmware that runs from ROM", () => {
-  // As GNU ld links ".data >RAM AT>FLASH", ".bss >RAM" and ".tail >FLASH".
+  // The layout that GNU ld makes of ".data >RAM AT>FLASH", ".bss >RAM" and ".tail >FLASH".
   const FLASH = 0x800_0000n;
   const RAM = 0x2000_0000n;
   const file = (bssOfItsOwn: boolean): Buffer =>
@@ -134,7 +135,7 @@ describe("loadElf of firmware that runs from ROM", () => {
   for (const bssOfItsOwn of [false, true]) {
     it(`loads .data to ROM and .bss nowhere, ${bssOfItsOwn ? "two segments" : "one"}`, () => {
       const space = new AddressSpace();
-      // Smaller than .bss, and flashed before.
+      // The flash is smaller than .bss, and has old contents.
       space.addRom(FLASH, bytes(0x1_0000, 0xff));
       space.addRam(RAM, 0x4_0000);
       space.write(RAM, bytes(0x4_0000, 0xa5));
@@ -147,7 +148,7 @@ describe("loadElf of firmware that runs from ROM", () => {
     });
   }
 
-  it("needs no memory at the linked addresses where other bytes have the load address", () => {
+  it("needs no memory at the link addresses if other bytes are at the load address", () => {
     const space = new AddressSpace();
     space.addRom(FLASH, bytes(0x1_0000, 0xff));
     loadElf(space, file(false));
@@ -155,7 +156,7 @@ describe("loadElf of firmware that runs from ROM", () => {
     expect(space.readb(FLASH + 0x180n)).to.equal(0xff);
   });
 
-  it("still refuses bytes of the file that go where others go, and .bss over other segments", () => {
+  it("refuses segments whose bytes in the file overlap, and a .bss over other segments", () => {
     using memory = GuestMemory.allocate(0x10000);
     const two = (first: object, second: object): Buffer =>
       makeElf({
@@ -176,9 +177,9 @@ describe("loadElf of firmware that runs from ROM", () => {
     }
   });
 
-  it("takes time by the size of the file, however its segments lie", () => {
+  it("takes time in proportion to the size of the file, whatever its segments are", () => {
     using memory = GuestMemory.allocate(0x100_0000);
-    // Each has a .bss over all that come after it.
+    // The .bss of each extends over all segments after it.
     const segments = Array.from({ length: 60_000 }, (_, i) => ({
       vaddr: 0x1_0000_0000n + BigInt(i * 0x1000),
       paddr: BigInt(i * 16),
@@ -193,7 +194,7 @@ describe("loadElf of firmware that runs from ROM", () => {
 });
 
 describe("loadElf with a bias", () => {
-  // As an arm64 U-Boot: position-independent, aligned to 64 KiB.
+  // The layout of U-Boot for arm64: position-independent, aligned to 64 KiB.
   const file = makeElf({
     entry: 0x10n,
     machine: 183,
@@ -204,7 +205,7 @@ describe("loadElf with a bias", () => {
     ],
   });
 
-  it("names the nearest that would do where one breaks an alignment", () => {
+  it("names the nearest valid bias if one breaks an alignment", () => {
     const space = new AddressSpace();
     space.addRam(0x4000_0000, 0x100_0000);
     const { offset, reason } = refusal(() => loadElf(space, file, { bias: 0x4020_1000 }));
@@ -219,7 +220,7 @@ describe("loadElf with a bias", () => {
 });
 
 describe("a loader", () => {
-  it("tells of the end of all addresses as of any other place without memory", () => {
+  it("reports the end of the address range like any other address without memory", () => {
     const space = new AddressSpace();
     space.addRam(2n ** 64n - 4096n, 4096);
     const file = makeElf({

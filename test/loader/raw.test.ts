@@ -7,7 +7,7 @@ import { PACKAGE } from "../support/alone.js";
 import { OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
 
 describe("loadRaw", () => {
-  it("puts every byte where it should go, from any view", () => {
+  it("copies every byte to its address, from any view", () => {
     using memory = GuestMemory.allocate(64);
     loadRaw(memory, 3n, Buffer.from("raw image"));
     loadRaw(memory, 60, new DataView(Uint8Array.of(9, 1, 2, 3, 4, 9).buffer, 1, 4));
@@ -43,7 +43,7 @@ describe("loadRaw", () => {
     }
   });
 
-  it("refuses an image that goes on past the last address", () => {
+  it("refuses an image that extends past the last address", () => {
     const space = new AddressSpace();
     const region = space.addRam(2n ** 64n - 4096n, 4096);
     const image = new Uint8Array(8).fill(1);
@@ -61,7 +61,7 @@ describe("loadRaw", () => {
     expect(region.memory.buffer.every((byte) => byte === 0)).to.be.true;
   });
 
-  it("copies an image over several regions that lies in one of them", () => {
+  it("copies an image across several regions, one of which contains it", () => {
     const space = new AddressSpace();
     const [low, high] = [space.addRam(0, 4096), space.addRam(4096, 4096)];
     const numbers = Uint8Array.from({ length: 4096 }, (_, i) => i % 251);
@@ -81,7 +81,7 @@ describe("loadRaw", () => {
     expect(other.read(2048, 4096).equals(numbers)).to.be.true;
   });
 
-  it("takes no memory for a copy of the image", async function () {
+  it("allocates no copy of the image", async function () {
     this.timeout(60_000);
     const program = `
       const { GuestMemory } = require("pound-guest-memory");
@@ -100,7 +100,7 @@ describe("loadRaw", () => {
     expect(Number(stdout), "bytes").to.be.below(64 * 2 ** 20);
   });
 
-  it("takes an empty image anywhere", () => {
+  it("accepts an empty image at any address", () => {
     using memory = GuestMemory.allocate(64);
     loadRaw(memory, 2n ** 40n, new Uint8Array(0));
   });

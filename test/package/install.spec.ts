@@ -81,7 +81,7 @@ describe("the package, as npm packs it", () => {
     rmSync(scratch, { recursive: true, force: true });
   });
 
-  /** An empty folder with the package installed from `tarball`, and how the installation ended. */
+  /** Installs the package from `tarball` into an empty folder. */
   function install(
     name: string,
     tarball: string,
@@ -90,10 +90,10 @@ describe("the package, as npm packs it", () => {
   ): { folder: string; ended: Ended } {
     const folder = join(scratch, name);
     mkdirSync(folder);
-    // Newer npm runs the install scripts of none but these.
+    // Newer versions of npm run the install scripts of these packages only.
     writeFileSync(join(folder, "package.json"), JSON.stringify({ allowScripts: { [NAME]: true } }));
     const ended = npm(
-      // From this checkout's own dependencies, so that no registry is asked.
+      // Dependencies come from this checkout, so that npm needs no registry.
       ["install", "--offline", "--install-links", "--no-audit", "--no-fund", ...options].concat(
         tarball,
         dependencyFolders(),
@@ -115,11 +115,11 @@ describe("the package, as npm packs it", () => {
     return join(folder, filename);
   }
 
-  it("has a binary that comes out the same in whatever folder it is built", () => {
+  it("has a binary that is the same whatever folder it is built in", () => {
     expect(built.output).to.include("the same bytes when built twice");
   });
 
-  it("holds what a user needs, and nothing else", () => {
+  it("contains the files that a user needs, and no others", () => {
     const expected = [
       /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|binding\.gyp)$/,
       /^dist\/[\w/-]+\.(js|d\.ts|mjs|d\.mts)$/,
@@ -253,15 +253,15 @@ describe("the package, as npm packs it", () => {
       }
     });
 
-    describe("to TypeScript with its own defaults, which look at no package's types", () => {
+    describe("to TypeScript with its defaults, which load no package's types", () => {
       const SOURCE = `import { type Gpa, GuestMemory } from "${NAME}";
         const at: Gpa = 8;
         using memory: GuestMemory & Disposable = GuestMemory.allocate(16);
         const bytes: Buffer = memory.buffer;
         console.log(memory.readl(at), bytes.length);`;
 
-      /** Compiles it in a folder of its own beside the installation. */
-      function compileAlone(name: string, target: string, types: boolean): Ended {
+      /** Makes a folder for a consumer beside the installation. */
+      function makeConsumer(name: string, types: boolean): string {
         const consumer = join(folder, name);
         mkdirSync(join(consumer, "node_modules/@types"), { recursive: true });
         if (types) {
@@ -273,28 +273,39 @@ describe("the package, as npm packs it", () => {
             );
           }
         }
-        // A copy, since TypeScript looks for the types of Node from where the package is.
+        // A copy, since TypeScript looks for the types of Node from the package's real folder.
         cpSync(join(folder, "node_modules", NAME), join(consumer, "node_modules", NAME), {
           recursive: true,
         });
-        writeFileSync(join(consumer, "consumer.mts"), SOURCE);
+        return consumer;
+      }
+
+      function compileAlone(consumer: string, source: string, target: string): Ended {
+        writeFileSync(join(consumer, "consumer.mts"), source);
         const options = ["--strict", "--target", target, "--module", "nodenext"];
         return run(process.execPath, [TSC, ...options, "consumer.mts"], consumer);
       }
 
-      it("has types that need @types/node alone, whatever the target", () => {
-        for (const target of ["es2015", "esnext"]) {
-          const { status, output } = compileAlone(`types-${target}`, target, true);
-          expect(output).to.equal("");
-          expect(status).to.equal(0);
+      function expectToCompile(consumer: string, source: string, target: string): void {
+        const { status, output } = compileAlone(consumer, source, target);
+        expect(output).to.equal("");
+        expect(status).to.equal(0);
+      }
+
+      it("has types that need only @types/node, whatever the target and the entry", () => {
+        const consumer = makeConsumer("types", true);
+        expectToCompile(consumer, SOURCE, "es2015");
+        expectToCompile(consumer, SOURCE, "esnext");
+        for (const entry of ENTRIES) {
+          expectToCompile(consumer, `export * from "${NAME}${entry}";`, "es2015");
         }
       });
 
-      it("says that @types/node is missing where it is", () => {
-        const { status, output } = compileAlone("no-types", "es2022", false);
+      it("reports that @types/node is missing where it is", () => {
+        const { status, output } = compileAlone(makeConsumer("no-types", false), SOURCE, "es2022");
         expect(status).to.not.equal(0);
         expect(output).to.match(
-          /dist\/index\.d\.ts\(1,\d+\): error TS2688: Cannot find type definition file for 'node'/,
+          /dist\/index\.d\.ts\(\d+,\d+\): error TS2688: Cannot find type definition file for 'node'/,
         );
       });
     });
@@ -315,7 +326,7 @@ describe("the package, as npm packs it", () => {
         return () => run(process.execPath, [output], scratch, bare);
       }
 
-      it("is found where it is external, in both formats", async () => {
+      it("is found if it is external, in both formats", async () => {
         const external = [NAME];
         const commonJs = await bundle("external/out.cjs", { external, format: "cjs" });
         expect(commonJs().output).to.equal(QUICK_START_OUTPUT);
@@ -323,7 +334,7 @@ describe("the package, as npm packs it", () => {
         expect(esModule().output).to.equal(QUICK_START_OUTPUT);
       });
 
-      it("is found in CommonJS that has a copy of prebuilds beside it, and says so if not", async () => {
+      it("is found in CommonJS with a copy of prebuilds beside it, and else says what to do", async () => {
         const bundled = await bundle("copied/out.cjs", {});
         const { status, output } = bundled();
         expect(status).to.equal(1);
@@ -386,7 +397,7 @@ describe("the package, as npm packs it", () => {
       tarball = packWithoutBinaries();
     });
 
-    it("says all that is missing where it cannot be built", () => {
+    it("lists everything that is missing to build it", () => {
       const { ended } = install("no-compiler", tarball, bare, ["--foreground-scripts"]);
       expect(ended.status).to.not.equal(0);
       expect(ended.output).to.include("no prebuilt binary works here");

@@ -4,14 +4,16 @@ import { join } from "node:path";
 /** The folder of the package under test. */
 export const PACKAGE = join(__dirname, "../..");
 
-/** What came of a script: a crash shows as a signal in place of a status. */
+/** The outcome of a script. After a crash, `signal` is set and `status` is null. */
 export interface Outcome {
   readonly status: number | null;
   readonly signal: string | null;
   readonly output: string;
 }
 
-/** Runs JavaScript in a process of its own, so that a crash fails one test and ends no others. */
+/**
+ * Runs JavaScript in a process of its own, so that a crash fails one test and not the whole run.
+ */
 export function runAlone(script: string, flags: readonly string[] = []): Outcome {
   const { status, signal, stdout, stderr } = spawnSync(
     process.execPath,
@@ -21,11 +23,11 @@ export function runAlone(script: string, flags: readonly string[] = []): Outcome
   return { status, signal, output: stdout + stderr };
 }
 
-/** Node 20 knows `ArrayBuffer.prototype.transfer` only by this flag; later ones have it anyway. */
+/** The flag with which Node 20 has `ArrayBuffer.prototype.transfer`. Later Nodes need none. */
 export const WITH_TRANSFER =
   "transfer" in ArrayBuffer.prototype ? [] : ["--harmony-rab-gsab-transfer"];
 
-/** Statements of a script that get the addon's own functions, below those of the package. */
+/** Statements of a script that assign the addon's exports to `native`. */
 export const RAW = `
   require("pound-guest-memory");
   const native = Object.values(require.cache).find(({ filename }) => filename.endsWith(".node")).exports;

@@ -10,12 +10,12 @@ const { OK, FAULT_BOUNDARY, FAULT_UNALIGNED } = GuestMemAccessResult;
 
 type Method = (...args: unknown[]) => unknown;
 
-/** One atomic operation, so that a test can walk them; values are bigints throughout. */
+/** An atomic operation, for tests that iterate over them. All values are bigints. */
 export interface AtomicCase {
   readonly name: string;
-  /** How many values it takes. */
+  /** The number of values it takes. */
   readonly values: 0 | 1 | 2;
-  /** What it stores, from what was there and what it was given; before any wrap. */
+  /** The value to store, from the old value and the arguments, before it is cut to the width. */
   change(old: bigint, first: bigint, second: bigint): bigint;
 }
 
@@ -48,15 +48,15 @@ export function callMethod(access: object, name: string, ...args: unknown[]): un
   return (access as Record<string, Method>)[name]!(...args);
 }
 
-/** A value as the methods of a width take it. */
+/** A value in the type that the methods of a width take. */
 export function valueOf(width: WidthCase, value: bigint): number | bigint {
   return width.bytes === 8 ? value : Number(value);
 }
 
-/** What an operation came to. */
+/** The outcome of an operation. */
 export interface Outcome {
   readonly result: GuestMemAccessResult;
-  /** What it gave; null where it gave nothing. */
+  /** The value returned; null if there is none. */
   readonly old: bigint | null;
 }
 
@@ -107,7 +107,7 @@ function runValue(access: object, name: string, args: readonly unknown[]): Outco
   }
 }
 
-/** The same on plain bytes, told a byte at a time. */
+/** The same operation on plain bytes, computed byte by byte. */
 export function modelAtomic(
   bytes: Uint8Array,
   { op, width }: { op: AtomicCase; width: WidthCase },

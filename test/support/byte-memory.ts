@@ -2,7 +2,9 @@ import { type Gpa, GuestMemAccessResult, type GuestMemoryAccess } from "pound-gu
 
 type Out = Uint8Array | Uint16Array | Uint32Array | BigUint64Array;
 
-/** Guest RAM done the slow and plain way, byte by byte: a reference that shares no code with lib. */
+/**
+ * A slow and simple guest RAM that works byte by byte: a reference that shares no code with lib.
+ */
 export class ByteMemory implements GuestMemoryAccess {
   readonly bytes: Uint8Array;
 

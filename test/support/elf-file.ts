@@ -1,24 +1,24 @@
-/** A `PT_LOAD` segment to make. */
+/** A `PT_LOAD` segment of a test file. */
 export interface SegmentSpec {
   readonly vaddr: bigint;
-  /** As `vaddr` if not given. */
+  /** The default is `vaddr`. */
   readonly paddr?: bigint;
   /** Its bytes in the file. */
   readonly bytes: Uint8Array;
-  /** Bytes in memory; those of the file if not given. */
+  /** Bytes in memory; by default as many as in the file. */
   readonly memsz?: number;
-  /** Read (4), write (2), execute (1); 7 if not given. */
+  /** Read (4), write (2), execute (1); 7 by default. */
   readonly flags?: number;
   readonly align?: bigint;
 }
 
-/** What an ELF64 file is to say. */
+/** The contents of a test file. */
 export interface ElfSpec {
   readonly entry: bigint;
   readonly segments: readonly SegmentSpec[];
-  /** x86-64 if not given. */
+  /** `e_machine`; that of x86-64 by default. */
   readonly machine?: number;
-  /** `ET_EXEC` (2) if not given. */
+  /** `e_type`; `ET_EXEC` (2) by default. */
   readonly type?: number;
 }
 

@@ -1,4 +1,4 @@
-/** Runs `action` and gives what it threw, as the parts that callers may rely on. */
+/** Runs `action` and returns the name and the code of the error that it throws. */
 export function thrown(action: () => unknown): { name: string; code: unknown } {
   try {
     action();

@@ -1,9 +1,10 @@
-// Run by test/optimization.test.ts in a process of its own, with V8's intrinsics allowed and its
-// compilations and inlining traced. Says on stderr, in a line of JSON per loop, whether V8 had it
-// optimized after it ran on all kinds of operations, which were not what it was optimized with.
+// test/engine/optimization.test.ts runs this in a process of its own, with V8's intrinsics enabled
+// and its compilations and inlining traced. Each loop is optimized on some operations, and then
+// runs on all kinds. A line of JSON per loop on stderr reports whether its code is still optimized
+// after that.
 //
 // With the name of an accessor as its argument, it forbids V8 to optimize and to inline the
-// accessors of that name, so that the test can show that it would see that.
+// accessors of that name, so that the test can show that it detects this.
 
 "use strict";
 
@@ -12,7 +13,9 @@ const { AddressSpace, GuestMemory } = require("pound-guest-memory");
 const SIZE = 2 ** 20;
 const out = [new Uint8Array(1), new Uint16Array(1), new Uint32Array(1), new BigUint64Array(1)];
 
-/** Loops over the accessors; `memories` holds one or two, and each loop is a function of its own. */
+/**
+ * Loops over the accessors. `memories` holds one or two. Each loop becomes a function of its own.
+ */
 const LOOPS = {
   codes: `
     memory.tryReadb(gpa, out[0]);
@@ -33,12 +36,12 @@ const LOOPS = {
     memory.writel(gpa, i * 0x10001 >>> 0);`,
 };
 
-// What the addresses come from decides what V8 takes them for.
+// The array that the addresses come from determines their representation in V8.
 const ADDRESSES = {
   small: Float64Array.from({ length: 4096 }, (_, i) => i * 8),
-  // Twice what a small integer holds.
+  // Up to twice the largest small integer.
   wide: Float64Array.from({ length: 4096 }, (_, i) => (i & 1) * (2 ** 31 + 8) + i * 8),
-  // What the memory has below and above 4 GiB.
+  // Addresses below and above 4 GiB.
   above: Float64Array.from({ length: 4096 }, (_, i) => (i & 1) * 2 ** 32 + i * 8),
 };
 
@@ -65,8 +68,8 @@ const optimize = new Function(
 const forgetCode = new Function("accessor", "%DeoptimizeFunction(accessor);");
 const statusOf = new Function("loop", "return %GetOptimizationStatus(loop);");
 
-// Which bits of the status say "optimized, by TurboFan" differs between versions of V8. The test
-// looks into the trace for what V8 has done with this function.
+// The bits of the status for "optimized by TurboFan" differ between versions of V8. The test learns
+// them from this function, whose optimization the trace shows.
 function reference(x) {
   return x + 1;
 }
@@ -78,7 +81,7 @@ if (OPTIMIZED === 0) {
 }
 
 function report(name, loop) {
-  // V8 has its own buffer for stdout, and would print in the middle of a line.
+  // V8 has its own buffer for stdout, and could print in the middle of a line, so this uses stderr.
   const optimized = (statusOf(loop) & OPTIMIZED) === OPTIMIZED;
   console.error(JSON.stringify({ name, optimized }));
 }
@@ -110,8 +113,8 @@ for (const [form, body] of Object.entries(LOOPS)) {
   }
   report(`${form}, a second memory`, one);
 
-  // On Node 26, accessors that were compiled for small addresses cost this loop its code once. What
-  // runs on addresses of every size from its start has no such code.
+  // On Node 26, accessors that were compiled for small addresses make V8 discard the code of this
+  // loop once. Accessors that run on addresses of every size from the start avoid that.
   for (const [, accessor] of body.matchAll(/memory\.(\w+)/g)) {
     forgetCode(first[accessor]);
   }
@@ -129,7 +132,7 @@ for (const [form, body] of Object.entries(LOOPS)) {
   report(`${form}, addresses of every size`, mixed);
 }
 
-// Faults are results, and bigints are addresses: neither is a reason to give the code up.
+// Faults and bigint addresses must not deoptimize the loop.
 const faulting = makeLoop("faulting", LOOPS.codes);
 const odd = Float64Array.from({ length: 4096 }, (_, i) => (i % 5 === 0 ? SIZE + i : i));
 optimize(faulting, () => {
@@ -149,7 +152,7 @@ for (let i = 0; i < 10; i++) {
 }
 report("codes, with bigints", anyGpa);
 
-// The end of a memory costs what was optimized for it, but nothing for good.
+// Destroying a memory deoptimizes the code for it, but V8 can optimize the loop again.
 const survivor = makeLoop("survivor", LOOPS.codes);
 optimize(survivor, () => survivor(first, ADDRESSES.small));
 second.destroy();
@@ -160,8 +163,8 @@ for (let i = 0; i < 10; i++) {
 }
 report("codes, after another memory ended", survivor);
 
-// The address space: its largest RAM is as good as flat RAM, and the rest of the map no reason to give
-// the code up.
+// The address space: accesses to its largest RAM are inlined as for flat RAM, and accesses to the
+// rest of the map must not deoptimize the loop.
 function machine(size) {
   const space = new AddressSpace();
   space.addRom(0x10000, new Uint8Array(4096));
@@ -173,7 +176,7 @@ function machine(size) {
 const small = new AddressSpace();
 small.addRam(0, SIZE);
 const [board, otherBoard] = [machine(SIZE), machine(SIZE / 2)];
-// The large RAM, and at times the small one, ROM, the device and a hole.
+// Mostly the large RAM, and sometimes the small RAM, the ROM, the device and a hole.
 const anywhere = Float64Array.from({ length: 4096 }, (_, i) =>
   i % 5 === 0 ? [0, 0x10000, 0x20000, 0x30000][(i / 5) % 4] + (i & 0xff8) : 0x8000_0000 + i * 8,
 );
@@ -196,9 +199,9 @@ for (let i = 0; i < 10; i++) {
 }
 report("codes, spaces of every kind of region", spaces);
 
-// The native path, which is two calls deep in a space: two accessors are what V8 inlines of it into
-// one loop. These come before any loop that leaves RAM. V8 inlines the slow path into the code of an
-// accessor that takes it often, and counts it against the accessor where that is to be inlined.
+// The native path of a space, where each access is two calls deep, so V8 inlines only two accessors
+// into one loop. These loops run before any loop that leaves RAM: once an accessor takes its slow
+// path often, V8 inlines that path into it, and its size then counts against inlining the accessor.
 const NATIVE_IN_SPACE = {
   l: `
     memory.tryReadl(gpa, out[2]);
@@ -224,7 +227,7 @@ for (let i = 0; i < 10; i++) {
 }
 report("native, spaces of every kind of region", spacesNative);
 
-// The native path: all that surrounds the call is inlined.
+// The native path: everything but the call into C++ is inlined.
 const native = makeLoop(
   "native",
   `memory.tryReadl(gpa, out[2]);

@@ -1,16 +1,16 @@
 import { closeSync, openSync, truncateSync, writeSync } from "node:fs";
 import { HEADER, reseal, sha256 } from "./snapshot-bytes.js";
 
-/** What the file of a region of RAM says of its pages. */
+/** The records of pages in the file of a snapshot of one region. */
 interface Pages {
   readonly count: number;
-  /** From one page that has a record to the next. */
+  /** The distance, in pages, of two pages that have a record. */
   readonly stride: number;
-  /** Whether their bytes, which are zero, are in the file. */
+  /** Whether the file contains their bytes, which are zero. */
   readonly stored: boolean;
 }
 
-/** Writes the file of a snapshot of zeros that says a lot of them. Its pages are a hole. */
+/** Writes the file of a snapshot of zeros with many records. Its pages are a hole in the file. */
 export function writeHugeSnapshot(path: string, { count, stride, stored }: Pages): void {
   const tables = 40 + 32 * count;
   const start = Math.ceil((HEADER + tables) / 4096) * 4096;

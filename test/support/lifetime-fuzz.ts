@@ -1,10 +1,11 @@
 /*
- * Random creation, exposure, moves, resets, ends, collections and threads of guest memory.
+ * Fuzzes the lifetime of guest memory: random creation, exposed buffers, transfers, resets,
+ * destruction, garbage collections and threads.
  *
  *   node --expose-gc --import tsx test/support/lifetime-fuzz.ts [--seed N] [--runs N] [--seconds N]
  *
- * A run is a sequence of steps that its seed determines, but for when garbage is collected and how
- * threads take turns. The seed is printed first, since what is looked for ends the process.
+ * The seed determines the steps of a run, but not when garbage is collected and how threads
+ * interleave. The seed is printed first, since the faults that this finds crash the process.
  */
 import { once } from "node:events";
 import { parseArgs } from "node:util";
@@ -15,7 +16,7 @@ const { OK, ERROR_INTERNAL } = GuestMemAccessResult;
 const STEPS = 60;
 const LENGTHS = [1, 15, 16, 4096, 4097, 65_536, 262_144] as const;
 
-/** Numbers from 0 to below `n`, the same ones for a seed (mulberry32). */
+/** Pseudo-random integers from 0 to `n` - 1, determined by a seed (mulberry32). */
 function randomFrom(seed: number): (n: number) => number {
   let state = seed >>> 0;
   return (n) => {
@@ -35,15 +36,15 @@ function check(holds: boolean, what: string): void {
 interface Ram {
   readonly arena: Arena;
   readonly memory: GuestMemory;
-  /** Whether it lies on pages of the arena's own. */
+  /** Whether the arena has allocated its pages. */
   readonly pages: boolean;
-  /** What each byte that was written holds. */
+  /** The written bytes by offset. */
   readonly bytes: Map<number, number>;
-  /** Whether a buffer over it may have been moved away, so that it no longer answers. */
+  /** Whether a buffer over it may have been transferred, so that it is no longer accessible. */
   moved: boolean;
 }
 
-/** A buffer that is no longer the memory's, and what every byte of it is. */
+/** A buffer that was transferred away from a memory, and the value of its bytes. */
 interface Moved {
   readonly bytes: Uint8Array;
   readonly stamp: number;
@@ -51,7 +52,7 @@ interface Moved {
 
 type Transferable = ArrayBuffer & { transfer?: () => ArrayBuffer };
 
-/** The bytes of `buffer` as another ArrayBuffer's; null where this runtime cannot move them. */
+/** Transfers `buffer` to another ArrayBuffer; null if this runtime cannot. */
 function move(buffer: Transferable): ArrayBuffer | null {
   try {
     return buffer.transfer?.() ?? structuredClone(buffer, { transfer: [buffer] });
@@ -200,7 +201,7 @@ class Run {
     }
     const { buffer } = ram.memory.buffer;
     const bytes = move(buffer as ArrayBuffer);
-    // What this runtime did not move, it may have copied.
+    // A runtime may copy the bytes instead of moving them.
     ram.moved = ram.memory.size > 0n && buffer.byteLength === 0;
     if (bytes !== null && ram.moved) {
       const stamp = this.#random(256);
@@ -243,7 +244,7 @@ class Run {
     }
   }
 
-  /** Nobody else writes to what was moved. */
+  /** Checks that nothing has written to a transferred buffer. */
   #checkMoved(): void {
     for (const { bytes, stamp } of this.#moved) {
       for (const index of [0, bytes.length - 1, this.#random(bytes.length)]) {

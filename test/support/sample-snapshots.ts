@@ -5,7 +5,7 @@ import { saveSnapshot, type Snapshot } from "pound-guest-memory/snapshot";
 export const DRAM = 0x4000_0000;
 export const HIGH = 0x1_0000_0000;
 export const HIGH_SIZE = 4 * 2 ** 30;
-/** The offset, in the high RAM, of what lies across its last two pages. */
+/** The offset, in the high RAM, of the bytes that lie across its last two pages. */
 export const LAST = HIGH_SIZE - 4096 - 3;
 
 /** The files of two snapshots of a chain: ROM, a device, and 5 MiB and 4 GiB of RAM. */
@@ -15,7 +15,7 @@ export interface Samples {
   readonly snapshots: readonly [older: Snapshot, newer: Snapshot];
 }
 
-/** Writes them into a folder. */
+/** Writes the sample snapshots into a folder. */
 export async function writeSamples(folder: string): Promise<Samples> {
   const space = new AddressSpace();
   space.addRom(0, Buffer.from("boot code of a few bytes"), { name: "rom" });

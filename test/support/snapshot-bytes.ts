@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 
 /*
- * The layout of a snapshot file, written from docs/snapshot-format.md and not from the code.
+ * The layout of a snapshot file, written after docs/snapshot-format.md and not after the code.
  */
 
 export const HEADER = 128;
@@ -12,12 +12,12 @@ export function sha256(bytes: Uint8Array): Buffer {
   return createHash("sha256").update(bytes).digest();
 }
 
-/** Bytes of both tables, as the header gives them. */
+/** The size of both tables in bytes, according to the header. */
 export function tablesSize(file: Buffer): number {
   return Number(file.readBigUInt64LE(16)) + 32 * Number(file.readBigUInt64LE(24));
 }
 
-/** Makes the checksums of the header and the tables right again after a change. */
+/** Corrects the checksums of the header and the tables after a change. */
 export function reseal(file: Buffer): Buffer {
   const end = HEADER + tablesSize(file);
   sha256(file.subarray(HEADER, Number.isSafeInteger(end) ? end : HEADER)).copy(file, TABLES_DIGEST);

@@ -7,14 +7,14 @@ export async function* chunksOf(
   }
 }
 
-/** Copies of bytes cut into pieces, at the given places and in that order; places out of range cut nothing. */
+/** Copies of the pieces of `bytes`, cut at the given offsets in that order. Others are ignored. */
 export function cutAt(bytes: Uint8Array, places: readonly number[]): Uint8Array[] {
   const cuts = [...new Set(places.filter((place) => place > 0 && place < bytes.length))];
   const edges = [0, ...cuts.sort((a, b) => a - b), bytes.length];
   return edges.slice(1).map((edge, index) => Uint8Array.from(bytes.subarray(edges[index], edge)));
 }
 
-/** All that a stream gives. */
+/** The concatenated chunks of a stream. */
 export async function collect(stream: AsyncIterable<Uint8Array>): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
   for await (const chunk of stream) {
@@ -23,7 +23,7 @@ export async function collect(stream: AsyncIterable<Uint8Array>): Promise<Buffer
   return Buffer.concat(chunks);
 }
 
-/** What a promise is rejected with. */
+/** The reason with which a promise is rejected. */
 export async function rejection(promise: Promise<unknown>): Promise<unknown> {
   try {
     await promise;

@@ -4,13 +4,13 @@ import { WIDTHS } from "./widths.js";
 
 const { OK, FAULT_BOUNDARY, FAULT_UNALIGNED } = GuestMemAccessResult;
 
-/** RAM to sweep: one path into it, and the bytes that it must have changed. */
+/** RAM to sweep: one path into it, and its bytes as another view shows them. */
 export interface Swept {
   readonly access: GuestMemoryAccess;
   readonly bytes: Uint8Array;
 }
 
-/** Every address that small RAM can be asked for, and those at which arithmetic overflows. */
+/** Every address in and around small RAM, and addresses at which arithmetic may overflow. */
 export const ADDRESSES: readonly Gpa[] = [
   ...Array.from({ length: 25 }, (_, gpa) => [gpa, BigInt(gpa)]).flat(),
   ...[2 ** 31, 2 ** 32 - 1, 2 ** 32, 2 ** 32 + 8, 2 ** 53 - 1].flatMap((gpa) => [gpa, BigInt(gpa)]),
@@ -20,7 +20,7 @@ export const ADDRESSES: readonly Gpa[] = [
   2n ** 64n - 1n,
 ];
 
-/** What the header says of an access: the boundary first, and without its wrap-around. */
+/** The result code of an access: the boundary is checked first, without wrapping around. */
 function expectedResult(size: number, gpa: Gpa, width: number): GuestMemAccessResult {
   const last = BigInt(gpa) + BigInt(width) - 1n;
   if (last >= BigInt(size)) {
@@ -29,7 +29,7 @@ function expectedResult(size: number, gpa: Gpa, width: number): GuestMemAccessRe
   return BigInt(gpa) % BigInt(width) === 0n ? OK : FAULT_UNALIGNED;
 }
 
-/** A little-endian value, put together byte by byte. */
+/** A little-endian value, assembled byte by byte. */
 function load(bytes: Uint8Array, gpa: number, width: number): bigint {
   return [...bytes.subarray(gpa, gpa + width)].reduceRight(
     (value, byte) => value * 256n + BigInt(byte),
@@ -43,7 +43,7 @@ function store(bytes: Uint8Array, gpa: number, width: number, value: bigint): vo
   }
 }
 
-/** What a throwing form came to: its value, or all that its fault tells. */
+/** The outcome of a throwing form: its value, or the fields of its fault. */
 function outcome(action: () => unknown): unknown {
   try {
     return action();
@@ -54,8 +54,8 @@ function outcome(action: () => unknown): unknown {
 }
 
 /**
- * Makes every access at every address, in both forms, and holds each value, each result code and
- * all bytes of RAM after each access against the rules.
+ * Makes every access at every address, in both forms, and checks each value, each result code and
+ * all bytes of RAM after each access.
  */
 export function sweep({ access, bytes }: Swept, context: string): void {
   const size = bytes.length;
@@ -88,7 +88,7 @@ export function sweep({ access, bytes }: Swept, context: string): void {
         expect(read, `${at}, read`).to.deep.equal(fault("read"));
       }
 
-      // Values that differ each time, so that a write that is lost cannot go unseen.
+      // Each write has another value, so that a lost write shows.
       for (const form of ["tryWrite", "write"] as const) {
         seed = (seed * 6364136223846793005n + 1442695040888963407n) & (2n ** 64n - 1n);
         const value = seed & mask;

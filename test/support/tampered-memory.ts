@@ -17,9 +17,9 @@ export type TryMethod = (typeof TRY_METHODS)[number];
 type AnyAccess = (gpa: number, argument: never) => number;
 
 /**
- * A memory like another, but for one accessor.
+ * Wraps a memory and replaces one accessor.
  *
- * @param tamper - Makes the accessor to use from the one there was.
+ * @param tamper - Returns the new accessor, given the old one.
  */
 export function tampered(
   memory: GuestMemoryAccess,

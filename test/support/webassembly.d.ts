@@ -1,4 +1,6 @@
-/** The part of WebAssembly that the tests use; its types are otherwise those of a browser's page. */
+/**
+ * The part of WebAssembly that the tests use. TypeScript has its types only in the library "dom".
+ */
 declare namespace WebAssembly {
   class Memory {
     constructor(descriptor: { initial: number; maximum?: number });

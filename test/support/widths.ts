@@ -3,11 +3,11 @@ import type { Gpa, GuestMemAccessResult, GuestAccessors } from "pound-guest-memo
 /** Any array that receives the value of a read. */
 export type Out = Uint8Array | Uint16Array | Uint32Array | BigUint64Array;
 
-/** The four widths, so that a test can walk them; values are bigints throughout. */
+/** An access width, for tests that iterate over them. All values are bigints. */
 export interface WidthCase {
   readonly suffix: "b" | "w" | "l" | "q";
   readonly bytes: 1 | 2 | 4 | 8;
-  /** A fresh `out` that holds `value`. */
+  /** A new `out` array that holds `value`. */
   out(value: bigint): Out;
   tryRead(memory: GuestAccessors, gpa: Gpa, out: Out): GuestMemAccessResult;
   tryWrite(memory: GuestAccessors, gpa: Gpa, value: bigint): GuestMemAccessResult;

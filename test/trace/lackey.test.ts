@@ -24,7 +24,7 @@ interface Outcome {
   error?: string;
 }
 
-/** What a parser makes of chunks, up to its error if there is one. */
+/** The accesses and counts that a parser reads from chunks, and its error if there is one. */
 function outcome(chunks: Iterable<Uint8Array>): Outcome {
   const accesses: Access[] = [];
   const parser = new LackeyParser({
@@ -36,7 +36,7 @@ function outcome(chunks: Iterable<Uint8Array>): Outcome {
   try {
     for (const chunk of chunks) {
       parser.push(chunk);
-      // A parser must not hold on to a chunk, whose owner may use it again.
+      // A parser must not keep a chunk, since its owner may reuse it.
       chunk.fill(0x58);
     }
     parser.end();
@@ -106,10 +106,10 @@ describe("LackeyParser", () => {
     }
   });
 
-  it("names the line and the remedy, without what a terminal would act on", () => {
+  it("names the line and the option that helps, without control characters", () => {
     const { error } = parse(" L 10,4\n\x9b2J\x7f\x1b]0;\u0007\n");
     expect(error).to.match(/^line 2: .*skipForeign.*--skip-foreign/);
-    // eslint-disable-next-line no-control-regex -- they are what must not be there
+    // eslint-disable-next-line no-control-regex -- the test is that there are none
     expect(error).not.to.match(/[\x00-\x1f\x7f-\x9f]/);
   });
 
@@ -175,7 +175,7 @@ describe("LackeyParser", () => {
       .that.includes({ code: "ERR_LACKEY_SYNTAX", line: 3, name: "LackeySyntaxError" });
   });
 
-  it("refuses a line without end instead of holding it", () => {
+  it("refuses a line without an end instead of buffering it", () => {
     const endless = Array.from({ length: 10 }, () => Buffer.alloc(100, "1"));
     expect(outcome(endless).error).to.match(/^line 1: /);
   });
@@ -226,7 +226,7 @@ describe("LackeyParser", () => {
     );
   });
 
-  it("comes to the same end wherever the chunks are cut, whatever the text", () => {
+  it("has the same result wherever the chunks are cut, whatever the text", () => {
     const token = fc.constantFrom(
       "I  ",
       " L ",
@@ -296,7 +296,7 @@ describe("gunzipIfPacked", () => {
         expect(chunk.length).to.be.greaterThan(0);
         break;
       }
-      // Unpacking runs ahead of its consumer, so the file may have a read to finish first.
+      // Unpacking reads ahead of its consumer, so the file may have to finish a read first.
       for (let wait = 0; wait < 100 && !file.destroyed; wait++) {
         await setTimeout(10);
       }
@@ -311,7 +311,7 @@ async function* failAfter(start: Uint8Array): AsyncGenerator<Uint8Array, void, u
 }
 
 describe("the bundled trace", () => {
-  it("holds what its README says", async () => {
+  it("has the counts of its README", async () => {
     const counts = [0, 0, 0, 0];
     const parser = new LackeyParser({ access: (kind) => (counts[kind] = counts[kind]! + 1) });
     for await (const chunk of gunzipIfPacked(createReadStream(BUNDLED_TRACE))) {

@@ -152,7 +152,7 @@ describe("replay", () => {
     return covered.size;
   }
 
-  it("tells one wrong load, and one lost store, of any width", async () => {
+  it("detects one wrong load, and one lost store, of any width", async () => {
     const operations = Array.from({ length: 400 }, (_, i): Operation => {
       const width = 1 << (i & 3);
       return [[LOAD, STORE, MODIFY, FETCH][(i >> 2) & 3]!, width, ((i * 40) % 4000) & -width];
@@ -163,7 +163,7 @@ describe("replay", () => {
           let calls = 0;
           return (gpa, out: Uint32Array | BigUint64Array) => {
             const result = access(gpa, out as never);
-            // The checksum reads by quads: past the operations, nothing is changed any more.
+            // The checksum reads by quads after the operations, and must read them unchanged.
             if (calls++ === nth) {
               out[0] = out instanceof BigUint64Array ? out[0]! ^ 1n : out[0]! ^ 1;
             }
@@ -185,19 +185,19 @@ describe("replay", () => {
     }
   });
 
-  /** Writes that fill the one page of the test above before its operations. */
+  /** The number of writes that fill the page of the test above before its operations. */
   function prefilled(suffix: string): number {
     return suffix === "q" ? PAGE_SIZE / 8 : 0;
   }
 
-  it("tells a wrong result code, though no byte differs", async () => {
+  it("detects a wrong result code, though no byte differs", async () => {
     const operations: Operation[] = [[STORE, 4, size]];
     const wrong = tampered(new ByteMemory(size), "tryWritel", () => () => FAULT_UNALIGNED);
     const { equal } = await replayOn(batchesOf(operations), [view, wrong]);
     expect(equal).to.be.false;
   });
 
-  it("tells a stray write outside the pages that the trace touches", async () => {
+  it("detects a stray write outside the pages that the trace touches", async () => {
     const stray = new ByteMemory(size);
     stray.bytes[size - 1] = 1;
     const { equal } = await replayOn(batchesOf([[STORE, 1, 0]]), [view, stray]);
@@ -226,11 +226,11 @@ describe("replay", () => {
     expect(result).to.include({ equal: true, checksumOf: "touched pages", bytesTouched: 12 });
     second.buffer[5000]! ^= 1;
     const again = await replayOn(batchesOf(operations), memories);
-    // Each replay fills the pages it touches anew, so only what it leaves there counts.
+    // Each replay fills the pages that it touches again, so earlier contents do not count.
     expect(again.equal).to.be.true;
   });
 
-  it("takes a trace without accesses, and RAM without bytes", async () => {
+  it("accepts a trace without accesses, and RAM without bytes", async () => {
     const empty = await replayOn(batchesOf(), [view, native.native], 2);
     expect(empty).to.include({ total: 0, bytesTouched: 0, equal: true });
     using none = GuestMemory.allocate(0);
@@ -254,7 +254,7 @@ describe("replay", () => {
 });
 
 describe("fillPage", () => {
-  it("fills each page with bytes of its own, and no byte besides", () => {
+  it("fills each page with other bytes, and changes nothing outside the page", () => {
     const memory = new ByteMemory(4 * PAGE_SIZE + 11);
     const contents = new Set<string>();
     for (let page = 0; page <= 4; page += 2) {

@@ -49,7 +49,7 @@ describe("compileTrace", () => {
     address: fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER - 2 * PAGE_SIZE }),
     size: fc.oneof(fc.integer({ min: 1, max: 64 }), fc.integer({ min: 1, max: MAX_ACCESS_SIZE })),
   });
-  // Around 2^32, where an address's low half overflows into its high one.
+  // Addresses around 2^32, where the low half overflows into the high one.
   const nearCarry = fc.record({
     kind: fc.constant(" S"),
     address: fc.integer({ min: 2 ** 32 - 80, max: 2 ** 32 + 8 }),
@@ -69,7 +69,7 @@ describe("compileTrace", () => {
           next += width;
         }
         expect(next).to.equal(address + size);
-        // No fewer would do: at most three narrow ones lead up to 8-byte ones, and three follow.
+        // The minimum: at most three narrow accesses before those of 8 bytes, and three after.
         expect(operations.length).to.be.at.most(6 + size / 8);
       }),
     );
@@ -85,7 +85,7 @@ describe("compileTrace", () => {
     ]);
   });
 
-  it("leaves accesses of 1, 2, 4 and 8 bytes whole if asked to", async () => {
+  it("leaves accesses of 1, 2, 4 and 8 bytes whole without split", async () => {
     expect(await compile(" L 1,8\n L ffe,4\n L 1,3\n L 5,1\n", new FlatMap(), false)).to.deep.equal(
       [
         { kind: AccessKind.LOAD, width: 8, gpa: 1 },
@@ -133,7 +133,7 @@ describe("compileTrace", () => {
   });
 });
 
-/** Text of at least so many bytes, of accesses spread over 1 GiB. */
+/** Text of at least `length` bytes, with accesses spread over 1 GiB. */
 function manyAccesses(length: number): string {
   let text = "";
   for (let i = 0; text.length < length; i++) {
@@ -144,19 +144,19 @@ function manyAccesses(length: number): string {
 }
 
 describe("FirstTouchMap", () => {
-  it("gives out pages in the order of first touch, and keeps offsets", async () => {
+  it("maps pages in the order of first touch, and keeps offsets", async () => {
     const text = " L 1ffeffe7e8,8\nI  04222c9c,2\n L 1ffeffe010,8\n S 4223000,1\n";
     const operations = await compile(text, new FirstTouchMap(2 ** 20));
     expect(operations.map(({ gpa }) => gpa)).to.deep.equal([0x7e8, 0x1c9c, 0x10, 0x2000]);
   });
 
-  it("splits an access that spans pages between their places", async () => {
+  it("splits an access across two pages between their frames", async () => {
     const text = " S 2000,1\n S 1ffe,4\n";
     const operations = await compile(text, new FirstTouchMap(2 ** 20));
     expect(operations.map(({ gpa }) => gpa)).to.deep.equal([0, 0x1ffe, 0]);
   });
 
-  it("tells apart addresses that differ in any bit above the page", () => {
+  it("distinguishes addresses that differ in any bit above the page", () => {
     const map = new FirstTouchMap(2 ** 20);
     const bases = new Set<number>([map.pageBase(0, 0)]);
     for (let bit = 12; bit < 64; bit++) {
@@ -166,7 +166,7 @@ describe("FirstTouchMap", () => {
     expect(map.pages).to.equal(53);
   });
 
-  it("puts further pages beyond RAM once it is full", () => {
+  it("maps further pages beyond RAM once it is full", () => {
     for (const size of [2 * PAGE_SIZE, 2 * PAGE_SIZE + 1, 3 * PAGE_SIZE - 1, 0, 100]) {
       const map = new FirstTouchMap(size);
       const frames = Math.floor(size / PAGE_SIZE);
@@ -184,7 +184,7 @@ describe("FirstTouchMap", () => {
 });
 
 describe("FlatMap", () => {
-  it("is exact below 2^53 and stays out of any RAM's reach above", () => {
+  it("is exact below 2^53, and above it maps to where no RAM reaches", () => {
     const map = new FlatMap();
     expect(map.pageBase(0x1f, 0xfeffe7e8)).to.equal(0x1ffeffe000);
     expect(map.pageBase(0, 0xffffffff)).to.equal(0xfffff000);

@@ -53,7 +53,7 @@ describe("struct", () => {
     }
   });
 
-  it("faults field by field, and refuses values a field cannot hold", () => {
+  it("faults field by field, and refuses values that a field cannot hold", () => {
     const memory = GuestMemory.allocate(64);
     const shape = Shape.at(memory, 40);
     expect(shape.kind).to.equal(0);
@@ -73,7 +73,7 @@ describe("struct", () => {
     expect(memory.buffer.every((byte) => byte === 0)).to.equal(true);
   });
 
-  it("takes fields of any name", () => {
+  it("accepts fields of any name", () => {
     const memory = GuestMemory.allocate(16);
     const odd = struct({ ["__proto__"]: "u8", constructor: "u8", size: "u8", at: "u8" });
     const view = odd.at(memory, 0);
@@ -85,7 +85,7 @@ describe("struct", () => {
     expect(Object.keys(odd.offsets)).to.deep.equal(["__proto__", "constructor", "size", "at"]);
   });
 
-  it("refuses what is no field type", () => {
+  it("refuses an invalid field type", () => {
     expect(thrown(() => struct({ a: "u7" as "u8" }))).to.deep.equal(WRONG_TYPE);
     expect(thrown(() => struct({ a: {} as "u8" }))).to.deep.equal(WRONG_TYPE);
     expect(thrown(() => struct({ a: ["u8", -1] }))).to.deep.equal(OUT_OF_RANGE);
@@ -93,7 +93,7 @@ describe("struct", () => {
     expect(thrown(() => struct(null as never))).to.deep.equal(WRONG_TYPE);
   });
 
-  it("refuses options, of which there are none, and a place without memory", () => {
+  it("refuses options, which it does not have, and an invalid memory", () => {
     const options = { packed: true } as never;
     expect(thrown(() => struct({ a: "u8", b: "u32" }, options))).to.deep.equal(WRONG_TYPE);
     expect(thrown(() => struct({ a: "u8" }).at(undefined as never, 0))).to.deep.equal(WRONG_TYPE);

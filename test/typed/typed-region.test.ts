@@ -6,7 +6,7 @@ import { FAULT, OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
 interface Case {
   readonly type: ElementType;
   readonly bytes: number;
-  /** Values and the little-endian bytes that they are in RAM. */
+  /** Values, and their little-endian bytes in RAM. */
   readonly values: readonly (readonly [value: number | bigint, bytes: string])[];
   readonly tooWide: readonly (number | bigint)[];
 }
@@ -141,7 +141,7 @@ for (const path of ["view", "native"] as const) {
       expect(thrown(() => region.get("0" as unknown as number))).to.deep.equal(WRONG_TYPE);
     });
 
-    it("faults as the guest would, element by element", () => {
+    it("faults as a guest access does, element by element", () => {
       const outside = new TypedRegion(access, "u32", 60, 2);
       expect(outside.get(0)).to.equal(0);
       expect(thrown(() => outside.get(1))).to.deep.equal(FAULT);
@@ -152,7 +152,7 @@ for (const path of ["view", "native"] as const) {
       expect(thrown(() => edge.get(3))).to.deep.equal(FAULT);
     });
 
-    it("refuses what is no region", () => {
+    it("refuses invalid arguments", () => {
       expect(thrown(() => new TypedRegion(access, "u7" as "u8", 0, 1))).to.deep.equal(WRONG_TYPE);
       expect(thrown(() => new TypedRegion(access, "toString" as "u8", 0, 1))).to.deep.equal(
         WRONG_TYPE,
@@ -165,8 +165,8 @@ for (const path of ["view", "native"] as const) {
   });
 }
 
-describe("a typed region of nothing", () => {
-  it("is refused when it is made", () => {
+describe("a typed region without a valid memory", () => {
+  it("is refused by the constructor", () => {
     const memory = GuestMemory.allocate(8);
     expect(thrown(() => new TypedRegion(undefined as never, "u8", 0, 1))).to.deep.equal(WRONG_TYPE);
     expect(thrown(() => new TypedRegion({} as never, "u8", 0, 1))).to.deep.equal(WRONG_TYPE);

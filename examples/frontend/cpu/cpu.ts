@@ -32,10 +32,10 @@ const MACHINE_ECALL = 11;
 
 const TWO_32 = 2 ** 32;
 const PAGE_SHIFT = 12;
-/** Instructions to run before looking at the clock again. */
+/** The most instructions between two checks of the timer and the interrupts. */
 const SLICE = 2 ** 14;
 
-/** Where the code of a {@link Cpu} is expected: a range of RAM below 4 GiB. */
+/** The range of RAM, below 4 GiB, whose instructions a {@link Cpu} keeps decoded. */
 export interface CodeRange {
   readonly base: number;
   readonly size: number;
@@ -44,36 +44,38 @@ export interface CodeRange {
 /**
  * A RISC-V hart: RV64IM with Zicsr and Zifencei in machine mode.
  *
- * Instructions in the code range are decoded once. As RISC-V has it, code that the guest writes
- * takes effect at the next `fence.i`, so stores need not look for it.
+ * Instructions in the code range are decoded once. In RISC-V, code that the guest writes takes
+ * effect at the next `fence.i`, so stores need not check for code.
  *
- * Time is counted in instructions, so that a run is the same each time.
+ * Time is counted in instructions, so that every run of a program is the same.
  */
 export class Cpu implements HartState {
-  /** The registers, as `wide.ts` has them; after them the place for writes to register 0. */
+  /** The registers, in the layout of `wide.ts`, and after them a slot for writes to register 0. */
   readonly x = new Int32Array(2 * 33);
   readonly csrs = new Csrs(this);
-  /** When the timer interrupts: it is pending from that {@link Cpu.time} on. */
+  /** The {@link Cpu.time} from which on the timer interrupt is pending. */
   private alarm = Infinity;
   private software = false;
 
   private readonly port: Port;
   private readonly base: number;
   private readonly size: number;
-  /** Two words an instruction, as {@link decode} puts them; at the end one of outside the range. */
+  /**
+   * Two words per instruction, see {@link decode}. The last entry is for code outside the range.
+   */
   private readonly code: Int32Array;
   /** The pages of the range that hold decoded instructions. */
   private readonly decodedPages = new Set<number>();
 
-  /** The program counter, in bytes from the base. */
+  /** The program counter, in bytes from the base of the code range. */
   private at = 0;
-  /** The program counter where it is above 4 GiB, whatever {@link Cpu.at} is. */
+  /** The program counter if it is above 4 GiB, where {@link Cpu.at} has no meaning; else null. */
   private farPc: bigint | null = null;
-  /** Whether to leave the loop, since interrupts or the power may have changed. */
+  /** Whether to leave the loop, since interrupts or the power switch may have changed. */
   private attention = false;
   private stopped = false;
 
-  /** The time at which the current slice ends, and the instructions until then. */
+  /** The time at which the current slice ends, and the number of instructions until then. */
   private sliceEnd = 0;
   private left = 0;
   private exceptions = 0;
@@ -102,7 +104,7 @@ export class Cpu implements HartState {
     return this.pcAt(this.at);
   }
 
-  /** Goes on at another address. */
+  /** Continues at another address. */
   set pc(value: bigint) {
     this.at = this.place(value);
   }
@@ -118,17 +120,17 @@ export class Cpu implements HartState {
     this.attention = true;
   }
 
-  /** Ends {@link Cpu.run} after the instruction that is being executed, for good. */
+  /** Ends {@link Cpu.run} after the current instruction, and every later run at once. */
   stop(): void {
     this.stopped = true;
     this.attention = true;
   }
 
   /**
-   * Executes instructions until there were `limit` or {@link Cpu.stop} was called.
+   * Executes up to `limit` instructions, or until {@link Cpu.stop} is called.
    *
-   * @returns Whether it may go on.
-   * @throws Error where the memory fails for a reason that is no guest's.
+   * @returns Whether the hart has not been stopped.
+   * @throws Error for a memory error that is not a guest fault.
    */
   run(limit: number): boolean {
     const end = this.time + limit;
@@ -146,7 +148,7 @@ export class Cpu implements HartState {
     return address(this.x[2 * number]!, this.x[2 * number + 1]!);
   }
 
-  /** A number of 32 bits that stands for the pc and all registers. */
+  /** A 32-bit hash of the pc and all registers. */
   hash(): number {
     let hash = 0;
     const add = (value: number) => (hash = Math.imul(hash ^ value, 0x9e3779b1) ^ (hash >>> 15));
@@ -161,10 +163,10 @@ export class Cpu implements HartState {
   }
 
   /**
-   * Executes up to `count` instructions; fewer where {@link Cpu.attention} is wanted.
+   * Executes up to `count` instructions, or fewer if {@link Cpu.attention} is set.
    *
-   * One long function: V8 compiles a switch to a jump, and everything it touches stays in
-   * registers of the host.
+   * This is one long function, because V8 compiles a switch to a jump table and keeps local
+   * variables in registers of the host.
    */
   private execute(count: number): void {
     const { x, code, port, size } = this;
@@ -176,7 +178,7 @@ export class Cpu implements HartState {
     let result: GuestMemAccessResult;
 
     while (left > 0 && !this.attention) {
-      // Devices ask for the time.
+      // Devices read the time, which depends on this.
       this.left = left;
       left--;
 
@@ -195,7 +197,7 @@ export class Cpu implements HartState {
       const rs2 = word >>> 24;
       let next = at + 4;
 
-      // eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment -- decode put it there
+      // eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment -- decode wrote an Op
       switch ((word & 0xff) as Op) {
         case Op.CONST:
           x[rd] = immediate;
@@ -450,7 +452,7 @@ export class Cpu implements HartState {
         case Op.SUBW:
           putSigned(x, rd, (x[rs1]! - x[rs2]!) | 0);
           break;
-        // JavaScript takes a shift's count modulo 32, just as RISC-V does here.
+        // JavaScript uses the shift count modulo 32, as RISC-V does here.
         case Op.SLLW:
           putSigned(x, rd, x[rs1]! << x[rs2]!);
           break;
@@ -503,7 +505,7 @@ export class Cpu implements HartState {
 
         case Op.FENCE:
         case Op.WFI:
-          // One hart sees its own accesses in order, and may go on waiting as long as it likes.
+          // A single hart sees its own accesses in order, and WFI may return at once.
           break;
         case Op.FENCE_I:
           this.forgetCode();
@@ -531,7 +533,7 @@ export class Cpu implements HartState {
         default:
           next = this.trap(ILLEGAL_INSTRUCTION, at, immediate, 0);
       }
-      // Of jumps and branches alone; those that trapped have gone somewhere aligned.
+      // Only a jump or branch can be misaligned. One that trapped continues at an aligned address.
       if ((next & 2) !== 0) {
         next = this.misalignedJump(at, next);
       }
@@ -542,10 +544,10 @@ export class Cpu implements HartState {
   }
 
   /**
-   * Decodes the instruction at a place. The last entry of the code takes what lies outside the
-   * range, anew each time.
+   * Decodes the instruction at an offset. Instructions outside the code range are decoded into the
+   * last entry each time they run.
    *
-   * @returns Its index in the code; -1 where it cannot be fetched and {@link Cpu.at} has changed.
+   * @returns The index in the code; -1 if the fetch trapped, which has changed {@link Cpu.at}.
    */
   private fetch(at: number): number {
     const pc = this.base + at;
@@ -564,7 +566,7 @@ export class Cpu implements HartState {
     return index;
   }
 
-  /** `fence.i`: forgets what was decoded. */
+  /** `fence.i`: discards all decoded instructions. */
   private forgetCode(): void {
     const words = 2 ** (PAGE_SHIFT - 1);
     for (const page of this.decodedPages) {
@@ -581,7 +583,7 @@ export class Cpu implements HartState {
     return this.fault(result, STORE_FAULT, STORE_MISALIGNED, at, address(low, high));
   }
 
-  /** Turns the result of an access that was not done into the exception the guest sees. */
+  /** Raises the guest exception for the result code of a failed access. */
   private fault(
     result: GuestMemAccessResult,
     outside: number,
@@ -604,7 +606,7 @@ export class Cpu implements HartState {
     return this.enterTrap(INSTRUCTION_MISALIGNED, at, target);
   }
 
-  /** An exception at the instruction at `at`. @returns the place of the handler. */
+  /** Raises an exception at the instruction at `at`. @returns the offset of the handler. */
   private trap(cause: number, at: number, tvalLow: number, tvalHigh: number): number {
     return this.enterTrap(cause, at, address(tvalLow, tvalHigh));
   }
@@ -625,7 +627,7 @@ export class Cpu implements HartState {
     }
   }
 
-  /** CSRRW, CSRRS, CSRRC and their immediate forms. @returns where to go on. */
+  /** CSRRW, CSRRS, CSRRC and their immediate forms. @returns the offset to continue at. */
   private accessCsr(instruction: number, rd: number, at: number): number {
     const funct3 = (instruction >>> 12) & 7;
     const csr = instruction >>> 20;
@@ -638,7 +640,7 @@ export class Cpu implements HartState {
       funct3 >= 4 ? BigInt(source) : address(this.x[2 * source]!, this.x[2 * source + 1]!);
     const swap = (funct3 & 3) === 1;
     const after = swap ? operand : (funct3 & 3) === 2 ? before | operand : before & ~operand;
-    // To set or clear by register 0 is to read only, which read-only registers allow.
+    // CSRRS and CSRRC with register 0 only read, which read-only registers allow.
     if ((swap || source !== 0) && !this.csrs.write(csr, after)) {
       return this.trap(ILLEGAL_INSTRUCTION, at, instruction, 0);
     }
@@ -648,14 +650,14 @@ export class Cpu implements HartState {
     return at + 4;
   }
 
-  /** The place of an address, as {@link Cpu.at} counts. */
+  /** The offset of an address, in the unit of {@link Cpu.at}. */
   private place(pc: bigint): number {
     if (pc < TWO_32) {
       this.farPc = null;
       return Number(pc) - this.base;
     }
     this.farPc = pc;
-    // Outside the code range, so that it is looked up.
+    // This is outside the code range, so that fetch looks at farPc.
     return this.size;
   }
 

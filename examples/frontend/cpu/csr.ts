@@ -19,14 +19,14 @@ const MHARTID = 0xf14;
 // Fields of mstatus.
 const STATUS_MIE = 1n << 3n;
 const STATUS_MPIE = 1n << 7n;
-/** The privilege before the trap: machine mode, the only one there is. */
+/** The privilege mode before the trap. This hart has machine mode only. */
 const STATUS_MPP = 3n << 11n;
 
 const MXL_64 = 2n << 62n;
 const EXTENSION_I = 1n << 8n;
 const EXTENSION_M = 1n << 12n;
 
-/** Bits of mie and mip, and numbers of the causes. */
+/** Bit numbers in mie and mip, which are also the numbers of the causes. */
 export const SOFTWARE_INTERRUPT = 3;
 export const TIMER_INTERRUPT = 7;
 
@@ -34,13 +34,13 @@ const INTERRUPTS = (1n << BigInt(SOFTWARE_INTERRUPT)) | (1n << BigInt(TIMER_INTE
 const INTERRUPT_CAUSE = 1n << 63n;
 const MAX_U64 = 2n ** 64n - 1n;
 
-/** What the registers that count and those of interrupts read as. */
+/** The state of the hart that the counters and the interrupt registers show. */
 export interface HartState {
-  /** Instructions since reset, the ones that trapped too: what mcycle and time count. */
+  /** Instructions since reset, including those that trapped: the value of mcycle and time. */
   readonly time: number;
-  /** Instructions that were completed. */
+  /** Completed instructions: the value of minstret. */
   readonly retired: number;
-  /** Bits of mip. */
+  /** The value of mip. */
   readonly pending: number;
 }
 
@@ -54,13 +54,13 @@ export class Csrs {
   private mscratch = 0n;
   private mcause = 0n;
   private mtval = 0n;
-  // What software added to the counters by writing to them.
+  // The guest can write the counters. These are the differences from the hart's own counts.
   private cycleOffset = 0n;
   private retiredOffset = 0n;
 
   constructor(private readonly hart: HartState) {}
 
-  /** Reads a register; undefined where there is none. */
+  /** Reads a register; undefined if it does not exist. */
   read(csr: number): bigint | undefined {
     switch (csr) {
       case MSTATUS:
@@ -90,12 +90,12 @@ export class Csrs {
       case TIME:
         return BigInt(this.hart.time);
       default:
-        // mvendorid, marchid, mimpid and mhartid, all 0.
+        // mvendorid, marchid, mimpid and mhartid are 0.
         return csr >= MVENDORID && csr <= MHARTID ? 0n : undefined;
     }
   }
 
-  /** Writes a register that {@link Csrs.read} knows; false where it is read-only. */
+  /** Writes a register that exists. Returns false if it is read-only. */
   write(csr: number, value: bigint): boolean {
     if (csr >>> 10 === 3) {
       return false;
@@ -140,7 +140,7 @@ export class Csrs {
     return this.mtvec & ~3n;
   }
 
-  /** As {@link Csrs.enterException}, for an interrupt. */
+  /** Enters an interrupt. @returns the address of the handler. */
   enterInterrupt(cause: number, epc: bigint): bigint {
     this.enter(INTERRUPT_CAUSE | BigInt(cause), epc, 0n);
     const base = this.mtvec & ~3n;
@@ -148,19 +148,19 @@ export class Csrs {
     return vectored ? (base + 4n * BigInt(cause)) & MAX_U64 : base;
   }
 
-  /** Leaves a trap. @returns where to go on. */
+  /** Leaves a trap. @returns the address to continue at. */
   leave(): bigint {
     this.interruptsOn = this.interruptsWereOn;
     this.interruptsWereOn = true;
     return this.mepc;
   }
 
-  /** The bits of mip that would be taken as interrupts. */
+  /** The interrupts that are pending and enabled, as bits of mip. */
   get enabledInterrupts(): number {
     return this.interruptsOn ? Number(this.mie) : 0;
   }
 
-  /** Every register that software can tell apart, in a fixed order. */
+  /** The values of all registers that hold state, in a fixed order. */
   state(): bigint[] {
     const { status, mie, mtvec, mscratch, mepc, mcause, mtval, cycleOffset, retiredOffset } = this;
     return [status, mie, mtvec, mscratch, mepc, mcause, mtval, cycleOffset, retiredOffset];

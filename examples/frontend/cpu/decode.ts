@@ -1,4 +1,4 @@
-/** What an instruction does. Not 0, which marks a word that is not decoded yet. */
+/** The operation of an instruction. 0 is not used, since it marks a word that is not decoded. */
 export const enum Op {
   ILLEGAL = 1,
   /** LUI and AUIPC: a constant, since the decoder knows the address. */
@@ -77,10 +77,10 @@ export const enum Op {
   CSRRCI,
 }
 
-/** Where writes to register 0 go: past the last register. */
+/** The index of the slot for writes to register 0, after the last register. */
 const SINK = 64;
 
-/** What the fields of an instruction's first word are looked up by. */
+/** Operations by the value of an instruction's fields. */
 type Table = Readonly<Record<number, Op>>;
 
 const BRANCHES: Table = { 0: Op.BEQ, 1: Op.BNE, 4: Op.BLT, 5: Op.BGE, 6: Op.BLTU, 7: Op.BGEU };
@@ -111,7 +111,7 @@ const CSR: Table = {
   7: Op.CSRRCI,
 };
 
-// Of register-register instructions, by funct7 * 8 + funct3.
+// Register-register instructions by funct7 * 8 + funct3.
 const MULDIV = 1 * 8;
 const ALTERNATE = 0x20 * 8;
 const REGISTER: Table = {
@@ -146,7 +146,7 @@ const REGISTER_WORD: Table = {
   [MULDIV + 6]: Op.REMW,
   [MULDIV + 7]: Op.REMUW,
 };
-// Shifts by a constant, by the bits above the constant and funct3.
+// Shifts by a constant: operations by the bits above the constant and funct3.
 const SHIFT: Table = { 1: Op.SLLI, 5: Op.SRLI, [0x10 * 8 + 5]: Op.SRAI };
 const SHIFT_WORD: Table = { 1: Op.SLLIW, 5: Op.SRLIW, [ALTERNATE + 5]: Op.SRAIW };
 const FENCES: Table = { 0: Op.FENCE, 1: Op.FENCE_I };
@@ -160,13 +160,14 @@ const SYSTEM: Table = {
 /**
  * Decodes an instruction into two words of `code`, at `index`.
  *
- * The first word holds the {@link Op}, and from bits 8, 16 and 24 on the places of rd, rs1 and rs2
- * among the halves of the registers, which is twice their number. The second holds the immediate,
- * or the instruction itself where it is illegal or names a control register. A constant is the
- * second word, with a high half of -1, 0 or 1 in the place of rs2.
+ * The first word holds the {@link Op} in bits 0 to 7 and, from bits 8, 16 and 24 on, the indexes of
+ * rd, rs1 and rs2 in the array of register halves, which are twice the register numbers. The second
+ * word holds the immediate, or the instruction itself if it is illegal or names a control register.
+ * A constant has its low half in the second word, and its high half of -1, 0 or 1 in the field of
+ * rs2.
  *
  * @param instruction - 32 bits, signed.
- * @param pc - Where it lies.
+ * @param pc - The address of the instruction.
  */
 export function decode(instruction: number, pc: number, code: Int32Array, index: number): void {
   const [op = Op.ILLEGAL, immediate] = operation(instruction, pc);
@@ -178,7 +179,9 @@ export function decode(instruction: number, pc: number, code: Int32Array, index:
   code[index + 1] = op === Op.ILLEGAL ? instruction : immediate;
 }
 
-/** What an instruction does, if it is one, and its immediate. */
+/**
+ * The operation and the immediate of an instruction. The operation is undefined if it is illegal.
+ */
 function operation(instruction: number, pc: number): readonly [Op | undefined, number] {
   const funct3 = (instruction >>> 12) & 7;
   const funct10 = (instruction >>> 25) * 8 + funct3;

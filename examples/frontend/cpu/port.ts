@@ -1,6 +1,6 @@
 import type { GuestAccessors, GuestMemAccessResult } from "pound-guest-memory";
 
-/** The accessors that a hart is made of: either path's, or what stands before one. */
+/** The accessors that a hart uses: either path's, or a wrapper's. */
 export type HartMemory = Pick<
   GuestAccessors,
   | "tryReadb"
@@ -14,11 +14,10 @@ export type HartMemory = Pick<
 >;
 
 /**
- * The hart's way to memory: loads and stores at 64-bit addresses that come as halves.
+ * The loads and stores of a hart, at 64-bit addresses that are passed as halves.
  *
- * Nothing here allocates: a value that was loaded lies in the array of its width. The low half is
- * passed as a signed 32-bit integer, which V8 keeps in a register where it would box a larger
- * number.
+ * Nothing here allocates: a load leaves its value in the array of its width. The low half is passed
+ * as a signed 32-bit integer, which V8 keeps in a register, whereas it might box a larger number.
  */
 export class Port {
   readonly byte = new Uint8Array(1);
@@ -82,7 +81,7 @@ export class Port {
   }
 }
 
-/** A 64-bit address, exactly: those above 4 GiB are rare enough for a bigint. */
+/** A 64-bit address. It is a bigint above 4 GiB, since such addresses are rare. */
 export function address(low: number, high: number): bigint {
   return (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
 }

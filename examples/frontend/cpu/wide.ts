@@ -1,8 +1,8 @@
 /*
  * 64-bit arithmetic on halves.
  *
- * The registers are one Int32Array: the low half of register r at 2r, the high half after it. That
- * costs some lines next to a BigInt64Array, and is many times as fast.
+ * The registers are one Int32Array, with the low half of register r at 2r and the high half after
+ * it. A BigInt64Array would need less code, but is many times slower.
  */
 
 const TWO_32 = 2 ** 32;
@@ -10,7 +10,7 @@ const TWO_32 = 2 ** 32;
 const scratch = new Int32Array(4);
 const scratch64 = new BigInt64Array(scratch.buffer);
 
-/** The high half of a sum whose low half is `low`: both high halves and the carry. */
+/** The high half of a sum whose low half is `low`: the sum of both high halves and the carry. */
 export function sumHigh(aLow: number, aHigh: number, bHigh: number, low: number): number {
   return (aHigh + bHigh + (low >>> 0 < aLow >>> 0 ? 1 : 0)) | 0;
 }
@@ -31,13 +31,13 @@ export function putSigned(x: Int32Array, rd: number, value: number): void {
   x[rd + 1] = value >> 31;
 }
 
-/** Puts a value without a high half into a register. */
+/** Puts an unsigned 32-bit value into a register. */
 export function putUnsigned(x: Int32Array, rd: number, value: number): void {
   x[rd] = value;
   x[rd + 1] = 0;
 }
 
-/** Puts an integer of at most 53 bits and a sign into a register. */
+/** Puts a signed integer of a magnitude up to 2^53 into a register. */
 function putInteger(x: Int32Array, rd: number, value: number): void {
   x[rd] = value;
   x[rd + 1] = Math.floor(value / TWO_32);
@@ -50,7 +50,7 @@ export function shiftLeft(x: Int32Array, rd: number, rs: number, by: number): vo
     x[rd] = 0;
     x[rd + 1] = low << by;
   } else {
-    // Two shifts, since one by 32 would do nothing where `by` is 0.
+    // These are two shifts, because one by 32, where `by` is 0, would do nothing.
     x[rd + 1] = (x[rs + 1]! << by) | ((low >>> 1) >>> (31 - by));
     x[rd] = low << by;
   }
@@ -103,8 +103,8 @@ export function multiply(x: Int32Array, rd: number, rs1: number, rs2: number): v
 /**
  * `MULH`, `MULHSU` and `MULHU`: the high 64 bits of a product.
  *
- * An operand taken as signed counts 2^64 less where its top bit is set, which takes the other one
- * off the high half.
+ * An operand with its top bit set is 2^64 less as a signed value. That subtracts the other operand
+ * from the high half of the unsigned product.
  */
 export function multiplyHigh(
   x: Int32Array,
@@ -118,7 +118,7 @@ export function multiplyHigh(
   const a1 = x[rs1 + 1]!;
   const b0 = x[rs2]!;
   const b1 = x[rs2 + 1]!;
-  // Sums of unsigned 32-bit values: doubles hold them exactly.
+  // These are sums of unsigned 32-bit values, which doubles hold exactly.
   const middle = (Math.imul(a1, b0) >>> 0) + (highProduct(a0, b0) >>> 0);
   const other = (Math.imul(a0, b1) >>> 0) + (middle >>> 0);
   let low =
@@ -140,7 +140,7 @@ export function multiplyHigh(
   x[rd + 1] = high + Math.floor(low / TWO_32);
 }
 
-/** `DIV`, `DIVU`, `REM` and `REMU`, which RISC-V defines for every operand: none traps. */
+/** `DIV`, `DIVU`, `REM` and `REMU`. RISC-V defines them for all operands, so none traps. */
 export function divide(
   x: Int32Array,
   rd: number,
@@ -185,7 +185,7 @@ function divideExactly(
   x[rd + 1] = scratch[1]!;
 }
 
-/** `DIVW`, `DIVUW`, `REMW` and `REMUW`: on the low halves; the result is sign-extended. */
+/** `DIVW`, `DIVUW`, `REMW` and `REMUW` on the low halves. The result is sign-extended. */
 export function divideWords(
   x: Int32Array,
   rd: number,

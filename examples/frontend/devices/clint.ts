@@ -6,7 +6,7 @@ const MTIME = 0xbff8;
 
 const LOW_HALF = 0xffff_ffffn;
 
-/** What the interruptor needs of its hart. */
+/** The hart as its interruptor uses it. */
 export interface InterruptedHart {
   readonly time: number;
   setAlarm(time: number): void;
@@ -14,8 +14,8 @@ export interface InterruptedHart {
 }
 
 /**
- * The core-local interruptor of one hart, as SiFive made it: a clock, the time to interrupt at, and
- * a software interrupt. The clock ticks once an instruction.
+ * The core-local interruptor of one hart, compatible with SiFive's: a clock, the time of the timer
+ * interrupt, and a software interrupt. The clock ticks once per instruction.
  */
 export class Clint implements MmioDevice {
   private compare = 2n ** 64n - 1n;
@@ -45,7 +45,7 @@ export class Clint implements MmioDevice {
   writeq(offset: number, value: bigint): void {
     if (offset === MTIMECMP) {
       this.compare = value;
-      // Above 2^53 the rounding is of no consequence: no run lasts that long.
+      // Values above 2^53 are rounded, but no run lasts that long.
       this.hart.setAlarm(Number(value));
     }
   }

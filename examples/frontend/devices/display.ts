@@ -5,13 +5,13 @@ const HEIGHT_REGISTER = 4;
 const FRAME_REGISTER = 8;
 
 /**
- * A display: a framebuffer of 32-bit pixels, 0x00RRGGBB, and registers for its size and for telling
- * that a frame is complete.
+ * A display: a framebuffer of 32-bit pixels, 0x00RRGGBB, registers for its size, and a register
+ * that the guest writes when a frame is complete.
  */
 export class Display {
   readonly width = 320;
   readonly height = 200;
-  /** Frames that the guest has shown. */
+  /** The number of frames that the guest has completed. */
   frames = 0;
 
   private readonly bytes = new Uint8Array(4 * this.width * this.height);
@@ -22,12 +22,12 @@ export class Display {
   /** @param onFrame - Called when the guest has completed a frame. */
   constructor(private readonly onFrame: () => void = () => undefined) {}
 
-  /** The framebuffer: what is on the screen, row by row. Not a copy. */
+  /** The framebuffer itself, row by row. */
   get pixels(): Uint32Array {
     return this.words;
   }
 
-  /** Bytes of the framebuffer. */
+  /** Size of the framebuffer in bytes. */
   get size(): number {
     return this.bytes.length;
   }
@@ -53,7 +53,7 @@ export class Display {
     },
   };
 
-  // Offsets are multiples of the width and below the size of the region.
+  // The address space passes only aligned offsets below the size of the region.
   readonly framebuffer: MmioDevice = {
     readb: (offset) => this.bytes[offset]!,
     readw: (offset) => this.halves[offset >>> 1]!,

@@ -3,9 +3,9 @@ import type { MmioDevice } from "pound-guest-memory";
 const FAIL = 0x3333;
 const PASS = 0x5555;
 
-/** The guest's power switch, as SiFive's test finisher: it ends the run with a status. */
+/** The guest's power switch, compatible with SiFive's test finisher: ends the run with a status. */
 export class Finisher implements MmioDevice {
-  /** @param onEnd - Called with the status: 0 where the guest says that all went well. */
+  /** @param onEnd - Called with the status, which is 0 if the guest reports success. */
   constructor(private readonly onEnd: (status: number) => void) {}
 
   writel(offset: number, value: number): void {

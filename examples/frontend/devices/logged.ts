@@ -1,18 +1,18 @@
 import type { MmioDevice } from "pound-guest-memory";
 
 /**
- * What went over the bus to and from devices: how many accesses, and a number that stands for all
- * of them in their order, each with its device, offset, value and time.
+ * A log of the accesses to devices: their number, and a hash over all of them in order, each with
+ * its device, offset, value and time.
  */
 export class DeviceLog {
   accesses = 0;
   hash = 0;
   private devices = 0;
 
-  /** @param now - Gives the time of an access. */
+  /** @param now - Returns the time of an access. */
   constructor(private readonly now: () => number) {}
 
-  /** A device that does as another does, and is logged. */
+  /** Wraps a device so that its accesses are logged. */
   watch(device: MmioDevice): MmioDevice {
     const number = this.devices++;
     const note = (kind: number, offset: number, value: number | bigint) => {
@@ -40,7 +40,7 @@ export class DeviceLog {
         note(kind, offset, value);
         write.call(device, offset, value);
       };
-    // A width without a handler must stay without one: it is a bus error.
+    // An access of a width without a handler is a bus error, so the wrapper must not add handlers.
     return {
       ...(device.readb && { readb: reader(0, device.readb) }),
       ...(device.readw && { readw: reader(1, device.readw) }),

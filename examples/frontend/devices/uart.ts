@@ -2,17 +2,17 @@ import type { MmioDevice } from "pound-guest-memory";
 
 const DATA = 0;
 const LINE_STATUS = 5;
-/** Both the register and the shifter behind it are empty. */
+/** The line status with the holding register and the shift register empty. */
 const READY_TO_SEND = 0x60;
 
-/** The part of a 16550 that sends: every byte is sent at once, and none ever comes in. */
+/** The sending half of a 16550. It sends every byte at once, and never receives one. */
 export class Uart implements MmioDevice {
   private readonly sent: number[] = [];
 
   /** @param onByte - Called with each byte that the guest sends. */
   constructor(private readonly onByte: (byte: number) => void = () => undefined) {}
 
-  /** All that was sent. */
+  /** All bytes sent so far, as text. */
   get output(): string {
     return Buffer.from(this.sent).toString();
   }

@@ -2,13 +2,13 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { accessSync, constants, mkdirSync, symlinkSync } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
 
-/** The repository. */
+/** The root of the repository. */
 export const ROOT = join(__dirname, "..", "..", "..");
 
-/** How a program ended. */
+/** The outcome of a program. */
 export interface Ended {
   readonly status: number | null;
-  /** What it said on both streams. */
+  /** The text of stdout, then that of stderr. */
   readonly output: string;
 }
 
@@ -37,14 +37,14 @@ export function npm(args: readonly string[], cwd: string, env?: NodeJS.ProcessEn
 }
 
 function npmScript(): string {
-  // Set where npm runs these tests; else it lies beside this Node.
+  // npm sets the variable for its scripts. Else npm is installed beside this Node.
   const folder = dirname(dirname(process.execPath));
   return process.env["npm_execpath"] ?? join(folder, "lib/node_modules/npm/bin/npm-cli.js");
 }
 
 /**
- * The environment of a machine that has Node and a shell, and neither a compiler nor Python nor
- * make. What npm has set for these tests is taken out too.
+ * The environment of a machine that has Node and a shell, but no compiler, Python or make, and
+ * without the variables that npm sets for its scripts.
  */
 export function bareMachine(folder: string): NodeJS.ProcessEnv {
   mkdirSync(folder, { recursive: true });
@@ -54,7 +54,7 @@ export function bareMachine(folder: string): NodeJS.ProcessEnv {
   return { ...outsideNpm(), PATH: folder };
 }
 
-/** This process's environment without what npm puts into it. */
+/** This process's environment without the variables that npm sets for its scripts. */
 export function outsideNpm(): NodeJS.ProcessEnv {
   const npmsOwn = /^(npm_(?!config_nodedir)|INIT_CWD|NODE_GYP_|CC$|CXX$|MAKE$|PYTHON$)/i;
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !npmsOwn.test(name)));
@@ -80,7 +80,7 @@ function isExecutable(path: string): boolean {
   }
 }
 
-/** Folders of the packages that ours depends on, directly or not, as installed here. */
+/** The folders of all packages that this one depends on, directly or not, in this checkout. */
 export function dependencyFolders(): string[] {
   return execFileSync(process.execPath, [npmScript(), "ls", "--omit=dev", "--all", "--parseable"], {
     cwd: ROOT,

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { statedOutput } from "../../support/documents.js";
 import { ROOT } from "./machine.js";
 
-/** The README's first example, as it stands there. */
+/** The code of the README's quick start. */
 export function quickStart(): string {
   const readme = readFileSync(join(ROOT, "README.md"), "utf8");
   const code = /^## Quick start\n+```js\n([^]*?)^```$/m.exec(readme)?.[1];
@@ -13,17 +13,17 @@ export function quickStart(): string {
   return code;
 }
 
-/** An ES module that imports names, and exports no more than a default, as CommonJS. */
+/** Rewrites an ES module as CommonJS. It may import only names, and export only a default. */
 export function asCommonJs(code: string): string {
   return code
     .replace(/^import (\{[^}]*\}) from ("[^"]+");$/gm, "const $1 = require($2);")
     .replace(/^export default /m, "module.exports = ");
 }
 
-/** What it prints. */
+/** The output of the quick start, as the README states it. */
 export const QUICK_START_OUTPUT = statedOutput(quickStart());
 
-/** Code of the folder fixtures. */
+/** The code of a file in the folder fixtures. */
 export function fixture(name: string): string {
   return readFileSync(join(ROOT, "test/package/fixtures", name), "utf8");
 }
@@ -43,7 +43,7 @@ const EVERY_SUBPATH_OUTPUT = [
   "",
 ].join("\n");
 
-/** Programs that are ES modules, and what they print. */
+/** Programs, as ES modules, and their output. */
 export const PROGRAMS = [
   {
     title: "the README's quick start",

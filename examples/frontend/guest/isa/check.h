@@ -4,12 +4,12 @@
 
 #include "machine.h"
 
-/* Counts a check; prints where and what went wrong if the two differ. */
+/* Counts a check; prints its line and both values if they differ. */
 void check(const char* name, int line, uint64_t got, uint64_t expected);
 
 #define CHECK(name, got, expected) check(name, __LINE__, (uint64_t)(got), (uint64_t)(expected))
 
-/* The result of one instruction, whatever the compiler would have made of the operation. */
+/* The result of exactly this instruction, which the compiler cannot replace by another. */
 #define RR(op, a, b)                                                                               \
     ({                                                                                             \
         uint64_t result_;                                                                          \

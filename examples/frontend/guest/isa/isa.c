@@ -1,7 +1,7 @@
 /*
- * Checks RV64IM instruction by instruction: what each one gives for ordinary operands and at its
- * edges, written out by hand, and for every pair of some awkward operands against arithmetic that
- * is done bit by bit.
+ * Checks RV64IM instruction by instruction. Results for ordinary operands and edge cases are
+ * written out by hand. Results for all pairs of difficult operands are compared with arithmetic
+ * that works bit by bit.
  */
 #include "check.h"
 
@@ -208,7 +208,7 @@ static void check_divide(void) {
     CHECK_RR(remuw, 0x80000001, 0xffffffff, MIN32 + 1);
 }
 
-/* Operands at which carries, signs and halves meet. */
+/* Operands that test carries, signs and the boundary of the halves. */
 static const uint64_t AWKWARD[] = {
     0,
     1,
@@ -247,7 +247,7 @@ static uint64_t sign_extend(uint64_t word) {
     return (word & 0x80000000) != 0 ? word | 0xffffffff00000000 : word & 0xffffffff;
 }
 
-/* a + b and a carry that is passed on, by logic alone. */
+/* a + b with a carry in and out, computed with logic operations only. */
 static uint64_t slow_add(uint64_t a, uint64_t b, uint64_t* carry_out) {
     uint64_t sum = 0;
     uint64_t carry = 0;
@@ -262,7 +262,7 @@ static uint64_t slow_add(uint64_t a, uint64_t b, uint64_t* carry_out) {
     return sum;
 }
 
-/* The unsigned product, by adding the first operand once for each bit of the second. */
+/* The unsigned product, computed by adding the first operand for each bit of the second. */
 static void slow_multiply(uint64_t a, uint64_t b, uint64_t* low, uint64_t* high) {
     uint64_t high_a = 0;
     *low = 0;
@@ -308,7 +308,7 @@ static void check_pair(uint64_t a, uint64_t b) {
     const uint64_t difference = ~slow_add(~a, b, &carry);
     CHECK_RR(sub, a, b, difference);
     CHECK_RR(subw, a, b, sign_extend(difference));
-    /* ~a + b carries just where b > a. */
+    /* ~a + b has a carry exactly if b > a. */
     CHECK_RR(sltu, a, b, carry);
     carry = 0;
     (void)slow_add(~(a ^ MIN64), b ^ MIN64, &carry);
@@ -343,7 +343,7 @@ static void check_pair(uint64_t a, uint64_t b) {
         CHECK_RR(remw, a, b, (a32 >> 63) != 0 ? -remainder : remainder);
     }
 
-    /* Shifts, one place at a time. */
+    /* Shifts by one bit at a time. */
     uint64_t left = a;
     uint64_t logical = a;
     uint64_t arithmetic = a;
@@ -357,7 +357,7 @@ static void check_pair(uint64_t a, uint64_t b) {
     CHECK_RR(sra, a, b, arithmetic);
 }
 
-/* Whether each branch is taken, as bits: beq 1, bne 2, blt 4, bge 8, bltu 16, bgeu 32. */
+/* The branches that are taken, as bits: beq 1, bne 2, blt 4, bge 8, bltu 16, bgeu 32. */
 static unsigned branches_taken(uint64_t a, uint64_t b) {
     unsigned taken = 0;
 #define BRANCH(op, bit)                                                                            \
@@ -406,7 +406,7 @@ static void check_jumps(void) {
                      : "=&r"(link), "=&r"(expected), "=&r"(passed));
     CHECK("jalr", link, expected);
     CHECK("jalr", passed, 0);
-    /* Backwards. */
+    /* A backward jump. */
     __asm__ volatile("li %0, 0\n"
                      "li %1, 5\n"
                      "1: add %0, %0, %1\n"
@@ -467,7 +467,7 @@ static void check_memory(void) {
     STORE(sd, middle, -8, 0);
     CHECK("sd", data[1], 0);
 
-    /* Offsets reach 2048 down and 2047 up. */
+    /* Offsets are from -2048 to 2047. */
     static char wide[4096];
     STORE(sb, wide + 2048, -2048, 1);
     STORE(sb, wide + 2048, 2047, 2);
@@ -477,7 +477,7 @@ static void check_memory(void) {
     CHECK("lb", LOAD(lb, wide + 2048, 2047), 2);
 }
 
-/* Code that is written takes effect after fence.i. */
+/* Written code takes effect after fence.i. */
 static void check_fence_i(void) {
     /* addi a0, a0, 1; ret */
     static uint32_t code[2] __attribute__((aligned(4096))) = {0x00150513, 0x00008067};

@@ -1,6 +1,6 @@
 /*
- * Checks what ends in a trap: faults of memory, instructions that are none, calls, misaligned
- * jumps, control registers and interrupts.
+ * Checks traps: memory faults, illegal instructions, calls, misaligned jumps, control registers and
+ * interrupts.
  */
 #include "check.h"
 
@@ -17,12 +17,12 @@ enum {
     NO_TRAP = 99,
 };
 
-/* The last trap, and how many there were. */
+/* The last trap, and the number of traps. */
 static volatile uint64_t last_cause;
 static volatile uint64_t last_epc;
 static volatile uint64_t last_tval;
 static volatile uint64_t traps;
-/* Where to go on after a fault of a fetch; after any other trap it is the next instruction. */
+/* The address to continue at after a fetch fault. Other traps continue at the next instruction. */
 static volatile uint64_t resume;
 
 uint64_t trap(uint64_t cause, uint64_t epc, uint64_t tval) {
@@ -65,7 +65,7 @@ uint64_t trap(uint64_t cause, uint64_t epc, uint64_t tval) {
         CHECK(name " tval", last_tval, tval);                                                      \
     } while (0)
 
-/* Nothing is mapped there; nor does anything reach that far. */
+/* Addresses without a mapping, in the memory map's range and far above it. */
 #define NOWHERE 0x18000000ul
 #define FAR_AWAY 0x123456789abcdef0ul
 #define RAM_END 0x81000000ul
@@ -87,12 +87,12 @@ static void check_faults(void) {
         CHECK_TRAP("sw", STORE_FAULT, gpa, "sw zero, 0(%1)", "r"(gpa));
         CHECK_TRAP("sd", STORE_FAULT, gpa, "sd zero, 0(%1)", "r"(gpa));
     }
-    /* The last bytes of RAM are there. */
+    /* The last bytes of RAM can be read. */
     CHECK("ld", (TRY("ld a7, -8(%1)", "r"(RAM_END)), last_cause), NO_TRAP);
     CHECK("lb", (TRY("lb a7, -1(%1)", "r"(RAM_END)), last_cause), NO_TRAP);
     CHECK("lw", (TRY("lw a7, 0(%1)", "r"(0x1000ul)), last_cause), NO_TRAP);
 
-    /* A load that faults leaves its register alone. */
+    /* A load that faults does not change its register. */
     uint64_t value = 42;
     last_cause = NO_TRAP;
     __asm__ volatile("ld %0, 0(%1)" : "+r"(value) : "r"(NOWHERE) : "memory");
@@ -101,8 +101,8 @@ static void check_faults(void) {
 }
 
 /*
- * What RISC-V leaves to the machine: whether misaligned accesses are done or trap, and what becomes
- * of a store to ROM. Here both trap.
+ * Behaviour that RISC-V leaves to the machine: misaligned accesses may work or trap, and so may
+ * stores to ROM. This machine traps on both.
  */
 static void check_own_rules(void) {
     static uint64_t data[2] = {0x1122334455667788, 0x99aabbccddeeff00};
@@ -136,15 +136,15 @@ static void check_instructions(void) {
     CHECK("ebreak", last_cause, BREAKPOINT);
     CHECK_TRAP("no instruction", ILLEGAL_INSTRUCTION, 0xffffffff, ".word 0xffffffff", "r"(0));
     CHECK_TRAP("zeros", ILLEGAL_INSTRUCTION, 0, ".word 0", "r"(0));
-    /* add with a funct7 that is none, and a shift of words by 32. */
+    /* add with an undefined funct7, and a word shift by 32. */
     CHECK_TRAP("funct7", ILLEGAL_INSTRUCTION, 0xc0b50533, ".word 0xc0b50533", "r"(0));
     CHECK_TRAP("slliw", ILLEGAL_INSTRUCTION, 0x0205151b, ".word 0x0205151b", "r"(0));
-    /* A control register that is none, and one that is read-only. */
+    /* A control register that does not exist, and a read-only one. */
     CHECK_TRAP("csrr", ILLEGAL_INSTRUCTION, 0x00002573, ".word 0x00002573", "r"(0));
     CHECK_TRAP("csrw mhartid", ILLEGAL_INSTRUCTION, 0xf1401073, ".word 0xf1401073", "r"(0));
 }
 
-/* Jumps to an address; whoever is there leads back. */
+/* Jumps to an address. The code there, or the trap, returns. */
 #define JUMP(address)                                                                              \
     do {                                                                                           \
         uint64_t back_;                                                                            \
@@ -165,7 +165,7 @@ static void check_jumps_into_nowhere(void) {
     }
 }
 
-/* Without compressed instructions every one lies at a multiple of 4. */
+/* Without compressed instructions, every instruction is aligned to 4 bytes. */
 static void check_misaligned_jumps(void) {
     if ((csr_read(misa) & MISA_C) != 0) {
         print("isa: skipped what compressed instructions allow\n");
@@ -251,7 +251,7 @@ static void check_csrs(void) {
 }
 
 static void check_interrupts(void) {
-    /* The timer, once the time has come. */
+    /* The timer interrupt comes at its time. */
     const uint64_t start = MTIME;
     traps = 0;
     MTIMECMP = start + 1000;
@@ -266,7 +266,7 @@ static void check_interrupts(void) {
     CHECK("timer", MTIME >= start + 1000, 1);
     CHECK("timer", MTIMECMP, ~0ul);
 
-    /* It waits while interrupts are off, and shows in mip. */
+    /* While interrupts are disabled it stays pending in mip. */
     MTIMECMP = 0;
     CHECK("mip", (csr_read(mip) >> TIMER_INTERRUPT) & 1, 1);
     CHECK("timer", traps, 1);

@@ -1,4 +1,4 @@
-/* Starts main(argument) with a stack, and switches the machine off with what it returns. */
+/* Sets up a stack, calls main(argument), and switches the machine off with its result as status. */
     .section .text.start, "ax"
     .globl _start
 _start:
@@ -14,7 +14,7 @@ _start:
     tail power_off
 
 /*
- * Every trap: calls trap(cause, epc, tval), which returns where to go on.
+ * The handler of all traps: calls trap(cause, epc, tval), which returns the address to continue at.
  */
     .text
     .balign 4

@@ -67,13 +67,13 @@ _Noreturn void power_off(int status) {
     }
 }
 
-/* A program that expects no traps gets this one. */
+/* The default handler, for programs that expect no traps. */
 __attribute__((weak)) uint64_t trap(uint64_t cause, uint64_t epc, uint64_t tval) {
     print("trap: cause %x at %x, value %x\n", cause, epc, tval);
     power_off(1);
 }
 
-/* The compiler calls these by itself. */
+/* The compiler generates calls of these. */
 void* memset(void* target, int value, size_t size) {
     for (size_t i = 0; i < size; ++i) {
         ((volatile char*)target)[i] = (char)value;

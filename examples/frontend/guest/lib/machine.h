@@ -33,10 +33,10 @@
 /* Sends text to the serial port: %d (int64_t), %x (uint64_t), %s and %%. */
 void print(const char* format, ...);
 
-/* Ends the run. */
+/* Ends the run with a status; 0 is success. */
 _Noreturn void power_off(int status);
 
-/* Called on every trap, with mcause, mepc and mtval; returns where to go on. */
+/* Called on every trap, with mcause, mepc and mtval; returns the address to continue at. */
 uint64_t trap(uint64_t cause, uint64_t epc, uint64_t tval);
 
 #endif

@@ -1,9 +1,8 @@
 /*
- * A flight over an island that is made up of a few random numbers: heights by the diamond-square
- * method, light and shadows from a low sun, and a picture drawn column by column from the front to
- * the back.
+ * A flight over a random island: heights by the diamond-square method, light and shadows of a low
+ * sun, and a picture that is drawn column by column from the front to the back.
  *
- * There is no floating point. Positions are fixed-point with 16 bits of fraction. A place of the
+ * Nothing uses floating point. Positions are fixed-point with 16 bits of fraction. A point of the
  * map is one 64-bit word of four 16-bit lanes, so that height, red, green and blue are blended at
  * once.
  */
@@ -29,7 +28,7 @@ static int horizon_of_column[WIDTH];
 
 static volatile uint64_t ticks;
 
-/* The timer interrupts at a steady pace, while the picture is being drawn. */
+/* The timer interrupts at a fixed rate while the picture is drawn. */
 uint64_t trap(uint64_t cause, uint64_t epc, uint64_t tval) {
     if (cause != (INTERRUPT_CAUSE | TIMER_INTERRUPT)) {
         print("terrain: trap %x at %x, value %x\n", cause, epc, tval);
@@ -50,7 +49,7 @@ static lanes color(unsigned red, unsigned green, unsigned blue) {
     return ((lanes)red << 32) | ((lanes)green << 16) | blue;
 }
 
-/* From a at 0 to b at 256. */
+/* Interpolates from a, at part 0, to b, at part 256. */
 static lanes mix(lanes a, lanes b, unsigned part) {
     return ((a * (256 - part) + b * part) >> 8) & 0x00ff00ff00ff00ff;
 }
@@ -66,7 +65,7 @@ static uint32_t pixel(lanes c) {
     return (uint32_t)(((c >> 16) & 0xff0000) | ((c >> 8) & 0xff00) | (c & 0xff));
 }
 
-/* The map between its points, with 8 bits of fraction left in the top lane. */
+/* Interpolates the map between its points; the height keeps 8 bits of fraction. */
 static lanes sample(int64_t x, int64_t y, uint32_t* height) {
     const unsigned x0 = (unsigned)(x >> 16) & MASK;
     const unsigned y0 = (unsigned)(y >> 16) & MASK;
@@ -81,7 +80,7 @@ static lanes sample(int64_t x, int64_t y, uint32_t* height) {
     return (blend >> 8) & 0x00ff00ff00ff00ff;
 }
 
-/* Sines, with 16 bits of fraction; a turn is 1024. A parabola, bent to the sine. */
+/* The sine with 16 bits of fraction, approximated by a parabola. A full turn is 1024. */
 static int64_t sine(int angle) {
     const int64_t part = angle & 511;
     const int64_t parabola = part * (512 - part); /* up to 65536 */
@@ -133,7 +132,7 @@ static void raise_land(void) {
     }
 }
 
-/* Brings heights to 0 to 65535, with wide shores and steep peaks. */
+/* Scales heights to 0 to 65535, with wide shores and steep peaks. */
 static void shape_land(void) {
     int32_t lowest = heights[0][0];
     int32_t highest = heights[0][0];
@@ -160,7 +159,7 @@ static lanes ground(int32_t height, int32_t slope) {
     const lanes forest = color(52, 88, 44);
     const lanes rock = color(120, 106, 96);
     const lanes snow = color(244, 246, 250);
-    /* Bands by height above the sea, blended over some of it, and cliffs where it is steep. */
+    /* Colours by height above the sea, blended at their borders, and cliffs where it is steep. */
     const int32_t above = height / 256 - SEA + random_within(3);
     lanes c = mix(sand, grass, (unsigned)clamp((above - 3) * 64, 0, 256));
     c = mix(c, forest, (unsigned)clamp((above - 14) * 16, 0, 256));
@@ -174,12 +173,12 @@ static lanes water(int32_t height) {
     return mix(color(60, 150, 160), color(18, 62, 104), (unsigned)clamp(depth / 16, 0, 256));
 }
 
-/* Colours under a low sun in the west, whose shadows move east and fall with distance. */
+/* Applies the light of a low sun in the west. Shadows extend east and fall with the distance. */
 static void light_land(void) {
     const int32_t sea = SEA * 256;
     for (int y = 0; y < SIZE; ++y) {
         int32_t shadow = 0;
-        /* Twice around, since the shadow at the edge comes from the other side. */
+        /* Goes around twice, since a shadow at the edge comes from the other side. */
         for (int i = 0; i < 2 * SIZE; ++i) {
             const int x = i & MASK;
             const int32_t land = heights[y][x];
@@ -202,7 +201,7 @@ static void light_land(void) {
                 sun = clamp(130 + east / 8 - north / 24, 0, 256);
             }
             sun = sun * (256 - dark * 7 / 8) / 256;
-            /* The sky's light is blue, the sun's is golden. */
+            /* Light of the sky is blue, light of the sun is golden. */
             const unsigned red = (unsigned)((c >> 32) & 0xff) * (unsigned)(62 + sun) >> 8;
             const unsigned green =
                 (unsigned)((c >> 16) & 0xff) * (unsigned)(74 + sun * 13 / 16) >> 8;
@@ -236,7 +235,7 @@ static void draw_land(const struct camera* camera) {
         horizon_of_column[column] = HEIGHT;
     }
     for (int64_t z = 6 * 256; z < FAR_AWAY * 256; z += 160 + z / 90) {
-        /* The line across the view at this distance, from its left end. */
+        /* The line across the view at this distance starts at its left end. */
         const int64_t depth_x = z * sin >> 8;
         const int64_t depth_y = z * cos >> 8;
         int64_t x = camera->x + depth_x - depth_y;
@@ -275,15 +274,14 @@ static void draw_sky(const struct camera* camera) {
     const lanes glow = color(255, 190, 110);
     const int64_t sin = sine(camera->heading);
     const int64_t cos = cosine(camera->heading);
-    /* It stays where it is as the view turns: 128 is an eighth of a turn, to the edge of the view.
-     */
+    /* The sun keeps its direction as the view turns; 128 is an eighth of a turn. */
     const int sun_x = 170 - camera->heading * (WIDTH / 2) / 128;
     const int sun_y = 44;
     for (int row = 0; row < HEIGHT; ++row) {
         const int above = HORIZON + 10 - row;
         const unsigned up = (unsigned)clamp(above * 4, 0, 256);
         const lanes air = mix(haze, zenith, up);
-        /* The clouds are a plane overhead, with the island's heights for their thickness. */
+        /* The clouds are a plane overhead. Their thickness is that of the island's heights. */
         const int64_t distance = 60 * 65536 / (above > 4 ? above : 4) * 24;
         const int64_t step_x = 2 * (distance * cos >> 16) / WIDTH;
         const int64_t step_y = -2 * (distance * sin >> 16) / WIDTH;

@@ -1,4 +1,4 @@
-/* The workload on the host, for what it should print. */
+/* Runs the workload on the host, which prints the expected output. */
 #include "workload.h"
 
 #include <stdio.h>

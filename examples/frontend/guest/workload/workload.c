@@ -1,13 +1,13 @@
 /*
- * The same file is compiled for the guest and, to know what is right, for the host. So there is
- * nothing in it whose outcome C leaves open: unsigned arithmetic, fixed sizes, no addresses in
- * results.
+ * This file is compiled for the guest and, for the expected results, for the host. So it uses
+ * nothing whose result C leaves to the implementation: it has unsigned arithmetic, types of fixed
+ * size, and no addresses in results.
  */
 #include "workload.h"
 
 #include <stddef.h>
 
-/* CRC-32, a byte at a time by a table that is computed. */
+/* CRC-32, computed bytewise with a table. */
 
 static uint32_t crc_table[256];
 
@@ -52,7 +52,7 @@ static struct node nodes[NODES];
 static struct node* build_list(uint32_t seed) {
     struct node* head = NULL;
     for (uint16_t i = 0; i < NODES; ++i) {
-        /* Spread over the array, so that a walk does not go from one node to its neighbour. */
+        /* The nodes are spread over the array, so that consecutive ones are not neighbours. */
         struct node* node = &nodes[(i * 37u) % NODES];
         node->key = (uint16_t)next_random(&seed);
         node->rank = i;
@@ -107,7 +107,7 @@ static struct node* sort(struct node* list, unsigned length,
     for (unsigned i = 0; i < length / 2; ++i) {
         middle = middle->next;
     }
-    /* The first half's sort cuts it off, so the second half's start is kept. */
+    /* Sorting the first half cuts off the second, so this keeps the start of the second. */
     struct node* first = sort(list, length / 2, in_order);
     return merge(first, sort(middle, length - length / 2, in_order), in_order);
 }
@@ -133,7 +133,7 @@ static uint32_t list_work(uint32_t crc, uint32_t seed) {
     return crc;
 }
 
-/* Matrices of 16-bit elements, multiplied and picked apart. */
+/* Multiplication of matrices of 16-bit elements, and extraction of bit fields. */
 
 #define ORDER 24
 
@@ -168,7 +168,7 @@ static uint32_t matrix_work(uint32_t crc, uint32_t seed) {
     return crc_word(crc_word(crc, (uint32_t)trace), (uint32_t)(trace / 1000003));
 }
 
-/* A state machine that tells numbers of some notations apart. */
+/* A state machine that recognizes numbers in several notations. */
 
 enum state {
     START,
@@ -251,7 +251,7 @@ static uint32_t scanner_work(uint32_t crc, uint32_t seed) {
                 state = advance(state, *c);
             }
         }
-        /* A letter is changed for the next round, unless it ends a number. */
+        /* Changes a letter for the next round, unless it ends a number. */
         char* spot = &text[next_random(&seed) % (sizeof TEXT - 1)];
         if (*spot != ',') {
             *spot = (char)(*spot ^ (1 + next_random(&seed) % 15));

@@ -1,10 +1,10 @@
-/* A processor's everyday work: lists, matrices, a state machine and checksums. */
+/* A workload of typical tasks of a processor: lists, matrices, a state machine and checksums. */
 #ifndef WORKLOAD_H
 #define WORKLOAD_H
 
 #include <stdint.h>
 
-/* Checksums of what each part has computed, over all rounds. */
+/* Checksums of the results of each part, over all rounds. */
 struct workload_result {
     uint32_t list;
     uint32_t matrix;
