@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the tests of what the addon does on a build of it with AddressSanitizer and
-# UndefinedBehaviorSanitizer, and then the lifetime fuzzer.
+# Runs the tests of the addon, and then the lifetime fuzzer, on a build of it with AddressSanitizer
+# and UndefinedBehaviorSanitizer.
 #
 #   scripts/asan.sh [SECONDS OF FUZZING]
 #

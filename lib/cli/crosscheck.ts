@@ -44,9 +44,9 @@ interface Plan {
 export function registerCrosscheck(program: Command): void {
   program
     .command("crosscheck")
-    .description("check a memory model against the compiled C++ accessors, ours if none is given")
-    .option("--ops <n>", "how many random operations", parseCount, 1_000_000)
-    .option("--seed <n>", "of the random operations", parseCount, 1)
+    .description("check a memory model, or the view path, against the compiled C++ accessors")
+    .option("--ops <n>", "number of random operations", parseCount, 1_000_000)
+    .option("--seed <n>", "seed of the random operations", parseCount, 1)
     .addOption(
       new Option("--size <bytes>", "size of guest RAM, such as 4096, 64K, 64M or 2G")
         .argParser(parseSize)
@@ -61,8 +61,8 @@ export function registerCrosscheck(program: Command): void {
     .addOption(skipForeignOption())
     .addOption(new Option("--log <file>", "the operations of a log").conflicts(["exhaustive"]))
     .option("--exhaustive", "every address and width of RAM of 0 to 64 bytes", false)
-    .option("--subject <module>", "a module whose default export makes a memory of so many bytes")
-    .option("--json", "print the outcome as JSON", false)
+    .option("--subject <module>", "a module whose default export, given a size, makes a memory")
+    .option("--json", "print the result as JSON", false)
     .action(async (options: CrosscheckArguments) => {
       const result = await run(options);
       print(options.json ? toJson(result) : toText(result));

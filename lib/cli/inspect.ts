@@ -10,7 +10,7 @@ export function registerInspect(program: Command): void {
     .argument("[other]", "another one of the same regions, to compare with")
     .option(
       "--port <n>",
-      "to listen on, at the loopback address only; 0 is any free one",
+      "port to listen on, at the loopback address only; 0 chooses a free one",
       parsePort,
       0,
     )

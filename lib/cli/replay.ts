@@ -55,11 +55,11 @@ export function registerReplay(program: Command): void {
     )
     .option(
       "--rounds <n>",
-      "how often to replay a trace short enough to keep",
+      "how often to replay a trace that is short enough to keep",
       parseRounds,
       DEFAULT_ROUNDS,
     )
-    .option("--flat", "take traced addresses for guest physical ones, so that most fault", false)
+    .option("--flat", "use traced addresses as guest physical ones, so that most fault", false)
     .option(
       "--no-split",
       "leave accesses of 1, 2, 4 and 8 bytes whole, so that unaligned ones fault",

@@ -179,14 +179,14 @@ export async function tryMutants(
   const before = peakMemory();
   const start = performance.now();
   const faults: Fault[] = [];
-  let [passed, accepted, longest, told] = [0, 0, 0, start];
+  let [passed, accepted, longest, reported] = [0, 0, 0, start];
   for (let i = 0; i < runs && faults.length < MAX_FAULTS; i++) {
     const now = performance.now();
     if (now - start > seconds * 1000) {
       break;
     }
-    if (i === 0 || now - told > 1000) {
-      told = now;
+    if (i === 0 || now - reported > 1000) {
+      reported = now;
       onProgress(seed + i);
     }
     const random = new Randomness(seed + i);
