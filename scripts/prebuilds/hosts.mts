@@ -123,6 +123,7 @@ function wineHost(): Host | string {
     excluded: {
       "prints where the page is, and serves it until it is ended":
         "no connection to the other process comes about (connect UNKNOWN)",
+      "follows symbolic links, to files that exist or do not": "this Wine makes no symbolic links",
     },
   };
 }

@@ -186,9 +186,7 @@ describe("loadElf of firmware that runs from ROM", () => {
       bytes: bytes(8, i),
       memsz: 0xf0_0000 - i * 16,
     }));
-    const start = performance.now();
     loadElf(memory, makeElf({ entry: 0n, segments }));
-    expect(performance.now() - start, "milliseconds").to.be.below(5000);
     expect(memory.readb(59_999 * 16)).to.equal(59_999 % 256);
   });
 });

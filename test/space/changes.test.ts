@@ -297,15 +297,8 @@ describe("a stack overflow during a change of the map", () => {
 });
 
 describe("the cost of many regions and watchpoints", () => {
-  const COUNT = 16_000;
-  /** Far above the expected time (0.1 s), far below that of a quadratic algorithm (20 s). */
-  const LIMIT = 3000;
-
-  function elapsed(action: () => void): number {
-    const start = performance.now();
-    action();
-    return performance.now() - start;
-  }
+  // A quadratic algorithm would take minutes, and fail by mocha's timeout.
+  const COUNT = 32_000;
 
   /** The numbers from 0 to COUNT - 1, shuffled. */
   const mixed = Array.from({ length: COUNT }, (_, i) => (i * 7919) % COUNT);
@@ -314,33 +307,27 @@ describe("the cost of many regions and watchpoints", () => {
     const space = new AddressSpace();
     space.addRam(0, COUNT * PAGE);
     let calls = 0;
-    const ms = elapsed(() => {
-      // A watchpoint on the whole range, so that every page is watched.
-      const all = space.watch({ gpa: 0, length: COUNT * PAGE, kinds: "read" }, () => calls++);
-      const watches = mixed.map((i) => space.watch({ gpa: i * PAGE, length: 8 }, () => calls++));
-      for (let i = 0; i < COUNT; i++) {
-        space.readb(i * PAGE);
-        space.writeb(i * PAGE + 8, 1);
-      }
-      watches.forEach((watchpoint) => watchpoint.remove());
-      all.remove();
-      space.readb(0);
-    });
+    // A watchpoint on the whole range, so that every page is watched.
+    const all = space.watch({ gpa: 0, length: COUNT * PAGE, kinds: "read" }, () => calls++);
+    const watches = mixed.map((i) => space.watch({ gpa: i * PAGE, length: 8 }, () => calls++));
+    for (let i = 0; i < COUNT; i++) {
+      space.readb(i * PAGE);
+      space.writeb(i * PAGE + 8, 1);
+    }
+    watches.forEach((watchpoint) => watchpoint.remove());
+    all.remove();
+    space.readb(0);
     expect(calls).to.equal(2 * COUNT);
-    expect(ms).to.be.below(LIMIT);
   });
 
   it("does not grow with the number of regions", () => {
     const space = new AddressSpace();
-    const ms = elapsed(() => {
-      const regions = mixed.map((i) => space.addMmio(i * PAGE, 8, { readb: () => i & 0xff }));
-      for (let i = 0; i < COUNT; i += 7) {
-        expect(space.readb(i * PAGE)).to.equal(i & 0xff);
-      }
-      regions.forEach((region) => space.remove(region));
-    });
+    const regions = mixed.map((i) => space.addMmio(i * PAGE, 8, { readb: () => i & 0xff }));
+    for (let i = 0; i < COUNT; i += 7) {
+      expect(space.readb(i * PAGE)).to.equal(i & 0xff);
+    }
+    regions.forEach((region) => space.remove(region));
     expect(space.regions).to.deep.equal([]);
-    expect(ms).to.be.below(LIMIT);
   });
 
   it("does not slow down a change of banks", () => {
@@ -352,17 +339,14 @@ describe("the cost of many regions and watchpoints", () => {
       space.watch({ gpa: 0x4000_0000 + i * PAGE, length: 4 }, () => undefined);
     }
     let bank = space.addRam(BASE, banks[0]!);
-    const ms = elapsed(() => {
-      for (let i = 0; i < 5000; i++) {
-        space.remove(bank);
-        bank = space.addRam(BASE, banks[i & 1]!);
-        space.writel(BASE, i);
-        space.native.writel(BASE + 4, i);
-      }
-    });
+    for (let i = 0; i < 5000; i++) {
+      space.remove(bank);
+      bank = space.addRam(BASE, banks[i & 1]!);
+      space.writel(BASE, i);
+      space.native.writel(BASE + 4, i);
+    }
     expect(banks.map((memory) => memory.readl(0))).to.deep.equal([4998, 4999]);
     expect(banks.map((memory) => memory.readl(4))).to.deep.equal([4998, 4999]);
-    expect(ms).to.be.below(LIMIT);
   });
 
   it("leaves nothing in memory that outlives a dropped space", async () => {
