@@ -17,8 +17,10 @@ export function rowsOf(results) {
     } else if (typeof value === "object" && value !== null) {
       const scale = value[CPP];
       for (const [key, part] of Object.entries(value)) {
-        // An entry of a list has a name; the field that holds its figures adds nothing to that.
-        const label = Array.isArray(value) ? (part?.name ?? key) : key === "ns" ? null : key;
+        const label = labelOf(value, key, part);
+        if (label === null && typeof part === "number") {
+          continue;
+        }
         visit(label === null ? name : name === "" ? label : `${name}: ${label}`, part);
         if (typeof part === "number" && typeof scale === "number") {
           rows.get(`${name}: ${label}`).ratio = part / scale;
@@ -28,6 +30,15 @@ export function rowsOf(results) {
   };
   visit("", results);
   return rows;
+}
+
+/** The name of a part of the figures; null for a part that adds nothing to the name of the whole. */
+function labelOf(whole, key, part) {
+  if (!Array.isArray(whole)) {
+    // An entry of a list is named by its name or its length.
+    return key === "ns" || key === "name" || key === "length" ? null : key;
+  }
+  return part?.name ?? (part?.length === undefined ? key : `${part.length} bytes`);
 }
 
 /** The runs in a file that `npm run bench -- --json FILE` wrote, one for each Node. */
