@@ -36,7 +36,7 @@ export function rowsOf(results) {
 function labelOf(whole, key, part) {
   if (!Array.isArray(whole)) {
     // An entry of a list is named by its name or its length.
-    return key === "ns" || key === "name" || key === "length" ? null : key;
+    return ["ns", "name", "length", "operations"].includes(key) ? null : key;
   }
   return part?.name ?? (part?.length === undefined ? key : `${part.length} bytes`);
 }
