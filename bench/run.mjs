@@ -1,9 +1,10 @@
-// Measures every way into guest RAM side by side, and the package's other promises about speed.
-// `--json FILE` also writes the figures; `--only SECTION` runs one section.
+// Measures in this Node: `--only SECTION` runs one section, `--json FILE` also writes the figures.
+// bench/main.mts runs it, in several Nodes by turns if asked to.
 
 import { writeFileSync } from "node:fs";
 import os from "node:os";
 import { parseArgs } from "node:util";
+import { SECTION_NAMES } from "./names.mjs";
 import { accesses } from "./sections/accesses.mjs";
 import { addressSpace } from "./sections/address-space.mjs";
 import { allocation } from "./sections/allocation.mjs";
@@ -23,12 +24,11 @@ const machine = {
 };
 console.log(`${machine.cpu}, ${machine.cores} cores, Node ${machine.node}, V8 ${machine.v8}`);
 const results = {};
-for (const [name, section] of Object.entries(SECTIONS)) {
+for (const name of SECTION_NAMES) {
   if (values.only === undefined || values.only === name) {
-    results[name] = await section();
+    results[name] = await SECTIONS[name]();
   }
 }
 if (values.json !== undefined) {
-  const report = { date: new Date().toISOString(), command: "npm run bench", machine, results };
-  writeFileSync(values.json, `${JSON.stringify(report, null, 2)}\n`);
+  writeFileSync(values.json, JSON.stringify({ machine, results }));
 }

@@ -6,6 +6,7 @@ import * as ffi from "ffi-rs";
 import koffi from "koffi";
 import { GuestMemory, OpBuffer } from "pound-guest-memory";
 import { addon, ADDON_PATH, SIZE } from "./addon.mjs";
+import { CPP } from "./names.mjs";
 
 const WIDTHS = ["b", "w", "l", "q"];
 let loops = 0;
@@ -295,7 +296,6 @@ function nativeBatch() {
   };
 }
 
-export const CPP = "C++ accessors, looped in C++";
 export const VIEW_TRY = "view path, result codes";
 export const VIEW_THROW = "view path, values or exceptions";
 export const NATIVE = "native path, a call each";

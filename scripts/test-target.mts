@@ -82,8 +82,9 @@ function runMocha(target: Target, host: Host, folder: string, options: readonly 
       // The examples run from their TypeScript sources, and the browser is that of this machine.
       "--ignore=test/examples/**",
       "--ignore=test/inspector/browser*",
-      // The documents are the same everywhere, and are not part of what is staged.
+      // The documents and the bench are the same everywhere, and are not part of what is staged.
       "--ignore=test/docs/**",
+      "--ignore=test/bench/**",
       ...options,
       "test/**/*.test.js",
     ],

@@ -1,4 +1,5 @@
-import { CPP, DATA_VIEW, EMPTY, KOFFI, NATIVE, waysFor } from "../ways.mjs";
+import { CPP } from "../names.mjs";
+import { DATA_VIEW, EMPTY, KOFFI, NATIVE, waysFor } from "../ways.mjs";
 import { medianMs } from "../measure.mjs";
 import { workloads } from "../workloads.mjs";
 
