@@ -346,7 +346,7 @@ describe("a snapshot file", () => {
     );
   });
 
-  it("takes memory and time in proportion to its size, even if its pages are scattered", async function () {
+  it("takes memory in proportion to its size, even if its pages are scattered", async function () {
     this.timeout(60_000);
     const huge = join(folder, "huge.snap");
     const before = await peakOf(`loadSnapshot(${JSON.stringify(path)})`);
