@@ -12,10 +12,25 @@ import { fileURLToPath } from "node:url";
 import { format, resolveConfig } from "prettier";
 import { atomicForms } from "./generate/atomics.mjs";
 import { nativeAccessors, nativeSpaceAccessors } from "./generate/native.mjs";
-import { inQuads, roundTrip, viewAccessors } from "./generate/view.mjs";
+import { inQuads, roundTrip, type ViewClass, viewAccessors } from "./generate/view.mjs";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
 const REGION = /(\/\/ #region generated: npm run generate\n)[^]*?(\n *\/\/ #endregion)/g;
+
+/**
+ * The parts that the classes with the hot paths share. `OK` is written as 0, which takes fewer bytes
+ * of bytecode than a variable of the module.
+ */
+const HOT: Pick<ViewClass, "ok" | "slow" | "slowWrite"> = {
+  ok: "0",
+  slow: {
+    tryRead: ({ suffix }) => `this.general.tryRead${suffix}(gpa, out)`,
+    tryWrite: ({ suffix }) => `this.general.tryWrite${suffix}(gpa, value)`,
+    tryWriteqFrom: "this.general.tryWriteqFrom(gpa, source)",
+    read: ({ suffix }) => `this.general.read${suffix}(gpa)`,
+  },
+  slowWrite: ({ suffix }) => `this.general.write${suffix}(gpa, value)`,
+};
 
 /** The text of the generated region of each file. */
 const GENERATED: Readonly<Record<string, () => string>> = {
@@ -26,14 +41,7 @@ const GENERATED: Readonly<Record<string, () => string>> = {
         `${roundTrip(row, "index")} === gpa && ${inQuads(row)} < this.${bound(operation)}`,
       array: ({ bits }) => `this.u${bits}`,
       brand: "slots",
-      ok: "0",
-      slow: {
-        tryRead: ({ suffix }) => `this.general.tryRead${suffix}(gpa, out)`,
-        tryWrite: ({ suffix }) => `this.general.tryWrite${suffix}(gpa, value)`,
-        tryWriteqFrom: "this.general.tryWriteqFrom(gpa, source)",
-        read: ({ suffix }) => `this.general.read${suffix}(gpa)`,
-      },
-      slowWrite: ({ suffix }) => `this.general.write${suffix}(gpa, value)`,
+      ...HOT,
     }),
   "lib/memory/general-access.ts": () =>
     viewAccessors({
@@ -68,14 +76,7 @@ const GENERATED: Readonly<Record<string, () => string>> = {
         `${row.shift === 3 ? "index >>> 0" : inQuads(row)} < this.${operation}Quads`,
       array: ({ bits }) => `this.u${bits}`,
       brand: "isView",
-      ok: "0",
-      slow: {
-        tryRead: ({ suffix }) => `this.general.tryRead${suffix}(gpa, out)`,
-        tryWrite: ({ suffix }) => `this.general.tryWrite${suffix}(gpa, value)`,
-        tryWriteqFrom: "this.general.tryWriteqFrom(gpa, source)",
-        read: ({ suffix }) => `this.general.read${suffix}(gpa)`,
-      },
-      slowWrite: ({ suffix }) => `this.general.write${suffix}(gpa, value)`,
+      ...HOT,
     }),
   "lib/space/general-access.ts": () =>
     viewAccessors({

@@ -1,6 +1,6 @@
 import { isSharedArrayBuffer } from "node:util/types";
 import { bytesOf } from "../base/view.js";
-import { outOfMemoryError, rangeError, typeError } from "../base/errors.js";
+import { outOfMemoryError, typeError } from "../base/errors.js";
 import { MAX_U64, type Gpa } from "../base/gpa.js";
 import { toAddress } from "../base/arguments.js";
 import { guestMemoryInternals } from "../memory/guest-memory.js";
@@ -52,7 +52,7 @@ export function loadElf(
   file: ArrayBufferView,
   options: ElfOptions = {},
 ): ElfImage {
-  const bytes = bytesIn(file);
+  const bytes = bytesOf(file, "file");
   checkOptions(options);
   const image = parseElf(bytes, options, toU64(options.bias ?? 0, "bias"));
   const claims = image.segments.filter((segment) => claimedSize(segment) > 0n);
@@ -83,7 +83,7 @@ export function loadElf(
  * place.
  */
 export function loadRaw(target: LoadTarget, gpa: Gpa, file: ArrayBufferView): void {
-  const bytes = bytesIn(file);
+  const bytes = bytesOf(file, "file");
   const start = toU64(gpa, "gpa");
   const places = placesFor(target, start, BigInt(bytes.length), (at) => Number(at - start));
   fill([{ places, contents: bytes }], bytes);
@@ -172,16 +172,6 @@ function isClaimed(claims: readonly ElfSegment[], start: bigint, end: bigint): b
   }
   const first = claims[low];
   return first !== undefined && first.gpa < end;
-}
-
-/** The bytes of a file. @throws TypeError; RangeError if their buffer is detached. */
-function bytesIn(file: ArrayBufferView): Uint8Array {
-  const bytes = bytesOf(file, "file");
-  try {
-    return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
-  } catch {
-    throw rangeError("file must not be detached");
-  }
 }
 
 function toU64(value: Gpa, what: string): bigint {
