@@ -11,8 +11,17 @@ export { Arena, type CallerMemory } from "./memory/arena.js";
 export { DirtyBitmap } from "./memory/dirty-bitmap.js";
 export { GuestMemory } from "./memory/guest-memory.js";
 export type { SharedRam } from "./memory/shared-ram.js";
-export { AddressSpace, type RamOptions, type RegionOptions } from "./space/address-space.js";
+export { AddressSpace, type RamOptions, type RomOptions } from "./space/address-space.js";
 export type { MmioDevice } from "./space/mmio.js";
 export type { NativeSpaceAccess } from "./space/native-access.js";
-export type { MmioRegion, RamRegion, Region, RomRegion } from "./space/regions.js";
+export type { AddressSpaceOptions } from "./space/options.js";
+export type {
+  Access,
+  MmioRegion,
+  RamRegion,
+  Region,
+  RegionOptions,
+  RomRegion,
+  WindowOptions,
+} from "./space/regions.js";
 export type { WatchedAccess, WatchListener, Watchpoint, WatchRange } from "./space/watchpoint.js";

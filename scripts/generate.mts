@@ -12,6 +12,7 @@ import { fileURLToPath } from "node:url";
 import { format, resolveConfig } from "prettier";
 import { atomicForms } from "./generate/atomics.mjs";
 import { nativeAccessors, nativeSpaceAccessors } from "./generate/native.mjs";
+import { reachAccessors, tableAccessors } from "./generate/space.mjs";
 import { inQuads, roundTrip, type ViewClass, viewAccessors } from "./generate/view.mjs";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
@@ -58,46 +59,8 @@ const GENERATED: Readonly<Record<string, () => string>> = {
         read: ({ constant }) => `this.#read(${constant}, gpa)`,
       },
     }),
-  "lib/space/address-space.ts": () =>
-    viewAccessors({
-      aligned: (row) =>
-        row.shift === 0
-          ? { before: "const address = gpa >>> 0;", condition: "address === gpa" }
-          : {
-              before: `const unit = gpa >>> ${row.shift};`,
-              condition: `${roundTrip(row, "unit")} === gpa`,
-            },
-      // Below the start of that RAM, the index is negative, and as unsigned it exceeds every bound.
-      index: ({ shift }) =>
-        shift === 0
-          ? ["const index = (address - this.first8) >>> 0;"]
-          : [`const index = unit - this.first${8 << shift};`],
-      inReach: (row, operation) =>
-        `${row.shift === 3 ? "index >>> 0" : inQuads(row)} < this.${operation}Quads`,
-      array: ({ bits }) => `this.u${bits}`,
-      brand: "isView",
-      ...HOT,
-    }),
-  "lib/space/general-access.ts": () =>
-    viewAccessors({
-      index: ({ shift }, operation) => [
-        `const offset = gpa - this.${operation}Base;`,
-        `const index = offset >>> ${shift};`,
-      ],
-      inReach: (row, operation) =>
-        `${roundTrip(row, "index")} === offset && ${inQuads(row)} < this.${operation}Quads`,
-      array: ({ bits }, operation) => `this.${operation === "read" ? "r" : "w"}${bits}`,
-      brand: "slots",
-      stored:
-        " if (this.dirty !== null) { this.dirty.markPage(this.firstPage + (offset >>> 12)); }",
-      ok: "OK",
-      slow: {
-        tryRead: ({ constant }) => `this.#tryRead(SPACE_${constant}, gpa, out)`,
-        tryWrite: ({ constant }) => `this.#tryWrite(SPACE_${constant}, gpa, value)`,
-        tryWriteqFrom: 'this.tryWriteq(gpa, checkOut(QUAD, source, "source")[0]!)',
-        read: ({ constant }) => `this.#read(SPACE_${constant}, gpa)`,
-      },
-    }),
+  "lib/space/address-space.ts": tableAccessors,
+  "lib/space/general-access.ts": reachAccessors,
   "lib/native/access.ts": nativeAccessors,
   "lib/space/native-access.ts": nativeSpaceAccessors,
   "lib/atomics/forms.ts": atomicForms,

@@ -113,6 +113,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
       this.#marks,
     );
     internals.set(this, {
+      size: this.#size,
       windows: () => this.general.windows,
       checkRange: (address, length) => this.general.checkRange(address, length),
       marks: this.#marks,
@@ -180,6 +181,11 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
       throw rangeError("shared.offset is not where RAM starts");
     }
     return memory;
+  }
+
+  /** Placeholder until merge. */
+  static over(bytes: Uint8Array): GuestMemory {
+    return new GuestMemory(Arena.over(bytes), true);
   }
 
   get size(): bigint {
@@ -755,6 +761,8 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
 
 /** The parts of a {@link GuestMemory} that address spaces and snapshots use; not public. */
 export interface GuestMemoryInternals {
+  /** Bytes of RAM. */
+  readonly size: number;
   /** The windows of the RAM; empty after the RAM has ended. */
   windows(): readonly Window[];
   /** The result of an access to a range, without the check of its alignment. */

@@ -3,8 +3,12 @@ import { reserveStack } from "../base/stack.js";
 
 /** An object that maps a memory and caches its state, such as an address space. */
 export interface MemoryUser {
-  /** Called before the memory ends and before the dirty bitmap changes. It must drop the cache. */
-  memoryChanging(): void;
+  /**
+   * Called before the memory ends and before its dirty bitmap changes. It must drop the cache.
+   *
+   * @param marks - The marks of the memory.
+   */
+  memoryChanging(marks: MemoryMarks): void;
 }
 
 /** A weak reference to a user: a `WeakRef`, which the `lib` of a consumer need not declare. */
@@ -52,7 +56,7 @@ export class MemoryMarks {
   /** Notifies the users before a change. */
   notifyUsers(): void {
     for (const user of this.#users) {
-      user.deref()?.memoryChanging();
+      user.deref()?.memoryChanging(this);
     }
   }
 

@@ -6,12 +6,24 @@ import * as bulk from "../memory/bulk.js";
 import { Bus, type Piece } from "./bus.js";
 import { DirtyBitmap } from "../memory/dirty-bitmap.js";
 import { rangeError, typeError } from "../base/errors.js";
-import { checkObject, isInstance, toByteCount } from "../base/arguments.js";
+import { checkObject, isInstance, toAddress, toByteCount } from "../base/arguments.js";
 import { MAX_U64, type Gpa } from "../base/gpa.js";
 import { GuestMemory, isGuestMemory } from "../memory/guest-memory.js";
 import type { MmioDevice } from "./mmio.js";
 import { NativeSpaceAccess } from "./native-access.js";
-import { chooseBitmap, MmioRegion, RamRegion, type Region, RomRegion } from "./regions.js";
+import { type AddressSpaceOptions, checkSpaceOptions } from "./options.js";
+import { PageTable } from "./page-table.js";
+import {
+  type Access,
+  chooseBitmap,
+  MmioRegion,
+  RamRegion,
+  type Region,
+  type RegionOptions,
+  RomRegion,
+  type WindowOptions,
+} from "./regions.js";
+import { SpaceArena } from "./space-arena.js";
 import { GuestMemAccessResult } from "../base/result.js";
 import { restoreSnapshot } from "../snapshot/restore.js";
 import type { Snapshot } from "../snapshot/snapshot.js";
@@ -20,12 +32,12 @@ import { SpaceAccess } from "./general-access.js";
 import { spaceAtomics } from "./atomics.js";
 import { uncloneable } from "../base/uncloneable.js";
 import type { WatchListener, Watchpoint, WatchRange } from "./watchpoint.js";
-import { BYTE, isView } from "../base/widths.js";
+import { BYTE, checkSlots } from "../base/widths.js";
 
 /** Options of {@link AddressSpace.addRam}. */
-export interface RamOptions {
-  /** Label for messages and snapshots. By default, the kind and the address: `ram@0x80000000`. */
-  readonly name?: string;
+export interface RamOptions extends RegionOptions, WindowOptions {
+  /** The rights of the guest to the window; `"rwx"` by default. */
+  readonly access?: Access;
   /**
    * `true` starts dirty tracking of the memory, in the bitmap that the memory already has or in a
    * new one. A {@link DirtyBitmap} replaces the memory's bitmap. `false`, the default, changes
@@ -34,11 +46,10 @@ export interface RamOptions {
   readonly trackDirty?: boolean | DirtyBitmap;
 }
 
-/** Options of {@link AddressSpace.addRom} and {@link AddressSpace.addMmio}. */
-export interface RegionOptions {
-  /** Label for messages and snapshots. By default, the kind and the address: `rom@0x0`. */
-  readonly name?: string;
-}
+/** Options of {@link AddressSpace.addRom}. */
+export interface RomOptions extends RegionOptions, WindowOptions {}
+
+const ACCESSES: readonly unknown[] = ["", "r", "w", "x", "rw", "rx", "wx", "rwx"];
 
 /**
  * A guest physical address space: it maps RAM, ROM and MMIO regions to guest physical addresses.
@@ -71,65 +82,81 @@ export class AddressSpace implements GuestAccessors {
   /** The same accessors on the native path: the addon accesses RAM and ROM. */
   readonly native: NativeSpaceAccess;
 
-  // The hot path serves the start of one RAM region, the hot region: the one with the most bytes
-  // below 4 GiB. Two limits say how much of it the hot path may access, in units of 8 bytes.
-  // `readQuads` ends at the first page with a read watchpoint. `writeQuads` ends at the first page
-  // with a write watchpoint, and is 0 if the region is tracked. 0 sends every access to `general`.
-  //
-  // These fields and those below are private to TypeScript only, for the reason given in
-  // GuestMemory, and are not grouped in an object, which saves the hot path a load. No access
-  // changes them.
-  private readQuads = 0;
-  private writeQuads = 0;
+  // The hot path looks up the entry of the page in the page table, and accesses the home buffer.
+  // These fields are private to TypeScript only, for the reason given in GuestMemory, and are not
+  // grouped in an object, which saves the hot path a load.
+  private readonly reads: Int32Array;
+  private readonly writes: Int32Array;
+  /** log2 of the bytes of a page. */
+  private readonly shift: number;
   /** Makes every access that the hot path cannot make. */
   private readonly general: SpaceAccess;
-  // The address and the arrays of the hot region. They are unset until there is one, which is safe
-  // because the limits above are 0 until then. They are assigned again only if the hot region
-  // changes: V8 treats a field that was assigned once as a constant.
-  //
-  // `firstN` is the address of the region in units of N bits. `first8` is a signed 32-bit integer,
-  // because an unsigned one may exceed V8's range of small integers.
-  declare private first8: number;
-  declare private first16: number;
-  declare private first32: number;
-  declare private first64: number;
-  declare private u8: Uint8Array;
-  declare private u16: Uint16Array;
-  declare private u32: Uint32Array;
-  declare private u64: BigUint64Array;
+  // The home buffer. It is unset until there is RAM, which is safe because the page table has no
+  // entries until then. V8 treats a field that was assigned once as a constant.
+  declare private view: DataView;
   // On the prototype, because V8 treats a method of a prototype as a constant.
-  declare private isView: typeof isView;
+  declare private checkSlots: typeof checkSlots;
   static {
-    this.prototype.isView = isView;
+    this.prototype.checkSlots = checkSlots;
   }
 
   readonly #bus: Bus;
+  readonly #arena: SpaceArena | null;
   #atomics: GuestAtomicAccess | undefined;
 
-  constructor() {
-    this.#bus = new Bus(() => this.#invalidate());
-    this.general = new SpaceAccess(this.#bus, () => this.#renew());
+  /**
+   * Makes an empty address space.
+   *
+   * @throws TypeError, RangeError for an invalid option; Error `ERR_OUT_OF_MEMORY`.
+   */
+  constructor(options: AddressSpaceOptions = {}) {
+    const { pageSize, arena } = checkSpaceOptions(options);
+    this.#arena = arena === 0 ? null : new SpaceArena(arena);
+    const table = new PageTable(pageSize);
+    this.reads = table.reads;
+    this.writes = table.writes;
+    this.shift = table.shift;
+    const home = this.#arena?.window ?? null;
+    this.#bus = new Bus(
+      table,
+      home,
+      () => {
+        this.general.clear();
+        this.native.clear();
+      },
+      ({ data }) => {
+        this.view = data;
+      },
+    );
+    if (home !== null) {
+      this.view = home.data;
+    }
+    this.general = new SpaceAccess(this.#bus);
     this.native = new NativeSpaceAccess(this.#bus);
   }
 
   /**
-   * Maps RAM.
+   * Maps RAM: a window, which shows bytes of a memory.
    *
-   * @param gpa - Guest physical address of the first byte: a multiple of 4096.
+   * @param gpa - Guest physical address of the first byte: a multiple of the page size.
    * @param memory - The memory to map, or the size in bytes of new memory to allocate. The same
    * memory may be mapped several times, in one space or in several.
-   * @throws TypeError; RangeError if `gpa` is not aligned, or if the region would be empty, overlap
-   * another region or end above 2^64; Error `ERR_OUT_OF_MEMORY`.
+   * @throws TypeError; RangeError if `gpa` is not aligned, if the window does not lie in the memory,
+   * or if the region would be empty, overlap another region of the same priority or end above 2^64;
+   * Error `ERR_OUT_OF_MEMORY`.
    */
   addRam(gpa: Gpa, memory: GuestMemory | Gpa, options: RamOptions = {}): RamRegion {
-    const { name, trackDirty = false } = checkOptions(options);
+    const { trackDirty = false, access = "rwx" } = checkOptions(options);
     if (typeof trackDirty !== "boolean" && !isInstance(trackDirty, DirtyBitmap)) {
       throw typeError("trackDirty must be a boolean or a DirtyBitmap");
     }
+    if (!ACCESSES.includes(access)) {
+      throw typeError('access must be letters of "rwx", in this order');
+    }
     const isCallers = isGuestMemory(memory);
-    const ram = isCallers ? memory : GuestMemory.allocate(memory);
+    const ram = isCallers ? memory : this.#allocate(toByteCount(memory, "size"));
     try {
-      const region = new RamRegion(gpa, ram, name);
+      const region = new RamRegion(this.#aligned(gpa), ram, options, access);
       const bitmap =
         trackDirty === false
           ? null
@@ -145,22 +172,18 @@ export class AddressSpace implements GuestAccessors {
   }
 
   /**
-   * Maps ROM.
+   * Maps ROM: a window, whose bytes the guest cannot write.
    *
-   * @param gpa - Guest physical address of the first byte: a multiple of 4096.
+   * @param gpa - Guest physical address of the first byte: a multiple of the page size.
    * @param contents - The bytes, which are copied, or a {@link GuestMemory}, which is mapped
    * itself.
    * @throws The errors of {@link AddressSpace.addRam}.
    */
-  addRom(
-    gpa: Gpa,
-    contents: ArrayBufferView | GuestMemory,
-    options: RegionOptions = {},
-  ): RomRegion {
-    const { name } = checkOptions(options);
-    const rom = isGuestMemory(contents) ? contents : memoryOf(contents);
+  addRom(gpa: Gpa, contents: ArrayBufferView | GuestMemory, options: RomOptions = {}): RomRegion {
+    checkOptions(options);
+    const rom = isGuestMemory(contents) ? contents : this.#memoryOf(contents);
     try {
-      const region = new RomRegion(gpa, rom, name);
+      const region = new RomRegion(this.#aligned(gpa), rom, options);
       this.#bus.add(region);
       return region;
     } catch (error) {
@@ -174,13 +197,13 @@ export class AddressSpace implements GuestAccessors {
   /**
    * Maps the registers of a device.
    *
-   * @param gpa - Guest physical address of the first register: a multiple of 8.
+   * @param gpa - Guest physical address of the first register.
    * @param size - Size in bytes, from 1 to 2^53 - 1.
-   * @throws TypeError; RangeError if `gpa` is not aligned, or if the region would be empty, overlap
-   * another region or end above 2^64.
+   * @throws TypeError; RangeError if the region would be empty, overlap another region of the same
+   * priority or end above 2^64.
    */
   addMmio(gpa: Gpa, size: Gpa, device: MmioDevice, options: RegionOptions = {}): MmioRegion {
-    const region = new MmioRegion(gpa, size, device, checkOptions(options).name);
+    const region = new MmioRegion(gpa, size, device, checkOptions(options));
     this.#bus.add(region);
     return region;
   }
@@ -290,308 +313,332 @@ export class AddressSpace implements GuestAccessors {
   }
 
   // The hot path of the view path, written out per width and kept small for the reasons given in
-  // GuestMemory. Every access that is not a plain access to the hot region goes to `general`, which
-  // repeats all checks. An address below the hot region gives a negative index; as an unsigned
-  // integer that index exceeds both limits.
+  // GuestMemory. Every access that the page table does not serve goes to `general`, which repeats
+  // all checks. If the home buffer is detached, its DataView throws, and `general` finds that out.
 
   // #region generated: npm run generate
 
   tryReadb(gpa: Gpa, out: Uint8Array): GuestMemAccessResult {
-    if (
-      typeof gpa === "number" &&
-      this.isView(out) &&
-      out[0] !== undefined &&
-      out instanceof Uint8Array
-    ) {
-      const address = gpa >>> 0;
-      if (address === gpa) {
-        const index = (address - this.first8) >>> 0;
-        if (index >>> 3 < this.readQuads) {
-          const value = this.u8[index];
-          if (value !== undefined) {
-            out[0] = value;
+    try {
+      if (typeof gpa === "number" && out[0] !== undefined && out instanceof Uint8Array) {
+        this.checkSlots(out);
+
+        const address = gpa >>> 0;
+        if (address === gpa) {
+          const distance = ~this.reads[address >>> this.shift]!;
+          if ((distance & 1) === 0) {
+            out[0] = this.view.getUint8((address + distance) >>> 0);
             return 0;
           }
         }
       }
+    } catch {
+      // The slow path repeats all checks, and throws errors with a code.
     }
     return this.general.tryReadb(gpa, out);
   }
 
   tryReadw(gpa: Gpa, out: Uint16Array): GuestMemAccessResult {
-    if (
-      typeof gpa === "number" &&
-      this.isView(out) &&
-      out[0] !== undefined &&
-      out instanceof Uint16Array
-    ) {
-      const unit = gpa >>> 1;
-      if ((unit << 1) >>> 0 === gpa) {
-        const index = unit - this.first16;
-        if (index >>> 2 < this.readQuads) {
-          const value = this.u16[index];
-          if (value !== undefined) {
-            out[0] = value;
+    try {
+      if (typeof gpa === "number" && out[0] !== undefined && out instanceof Uint16Array) {
+        this.checkSlots(out);
+
+        const address = gpa >>> 0;
+        if (address === gpa) {
+          const distance = ~this.reads[address >>> this.shift]!;
+          if (((address | distance) & 1) === 0) {
+            out[0] = this.view.getUint16((address + distance) >>> 0, true);
             return 0;
           }
         }
       }
+    } catch {
+      // The slow path repeats all checks, and throws errors with a code.
     }
     return this.general.tryReadw(gpa, out);
   }
 
   tryReadl(gpa: Gpa, out: Uint32Array): GuestMemAccessResult {
-    if (
-      typeof gpa === "number" &&
-      this.isView(out) &&
-      out[0] !== undefined &&
-      out instanceof Uint32Array
-    ) {
-      const unit = gpa >>> 2;
-      if ((unit << 2) >>> 0 === gpa) {
-        const index = unit - this.first32;
-        if (index >>> 1 < this.readQuads) {
-          const value = this.u32[index];
-          if (value !== undefined) {
-            out[0] = value;
+    try {
+      if (typeof gpa === "number" && out[0] !== undefined && out instanceof Uint32Array) {
+        this.checkSlots(out);
+
+        const address = gpa >>> 0;
+        if (address === gpa) {
+          const distance = ~this.reads[address >>> this.shift]!;
+          if (((address | distance) & 3) === 0) {
+            out[0] = this.view.getUint32((address + distance) >>> 0, true);
             return 0;
           }
         }
       }
+    } catch {
+      // The slow path repeats all checks, and throws errors with a code.
     }
     return this.general.tryReadl(gpa, out);
   }
 
   tryReadq(gpa: Gpa, out: BigUint64Array): GuestMemAccessResult {
-    if (
-      typeof gpa === "number" &&
-      this.isView(out) &&
-      out[0] !== undefined &&
-      out instanceof BigUint64Array
-    ) {
-      const unit = gpa >>> 3;
-      if ((unit << 3) >>> 0 === gpa) {
-        const index = unit - this.first64;
-        if (index >>> 0 < this.readQuads) {
-          const value = this.u64[index];
-          if (value !== undefined) {
-            out[0] = value;
+    try {
+      if (typeof gpa === "number" && out[0] !== undefined && out instanceof BigUint64Array) {
+        this.checkSlots(out);
+
+        const address = gpa >>> 0;
+        if (address === gpa) {
+          const distance = ~this.reads[address >>> this.shift]!;
+          if (((address | distance) & 7) === 0) {
+            out[0] = this.view.getBigUint64((address + distance) >>> 0, true);
             return 0;
           }
         }
       }
+    } catch {
+      // The slow path repeats all checks, and throws errors with a code.
     }
     return this.general.tryReadq(gpa, out);
   }
 
   tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult {
-    if (typeof gpa === "number" && typeof value === "number" && (value & 0xff) === value) {
-      const address = gpa >>> 0;
-      if (address === gpa) {
-        const index = (address - this.first8) >>> 0;
-        const cells = this.u8;
-        if (index >>> 3 < this.writeQuads && cells[index] !== undefined) {
-          cells[index] = value;
-          return 0;
+    try {
+      if (typeof gpa === "number" && typeof value === "number" && (value & 0xff) === value) {
+        const address = gpa >>> 0;
+        if (address === gpa) {
+          const distance = ~this.writes[address >>> this.shift]!;
+          if ((distance & 1) === 0) {
+            this.view.setUint8((address + distance) >>> 0, value);
+            return 0;
+          }
         }
       }
+    } catch {
+      // The slow path repeats all checks, and throws errors with a code.
     }
     return this.general.tryWriteb(gpa, value);
   }
 
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
-    if (typeof gpa === "number" && typeof value === "number" && (value << 16) >>> 16 === value) {
-      const unit = gpa >>> 1;
-      if ((unit << 1) >>> 0 === gpa) {
-        const index = unit - this.first16;
-        const cells = this.u16;
-        if (index >>> 2 < this.writeQuads && cells[index] !== undefined) {
-          cells[index] = value;
-          return 0;
+    try {
+      if (typeof gpa === "number" && typeof value === "number" && (value << 16) >>> 16 === value) {
+        const address = gpa >>> 0;
+        if (address === gpa) {
+          const distance = ~this.writes[address >>> this.shift]!;
+          if (((address | distance) & 1) === 0) {
+            this.view.setUint16((address + distance) >>> 0, value, true);
+            return 0;
+          }
         }
       }
+    } catch {
+      // The slow path repeats all checks, and throws errors with a code.
     }
     return this.general.tryWritew(gpa, value);
   }
 
   tryWritel(gpa: Gpa, value: number): GuestMemAccessResult {
-    if (typeof gpa === "number" && typeof value === "number" && value >>> 0 === value) {
-      const unit = gpa >>> 2;
-      if ((unit << 2) >>> 0 === gpa) {
-        const index = unit - this.first32;
-        const cells = this.u32;
-        if (index >>> 1 < this.writeQuads && cells[index] !== undefined) {
-          cells[index] = value;
-          return 0;
+    try {
+      if (typeof gpa === "number" && typeof value === "number" && value >>> 0 === value) {
+        const address = gpa >>> 0;
+        if (address === gpa) {
+          const distance = ~this.writes[address >>> this.shift]!;
+          if (((address | distance) & 3) === 0) {
+            this.view.setUint32((address + distance) >>> 0, value, true);
+            return 0;
+          }
         }
       }
+    } catch {
+      // The slow path repeats all checks, and throws errors with a code.
     }
     return this.general.tryWritel(gpa, value);
   }
 
   tryWriteq(gpa: Gpa, value: bigint): GuestMemAccessResult {
-    if (
-      typeof gpa === "number" &&
-      typeof value === "bigint" &&
-      !(value < 0n) &&
-      !(value > MAX_U64)
-    ) {
-      const unit = gpa >>> 3;
-      if ((unit << 3) >>> 0 === gpa) {
-        const index = unit - this.first64;
-        const cells = this.u64;
-        if (index >>> 0 < this.writeQuads && cells[index] !== undefined) {
-          cells[index] = value;
-          return 0;
+    try {
+      if (
+        typeof gpa === "number" &&
+        typeof value === "bigint" &&
+        !(value < 0n) &&
+        !(value > MAX_U64)
+      ) {
+        const address = gpa >>> 0;
+        if (address === gpa) {
+          const distance = ~this.writes[address >>> this.shift]!;
+          if (((address | distance) & 7) === 0) {
+            this.view.setBigUint64((address + distance) >>> 0, value, true);
+            return 0;
+          }
         }
       }
+    } catch {
+      // The slow path repeats all checks, and throws errors with a code.
     }
     return this.general.tryWriteq(gpa, value);
   }
 
   tryWriteqFrom(gpa: Gpa, source: BigUint64Array): GuestMemAccessResult {
-    if (typeof gpa === "number" && this.isView(source)) {
-      const value = source[0];
-      if (value !== undefined && source instanceof BigUint64Array) {
-        const unit = gpa >>> 3;
-        if ((unit << 3) >>> 0 === gpa) {
-          const index = unit - this.first64;
-          const cells = this.u64;
-          if (index >>> 0 < this.writeQuads && cells[index] !== undefined) {
-            cells[index] = value;
-            return 0;
+    try {
+      if (typeof gpa === "number") {
+        const value = source[0];
+        if (value !== undefined && source instanceof BigUint64Array) {
+          this.checkSlots(source);
+
+          const address = gpa >>> 0;
+          if (address === gpa) {
+            const distance = ~this.writes[address >>> this.shift]!;
+            if (((address | distance) & 7) === 0) {
+              this.view.setBigUint64((address + distance) >>> 0, value, true);
+              return 0;
+            }
           }
         }
       }
+    } catch {
+      // The slow path repeats all checks, and throws errors with a code.
     }
     return this.general.tryWriteqFrom(gpa, source);
   }
 
   readb(gpa: Gpa): number {
-    if (typeof gpa === "number") {
-      const address = gpa >>> 0;
-      if (address === gpa) {
-        const index = (address - this.first8) >>> 0;
-        if (index >>> 3 < this.readQuads) {
-          const value = this.u8[index];
-          if (value !== undefined) {
-            return value;
+    try {
+      if (typeof gpa === "number") {
+        const address = gpa >>> 0;
+        if (address === gpa) {
+          const distance = ~this.reads[address >>> this.shift]!;
+          if ((distance & 1) === 0) {
+            return this.view.getUint8((address + distance) >>> 0);
           }
         }
       }
+    } catch {
+      // The slow path repeats all checks, and throws errors with a code.
     }
     return this.general.readb(gpa);
   }
 
   readw(gpa: Gpa): number {
-    if (typeof gpa === "number") {
-      const unit = gpa >>> 1;
-      if ((unit << 1) >>> 0 === gpa) {
-        const index = unit - this.first16;
-        if (index >>> 2 < this.readQuads) {
-          const value = this.u16[index];
-          if (value !== undefined) {
-            return value;
+    try {
+      if (typeof gpa === "number") {
+        const address = gpa >>> 0;
+        if (address === gpa) {
+          const distance = ~this.reads[address >>> this.shift]!;
+          if (((address | distance) & 1) === 0) {
+            return this.view.getUint16((address + distance) >>> 0, true);
           }
         }
       }
+    } catch {
+      // The slow path repeats all checks, and throws errors with a code.
     }
     return this.general.readw(gpa);
   }
 
   readl(gpa: Gpa): number {
-    if (typeof gpa === "number") {
-      const unit = gpa >>> 2;
-      if ((unit << 2) >>> 0 === gpa) {
-        const index = unit - this.first32;
-        if (index >>> 1 < this.readQuads) {
-          const value = this.u32[index];
-          if (value !== undefined) {
-            return value;
+    try {
+      if (typeof gpa === "number") {
+        const address = gpa >>> 0;
+        if (address === gpa) {
+          const distance = ~this.reads[address >>> this.shift]!;
+          if (((address | distance) & 3) === 0) {
+            return this.view.getUint32((address + distance) >>> 0, true);
           }
         }
       }
+    } catch {
+      // The slow path repeats all checks, and throws errors with a code.
     }
     return this.general.readl(gpa);
   }
 
   readq(gpa: Gpa): bigint {
-    if (typeof gpa === "number") {
-      const unit = gpa >>> 3;
-      if ((unit << 3) >>> 0 === gpa) {
-        const index = unit - this.first64;
-        if (index >>> 0 < this.readQuads) {
-          const value = this.u64[index];
-          if (value !== undefined) {
-            return value;
+    try {
+      if (typeof gpa === "number") {
+        const address = gpa >>> 0;
+        if (address === gpa) {
+          const distance = ~this.reads[address >>> this.shift]!;
+          if (((address | distance) & 7) === 0) {
+            return this.view.getBigUint64((address + distance) >>> 0, true);
           }
         }
       }
+    } catch {
+      // The slow path repeats all checks, and throws errors with a code.
     }
     return this.general.readq(gpa);
   }
 
   writeb(gpa: Gpa, value: number): void {
-    if (typeof gpa === "number" && typeof value === "number" && (value & 0xff) === value) {
-      const address = gpa >>> 0;
-      if (address === gpa) {
-        const index = (address - this.first8) >>> 0;
-        const cells = this.u8;
-        if (index >>> 3 < this.writeQuads && cells[index] !== undefined) {
-          cells[index] = value;
-          return;
+    try {
+      if (typeof gpa === "number" && typeof value === "number" && (value & 0xff) === value) {
+        const address = gpa >>> 0;
+        if (address === gpa) {
+          const distance = ~this.writes[address >>> this.shift]!;
+          if ((distance & 1) === 0) {
+            this.view.setUint8((address + distance) >>> 0, value);
+            return;
+          }
         }
       }
+    } catch {
+      // The slow path repeats all checks, and throws errors with a code.
     }
     this.general.writeb(gpa, value);
   }
 
   writew(gpa: Gpa, value: number): void {
-    if (typeof gpa === "number" && typeof value === "number" && (value << 16) >>> 16 === value) {
-      const unit = gpa >>> 1;
-      if ((unit << 1) >>> 0 === gpa) {
-        const index = unit - this.first16;
-        const cells = this.u16;
-        if (index >>> 2 < this.writeQuads && cells[index] !== undefined) {
-          cells[index] = value;
-          return;
+    try {
+      if (typeof gpa === "number" && typeof value === "number" && (value << 16) >>> 16 === value) {
+        const address = gpa >>> 0;
+        if (address === gpa) {
+          const distance = ~this.writes[address >>> this.shift]!;
+          if (((address | distance) & 1) === 0) {
+            this.view.setUint16((address + distance) >>> 0, value, true);
+            return;
+          }
         }
       }
+    } catch {
+      // The slow path repeats all checks, and throws errors with a code.
     }
     this.general.writew(gpa, value);
   }
 
   writel(gpa: Gpa, value: number): void {
-    if (typeof gpa === "number" && typeof value === "number" && value >>> 0 === value) {
-      const unit = gpa >>> 2;
-      if ((unit << 2) >>> 0 === gpa) {
-        const index = unit - this.first32;
-        const cells = this.u32;
-        if (index >>> 1 < this.writeQuads && cells[index] !== undefined) {
-          cells[index] = value;
-          return;
+    try {
+      if (typeof gpa === "number" && typeof value === "number" && value >>> 0 === value) {
+        const address = gpa >>> 0;
+        if (address === gpa) {
+          const distance = ~this.writes[address >>> this.shift]!;
+          if (((address | distance) & 3) === 0) {
+            this.view.setUint32((address + distance) >>> 0, value, true);
+            return;
+          }
         }
       }
+    } catch {
+      // The slow path repeats all checks, and throws errors with a code.
     }
     this.general.writel(gpa, value);
   }
 
   writeq(gpa: Gpa, value: bigint): void {
-    if (
-      typeof gpa === "number" &&
-      typeof value === "bigint" &&
-      !(value < 0n) &&
-      !(value > MAX_U64)
-    ) {
-      const unit = gpa >>> 3;
-      if ((unit << 3) >>> 0 === gpa) {
-        const index = unit - this.first64;
-        const cells = this.u64;
-        if (index >>> 0 < this.writeQuads && cells[index] !== undefined) {
-          cells[index] = value;
-          return;
+    try {
+      if (
+        typeof gpa === "number" &&
+        typeof value === "bigint" &&
+        !(value < 0n) &&
+        !(value > MAX_U64)
+      ) {
+        const address = gpa >>> 0;
+        if (address === gpa) {
+          const distance = ~this.writes[address >>> this.shift]!;
+          if (((address | distance) & 7) === 0) {
+            this.view.setBigUint64((address + distance) >>> 0, value, true);
+            return;
+          }
         }
       }
+    } catch {
+      // The slow path repeats all checks, and throws errors with a code.
     }
     this.general.writeq(gpa, value);
   }
@@ -657,8 +704,8 @@ export class AddressSpace implements GuestAccessors {
     const pieces = this.#bus.pieces(gpa, count, "write");
     this.#bus.notifyBulk(gpa, count, "write");
     this.#bus.recheck(pieces, gpa, count, "write");
-    for (const { region, offset, length: part } of pieces) {
-      region.memory.fill(offset, part, byte);
+    for (const { memory, offset, length: part } of pieces) {
+      memory.fill(offset, part, byte);
     }
   }
 
@@ -679,8 +726,8 @@ export class AddressSpace implements GuestAccessors {
     this.#bus.recheck(from, source, count, "read");
     this.#bus.recheck(to, target, count, "write");
     const [first, second] = [from[0], to[0]];
-    if (from.length === 1 && to.length === 1 && first!.region.memory === second!.region.memory) {
-      first!.region.memory.copy(second!.offset, first!.offset, count);
+    if (from.length === 1 && to.length === 1 && first!.memory === second!.memory) {
+      first!.memory.copy(second!.offset, first!.offset, count);
     } else {
       // Through a temporary copy: several regions may map the same bytes.
       const bytes = bulk.newBuffer(count);
@@ -695,38 +742,28 @@ export class AddressSpace implements GuestAccessors {
     this.#bus.notifyBulk(gpa, count, "read");
   }
 
-  /** Invalidates every cache. The next access that `general` makes fills them again. */
-  #invalidate(): void {
-    this.readQuads = 0;
-    this.writeQuads = 0;
-    this.general.clear();
-    this.native.clear();
+  /** Checks the address of a window. */
+  #aligned(gpa: Gpa): Gpa {
+    toAddress(gpa);
+    const { pageSize } = this.#bus.table;
+    if (BigInt(gpa) % BigInt(pageSize) !== 0n) {
+      throw rangeError(`gpa must be a multiple of ${pageSize}`);
+    }
+    return gpa;
   }
 
-  /** Chooses the hot region and sets the limits of the hot path, from the current map. */
-  #renew(): void {
-    const ram = this.#bus.largest;
-    if (ram === null) {
-      return;
+  #allocate(size: number): GuestMemory {
+    return this.#arena?.allocate(size) ?? GuestMemory.allocate(size);
+  }
+
+  #memoryOf(contents: ArrayBufferView): GuestMemory {
+    const bytes = bytesOf(contents, "contents");
+    if (bytes.length === 0) {
+      throw rangeError("contents must have at least 1 byte and must not be detached");
     }
-    const { watches } = this.#bus;
-    const readQuads = ram.unwatchedQuads(watches.index("read"));
-    const writeQuads = ram.dirty !== null ? 0 : ram.unwatchedQuads(watches.index("write"));
-    const { u8, u16, u32, u64 } = ram.lowWindow;
-    const { start } = ram;
-    if (this.u8 !== u8 || this.first8 !== (start | 0)) {
-      // Shifted, not divided: V8 would represent quotients as floating-point numbers.
-      this.first8 = start | 0;
-      this.first16 = start >>> 1;
-      this.first32 = start >>> 2;
-      this.first64 = start >>> 3;
-      this.u8 = u8;
-      this.u16 = u16;
-      this.u32 = u32;
-      this.u64 = u64;
-    }
-    this.readQuads = readQuads;
-    this.writeQuads = writeQuads;
+    const memory = this.#allocate(bytes.length);
+    memory.write(0, bytes);
+    return memory;
   }
 }
 
@@ -734,22 +771,12 @@ function checkOptions<O extends RegionOptions>(options: O): O {
   return checkObject(options, "options");
 }
 
-function memoryOf(contents: ArrayBufferView): GuestMemory {
-  const bytes = bytesOf(contents, "contents");
-  if (bytes.length === 0) {
-    throw rangeError("contents must have at least 1 byte and must not be detached");
-  }
-  const memory = GuestMemory.allocate(bytes.length);
-  memory.write(0, bytes);
-  return memory;
-}
-
 function copyOut(pieces: readonly Piece[], target: Uint8Array): void {
   // If the target is a view of RAM, copying one piece could overwrite the source of the next.
   const stable = pieces.length > 1 ? new Uint8Array(target.length) : target;
   let done = 0;
-  for (const { region, offset, length } of pieces) {
-    region.memory.readInto(offset, stable.subarray(done, done + length));
+  for (const { memory, offset, length } of pieces) {
+    memory.readInto(offset, stable.subarray(done, done + length));
     done += length;
   }
   if (stable !== target) {
@@ -761,8 +788,8 @@ function copyIn(pieces: readonly Piece[], source: Uint8Array): void {
   // If the source is a view of RAM, copying one piece could overwrite the rest of it.
   const stable = pieces.length > 1 ? new Uint8Array(source) : source;
   let done = 0;
-  for (const { region, offset, length } of pieces) {
-    region.memory.write(offset, stable.subarray(done, done + length));
+  for (const { memory, offset, length } of pieces) {
+    memory.write(offset, stable.subarray(done, done + length));
     done += length;
   }
 }

@@ -1,6 +1,6 @@
 import type { AtomicLane, AtomicLanes } from "../atomics/lane.js";
 import { AtomicAccess } from "../atomics/forms.js";
-import { type Bus, checkWrite } from "./bus.js";
+import { type Bus, checkMemory, checkWrite } from "./bus.js";
 import type { Gpa } from "../base/gpa.js";
 import type { RamRegion, RomRegion } from "./regions.js";
 import { GuestMemAccessResult } from "../base/result.js";
@@ -39,14 +39,18 @@ class SpaceLane<T extends Value, A extends Out> implements AtomicLane<T> {
       this.code = FAULT_BOUNDARY;
       return undefined;
     }
-    const { offset } = this.bus;
-    return this.read(region, offset, gpa, (lane) => lane.load(offset));
+    const { offset, room } = this.bus;
+    if (room < this.bytes || !region.readable) {
+      this.code = checkMemory(region, offset, room, this.bytes, "read");
+      return undefined;
+    }
+    return this.read(this.lanesOf(region), gpa, (lane) => lane.load(offset));
   }
 
   store(gpa: Gpa, value: T): T | undefined {
-    const region = this.prepare(gpa, value);
+    const lane = this.prepare(gpa, value);
     const offset = this.offset;
-    return region === null ? undefined : this.run(region, (lane) => lane.store(offset, value));
+    return lane === null ? undefined : this.run(lane, (of) => of.store(offset, value));
   }
 
   exchange(gpa: Gpa, value: T): T | undefined {
@@ -85,63 +89,70 @@ class SpaceLane<T extends Value, A extends Out> implements AtomicLane<T> {
     operate: (lane: AtomicLane<T>, offset: number) => T | undefined,
     value?: T,
   ): T | undefined {
-    const region = this.prepare(gpa, value);
-    if (region === null) {
+    const lane = this.prepare(gpa, value);
+    if (lane === null) {
       return undefined;
     }
     const { offset } = this;
-    return this.read(region, offset, gpa, (lane) => operate(lane, offset));
+    return this.read(lane, gpa, (of) => operate(of, offset));
   }
 
   /** As `locate`, and notifies write watchpoints if the write does not fault. */
-  private prepare(gpa: Gpa, value: T | undefined): RamRegion | null {
+  private prepare(gpa: Gpa, value: T | undefined): AtomicLane<T> | null {
     const region = this.locate(gpa);
-    if (region !== null) {
-      const { offset } = this;
-      this.bus.notify(region, offset, this.bytes, "write", gpa, value);
-      // Restored, because a listener may have used this lane.
-      this.offset = offset;
+    if (region === null) {
+      return null;
     }
-    return region;
+    const { offset } = this;
+    // Before the listeners, which may switch the bank.
+    const lane = this.lanesOf(region);
+    this.bus.notify(gpa, this.bytes, "write", value);
+    // Restored, because a listener may have used this lane.
+    this.offset = offset;
+    return lane;
   }
 
-  /** The RAM region to write to; null, with the reason in `code`, if the write faults. */
-  private locate(gpa: Gpa): RamRegion | null {
+  /** The region to write to; null, with the reason in `code`, if the write faults. */
+  private locate(gpa: Gpa): Backed | null {
     const region = this.bus.find(gpa);
-    const { offset } = this.bus;
+    const { offset, room } = this.bus;
     if (region === null || region.kind === "mmio") {
       this.code = FAULT_BOUNDARY;
       return null;
     }
-    this.code = checkWrite(region, offset, this.kind);
+    this.code = checkWrite(region, gpa, offset, room, this.kind);
     this.offset = offset;
-    return this.code === OK && region.kind === "ram" ? region : null;
+    return this.code === OK ? region : null;
   }
 
   /** Runs an operation, and notifies read watchpoints of the value that it returns. */
   private read(
-    region: Backed,
-    offset: number,
+    lane: AtomicLane<T>,
     gpa: Gpa,
     operate: (lane: AtomicLane<T>) => T | undefined,
   ): T | undefined {
-    const found = this.run(region, operate);
+    const found = this.run(lane, operate);
     if (found !== undefined) {
-      this.bus.notify(region, offset, this.bytes, "read", gpa, found);
+      this.bus.notify(gpa, this.bytes, "read", found);
     }
     return found;
   }
 
-  private run(region: Backed, operate: (lane: AtomicLane<T>) => T | undefined): T | undefined {
-    const { native } = region.memory;
-    const lane = this.laneOf(
-      this.path === "native" ? native.atomicLanes : region.internals.atomicLanes(),
-    );
+  private run(
+    lane: AtomicLane<T>,
+    operate: (lane: AtomicLane<T>) => T | undefined,
+  ): T | undefined {
     const found = operate(lane);
     if (found === undefined) {
       this.code = lane.code;
     }
     return found;
+  }
+
+  private lanesOf({ memory, internals }: Backed): AtomicLane<T> {
+    return this.laneOf(
+      this.path === "native" ? memory.native.atomicLanes : internals.atomicLanes(),
+    );
   }
 }
 

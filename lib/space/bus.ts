@@ -2,9 +2,13 @@ import type { DirtyBitmap } from "../memory/dirty-bitmap.js";
 import { gpaAt, toAddress } from "../base/arguments.js";
 import { GuestMemoryFault, type Operation, rangeError, typeError } from "../base/errors.js";
 import { MAX_U64, type Gpa } from "../base/gpa.js";
-import { printable } from "../base/printable.js";
 import { GuestMemAccessResult } from "../base/result.js";
-import { MemoryLinks, type MemoryUser } from "../memory/marks.js";
+import type { GuestMemory, GuestMemoryInternals } from "../memory/guest-memory.js";
+import { MemoryLinks, type MemoryMarks, type MemoryUser } from "../memory/marks.js";
+import { PAGE_SIZE, pageOf } from "../base/page.js";
+import { WINDOW_SIZE, type Window } from "../memory/windows.js";
+import type { PageTable } from "./page-table.js";
+import { RegionMap, type Segment } from "./region-map.js";
 import {
   isRegion,
   type MmioRegion,
@@ -13,7 +17,7 @@ import {
   type RomRegion,
 } from "./regions.js";
 import type { SpaceWidth } from "./widths.js";
-import { reserveLittleStack, reserveStack } from "../base/stack.js";
+import { reserveStack } from "../base/stack.js";
 import {
   type WatchedAccess,
   type WatchListener,
@@ -23,92 +27,130 @@ import {
 import { WatchTable } from "./watch-table.js";
 import type { Out, Value } from "../base/widths.js";
 
-const { OK, FAULT_UNALIGNED, FAULT_BOUNDARY, ERROR_INTERNAL } = GuestMemAccessResult;
+const { OK, FAULT_UNALIGNED, FAULT_BOUNDARY } = GuestMemAccessResult;
 
-/** The part of a bulk access that lies in one region. */
+/** The part of a bulk access that lies in one memory. */
 export interface Piece {
-  readonly region: RamRegion | RomRegion;
-  /** Offset in bytes from the start of the region. */
+  readonly memory: GuestMemory;
+  readonly internals: GuestMemoryInternals;
+  /** Offset in bytes from the start of the memory. */
   readonly offset: number;
   readonly length: number;
 }
 
 /**
- * The state that both paths of an address space share: the map, the watchpoints, and the rules for
- * the result of an access.
+ * The bytes around an address which accesses of one kind reach without a further check: they lie in
+ * one window of one memory, the same region is visible at all of them, and none of their pages is
+ * watched or guarded.
+ */
+export interface Reach {
+  /** Guest physical address of the first byte: at most 2^53 - 1. */
+  readonly base: number;
+  /** Bytes, at most 2^32. */
+  readonly length: number;
+  /** The window of the memory. Its length becomes 0 when its buffer is detached. */
+  readonly bytes: Uint8Array;
+  /** All bytes of the window. */
+  readonly view: DataView;
+  /** The offset of the first byte in `view`. */
+  readonly from: number;
+  /** The offset of the first byte in the memory. */
+  readonly offset: number;
+}
+
+/**
+ * The state that both paths of an address space share: the map, the watchpoints, the page table and
+ * the rules for the result of an access.
  *
- * Device handlers and listeners may change the bus. An access therefore copies the fields `hit` and
- * `offset` to local variables before it calls one.
+ * Device handlers and listeners may change the bus. An access therefore copies the fields `offset`
+ * and `room` to local variables before it calls one.
  *
- * A change of the map or of the watchpoints first invalidates all caches and then takes effect in
- * steps that cannot fail. If the change throws earlier (the stack may be full), both paths still
- * see the old map. Accesses fill the caches again when they need them, so the cost of a change does
- * not grow with the numbers of regions and watchpoints.
+ * A change of the map or of the watchpoints first invalidates all caches, and the page table in the
+ * range that changes, and then takes effect in steps that cannot fail. If the change throws earlier
+ * (the stack may be full), both paths still see the old map. Accesses fill the caches and the table
+ * again when they need them. Therefore the cost of a change grows with the pages that it affects,
+ * not with the numbers of regions and watchpoints.
  */
 export class Bus implements MemoryUser {
-  /** Sorted by address. */
-  readonly #regions: Region[] = [];
-  /** The first address of each region; Infinity if it exceeds 2^53 - 1. */
-  readonly #starts: number[] = [];
+  readonly #map = new RegionMap();
   /** Whether there are watchpoints. */
   private watched = false;
   readonly watches = new WatchTable();
+  /** A counter that increases with every change of the map, modulo 2^32. */
+  generation = 0;
+  /** Incremented when the reach of accesses changes. */
+  #version = 0;
+  /** The segment found before `#hit`: accesses often alternate between two regions. */
+  #previous: Segment | null = null;
+  /** The segment that `find` found last. `find` tries it first. */
+  #hit: Segment | null = null;
   /**
-   * Incremented when a watchpoint is added or removed, and when memory of a region is destroyed or
-   * its tracking changes.
+   * The place of the address that `find` looked up last: the offset in the memory of the region, or
+   * from the start of a device.
    */
-  version = 0;
-  /** The region found before `hit`: accesses often alternate between two regions. */
-  #previous: Region | null = null;
-  /** The region that `find` returned last. `find` tries it first. */
-  hit: Region | null = null;
-  /** The offset in `hit` of the address that `find` looked up last. */
   offset = 0;
+  /** The bytes from that address to the end of the adjacent bytes of the region. */
+  room = 0;
+  /** The address that `find` looked up last; Infinity if it exceeds 2^53 - 1. */
+  #address = 0;
   /** The result of the last `read`. */
   result: GuestMemAccessResult = OK;
 
-  /** The cached value of `largest`; undefined if it must be computed. */
-  #largest: RamRegion | null | undefined = null;
+  readonly table: PageTable;
+  /** The bytes that the fast paths access through the page table; null until there is RAM. */
+  #home: Window | null;
+  /** The region whose memory is the home buffer; null if the space was made with an arena. */
+  #homeRegion: RamRegion | null = null;
+  readonly #hasArena: boolean;
+
   #watchpointsMade = 0;
   readonly #links = new MemoryLinks(this);
   readonly #invalidate: () => void;
+  readonly #moveHome: (home: Window) => void;
 
-  /** @param invalidate - Invalidates the caches of both paths. Called before each change. */
-  constructor(invalidate: () => void) {
+  /**
+   * @param arena - The bytes that most windows show; null if there is no arena. The memory with the
+   * largest region is the home buffer then.
+   * @param invalidate - Invalidates the caches of both paths. Called before each change.
+   * @param moveHome - Called when the fast paths must access another home buffer.
+   */
+  constructor(
+    table: PageTable,
+    arena: Window | null,
+    invalidate: () => void,
+    moveHome: (home: Window) => void,
+  ) {
+    this.table = table;
+    this.#home = arena;
+    this.#hasArena = arena !== null;
     this.#invalidate = invalidate;
+    this.#moveHome = moveHome;
   }
 
   /**
    * @param dirty - The new dirty bitmap of the region's memory; null keeps the present one, if any.
-   * @throws RangeError if the region overlaps another. Nothing changes then.
+   * @throws RangeError if the region overlaps another of the same priority. Nothing changes then.
    */
   add(region: Region, dirty: DirtyBitmap | null = null): void {
-    const index = this.#countUpTo(region.gpa);
-    for (const other of [this.#regions[index - 1], this.#regions[index]]) {
-      if (other !== undefined && overlap(region, other)) {
-        throw rangeError(`${printable(region.name)} overlaps ${printable(other.name)}`);
-      }
-    }
-    let largest = this.#largest;
-    if (region.kind === "ram" && largest !== undefined && isLarger(region, largest)) {
-      largest = region;
-    }
-    this.#invalidateMap();
+    this.#map.checkAdd(region);
+    reserveStack();
+    this.#invalidateRange(region);
     if (region.kind !== "mmio") {
       this.#links.add(region.internals.marks);
+      region.user = this;
     }
-    reserveLittleStack();
     if (region.kind === "ram" && dirty !== null) {
       region.internals.marks.set(dirty);
     }
-    this.#largest = largest;
-    this.#regions.splice(index, 0, region);
-    this.#starts.splice(index, 0, region.start);
+    this.#map.add(region);
+    if (region.kind === "ram" && !this.#hasArena && lowBytes(region) > lowBytes(this.#homeRegion)) {
+      this.#settle(region);
+    }
   }
 
   /** The mapped regions, sorted by address. Not a copy. */
   get regions(): readonly Region[] {
-    return this.#regions;
+    return this.#map.regions;
   }
 
   /** @throws TypeError; RangeError if the region is not mapped here. */
@@ -116,74 +158,81 @@ export class Bus implements MemoryUser {
     if (!isRegion(region)) {
       throw typeError("region must be a region of the address space");
     }
-    const index = this.#countUpTo(region.gpa) - 1;
-    if (this.#regions[index] !== region) {
+    if (!this.#map.has(region)) {
       throw rangeError("region is not mapped in this address space");
     }
-    this.#invalidateMap();
-    reserveLittleStack();
-    if (region === this.#largest) {
-      this.#largest = undefined;
+    reserveStack();
+    this.#invalidateRange(region);
+    this.#map.remove(region);
+    if (region === this.#homeRegion) {
+      this.#settle(this.#largest());
     }
-    this.#regions.splice(index, 1);
-    this.#starts.splice(index, 1);
     if (region.kind !== "mmio") {
-      try {
-        this.#links.remove(region.internals.marks);
-      } catch {
-        // The stack is full. The memory keeps notifying this bus of changes, which is harmless.
-      }
+      region.user = null;
+      this.#links.remove(region.internals.marks);
     }
   }
 
   watch(range: WatchRange, listener: WatchListener): Watchpoint {
     const serial = this.#watchpointsMade;
     const watchpoint = new Watchpoint(range, listener, serial, (removed) => {
-      this.#invalidateAll();
+      // The entries of the page table stay clear until the next access to the page.
+      this.#invalidateCaches();
       this.watches.remove(removed);
       this.watched = this.watches.size !== 0;
     });
     reserveStack();
-    this.#invalidateAll();
+    this.#invalidateCaches();
     this.#watchpointsMade++;
     this.watches.add(watchpoint);
     this.watched = true;
+    const { first, last } = watchpoint.pages;
+    for (const kind of ["read", "write"] as const) {
+      if (watchpoint.concerns(kind)) {
+        this.table.clearOf(this.#entries(kind), first * PAGE_SIZE, (last + 1) * PAGE_SIZE);
+      }
+    }
     return watchpoint;
   }
 
-  memoryChanging(): void {
-    this.#largest = undefined;
-    this.#invalidateAll();
-  }
-
-  /**
-   * The RAM region with the most bytes below guest physical address 4 GiB; null for no such RAM.
-   */
-  get largest(): RamRegion | null {
-    if (this.#largest === undefined) {
-      let found: RamRegion | null = null;
-      for (const region of this.#regions) {
-        if (region.kind === "ram" && isLarger(region, found)) {
-          found = region;
-        }
+  memoryChanging(marks: MemoryMarks): void {
+    this.#invalidateCaches();
+    this.generation = (this.generation + 1) >>> 0;
+    for (const { region, start, length } of this.#map.segments) {
+      if (region.kind !== "mmio" && region.internals.marks === marks) {
+        this.table.clear(start, start + length);
       }
-      this.#largest = found;
     }
-    return this.#largest;
+  }
+
+  selecting(from: GuestMemoryInternals, to: GuestMemoryInternals): void {
+    reserveStack();
+    this.#links.add(to.marks);
+    this.#links.remove(from.marks);
+  }
+
+  selected(region: RamRegion | RomRegion): void {
+    this.#invalidateCaches();
+    this.generation = (this.generation + 1) >>> 0;
+    if (region.start >= this.table.end) {
+      return;
+    }
+    const { start, length } = region;
+    // Most banks are not covered by another region and not watched: their pages open at once.
+    this.table.clear(start, start + length);
   }
 
   /**
-   * The region that contains an address; null if it is not mapped. Also sets `hit` to the region
-   * and `offset` to the offset in it.
+   * The visible region at an address; null if the address is not mapped. Also sets `offset` and
+   * `room`.
    *
    * @throws TypeError, RangeError if `gpa` is not an address.
    */
   find(gpa: Gpa): Region | null {
     const address = toAddress(gpa);
-    const { hit } = this;
-    if (hit !== null && address >= hit.start && address - hit.start < hit.length) {
-      this.offset = address - hit.start;
-      return hit;
+    const { start, length } = this.#hit ?? NOWHERE;
+    if (address >= start && address - start < length) {
+      return this.#found(this.#hit!, address, address - this.#hit!.region.start);
     }
     const previous = this.#previous;
     if (
@@ -191,12 +240,163 @@ export class Bus implements MemoryUser {
       address >= previous.start &&
       address - previous.start < previous.length
     ) {
-      this.#previous = hit;
-      this.hit = previous;
-      this.offset = address - previous.start;
-      return previous;
+      this.#previous = this.#hit;
+      this.#hit = previous;
+      return this.#found(previous, address, address - previous.region.start);
     }
-    return address === Infinity ? this.#findFar(BigInt(gpa)) : this.#findNear(address);
+    const far = address === Infinity;
+    const segment = far ? this.#map.far(BigInt(gpa)) : this.#map.near(address);
+    if (segment === null) {
+      return null;
+    }
+    this.#previous = this.#hit;
+    this.#hit = segment;
+    const { region } = segment;
+    // The number is exact, unless the region is larger than any memory.
+    return this.#found(segment, address, far ? Number(BigInt(gpa) - region.gpa) : address - region.start);
+  }
+
+  #found(segment: Segment, address: number, offset: number): Region {
+    const { region } = segment;
+    this.#address = address;
+    const room = segment.offset + segment.length - offset;
+    if (region.kind === "mmio") {
+      this.offset = offset;
+      this.room = room;
+      return region;
+    }
+    const inPeriod = offset < region.period ? offset : offset % region.period;
+    this.offset = region.from + inPeriod;
+    this.room = Math.min(room, region.period - inPeriod);
+    return region;
+  }
+
+  /**
+   * The reach of accesses of a kind around the address that `find` has just looked up. It is null if
+   * the page is watched, if the address exceeds 2^53 - 1, or if the memory has ended. Also opens
+   * the page table for the pages around the address, if their bytes lie in the home buffer.
+   *
+   * @param region - The return value of `find`, whose access right the caller has checked.
+   */
+  reach(region: RamRegion | RomRegion, kind: Operation): Reach | null {
+    const segment = this.#hit!;
+    const address = this.#address;
+    const cached = kind === "read" ? segment.readReach : segment.writeReach;
+    if (cached !== null && segment.version === this.#version && cached.bytes.length > 0) {
+      if (address >= cached.base && address - cached.base < cached.length) {
+        this.#open(region, kind, address, cached);
+        return cached;
+      }
+    }
+    const reach = this.#reachOf(segment, region, kind, address);
+    if (segment.version !== this.#version) {
+      segment.readReach = null;
+      segment.writeReach = null;
+      segment.version = this.#version;
+    }
+    if (kind === "read") {
+      segment.readReach = reach;
+    } else {
+      segment.writeReach = reach;
+    }
+    if (reach !== null) {
+      this.#open(region, kind, address, reach);
+    }
+    return reach;
+  }
+
+  #reachOf(
+    segment: Segment,
+    region: RamRegion | RomRegion,
+    kind: Operation,
+    address: number,
+  ): Reach | null {
+    const { offset } = this;
+    const number = Math.floor(offset / WINDOW_SIZE);
+    const window = region.internals.windows()[number];
+    if (window === undefined || address === Infinity) {
+      return null;
+    }
+    // From here on, `low` and `high` are the ends of the reach.
+    const first = address - (offset - region.from);
+    const start = address - (offset - number * WINDOW_SIZE);
+    let low = Math.max(segment.start, first, start);
+    let high = Math.min(
+      segment.start + segment.length,
+      first + region.period,
+      start + window.u8.length,
+      Number.MAX_SAFE_INTEGER,
+    );
+    if (this.watched) {
+      const gap = this.watches.index(kind).gapAt(Math.floor(address / PAGE_SIZE));
+      if (gap === null) {
+        return null;
+      }
+      low = Math.max(low, gap.first * PAGE_SIZE);
+      high = Math.min(high, (gap.last + 1) * PAGE_SIZE);
+    }
+    return high <= address
+      ? null
+      : {
+          base: low,
+          length: high - low,
+          bytes: window.u8,
+          view: window.data,
+          from: low - start,
+          offset: offset - (address - low),
+        };
+  }
+
+  /** Sets the entries of the page table around an address for which the fast path was closed. */
+  #open(region: RamRegion | RomRegion, kind: Operation, address: number, reach: Reach): void {
+    const home = this.#home;
+    const { table } = this;
+    const { view, base, length } = reach;
+    const distance = reach.from + view.byteOffset - (home?.data.byteOffset ?? 0) - base;
+    if (
+      home === null ||
+      address >= table.end ||
+      view.buffer !== home.data.buffer ||
+      base + distance < 0 ||
+      base + distance + length > home.data.byteLength ||
+      distance % 8 !== 0 ||
+      (kind === "write" && region.internals.marks.dirty !== null)
+    ) {
+      return;
+    }
+    table.open(this.#entries(kind), address, base, base + length, distance);
+  }
+
+  #entries(kind: Operation): Int32Array {
+    return kind === "read" ? this.table.reads : this.table.writes;
+  }
+
+  /** Makes the memory of a region the home buffer; null if there is no RAM. */
+  #settle(region: RamRegion | null): void {
+    const before = this.#home;
+    const home = region?.internals.windows()[0] ?? null;
+    this.#homeRegion = region;
+    if (home === null || home === before) {
+      return;
+    }
+    if (before !== null) {
+      for (const { start, length } of this.#map.segments) {
+        this.table.clear(start, start + length);
+      }
+    }
+    this.#home = home;
+    this.#moveHome(home);
+  }
+
+  /** The RAM region with the most bytes that the page table covers. */
+  #largest(): RamRegion | null {
+    let found: RamRegion | null = null;
+    for (const region of this.#map.regions) {
+      if (region.kind === "ram" && lowBytes(region) > lowBytes(found)) {
+        found = region;
+      }
+    }
+    return found;
   }
 
   /**
@@ -211,21 +411,23 @@ export class Bus implements MemoryUser {
     gpa: Gpa,
     region: Region | null,
   ): T {
-    const { offset } = this;
+    const { offset, room } = this;
     let result: GuestMemAccessResult;
     if (region === null) {
       result = FAULT_BOUNDARY;
     } else if (region.kind === "mmio") {
-      result = checkRegister(region, offset, kind.bytes, kind.reads(region.device));
+      result = checkRegister(gpa, room, kind.bytes, kind.reads(region.device));
       if (result === OK) {
         kind.width.store(kind.scratch, readDevice(region, offset, kind));
       }
+    } else if (room < kind.bytes || !region.readable) {
+      result = checkMemory(region, offset, room, kind.bytes, "read");
     } else {
       result = kind.tryRead(native ? region.memory.native : region.memory, offset, kind.scratch);
     }
     const value = kind.scratch[0] as T;
     if (result === OK && this.watched) {
-      this.notify(region!, offset, kind.bytes, "read", gpa, value);
+      this.notify(gpa, kind.bytes, "read", value);
     }
     this.result = result;
     return value;
@@ -247,22 +449,24 @@ export class Bus implements MemoryUser {
     if (region === null) {
       return FAULT_BOUNDARY;
     }
-    const { offset } = this;
-    if (region.kind === "rom" || this.isWatched(region, offset, "write")) {
-      const result = checkWrite(region, offset, kind);
+    const { offset, room } = this;
+    const memory = region.kind === "mmio" ? null : region.memory;
+    const plain = region.kind !== "mmio" && region.writable && room >= kind.bytes;
+    if (!plain || this.isWatched(gpa, "write")) {
+      const result = checkWrite(region, gpa, offset, room, kind);
       if (result !== OK) {
         return result;
       }
-      this.notify(region, offset, kind.bytes, "write", gpa, value);
+      this.notify(gpa, kind.bytes, "write", value);
     }
     if (region.kind === "mmio") {
-      const result = checkRegister(region, offset, kind.bytes, kind.writes(region.device));
+      const result = checkRegister(gpa, room, kind.bytes, kind.writes(region.device));
       if (result === OK) {
         kind.write(region.device, offset, value);
       }
       return result;
     }
-    return kind.tryWrite(native ? region.memory.native : region.memory, offset, value);
+    return kind.tryWrite(native ? memory!.native : memory!, offset, value);
   }
 
   /**
@@ -279,36 +483,30 @@ export class Bus implements MemoryUser {
       if (region === null || region.kind === "mmio") {
         throw new GuestMemoryFault(FAULT_BOUNDARY, gpa, length, operation);
       }
-      const { offset } = this;
-      const part = Math.min(length - done, region.length - offset);
-      const result = checkMemory(region, offset, part, operation);
+      const { offset, room } = this;
+      const part = Math.min(length - done, room);
+      const result = checkMemory(region, offset, room, part, operation);
       if (result !== OK) {
         throw new GuestMemoryFault(result, gpa, length, operation);
       }
-      pieces.push({ region, offset, length: part });
+      const { memory, internals } = region;
+      pieces.push({ memory, internals, offset, length: part });
       done += part;
     }
     return pieces;
   }
 
   /** Whether the page of a byte has a watchpoint for this kind of access. */
-  isWatched(region: Region, offset: number, kind: Operation): boolean {
-    return this.watched && this.watches.index(kind).covers(region.pageAt(offset));
+  isWatched(gpa: Gpa, kind: Operation): boolean {
+    return this.watched && this.watches.index(kind).covers(pageAt(gpa));
   }
 
   /** Calls the listeners whose ranges an access touches, in the order they were added. */
-  notify(
-    region: Region,
-    offset: number,
-    width: number,
-    kind: Operation,
-    gpa: Gpa,
-    value?: Value,
-  ): void {
+  notify(gpa: Gpa, width: number, kind: Operation, value?: Value): void {
     if (!this.watched) {
       return;
     }
-    const page = region.pageAt(offset);
+    const page = pageAt(gpa);
     const index = this.watches.index(kind);
     if (!index.covers(page)) {
       return;
@@ -345,94 +543,62 @@ export class Bus implements MemoryUser {
    * @throws {@link GuestMemoryFault} if a piece is not accessible.
    */
   recheck(pieces: readonly Piece[], gpa: Gpa, length: number, operation: Operation): void {
-    for (const { region, offset, length: part } of pieces) {
-      const result = checkMemory(region, offset, part, operation);
+    for (const { internals, offset, length: part } of pieces) {
+      const result = internals.checkRange(offset, part);
       if (result !== OK) {
         throw new GuestMemoryFault(result, gpa, length, operation);
       }
     }
   }
 
-  /** Invalidates the caches that depend on which region is mapped where. */
-  #invalidateMap(): void {
-    this.hit = null;
+  /** Invalidates all caches, and the page table where a region is added or removed. */
+  #invalidateRange(region: Region): void {
+    this.#invalidateCaches();
+    this.generation = (this.generation + 1) >>> 0;
+    // An empty range has no entries. To clear them would make the pages of the table resident.
+    if (this.#map.segmentsIn(region.gpa, region.gpa + region.size).length > 0) {
+      this.table.clear(region.start, region.start + region.length);
+    }
+  }
+
+  #invalidateCaches(): void {
+    this.#hit = null;
     this.#previous = null;
+    this.#version++;
     this.#invalidate();
   }
-
-  /** Invalidates these and the stretches of every region (see `Stretch`). */
-  #invalidateAll(): void {
-    this.#invalidateMap();
-    this.version++;
-  }
-
-  /** The number of regions that start at or below an address. */
-  #countUpTo(gpa: bigint): number {
-    let low = 0;
-    let high = this.#regions.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (this.#regions[middle]!.gpa <= gpa) {
-        low = middle + 1;
-      } else {
-        high = middle;
-      }
-    }
-    return low;
-  }
-
-  #findNear(address: number): Region | null {
-    const starts = this.#starts;
-    let low = 0;
-    let high = starts.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (starts[middle]! <= address) {
-        low = middle + 1;
-      } else {
-        high = middle;
-      }
-    }
-    return low === 0 ? null : this.#found(this.#regions[low - 1]!, address - starts[low - 1]!);
-  }
-
-  /** As `#findNear`, for addresses above 2^53 - 1. */
-  #findFar(address: bigint): Region | null {
-    const region = this.#regions[this.#countUpTo(address) - 1];
-    return region === undefined ? null : this.#found(region, Number(address - region.gpa));
-  }
-
-  #found(region: Region, offset: number): Region | null {
-    if (offset >= region.length) {
-      return null;
-    }
-    this.#previous = this.hit;
-    this.hit = region;
-    this.offset = offset;
-    return region;
-  }
 }
 
-function overlap(a: Region, b: Region): boolean {
-  return a.gpa < b.gpa + b.size && b.gpa < a.gpa + a.size;
+const NOWHERE = { start: 0, length: 0 };
+
+/** The bytes of a region below 4 GiB, or 0 for none. */
+function lowBytes(region: RamRegion | null): number {
+  if (region === null || region.internals.windows().length === 0) {
+    return 0;
+  }
+  return Math.max(0, Math.min(WINDOW_SIZE - region.start, region.length));
 }
 
-/** Whether a RAM region has more bytes below 4 GiB than another. */
-function isLarger(region: RamRegion, other: RamRegion | null): boolean {
-  return region.lowWindow.quads > (other?.lowWindow.quads ?? 0);
+function pageAt(gpa: Gpa): number {
+  return typeof gpa === "number" ? Math.floor(gpa / PAGE_SIZE) : pageOf(gpa);
 }
 
 /** The result of an access to a device, before its handler is called. */
 function checkRegister(
-  region: MmioRegion,
-  offset: number,
+  gpa: Gpa,
+  room: number,
   bytes: number,
   handled: boolean,
 ): GuestMemAccessResult {
-  if (offset > region.length - bytes || !handled) {
+  if (room < bytes || !handled) {
     return FAULT_BOUNDARY;
   }
-  return (offset & (bytes - 1)) === 0 ? OK : FAULT_UNALIGNED;
+  return isAligned(gpa, bytes) ? OK : FAULT_UNALIGNED;
+}
+
+function isAligned(gpa: Gpa, bytes: number): boolean {
+  // The bitwise operator uses the low 32 bits of a number, which are exact.
+  return (typeof gpa === "number" ? gpa & (bytes - 1) : Number(gpa & BigInt(bytes - 1))) === 0;
 }
 
 /**
@@ -449,31 +615,40 @@ function readDevice<T extends Value, A extends Out>(
   return kind.width.checkValue(kind.read(region.device, offset), region.readName);
 }
 
-/** The result of an access to RAM or ROM, apart from its alignment. */
-function checkMemory(
+/**
+ * The result of an access to RAM or ROM, apart from its alignment.
+ *
+ * @param room - The bytes from `offset` on that the region shows one after the other.
+ */
+export function checkMemory(
   region: RamRegion | RomRegion,
   offset: number,
+  room: number,
   length: number,
   operation: Operation,
 ): GuestMemAccessResult {
-  const result = region.internals.checkRange(offset, length);
+  const result = region.internals.checkRange(offset, Math.min(length, room));
   // An error of the host (destroyed memory) takes precedence over a fault of the guest.
-  return operation === "write" && region.kind === "rom" && result !== ERROR_INTERNAL
-    ? FAULT_BOUNDARY
-    : result;
+  if (result !== OK) {
+    return result;
+  }
+  const allowed = operation === "read" ? region.readable : region.writable;
+  return allowed && length <= room ? OK : FAULT_BOUNDARY;
 }
 
 /** The result that a write would have. */
 export function checkWrite<T extends Value, A extends Out>(
   region: Region,
+  gpa: Gpa,
   offset: number,
+  room: number,
   kind: SpaceWidth<T, A>,
 ): GuestMemAccessResult {
   if (region.kind === "mmio") {
-    return checkRegister(region, offset, kind.bytes, kind.writes(region.device));
+    return checkRegister(gpa, room, kind.bytes, kind.writes(region.device));
   }
-  const result = checkMemory(region, offset, kind.bytes, "write");
-  return result === OK && (offset & (kind.bytes - 1)) !== 0 ? FAULT_UNALIGNED : result;
+  const result = checkMemory(region, offset, room, kind.bytes, "write");
+  return result === OK && !isAligned(gpa, kind.bytes) ? FAULT_UNALIGNED : result;
 }
 
 function describe(gpa: Gpa, width: number, kind: Operation, value?: Value): WatchedAccess {

@@ -1,51 +1,48 @@
 import type { GuestAccessors } from "../base/access.js";
-import type { Bus } from "./bus.js";
-import { type DirtyBitmap } from "../memory/dirty-bitmap.js";
+import type { Bus, Reach } from "./bus.js";
+import type { DirtyBitmap } from "../memory/dirty-bitmap.js";
 import { PAGE_SIZE } from "../base/page.js";
 import { GuestMemoryFault } from "../base/errors.js";
 import { MAX_U64, type Gpa } from "../base/gpa.js";
-import type { Stretch } from "./regions.js";
 import { type GuestMemAccessResult, OK } from "../base/result.js";
 import { SPACE_BYTE, SPACE_LONG, SPACE_QUAD, SPACE_WORD, type SpaceWidth } from "./widths.js";
 import { checkOut, checkSlots, QUAD, type Out, type Value } from "../base/widths.js";
 import { EMPTY_WINDOW } from "../memory/windows.js";
 
-const NOWHERE = { ...EMPTY_WINDOW, base: 0, from: 0 };
-
-/** The fields of a stretch that the fast path caches. */
-type Reach = Pick<Stretch, "base" | "from" | "quads" | "u8" | "u16" | "u32" | "u64">;
+const NOWHERE: Reach = {
+  base: 0,
+  length: 0,
+  bytes: EMPTY_WINDOW.u8,
+  view: EMPTY_WINDOW.data,
+  from: 0,
+  offset: 0,
+};
 
 /**
  * The view path of an address space for all accesses: to any region, with number and bigint
  * addresses, including those that fault or throw.
  *
- * `AddressSpace` delegates every access here that its hot path does not make, so this class repeats
- * the checks of the hot path. It has a fast path of its own, which caches the last stretch that was
- * read and the last that was written, at any address, tracked or not. The fast path is written out
- * per width for the reasons given in GuestMemory. ROM is never cached for writes, and watched pages
- * are never part of a stretch.
+ * `AddressSpace` delegates every access here that the page table does not serve, so this class
+ * repeats the checks of the hot path. It has a fast path of its own, which caches the reach of the
+ * last access of each kind, in any memory, tracked or not. The fast path is written out per width
+ * for the reasons given in GuestMemory. Bytes that the guest cannot write are never cached for
+ * writes, and watched pages are never part of a reach.
  */
 export class SpaceAccess implements GuestAccessors {
-  // The cached stretches, in fields that are private to TypeScript only, as in AddressSpace. All
-  // addresses of a cached stretch are safe integers, so `gpa - base` is exact for each of them.
+  // The cached reaches, in fields that are private to TypeScript only, as in AddressSpace. All
+  // addresses of a reach are safe integers, so `gpa - base` is exact for each of them.
   private readBase = 0;
-  private readQuads = 0;
-  private r8 = EMPTY_WINDOW.u8;
-  private r16 = EMPTY_WINDOW.u16;
-  private r32 = EMPTY_WINDOW.u32;
-  private r64 = EMPTY_WINDOW.u64;
+  private readLength = 0;
+  private readFrom = 0;
+  private readView = EMPTY_WINDOW.data;
   private writeBase = 0;
-  private writeQuads = 0;
-  private w8 = EMPTY_WINDOW.u8;
-  private w16 = EMPTY_WINDOW.u16;
-  private w32 = EMPTY_WINDOW.u32;
-  private w64 = EMPTY_WINDOW.u64;
-  /** The bitmap that tracks the stretch for writes; null if it is not tracked. */
+  private writeLength = 0;
+  private writeFrom = 0;
+  private writeView = EMPTY_WINDOW.data;
+  /** The bitmap that tracks the cached bytes for writes; null if they are not tracked. */
   private dirty: DirtyBitmap | null = null;
-  /**
-   * The number of the first page of the stretch for writes, counted from the start of its region.
-   */
-  private firstPage = 0;
+  /** The offset in the memory of the first of those bytes. */
+  private writeOffset = 0;
   // On the prototype, because V8 treats a method of a prototype as a constant.
   declare private checkSlots: typeof checkSlots;
   static {
@@ -53,19 +50,13 @@ export class SpaceAccess implements GuestAccessors {
   }
 
   readonly #bus: Bus;
-  readonly #renew: () => void;
-  /** Whether `renew` was called since the last `clear`. */
-  #isFresh = false;
 
-  /** @param renew - Opens the hot path of the address space again. */
-  constructor(bus: Bus, renew: () => void) {
+  constructor(bus: Bus) {
     this.#bus = bus;
-    this.#renew = renew;
   }
 
-  /** Invalidates the cached stretches. */
+  /** Invalidates the cached reaches. */
   clear(): void {
-    this.#isFresh = false;
     this.#cacheForReads(NOWHERE);
     this.#cacheForWrites(NOWHERE, null);
   }
@@ -76,18 +67,16 @@ export class SpaceAccess implements GuestAccessors {
     try {
       if (typeof gpa === "number" && out[0] !== undefined && out instanceof Uint8Array) {
         this.checkSlots(out);
+
         const offset = gpa - this.readBase;
         const index = offset >>> 0;
-        if (index === offset && index >>> 3 < this.readQuads) {
-          const value = this.r8[index];
-          if (value !== undefined) {
-            out[0] = value;
-            return OK;
-          }
+        if (index === offset && index < this.readLength) {
+          out[0] = this.readView.getUint8(this.readFrom + index);
+          return OK;
         }
       }
     } catch {
-      // Not a typed array. The slow path throws an error with a code.
+      // The slow path repeats all checks, and throws errors with a code.
     }
     return this.#tryRead(SPACE_BYTE, gpa, out);
   }
@@ -96,18 +85,16 @@ export class SpaceAccess implements GuestAccessors {
     try {
       if (typeof gpa === "number" && out[0] !== undefined && out instanceof Uint16Array) {
         this.checkSlots(out);
+
         const offset = gpa - this.readBase;
-        const index = offset >>> 1;
-        if ((index << 1) >>> 0 === offset && index >>> 2 < this.readQuads) {
-          const value = this.r16[index];
-          if (value !== undefined) {
-            out[0] = value;
-            return OK;
-          }
+        const index = offset >>> 0;
+        if (index === offset && (gpa & 1) === 0 && index + 1 < this.readLength) {
+          out[0] = this.readView.getUint16(this.readFrom + index, true);
+          return OK;
         }
       }
     } catch {
-      // Not a typed array. The slow path throws an error with a code.
+      // The slow path repeats all checks, and throws errors with a code.
     }
     return this.#tryRead(SPACE_WORD, gpa, out);
   }
@@ -116,18 +103,16 @@ export class SpaceAccess implements GuestAccessors {
     try {
       if (typeof gpa === "number" && out[0] !== undefined && out instanceof Uint32Array) {
         this.checkSlots(out);
+
         const offset = gpa - this.readBase;
-        const index = offset >>> 2;
-        if ((index << 2) >>> 0 === offset && index >>> 1 < this.readQuads) {
-          const value = this.r32[index];
-          if (value !== undefined) {
-            out[0] = value;
-            return OK;
-          }
+        const index = offset >>> 0;
+        if (index === offset && (gpa & 3) === 0 && index + 3 < this.readLength) {
+          out[0] = this.readView.getUint32(this.readFrom + index, true);
+          return OK;
         }
       }
     } catch {
-      // Not a typed array. The slow path throws an error with a code.
+      // The slow path repeats all checks, and throws errors with a code.
     }
     return this.#tryRead(SPACE_LONG, gpa, out);
   }
@@ -136,95 +121,97 @@ export class SpaceAccess implements GuestAccessors {
     try {
       if (typeof gpa === "number" && out[0] !== undefined && out instanceof BigUint64Array) {
         this.checkSlots(out);
+
         const offset = gpa - this.readBase;
-        const index = offset >>> 3;
-        if ((index << 3) >>> 0 === offset && index < this.readQuads) {
-          const value = this.r64[index];
-          if (value !== undefined) {
-            out[0] = value;
-            return OK;
-          }
+        const index = offset >>> 0;
+        if (index === offset && (gpa & 7) === 0 && index + 7 < this.readLength) {
+          out[0] = this.readView.getBigUint64(this.readFrom + index, true);
+          return OK;
         }
       }
     } catch {
-      // Not a typed array. The slow path throws an error with a code.
+      // The slow path repeats all checks, and throws errors with a code.
     }
     return this.#tryRead(SPACE_QUAD, gpa, out);
   }
 
   tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult {
-    if (typeof gpa === "number" && typeof value === "number" && (value & 0xff) === value) {
-      const offset = gpa - this.writeBase;
-      const index = offset >>> 0;
-      const cells = this.w8;
-      if (index === offset && index >>> 3 < this.writeQuads && cells[index] !== undefined) {
-        cells[index] = value;
-        if (this.dirty !== null) {
-          this.dirty.markPage(this.firstPage + (offset >>> 12));
+    try {
+      if (typeof gpa === "number" && typeof value === "number" && (value & 0xff) === value) {
+        const offset = gpa - this.writeBase;
+        const index = offset >>> 0;
+        if (index === offset && index < this.writeLength) {
+          this.writeView.setUint8(this.writeFrom + index, value);
+          if (this.dirty !== null) {
+            this.markWrite(index);
+          }
+          return OK;
         }
-        return OK;
       }
+    } catch {
+      // The slow path repeats all checks, and throws errors with a code.
     }
     return this.#tryWrite(SPACE_BYTE, gpa, value);
   }
 
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
-    if (typeof gpa === "number" && typeof value === "number" && (value << 16) >>> 16 === value) {
-      const offset = gpa - this.writeBase;
-      const index = offset >>> 1;
-      const cells = this.w16;
-      if (
-        (index << 1) >>> 0 === offset &&
-        index >>> 2 < this.writeQuads &&
-        cells[index] !== undefined
-      ) {
-        cells[index] = value;
-        if (this.dirty !== null) {
-          this.dirty.markPage(this.firstPage + (offset >>> 12));
+    try {
+      if (typeof gpa === "number" && typeof value === "number" && (value << 16) >>> 16 === value) {
+        const offset = gpa - this.writeBase;
+        const index = offset >>> 0;
+        if (index === offset && (gpa & 1) === 0 && index + 1 < this.writeLength) {
+          this.writeView.setUint16(this.writeFrom + index, value, true);
+          if (this.dirty !== null) {
+            this.markWrite(index);
+          }
+          return OK;
         }
-        return OK;
       }
+    } catch {
+      // The slow path repeats all checks, and throws errors with a code.
     }
     return this.#tryWrite(SPACE_WORD, gpa, value);
   }
 
   tryWritel(gpa: Gpa, value: number): GuestMemAccessResult {
-    if (typeof gpa === "number" && typeof value === "number" && value >>> 0 === value) {
-      const offset = gpa - this.writeBase;
-      const index = offset >>> 2;
-      const cells = this.w32;
-      if (
-        (index << 2) >>> 0 === offset &&
-        index >>> 1 < this.writeQuads &&
-        cells[index] !== undefined
-      ) {
-        cells[index] = value;
-        if (this.dirty !== null) {
-          this.dirty.markPage(this.firstPage + (offset >>> 12));
+    try {
+      if (typeof gpa === "number" && typeof value === "number" && value >>> 0 === value) {
+        const offset = gpa - this.writeBase;
+        const index = offset >>> 0;
+        if (index === offset && (gpa & 3) === 0 && index + 3 < this.writeLength) {
+          this.writeView.setUint32(this.writeFrom + index, value, true);
+          if (this.dirty !== null) {
+            this.markWrite(index);
+          }
+          return OK;
         }
-        return OK;
       }
+    } catch {
+      // The slow path repeats all checks, and throws errors with a code.
     }
     return this.#tryWrite(SPACE_LONG, gpa, value);
   }
 
   tryWriteq(gpa: Gpa, value: bigint): GuestMemAccessResult {
-    if (
-      typeof gpa === "number" &&
-      typeof value === "bigint" &&
-      !(value < 0n) &&
-      !(value > MAX_U64)
-    ) {
-      const offset = gpa - this.writeBase;
-      const index = offset >>> 3;
-      const cells = this.w64;
-      if ((index << 3) >>> 0 === offset && index < this.writeQuads && cells[index] !== undefined) {
-        cells[index] = value;
-        if (this.dirty !== null) {
-          this.dirty.markPage(this.firstPage + (offset >>> 12));
+    try {
+      if (
+        typeof gpa === "number" &&
+        typeof value === "bigint" &&
+        !(value < 0n) &&
+        !(value > MAX_U64)
+      ) {
+        const offset = gpa - this.writeBase;
+        const index = offset >>> 0;
+        if (index === offset && (gpa & 7) === 0 && index + 7 < this.writeLength) {
+          this.writeView.setBigUint64(this.writeFrom + index, value, true);
+          if (this.dirty !== null) {
+            this.markWrite(index);
+          }
+          return OK;
         }
-        return OK;
       }
+    } catch {
+      // The slow path repeats all checks, and throws errors with a code.
     }
     return this.#tryWrite(SPACE_QUAD, gpa, value);
   }
@@ -235,80 +222,80 @@ export class SpaceAccess implements GuestAccessors {
         const value = source[0];
         if (value !== undefined && source instanceof BigUint64Array) {
           this.checkSlots(source);
+
           const offset = gpa - this.writeBase;
-          const index = offset >>> 3;
-          const cells = this.w64;
-          if (
-            (index << 3) >>> 0 === offset &&
-            index < this.writeQuads &&
-            cells[index] !== undefined
-          ) {
-            cells[index] = value;
+          const index = offset >>> 0;
+          if (index === offset && (gpa & 7) === 0 && index + 7 < this.writeLength) {
+            this.writeView.setBigUint64(this.writeFrom + index, value, true);
             if (this.dirty !== null) {
-              this.dirty.markPage(this.firstPage + (offset >>> 12));
+              this.markWrite(index);
             }
             return OK;
           }
         }
       }
     } catch {
-      // Not a typed array. The slow path throws an error with a code.
+      // The slow path repeats all checks, and throws errors with a code.
     }
     return this.tryWriteq(gpa, checkOut(QUAD, source, "source")[0]!);
   }
 
   readb(gpa: Gpa): number {
-    if (typeof gpa === "number") {
-      const offset = gpa - this.readBase;
-      const index = offset >>> 0;
-      if (index === offset && index >>> 3 < this.readQuads) {
-        const value = this.r8[index];
-        if (value !== undefined) {
-          return value;
+    try {
+      if (typeof gpa === "number") {
+        const offset = gpa - this.readBase;
+        const index = offset >>> 0;
+        if (index === offset && index < this.readLength) {
+          return this.readView.getUint8(this.readFrom + index);
         }
       }
+    } catch {
+      // The slow path repeats all checks, and throws errors with a code.
     }
     return this.#read(SPACE_BYTE, gpa);
   }
 
   readw(gpa: Gpa): number {
-    if (typeof gpa === "number") {
-      const offset = gpa - this.readBase;
-      const index = offset >>> 1;
-      if ((index << 1) >>> 0 === offset && index >>> 2 < this.readQuads) {
-        const value = this.r16[index];
-        if (value !== undefined) {
-          return value;
+    try {
+      if (typeof gpa === "number") {
+        const offset = gpa - this.readBase;
+        const index = offset >>> 0;
+        if (index === offset && (gpa & 1) === 0 && index + 1 < this.readLength) {
+          return this.readView.getUint16(this.readFrom + index, true);
         }
       }
+    } catch {
+      // The slow path repeats all checks, and throws errors with a code.
     }
     return this.#read(SPACE_WORD, gpa);
   }
 
   readl(gpa: Gpa): number {
-    if (typeof gpa === "number") {
-      const offset = gpa - this.readBase;
-      const index = offset >>> 2;
-      if ((index << 2) >>> 0 === offset && index >>> 1 < this.readQuads) {
-        const value = this.r32[index];
-        if (value !== undefined) {
-          return value;
+    try {
+      if (typeof gpa === "number") {
+        const offset = gpa - this.readBase;
+        const index = offset >>> 0;
+        if (index === offset && (gpa & 3) === 0 && index + 3 < this.readLength) {
+          return this.readView.getUint32(this.readFrom + index, true);
         }
       }
+    } catch {
+      // The slow path repeats all checks, and throws errors with a code.
     }
     return this.#read(SPACE_LONG, gpa);
   }
 
   readq(gpa: Gpa): bigint {
-    if (typeof gpa === "number") {
-      const offset = gpa - this.readBase;
-      const index = offset >>> 3;
-      if ((index << 3) >>> 0 === offset && index < this.readQuads) {
-        const value = this.r64[index];
-        if (value !== undefined) {
-          return value;
+    try {
+      if (typeof gpa === "number") {
+        const offset = gpa - this.readBase;
+        const index = offset >>> 0;
+        if (index === offset && (gpa & 7) === 0 && index + 7 < this.readLength) {
+          return this.readView.getBigUint64(this.readFrom + index, true);
         }
       }
+    } catch {
+      // The slow path repeats all checks, and throws errors with a code.
     }
     return this.#read(SPACE_QUAD, gpa);
   }
@@ -366,29 +353,27 @@ export class SpaceAccess implements GuestAccessors {
     return value;
   }
 
-  /** Makes a read to any region, as `Bus.read` does, and caches its stretch. */
+  /** Makes a read from any region, as `Bus.read` does, and caches its reach. */
   #load<T extends Value, A extends Out>(kind: SpaceWidth<T, A>, gpa: Gpa): T {
     const { width, bytes } = kind;
     const bus = this.#bus;
     const region = bus.find(gpa);
-    if (region !== null && region.kind !== "mmio") {
-      this.#refresh();
-      const stretch = region.readStretchAt(bus.offset, bus.watches.index("read"), bus.version);
-      if (stretch !== null) {
-        const at = bus.offset - stretch.from;
-        if ((at & (bytes - 1)) === 0 && at <= stretch.u8.length - bytes) {
-          if (stretch.safe) {
-            this.#cacheForReads(stretch);
-          }
+    if (region !== null && region.kind !== "mmio" && region.readable) {
+      const { offset, room } = bus;
+      const reach = bus.reach(region, "read");
+      if (reach !== null) {
+        const at = reach.from + (offset - reach.offset);
+        if ((offset & (bytes - 1)) === 0 && bytes <= room) {
+          this.#cacheForReads(reach);
           bus.result = OK;
-          return width.get(stretch.data, at);
+          return width.get(reach.view, at);
         }
       }
     }
     return bus.read(false, kind, gpa, region);
   }
 
-  /** Makes a write to any region, as `Bus.write` does, and caches its stretch. */
+  /** Makes a write to any region, as `Bus.write` does, and caches its reach. */
   #tryWrite<T extends Value, A extends Out>(
     kind: SpaceWidth<T, A>,
     gpa: Gpa,
@@ -398,19 +383,17 @@ export class SpaceAccess implements GuestAccessors {
     const checked = width.checkValue(value);
     const bus = this.#bus;
     const region = bus.find(gpa);
-    if (region !== null && region.kind === "ram") {
-      this.#refresh();
-      const { offset } = bus;
-      const stretch = region.writeStretchAt(offset, bus.watches.index("write"), bus.version);
-      if (stretch !== null) {
-        const at = offset - stretch.from;
-        if ((at & (bytes - 1)) === 0 && at <= stretch.u8.length - bytes) {
-          width.set(stretch.data, at, checked);
+    if (region !== null && region.kind !== "mmio" && region.writable) {
+      const { offset, room } = bus;
+      const reach = bus.reach(region, "write");
+      if (reach !== null) {
+        const at = reach.from + (offset - reach.offset);
+        if ((offset & (bytes - 1)) === 0 && bytes <= room) {
+          width.set(reach.view, at, checked);
+          const { dirty } = region.internals.marks;
           // Marked after the write: see DirtyBitmap for the order.
-          region.dirty?.markPage(Math.floor(offset / PAGE_SIZE));
-          if (stretch.safe) {
-            this.#cacheForWrites(stretch, region.dirty);
-          }
+          dirty?.markPage(Math.floor(offset / PAGE_SIZE));
+          this.#cacheForWrites(reach, dirty);
           return OK;
         }
       }
@@ -418,33 +401,24 @@ export class SpaceAccess implements GuestAccessors {
     return bus.write(false, kind, gpa, checked, region);
   }
 
-  #refresh(): void {
-    if (!this.#isFresh) {
-      this.#renew();
-      this.#isFresh = true;
-    }
+  /** Marks the page of a write to the cached bytes. */
+  private markWrite(index: number): void {
+    this.dirty!.markPage(Math.floor((this.writeOffset + index) / PAGE_SIZE));
   }
 
-  #cacheForReads({ base, quads, u8, u16, u32, u64 }: Reach): void {
+  #cacheForReads({ base, length, view, from }: Reach): void {
     this.readBase = base;
-    this.readQuads = quads;
-    this.r8 = u8;
-    this.r16 = u16;
-    this.r32 = u32;
-    this.r64 = u64;
+    this.readLength = length;
+    this.readView = view;
+    this.readFrom = from;
   }
 
-  #cacheForWrites(
-    { base, from, quads, u8, u16, u32, u64 }: Reach,
-    dirty: DirtyBitmap | null,
-  ): void {
+  #cacheForWrites({ base, length, view, from, offset }: Reach, dirty: DirtyBitmap | null): void {
     this.writeBase = base;
-    this.writeQuads = quads;
-    this.w8 = u8;
-    this.w16 = u16;
-    this.w32 = u32;
-    this.w64 = u64;
+    this.writeLength = length;
+    this.writeView = view;
+    this.writeFrom = from;
+    this.writeOffset = offset;
     this.dirty = dirty;
-    this.firstPage = Math.floor(from / PAGE_SIZE);
   }
 }

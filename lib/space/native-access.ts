@@ -4,7 +4,6 @@ import type { Bus } from "./bus.js";
 import { GuestMemoryFault } from "../base/errors.js";
 import type { Gpa } from "../base/gpa.js";
 import type { NativeAccess } from "../native/access.js";
-import type { RamRegion, RomRegion, Stretch } from "./regions.js";
 import { type GuestMemAccessResult, OK } from "../base/result.js";
 import { spaceAtomics } from "./atomics.js";
 import { SPACE_BYTE, SPACE_LONG, SPACE_QUAD, SPACE_WORD, type SpaceWidth } from "./widths.js";
@@ -269,11 +268,14 @@ export class NativeSpaceAccess implements GuestAccessors {
   #load<T extends Value, A extends Out>(kind: SpaceWidth<T, A>, gpa: Gpa): T {
     const bus = this.#bus;
     const region = bus.find(gpa);
-    if (typeof gpa === "number" && region !== null && region.kind !== "mmio") {
-      this.#cacheForReads(
-        region,
-        region.readStretchAt(bus.offset, bus.watches.index("read"), bus.version),
-      );
+    if (region !== null && region.kind !== "mmio" && region.readable) {
+      const reach = bus.reach(region, "read");
+      if (reach !== null) {
+        this.readBase = reach.base;
+        this.readLength = reach.length;
+        this.readFrom = reach.offset;
+        this.readAccess = region.memory.native;
+      }
     }
     return bus.read(true, kind, gpa, region);
   }
@@ -286,30 +288,15 @@ export class NativeSpaceAccess implements GuestAccessors {
     kind.width.checkValue(value);
     const bus = this.#bus;
     const region = bus.find(gpa);
-    if (typeof gpa === "number" && region !== null && region.kind === "ram") {
-      this.#cacheForWrites(
-        region,
-        region.writeStretchAt(bus.offset, bus.watches.index("write"), bus.version),
-      );
+    if (region !== null && region.kind !== "mmio" && region.writable) {
+      const reach = bus.reach(region, "write");
+      if (reach !== null) {
+        this.writeBase = reach.base;
+        this.writeLength = reach.length;
+        this.writeFrom = reach.offset;
+        this.writeAccess = region.memory.native;
+      }
     }
     return bus.write(true, kind, gpa, value, region);
-  }
-
-  #cacheForReads(region: RamRegion | RomRegion, stretch: Stretch | null): void {
-    if (stretch?.safe === true) {
-      this.readBase = stretch.base;
-      this.readLength = stretch.length;
-      this.readFrom = stretch.from;
-      this.readAccess = region.memory.native;
-    }
-  }
-
-  #cacheForWrites(region: RamRegion, stretch: Stretch | null): void {
-    if (stretch?.safe === true) {
-      this.writeBase = stretch.base;
-      this.writeLength = stretch.length;
-      this.writeFrom = stretch.from;
-      this.writeAccess = region.memory.native;
-    }
   }
 }

@@ -1,6 +1,5 @@
 import { inspect } from "node:util";
 import { DirtyBitmap } from "../memory/dirty-bitmap.js";
-import { PAGE_SIZE, pageOf } from "../base/page.js";
 import { rangeError, typeError } from "../base/errors.js";
 import { isInstance, toByteCount, toAddress } from "../base/arguments.js";
 import { MAX_U64, type Gpa } from "../base/gpa.js";
@@ -11,22 +10,32 @@ import {
 } from "../memory/guest-memory.js";
 import { checkDevice, type MmioDevice } from "./mmio.js";
 import { printable } from "../base/printable.js";
-import { type WatchIndex } from "./watch-table.js";
-import { EMPTY_WINDOW, makeWindow, WINDOW_SIZE, type Window } from "../memory/windows.js";
 
-/**
- * A stretch: adjacent pages of a RAM or ROM region, in one window of the memory, none of which is
- * watched for one kind of access. Accesses of that kind to a stretch need not check watchpoints.
- */
-export interface Stretch extends Window {
-  /** Offset of the first byte from the start of the region. */
-  readonly from: number;
-  /** Bytes. It does not change when the buffer is detached; `u8.length` becomes 0 then. */
-  readonly length: number;
-  /** Guest physical address of the first byte; Infinity if the region starts above 2^53 - 1. */
-  readonly base: number;
-  /** Whether the addresses of all its bytes are at most 2^53 - 1. */
-  readonly safe: boolean;
+/** The alignment of a window's offset in bytes: that of the widest access. */
+const OFFSET_ALIGNMENT = 8;
+
+/** The rights of the guest to a window: `r`ead, `w`rite, e`x`ecute, in this order. */
+export type Access = `${"r" | ""}${"w" | ""}${"x" | ""}`;
+
+/** The part of a memory that a window shows. */
+export interface WindowOptions {
+  /** Offset in bytes of the first byte from the start of the memory: a multiple of 8; 0. */
+  readonly offset?: Gpa;
+  /** Bytes of the memory in the window; by default all from `offset` on. */
+  readonly length?: Gpa;
+  /** How often the bytes repeat, one after the other; 1 by default. */
+  readonly repeat?: number;
+}
+
+/** Options that all regions have. */
+export interface RegionOptions {
+  /** Label for messages and snapshots. By default, the kind and the address: `rom@0x0`. */
+  readonly name?: string;
+  /**
+   * Where regions overlap, the one with the highest priority is visible; 0 by default. Regions of
+   * equal priority must not overlap.
+   */
+  readonly priority?: number;
 }
 
 /** A contiguous range of guest physical addresses with one owner: RAM, ROM or a device. */
@@ -37,33 +46,33 @@ abstract class BaseRegion {
   readonly gpa: bigint;
   /** Size in bytes. */
   readonly size: bigint;
+  /** Where regions overlap, the one with the highest priority is visible. */
+  readonly priority: number;
   /** `gpa` as a number; Infinity if it exceeds 2^53 - 1. @internal */
   readonly start: number;
   /** `size` as a number. @internal */
   readonly length: number;
-  /** The page number of `gpa`. @internal */
-  readonly firstPage: number;
-  /** The offset of `gpa` in its page: regions of MMIO need not start at a page. @internal */
-  readonly pageOffset: number;
   /** A brand: it distinguishes regions from all other objects, even from proxies of regions. */
   readonly #isRegion = true;
 
-  constructor(kind: string, gpa: Gpa, size: number, alignment: number, name?: string) {
+  constructor(kind: string, gpa: Gpa, size: number, { name, priority = 0 }: RegionOptions) {
     this.start = toAddress(gpa);
     this.gpa = BigInt(gpa);
     this.length = size;
     this.size = BigInt(size);
-    this.firstPage = pageOf(this.gpa);
-    this.pageOffset = Number(this.gpa % BigInt(PAGE_SIZE));
     if (name !== undefined && typeof name !== "string") {
       throw typeError("name must be a string");
     }
+    if (typeof priority !== "number") {
+      throw typeError("priority must be a number");
+    }
+    if (!Number.isSafeInteger(priority)) {
+      throw rangeError("priority must be an integer from -(2^53 - 1) to 2^53 - 1");
+    }
     this.name = name ?? `${kind}@0x${this.gpa.toString(16)}`;
+    this.priority = priority + 0;
     if (size === 0) {
       throw rangeError("a region must have at least 1 byte");
-    }
-    if (this.gpa % BigInt(alignment) !== 0n) {
-      throw rangeError(`gpa must be a multiple of ${alignment}`);
     }
     if (this.gpa + this.size > MAX_U64 + 1n) {
       throw rangeError("a region must end at 2^64 or below");
@@ -73,11 +82,6 @@ abstract class BaseRegion {
   /** Whether a value is a region, of any space. Reads no property of the value. @internal */
   static includes(value: unknown): boolean {
     return typeof value === "object" && value !== null && #isRegion in value;
-  }
-
-  /** The number of the guest physical page that contains a byte of the region. @internal */
-  pageAt(offset: number): number {
-    return this.firstPage + Math.floor((this.pageOffset + offset) / PAGE_SIZE);
   }
 
   /** Keeps `console.log(region)` from printing gigabytes. */
@@ -96,141 +100,116 @@ abstract class BaseRegion {
   }
 }
 
-/**
- * A region of RAM or ROM: a {@link GuestMemory} whose byte 0 is at guest physical address `gpa`.
- */
-abstract class MemoryRegion extends BaseRegion {
-  /**
-   * The bytes. Its own accessors set dirty marks but call no watchpoints. Writes to its buffers do
-   * neither.
-   */
-  readonly memory: GuestMemory;
-  /** @internal */
-  readonly internals: GuestMemoryInternals;
-  readonly #stretches = { read: new Map<number, Stretch>(), write: new Map<number, Stretch>() };
-  // The stretch of the last access of each kind: the next access is likely to be in it too.
-  #readStretch: Stretch | null = null;
-  #writeStretch: Stretch | null = null;
-  #lowWindow: Window | null = null;
-  /** The `Bus.version` that the cached stretches are valid for. */
-  #version = -1;
-
-  constructor(kind: string, gpa: Gpa, memory: GuestMemory, name?: string) {
-    const internals = guestMemoryInternals(memory);
-    super(kind, gpa, Number(memory.size), PAGE_SIZE, name);
-    this.memory = memory;
-    this.internals = internals;
-  }
-
-  /**
-   * The stretch for reads that contains a byte; null if its page is watched or its buffer is gone.
-   *
-   * @internal
-   */
-  readStretchAt(offset: number, watched: WatchIndex, version: number): Stretch | null {
-    this.#dropStale(version);
-    const last = this.#readStretch;
-    if (last !== null && offset >= last.from && offset - last.from < last.length) {
-      return last;
-    }
-    return (this.#readStretch = this.#stretchAt(offset, watched, this.#stretches.read));
-  }
-
-  /**
-   * As `readStretchAt`, for writes. The caller rejects writes to ROM, and marks those to tracked
-   * RAM.
-   *
-   * @internal
-   */
-  writeStretchAt(offset: number, watched: WatchIndex, version: number): Stretch | null {
-    this.#dropStale(version);
-    const last = this.#writeStretch;
-    if (last !== null && offset >= last.from && offset - last.from < last.length) {
-      return last;
-    }
-    return (this.#writeStretch = this.#stretchAt(offset, watched, this.#stretches.write));
-  }
-
-  /** The bytes of the region below guest physical address 4 GiB. @internal */
-  get lowWindow(): Window {
-    if (this.internals.windows().length === 0) {
-      return EMPTY_WINDOW;
-    }
-    return (this.#lowWindow ??= this.#cutLowWindow());
-  }
-
-  /** The size, in units of 8 bytes, of `lowWindow` before its first watched page. @internal */
-  unwatchedQuads(watched: WatchIndex): number {
-    const gap = watched.gapAt(this.firstPage);
-    return gap === null
-      ? 0
-      : Math.min(this.lowWindow.quads, (gap.last + 1 - this.firstPage) * (PAGE_SIZE / 8));
-  }
-
-  /** Drops the cached stretches if watchpoints or windows changed since they were cut. */
-  #dropStale(version: number): void {
-    if (version !== this.#version) {
-      this.#stretches.read.clear();
-      this.#stretches.write.clear();
-      this.#readStretch = null;
-      this.#writeStretch = null;
-      this.#version = version;
-    }
-  }
-
-  #cutLowWindow(): Window {
-    const window = this.internals.windows()[0];
-    if (window === undefined || this.start >= WINDOW_SIZE) {
-      return EMPTY_WINDOW;
-    }
-    const length = WINDOW_SIZE - this.start;
-    return window.u8.length <= length ? window : makeWindow(window.u8.subarray(0, length));
-  }
-
-  #stretchAt(offset: number, watched: WatchIndex, stretches: Map<number, Stretch>): Stretch | null {
-    const number = Math.floor(offset / WINDOW_SIZE);
-    const window = this.internals.windows()[number];
-    // A stretch consists of whole pages, so that no aligned access crosses its end.
-    const gap = watched.gapAt(this.pageAt(offset));
-    if (window === undefined || gap === null) {
-      return null;
-    }
-    const start = number * WINDOW_SIZE;
-    let from = Math.max(start, (gap.first - this.firstPage) * PAGE_SIZE);
-    let to = Math.min(start + window.u8.length, (gap.last + 1 - this.firstPage) * PAGE_SIZE);
-    const edge = WINDOW_SIZE - this.start;
-    if (edge > offset) {
-      to = Math.min(to, edge);
-    } else if (edge > 0) {
-      from = Math.max(from, edge);
-    }
-    if (offset >= to) {
-      return null;
-    }
-    const stretch = stretches.get(from) ?? makeStretch(window, start, { from, to }, this.start);
-    stretches.set(from, stretch);
-    return stretch;
-  }
+/** The address space that maps a window, and keeps what the window shows in its tables. */
+interface WindowUser {
+  /** Called before a window shows bytes of another memory. */
+  selecting(from: GuestMemoryInternals, to: GuestMemoryInternals): void;
+  /** Called after a window has changed. */
+  selected(region: RamRegion | RomRegion): void;
 }
 
 /**
- * @param start - Offset of the window from the start of the region.
- * @param cut - The part of the window to use, as offsets from the start of the region.
- * @param regionStart - Guest physical address of the region.
+ * A region of RAM or ROM: a window, which shows bytes of a {@link GuestMemory} at guest physical
+ * addresses.
  */
-function makeStretch(
-  window: Window,
-  start: number,
-  { from, to }: { from: number; to: number },
-  regionStart: number,
-): Stretch {
-  const whole = from === start && to - from === window.u8.length;
-  const { u8, u16, u32, u64, quads, data } = whole
-    ? window
-    : makeWindow(window.u8.subarray(from - start, to - start));
-  const base = regionStart + from;
-  const safe = regionStart + to - 1 <= Number.MAX_SAFE_INTEGER;
-  return { u8, u16, u32, u64, quads, data, from, length: to - from, base, safe };
+abstract class MemoryRegion extends BaseRegion {
+  /** The rights of the guest. The accessors check `r` and `w`; `x` is for CPU cores. */
+  readonly access: Access;
+  /** @internal */
+  readonly readable: boolean;
+  /** @internal */
+  readonly writable: boolean;
+  /** Bytes of the memory in the window, after which they repeat. @internal */
+  readonly period: number;
+  /** @internal */
+  internals: GuestMemoryInternals;
+  /** `offset` as a number. @internal */
+  from: number;
+  #memory: GuestMemory;
+  /** The address space that maps the region; null before and after. @internal */
+  user: WindowUser | null = null;
+
+  constructor(
+    kind: "ram" | "rom",
+    gpa: Gpa,
+    memory: GuestMemory,
+    access: Access,
+    options: RegionOptions & WindowOptions,
+  ) {
+    const internals = guestMemoryInternals(memory);
+    const offset = checkOffset(options.offset ?? 0);
+    const size = Number(memory.size);
+    const length = toByteCount(options.length ?? Math.max(0, size - offset), "length");
+    const { repeat = 1 } = options;
+    if (typeof repeat !== "number") {
+      throw typeError("repeat must be a number");
+    }
+    if (!Number.isSafeInteger(repeat) || repeat < 1 || !Number.isSafeInteger(repeat * length)) {
+      throw rangeError("repeat must be at least 1, and the size of the region at most 2^53 - 1");
+    }
+    checkPart(size, offset, length);
+    super(kind, gpa, length * repeat, options);
+    this.period = length;
+    this.access = access;
+    this.readable = access.startsWith("r");
+    this.writable = access.includes("w");
+    this.#memory = memory;
+    this.internals = internals;
+    this.from = offset;
+  }
+
+  /**
+   * The memory that the window shows. Its own accessors set dirty marks but call no watchpoints.
+   * Writes to its buffers do neither.
+   */
+  get memory(): GuestMemory {
+    return this.#memory;
+  }
+
+  /** Offset in bytes of the first byte of the window from the start of the memory. */
+  get offset(): bigint {
+    return BigInt(this.from);
+  }
+
+  /**
+   * Switches the bank: the window shows other bytes from now on, on both paths.
+   *
+   * @param offset - Bytes from the start of the memory: a multiple of 8.
+   * @param memory - By default the memory that the window shows already.
+   * @throws TypeError; RangeError if the bytes of the window do not lie in the memory. The window
+   * is unchanged then.
+   */
+  select(offset: Gpa, memory: GuestMemory = this.#memory): void {
+    const from = checkOffset(offset);
+    const internals = memory === this.#memory ? this.internals : guestMemoryInternals(memory);
+    checkPart(internals.size, from, this.period);
+    if (memory !== this.#memory) {
+      this.user?.selecting(this.internals, internals);
+    }
+    this.#memory = memory;
+    this.internals = internals;
+    this.from = from;
+    this.user?.selected(this as unknown as RamRegion | RomRegion);
+  }
+
+  /** The offset in the memory of a byte of the region. @internal */
+  memoryOffset(offset: number): number {
+    return this.from + (offset < this.period ? offset : offset % this.period);
+  }
+}
+
+function checkOffset(offset: Gpa): number {
+  const from = toByteCount(offset, "offset");
+  if (from % OFFSET_ALIGNMENT !== 0) {
+    throw rangeError(`offset must be a multiple of ${OFFSET_ALIGNMENT}`);
+  }
+  return from;
+}
+
+function checkPart(size: number, offset: number, length: number): void {
+  if (offset + length > size) {
+    throw rangeError("the bytes from offset on, as many as length, must lie in the memory");
+  }
 }
 
 /** A region of RAM, made by {@link AddressSpace.addRam}. */
@@ -238,8 +217,13 @@ export class RamRegion extends MemoryRegion {
   readonly kind = "ram";
 
   /** @internal */
-  constructor(gpa: Gpa, memory: GuestMemory, name?: string) {
-    super("ram", gpa, memory, name);
+  constructor(
+    gpa: Gpa,
+    memory: GuestMemory,
+    options: RegionOptions & WindowOptions,
+    access: Access,
+  ) {
+    super("ram", gpa, memory, access, options);
   }
 
   /**
@@ -279,13 +263,13 @@ export class RamRegion extends MemoryRegion {
  */
 export function chooseBitmap(
   region: RamRegion,
-  bitmap: DirtyBitmap = region.dirty ?? new DirtyBitmap(region.length),
+  bitmap: DirtyBitmap = region.dirty ?? new DirtyBitmap(region.internals.size),
 ): DirtyBitmap {
   if (!isInstance(bitmap, DirtyBitmap)) {
     throw typeError("bitmap must be a DirtyBitmap");
   }
-  if (bitmap.size !== region.size) {
-    throw rangeError("bitmap must be for RAM of the region's size");
+  if (bitmap.size !== region.memory.size) {
+    throw rangeError("bitmap must be for RAM of the memory's size");
   }
   return bitmap;
 }
@@ -297,8 +281,8 @@ export class RomRegion extends MemoryRegion {
   readonly kind = "rom";
 
   /** @internal */
-  constructor(gpa: Gpa, memory: GuestMemory, name?: string) {
-    super("rom", gpa, memory, name);
+  constructor(gpa: Gpa, memory: GuestMemory, options: RegionOptions & WindowOptions) {
+    super("rom", gpa, memory, "rx", options);
   }
 }
 
@@ -311,8 +295,8 @@ export class MmioRegion extends BaseRegion {
   readonly readName: string;
 
   /** @internal */
-  constructor(gpa: Gpa, size: Gpa, device: MmioDevice, name?: string) {
-    super("mmio", gpa, toByteCount(size, "size"), 8, name);
+  constructor(gpa: Gpa, size: Gpa, device: MmioDevice, options: RegionOptions) {
+    super("mmio", gpa, toByteCount(size, "size"), options);
     this.device = checkDevice(device);
     this.readName = `what the device of ${printable(this.name)} returns for a read`;
   }

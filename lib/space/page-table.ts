@@ -1,0 +1,109 @@
+import { rangeError, typeError } from "../base/errors.js";
+
+/** The most entries of one table. Pages of 1024 bytes and more cover all addresses below 4 GiB. */
+const MAX_ENTRIES = 2 ** 22;
+
+/** The most pages on each side of an address that one access opens. */
+const MAX_OPENED = 2 ** 15;
+
+/** Bytes of a page of the table, if the options name no other size. */
+export const DEFAULT_PAGE_SIZE = 4096;
+
+/**
+ * The page table of an address space: for each page of guest physical addresses below 4 GiB, the
+ * place of its bytes in the home buffer. The home buffer is the one buffer that the fast paths
+ * access.
+ *
+ * There is one table for reads and one for writes. An entry is 0 if accesses to the page take the
+ * slow path: a hole, a device, a watched page, memory outside the home buffer, a page that belongs
+ * to several regions, or, for writes, a page that the guest cannot write. Any other entry is the
+ * distance in bytes from a guest physical address of the page to its place in the home buffer,
+ * modulo 2^32, with all bits inverted. All pages of a window have the same entry. A distance is a
+ * multiple of 8, so that the lowest three bits of an inverted entry are 0, or 1 for the slow path.
+ *
+ * The entries lie in SharedArrayBuffers, which JavaScript can neither detach nor resize, so that
+ * C++ can keep pointers to them. The memory of new tables is not resident until entries are set.
+ */
+export class PageTable {
+  /** log2 of the bytes of a page. */
+  readonly shift: number;
+  /** Bytes of a page. */
+  readonly pageSize: number;
+  readonly reads: Int32Array;
+  readonly writes: Int32Array;
+  /** The first address that the table does not cover. */
+  readonly end: number;
+
+  constructor(pageSize: number) {
+    this.pageSize = pageSize;
+    this.shift = Math.log2(pageSize);
+    const entries = Math.min(2 ** (32 - this.shift), MAX_ENTRIES);
+    this.end = entries * pageSize;
+    this.reads = new Int32Array(new SharedArrayBuffer(4 * entries));
+    this.writes = new Int32Array(new SharedArrayBuffer(4 * entries));
+  }
+
+  /** Sets the entries of the pages that touch a range of addresses to the slow path. */
+  clear(start: number, end: number): void {
+    const first = Math.floor(start / this.pageSize);
+    const last = Math.ceil(Math.min(end, this.end) / this.pageSize);
+    fill(this.reads, 0, first, last);
+    fill(this.writes, 0, first, last);
+  }
+
+  /** As `clear`, for one of the two tables. */
+  clearOf(entries: Int32Array, start: number, end: number): void {
+    const first = Math.floor(start / this.pageSize);
+    fill(entries, 0, first, Math.ceil(Math.min(end, this.end) / this.pageSize));
+  }
+
+  /**
+   * Opens the pages around an address that have no entry, as far as they lie entirely in a range.
+   *
+   * @param distance - Bytes from the addresses to the bytes in the home buffer: a multiple of 8.
+   */
+  open(entries: Int32Array, address: number, start: number, end: number, distance: number): void {
+    const page = Math.floor(address / this.pageSize);
+    const low = Math.max(Math.ceil(start / this.pageSize), page - MAX_OPENED);
+    const high = Math.min(Math.floor(Math.min(end, this.end) / this.pageSize), page + MAX_OPENED);
+    if (page < low || page >= high) {
+      return;
+    }
+    let first = page;
+    while (first > low && entries[first - 1] === 0) {
+      first--;
+    }
+    let last = page + 1;
+    while (last < high && entries[last] === 0) {
+      last++;
+    }
+    fill(entries, ~distance, first, last);
+  }
+}
+
+/** As `entries.fill`, which takes longer for a few elements than this loop. */
+function fill(entries: Int32Array, value: number, first: number, last: number): void {
+  if (last - first > 32) {
+    entries.fill(value, first, last);
+    return;
+  }
+  for (let page = first; page < last; page++) {
+    entries[page] = value;
+  }
+}
+
+/**
+ * Checks the size of a page.
+ *
+ * @throws TypeError if it is not a number; RangeError if it is not a power of two from 256 to
+ * 65536.
+ */
+export function checkPageSize(size: number): number {
+  if (typeof size !== "number") {
+    throw typeError("pageSize must be a number");
+  }
+  if (!(size >= 256 && size <= 65536 && Number.isInteger(Math.log2(size)))) {
+    throw rangeError("pageSize must be a power of two from 256 to 65536");
+  }
+  return size;
+}

@@ -1,0 +1,176 @@
+import { QUAD_ROW, type WidthRow, WIDTHS } from "./widths.mjs";
+
+type Operation = "read" | "write";
+
+/** How the accessors of one class find the bytes of an access in a DataView. */
+interface SpaceClass {
+  /**
+   * Statements that run `then` if the fast path has the bytes. `then` gets the expressions for the
+   * view and for the offset in it.
+   */
+  readonly where: (
+    row: WidthRow,
+    operation: Operation,
+    then: (view: string, at: string) => string,
+  ) => string;
+  /** Statements after a store. */
+  readonly stored: string;
+  /** The result code of a successful access. */
+  readonly ok: string;
+  /** The expressions for the accesses that take the slow path. */
+  readonly slow: {
+    readonly tryRead: (row: WidthRow) => string;
+    readonly tryWrite: (row: WidthRow) => string;
+    readonly tryWriteqFrom: string;
+    readonly read: (row: WidthRow) => string;
+    /** By default, the throwing form calls the `try…` form. */
+    readonly write?: (row: WidthRow) => string;
+  };
+}
+
+/**
+ * The accessors of an address space, through its page table. The lowest bits of an inverted entry
+ * are 0 unless the page takes the slow path, so one test of the address and the entry together
+ * checks the alignment too.
+ */
+export function tableAccessors(): string {
+  return spaceAccessors({
+    where: ({ bytes }, operation, then) => {
+      const open =
+        bytes === 1 ? "(distance & 1) === 0" : `((address | distance) & ${bytes - 1}) === 0`;
+      return `
+        const address = gpa >>> 0;
+        if (address === gpa) {
+          const distance = ~this.${operation}s[address >>> this.shift]!;
+          if (${open}) { ${then("this.view", "(address + distance) >>> 0")} }
+        }`;
+    },
+    stored: "",
+    ok: "0",
+    slow: {
+      tryRead: ({ suffix }) => `this.general.tryRead${suffix}(gpa, out)`,
+      tryWrite: ({ suffix }) => `this.general.tryWrite${suffix}(gpa, value)`,
+      tryWriteqFrom: "this.general.tryWriteqFrom(gpa, source)",
+      read: ({ suffix }) => `this.general.read${suffix}(gpa)`,
+      write: ({ suffix }) => `this.general.write${suffix}(gpa, value)`,
+    },
+  });
+}
+
+/** The accessors of an address space, within the bytes around the last access of each kind. */
+export function reachAccessors(): string {
+  return spaceAccessors({
+    where: ({ bytes }, operation, then) => {
+      const aligned = bytes === 1 ? "" : ` && (gpa & ${bytes - 1}) === 0`;
+      const last = bytes === 1 ? "index" : `index + ${bytes - 1}`;
+      const access = then(`this.${operation}View`, `this.${operation}From + index`);
+      return `
+        const offset = gpa - this.${operation}Base;
+        const index = offset >>> 0;
+        if (index === offset${aligned} && ${last} < this.${operation}Length) { ${access} }`;
+    },
+    stored: "if (this.dirty !== null) { this.markWrite(index); }",
+    ok: "OK",
+    slow: {
+      tryRead: ({ constant }) => `this.#tryRead(SPACE_${constant}, gpa, out)`,
+      tryWrite: ({ constant }) => `this.#tryWrite(SPACE_${constant}, gpa, value)`,
+      tryWriteqFrom: 'this.tryWriteq(gpa, checkOut(QUAD, source, "source")[0]!)',
+      read: ({ constant }) => `this.#read(SPACE_${constant}, gpa)`,
+    },
+  });
+}
+
+function spaceAccessors(path: SpaceClass): string {
+  return [
+    ...WIDTHS.map(
+      (row) => `
+  tryRead${row.suffix}(gpa: Gpa, out: ${row.out}): GuestMemAccessResult {
+    ${guarded(`
+      if (typeof gpa === "number" && out[0] !== undefined && out instanceof ${row.out}) {
+        this.checkSlots(out);
+        ${path.where(row, "read", (view, at) => `out[0] = ${load(row, view, at)}; return ${path.ok};`)}
+      }`)}
+    return ${path.slow.tryRead(row)};
+  }`,
+    ),
+    ...WIDTHS.map(
+      (row) => `
+  tryWrite${row.suffix}(gpa: Gpa, value: ${row.value}): GuestMemAccessResult {
+    ${guarded(`
+      if (typeof gpa === "number" && ${row.fits}) {
+        ${store(path, row, `return ${path.ok};`)}
+      }`)}
+    return ${path.slow.tryWrite(row)};
+  }`,
+    ),
+    `
+  tryWriteqFrom(gpa: Gpa, source: BigUint64Array): GuestMemAccessResult {
+    ${guarded(`
+      if (typeof gpa === "number") {
+        const value = source[0];
+        if (value !== undefined && source instanceof BigUint64Array) {
+          this.checkSlots(source);
+          ${store(path, QUAD_ROW, `return ${path.ok};`)}
+        }
+      }`)}
+    return ${path.slow.tryWriteqFrom};
+  }`,
+    ...WIDTHS.map(
+      (row) => `
+  read${row.suffix}(gpa: Gpa): ${row.value} {
+    ${guarded(`
+      if (typeof gpa === "number") {
+        ${path.where(row, "read", (view, at) => `return ${load(row, view, at)};`)}
+      }`)}
+    return ${path.slow.read(row)};
+  }`,
+    ),
+    ...WIDTHS.map((row) => write(path, row)),
+  ].join("\n\n");
+}
+
+function write(path: SpaceClass, row: WidthRow): string {
+  const head = `write${row.suffix}(gpa: Gpa, value: ${row.value}): void {`;
+  if (path.slow.write === undefined) {
+    return `
+  ${head}
+    const result = this.tryWrite${row.suffix}(gpa, value);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, ${row.bytes}, "write");
+    }
+  }`;
+  }
+  return `
+  ${head}
+    ${guarded(`
+      if (typeof gpa === "number" && ${row.fits}) {
+        ${store(path, row, "return;")}
+      }`)}
+    ${path.slow.write(row)};
+  }`;
+}
+
+function load({ bits, bytes }: WidthRow, view: string, at: string): string {
+  const big = bytes === 8 ? "Big" : "";
+  return `${view}.get${big}Uint${bits}(${at}${bytes === 1 ? "" : ", true"})`;
+}
+
+function store(path: SpaceClass, row: WidthRow, then: string): string {
+  const big = row.bytes === 8 ? "Big" : "";
+  const order = row.bytes === 1 ? "" : ", true";
+  return path.where(
+    row,
+    "write",
+    (view, at) => `${view}.set${big}Uint${row.bits}(${at}, value${order}); ${path.stored} ${then}`,
+  );
+}
+
+/** Statements that throw if `out` is not a typed array, or if the buffer of a view is detached. */
+function guarded(statements: string): string {
+  return `
+    try {
+      ${statements}
+    } catch {
+      // The slow path repeats all checks, and throws errors with a code.
+    }`;
+}
