@@ -205,21 +205,40 @@ export class Bus implements MemoryUser {
     }
   }
 
-  selecting(from: GuestMemoryInternals, to: GuestMemoryInternals): void {
-    reserveStack();
-    this.#links.add(to.marks);
-    this.#links.remove(from.marks);
-  }
-
-  selected(region: RamRegion | RomRegion): void {
+  selecting(region: RamRegion | RomRegion, next: GuestMemoryInternals): void {
+    if (next !== region.internals) {
+      this.#links.add(next.marks);
+    }
     this.#invalidateCaches();
     this.generation = (this.generation + 1) >>> 0;
-    if (region.start >= this.table.end) {
-      return;
+    this.table.clear(region.start, region.start + region.length);
+  }
+
+  selected(region: RamRegion | RomRegion, before: GuestMemoryInternals): void {
+    if (before !== region.internals) {
+      this.#links.remove(before.marks);
     }
-    const { start, length } = region;
-    // Most banks are not covered by another region and not watched: their pages open at once.
-    this.table.clear(start, start + length);
+    // Most banks are fully visible and not watched: their pages open at once.
+    const { start, length, period, from, internals, readable, writable } = region;
+    const segment = this.#map.near(start);
+    const window = internals.windows()[0];
+    if (
+      !this.watched &&
+      window !== undefined &&
+      segment?.region === region &&
+      segment.length === length &&
+      period === length &&
+      from + length <= window.u8.length &&
+      start + length <= this.table.end
+    ) {
+      const distance = this.#distance(window.data, from, length, start);
+      if (readable && distance !== null) {
+        this.table.open(this.table.reads, start, start, start + length, distance);
+      }
+      if (writable && distance !== null && internals.marks.dirty === null) {
+        this.table.open(this.table.writes, start, start, start + length, distance);
+      }
+    }
   }
 
   /**
@@ -347,24 +366,32 @@ export class Bus implements MemoryUser {
         };
   }
 
-  /** Sets the entries of the page table around an address for which the fast path was closed. */
+  /** Sets the entries of the page table around an address, if its bytes lie in the home buffer. */
   #open(region: RamRegion | RomRegion, kind: Operation, address: number, reach: Reach): void {
-    const home = this.#home;
-    const { table } = this;
-    const { view, base, length } = reach;
-    const distance = reach.from + view.byteOffset - (home?.data.byteOffset ?? 0) - base;
-    if (
-      home === null ||
-      address >= table.end ||
-      view.buffer !== home.data.buffer ||
-      base + distance < 0 ||
-      base + distance + length > home.data.byteLength ||
-      distance % 8 !== 0 ||
-      (kind === "write" && region.internals.marks.dirty !== null)
-    ) {
-      return;
+    const { view, from, base, length } = reach;
+    if (address < this.table.end && (kind === "read" || region.internals.marks.dirty === null)) {
+      const distance = this.#distance(view, from, length, base);
+      if (distance !== null) {
+        this.table.open(this.#entries(kind), address, base, base + length, distance);
+      }
     }
-    table.open(this.#entries(kind), address, base, base + length, distance);
+  }
+
+  /**
+   * The bytes from a guest physical address to its place in the home buffer; null if the bytes do
+   * not lie there, or if the page table cannot express the distance.
+   *
+   * @param from - The offset in `view` of the byte at address `base`.
+   */
+  #distance(view: DataView, from: number, length: number, base: number): number | null {
+    const home = this.#home;
+    if (home === null || view.buffer !== home.data.buffer) {
+      return null;
+    }
+    const place = view.byteOffset - home.data.byteOffset + from;
+    return place >= 0 && place + length <= home.data.byteLength && (place - base) % 8 === 0
+      ? place - base
+      : null;
   }
 
   #entries(kind: Operation): Int32Array {

@@ -100,12 +100,12 @@ abstract class BaseRegion {
   }
 }
 
-/** The address space that maps a window, and keeps what the window shows in its tables. */
+/** The address space that maps a window, and has its place in a page table. */
 interface WindowUser {
-  /** Called before a window shows bytes of another memory. */
-  selecting(from: GuestMemoryInternals, to: GuestMemoryInternals): void;
-  /** Called after a window has changed. */
-  selected(region: RamRegion | RomRegion): void;
+  /** Called before a window shows other bytes. */
+  selecting(region: RamRegion | RomRegion, next: GuestMemoryInternals): void;
+  /** Called after a window has changed. It may fail without harm. */
+  selected(region: RamRegion | RomRegion, before: GuestMemoryInternals): void;
 }
 
 /**
@@ -183,18 +183,17 @@ abstract class MemoryRegion extends BaseRegion {
     const from = checkOffset(offset);
     const internals = memory === this.#memory ? this.internals : guestMemoryInternals(memory);
     checkPart(internals.size, from, this.period);
-    if (memory !== this.#memory) {
-      this.user?.selecting(this.internals, internals);
-    }
+    const region = this as unknown as RamRegion | RomRegion;
+    const before = this.internals;
+    this.user?.selecting(region, internals);
     this.#memory = memory;
     this.internals = internals;
     this.from = from;
-    this.user?.selected(this as unknown as RamRegion | RomRegion);
-  }
-
-  /** The offset in the memory of a byte of the region. @internal */
-  memoryOffset(offset: number): number {
-    return this.from + (offset < this.period ? offset : offset % this.period);
+    try {
+      this.user?.selected(region, before);
+    } catch {
+      // The stack is full. The first access to the window does the rest.
+    }
   }
 }
 
