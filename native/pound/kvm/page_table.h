@@ -1,0 +1,100 @@
+#ifndef POUND_KVM_PAGE_TABLE_H
+#define POUND_KVM_PAGE_TABLE_H
+
+#include <cassert>
+#include <cstdint>
+#include <cstring>
+
+#include "kvm/endian.h"
+#include "kvm/guest.h"
+
+namespace pound::kvm::memory {
+
+/**
+ * The page table of an address space, for guest physical addresses below 4 GiB.
+ *
+ * An entry is 0 if accesses to the page take the slow path: a hole, a device, a watched page, other
+ * memory than `home`, or, for writes, a page that the guest cannot write. Any other entry is the
+ * distance in bytes from a guest physical address of the page to its place in `home`, modulo 2^32,
+ * with all bits inverted. A distance is a multiple of 8, so that the lowest three bits of an
+ * inverted entry are 0, or 1 for the slow path.
+ *
+ * The owner of the table may change entries at any time, on the thread that makes the accesses.
+ */
+struct guest_page_table_t {
+    /** One entry for each page, for reads and for writes. */
+    const int32_t* reads;
+    const int32_t* writes;
+    /** The number of entries. */
+    uint32_t entries;
+    /** log2 of the bytes of a page. */
+    uint32_t shift;
+    /** The memory that the entries lead to; at most 4 GiB of it. */
+    guest_memory_t home;
+};
+
+namespace detail {
+
+/**
+ * Finds the place in `home` of an access of `bytes` bytes.
+ *
+ * @param entries `reads` or `writes`.
+ * @return False if the access takes the slow path, or is not aligned.
+ */
+inline bool find_in_home(const guest_page_table_t* table, const int32_t* entries, uint64_t gpa,
+                         uint32_t bytes, uint32_t* out_place) {
+    const uint64_t page = gpa >> table->shift;
+    if (page >= table->entries) {
+        return false;
+    }
+    const auto address = static_cast<uint32_t>(gpa);
+    const uint32_t distance = ~static_cast<uint32_t>(entries[page]);
+    const uint32_t place = address + distance;
+    *out_place = place;
+    const uint32_t low_bits = bytes == 1 ? distance & 1 : (address | distance) & (bytes - 1);
+    // The bound holds for every entry that the owner made. The check keeps a damaged table from
+    // giving access to other memory of the process.
+    return low_bits == 0 && table->home.size >= bytes && place <= table->home.size - bytes;
+}
+
+} // namespace detail
+
+/**
+ * Reads 8, 16, 32 or 64 bits, little-endian, at guest physical address `gpa`.
+ *
+ * @return False, with `*out_val` unchanged, if the access takes the slow path.
+ */
+template <typename T>
+inline bool guest_page_read(const guest_page_table_t* table, uint64_t gpa, T* out_val) {
+    assert(nullptr != table);
+    assert(nullptr != out_val);
+    uint32_t place = 0;
+    if (!detail::find_in_home(table, table->reads, gpa, sizeof(T), &place)) {
+        return false;
+    }
+    T raw;
+    memcpy(&raw, table->home.base + place, sizeof(T));
+    *out_val = guest_order(raw);
+    return true;
+}
+
+/**
+ * Writes 8, 16, 32 or 64 bits, little-endian, at guest physical address `gpa`.
+ *
+ * @return False, with memory unchanged, if the access takes the slow path.
+ */
+template <typename T>
+inline bool guest_page_write(const guest_page_table_t* table, uint64_t gpa, T val) {
+    assert(nullptr != table);
+    uint32_t place = 0;
+    if (!detail::find_in_home(table, table->writes, gpa, sizeof(T), &place)) {
+        return false;
+    }
+    const T raw = guest_order(val);
+    memcpy(table->home.base + place, &raw, sizeof(T));
+    return true;
+}
+
+} // namespace pound::kvm::memory
+
+#endif // POUND_KVM_PAGE_TABLE_H

@@ -1,0 +1,96 @@
+#include "kvm/page_table.h"
+
+#include <doctest/doctest.h>
+
+#include <vector>
+
+using namespace pound::kvm::memory;
+
+namespace {
+
+constexpr uint32_t SHIFT = 12;
+constexpr uint32_t PAGE = 1 << SHIFT;
+constexpr uint32_t PAGES = 16;
+
+/** A home buffer of 4 pages, and a table of 16 pages without entries. */
+struct Paged {
+    std::vector<uint8_t> bytes = std::vector<uint8_t>(4 * PAGE);
+    std::vector<int32_t> reads = std::vector<int32_t>(PAGES);
+    std::vector<int32_t> writes = std::vector<int32_t>(PAGES);
+    guest_page_table_t table{
+        reads.data(), writes.data(), PAGES, SHIFT, {bytes.data(), bytes.size()}};
+
+    /** Maps guest page `page` to page `place` of the home buffer. */
+    static void map(std::vector<int32_t>& entries, uint32_t page, uint32_t place) {
+        entries[page] = static_cast<int32_t>(~(place * PAGE - page * PAGE));
+    }
+};
+
+template <typename T>
+void check_width() {
+    Paged paged;
+    Paged::map(paged.reads, 5, 2);
+    Paged::map(paged.writes, 5, 2);
+    const T value = static_cast<T>(0x8877665544332211);
+    for (uint64_t offset = 0; offset < PAGE; offset++) {
+        const uint64_t gpa = 5 * PAGE + offset;
+        const bool aligned = offset % sizeof(T) == 0;
+        T found = 1;
+        CHECK(guest_page_write(&paged.table, gpa, value) == aligned);
+        CHECK(guest_page_read(&paged.table, gpa, &found) == aligned);
+        CHECK(found == (aligned ? value : T{1}));
+        if (aligned) {
+            for (size_t i = 0; i < sizeof(T); i++) {
+                CHECK(paged.bytes[2 * PAGE + offset + i] == static_cast<uint8_t>(value >> (8 * i)));
+            }
+        }
+    }
+    for (uint32_t page = 0; page < 4; page++) {
+        CHECK((paged.bytes[page * PAGE] != 0) == (page == 2));
+    }
+}
+
+} // namespace
+
+TEST_CASE("a page table leads aligned accesses of every width to the home buffer") {
+    check_width<uint8_t>();
+    check_width<uint16_t>();
+    check_width<uint32_t>();
+    check_width<uint64_t>();
+}
+
+TEST_CASE("a page table maps a page below and above its place, and mirrors it") {
+    Paged paged;
+    for (const uint32_t page : {0u, 3u, 15u}) {
+        Paged::map(paged.reads, page, 3);
+    }
+    paged.bytes[3 * PAGE + 7] = 42;
+    for (const uint64_t page : {0, 3, 15}) {
+        uint8_t value = 0;
+        CHECK(guest_page_read(&paged.table, page * PAGE + 7, &value));
+        CHECK(value == 42);
+    }
+}
+
+TEST_CASE("accesses to pages without an entry, or past the table, take the slow path") {
+    Paged paged;
+    Paged::map(paged.reads, 1, 0);
+    uint32_t value = 7;
+    for (const uint64_t gpa : {uint64_t{0}, uint64_t{2 * PAGE}, uint64_t{PAGES * PAGE},
+                               (uint64_t{1} << 32) + PAGE, UINT64_MAX - 3}) {
+        CHECK_FALSE(guest_page_read(&paged.table, gpa, &value));
+    }
+    CHECK(value == 7);
+    CHECK_FALSE(guest_page_write(&paged.table, uint64_t{PAGE}, uint32_t{1}));
+    CHECK(paged.bytes == std::vector<uint8_t>(4 * PAGE));
+}
+
+TEST_CASE("an entry that leads out of the home buffer gives no access") {
+    Paged paged;
+    Paged::map(paged.writes, 1, 4);
+    Paged::map(paged.reads, 1, 0xfffff);
+    uint64_t value = 7;
+    CHECK_FALSE(guest_page_read(&paged.table, uint64_t{PAGE}, &value));
+    CHECK_FALSE(guest_page_write(&paged.table, uint64_t{PAGE}, uint8_t{1}));
+    CHECK(value == 7);
+}
