@@ -183,11 +183,6 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     return memory;
   }
 
-  /** Placeholder until merge. */
-  static over(bytes: Uint8Array): GuestMemory {
-    return new GuestMemory(Arena.over(bytes), true);
-  }
-
   get size(): bigint {
     return BigInt(this.#size);
   }
