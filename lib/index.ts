@@ -3,6 +3,7 @@
 export type { GuestAccessors, GuestMemoryAccess } from "./base/access.js";
 export { type ErrorCode, GuestMemoryFault, type Operation } from "./base/errors.js";
 export type { Gpa } from "./base/gpa.js";
+export type { GuestRange } from "./base/ranges.js";
 export { GuestMemAccessResult, resultName } from "./base/result.js";
 export type { GuestAtomicAccess } from "./atomics/access.js";
 export type { NativeAccess } from "./native/access.js";

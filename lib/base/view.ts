@@ -51,6 +51,33 @@ export function bytesOf(view: unknown, what: string): Uint8Array {
   }
 }
 
+/** A range of bytes in a buffer. */
+export interface Extent {
+  readonly buffer: ArrayBufferLike;
+  readonly byteOffset: number;
+  readonly byteLength: number;
+}
+
+/**
+ * The bytes that a buffer or view covers, according to its internal slots.
+ *
+ * @returns Null if the buffer is detached or has become too short for a DataView; a typed array has
+ * length 0 then.
+ */
+export function extentOf(memory: ArrayBufferLike | ArrayBufferView): Extent | null {
+  try {
+    const view = ArrayBuffer.isView(memory) ? memory : new DataView(memory);
+    const slots = isDataView(view) ? dataViewSlots : arraySlots;
+    return {
+      buffer: slots.buffer(view),
+      byteOffset: slots.byteOffset(view),
+      byteLength: slots.byteLength(view),
+    };
+  } catch {
+    return null;
+  }
+}
+
 /**
  * The length of a Uint8Array according to its internal slots, or 0 for any other value. The fast
  * paths of bulk access use it. They then pass the array to built-ins that also read only the

@@ -5,10 +5,11 @@ import { type Gpa } from "../base/gpa.js";
 import { toByteCount } from "../base/arguments.js";
 import { reserveStack } from "../base/stack.js";
 import { native, type Handle } from "../native/addon.js";
+import { extentOf } from "../base/view.js";
 import { uncloneable } from "../base/uncloneable.js";
 import { WINDOW_SIZE } from "./windows.js";
 
-/** Memory of the caller that {@link Arena.over} accepts. */
+/** Memory of the caller that {@link Arena.over} and `GuestMemory.over` accept. */
 export type CallerMemory = ArrayBuffer | SharedArrayBuffer | ArrayBufferView;
 
 /** Called once, just before the arena is reset or destroyed. */
@@ -259,13 +260,14 @@ function callerBytes(memory: CallerMemory): DataView {
   if (!isAnyArrayBuffer(memory) && !ArrayBuffer.isView(memory)) {
     throw typeError("memory must be an ArrayBuffer, a SharedArrayBuffer or a view of one");
   }
-  const buffer = isAnyArrayBuffer(memory) ? memory : memory.buffer;
-  refuseResizable(buffer);
-  // Checked before the view is used, because a detached view throws errors without a code.
-  if (buffer.byteLength === 0 || memory.byteLength === 0) {
+  const extent = extentOf(memory);
+  if (extent !== null) {
+    refuseResizable(extent.buffer);
+  }
+  if (extent === null || extent.byteLength === 0) {
     throw rangeError("memory must have at least 1 byte and must not be detached");
   }
-  return new DataView(buffer, isAnyArrayBuffer(memory) ? 0 : memory.byteOffset, memory.byteLength);
+  return new DataView(extent.buffer, extent.byteOffset, extent.byteLength);
 }
 
 function refuseResizable(buffer: ArrayBufferLike): void {

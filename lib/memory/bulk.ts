@@ -1,6 +1,8 @@
+import { isSharedArrayBuffer } from "node:util/types";
 import { rangeError } from "../base/errors.js";
 import { type Gpa } from "../base/gpa.js";
 import { toAddress } from "../base/arguments.js";
+import type { RangeList } from "../base/ranges.js";
 import { EMPTY_WINDOW, WINDOW_SIZE, type Window } from "./windows.js";
 
 /*
@@ -83,8 +85,7 @@ export function copyOut(
 export function readInto(windows: Windows, start: number, target: Uint8Array): void {
   // The copy of one window could overwrite source bytes of the next if the target is a view of this
   // RAM.
-  const aliased =
-    crosses(start, target.length) && windows.some(({ u8 }) => u8.buffer === target.buffer);
+  const aliased = crosses(start, target.length) && mayAlias(windows, target);
   const stable = aliased ? new Uint8Array(target.length) : target;
   forEachChunk(windows, start, stable.length, (chunk, position) => stable.set(chunk, position));
   if (aliased) {
@@ -99,6 +100,56 @@ export function write(windows: Windows, start: number, source: Uint8Array): void
   const stable = crosses(start, source.length) ? new Uint8Array(source) : source;
   forEachChunk(windows, start, stable.length, (chunk, position) =>
     chunk.set(stable.subarray(position, position + chunk.length)),
+  );
+}
+
+/** Copies the bytes of ranges, one after another, into all of `target`. */
+export function readVector(
+  windows: Windows,
+  { gpas, lengths }: RangeList,
+  target: Uint8Array,
+): void {
+  // The copy of one range could overwrite source bytes of the next.
+  const stable = mayAlias(windows, target) ? new Uint8Array(target.length) : target;
+  let done = 0;
+  for (let i = 0; i < gpas.length; i++) {
+    forEachChunk(windows, Number(gpas[i]), lengths[i]!, (chunk, position) =>
+      stable.set(chunk, done + position),
+    );
+    done += lengths[i]!;
+  }
+  if (stable !== target) {
+    target.set(stable);
+  }
+}
+
+/** Copies all of `source` to ranges, one after another. */
+export function writeVector(
+  windows: Windows,
+  { gpas, lengths }: RangeList,
+  source: Uint8Array,
+): void {
+  // The copy to one range could overwrite source bytes of the next.
+  const stable = mayAlias(windows, source) ? new Uint8Array(source) : source;
+  let done = 0;
+  for (let i = 0; i < gpas.length; i++) {
+    forEachChunk(windows, Number(gpas[i]), lengths[i]!, (chunk, position) => {
+      const from = done + position;
+      chunk.set(stable.subarray(from, from + chunk.length));
+    });
+    done += lengths[i]!;
+  }
+}
+
+/**
+ * Whether a view may have bytes of this RAM. Two SharedArrayBuffers may have the same bytes without
+ * being the same object.
+ */
+export function mayAlias(windows: Windows, bytes: Uint8Array): boolean {
+  const { buffer } = bytes;
+  return windows.some(
+    ({ u8 }) =>
+      u8.buffer === buffer || (isSharedArrayBuffer(buffer) && isSharedArrayBuffer(u8.buffer)),
   );
 }
 

@@ -2,17 +2,18 @@ import { bytesOf, fastLength } from "../base/view.js";
 import { inspect } from "node:util";
 import type { GuestMemoryAccess } from "../base/access.js";
 import type { GuestAtomicAccess } from "../atomics/access.js";
-import { Arena, arenaInternals, detach } from "./arena.js";
+import { Arena, arenaInternals, type CallerMemory, detach } from "./arena.js";
 import * as bulk from "./bulk.js";
-import { rangeError, typeError } from "../base/errors.js";
+import { type Operation, typeError } from "../base/errors.js";
 import type { AtomicLanes } from "../atomics/lane.js";
 import { GeneralAccess } from "./general-access.js";
 import { MAX_U64, type Gpa } from "../base/gpa.js";
-import { toByteCount } from "../base/arguments.js";
+import { toAddress, toByteCount } from "../base/arguments.js";
 import { MemoryMarks } from "./marks.js";
 import { native, type Handle } from "../native/addon.js";
 import { NativeAccess } from "../native/access.js";
-import { GuestMemAccessResult } from "../base/result.js";
+import { checkTotal, type GuestRange, type RangeList, toRanges } from "../base/ranges.js";
+import { type GuestMemAccessResult, OK } from "../base/result.js";
 import { reserveStack } from "../base/stack.js";
 import { newSharedBuffer, type SharedRam, sharedRamOf, viewOf } from "./shared-ram.js";
 import { uncloneable } from "../base/uncloneable.js";
@@ -86,9 +87,16 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   #exposed = false;
   #destroyed = false;
 
-  private constructor(arena: Arena, ownsArena: boolean) {
+  /**
+   * @param adoptFrom - Offset in the arena from which on all its bytes become RAM, without a
+   * descriptor. Undefined for RAM that is allocated from the arena.
+   */
+  private constructor(arena: Arena, ownsArena: boolean, adoptFrom?: number) {
     const { handle, owner, bytesAt, onEnding } = arenaInternals(arena);
-    this.#handle = native.guestMemoryCreate(handle);
+    this.#handle =
+      adoptFrom === undefined
+        ? native.guestMemoryCreate(handle)
+        : native.guestMemoryOver(handle, adoptFrom);
     this.#arena = arena;
     this.#ownsArena = ownsArena;
     this.#borrowed = owner !== null;
@@ -118,6 +126,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
       checkRange: (address, length) => this.general.checkRange(address, length),
       marks: this.#marks,
       atomicLanes: () => this.#viewAtomics().lanes,
+      mayAlias: (bytes) => bulk.mayAlias(this.general.windows, bytes),
     });
   }
 
@@ -167,6 +176,36 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   }
 
   /**
+   * Makes RAM of existing bytes: byte `i` of `memory` is guest physical address `i`. All of them
+   * become RAM and none of them changes. The RAM holds a reference to the buffer. It lies in the
+   * caller's memory, so {@link GuestMemory.destroy} neither changes nor detaches it. When the
+   * buffer is detached, every access is `ERROR_INTERNAL`.
+   *
+   * Several memories may have the same bytes. Each has its own dirty marks, which only writes
+   * through that memory set.
+   *
+   * {@link GuestMemory.arena} is an arena over the same bytes, all of which are used.
+   *
+   * The accessors are fastest if the view starts at a multiple of 8 in its buffer. An atomic access
+   * is `ERROR_INTERNAL` if the host address of the first byte is not a multiple of its width.
+   *
+   * @param memory - At least 1 byte. A resizable ArrayBuffer is refused: its pages can be unmapped.
+   * @throws TypeError for another type; RangeError if `memory` is empty, resizable or detached.
+   *
+   * @example
+   *
+   * ```ts
+   * const bytes = new Uint8Array(4096);
+   * const low = GuestMemory.over(bytes.subarray(0, 2048));
+   * low.writel(0, 0x1234);
+   * console.log(bytes[0]); // 52
+   * ```
+   */
+  static over(memory: CallerMemory): GuestMemory {
+    return new GuestMemory(Arena.over(memory), true, 0);
+  }
+
+  /**
    * Opens RAM that another thread shares. Both objects access the same bytes, but each ends on its
    * own: after {@link GuestMemory.destroy} here, the other threads can still use the RAM.
    *
@@ -175,12 +214,8 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
    * buffer.
    */
   static attach(shared: SharedRam): GuestMemory {
-    const memory = new GuestMemory(Arena.over(viewOf(shared)), true);
-    if (memory.#shareable?.offset !== shared.offset) {
-      memory.destroy();
-      throw rangeError("shared.offset is not where RAM starts");
-    }
-    return memory;
+    const { view, base } = viewOf(shared);
+    return new GuestMemory(Arena.over(view), true, base);
   }
 
   get size(): bigint {
@@ -574,79 +609,242 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   /**
    * Fills all of `target` with bytes of RAM.
    *
-   * @throws {@link GuestMemoryFault} if a byte lies outside RAM; TypeError, RangeError for an
-   * invalid address; TypeError if `target` is not a view; RangeError if it is detached or lies
-   * outside its buffer. `target` is unchanged after an error.
+   * @throws {@link GuestMemoryFault} if a byte lies outside RAM; the errors of
+   * {@link GuestMemory.tryReadInto}. `target` is unchanged after an error.
    */
   readInto(gpa: Gpa, target: ArrayBufferView): void {
+    if (this.tryReadInto(gpa, target) !== OK) {
+      this.general.locateRange(gpa, bytesOf(target, "target").length, "read");
+    }
+  }
+
+  /**
+   * As {@link GuestMemory.readInto}, but returns the result code of a fault.
+   *
+   * @throws TypeError, RangeError for an invalid address; TypeError if `target` is not a view;
+   * RangeError if it is detached or lies outside its buffer.
+   */
+  tryReadInto(gpa: Gpa, target: ArrayBufferView): GuestMemAccessResult {
     const length = fastLength(target);
     if (this.#inFirstWindow(gpa, length)) {
       bulk.copyOut(this.u8, gpa, length, target as Uint8Array);
-      return;
+      return OK;
     }
     const bytes = bytesOf(target, "target");
-    bulk.readInto(this.general.windows, this.general.locateRange(gpa, bytes.length, "read"), bytes);
+    const start = toAddress(gpa);
+    const result = this.general.checkRange(start, bytes.length);
+    if (result === OK) {
+      bulk.readInto(this.general.windows, start, bytes);
+    }
+    return result;
   }
 
   /**
    * Copies `source`, which may be a view of this RAM, into RAM.
    *
-   * @throws {@link GuestMemoryFault} if a byte lies outside RAM; TypeError, RangeError for an
-   * invalid address; TypeError if `source` is not a view; RangeError if it is detached or lies
-   * outside its buffer.
+   * @throws {@link GuestMemoryFault} if a byte lies outside RAM; the errors of
+   * {@link GuestMemory.tryWrite}.
    */
   write(gpa: Gpa, source: ArrayBufferView): void {
+    if (this.tryWrite(gpa, source) !== OK) {
+      this.general.locateRange(gpa, bytesOf(source, "source").length, "write");
+    }
+  }
+
+  /**
+   * As {@link GuestMemory.write}, but returns the result code of a fault.
+   *
+   * @throws TypeError, RangeError for an invalid address; TypeError if `source` is not a view;
+   * RangeError if it is detached or lies outside its buffer.
+   */
+  tryWrite(gpa: Gpa, source: ArrayBufferView): GuestMemAccessResult {
     const length = fastLength(source);
     if (this.#inFirstWindow(gpa, length)) {
       this.u8.set(source as Uint8Array, gpa);
       this.#marks.mark(gpa, length);
-      return;
+      return OK;
     }
     const bytes = bytesOf(source, "source");
-    const start = this.general.locateRange(gpa, bytes.length, "write");
-    bulk.write(this.general.windows, start, bytes);
-    this.#marks.mark(start, bytes.length);
+    const start = toAddress(gpa);
+    const result = this.general.checkRange(start, bytes.length);
+    if (result === OK) {
+      bulk.write(this.general.windows, start, bytes);
+      this.#marks.mark(start, bytes.length);
+    }
+    return result;
   }
 
   /**
    * Sets every byte of a range to `value`.
    *
-   * @param length - Bytes, from 0 to 2^53 - 1.
-   * @param value - From 0 to 255.
-   * @throws {@link GuestMemoryFault} if a byte lies outside RAM; TypeError, RangeError for an
-   * invalid argument.
+   * @throws {@link GuestMemoryFault} if a byte lies outside RAM; the errors of
+   * {@link GuestMemory.tryFill}.
    */
   fill(gpa: Gpa, length: Gpa, value: number): void {
+    if (this.tryFill(gpa, length, value) !== OK) {
+      this.general.locateRange(gpa, toByteCount(length, "length"), "write");
+    }
+  }
+
+  /**
+   * As {@link GuestMemory.fill}, but returns the result code of a fault.
+   *
+   * @param length - Bytes, from 0 to 2^53 - 1.
+   * @param value - From 0 to 255.
+   * @throws TypeError, RangeError for an invalid argument.
+   */
+  tryFill(gpa: Gpa, length: Gpa, value: number): GuestMemAccessResult {
     const count = toByteCount(length, "length");
     const byte = BYTE.checkValue(value);
     if (this.#inFirstWindow(gpa, count)) {
       this.u8.fill(byte, gpa, gpa + count);
       this.#marks.mark(gpa, count);
-      return;
+      return OK;
     }
-    const start = this.general.locateRange(gpa, count, "write");
-    bulk.fill(this.general.windows, start, count, byte);
-    this.#marks.mark(start, count);
+    const start = toAddress(gpa);
+    const result = this.general.checkRange(start, count);
+    if (result === OK) {
+      bulk.fill(this.general.windows, start, count, byte);
+      this.#marks.mark(start, count);
+    }
+    return result;
   }
 
   /**
    * Copies a range of RAM to another address. The ranges may overlap.
    *
-   * @param length - Bytes, from 0 to 2^53 - 1.
    * @throws {@link GuestMemoryFault} for a read if the source does not lie in RAM, or for a write
-   * if the target does not; TypeError, RangeError for an invalid argument.
+   * if the target does not; the errors of {@link GuestMemory.tryCopy}.
    */
   copy(target: Gpa, source: Gpa, length: Gpa): void {
+    if (this.tryCopy(target, source, length) !== OK) {
+      const count = toByteCount(length, "length");
+      this.general.locateRange(source, count, "read");
+      this.general.locateRange(target, count, "write");
+    }
+  }
+
+  /**
+   * As {@link GuestMemory.copy}, but returns the result code of a fault.
+   *
+   * @param length - Bytes, from 0 to 2^53 - 1.
+   * @throws TypeError, RangeError for an invalid argument.
+   */
+  tryCopy(target: Gpa, source: Gpa, length: Gpa): GuestMemAccessResult {
     const count = toByteCount(length, "length");
     if (this.#inFirstWindow(source, count) && this.#inFirstWindow(target, count)) {
       this.u8.copyWithin(target, source, source + count);
       this.#marks.mark(target, count);
-      return;
+      return OK;
     }
-    const from = this.general.locateRange(source, count, "read");
-    const to = this.general.locateRange(target, count, "write");
-    bulk.copy(this.general.windows, to, from, count);
-    this.#marks.mark(to, count);
+    const from = toAddress(source);
+    const to = toAddress(target);
+    const readable = this.general.checkRange(from, count);
+    const result = readable === OK ? this.general.checkRange(to, count) : readable;
+    if (result === OK) {
+      bulk.copy(this.general.windows, to, from, count);
+      this.#marks.mark(to, count);
+    }
+    return result;
+  }
+
+  /**
+   * Gathers: copies the bytes of several ranges, one after another, into `target`. All ranges are
+   * checked before the first byte is copied.
+   *
+   * @param ranges - They may overlap.
+   * @param target - As many bytes as all ranges together.
+   * @throws {@link GuestMemoryFault} for the first range with a byte outside RAM; the errors of
+   * {@link GuestMemory.tryReadVector}. `target` is unchanged after an error.
+   *
+   * @example
+   *
+   * ```ts
+   * const memory = GuestMemory.allocate(4096);
+   * const packet = new Uint8Array(12);
+   * memory.readVector([{ gpa: 0x100, length: 8 }, { gpa: 0x800, length: 4 }], packet);
+   * ```
+   */
+  readVector(ranges: readonly GuestRange[], target: ArrayBufferView): void {
+    const list = toRanges(ranges);
+    if (this.#readVector(list, target) !== OK) {
+      this.#throwFault(list, "read");
+    }
+  }
+
+  /**
+   * As {@link GuestMemory.readVector}, but returns the result code of a fault.
+   *
+   * @throws TypeError if `ranges` is not an array of ranges, or if `target` is not a view;
+   * RangeError for an invalid address or length, or if `target` is detached or has another length
+   * than the ranges.
+   */
+  tryReadVector(ranges: readonly GuestRange[], target: ArrayBufferView): GuestMemAccessResult {
+    return this.#readVector(toRanges(ranges), target);
+  }
+
+  /**
+   * Scatters: copies `source`, which may be a view of this RAM, to several ranges, one after
+   * another. All ranges are checked before the first byte is copied.
+   *
+   * @param ranges - Where they overlap, the bytes of the last one stay.
+   * @param source - As many bytes as all ranges together.
+   * @throws {@link GuestMemoryFault} for the first range with a byte outside RAM; the errors of
+   * {@link GuestMemory.tryWriteVector}. No byte changes after an error.
+   */
+  writeVector(ranges: readonly GuestRange[], source: ArrayBufferView): void {
+    const list = toRanges(ranges);
+    if (this.#writeVector(list, source) !== OK) {
+      this.#throwFault(list, "write");
+    }
+  }
+
+  /**
+   * As {@link GuestMemory.writeVector}, but returns the result code of a fault.
+   *
+   * @throws TypeError if `ranges` is not an array of ranges, or if `source` is not a view;
+   * RangeError for an invalid address or length, or if `source` is detached or has another length
+   * than the ranges.
+   */
+  tryWriteVector(ranges: readonly GuestRange[], source: ArrayBufferView): GuestMemAccessResult {
+    return this.#writeVector(toRanges(ranges), source);
+  }
+
+  #readVector(list: RangeList, target: ArrayBufferView): GuestMemAccessResult {
+    const bytes = bytesOf(target, "target");
+    checkTotal(list, bytes, "target");
+    const result = this.#checkRanges(list);
+    if (result === OK) {
+      bulk.readVector(this.general.windows, list, bytes);
+    }
+    return result;
+  }
+
+  #writeVector(list: RangeList, source: ArrayBufferView): GuestMemAccessResult {
+    const bytes = bytesOf(source, "source");
+    checkTotal(list, bytes, "source");
+    const result = this.#checkRanges(list);
+    if (result === OK) {
+      bulk.writeVector(this.general.windows, list, bytes);
+      list.gpas.forEach((gpa, i) => this.#marks.mark(Number(gpa), list.lengths[i]!));
+    }
+    return result;
+  }
+
+  /** The result code of the first range that faults, or `OK`. */
+  #checkRanges({ gpas, lengths }: RangeList): GuestMemAccessResult {
+    for (let i = 0; i < gpas.length; i++) {
+      const result = this.general.checkRange(toAddress(gpas[i]!), lengths[i]!);
+      if (result !== OK) {
+        return result;
+      }
+    }
+    return OK;
+  }
+
+  /** Throws the fault of the first range that faults. */
+  #throwFault({ gpas, lengths }: RangeList, operation: Operation): void {
+    gpas.forEach((gpa, i) => this.general.locateRange(gpa, lengths[i]!, operation));
   }
 
   /**
@@ -766,6 +964,8 @@ export interface GuestMemoryInternals {
   readonly marks: MemoryMarks;
   /** The lanes of the view path's atomics. */
   atomicLanes(): AtomicLanes;
+  /** Whether a view may have bytes of the RAM. */
+  mayAlias(bytes: Uint8Array): boolean;
 }
 
 const internals = new WeakMap<GuestMemory, GuestMemoryInternals>();

@@ -1,12 +1,12 @@
 import { isSharedArrayBuffer } from "node:util/types";
 import { outOfMemoryError, rangeError, typeError } from "../base/errors.js";
 import { toByteCount } from "../base/arguments.js";
-import { native } from "../native/addon.js";
+import { extentOf } from "../base/view.js";
 
 /** The position of guest RAM in a SharedArrayBuffer. Plain data that `postMessage` can send. */
 export interface SharedRam {
   readonly buffer: SharedArrayBuffer;
-  /** Byte offset of guest physical address 0. The bytes of the descriptor precede it. */
+  /** Byte offset of guest physical address 0. */
   readonly offset: number;
   /** Bytes of RAM. */
   readonly size: number;
@@ -26,24 +26,33 @@ export function sharedRamOf(owner: DataView | null, base: number, size: number):
     : null;
 }
 
+/** A view of shared RAM, which starts at `base` in the view. */
+interface SharedView {
+  readonly view: DataView;
+  readonly base: number;
+}
+
 /**
- * The bytes of shared RAM and of the descriptor before it.
+ * A view whose bytes from `base` on are the shared RAM.
  *
- * @throws TypeError if `shared` is not a {@link SharedRam}; RangeError if the RAM and its
- * descriptor do not lie in the buffer.
+ * @throws TypeError if `shared` is not a {@link SharedRam}; RangeError if the RAM does not lie in
+ * the buffer.
  */
-export function viewOf(shared: SharedRam): DataView {
+export function viewOf(shared: SharedRam): SharedView {
   // Null and undefined fail the check of the buffer.
   const { buffer, offset, size } = (shared ?? {}) as Partial<SharedRam>;
   if (!isSharedArrayBuffer(buffer)) {
     throw typeError("shared must be the shareable of a guest memory");
   }
-  const start = toByteCount(offset as number, "shared.offset") - native.descriptorSize;
-  const length = toByteCount(size as number, "shared.size") + native.descriptorSize;
-  if (start < 0 || start + length > buffer.byteLength) {
-    throw rangeError("shared RAM must lie in its buffer, after the descriptor's room");
+  const start = toByteCount(offset as number, "shared.offset");
+  const length = toByteCount(size as number, "shared.size");
+  // An arena has at least 1 byte, so an empty RAM needs the byte before it. There is one, because
+  // only RAM after a descriptor can be empty.
+  const base = length === 0 ? 1 : 0;
+  if (start < base || start + length > (extentOf(buffer)?.byteLength ?? 0)) {
+    throw rangeError("shared RAM must lie in its buffer");
   }
-  return new DataView(buffer, start, length);
+  return { view: new DataView(buffer, start - base, length + base), base };
 }
 
 /** Allocates a SharedArrayBuffer. Its pages become resident when they are first touched. */

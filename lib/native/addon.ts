@@ -42,6 +42,8 @@ export interface NativeBinding extends NativeAccessors {
   detach(buffer: ArrayBuffer): void;
 
   guestMemoryCreate(arena: Handle): Handle;
+  /** All bytes of an unused arena from `offset` on become RAM; none is written. */
+  guestMemoryOver(arena: Handle, offset: number): Handle;
   guestMemorySize(memory: Handle): number;
   guestMemoryOffset(memory: Handle): number;
   guestMemoryDestroy(memory: Handle): void;

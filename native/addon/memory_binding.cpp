@@ -78,6 +78,40 @@ Napi::Value guest_memory_create(const Napi::CallbackInfo& info) {
                                 arena, *memory, env.GetInstanceData<InstanceData>()->environment));
 }
 
+/**
+ * guestMemoryOver(arena, offset: number): handle
+ *
+ * All bytes of the arena from `offset` on become RAM, without a descriptor in the arena and without
+ * a write. The arena counts all of its bytes as used.
+ */
+Napi::Value guest_memory_over(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    auto shared = open_handle<SharedArena>(info[0]);
+    if (shared == nullptr) {
+        return throw_handle(env, "the first argument must be a handle to an arena");
+    }
+    if (!shared->usable()) {
+        return throw_destroyed(env, "the arena is destroyed, or its buffer is detached");
+    }
+    host::memory::arena_t& arena = shared->arena();
+    if (!info[1].IsNumber()) {
+        return throw_type(env, "offset must be an integer of bytes");
+    }
+    const double offset = info[1].As<Napi::Number>().DoubleValue();
+    if (!(offset >= 0 && offset <= static_cast<double>(arena.capacity))) {
+        return throw_range(env, "offset must be from 0 to the capacity of the arena");
+    }
+    if (arena.used != 0 || host::memory::arena_allocate(&arena, arena.capacity, 1) == nullptr) {
+        return throw_exhausted(env, "bytes of the arena are allocated already");
+    }
+    const auto start = static_cast<size_t>(offset);
+    return make_handle(env, std::make_shared<SharedMemory>(
+                                shared,
+                                kvm::memory::guest_memory_over(arena.data + start,
+                                                               arena.capacity - start),
+                                env.GetInstanceData<InstanceData>()->environment));
+}
+
 /** guestMemorySize(memory): bytes of RAM */
 Napi::Value guest_memory_size(const Napi::CallbackInfo& info) {
     auto memory = to_memory(info);
@@ -121,6 +155,7 @@ void init_memory_binding(Napi::Env env, Napi::Object exports) {
                 Napi::Number::New(env, kvm::memory::GUEST_MEMORY_DESCRIPTOR_SIZE));
     exports.Set("guestMemoryCreate",
                 Napi::Function::New(env, guest_memory_create, "guestMemoryCreate"));
+    exports.Set("guestMemoryOver", Napi::Function::New(env, guest_memory_over, "guestMemoryOver"));
     exports.Set("guestMemorySize", Napi::Function::New(env, guest_memory_size, "guestMemorySize"));
     exports.Set("guestMemoryOffset",
                 Napi::Function::New(env, guest_memory_offset, "guestMemoryOffset"));

@@ -6,6 +6,7 @@ import { Arena, GuestMemory, type GuestMemoryAccess } from "pound-guest-memory";
 import { native, type Handle } from "../../lib/native/addon.js";
 import {
   DESTROYED,
+  EXHAUSTED,
   NO_MEMORY,
   OUT_OF_RANGE,
   thrown,
@@ -199,6 +200,7 @@ describe("bad handles", () => {
     "arenaDestroy",
     "arenaExpose",
     "guestMemoryCreate",
+    "guestMemoryOver",
   ];
   const MEMORY_FUNCTIONS = [
     "guestMemorySize",
@@ -289,8 +291,17 @@ describe("bad handles", () => {
     expect(thrown(() => native.arenaExpose(arena, 0, 1))).to.deep.equal(OUT_OF_RANGE);
     expect(thrown(() => native.arenaOver({} as DataView))).to.deep.equal(WRONG_TYPE);
     expect(thrown(() => native.detach({} as ArrayBuffer))).to.deep.equal(WRONG_TYPE);
+    for (const offset of [NaN, -1, 65, Infinity]) {
+      expect(thrown(() => native.guestMemoryOver(arena, offset))).to.deep.equal(OUT_OF_RANGE);
+    }
+    expect(thrown(() => native.guestMemoryOver(arena, "0" as unknown as number))).to.deep.equal(
+      WRONG_TYPE,
+    );
+    native.arenaAllocate(arena, 1, 1);
+    expect(thrown(() => native.guestMemoryOver(arena, 0))).to.deep.equal(EXHAUSTED);
     native.arenaDestroy(arena);
     expect(thrown(() => native.guestMemoryCreate(arena))).to.deep.equal(DESTROYED);
+    expect(thrown(() => native.guestMemoryOver(arena, 0))).to.deep.equal(DESTROYED);
   });
 });
 

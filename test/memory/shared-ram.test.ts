@@ -95,11 +95,10 @@ describe("shared RAM", () => {
       expect(thrown(() => GuestMemory.attach(shared as SharedRam))).to.deep.equal(WRONG_TYPE);
     }
     const outside = [
-      [0, 48],
-      [15, 48],
+      [17, 48],
       [16, 49],
-      [17, 16],
-      [24, 16],
+      [0, 65],
+      [0, 0],
       [16.5, 16],
       [16, -1],
       [2 ** 53, 16],
@@ -113,7 +112,18 @@ describe("shared RAM", () => {
         `${offset}, ${size}`,
       ).to.deep.equal(OUT_OF_RANGE);
     }
-    expect(GuestMemory.attach({ buffer, offset: 32, size: 16 }).size).to.equal(16n);
+    for (const [offset, size] of [
+      [32, 16],
+      [17, 3],
+      [0, 64],
+      [64, 0],
+    ] as const) {
+      const attached = GuestMemory.attach({ buffer, offset, size });
+      expect([attached.size, attached.shareable]).to.deep.equal([
+        BigInt(size),
+        { buffer, offset, size },
+      ]);
+    }
     for (const size of ["8", null, undefined] as unknown as number[]) {
       expect(thrown(() => GuestMemory.allocateShared(size))).to.deep.equal(WRONG_TYPE);
     }

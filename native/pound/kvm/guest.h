@@ -14,8 +14,9 @@ namespace pound::kvm::memory {
 /**
  * Describes one block of guest physical RAM without owning it.
  *
- * The memory belongs to the arena it was allocated from. The descriptor is valid until that arena
- * is reset or freed. Both fields are const, so nothing can move or resize the RAM of a descriptor.
+ * The memory belongs to the arena it was allocated from, and the descriptor is valid until that
+ * arena is reset or freed; or it belongs to the caller of guest_memory_over(). Both fields are
+ * const, so nothing can move or resize the RAM of a descriptor.
  */
 struct guest_memory_t {
     /** Host virtual address of guest physical address 0. */
@@ -51,6 +52,21 @@ constexpr size_t GUEST_MEMORY_DESCRIPTOR_SIZE =
  */
 [[nodiscard]] std::optional<guest_memory_t>
 guest_memory_attach(pound::host::memory::arena_t* arena);
+
+/**
+ * Describes existing bytes of the caller as guest RAM. All `size` bytes become RAM, and none of
+ * them is written. The bytes must stay mapped as long as the descriptor is in use.
+ *
+ * If `base` is not a multiple of 8, some atomic accesses are GUEST_MEM_ACCESS_ERROR_INTERNAL; see
+ * guest_atomic.h.
+ *
+ * @param base First byte, of any alignment; not null.
+ * @param size Bytes; may be 0.
+ */
+[[nodiscard]] inline guest_memory_t guest_memory_over(void* base, uint64_t size) {
+    assert(nullptr != base);
+    return guest_memory_t{static_cast<uint8_t*>(base), size};
+}
 
 /** The result of a guest access. */
 typedef enum {

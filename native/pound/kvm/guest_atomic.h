@@ -12,13 +12,24 @@ namespace pound::kvm::memory {
 
 namespace detail {
 
-/** The integer at an address that has passed check(). It is naturally aligned on the host. */
+/** The integer at an address that has passed check_atomic(). */
 template <typename T>
 inline T* integer_at(guest_memory_t* memory, uint64_t gpa) {
-    static_assert(GUEST_RAM_ALIGNMENT % sizeof(T) == 0,
-                  "an access aligned for the guest is aligned for the host");
-    assert(reinterpret_cast<uintptr_t>(memory->base) % GUEST_RAM_ALIGNMENT == 0);
     return reinterpret_cast<T*>(memory->base + gpa);
+}
+
+/**
+ * check(), and that the integer is naturally aligned on the host, as the host's atomics require.
+ * RAM from an arena always is. RAM of guest_memory_over() need not be.
+ */
+template <typename T>
+inline guest_mem_access_result_t check_atomic(const guest_memory_t* memory, uint64_t gpa) {
+    const guest_mem_access_result_t result = check<T>(memory, gpa);
+    if (result == GUEST_MEM_ACCESS_OK &&
+        (reinterpret_cast<uintptr_t>(memory->base) & (sizeof(T) - 1)) != 0) {
+        return GUEST_MEM_ACCESS_ERROR_INTERNAL;
+    }
+    return result;
 }
 
 /** If the checks pass, sets `*out_val` to the result of `run` on the integer at `gpa`. */
@@ -26,7 +37,7 @@ template <typename T, typename Operation>
 inline guest_mem_access_result_t atomically(guest_memory_t* memory, uint64_t gpa, T* out_val,
                                             Operation run) {
     assert(nullptr != out_val);
-    const guest_mem_access_result_t result = check<T>(memory, gpa);
+    const guest_mem_access_result_t result = check_atomic<T>(memory, gpa);
     if (result == GUEST_MEM_ACCESS_OK) {
         *out_val = guest_order(run(integer_at<T>(memory, gpa)));
     }
@@ -40,7 +51,7 @@ inline guest_mem_access_result_t atomic_load(guest_memory_t* memory, uint64_t gp
 
 template <typename T>
 inline guest_mem_access_result_t atomic_store(guest_memory_t* memory, uint64_t gpa, T val) {
-    const guest_mem_access_result_t result = check<T>(memory, gpa);
+    const guest_mem_access_result_t result = check_atomic<T>(memory, gpa);
     if (result == GUEST_MEM_ACCESS_OK) {
         host::atomic::store(integer_at<T>(memory, gpa), guest_order(val));
     }
@@ -119,9 +130,11 @@ inline guest_mem_access_result_t atomic_xor(guest_memory_t* memory, uint64_t gpa
  *
  * Each is one indivisible, sequentially consistent operation on a value of 8, 16, 32 or 64 bits,
  * which is little-endian in RAM on every host. The preconditions on pointers, the checks and the
- * results are those of guest_mem_readb() and guest_mem_writeb(). In addition, `memory->base` must
- * be a multiple of GUEST_RAM_ALIGNMENT, as guest_memory_create() guarantees. If the result is not
- * GUEST_MEM_ACCESS_OK, neither RAM nor the output value has changed.
+ * results are those of guest_mem_readb() and guest_mem_writeb(). In addition, the result of an
+ * access that passes these checks is GUEST_MEM_ACCESS_ERROR_INTERNAL if `memory->base` is not a
+ * multiple of the width, which only guest_memory_over() makes possible: the host has no atomic
+ * access to such an address. If the result is not GUEST_MEM_ACCESS_OK, neither RAM nor the output
+ * value has changed.
  */
 
 /** Reads 8 bits. */

@@ -2,6 +2,9 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <cstring>
+#include <iterator>
 #include <thread>
 #include <vector>
 
@@ -119,6 +122,33 @@ TEST_CASE_TEMPLATE("RAM of every size from 0 to 24, at every address of interest
             REQUIRE(all_behave(ram, gpa, static_cast<T>(~VALUE - gpa)));
             REQUIRE(store_behaves(ram, gpa, static_cast<T>(VALUE)));
             REQUIRE(store_behaves(ram, gpa, static_cast<T>(~VALUE)));
+        }
+    }
+}
+
+TEST_CASE_TEMPLATE("RAM at any host address has atomics where the host has", T, uint8_t, uint16_t,
+                   uint32_t, uint64_t) {
+    alignas(16) uint8_t buffer[48];
+    for (size_t start = 0; start < 16; ++start) {
+        guest_memory_t memory = guest_memory_over(buffer + start, 32);
+        for (uint64_t gpa = 0; gpa < 40; ++gpa) {
+            CAPTURE(start);
+            CAPTURE(gpa);
+            memset(buffer, 0x11, sizeof(buffer));
+            guest_mem_access_result_t wanted = expected_result<T>(32, gpa);
+            if (wanted == GUEST_MEM_ACCESS_OK && start % sizeof(T) != 0) {
+                wanted = GUEST_MEM_ACCESS_ERROR_INTERNAL;
+            }
+            const T before = static_cast<T>(0x1111111111111111);
+            T old = 0;
+            CHECK(atomics_of<T>::exchange_(&memory, gpa, T{5}, &old) == wanted);
+            CHECK(old == (wanted == GUEST_MEM_ACCESS_OK ? before : T{0}));
+            CHECK(atomics_of<T>::store_(&memory, gpa, T{7}) == wanted);
+            CHECK(atomics_of<T>::load_(&memory, gpa, &old) == wanted);
+            CHECK(old == (wanted == GUEST_MEM_ACCESS_OK ? T{7} : T{0}));
+            CHECK(std::count(std::begin(buffer), std::end(buffer), 0x11) ==
+                  static_cast<ptrdiff_t>(
+                      sizeof(buffer) - (wanted == GUEST_MEM_ACCESS_OK ? sizeof(T) : 0)));
         }
     }
 }

@@ -157,6 +157,35 @@ TEST_CASE("attach finds the RAM that create made, and writes nothing") {
     }
 }
 
+TEST_CASE_TEMPLATE("RAM over existing bytes is all of them, at every alignment, unchanged", T,
+                   uint8_t, uint16_t, uint32_t, uint64_t) {
+    const std::vector<uint64_t> addresses = interesting_addresses();
+    for (size_t start = 0; start < 16; ++start) {
+        for (const size_t size : {size_t{0}, size_t{1}, size_t{7}, size_t{33}}) {
+            CAPTURE(start);
+            CAPTURE(size);
+            std::vector<uint8_t> buffer(64, uint8_t{0x5a});
+            guest_memory_t memory = guest_memory_over(buffer.data() + start, size);
+            CHECK(memory.base == buffer.data() + start);
+            CHECK(memory.size == size);
+            CHECK(buffer == std::vector<uint8_t>(64, uint8_t{0x5a}));
+            for (const uint64_t gpa : addresses) {
+                CAPTURE(gpa);
+                const guest_mem_access_result_t wanted = expected_result<T>(size, gpa);
+                const auto stored = static_cast<T>(0x8f7e6d5c4b3a2918 + gpa);
+                T value = 0;
+                CHECK(write(&memory, gpa, stored) == wanted);
+                CHECK(read(&memory, gpa, &value) == wanted);
+                CHECK(value == (wanted == GUEST_MEM_ACCESS_OK ? stored : T{0}));
+            }
+            CHECK(std::count(buffer.begin(), buffer.begin() + start, 0x5a) ==
+                  static_cast<ptrdiff_t>(start));
+            CHECK(std::count(buffer.begin() + start + size, buffer.end(), 0x5a) ==
+                  static_cast<ptrdiff_t>(64 - start - size));
+        }
+    }
+}
+
 TEST_CASE_TEMPLATE("RAM may be empty, and then every access is out of bounds", T, uint8_t, uint16_t,
                    uint32_t, uint64_t) {
     guarded_ram_t ram(0);
