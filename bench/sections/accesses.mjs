@@ -1,5 +1,5 @@
 import { CPP } from "../names.mjs";
-import { DATA_VIEW, EMPTY, KOFFI, NATIVE, waysFor } from "../ways.mjs";
+import { DATA_VIEW, EMPTY, KOFFI, NATIVE, NATIVE_BY_TURNS, waysFor } from "../ways.mjs";
 import { medianMs } from "../measure.mjs";
 import { workloads } from "../workloads.mjs";
 
@@ -31,7 +31,8 @@ function print({ name, operations, ns }) {
   }
   const times = (a, b) => (ns[a] / ns[b]).toFixed(2);
   console.log(
-    `  native path, a call each: ${times(NATIVE, EMPTY)} x the empty call; ` +
+    `  native path, a call each: ${times(NATIVE, EMPTY)} x the empty call, ` +
+      `two memories by turns: ${times(NATIVE_BY_TURNS, EMPTY)} x; ` +
       `koffi: ${times(KOFFI, NATIVE)} x the native path; ` +
       `DataView: ${times(DATA_VIEW, CPP)} x C++`,
   );
