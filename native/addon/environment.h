@@ -143,8 +143,8 @@ struct CallBlockLayout {
  * function directly while its call site has only one target. A function bound to each memory would
  * give the call site several targets, and V8 would call those through a slower, generic path.
  *
- * An access takes about 30 instructions, and an empty call of the runtime about 130. Two measures keep
- * the number low:
+ * An access takes about 30 instructions, and an empty call of the runtime about 130. Two measures
+ * keep the number low:
  *
  * - The first environment has a fixed address. The environments of worker threads are entries of a
  *   small static table, indexed by a hash of the napi_env. An accessor receives the napi_env as an
