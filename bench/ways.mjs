@@ -38,7 +38,8 @@ function makeLoop({ mixed, width }, statements, values, before = "") {
 /** The values of 64-bit stores, each as an array of one element. */
 const SOURCES = Array.from({ length: 256 }, (_, i) => BigUint64Array.of(BigInt(i)));
 
-function tryForm(memory, workload) {
+/** Loads are from `memory`, stores to `target`. */
+function tryForm(memory, workload, target = memory) {
   const out3 = new BigUint64Array(1);
   return makeLoop(
     workload,
@@ -47,13 +48,14 @@ function tryForm(memory, workload) {
       "memory.tryReadw(gpa, out1); sum += out1[0]",
       "memory.tryReadl(gpa, out2); sum += out2[0]",
       "memory.tryReadq(gpa, out3); sum += halves[0]",
-      "memory.tryWriteb(gpa, i & 255)",
-      "memory.tryWritew(gpa, i & 255)",
-      "memory.tryWritel(gpa, i & 255)",
-      "memory.tryWriteqFrom(gpa, SOURCES[i & 255])",
+      "target.tryWriteb(gpa, i & 255)",
+      "target.tryWritew(gpa, i & 255)",
+      "target.tryWritel(gpa, i & 255)",
+      "target.tryWriteqFrom(gpa, SOURCES[i & 255])",
     ],
     {
       memory,
+      target,
       out0: new Uint8Array(1),
       out1: new Uint16Array(1),
       out2: new Uint32Array(1),
@@ -299,6 +301,7 @@ function nativeBatch() {
 export const VIEW_TRY = "view path, result codes";
 export const VIEW_THROW = "view path, values or exceptions";
 export const NATIVE = "native path, a call each";
+export const NATIVE_BY_TURNS = "native path, two memories by turns";
 export const BATCH = "native path, batches of 4096";
 export const EMPTY = "an empty N-API call, two arguments";
 export const DATA_VIEW = "DataView by hand, same checks";
@@ -308,6 +311,8 @@ export const KOFFI = "koffi, a call each";
 export function waysFor(workload) {
   addon.allocate(SIZE);
   const { mixed, width } = workload;
+  const [first, second] = [1, 2].map(() => GuestMemory.allocate(SIZE).native);
+  const byTurns = tryForm(first, workload, second);
   const emptyCalls = makeLoop(workload, Array(8).fill("empty(gpa, i)"), { empty: addon.empty });
   return {
     [CPP]: mixed ? addon.mixed : width === 2 ? addon.pairs32 : addon.pairs64,
@@ -321,6 +326,8 @@ export function waysFor(workload) {
     [BATCH]: nativeBatch(),
     [EMPTY]: (kinds, gpas) => (emptyCalls(kinds, gpas), null),
     [NATIVE]: tryForm(GuestMemory.allocate(SIZE).native, workload),
+    // Its loads do not see its stores, so their sum is of no use.
+    [NATIVE_BY_TURNS]: (kinds, gpas) => (byTurns(kinds, gpas), null),
     [KOFFI]: koffiCalls(workload),
     ...(width === 2 && !mixed ? { "ffi-rs, a call each": ffiCalls(workload) } : {}),
   };

@@ -2,7 +2,7 @@ import { inspect } from "node:util";
 import { isAnyArrayBuffer, isArrayBuffer } from "node:util/types";
 import { destroyedError, outOfMemoryError, rangeError, typeError } from "../base/errors.js";
 import { type Gpa } from "../base/gpa.js";
-import { toByteCount } from "../base/arguments.js";
+import { checkObject, toByteCount } from "../base/arguments.js";
 import { reserveStack } from "../base/stack.js";
 import { native, type Handle } from "../native/addon.js";
 import { extentOf } from "../base/view.js";
@@ -11,6 +11,21 @@ import { WINDOW_SIZE } from "./windows.js";
 
 /** Memory of the caller that {@link Arena.over} and `GuestMemory.over` accept. */
 export type CallerMemory = ArrayBuffer | SharedArrayBuffer | ArrayBufferView;
+
+/** Options of {@link Arena.create} and `GuestMemory.allocate`. */
+export interface ArenaOptions {
+  /**
+   * Whether to ask the system for huge pages. They make access at random addresses faster in large
+   * RAM, and the first touch of an address takes more memory: 2 MiB instead of 4 KiB on x86-64.
+   *
+   * On Linux, the memory is advised (`madvise(MADV_HUGEPAGE)`), which has no effect if
+   * `/sys/kernel/mm/transparent_hugepage/enabled` is `never`. On Windows, the memory is of large
+   * pages if the user has the right "Lock pages in memory"; then all of it is resident at once. On
+   * other systems, where the system refuses, and in Electron, the pages are ordinary ones. The
+   * default is false.
+   */
+  readonly hugePages?: boolean | undefined;
+}
 
 /** Called once, just before the arena is reset or destroyed. */
 export type ArenaEnding = () => void;
@@ -89,12 +104,17 @@ export class Arena implements Disposable {
    * the runtime instead. Its views stay attached until {@link Arena.destroy}.
    *
    * @param capacity - Bytes, from 1 to 2^53 - 1.
-   * @throws TypeError, RangeError for an invalid capacity; Error `ERR_OUT_OF_MEMORY`.
+   * @throws TypeError, RangeError for an invalid capacity; TypeError for invalid options; Error
+   * `ERR_OUT_OF_MEMORY`.
    */
-  static create(capacity: Gpa): Arena {
+  static create(capacity: Gpa, options: ArenaOptions = {}): Arena {
     const bytes = toByteCount(capacity, "capacity");
+    const { hugePages = false } = checkObject(options, "options");
+    if (typeof hugePages !== "boolean") {
+      throw typeError("hugePages must be a boolean");
+    }
     if (native.externalBuffers) {
-      return new Arena(native.arenaCreate(bytes), null);
+      return new Arena(native.arenaCreate(bytes, hugePages), null);
     }
     const owner = new DataView(runtimeBuffer(bytes));
     return new Arena(native.arenaOver(owner, true), owner, true);

@@ -2,7 +2,7 @@ import { bytesOf, fastLength } from "../base/view.js";
 import { inspect } from "node:util";
 import type { GuestMemoryAccess } from "../base/access.js";
 import type { GuestAtomicAccess } from "../atomics/access.js";
-import { Arena, arenaInternals, type CallerMemory, detach } from "./arena.js";
+import { Arena, arenaInternals, type ArenaOptions, type CallerMemory, detach } from "./arena.js";
 import * as bulk from "./bulk.js";
 import { type Operation, typeError } from "../base/errors.js";
 import type { AtomicLanes } from "../atomics/lane.js";
@@ -151,11 +151,12 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
    * `destroy()`.
    *
    * @param size - Bytes, from 0 to 2^53 - 1 less the descriptor.
-   * @throws TypeError, RangeError for an invalid size; Error `ERR_OUT_OF_MEMORY`.
+   * @throws TypeError, RangeError for an invalid size; TypeError for invalid options; Error
+   * `ERR_OUT_OF_MEMORY`.
    */
-  static allocate(size: Gpa): GuestMemory {
+  static allocate(size: Gpa, options: ArenaOptions = {}): GuestMemory {
     const capacity = toByteCount(size, "size") + native.descriptorSize;
-    const arena = Arena.create(capacity);
+    const arena = Arena.create(capacity, options);
     try {
       return new GuestMemory(arena, true);
     } catch (error) {

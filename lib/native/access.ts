@@ -12,6 +12,7 @@ import {
   VALUE32,
   VALUE64,
   VALUE8,
+  WIDE_ADDRESS,
 } from "./call-block.js";
 import { PAGE_SIZE } from "../base/page.js";
 import { GuestMemoryFault } from "../base/errors.js";
@@ -291,7 +292,6 @@ export class NativeAccess implements GuestMemoryAccess {
         // A local variable takes fewer bytes of bytecode than a variable of the module.
         const block = block32;
         block[GPA_LOW32] = low;
-        block[GPA_HIGH32] = 0;
         block[MEMORY32] = this.number;
         return;
       }
@@ -302,7 +302,7 @@ export class NativeAccess implements GuestMemoryAccess {
   /** As `prepare`, for every kind of address. */
   private prepareSlowly(gpa: Gpa): void {
     // For NO_MEMORY, C++ returns ERROR_INTERNAL, as for a memory that has ended.
-    block32[MEMORY32] = this.#lost(toAddress(gpa)) ? NO_MEMORY : this.number;
+    block32[MEMORY32] = this.#lost(toAddress(gpa)) ? NO_MEMORY : this.number | WIDE_ADDRESS;
     if (typeof gpa === "number") {
       const low = gpa >>> 0;
       block32[GPA_LOW32] = low;

@@ -26,7 +26,7 @@ export interface NativeBinding extends NativeAccessors {
   /** Arguments and results of the accessors; call-block.ts has the layout. */
   readonly callBlock: SharedArrayBuffer;
 
-  arenaCreate(capacity: number): Handle;
+  arenaCreate(capacity: number, hugePages?: boolean): Handle;
   /** @param detachInTheEnd - Whether `arenaDestroy` detaches the buffer under the view. */
   arenaOver(view: DataView, detachInTheEnd?: boolean): Handle;
   arenaAllocate(arena: Handle, size: number, alignment: number): number;

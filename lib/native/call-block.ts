@@ -17,6 +17,9 @@ export const VALUE64 = 2;
 export const EXPECTED8 = 24;
 export const OPERATION32 = 8;
 
+/** Set in the field `memory` if `gpa_high` counts too. If not, the address is `gpa_low`. */
+export const WIDE_ADDRESS = 0x8000_0000;
+
 /** The memory number that no memory has; native/addon/environment.h reserves it. */
 export const NO_MEMORY = 0;
 

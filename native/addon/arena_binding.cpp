@@ -27,8 +27,8 @@ constexpr uint64_t MAX_EXPOSED = uint64_t{1} << 32;
 
 } // namespace
 
-SharedArena::SharedArena(napi_env env, const arena_t& arena)
-    : env_(env), arena_(arena), pages_(std::make_shared<Pages>(arena)) {
+SharedArena::SharedArena(napi_env env, const arena_t& arena, Init init)
+    : env_(env), arena_(arena), init_(init), pages_(std::make_shared<Pages>(arena)) {
 }
 
 SharedArena::SharedArena(napi_env env, const arena_t& arena, Napi::DataView view,
@@ -61,7 +61,7 @@ void SharedArena::end_dependents() {
 
 bool SharedArena::move_to_fresh_pages() {
     arena_t fresh;
-    if (host::memory::arena_init(&fresh, arena_.capacity) != ARENA_OK) {
+    if (init_(&fresh, arena_.capacity) != ARENA_OK) {
         return false;
     }
     arena_ = fresh;
@@ -144,16 +144,18 @@ std::shared_ptr<SharedArena> to_usable_arena(const Napi::CallbackInfo& info) {
     return arena;
 }
 
-/** arenaCreate(capacity: number): handle */
+/** arenaCreate(capacity: number, hugePages = false): handle */
 Napi::Value arena_create(const Napi::CallbackInfo& info) {
     const auto capacity = to_size(info, 0, "capacity must be an integer of bytes, at least 1");
     if (!capacity) {
         return Napi::Value();
     }
+    const bool huge = info[1].IsBoolean() && info[1].As<Napi::Boolean>().Value();
+    const auto init = huge ? host::memory::arena_init_huge : host::memory::arena_init;
     arena_t arena;
-    switch (host::memory::arena_init(&arena, *capacity)) {
+    switch (init(&arena, *capacity)) {
     case host::memory::ARENA_OK:
-        return make_handle(info.Env(), std::make_shared<SharedArena>(info.Env(), arena));
+        return make_handle(info.Env(), std::make_shared<SharedArena>(info.Env(), arena, init));
     case host::memory::ARENA_ERROR_ARGUMENT:
         return throw_range(info.Env(), "capacity must be an integer of bytes, at least 1");
     case host::memory::ARENA_ERROR_NO_MEMORY:

@@ -37,8 +37,11 @@ enum class OwnerEnd {
  */
 class SharedArena {
 public:
-    /** Takes over `arena`, made by arena_init(). */
-    SharedArena(napi_env env, const host::memory::arena_t& arena);
+    /** Makes an arena; the parameters of arena_init(). */
+    using Init = host::memory::arena_result_t (*)(host::memory::arena_t* arena, size_t capacity);
+
+    /** Takes over `arena`, made by `init`, which a reset calls again if it needs fresh pages. */
+    SharedArena(napi_env env, const host::memory::arena_t& arena, Init init);
     /**
      * Takes over `arena`, made by arena_init_over() on the bytes of `view`. `buffer` is the buffer
      * under the view.
@@ -106,6 +109,8 @@ private:
 
     napi_env env_;
     host::memory::arena_t arena_;
+    /** Null for an arena over the caller's memory. */
+    Init init_ = nullptr;
     /** Null for an arena over the caller's memory, and after destroy(). */
     std::shared_ptr<Pages> pages_;
     OwnerEnd owner_end_ = OwnerEnd::KEEP;

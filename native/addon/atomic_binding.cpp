@@ -22,30 +22,29 @@ guest_mem_access_result_t give(guest_mem_access_result_t result, const T& value,
 }
 
 template <typename T, guest_mem_access_result_t (*load)(guest_memory_t*, uint64_t, T*)>
-guest_mem_access_result_t run_load(guest_memory_t* memory, CallBlock* block) {
+guest_mem_access_result_t run_load(guest_memory_t* memory, uint64_t gpa, CallBlock* block) {
     T value{};
-    return give(load(memory, block->gpa(), &value), value, block);
+    return give(load(memory, gpa, &value), value, block);
 }
 
 template <typename T, guest_mem_access_result_t (*store)(guest_memory_t*, uint64_t, T)>
-guest_mem_access_result_t run_store(guest_memory_t* memory, CallBlock* block) {
-    return store(memory, block->gpa(), block->value<T>());
+guest_mem_access_result_t run_store(guest_memory_t* memory, uint64_t gpa, CallBlock* block) {
+    return store(memory, gpa, block->value<T>());
 }
 
 template <typename T, guest_mem_access_result_t (*modify)(guest_memory_t*, uint64_t, T, T*)>
-guest_mem_access_result_t run_modify(guest_memory_t* memory, CallBlock* block) {
+guest_mem_access_result_t run_modify(guest_memory_t* memory, uint64_t gpa, CallBlock* block) {
     T old{};
-    return give(modify(memory, block->gpa(), block->value<T>(), &old), old, block);
+    return give(modify(memory, gpa, block->value<T>(), &old), old, block);
 }
 
 template <typename T, guest_mem_access_result_t (*cmpxchg)(guest_memory_t*, uint64_t, T, T, T*)>
-guest_mem_access_result_t run_cmpxchg(guest_memory_t* memory, CallBlock* block) {
+guest_mem_access_result_t run_cmpxchg(guest_memory_t* memory, uint64_t gpa, CallBlock* block) {
     T old{};
-    return give(cmpxchg(memory, block->gpa(), block->expected<T>(), block->value<T>(), &old), old,
-                block);
+    return give(cmpxchg(memory, gpa, block->expected<T>(), block->value<T>(), &old), old, block);
 }
 
-using Operation = guest_mem_access_result_t (*)(guest_memory_t*, CallBlock*);
+using Operation = guest_mem_access_result_t (*)(guest_memory_t*, uint64_t, CallBlock*);
 
 /** CallBlock::operation of 8 bits: the numbers of lib/native/call-block.ts. */
 enum AtomicOperation : uint32_t {
@@ -129,11 +128,11 @@ static_assert(rows_have_their_numbers(),
  * because a call takes V8 twice as long if its call site has several targets.
  */
 napi_value atomic(napi_env env, napi_callback_info info) {
-    return access(env, info, [](guest_memory_t* memory, CallBlock* block) {
+    return access(env, info, [](guest_memory_t* memory, uint64_t gpa, CallBlock* block) {
         const uint32_t operation = block->operation();
         const uint32_t row = operation / WIDTHS;
         return row < std::size(OPERATIONS)
-                   ? OPERATIONS[row].widths[operation % WIDTHS](memory, block)
+                   ? OPERATIONS[row].widths[operation % WIDTHS](memory, gpa, block)
                    : kvm::memory::GUEST_MEM_ACCESS_ERROR_INTERNAL;
     });
 }

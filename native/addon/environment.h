@@ -14,6 +14,15 @@ namespace pound::addon {
 
 class SharedMemory;
 
+/** `condition`, which the compiler assumes to be true in most cases. */
+inline bool likely(bool condition) {
+#if defined(__GNUC__)
+    return __builtin_expect(condition, true);
+#else
+    return condition;
+#endif
+}
+
 /**
  * The arguments and the result of one native access. It lies in a SharedArrayBuffer, which
  * TypeScript accesses through typed arrays. All fields are in host byte order.
@@ -28,12 +37,20 @@ class SharedMemory;
  */
 class CallBlock {
 public:
-    /** In: guest physical address. */
-    uint64_t gpa() const {
-        return (static_cast<uint64_t>(once(gpa_high_)) << 32) | once(gpa_low_);
+    /** Set in memory() if the address is gpa_high() and gpa_low(), and not gpa_low() alone. */
+    static constexpr uint32_t WIDE_ADDRESS = uint32_t{1} << 31;
+
+    /** In: bits 0 to 31 of the guest physical address. */
+    uint32_t gpa_low() const {
+        return once(gpa_low_);
     }
 
-    /** In: the number of the memory, from Environment::add(). */
+    /** In: bits 32 to 63 of the guest physical address, if WIDE_ADDRESS is set. */
+    uint32_t gpa_high() const {
+        return once(gpa_high_);
+    }
+
+    /** In: the number of the memory, from Environment::add(), and WIDE_ADDRESS. */
     uint32_t memory() const {
         return once(memory_);
     }
@@ -80,9 +97,9 @@ private:
     }
 
     /**
-     * JavaScript writes the address as two 32-bit halves. The halves are not adjacent: the
-     * compiler would read adjacent halves with one 64-bit load, and a processor cannot forward
-     * two pending stores to one load, so that load would stall.
+     * The halves of an address are not adjacent: the compiler would read adjacent halves with one
+     * 64-bit load, and a processor cannot forward two pending stores to one load, so that load
+     * would stall.
      */
     uint32_t gpa_low_;
     uint32_t memory_;
@@ -126,30 +143,31 @@ struct CallBlockLayout {
  * function directly while its call site has only one target. A function bound to each memory would
  * give the call site several targets, and V8 would call those through a slower, generic path.
  *
- * The cost of an access is mainly the chain of loads that depend on one another. Two measures keep
- * the chain short:
+ * An access takes about 30 instructions, and an empty call of the runtime about 130. Two measures
+ * keep the number low:
  *
- * - Environments are entries of a small static table, indexed by a hash of the napi_env, which
- *   every accessor receives as an argument. To query the runtime for the callback's data would take
- *   a quarter of the call. If the entry is taken, the environment is allocated on the heap, and its
- *   accessors query the runtime.
- * - The descriptor of the memory used last is cached. An access only compares its number with the
- *   cached number: the processor predicts that branch, where a lookup would make it wait for an
- *   address.
+ * - The first environment has a fixed address. The environments of worker threads are entries of a
+ *   small static table, indexed by a hash of the napi_env. An accessor receives the napi_env as an
+ *   argument and compares it; to query the runtime for the callback's data would take a quarter of
+ *   the call. If the entry is taken, the environment is allocated on the heap, and its accessors
+ *   query the runtime.
+ * - The number of a memory is the index of its descriptor. Accesses to several memories by turns
+ *   are therefore as fast as accesses to one.
  */
-class alignas(64) Environment {
+class [[gnu::visibility("hidden")]] alignas(64) Environment {
 public:
     /** The number that no memory has: NO_MEMORY of lib/native/call-block.ts. */
     static constexpr uint32_t NO_MEMORY = 0;
 
-    /** A memory that accesses may use without a check that it is still usable. */
-    struct Current {
-        uint32_t number;
+    /** A copy of a memory's descriptor, for accesses that need not check that it is usable. */
+    struct Descriptor {
         /** Host virtual address of guest physical address 0. */
         uint8_t* base;
-        /** Bytes of RAM. */
+        /** Bytes of RAM. 0 if each access must check the memory. */
         uint64_t size;
     };
+
+    static constexpr Descriptor NO_DESCRIPTOR = {nullptr, 0};
 
     /** Makes the environment of `env`. `block` must outlive every access. */
     static std::shared_ptr<Environment> create(napi_env env, CallBlock* block);
@@ -157,30 +175,28 @@ public:
     Environment(const Environment&) = delete;
     Environment& operator=(const Environment&) = delete;
 
-    /** The environment of `env`, or null if it is not in the table. */
+    /** The place of the first environment. */
+    static Environment& first() {
+        return places_[0];
+    }
+
+    /** The environment of `env`, or null if it is the first one or on the heap. */
     static Environment* find(napi_env env) {
         Environment& place = place_of(env);
-        return place.env_.load(std::memory_order_relaxed) == env ? &place : nullptr;
+        return place.belongs_to(env) ? &place : nullptr;
+    }
+
+    bool belongs_to(napi_env env) const {
+        return env_.load(std::memory_order_relaxed) == env;
     }
 
     CallBlock* call_block() const {
         return block_;
     }
 
-    /** The cached memory. If none is cached, its number is one that no memory has. */
-    const Current& current() const {
-        return current_;
-    }
-
-    void set_current(const Current& current) {
-        current_ = current;
-    }
-
-    /** Removes the memory with this number from the cache; its next access looks it up again. */
-    void forget_current(uint32_t number) {
-        if (current_.number == number) {
-            current_ = NO_CURRENT;
-        }
+    /** The descriptor of the memory with this number, or NO_DESCRIPTOR. */
+    Descriptor descriptor(uint32_t number) const {
+        return number < descriptor_count_ ? descriptor_data_[number] : NO_DESCRIPTOR;
     }
 
     /** The memory with this number, or null if there is none. */
@@ -188,21 +204,29 @@ public:
         return number < memories_.size() ? memories_[number] : nullptr;
     }
 
-    /** Registers a memory. @return Its number, never NO_MEMORY. */
-    uint32_t add(SharedMemory* memory);
+    /**
+     * Registers a memory.
+     *
+     * @param descriptor The descriptor that accesses use until forget(), or NO_DESCRIPTOR.
+     * @return Its number: not NO_MEMORY, and below CallBlock::WIDE_ADDRESS.
+     */
+    uint32_t add(SharedMemory* memory, const Descriptor& descriptor);
     void remove(uint32_t number);
+
+    /** Makes each further access check whether the memory is usable. */
+    void forget(uint32_t number);
 
     /** Ends the use of the napi_env. The runtime may reuse its address afterwards. */
     void leave();
 
 private:
-    static constexpr Current NO_CURRENT = {UINT32_MAX, nullptr, 0};
-    static constexpr size_t PLACES = 64;
-    static Environment places_[PLACES];
+    /** The places that a hash selects, after the place of the first environment. */
+    static constexpr size_t HASHED = 64;
+    static Environment places_[1 + HASHED];
 
     static Environment& place_of(napi_env env) {
         // Heap blocks of this size are aligned, so the low bits of their addresses are equal.
-        return places_[(reinterpret_cast<uintptr_t>(env) >> 6) % PLACES];
+        return places_[1 + (reinterpret_cast<uintptr_t>(env) >> 6) % HASHED];
     }
 
     Environment() = default;
@@ -215,7 +239,11 @@ private:
      */
     std::atomic<napi_env> env_{nullptr};
     CallBlock* block_ = nullptr;
-    Current current_ = NO_CURRENT;
+    /** The elements of `descriptors_`, which accesses read without the vector's indirections. */
+    const Descriptor* descriptor_data_ = nullptr;
+    uint32_t descriptor_count_ = 0;
+    /** The descriptors, indexed by number. */
+    std::vector<Descriptor> descriptors_;
     /** The memories, indexed by number. The entry NO_MEMORY is always null. */
     std::vector<SharedMemory*> memories_;
     std::vector<uint32_t> free_numbers_;

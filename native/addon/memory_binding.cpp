@@ -14,9 +14,9 @@ namespace {
 
 template <typename T, guest_mem_access_result_t (*read)(guest_memory_t*, uint64_t, T*)>
 napi_value read_call(napi_env env, napi_callback_info info) {
-    return access(env, info, [](guest_memory_t* memory, CallBlock* block) {
+    return access(env, info, [](guest_memory_t* memory, uint64_t gpa, CallBlock* block) {
         T value;
-        const guest_mem_access_result_t result = read(memory, block->gpa(), &value);
+        const guest_mem_access_result_t result = read(memory, gpa, &value);
         if (result == kvm::memory::GUEST_MEM_ACCESS_OK) {
             block->set_value(value);
         }
@@ -26,8 +26,8 @@ napi_value read_call(napi_env env, napi_callback_info info) {
 
 template <typename T, guest_mem_access_result_t (*write)(guest_memory_t*, uint64_t, T)>
 napi_value write_call(napi_env env, napi_callback_info info) {
-    return access(env, info, [](guest_memory_t* memory, CallBlock* block) {
-        return write(memory, block->gpa(), block->value<T>());
+    return access(env, info, [](guest_memory_t* memory, uint64_t gpa, CallBlock* block) {
+        return write(memory, gpa, block->value<T>());
     });
 }
 

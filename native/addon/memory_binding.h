@@ -19,7 +19,7 @@ public:
     SharedMemory(std::shared_ptr<SharedArena> arena, const kvm::memory::guest_memory_t& memory,
                  std::shared_ptr<Environment> environment)
         : memory_(memory), arena_(std::move(arena)), environment_(std::move(environment)),
-          number_(environment_->add(this)) {
+          number_(environment_->add(this, descriptor())) {
         arena_->add_dependent(this);
     }
 
@@ -36,15 +36,10 @@ public:
         return open_ && arena_->usable();
     }
 
-    /** Whether only end() can make the RAM unusable, so that accesses may skip usable(). */
-    bool cacheable() const {
-        return open_ && !arena_->can_lose_memory();
-    }
-
     /** Ends the use of the RAM. The arena keeps the bytes. */
     void end() override {
         open_ = false;
-        environment_->forget_current(number_);
+        environment_->forget(number_);
     }
 
     SharedArena& arena() {
@@ -65,6 +60,12 @@ public:
     }
 
 private:
+    /** The descriptor for accesses without usable(), if only end() can make the RAM unusable. */
+    Environment::Descriptor descriptor() const {
+        return arena_->can_lose_memory() ? Environment::NO_DESCRIPTOR
+                                         : Environment::Descriptor{memory_.base, memory_.size};
+    }
+
     kvm::memory::guest_memory_t memory_;
     bool open_ = true;
     std::shared_ptr<SharedArena> arena_;

@@ -1,5 +1,7 @@
+import { existsSync } from "node:fs";
 import { expect } from "chai";
 import { Arena, GuestMemAccessResult, GuestMemory } from "pound-guest-memory";
+import { runAlone, WITH_TRANSFER } from "../support/alone.js";
 import { DESTROYED, EXHAUSTED, OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
 
 const { OK, ERROR_INTERNAL } = GuestMemAccessResult;
@@ -93,6 +95,82 @@ describe("Arena.create", () => {
     const arena = Arena.create(64);
     arena[Symbol.dispose]();
     expect(arena.destroyed).to.equal(true);
+  });
+});
+
+/** Statements of a script: `advised()` is the bytes that Linux is advised to back by huge pages. */
+const ADVISED = `
+  const { readFileSync } = require("node:fs");
+  const advised = () => readFileSync("/proc/self/smaps", "latin1")
+    .split(/^(?=[0-9a-f]+-[0-9a-f]+ )/m)
+    .filter((mapping) => /^VmFlags:.* hg\\b/m.test(mapping))
+    .reduce((sum, mapping) => sum + 1024 * Number(/^Size: *(\\d+) kB/m.exec(mapping)[1]), 0);
+`;
+
+describe("huge pages", () => {
+  const SIZE = 8 * 2 ** 20;
+
+  it("hold RAM that behaves like any other, also after a reset", () => {
+    for (const size of [0, 1, SIZE, SIZE + 5]) {
+      const arena = Arena.create(size + 16, { hugePages: true });
+      for (let round = 0; round < 2; round++) {
+        const memory = GuestMemory.create(arena);
+        expect(memory.size).to.equal(BigInt(size));
+        expect(memory.buffer.every((byte) => byte === 0)).to.equal(true);
+        memory.fill(0, memory.size, 0xff);
+        if (size > 0) {
+          expect(memory.native.readb(size - 1)).to.equal(0xff);
+        }
+        arena.reset();
+      }
+      arena.destroy();
+    }
+  });
+
+  it("are an advice to Linux, also for the fresh pages of a reset", function () {
+    // Emulators of other processors ignore the advice.
+    if (
+      process.platform !== "linux" ||
+      process.arch !== "x64" ||
+      !existsSync("/sys/kernel/mm/transparent_hugepage")
+    ) {
+      this.skip();
+    }
+    const script = `${ADVISED}
+      const { Arena, GuestMemory } = require("pound-guest-memory");
+      const [before, size] = [advised(), 8 * 2 ** 20];
+      const grown = () => console.log((advised() - before) / size);
+      const ordinary = GuestMemory.allocate(size - 16, { hugePages: false });
+      grown();
+      const arena = Arena.create(size, { hugePages: true });
+      const memory = GuestMemory.create(arena);
+      memory.writeb(0, 1);
+      grown();
+      arena.reset();
+      grown();
+      const moved = new Uint8Array(GuestMemory.create(arena).buffer.buffer.transfer()).fill(5);
+      arena.reset();
+      grown();
+      console.log(GuestMemory.create(arena).readb(0), moved[0]);`;
+    // The last count includes the fresh pages of the arena and those of the moved buffer.
+    expect(runAlone(script, WITH_TRANSFER).output).to.equal("0\n1\n1\n2\n0 5\n");
+  });
+
+  it("are asked for by a boolean; other options are ignored", () => {
+    for (const make of [Arena.create, GuestMemory.allocate] as ((
+      size: number,
+      options: unknown,
+    ) => Disposable)[]) {
+      for (const options of [null, 7, "hugePages", true]) {
+        expect(thrown(() => make(64, options)).name).to.equal("TypeError");
+      }
+      for (const hugePages of [null, 1, 0, "true", {}]) {
+        expect(thrown(() => make(64, { hugePages }))).to.deep.equal(WRONG_TYPE);
+      }
+      for (const options of [undefined, {}, { hugePages: undefined }, { unknown: 1 }]) {
+        make(64, options)[Symbol.dispose]();
+      }
+    }
   });
 });
 

@@ -7,11 +7,11 @@ import {
   type GuestMemoryAccess,
 } from "pound-guest-memory";
 import { native } from "../../lib/native/addon.js";
-import { MEMORY32, RESULT32 } from "../../lib/native/call-block.js";
+import { MEMORY32, RESULT32, WIDE_ADDRESS } from "../../lib/native/call-block.js";
 import { thrown } from "../support/errors.js";
 import { WIDTHS } from "../support/widths.js";
 
-const { OK, ERROR_INTERNAL } = GuestMemAccessResult;
+const { OK, FAULT_UNALIGNED, FAULT_BOUNDARY, ERROR_INTERNAL } = GuestMemAccessResult;
 
 /**
  * Collects garbage and lets finalizers run until `isDone`, at most 25 times. One collection may not
@@ -107,7 +107,7 @@ describe("the native path", () => {
   it("answers ERROR_INTERNAL to a call block that names no memory", () => {
     const block = new Uint32Array(native.callBlock);
     const memory = GuestMemory.allocate(16);
-    for (const number of [0xffff_ffff, 0x7fff_ffff, 1_000_000]) {
+    for (const number of [0, WIDE_ADDRESS, 0xffff_ffff, 0x7fff_ffff, 1_000_000]) {
       for (const { suffix } of WIDTHS) {
         for (const call of [native[`read${suffix}`], native[`write${suffix}`]]) {
           block.fill(0);
@@ -118,6 +118,52 @@ describe("the native path", () => {
       }
     }
     expect(memory.native.tryWriteb(0, 1)).to.equal(OK);
+  });
+
+  it("stays inside RAM whatever both halves of the address in the call block are", () => {
+    const block = new Uint32Array(native.callBlock);
+    const memory = GuestMemory.allocate(16);
+    memory.native.readb(0);
+    const number = block[MEMORY32]!;
+    for (const [low, high, wide, narrow] of [
+      [8, 0, OK, OK],
+      [8, 1, FAULT_BOUNDARY, OK],
+      [8, 0xffff_ffff, FAULT_BOUNDARY, OK],
+      [16, 0, FAULT_BOUNDARY, FAULT_BOUNDARY],
+      [0xffff_fff8, 0xffff_ffff, FAULT_BOUNDARY, FAULT_BOUNDARY],
+    ] as const) {
+      for (const { suffix } of WIDTHS) {
+        for (const call of [native[`read${suffix}`], native[`write${suffix}`]]) {
+          block.set([low, number + WIDE_ADDRESS, high]);
+          call();
+          expect(block[RESULT32], `${suffix} at ${high}, ${low}`).to.equal(wide);
+          // Without the flag, the high half does not count.
+          block[MEMORY32] = number;
+          call();
+          expect(block[RESULT32], `${suffix} at ${low}`).to.equal(narrow);
+        }
+      }
+    }
+  });
+
+  it("checks the end of RAM that is smaller than an access", () => {
+    for (let size = 0; size <= 9; size++) {
+      const { native: access } = GuestMemory.allocate(size);
+      for (const width of WIDTHS) {
+        for (let gpa = 0; gpa <= size; gpa++) {
+          const code =
+            gpa + width.bytes > size ? FAULT_BOUNDARY : gpa % width.bytes ? FAULT_UNALIGNED : OK;
+          for (const address of [gpa, BigInt(gpa)]) {
+            const what = `${width.suffix} of ${size} at ${gpa}`;
+            const out = width.out(0n);
+            expect(width.tryWrite(access, address, 0x5an), what).to.equal(code);
+            expect(width.tryRead(access, address, out), what).to.equal(code);
+            expect(BigInt(out[0]!), what).to.equal(code === OK ? 0x5an : 0n);
+          }
+          expect(width.tryWrite(access, 2 ** 32 + gpa, 0n)).to.equal(FAULT_BOUNDARY);
+        }
+      }
+    }
   });
 
   it("ignores arguments and `this` of the compiled accessors", () => {

@@ -15,20 +15,28 @@ bool is_power_of_two(size_t value) {
     return value != 0 && (value & (value - 1)) == 0;
 }
 
-} // namespace
-
-arena_result_t arena_init(arena_t* arena, size_t capacity) {
+arena_result_t init(arena_t* arena, size_t capacity, void* (*reserve)(size_t size)) {
     assert(nullptr != arena);
     *arena = EMPTY_ARENA;
     if (capacity == 0) {
         return ARENA_ERROR_ARGUMENT;
     }
-    void* data = pages_reserve(capacity);
+    void* data = reserve(capacity);
     if (data == nullptr) {
         return ARENA_ERROR_NO_MEMORY;
     }
     *arena = {static_cast<uint8_t*>(data), capacity, 0, ARENA_BACKING_PAGES};
     return ARENA_OK;
+}
+
+} // namespace
+
+arena_result_t arena_init(arena_t* arena, size_t capacity) {
+    return init(arena, capacity, pages_reserve);
+}
+
+arena_result_t arena_init_huge(arena_t* arena, size_t capacity) {
+    return init(arena, capacity, pages_reserve_huge);
 }
 
 arena_result_t arena_init_over(arena_t* arena, void* data, size_t capacity) {

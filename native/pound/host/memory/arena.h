@@ -12,7 +12,7 @@ namespace pound::host::memory {
 enum arena_backing_t : uint8_t {
     /** No memory: a zeroed, failed or freed arena. */
     ARENA_BACKING_NONE = 0,
-    /** Pages reserved by arena_init() and released by arena_free(). */
+    /** Pages reserved by arena_init() or arena_init_huge(), and released by arena_free(). */
     ARENA_BACKING_PAGES,
     /** Memory that the caller passed to arena_init_over(); the arena never frees it. */
     ARENA_BACKING_CALLER,
@@ -56,6 +56,9 @@ enum arena_result_t : uint8_t {
  */
 [[nodiscard]] arena_result_t arena_init(arena_t* arena, size_t capacity);
 
+/** As arena_init(), on huge pages where the system provides them; see pages_reserve_huge(). */
+[[nodiscard]] arena_result_t arena_init_huge(arena_t* arena, size_t capacity);
+
 /**
  * Initializes an arena over memory that the caller owns and keeps alive. Neither this function nor
  * arena_reset() nor arena_free() changes the bytes.
@@ -82,7 +85,7 @@ enum arena_result_t : uint8_t {
 }
 
 /**
- * Ends every allocation. Pages of arena_init() keep their address and read as zero afterwards.
+ * Ends every allocation. Pages of the arena keep their address and read as zero afterwards.
  * Their resident memory is returned to the operating system if the system can do that without the
  * risk of failure. The caller's memory keeps its bytes.
  *
@@ -91,7 +94,7 @@ enum arena_result_t : uint8_t {
 void arena_reset(arena_t* arena);
 
 /**
- * Releases the pages of arena_init() and zeroes the arena. Has no effect on an arena that is zeroed
+ * Releases the pages of the arena and zeroes the arena. Has no effect on an arena that is zeroed
  * or freed already.
  */
 void arena_free(arena_t* arena);

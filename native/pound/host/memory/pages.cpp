@@ -1,6 +1,7 @@
 #include "host/memory/pages.h"
 
 #include <cassert>
+#include <cstdint>
 
 #if defined(_WIN32)
 #ifndef WIN32_LEAN_AND_MEAN
@@ -9,14 +10,49 @@
 #include <windows.h>
 #else
 #include <sys/mman.h>
+#include <unistd.h>
 #endif
 
 namespace pound::host::memory {
 
 #if defined(_WIN32)
 
+namespace {
+
+/** Enables the right that large pages need. Without effect if the user does not have it. */
+void enable_large_pages() {
+    HANDLE token = nullptr;
+    if (OpenProcessToken(GetCurrentProcess(), TOKEN_ADJUST_PRIVILEGES | TOKEN_QUERY, &token) == 0) {
+        return;
+    }
+    TOKEN_PRIVILEGES privileges = {};
+    privileges.PrivilegeCount = 1;
+    privileges.Privileges[0].Attributes = SE_PRIVILEGE_ENABLED;
+    if (LookupPrivilegeValueW(nullptr, L"SeLockMemoryPrivilege", &privileges.Privileges[0].Luid) !=
+        0) {
+        AdjustTokenPrivileges(token, FALSE, &privileges, 0, nullptr, nullptr);
+    }
+    CloseHandle(token);
+}
+
+} // namespace
+
 void* pages_reserve(size_t size) {
     return VirtualAlloc(nullptr, size, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+}
+
+void* pages_reserve_huge(size_t size) {
+    const size_t unit = GetLargePageMinimum();
+    if (unit != 0 && size <= SIZE_MAX - unit) {
+        enable_large_pages();
+        const size_t rounded = (size + unit - 1) / unit * unit;
+        void* data = VirtualAlloc(nullptr, rounded, MEM_RESERVE | MEM_COMMIT | MEM_LARGE_PAGES,
+                                  PAGE_READWRITE);
+        if (data != nullptr) {
+            return data;
+        }
+    }
+    return pages_reserve(size);
 }
 
 bool pages_clear(void* /* data */, size_t /* size */) {
@@ -68,6 +104,30 @@ bool dontneed_zeroes() {
     return zeroes;
 }
 
+/** The huge pages of x86-64, and of arm64 with pages of 4 KiB. */
+constexpr size_t HUGE_PAGE = size_t{2} << 20;
+
+/** As pages_reserve(), aligned to HUGE_PAGE. Newer versions of Linux align large mappings anyway.
+ */
+void* reserve_aligned(size_t size) {
+    if (size < HUGE_PAGE || size > SIZE_MAX - 2 * HUGE_PAGE) {
+        return nullptr;
+    }
+    const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+    const size_t length = (size + page - 1) / page * page;
+    auto* data = static_cast<unsigned char*>(map_pages(nullptr, length + HUGE_PAGE, 0));
+    if (data == MAP_FAILED) {
+        return nullptr;
+    }
+    const size_t before = (0 - reinterpret_cast<uintptr_t>(data)) & (HUGE_PAGE - 1);
+    // If the process has too many mappings for a split, the rest stays reserved.
+    if (before != 0) {
+        munmap(data, before);
+    }
+    munmap(data + before + length, HUGE_PAGE - before);
+    return data + before;
+}
+
 #endif
 
 } // namespace
@@ -75,6 +135,21 @@ bool dontneed_zeroes() {
 void* pages_reserve(size_t size) {
     void* data = map_pages(nullptr, size, 0);
     return data == MAP_FAILED ? nullptr : data;
+}
+
+void* pages_reserve_huge(size_t size) {
+#if defined(__linux__)
+    void* data = reserve_aligned(size);
+    if (data == nullptr) {
+        data = pages_reserve(size);
+    }
+    if (data != nullptr) {
+        madvise(data, size, MADV_HUGEPAGE);
+    }
+    return data;
+#else
+    return pages_reserve(size);
+#endif
 }
 
 bool pages_clear(void* data, size_t size) {

@@ -17,6 +17,7 @@ struct fake_pages_t {
     bool refuse_reserve = false;
     bool refuse_clear = false;
     int reserved = 0;
+    int reserved_huge = 0;
     int cleared = 0;
     int released = 0;
     void* released_data = nullptr;
@@ -34,6 +35,11 @@ namespace pound::host::memory {
 void* pages_reserve(size_t /* size */) {
     ++pages.reserved;
     return pages.refuse_reserve ? nullptr : block;
+}
+
+void* pages_reserve_huge(size_t size) {
+    ++pages.reserved_huge;
+    return pages_reserve(size);
 }
 
 bool pages_clear(void* /* data */, size_t /* size */) {
@@ -66,6 +72,23 @@ TEST_CASE("a capacity of zero makes no system call") {
     arena_t arena;
     CHECK(arena_init(&arena, 0) == ARENA_ERROR_ARGUMENT);
     CHECK(pages.reserved == 0);
+}
+
+TEST_CASE("only init_huge asks for huge pages, and reports a refusal too") {
+    pages = {};
+    arena_t arena;
+    REQUIRE(arena_init(&arena, sizeof(block)) == ARENA_OK);
+    arena_free(&arena);
+    CHECK(pages.reserved_huge == 0);
+    REQUIRE(arena_init_huge(&arena, sizeof(block)) == ARENA_OK);
+    CHECK(same(arena, {block, sizeof(block), 0, ARENA_BACKING_PAGES}));
+    CHECK(pages.reserved_huge == 1);
+    arena_free(&arena);
+    pages.refuse_reserve = true;
+    CHECK(arena_init_huge(&arena, sizeof(block)) == ARENA_ERROR_NO_MEMORY);
+    CHECK(zeroed(arena));
+    CHECK(arena_init_huge(&arena, 0) == ARENA_ERROR_ARGUMENT);
+    CHECK(pages.released == 2);
 }
 
 TEST_CASE("a reset zeroes pages in place if the system cannot clear them") {

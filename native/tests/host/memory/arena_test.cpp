@@ -64,6 +64,28 @@ TEST_CASE("init reserves zeroed, writable memory of exactly the requested capaci
     }
 }
 
+TEST_CASE("init_huge reserves zeroed, writable memory, which a reset zeroes again") {
+    for (const size_t capacity : {size_t{1}, 2 * MIB - 1, 2 * MIB, 2 * MIB + 1, 9 * MIB + 3}) {
+        CAPTURE(capacity);
+        scoped_arena_t arena;
+        REQUIRE(arena_init_huge(&arena, capacity) == ARENA_OK);
+        CHECK(arena.capacity == capacity);
+        CHECK(arena.backing == ARENA_BACKING_PAGES);
+#if defined(__linux__)
+        if (capacity >= 2 * MIB) {
+            CHECK(reinterpret_cast<uintptr_t>(arena.data) % (2 * MIB) == 0);
+        }
+#endif
+        for (int round = 0; round < 2; ++round) {
+            void* block = arena_allocate(&arena, capacity, 1);
+            REQUIRE(block == arena.data);
+            CHECK(all_bytes(arena.data, capacity, 0));
+            memset(arena.data, 0xff, capacity);
+            arena_reset(&arena);
+        }
+    }
+}
+
 TEST_CASE("init refuses a capacity of zero and zeroes the arena") {
     arena_t arena = stale_arena();
     CHECK(arena_init(&arena, 0) == ARENA_ERROR_ARGUMENT);
@@ -75,6 +97,9 @@ TEST_CASE("init refuses more than the address space and zeroes the arena") {
         CAPTURE(capacity);
         arena_t arena = stale_arena();
         CHECK(arena_init(&arena, capacity) == ARENA_ERROR_NO_MEMORY);
+        CHECK(zeroed(arena));
+        arena = stale_arena();
+        CHECK(arena_init_huge(&arena, capacity) == ARENA_ERROR_NO_MEMORY);
         CHECK(zeroed(arena));
     }
 }
