@@ -19,7 +19,7 @@ import { newSharedBuffer, type SharedRam, sharedRamOf, viewOf } from "./shared-r
 import { uncloneable } from "../base/uncloneable.js";
 import { ViewAtomics } from "./atomics.js";
 import { BYTE, checkSlots } from "../base/widths.js";
-import { cutWindows, EMPTY_WINDOW, type Window } from "./windows.js";
+import { cutWindows, EMPTY_WINDOW, makeWindow, type Window } from "./windows.js";
 
 /**
  * Guest physical RAM: `guest_memory_t` of Pound's header.
@@ -88,21 +88,22 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   #destroyed = false;
 
   /**
-   * @param adoptFrom - Offset in the arena from which on all its bytes become RAM, without a
-   * descriptor. Undefined for RAM that is allocated from the arena.
+   * @param adopted - The bytes of the arena that become RAM, without a descriptor. Undefined for
+   * RAM that is allocated from the arena.
    */
-  private constructor(arena: Arena, ownsArena: boolean, adoptFrom?: number) {
+  private constructor(arena: Arena, ownsArena: boolean, adopted?: Adopted) {
     const { handle, owner, bytesAt, onEnding } = arenaInternals(arena);
-    this.#handle =
-      adoptFrom === undefined
-        ? native.guestMemoryCreate(handle)
-        : native.guestMemoryOver(handle, adoptFrom);
+    const part = adopted?.bytes;
+    this.#handle = createMemory(handle, adopted);
     this.#arena = arena;
     this.#ownsArena = ownsArena;
-    this.#borrowed = owner !== null;
+    this.#borrowed = owner !== null || part !== undefined;
     this.#size = native.guestMemorySize(this.#handle);
     const base = native.guestMemoryOffset(this.#handle);
-    const windows = cutWindows(this.#size, (start, length) => bytesAt(base + start, length));
+    const windows =
+      part === undefined
+        ? cutWindows(this.#size, (start, length) => bytesAt(base + start, length))
+        : [makeWindow(part)];
     const { u8, u16, u32, u64, quads } = windows[0] ?? EMPTY_WINDOW;
     this.u8 = u8;
     this.u16 = u16;
@@ -121,6 +122,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
       this.#marks,
     );
     internals.set(this, {
+      handle: this.#handle,
       size: this.#size,
       windows: () => this.general.windows,
       checkRange: (address, length) => this.general.checkRange(address, length),
@@ -203,7 +205,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
    * ```
    */
   static over(memory: CallerMemory): GuestMemory {
-    return new GuestMemory(Arena.over(memory), true, 0);
+    return new GuestMemory(Arena.over(memory), true, { offset: 0 });
   }
 
   /**
@@ -216,7 +218,17 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
    */
   static attach(shared: SharedRam): GuestMemory {
     const { view, base } = viewOf(shared);
-    return new GuestMemory(Arena.over(view), true, base);
+    return new GuestMemory(Arena.over(view), true, { offset: base });
+  }
+
+  /**
+   * Makes RAM of a block that is allocated from an arena. The memory ends with the arena.
+   *
+   * @param bytes - A part of the block that starts at `offset` in the arena.
+   * @internal
+   */
+  static part(arena: Arena, offset: number, bytes: Uint8Array): GuestMemory {
+    return new GuestMemory(arena, false, { offset, bytes });
   }
 
   get size(): bigint {
@@ -953,8 +965,27 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   }
 }
 
+/** Bytes of an arena that become RAM without a descriptor in the arena. */
+interface Adopted {
+  /** Offset of the first byte in the arena. */
+  readonly offset: number;
+  /** The bytes, if they are an allocated block; by default all bytes from `offset` on. */
+  readonly bytes?: Uint8Array;
+}
+
+function createMemory(arena: Handle, adopted: Adopted | undefined): Handle {
+  if (adopted === undefined) {
+    return native.guestMemoryCreate(arena);
+  }
+  const { offset, bytes } = adopted;
+  return bytes === undefined
+    ? native.guestMemoryOver(arena, offset)
+    : native.guestMemoryPart(arena, offset, bytes.length);
+}
+
 /** The parts of a {@link GuestMemory} that address spaces and snapshots use; not public. */
 export interface GuestMemoryInternals {
+  readonly handle: Handle;
   /** Bytes of RAM. */
   readonly size: number;
   /** The windows of the RAM; empty after the RAM has ended. */

@@ -20,6 +20,7 @@ import { type Gpa } from "../base/gpa.js";
 import { toAddress } from "../base/arguments.js";
 import type { Marks } from "./marks.js";
 import { native, type Handle } from "./addon.js";
+import { block16, block32, block64, block8 } from "./block-views.js";
 import { nativeLanes } from "./atomics.js";
 import { OpBuffer, opWrites } from "./op-buffer.js";
 import { type GuestMemAccessResult, OK } from "../base/result.js";
@@ -35,11 +36,6 @@ import {
   type Value,
   type Width,
 } from "../base/widths.js";
-
-const block8 = new Uint8Array(native.callBlock);
-const block16 = new Uint16Array(native.callBlock);
-const block32 = new Uint32Array(native.callBlock);
-const block64 = new BigUint64Array(native.callBlock);
 
 const { readb, readw, readl, readq, writeb, writew, writel, writeq } = native;
 

@@ -13,6 +13,15 @@ export interface NativeAccessors {
   readonly writew: () => void;
   readonly writel: () => void;
   readonly writeq: () => void;
+  /** The same accesses through the page table that the call block names; see `NOT_MADE`. */
+  readonly spaceReadb: () => void;
+  readonly spaceReadw: () => void;
+  readonly spaceReadl: () => void;
+  readonly spaceReadq: () => void;
+  readonly spaceWriteb: () => void;
+  readonly spaceWritew: () => void;
+  readonly spaceWritel: () => void;
+  readonly spaceWriteq: () => void;
   /** Runs the atomic operation that the call block names. */
   readonly atomic: () => void;
 }
@@ -44,12 +53,21 @@ export interface NativeBinding extends NativeAccessors {
   guestMemoryCreate(arena: Handle): Handle;
   /** All bytes of an unused arena from `offset` on become RAM; none is written. */
   guestMemoryOver(arena: Handle, offset: number): Handle;
+  /** Allocated bytes of an arena become RAM; none is written. */
+  guestMemoryPart(arena: Handle, offset: number, size: number): Handle;
   guestMemorySize(memory: Handle): number;
   guestMemoryOffset(memory: Handle): number;
   guestMemoryDestroy(memory: Handle): void;
   guestMemoryRun(memory: Handle, ops: Uint8Array): number;
   /** The number of the memory in the call block, valid while the handle lives. */
   guestMemoryNumber(memory: Handle): number;
+
+  /** The page table of an address space. Both arrays lie in SharedArrayBuffers. */
+  pageTableCreate(reads: Int32Array, writes: Int32Array, shift: number): Handle;
+  /** Sets the memory that the entries of the table lead to. */
+  pageTableSetHome(table: Handle, memory: Handle): void;
+  /** The number of the table in the call block, valid while the handle lives. */
+  pageTableNumber(table: Handle): number;
 }
 
 /** The addon, either prebuilt or built during the installation. */

@@ -20,6 +20,12 @@ export const OPERATION32 = 8;
 /** Set in the field `memory` if `gpa_high` counts too. If not, the address is `gpa_low`. */
 export const WIDE_ADDRESS = 0x8000_0000;
 
+/**
+ * The result of an access through a page table that takes the slow path. It is no
+ * `GuestMemAccessResult`; native/addon/space_binding.cpp has the same number.
+ */
+export const NOT_MADE = 4;
+
 /** The memory number that no memory has; native/addon/environment.h reserves it. */
 export const NO_MEMORY = 0;
 

@@ -8,7 +8,7 @@ import { DirtyBitmap } from "../memory/dirty-bitmap.js";
 import { rangeError, typeError } from "../base/errors.js";
 import { checkObject, isInstance, toAddress, toByteCount } from "../base/arguments.js";
 import { MAX_U64, type Gpa } from "../base/gpa.js";
-import { GuestMemory, isGuestMemory } from "../memory/guest-memory.js";
+import { GuestMemory, guestMemoryInternals, isGuestMemory } from "../memory/guest-memory.js";
 import type { MmioDevice } from "./mmio.js";
 import { NativeSpaceAccess } from "./native-access.js";
 import { type AddressSpaceOptions, checkSpaceOptions } from "./options.js";
@@ -116,21 +116,17 @@ export class AddressSpace implements GuestAccessors {
     this.reads = table.reads;
     this.writes = table.writes;
     this.shift = table.shift;
-    const home = this.#arena?.window ?? null;
     this.#bus = new Bus(
       table,
-      home,
+      this.#arena && guestMemoryInternals(this.#arena.home),
       () => {
         this.general.clear();
         this.native.clear();
       },
-      ({ data }) => {
-        this.view = data;
+      (home) => {
+        this.view = home;
       },
     );
-    if (home !== null) {
-      this.view = home.data;
-    }
     this.general = new SpaceAccess(this.#bus);
     this.native = new NativeSpaceAccess(this.#bus);
   }

@@ -6,7 +6,7 @@ import { GuestMemAccessResult } from "../base/result.js";
 import type { GuestMemory, GuestMemoryInternals } from "../memory/guest-memory.js";
 import { MemoryLinks, type MemoryMarks, type MemoryUser } from "../memory/marks.js";
 import { PAGE_SIZE, pageOf } from "../base/page.js";
-import { WINDOW_SIZE, type Window } from "../memory/windows.js";
+import { WINDOW_SIZE } from "../memory/windows.js";
 import type { PageTable } from "./page-table.js";
 import { RegionMap, type Segment } from "./region-map.js";
 import {
@@ -98,7 +98,7 @@ export class Bus implements MemoryUser {
 
   readonly table: PageTable;
   /** The bytes that the fast paths access through the page table; null until there is RAM. */
-  #home: Window | null;
+  #home: DataView | null = null;
   /** The region whose memory is the home buffer; null if the space was made with an arena. */
   #homeRegion: RamRegion | null = null;
   readonly #hasArena: boolean;
@@ -106,25 +106,27 @@ export class Bus implements MemoryUser {
   #watchpointsMade = 0;
   readonly #links = new MemoryLinks(this);
   readonly #invalidate: () => void;
-  readonly #moveHome: (home: Window) => void;
+  readonly #moveHome: (home: DataView) => void;
 
   /**
-   * @param arena - The bytes that most windows show; null if there is no arena. The memory with the
-   * largest region is the home buffer then.
+   * @param arena - The memory that most windows show a part of; null if there is no arena. The memory
+   * with the largest region is the home buffer then.
    * @param invalidate - Invalidates the caches of both paths. Called before each change.
    * @param moveHome - Called when the fast paths must access another home buffer.
    */
   constructor(
     table: PageTable,
-    arena: Window | null,
+    arena: GuestMemoryInternals | null,
     invalidate: () => void,
-    moveHome: (home: Window) => void,
+    moveHome: (home: DataView) => void,
   ) {
     this.table = table;
-    this.#home = arena;
     this.#hasArena = arena !== null;
     this.#invalidate = invalidate;
     this.#moveHome = moveHome;
+    if (arena !== null) {
+      this.#moveTo(arena);
+    }
   }
 
   /**
@@ -385,11 +387,11 @@ export class Bus implements MemoryUser {
    */
   #distance(view: DataView, from: number, length: number, base: number): number | null {
     const home = this.#home;
-    if (home === null || view.buffer !== home.data.buffer) {
+    if (home === null || view.buffer !== home.buffer) {
       return null;
     }
-    const place = view.byteOffset - home.data.byteOffset + from;
-    return place >= 0 && place + length <= home.data.byteLength && (place - base) % 8 === 0
+    const place = view.byteOffset - home.byteOffset + from;
+    return place >= 0 && place + length <= home.byteLength && (place - base) % 8 === 0
       ? place - base
       : null;
   }
@@ -400,19 +402,25 @@ export class Bus implements MemoryUser {
 
   /** Makes the memory of a region the home buffer; null if there is no RAM. */
   #settle(region: RamRegion | null): void {
-    const before = this.#home;
-    const home = region?.internals.windows()[0] ?? null;
     this.#homeRegion = region;
-    if (home === null || home === before) {
+    if (region === null || region.internals.windows()[0]?.data === this.#home) {
       return;
     }
-    if (before !== null) {
+    if (this.#home !== null) {
       for (const { start, length } of this.#map.segments) {
         this.table.clear(start, start + length);
       }
     }
-    this.#home = home;
-    this.#moveHome(home);
+    this.#moveTo(region.internals);
+  }
+
+  #moveTo({ windows, handle }: GuestMemoryInternals): void {
+    const [window] = windows();
+    if (window !== undefined) {
+      this.#home = window.data;
+      this.table.setHome(handle);
+      this.#moveHome(window.data);
+    }
   }
 
   /** The RAM region with the most bytes that the page table covers. */

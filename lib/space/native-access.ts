@@ -1,6 +1,6 @@
 import type { GuestAccessors } from "../base/access.js";
 import type { GuestAtomicAccess } from "../atomics/access.js";
-import type { Bus } from "./bus.js";
+import type { Bus, Reach } from "./bus.js";
 import { GuestMemoryFault } from "../base/errors.js";
 import type { Gpa } from "../base/gpa.js";
 import type { NativeAccess } from "../native/access.js";
@@ -8,12 +8,34 @@ import { type GuestMemAccessResult, OK } from "../base/result.js";
 import { spaceAtomics } from "./atomics.js";
 import { SPACE_BYTE, SPACE_LONG, SPACE_QUAD, SPACE_WORD, type SpaceWidth } from "./widths.js";
 import { uncloneable } from "../base/uncloneable.js";
-import { checkOut, QUAD, type Out, type Value } from "../base/widths.js";
+import { BYTE, checkOut, isView, LONG, type Out, QUAD, type Value, WORD } from "../base/widths.js";
+import { native } from "../native/addon.js";
+import { block16, block32, block64, block8 } from "../native/block-views.js";
+import {
+  GPA_LOW32,
+  MEMORY32,
+  RESULT32,
+  VALUE16,
+  VALUE32,
+  VALUE64,
+  VALUE8,
+} from "../native/call-block.js";
 
-const byte = SPACE_BYTE.scratch;
-const word = SPACE_WORD.scratch;
-const long = SPACE_LONG.scratch;
-const quad = SPACE_QUAD.scratch;
+const {
+  spaceReadb,
+  spaceReadw,
+  spaceReadl,
+  spaceReadq,
+  spaceWriteb,
+  spaceWritew,
+  spaceWritel,
+  spaceWriteq,
+} = native;
+
+/** Whether `value` is an integer from 0 to `mask`. `mask` must be 2^n - 1, with n up to 32. */
+function isInteger(value: number, mask: number): boolean {
+  return typeof value === "number" && value === (value & mask) >>> 0;
+}
 
 /**
  * The native path of an address space: {@link AddressSpace.native}. The compiled C++ accessors
@@ -23,20 +45,14 @@ export class NativeSpaceAccess implements GuestAccessors {
   /** @internal */
   readonly uncloneable = uncloneable;
 
-  // The stretches that were last read and written. No byte of a stretch is watched, so an access
-  // that starts in one goes to the addon, which checks the rest. If the addon refuses a throwing
-  // read (`readl`), the slow path repeats it, because the error must name the guest physical
-  // address. That is safe: a refused access has no effect. The fields are private to TypeScript
-  // only and the accessors are written out per width, for the reasons given in GuestMemory.
-  private readBase = 0;
-  private readLength = 0;
-  /** The offset of the stretch from the start of its region. */
-  private readFrom = 0;
-  private readAccess: NativeAccess | null = null;
-  private writeBase = 0;
-  private writeLength = 0;
-  private writeFrom = 0;
-  private writeAccess: NativeAccess | null = null;
+  // C++ looks the address up in the page table that the view path uses too, and refuses an access
+  // that the table does not serve. The slow path then uses the reach of the last access of each
+  // kind, in memory outside the home buffer.
+  private readonly number: number;
+  #readReach: Reach | null = null;
+  #readMemory: NativeAccess | null = null;
+  #writeReach: Reach | null = null;
+  #writeMemory: NativeAccess | null = null;
 
   readonly #bus: Bus;
   #atomics: GuestAtomicAccess | undefined;
@@ -44,6 +60,7 @@ export class NativeSpaceAccess implements GuestAccessors {
   /** @internal */
   constructor(bus: Bus) {
     this.#bus = bus;
+    this.number = bus.table.number;
   }
 
   /** The operations of {@link AddressSpace.atomics} on the native path. */
@@ -51,12 +68,10 @@ export class NativeSpaceAccess implements GuestAccessors {
     return (this.#atomics ??= spaceAtomics(this.#bus, "native"));
   }
 
-  /** Invalidates the cached stretches. @internal */
+  /** Invalidates the cached reaches. @internal */
   clear(): void {
-    this.readLength = 0;
-    this.readAccess = null;
-    this.writeLength = 0;
-    this.writeAccess = null;
+    this.#readReach = null;
+    this.#writeReach = null;
   }
 
   /** Keeps `JSON.stringify` from writing out the RAM. */
@@ -67,104 +82,194 @@ export class NativeSpaceAccess implements GuestAccessors {
   // #region generated: npm run generate
 
   tryReadb(gpa: Gpa, out: Uint8Array): GuestMemAccessResult {
+    if (!isView(out) || out[0] === undefined || !(out instanceof Uint8Array)) {
+      checkOut(BYTE, out, "out");
+    }
     if (typeof gpa === "number") {
-      const offset = gpa - this.readBase;
-      if (offset >= 0 && offset < this.readLength) {
-        return this.readAccess!.tryReadb(this.readFrom + offset, out);
+      const address = gpa >>> 0;
+      if (address === gpa) {
+        const block = block32;
+        block[GPA_LOW32] = address;
+        block[MEMORY32] = this.number;
+
+        spaceReadb();
+        if (block[RESULT32] === OK) {
+          out[0] = block8[VALUE8]!;
+          return OK;
+        }
       }
     }
     return this.tryRead(SPACE_BYTE, gpa, out);
   }
 
   tryReadw(gpa: Gpa, out: Uint16Array): GuestMemAccessResult {
+    if (!isView(out) || out[0] === undefined || !(out instanceof Uint16Array)) {
+      checkOut(WORD, out, "out");
+    }
     if (typeof gpa === "number") {
-      const offset = gpa - this.readBase;
-      if (offset >= 0 && offset < this.readLength) {
-        return this.readAccess!.tryReadw(this.readFrom + offset, out);
+      const address = gpa >>> 0;
+      if (address === gpa) {
+        const block = block32;
+        block[GPA_LOW32] = address;
+        block[MEMORY32] = this.number;
+
+        spaceReadw();
+        if (block[RESULT32] === OK) {
+          out[0] = block16[VALUE16]!;
+          return OK;
+        }
       }
     }
     return this.tryRead(SPACE_WORD, gpa, out);
   }
 
   tryReadl(gpa: Gpa, out: Uint32Array): GuestMemAccessResult {
+    if (!isView(out) || out[0] === undefined || !(out instanceof Uint32Array)) {
+      checkOut(LONG, out, "out");
+    }
     if (typeof gpa === "number") {
-      const offset = gpa - this.readBase;
-      if (offset >= 0 && offset < this.readLength) {
-        return this.readAccess!.tryReadl(this.readFrom + offset, out);
+      const address = gpa >>> 0;
+      if (address === gpa) {
+        const block = block32;
+        block[GPA_LOW32] = address;
+        block[MEMORY32] = this.number;
+
+        spaceReadl();
+        if (block[RESULT32] === OK) {
+          out[0] = block32[VALUE32]!;
+          return OK;
+        }
       }
     }
     return this.tryRead(SPACE_LONG, gpa, out);
   }
 
   tryReadq(gpa: Gpa, out: BigUint64Array): GuestMemAccessResult {
+    if (!isView(out) || out[0] === undefined || !(out instanceof BigUint64Array)) {
+      checkOut(QUAD, out, "out");
+    }
     if (typeof gpa === "number") {
-      const offset = gpa - this.readBase;
-      if (offset >= 0 && offset < this.readLength) {
-        return this.readAccess!.tryReadq(this.readFrom + offset, out);
+      const address = gpa >>> 0;
+      if (address === gpa) {
+        const block = block32;
+        block[GPA_LOW32] = address;
+        block[MEMORY32] = this.number;
+
+        spaceReadq();
+        if (block[RESULT32] === OK) {
+          out[0] = block64[VALUE64]!;
+          return OK;
+        }
       }
     }
     return this.tryRead(SPACE_QUAD, gpa, out);
   }
 
   tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult {
+    const checked = isInteger(value, 0xff) ? value : BYTE.checkValue(value);
     if (typeof gpa === "number") {
-      const offset = gpa - this.writeBase;
-      if (offset >= 0 && offset < this.writeLength) {
-        return this.writeAccess!.tryWriteb(this.writeFrom + offset, value);
+      const address = gpa >>> 0;
+      if (address === gpa) {
+        const block = block32;
+        block[GPA_LOW32] = address;
+        block[MEMORY32] = this.number;
+        block8[VALUE8] = checked;
+        spaceWriteb();
+        if (block[RESULT32] === OK) {
+          return OK;
+        }
       }
     }
-    return this.tryWrite(SPACE_BYTE, gpa, value);
+    return this.tryWrite(SPACE_BYTE, gpa, checked);
   }
 
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
+    const checked = isInteger(value, 0xffff) ? value : WORD.checkValue(value);
     if (typeof gpa === "number") {
-      const offset = gpa - this.writeBase;
-      if (offset >= 0 && offset < this.writeLength) {
-        return this.writeAccess!.tryWritew(this.writeFrom + offset, value);
+      const address = gpa >>> 0;
+      if (address === gpa) {
+        const block = block32;
+        block[GPA_LOW32] = address;
+        block[MEMORY32] = this.number;
+        block16[VALUE16] = checked;
+        spaceWritew();
+        if (block[RESULT32] === OK) {
+          return OK;
+        }
       }
     }
-    return this.tryWrite(SPACE_WORD, gpa, value);
+    return this.tryWrite(SPACE_WORD, gpa, checked);
   }
 
   tryWritel(gpa: Gpa, value: number): GuestMemAccessResult {
+    const checked = isInteger(value, 0xffff_ffff) ? value : LONG.checkValue(value);
     if (typeof gpa === "number") {
-      const offset = gpa - this.writeBase;
-      if (offset >= 0 && offset < this.writeLength) {
-        return this.writeAccess!.tryWritel(this.writeFrom + offset, value);
+      const address = gpa >>> 0;
+      if (address === gpa) {
+        const block = block32;
+        block[GPA_LOW32] = address;
+        block[MEMORY32] = this.number;
+        block32[VALUE32] = checked;
+        spaceWritel();
+        if (block[RESULT32] === OK) {
+          return OK;
+        }
       }
     }
-    return this.tryWrite(SPACE_LONG, gpa, value);
+    return this.tryWrite(SPACE_LONG, gpa, checked);
   }
 
   tryWriteq(gpa: Gpa, value: bigint): GuestMemAccessResult {
+    const checked = QUAD.checkValue(value);
     if (typeof gpa === "number") {
-      const offset = gpa - this.writeBase;
-      if (offset >= 0 && offset < this.writeLength) {
-        return this.writeAccess!.tryWriteq(this.writeFrom + offset, value);
+      const address = gpa >>> 0;
+      if (address === gpa) {
+        const block = block32;
+        block[GPA_LOW32] = address;
+        block[MEMORY32] = this.number;
+        block64[VALUE64] = checked;
+        spaceWriteq();
+        if (block[RESULT32] === OK) {
+          return OK;
+        }
+      }
+    }
+    return this.tryWrite(SPACE_QUAD, gpa, checked);
+  }
+
+  tryWriteqFrom(gpa: Gpa, source: BigUint64Array): GuestMemAccessResult {
+    const value =
+      isView(source) && source[0] !== undefined && source instanceof BigUint64Array
+        ? source[0]
+        : checkOut(QUAD, source, "source")[0]!;
+    if (typeof gpa === "number") {
+      const address = gpa >>> 0;
+      if (address === gpa) {
+        const block = block32;
+        block[GPA_LOW32] = address;
+        block[MEMORY32] = this.number;
+        block64[VALUE64] = value;
+        spaceWriteq();
+        if (block[RESULT32] === OK) {
+          return OK;
+        }
       }
     }
     return this.tryWrite(SPACE_QUAD, gpa, value);
   }
 
-  tryWriteqFrom(gpa: Gpa, source: BigUint64Array): GuestMemAccessResult {
-    if (typeof gpa === "number") {
-      const offset = gpa - this.writeBase;
-      if (offset >= 0 && offset < this.writeLength) {
-        return this.writeAccess!.tryWriteqFrom(this.writeFrom + offset, source);
-      }
-    }
-    return this.tryWrite(SPACE_QUAD, gpa, checkOut(QUAD, source, "source")[0]!);
-  }
-
   readb(gpa: Gpa): number {
     if (typeof gpa === "number") {
-      const offset = gpa - this.readBase;
-      if (
-        offset >= 0 &&
-        offset < this.readLength &&
-        this.readAccess!.tryReadb(this.readFrom + offset, byte) === OK
-      ) {
-        return byte[0]!;
+      const address = gpa >>> 0;
+      if (address === gpa) {
+        const block = block32;
+        block[GPA_LOW32] = address;
+        block[MEMORY32] = this.number;
+
+        spaceReadb();
+        if (block[RESULT32] === OK) {
+          return block8[VALUE8]!;
+        }
       }
     }
     return this.read(SPACE_BYTE, gpa);
@@ -172,13 +277,16 @@ export class NativeSpaceAccess implements GuestAccessors {
 
   readw(gpa: Gpa): number {
     if (typeof gpa === "number") {
-      const offset = gpa - this.readBase;
-      if (
-        offset >= 0 &&
-        offset < this.readLength &&
-        this.readAccess!.tryReadw(this.readFrom + offset, word) === OK
-      ) {
-        return word[0]!;
+      const address = gpa >>> 0;
+      if (address === gpa) {
+        const block = block32;
+        block[GPA_LOW32] = address;
+        block[MEMORY32] = this.number;
+
+        spaceReadw();
+        if (block[RESULT32] === OK) {
+          return block16[VALUE16]!;
+        }
       }
     }
     return this.read(SPACE_WORD, gpa);
@@ -186,13 +294,16 @@ export class NativeSpaceAccess implements GuestAccessors {
 
   readl(gpa: Gpa): number {
     if (typeof gpa === "number") {
-      const offset = gpa - this.readBase;
-      if (
-        offset >= 0 &&
-        offset < this.readLength &&
-        this.readAccess!.tryReadl(this.readFrom + offset, long) === OK
-      ) {
-        return long[0]!;
+      const address = gpa >>> 0;
+      if (address === gpa) {
+        const block = block32;
+        block[GPA_LOW32] = address;
+        block[MEMORY32] = this.number;
+
+        spaceReadl();
+        if (block[RESULT32] === OK) {
+          return block32[VALUE32]!;
+        }
       }
     }
     return this.read(SPACE_LONG, gpa);
@@ -200,13 +311,16 @@ export class NativeSpaceAccess implements GuestAccessors {
 
   readq(gpa: Gpa): bigint {
     if (typeof gpa === "number") {
-      const offset = gpa - this.readBase;
-      if (
-        offset >= 0 &&
-        offset < this.readLength &&
-        this.readAccess!.tryReadq(this.readFrom + offset, quad) === OK
-      ) {
-        return quad[0]!;
+      const address = gpa >>> 0;
+      if (address === gpa) {
+        const block = block32;
+        block[GPA_LOW32] = address;
+        block[MEMORY32] = this.number;
+
+        spaceReadq();
+        if (block[RESULT32] === OK) {
+          return block64[VALUE64]!;
+        }
       }
     }
     return this.read(SPACE_QUAD, gpa);
@@ -247,7 +361,6 @@ export class NativeSpaceAccess implements GuestAccessors {
     gpa: Gpa,
     out: A,
   ): GuestMemAccessResult {
-    checkOut(kind.width, out, "out");
     const value = this.#load(kind, gpa);
     const { result } = this.#bus;
     if (result === OK) {
@@ -267,15 +380,16 @@ export class NativeSpaceAccess implements GuestAccessors {
 
   #load<T extends Value, A extends Out>(kind: SpaceWidth<T, A>, gpa: Gpa): T {
     const bus = this.#bus;
+    const known = this.#readReach;
+    if (known !== null && reaches(known, gpa, kind.bytes)) {
+      const offset = known.offset + (gpa - known.base);
+      bus.result = kind.tryRead(this.#readMemory!, offset, kind.scratch);
+      return kind.scratch[0] as T;
+    }
     const region = bus.find(gpa);
     if (region !== null && region.kind !== "mmio" && region.readable) {
-      const reach = bus.reach(region, "read");
-      if (reach !== null) {
-        this.readBase = reach.base;
-        this.readLength = reach.length;
-        this.readFrom = reach.offset;
-        this.readAccess = region.memory.native;
-      }
+      this.#readReach = bus.reach(region, "read");
+      this.#readMemory = region.memory.native;
     }
     return bus.read(true, kind, gpa, region);
   }
@@ -285,18 +399,21 @@ export class NativeSpaceAccess implements GuestAccessors {
     gpa: Gpa,
     value: T,
   ): GuestMemAccessResult {
-    kind.width.checkValue(value);
     const bus = this.#bus;
+    const known = this.#writeReach;
+    if (known !== null && reaches(known, gpa, kind.bytes)) {
+      return kind.tryWrite(this.#writeMemory!, known.offset + (gpa - known.base), value);
+    }
     const region = bus.find(gpa);
     if (region !== null && region.kind !== "mmio" && region.writable) {
-      const reach = bus.reach(region, "write");
-      if (reach !== null) {
-        this.writeBase = reach.base;
-        this.writeLength = reach.length;
-        this.writeFrom = reach.offset;
-        this.writeAccess = region.memory.native;
-      }
+      this.#writeReach = bus.reach(region, "write");
+      this.#writeMemory = region.memory.native;
     }
     return bus.write(true, kind, gpa, value, region);
   }
+}
+
+/** Whether all bytes of an access lie in a reach. */
+function reaches({ base, length }: Reach, gpa: Gpa, bytes: number): gpa is number {
+  return typeof gpa === "number" && gpa >= base && gpa - base + bytes <= length;
 }

@@ -1,4 +1,5 @@
 import { rangeError, typeError } from "../base/errors.js";
+import { native, type Handle } from "../native/addon.js";
 
 /** The most entries of one table. Pages of 1024 bytes and more cover all addresses below 4 GiB. */
 const MAX_ENTRIES = 2 ** 22;
@@ -33,6 +34,9 @@ export class PageTable {
   readonly writes: Int32Array;
   /** The first address that the table does not cover. */
   readonly end: number;
+  /** The number of the table in the call block of the addon. */
+  readonly number: number;
+  readonly #handle: Handle;
 
   constructor(pageSize: number) {
     this.pageSize = pageSize;
@@ -41,6 +45,13 @@ export class PageTable {
     this.end = entries * pageSize;
     this.reads = new Int32Array(new SharedArrayBuffer(4 * entries));
     this.writes = new Int32Array(new SharedArrayBuffer(4 * entries));
+    this.#handle = native.pageTableCreate(this.reads, this.writes, this.shift);
+    this.number = native.pageTableNumber(this.#handle);
+  }
+
+  /** Sets the memory that the entries lead to on the native path. The table must be clear. */
+  setHome(memory: Handle): void {
+    native.pageTableSetHome(this.#handle, memory);
   }
 
   /** Sets the entries of the pages that touch a range of addresses to the slow path. */

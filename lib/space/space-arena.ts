@@ -1,6 +1,5 @@
 import { Arena } from "../memory/arena.js";
 import { GuestMemory } from "../memory/guest-memory.js";
-import { makeWindow, type Window } from "../memory/windows.js";
 
 /** The alignment in bytes of memories in the arena: that of the pages of dirty bitmaps. */
 const ALIGNMENT = 4096;
@@ -8,25 +7,32 @@ const ALIGNMENT = 4096;
 /** The arena of an address space: one buffer, from which its memories are allocated. */
 export class SpaceArena {
   /** All bytes of the arena. */
-  readonly window: Window;
-  readonly #bytes: Uint8Array;
+  readonly home: GuestMemory;
+  readonly #arena: Arena;
+  readonly #block: Uint8Array;
+  /** The offset of the block in the arena. */
+  readonly #start: number;
   #used = 0;
 
   /** @throws Error `ERR_OUT_OF_MEMORY`. */
   constructor(size: number) {
-    this.#bytes = Arena.create(size + ALIGNMENT).allocate(size, ALIGNMENT);
-    this.window = makeWindow(this.#bytes);
+    this.#arena = Arena.create(size + ALIGNMENT);
+    this.#block = this.#arena.allocate(size, ALIGNMENT);
+    this.#start = Number(this.#arena.used) - size;
+    this.home = GuestMemory.part(this.#arena, this.#start, this.#block);
   }
 
   /** Allocates zeroed RAM; null if too few bytes are left. */
   allocate(size: number): GuestMemory | null {
-    if (size === 0 || size > this.#bytes.length - this.#used) {
+    const offset = this.#used;
+    if (size === 0 || size > this.#block.length - offset) {
       return null;
     }
-    const memory = GuestMemory.over(this.#bytes.subarray(this.#used, this.#used + size));
+    const bytes = this.#block.subarray(offset, offset + size);
+    const memory = GuestMemory.part(this.#arena, this.#start + offset, bytes);
     this.#used = Math.min(
-      this.#bytes.length,
-      Math.ceil((this.#used + size) / ALIGNMENT) * ALIGNMENT,
+      this.#block.length,
+      Math.ceil((offset + size) / ALIGNMENT) * ALIGNMENT,
     );
     return memory;
   }

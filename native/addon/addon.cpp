@@ -6,6 +6,7 @@
 #include "environment.h"
 #include "errors.h"
 #include "memory_binding.h"
+#include "space_binding.h"
 
 namespace pound::addon {
 
@@ -56,6 +57,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     init_memory_binding(env, exports);
     init_atomic_binding(env, exports);
     init_batch_binding(env, exports);
+    init_space_binding(env, exports);
     return exports;
 }
 

@@ -169,6 +169,18 @@ public:
 
     static constexpr Descriptor NO_DESCRIPTOR = {nullptr, 0};
 
+    /** The page table of an address space: guest_page_table_t with fields that can change. */
+    struct Table {
+        const int32_t* reads;
+        const int32_t* writes;
+        /** 0 if every access takes the slow path. */
+        uint32_t entries;
+        uint32_t shift;
+        Descriptor home;
+    };
+
+    static constexpr Table NO_TABLE = {nullptr, nullptr, 0, 0, NO_DESCRIPTOR};
+
     /** Makes the environment of `env`. `block` must outlive every access. */
     static std::shared_ptr<Environment> create(napi_env env, CallBlock* block);
 
@@ -216,6 +228,19 @@ public:
     /** Makes each further access check whether the memory is usable. */
     void forget(uint32_t number);
 
+    /** The page table of the address space with this number, or NO_TABLE. */
+    const Table& table(uint32_t number) const {
+        return number < table_count_ ? table_data_[number] : NO_TABLE;
+    }
+
+    /** Registers an address space, without a home yet. @return Its number. */
+    uint32_t add_table();
+    void remove_table(uint32_t number);
+
+    void set_table(uint32_t number, const Table& table) {
+        tables_[number] = table;
+    }
+
     /** Ends the use of the napi_env. The runtime may reuse its address afterwards. */
     void leave();
 
@@ -247,6 +272,11 @@ private:
     /** The memories, indexed by number. The entry NO_MEMORY is always null. */
     std::vector<SharedMemory*> memories_;
     std::vector<uint32_t> free_numbers_;
+    /** The elements of `tables_`, as `descriptor_data_`. */
+    const Table* table_data_ = nullptr;
+    uint32_t table_count_ = 0;
+    std::vector<Table> tables_;
+    std::vector<uint32_t> free_tables_;
     /** Whether this entry of the table is in use; guarded by a mutex in environment.cpp. */
     bool taken_ = false;
 };

@@ -112,6 +112,37 @@ Napi::Value guest_memory_over(const Napi::CallbackInfo& info) {
                                 env.GetInstanceData<InstanceData>()->environment));
 }
 
+/**
+ * guestMemoryPart(arena, offset: number, size: number): handle
+ *
+ * Allocated bytes of the arena become RAM, without a descriptor in the arena and without a write.
+ */
+Napi::Value guest_memory_part(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    auto shared = open_handle<SharedArena>(info[0]);
+    if (shared == nullptr) {
+        return throw_handle(env, "the first argument must be a handle to an arena");
+    }
+    if (!shared->usable()) {
+        return throw_destroyed(env, "the arena is destroyed, or its buffer is detached");
+    }
+    if (!info[1].IsNumber() || !info[2].IsNumber()) {
+        return throw_type(env, "offset and size must be integers of bytes");
+    }
+    const host::memory::arena_t& arena = shared->arena();
+    const double offset = info[1].As<Napi::Number>().DoubleValue();
+    const double size = info[2].As<Napi::Number>().DoubleValue();
+    if (!(offset >= 0 && size >= 1 && offset + size <= static_cast<double>(arena.used))) {
+        return throw_range(env, "offset and size must name allocated bytes of the arena");
+    }
+    return make_handle(env, std::make_shared<SharedMemory>(
+                                shared,
+                                kvm::memory::guest_memory_over(
+                                    arena.data + static_cast<size_t>(offset),
+                                    static_cast<size_t>(size)),
+                                env.GetInstanceData<InstanceData>()->environment));
+}
+
 /** guestMemorySize(memory): bytes of RAM */
 Napi::Value guest_memory_size(const Napi::CallbackInfo& info) {
     auto memory = to_memory(info);
@@ -156,6 +187,7 @@ void init_memory_binding(Napi::Env env, Napi::Object exports) {
     exports.Set("guestMemoryCreate",
                 Napi::Function::New(env, guest_memory_create, "guestMemoryCreate"));
     exports.Set("guestMemoryOver", Napi::Function::New(env, guest_memory_over, "guestMemoryOver"));
+    exports.Set("guestMemoryPart", Napi::Function::New(env, guest_memory_part, "guestMemoryPart"));
     exports.Set("guestMemorySize", Napi::Function::New(env, guest_memory_size, "guestMemorySize"));
     exports.Set("guestMemoryOffset",
                 Napi::Function::New(env, guest_memory_offset, "guestMemoryOffset"));

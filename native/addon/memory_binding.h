@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <unordered_set>
 
 #include "arena_binding.h"
 #include "environment.h"
@@ -12,6 +13,16 @@
 #include "kvm/guest.h"
 
 namespace pound::addon {
+
+/** An object that uses the pages of a guest memory without a check at each use. */
+class MemoryUser {
+public:
+    /** Called when the memory ends. */
+    virtual void memory_ended() = 0;
+
+protected:
+    ~MemoryUser() = default;
+};
 
 /** Guest RAM that the accessors use until it ends or its arena is reset or destroyed. */
 class SharedMemory final : public ArenaDependent {
@@ -40,6 +51,24 @@ public:
     void end() override {
         open_ = false;
         environment_->forget(number_);
+        for (MemoryUser* user : users_) {
+            user->memory_ended();
+        }
+    }
+
+    void add_user(MemoryUser* user) {
+        users_.insert(user);
+    }
+
+    void remove_user(MemoryUser* user) {
+        users_.erase(user);
+    }
+
+    /** The descriptor for accesses without usable(), or NO_DESCRIPTOR. */
+    Environment::Descriptor descriptor() const {
+        return open_ && !arena_->can_lose_memory()
+                   ? Environment::Descriptor{memory_.base, memory_.size}
+                   : Environment::NO_DESCRIPTOR;
     }
 
     SharedArena& arena() {
@@ -60,16 +89,11 @@ public:
     }
 
 private:
-    /** The descriptor for accesses without usable(), if only end() can make the RAM unusable. */
-    Environment::Descriptor descriptor() const {
-        return arena_->can_lose_memory() ? Environment::NO_DESCRIPTOR
-                                         : Environment::Descriptor{memory_.base, memory_.size};
-    }
-
     kvm::memory::guest_memory_t memory_;
     bool open_ = true;
     std::shared_ptr<SharedArena> arena_;
     std::shared_ptr<Environment> environment_;
+    std::unordered_set<MemoryUser*> users_;
     uint32_t number_;
 };
 

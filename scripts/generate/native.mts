@@ -66,50 +66,54 @@ function checked({ constant, bits }: WidthRow): string {
     : `isInteger(value, 0x${(2 ** bits - 1).toString(16).replace(/(?=(.{4})+$)(?!^)/g, "_")}) ? value : ${constant}.checkValue(value)`;
 }
 
-/** The accessors of `NativeSpaceAccess`: those of the memory of the address range used last. */
+/**
+ * The accessors of `NativeSpaceAccess`: C++ looks the address up in the page table. The slow path
+ * makes the accesses that C++ refuses.
+ */
 export function nativeSpaceAccessors(): string {
   return [
     ...WIDTHS.map(
       (row) => `
   tryRead${row.suffix}(gpa: Gpa, out: ${row.out}): GuestMemAccessResult {
+    if (!isView(out) || out[0] === undefined || !(out instanceof ${row.out})) {
+      checkOut(${row.constant}, out, "out");
+    }
     if (typeof gpa === "number") {
-      const offset = gpa - this.readBase;
-      if (offset >= 0 && offset < this.readLength) {
-        return this.readAccess!.tryRead${row.suffix}(this.readFrom + offset, out);
-      }
+      ${call(`spaceRead${row.suffix}`, `out[0] = ${cell(row)}!; return OK;`)}
     }
     return this.tryRead(SPACE_${row.constant}, gpa, out);
   }`,
     ),
-    ...WIDTHS.map((row) =>
-      tryWrite(
-        `tryWrite${row.suffix}(gpa: Gpa, value: ${row.value})`,
-        `tryWrite${row.suffix}(this.writeFrom + offset, value)`,
-        `this.tryWrite(SPACE_${row.constant}, gpa, value)`,
-      ),
+    ...WIDTHS.map(
+      (row) => `
+  tryWrite${row.suffix}(gpa: Gpa, value: ${row.value}): GuestMemAccessResult {
+    const checked = ${checked(row)};
+    if (typeof gpa === "number") {
+      ${call(`spaceWrite${row.suffix}`, "return OK;", `${cell(row)} = checked;`)}
+    }
+    return this.tryWrite(SPACE_${row.constant}, gpa, checked);
+  }`,
     ),
-    tryWrite(
-      "tryWriteqFrom(gpa: Gpa, source: BigUint64Array)",
-      "tryWriteqFrom(this.writeFrom + offset, source)",
-      'this.tryWrite(SPACE_QUAD, gpa, checkOut(QUAD, source, "source")[0]!)',
-    ),
-    ...WIDTHS.map((row) => {
-      const scratch = row.constant.toLowerCase();
-      return `
+    `
+  tryWriteqFrom(gpa: Gpa, source: BigUint64Array): GuestMemAccessResult {
+    const value =
+      isView(source) && source[0] !== undefined && source instanceof BigUint64Array
+        ? source[0]
+        : checkOut(QUAD, source, "source")[0]!;
+    if (typeof gpa === "number") {
+      ${call("spaceWriteq", "return OK;", `${cell(QUAD_ROW)} = value;`)}
+    }
+    return this.tryWrite(SPACE_QUAD, gpa, value);
+  }`,
+    ...WIDTHS.map(
+      (row) => `
   read${row.suffix}(gpa: Gpa): ${row.value} {
     if (typeof gpa === "number") {
-      const offset = gpa - this.readBase;
-      if (
-        offset >= 0 &&
-        offset < this.readLength &&
-        this.readAccess!.tryRead${row.suffix}(this.readFrom + offset, ${scratch}) === OK
-      ) {
-        return ${scratch}[0]!;
-      }
+      ${call(`spaceRead${row.suffix}`, `return ${cell(row)}!;`)}
     }
     return this.read(SPACE_${row.constant}, gpa);
-  }`;
-    }),
+  }`,
+    ),
     ...WIDTHS.map(
       (row) => `
   write${row.suffix}(gpa: Gpa, value: ${row.value}): void {
@@ -122,15 +126,16 @@ export function nativeSpaceAccessors(): string {
   ].join("\n\n");
 }
 
-function tryWrite(head: string, fast: string, slow: string): string {
+/** A call of C++ with an address below 4 GiB, and the statements for an access that C++ made. */
+function call(accessor: string, made: string, before = ""): string {
   return `
-  ${head}: GuestMemAccessResult {
-    if (typeof gpa === "number") {
-      const offset = gpa - this.writeBase;
-      if (offset >= 0 && offset < this.writeLength) {
-        return this.writeAccess!.${fast};
-      }
-    }
-    return ${slow};
-  }`;
+      const address = gpa >>> 0;
+      if (address === gpa) {
+        const block = block32;
+        block[GPA_LOW32] = address;
+        block[MEMORY32] = this.number;
+        ${before}
+        ${accessor}();
+        if (block[RESULT32] === OK) { ${made} }
+      }`;
 }

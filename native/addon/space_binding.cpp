@@ -1,0 +1,210 @@
+#include "space_binding.h"
+
+#include <memory>
+
+#include "access_call.h"
+#include "errors.h"
+#include "handle.h"
+#include "kvm/page_table.h"
+#include "memory_binding.h"
+
+namespace pound::addon {
+
+using kvm::memory::guest_page_table_t;
+
+namespace {
+
+/** The page table of an address space. TypeScript fills the entries. */
+class SharedTable final : public MemoryUser {
+public:
+    SharedTable(const Environment::Table& table, Napi::Int32Array reads, Napi::Int32Array writes,
+                std::shared_ptr<Environment> environment)
+        : table_(table), reads_(Napi::Persistent(reads)), writes_(Napi::Persistent(writes)),
+          environment_(std::move(environment)), number_(environment_->add_table()) {
+    }
+
+    ~SharedTable() {
+        leave_home();
+        environment_->remove_table(number_);
+    }
+
+    SharedTable(const SharedTable&) = delete;
+    SharedTable& operator=(const SharedTable&) = delete;
+
+    /** Sets the memory that the entries lead to. Null: every access takes the slow path. */
+    void set_home(std::shared_ptr<SharedMemory> home) {
+        leave_home();
+        home_ = std::move(home);
+        if (home_ == nullptr) {
+            return;
+        }
+        home_->add_user(this);
+        const Environment::Descriptor descriptor = home_->descriptor();
+        if (descriptor.size > 0) {
+            table_.home = descriptor;
+            environment_->set_table(number_, table_);
+        }
+    }
+
+    void memory_ended() override {
+        environment_->set_table(number_, Environment::NO_TABLE);
+    }
+
+    uint32_t number() const {
+        return number_;
+    }
+
+private:
+    void leave_home() {
+        environment_->set_table(number_, Environment::NO_TABLE);
+        if (home_ != nullptr) {
+            home_->remove_user(this);
+        }
+    }
+
+    Environment::Table table_;
+    // These keep the entries alive. They lie in SharedArrayBuffers, which JavaScript cannot detach.
+    Napi::Reference<Napi::Int32Array> reads_;
+    Napi::Reference<Napi::Int32Array> writes_;
+    std::shared_ptr<SharedMemory> home_;
+    std::shared_ptr<Environment> environment_;
+    uint32_t number_;
+};
+
+/** The result of an access that takes the slow path: NOT_MADE of lib/native/call-block.ts. */
+constexpr uint32_t NOT_MADE = 4;
+
+template <typename Access>
+napi_value access_table(Environment* environment, Access run) {
+    CallBlock* block = environment->call_block();
+    const Environment::Table& entry = environment->table(block->memory());
+    const guest_page_table_t table{entry.reads, entry.writes, entry.entries, entry.shift,
+                                   {entry.home.base, entry.home.size}};
+    block->set_result(run(&table, block) ? uint32_t{kvm::memory::GUEST_MEM_ACCESS_OK} : NOT_MADE);
+    return nullptr;
+}
+
+template <typename Access>
+[[gnu::noinline]] napi_value access_table_elsewhere(napi_env env, napi_callback_info info,
+                                                    Access run) {
+    Environment* environment = Environment::find(env);
+    return access_table(environment == nullptr ? environment_of_call(env, info) : environment, run);
+}
+
+/** As access(), for the address space that the call block names. */
+template <typename Access>
+napi_value access_space(napi_env env, napi_callback_info info, Access run) {
+    Environment& first = Environment::first();
+    return likely(first.belongs_to(env)) ? access_table(&first, run)
+                                         : access_table_elsewhere(env, info, run);
+}
+
+template <typename T>
+napi_value read_call(napi_env env, napi_callback_info info) {
+    return access_space(env, info, [](const guest_page_table_t* table, CallBlock* block) {
+        T value;
+        const bool made = kvm::memory::guest_page_read(table, block->gpa_low(), &value);
+        if (made) {
+            block->set_value(value);
+        }
+        return made;
+    });
+}
+
+template <typename T>
+napi_value write_call(napi_env env, napi_callback_info info) {
+    return access_space(env, info, [](const guest_page_table_t* table, CallBlock* block) {
+        return kvm::memory::guest_page_write(table, block->gpa_low(), block->value<T>());
+    });
+}
+
+constexpr Accessor ACCESSORS[] = {
+    {"spaceReadb", read_call<uint8_t>},   {"spaceReadw", read_call<uint16_t>},
+    {"spaceReadl", read_call<uint32_t>},  {"spaceReadq", read_call<uint64_t>},
+    {"spaceWriteb", write_call<uint8_t>}, {"spaceWritew", write_call<uint16_t>},
+    {"spaceWritel", write_call<uint32_t>}, {"spaceWriteq", write_call<uint64_t>},
+};
+
+} // namespace
+
+template <>
+inline constexpr napi_type_tag HANDLE_TAG<SharedTable> = {0x5d1f7a9c3b60e248, 0x94c2e80b17fd6a35};
+
+namespace {
+
+/** The entries of a table: a typed array over a SharedArrayBuffer. Null for any other value. */
+const int32_t* entries_of(Napi::Value value, size_t* length) {
+    napi_typedarray_type type = napi_uint8_array;
+    void* data = nullptr;
+    napi_value buffer = nullptr;
+    if (!value.IsTypedArray() ||
+        napi_get_typedarray_info(value.Env(), value, &type, length, &data, &buffer, nullptr) !=
+            napi_ok ||
+        type != napi_int32_array || Napi::Value(value.Env(), buffer).IsArrayBuffer()) {
+        return nullptr;
+    }
+    return static_cast<const int32_t*>(data);
+}
+
+std::shared_ptr<SharedTable> to_table(const Napi::CallbackInfo& info) {
+    auto table = open_handle<SharedTable>(info[0]);
+    if (table == nullptr) {
+        throw_handle(info.Env(), "the first argument must be a handle to a page table");
+    }
+    return table;
+}
+
+/** pageTableCreate(reads, writes: Int32Array, shift: number): handle */
+Napi::Value page_table_create(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    size_t reads = 0;
+    size_t writes = 0;
+    Environment::Table table = Environment::NO_TABLE;
+    table.reads = entries_of(info[0], &reads);
+    table.writes = entries_of(info[1], &writes);
+    if (table.reads == nullptr || table.writes == nullptr || !info[2].IsNumber()) {
+        return throw_type(env, "reads and writes must be Int32Arrays of SharedArrayBuffers");
+    }
+    table.shift = info[2].As<Napi::Number>().Uint32Value();
+    if (reads != writes || reads > UINT32_MAX || table.shift < 8 || table.shift > 16) {
+        return throw_range(env, "the tables must have one length, and shift must be from 8 to 16");
+    }
+    table.entries = static_cast<uint32_t>(reads);
+    return make_handle(env, std::make_shared<SharedTable>(
+                                table, info[0].As<Napi::Int32Array>(),
+                                info[1].As<Napi::Int32Array>(),
+                                env.GetInstanceData<InstanceData>()->environment));
+}
+
+/** pageTableSetHome(table, memory): undefined */
+Napi::Value page_table_set_home(const Napi::CallbackInfo& info) {
+    auto table = to_table(info);
+    auto memory = open_handle<SharedMemory>(info[1]);
+    if (memory == nullptr) {
+        return throw_handle(info.Env(), "the second argument must be a handle to a guest memory");
+    }
+    if (table != nullptr) {
+        table->set_home(memory);
+    }
+    return Napi::Value();
+}
+
+/** pageTableNumber(table): its number in the call block, valid while the handle lives */
+Napi::Value page_table_number(const Napi::CallbackInfo& info) {
+    auto table = to_table(info);
+    return table == nullptr ? Napi::Value() : Napi::Number::New(info.Env(), table->number());
+}
+
+} // namespace
+
+void init_space_binding(Napi::Env env, Napi::Object exports) {
+    exports.Set("pageTableCreate", Napi::Function::New(env, page_table_create, "pageTableCreate"));
+    exports.Set("pageTableSetHome",
+                Napi::Function::New(env, page_table_set_home, "pageTableSetHome"));
+    exports.Set("pageTableNumber", Napi::Function::New(env, page_table_number, "pageTableNumber"));
+    for (const Accessor& accessor : ACCESSORS) {
+        export_accessor(env, exports, accessor);
+    }
+}
+
+} // namespace pound::addon
