@@ -12,7 +12,6 @@ import { GuestMemory, guestMemoryInternals, isGuestMemory } from "../memory/gues
 import type { MmioDevice } from "./mmio.js";
 import { NativeSpaceAccess } from "./native-access.js";
 import { type AddressSpaceOptions, checkSpaceOptions } from "./options.js";
-import { PageTable } from "./page-table.js";
 import {
   type Access,
   chooseBitmap,
@@ -85,8 +84,10 @@ export class AddressSpace implements GuestAccessors {
   // The hot path looks up the entry of the page in the page table, and accesses the home buffer.
   // These fields are private to TypeScript only, for the reason given in GuestMemory, and are not
   // grouped in an object, which saves the hot path a load.
-  private readonly reads: Int32Array;
-  private readonly writes: Int32Array;
+  //
+  // The tables are unset until the first access: it throws and takes the slow path, which makes them.
+  declare private reads: Int32Array;
+  declare private writes: Int32Array;
   /** log2 of the bytes of a page. */
   private readonly shift: number;
   /** Makes every access that the hot path cannot make. */
@@ -112,12 +113,9 @@ export class AddressSpace implements GuestAccessors {
   constructor(options: AddressSpaceOptions = {}) {
     const { pageSize, arena } = checkSpaceOptions(options);
     this.#arena = arena === 0 ? null : new SpaceArena(arena);
-    const table = new PageTable(pageSize);
-    this.reads = table.reads;
-    this.writes = table.writes;
-    this.shift = table.shift;
+    this.shift = Math.log2(pageSize);
     this.#bus = new Bus(
-      table,
+      pageSize,
       this.#arena && guestMemoryInternals(this.#arena.home),
       () => {
         this.general.clear();
@@ -125,6 +123,11 @@ export class AddressSpace implements GuestAccessors {
       },
       (home) => {
         this.view = home;
+      },
+      ({ reads, writes, number }) => {
+        this.reads = reads;
+        this.writes = writes;
+        this.native.number = number;
       },
     );
     this.general = new SpaceAccess(this.#bus);
@@ -741,7 +744,7 @@ export class AddressSpace implements GuestAccessors {
   /** Checks the address of a window. */
   #aligned(gpa: Gpa): Gpa {
     toAddress(gpa);
-    const { pageSize } = this.#bus.table;
+    const pageSize = 2 ** this.shift;
     if (BigInt(gpa) % BigInt(pageSize) !== 0n) {
       throw rangeError(`gpa must be a multiple of ${pageSize}`);
     }

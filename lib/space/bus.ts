@@ -3,11 +3,12 @@ import { gpaAt, toAddress } from "../base/arguments.js";
 import { GuestMemoryFault, type Operation, rangeError, typeError } from "../base/errors.js";
 import { MAX_U64, type Gpa } from "../base/gpa.js";
 import { GuestMemAccessResult } from "../base/result.js";
+import type { Handle } from "../native/addon.js";
 import type { GuestMemory, GuestMemoryInternals } from "../memory/guest-memory.js";
 import { MemoryLinks, type MemoryMarks, type MemoryUser } from "../memory/marks.js";
 import { PAGE_SIZE, pageOf } from "../base/page.js";
 import { WINDOW_SIZE } from "../memory/windows.js";
-import type { PageTable } from "./page-table.js";
+import { MAX_END, PageTable } from "./page-table.js";
 import { RegionMap, type Segment } from "./region-map.js";
 import {
   isRegion,
@@ -96,7 +97,10 @@ export class Bus implements MemoryUser {
   /** The result of the last `read`. */
   result: GuestMemAccessResult = OK;
 
-  readonly table: PageTable;
+  /** The page table; null until the first access. */
+  table: PageTable | null = null;
+  readonly #pageSize: number;
+  #homeHandle: Handle | null = null;
   /** The bytes that the fast paths access through the page table; null until there is RAM. */
   #home: DataView | null = null;
   /** The region whose memory is the home buffer; null if the space was made with an arena. */
@@ -107,20 +111,24 @@ export class Bus implements MemoryUser {
   readonly #links = new MemoryLinks(this);
   readonly #invalidate: () => void;
   readonly #moveHome: (home: DataView) => void;
+  readonly #moveTable: (table: PageTable) => void;
 
   /**
    * @param arena - The memory that most windows show a part of; null if there is no arena. The memory
    * with the largest region is the home buffer then.
    * @param invalidate - Invalidates the caches of both paths. Called before each change.
    * @param moveHome - Called when the fast paths must access another home buffer.
+   * @param moveTable - Called when the fast paths must use another page table.
    */
   constructor(
-    table: PageTable,
+    pageSize: number,
     arena: GuestMemoryInternals | null,
     invalidate: () => void,
     moveHome: (home: DataView) => void,
+    moveTable: (table: PageTable) => void,
   ) {
-    this.table = table;
+    this.#pageSize = pageSize;
+    this.#moveTable = moveTable;
     this.#hasArena = arena !== null;
     this.#invalidate = invalidate;
     this.#moveHome = moveHome;
@@ -191,7 +199,7 @@ export class Bus implements MemoryUser {
     const { first, last } = watchpoint.pages;
     for (const kind of ["read", "write"] as const) {
       if (watchpoint.concerns(kind)) {
-        this.table.clearOf(this.#entries(kind), first * PAGE_SIZE, (last + 1) * PAGE_SIZE);
+        this.table?.clearOf(this.#entries(kind), first * PAGE_SIZE, (last + 1) * PAGE_SIZE);
       }
     }
     return watchpoint;
@@ -202,7 +210,7 @@ export class Bus implements MemoryUser {
     this.generation = (this.generation + 1) >>> 0;
     for (const { region, start, length } of this.#map.segments) {
       if (region.kind !== "mmio" && region.internals.marks === marks) {
-        this.table.clear(start, start + length);
+        this.table?.clear(start, start + length);
       }
     }
   }
@@ -213,7 +221,7 @@ export class Bus implements MemoryUser {
     }
     this.#invalidateCaches();
     this.generation = (this.generation + 1) >>> 0;
-    this.table.clear(region.start, region.start + region.length);
+    this.table?.clear(region.start, region.start + region.length);
   }
 
   selected(region: RamRegion | RomRegion, before: GuestMemoryInternals): void {
@@ -224,21 +232,23 @@ export class Bus implements MemoryUser {
     const { start, length, period, from, internals, readable, writable } = region;
     const segment = this.#map.near(start);
     const window = internals.windows()[0];
+    const { table } = this;
     if (
+      table !== null &&
       !this.watched &&
       window !== undefined &&
       segment?.region === region &&
       segment.length === length &&
       period === length &&
       from + length <= window.u8.length &&
-      start + length <= this.table.end
+      start + length <= table.end
     ) {
       const distance = this.#distance(window.data, from, length, start);
       if (readable && distance !== null) {
-        this.table.open(this.table.reads, start, start, start + length, distance);
+        table.open(table.reads, start, start, start + length, distance);
       }
       if (writable && distance !== null && internals.marks.dirty === null) {
-        this.table.open(this.table.writes, start, start, start + length, distance);
+        table.open(table.writes, start, start, start + length, distance);
       }
     }
   }
@@ -264,6 +274,9 @@ export class Bus implements MemoryUser {
       this.#previous = this.#hit;
       this.#hit = previous;
       return this.#found(previous, address, address - previous.region.start);
+    }
+    if (this.table === null) {
+      this.#growTable();
     }
     const far = address === Infinity;
     const segment = far ? this.#map.far(BigInt(gpa)) : this.#map.near(address);
@@ -371,12 +384,28 @@ export class Bus implements MemoryUser {
   /** Sets the entries of the page table around an address, if its bytes lie in the home buffer. */
   #open(region: RamRegion | RomRegion, kind: Operation, address: number, reach: Reach): void {
     const { view, from, base, length } = reach;
-    if (address < this.table.end && (kind === "read" || region.internals.marks.dirty === null)) {
-      const distance = this.#distance(view, from, length, base);
-      if (distance !== null) {
-        this.table.open(this.#entries(kind), address, base, base + length, distance);
-      }
+    if (kind === "write" && region.internals.marks.dirty !== null) {
+      return;
     }
+    const distance = address < MAX_END ? this.#distance(view, from, length, base) : null;
+    if (distance !== null) {
+      if (address >= this.table!.end) {
+        this.#growTable();
+      }
+      this.table!.open(this.#entries(kind), address, base, base + length, distance);
+    }
+  }
+
+  /** Makes a page table for all RAM and ROM below 4 GiB. Accesses fill it. */
+  #growTable(): void {
+    const memories = this.#map.regions.filter(({ kind }) => kind !== "mmio");
+    const ends = memories.map(({ start, length }) => (start < MAX_END ? start + length : 0));
+    const table = new PageTable(this.#pageSize, ends.reduce((a, b) => Math.max(a, b), 1));
+    if (this.#homeHandle !== null) {
+      table.setHome(this.#homeHandle);
+    }
+    this.table = table;
+    this.#moveTable(table);
   }
 
   /**
@@ -397,7 +426,7 @@ export class Bus implements MemoryUser {
   }
 
   #entries(kind: Operation): Int32Array {
-    return kind === "read" ? this.table.reads : this.table.writes;
+    return kind === "read" ? this.table!.reads : this.table!.writes;
   }
 
   /** Makes the memory of a region the home buffer; null if there is no RAM. */
@@ -408,7 +437,7 @@ export class Bus implements MemoryUser {
     }
     if (this.#home !== null) {
       for (const { start, length } of this.#map.segments) {
-        this.table.clear(start, start + length);
+        this.table?.clear(start, start + length);
       }
     }
     this.#moveTo(region.internals);
@@ -418,7 +447,8 @@ export class Bus implements MemoryUser {
     const [window] = windows();
     if (window !== undefined) {
       this.#home = window.data;
-      this.table.setHome(handle);
+      this.#homeHandle = handle;
+      this.table?.setHome(handle);
       this.#moveHome(window.data);
     }
   }
@@ -592,7 +622,7 @@ export class Bus implements MemoryUser {
     this.generation = (this.generation + 1) >>> 0;
     // An empty range has no entries. To clear them would make the pages of the table resident.
     if (this.#map.segmentsIn(region.gpa, region.gpa + region.size).length > 0) {
-      this.table.clear(region.start, region.start + region.length);
+      this.table?.clear(region.start, region.start + region.length);
     }
   }
 

@@ -48,7 +48,8 @@ export class NativeSpaceAccess implements GuestAccessors {
   // C++ looks the address up in the page table that the view path uses too, and refuses an access
   // that the table does not serve. The slow path then uses the reach of the last access of each
   // kind, in memory outside the home buffer.
-  private readonly number: number;
+  /** The number of the page table in the call block; at first, one that no table has. @internal */
+  number = 0xffff_ffff;
   #readReach: Reach | null = null;
   #readMemory: NativeAccess | null = null;
   #writeReach: Reach | null = null;
@@ -60,7 +61,6 @@ export class NativeSpaceAccess implements GuestAccessors {
   /** @internal */
   constructor(bus: Bus) {
     this.#bus = bus;
-    this.number = bus.table.number;
   }
 
   /** The operations of {@link AddressSpace.atomics} on the native path. */

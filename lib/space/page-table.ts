@@ -1,8 +1,8 @@
 import { rangeError, typeError } from "../base/errors.js";
 import { native, type Handle } from "../native/addon.js";
 
-/** The most entries of one table. Pages of 1024 bytes and more cover all addresses below 4 GiB. */
-const MAX_ENTRIES = 2 ** 22;
+/** Addresses from here on take the slow path. */
+export const MAX_END = 2 ** 32;
 
 /** The most pages on each side of an address that one access opens. */
 const MAX_OPENED = 2 ** 15;
@@ -23,25 +23,25 @@ export const DEFAULT_PAGE_SIZE = 4096;
  * multiple of 8, so that the lowest three bits of an inverted entry are 0, or 1 for the slow path.
  *
  * The entries lie in SharedArrayBuffers, which JavaScript can neither detach nor resize, so that
- * C++ can keep pointers to them. The memory of new tables is not resident until entries are set.
+ * C++ can keep pointers to them.
  */
 export class PageTable {
   /** log2 of the bytes of a page. */
   readonly shift: number;
-  /** Bytes of a page. */
-  readonly pageSize: number;
   readonly reads: Int32Array;
   readonly writes: Int32Array;
   /** The first address that the table does not cover. */
   readonly end: number;
   /** The number of the table in the call block of the addon. */
   readonly number: number;
+  readonly #pageSize: number;
   readonly #handle: Handle;
 
-  constructor(pageSize: number) {
-    this.pageSize = pageSize;
+  /** @param end - The table covers the addresses below it, as far as they lie below 4 GiB. */
+  constructor(pageSize: number, end: number) {
+    this.#pageSize = pageSize;
     this.shift = Math.log2(pageSize);
-    const entries = Math.min(2 ** (32 - this.shift), MAX_ENTRIES);
+    const entries = Math.ceil(Math.min(end, MAX_END) / pageSize);
     this.end = entries * pageSize;
     this.reads = new Int32Array(new SharedArrayBuffer(4 * entries));
     this.writes = new Int32Array(new SharedArrayBuffer(4 * entries));
@@ -56,16 +56,16 @@ export class PageTable {
 
   /** Sets the entries of the pages that touch a range of addresses to the slow path. */
   clear(start: number, end: number): void {
-    const first = Math.floor(start / this.pageSize);
-    const last = Math.ceil(Math.min(end, this.end) / this.pageSize);
+    const first = Math.floor(start / this.#pageSize);
+    const last = Math.ceil(Math.min(end, this.end) / this.#pageSize);
     fill(this.reads, 0, first, last);
     fill(this.writes, 0, first, last);
   }
 
   /** As `clear`, for one of the two tables. */
   clearOf(entries: Int32Array, start: number, end: number): void {
-    const first = Math.floor(start / this.pageSize);
-    fill(entries, 0, first, Math.ceil(Math.min(end, this.end) / this.pageSize));
+    const first = Math.floor(start / this.#pageSize);
+    fill(entries, 0, first, Math.ceil(Math.min(end, this.end) / this.#pageSize));
   }
 
   /**
@@ -74,9 +74,9 @@ export class PageTable {
    * @param distance - Bytes from the addresses to the bytes in the home buffer: a multiple of 8.
    */
   open(entries: Int32Array, address: number, start: number, end: number, distance: number): void {
-    const page = Math.floor(address / this.pageSize);
-    const low = Math.max(Math.ceil(start / this.pageSize), page - MAX_OPENED);
-    const high = Math.min(Math.floor(Math.min(end, this.end) / this.pageSize), page + MAX_OPENED);
+    const page = Math.floor(address / this.#pageSize);
+    const low = Math.max(Math.ceil(start / this.#pageSize), page - MAX_OPENED);
+    const high = Math.min(Math.floor(Math.min(end, this.end) / this.#pageSize), page + MAX_OPENED);
     if (page < low || page >= high) {
       return;
     }
