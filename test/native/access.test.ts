@@ -7,7 +7,14 @@ import {
   type GuestMemoryAccess,
 } from "pound-guest-memory";
 import { native } from "../../lib/native/addon.js";
-import { MEMORY32, RESULT32, WIDE_ADDRESS } from "../../lib/native/call-block.js";
+import {
+  GPA_LOW32,
+  MEMORY32,
+  RESULT32,
+  VALUE32,
+  WIDE_ADDRESS,
+} from "../../lib/native/call-block.js";
+import { RAW, runAlone } from "../support/alone.js";
 import { thrown } from "../support/errors.js";
 import { WIDTHS } from "../support/widths.js";
 
@@ -174,6 +181,30 @@ describe("the native path", () => {
     expect(Reflect.apply(native.readb, null, [Symbol("x"), {}, -1])).to.equal(undefined);
     expect(new Uint32Array(native.callBlock)[RESULT32]).to.equal(OK);
     expect(memory.native.readb(3)).to.equal(0x42);
+  });
+
+  it("reaches the memories of each instance of the addon, of which a table holds only some", () => {
+    const { output } = runAlone(`${RAW}
+      const file = Object.keys(require.cache).find((name) => name.endsWith(".node"));
+      const instances = Array.from({ length: 100 }, (_, i) => {
+        const module = { exports: {} };
+        process.dlopen(module, file);
+        const instance = module.exports;
+        const memory = instance.guestMemoryCreate(instance.arenaCreate(4096));
+        const block = new Uint32Array(instance.callBlock);
+        block[${MEMORY32}] = instance.guestMemoryNumber(memory);
+        block[${GPA_LOW32}] = 8;
+        block[${VALUE32}] = i;
+        instance.writel();
+        return { instance, memory, block };
+      });
+      const values = instances.map(({ instance, block }) => {
+        block[${VALUE32}] = 1000;
+        instance.readl();
+        return block[${RESULT32}] === 0 ? block[${VALUE32}] : -1;
+      });
+      console.log(values.every((value, i) => value === i), new Set(values).size);`);
+    expect(output).to.equal("true 100\n");
   });
 
   it("refuses to run on what is no memory's", () => {
