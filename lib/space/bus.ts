@@ -1,6 +1,6 @@
 import type { DirtyBitmap } from "../memory/dirty-bitmap.js";
 import { gpaAt, toAddress } from "../base/arguments.js";
-import { GuestMemoryFault, type Operation, rangeError, typeError } from "../base/errors.js";
+import { type Operation, rangeError, typeError } from "../base/errors.js";
 import { MAX_U64, type Gpa } from "../base/gpa.js";
 import { printable } from "../base/printable.js";
 import { GuestMemAccessResult } from "../base/result.js";
@@ -72,10 +72,15 @@ export class Bus implements MemoryUser {
   #watchpointsMade = 0;
   readonly #links = new MemoryLinks(this);
   readonly #invalidate: () => void;
+  readonly #mapChanged: () => void;
 
-  /** @param invalidate - Invalidates the caches of both paths. Called before each change. */
-  constructor(invalidate: () => void) {
+  /**
+   * @param invalidate - Invalidates the caches of both paths. Called before each change.
+   * @param mapChanged - Called when a copy of the map that a program keeps is no longer valid.
+   */
+  constructor(invalidate: () => void, mapChanged: () => void) {
     this.#invalidate = invalidate;
+    this.#mapChanged = mapChanged;
   }
 
   /**
@@ -266,29 +271,44 @@ export class Bus implements MemoryUser {
   }
 
   /**
-   * Splits a bulk access into one piece for each region, and checks that all pieces are accessible.
+   * Splits a bulk access into one piece for each region, which it appends to `pieces`.
    *
-   * @throws {@link GuestMemoryFault} if one is not; TypeError, RangeError.
+   * @returns The result code of the first piece that is not accessible, or `OK`.
+   * @throws TypeError, RangeError if `gpa` is not an address.
    */
-  pieces(gpa: Gpa, length: number, operation: Operation): Piece[] {
+  pieces(gpa: Gpa, length: number, operation: Operation, pieces: Piece[]): GuestMemAccessResult {
     toAddress(gpa);
-    const pieces: Piece[] = [];
     for (let done = 0; done < length;) {
       const at = gpaAt(gpa, done);
       const region = at <= MAX_U64 ? this.find(at) : null;
       if (region === null || region.kind === "mmio") {
-        throw new GuestMemoryFault(FAULT_BOUNDARY, gpa, length, operation);
+        return FAULT_BOUNDARY;
       }
       const { offset } = this;
       const part = Math.min(length - done, region.length - offset);
       const result = checkMemory(region, offset, part, operation);
       if (result !== OK) {
-        throw new GuestMemoryFault(result, gpa, length, operation);
+        return result;
       }
       pieces.push({ region, offset, length: part });
       done += part;
     }
-    return pieces;
+    return OK;
+  }
+
+  /**
+   * The number of bytes from an address on, at least 1, that belong to the same region, or to none.
+   *
+   * @param gpa - At most 2^64 - 1.
+   */
+  reach(gpa: Gpa): number {
+    const region = this.find(gpa);
+    if (region !== null) {
+      return region.length - this.offset;
+    }
+    const address = BigInt(gpa);
+    const next = this.#regions[this.#countUpTo(address)];
+    return Number((next?.gpa ?? MAX_U64 + 1n) - address);
   }
 
   /** Whether the page of a byte has a watchpoint for this kind of access. */
@@ -342,21 +362,23 @@ export class Bus implements MemoryUser {
    * listener may have destroyed the memory. If it changed the map, the access still uses the
    * regions that were mapped before.
    *
-   * @throws {@link GuestMemoryFault} if a piece is not accessible.
+   * @returns The result code of the first piece that is not accessible, or `OK`.
    */
-  recheck(pieces: readonly Piece[], gpa: Gpa, length: number, operation: Operation): void {
-    for (const { region, offset, length: part } of pieces) {
-      const result = checkMemory(region, offset, part, operation);
+  recheck(pieces: readonly Piece[], operation: Operation): GuestMemAccessResult {
+    for (const { region, offset, length } of pieces) {
+      const result = checkMemory(region, offset, length, operation);
       if (result !== OK) {
-        throw new GuestMemoryFault(result, gpa, length, operation);
+        return result;
       }
     }
+    return OK;
   }
 
   /** Invalidates the caches that depend on which region is mapped where. */
   #invalidateMap(): void {
     this.hit = null;
     this.#previous = null;
+    this.#mapChanged();
     this.#invalidate();
   }
 
