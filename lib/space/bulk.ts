@@ -31,12 +31,7 @@ export class SpaceBulk {
   /** @throws {@link GuestMemoryFault} if `result`, which a method has just returned, is not OK. */
   check(result: GuestMemAccessResult): void {
     if (result !== OK) {
-      throw new GuestMemoryFault(
-        result,
-        this.#faultGpa,
-        this.#faultLength,
-        this.#faultOperation,
-      );
+      throw new GuestMemoryFault(result, this.#faultGpa, this.#faultLength, this.#faultOperation);
     }
   }
 
@@ -159,8 +154,7 @@ export class SpaceBulk {
   peek(gpa: Gpa, target: Uint8Array): InaccessibleRange[] {
     const { pieces, inaccessible } = this.#survey(gpa, target.length);
     // Copied first, if the copy of one piece could overwrite source bytes of the next.
-    const stable =
-      pieces.length > 1 && mayAlias(pieces, target) ? new Uint8Array(target) : target;
+    const stable = pieces.length > 1 && mayAlias(pieces, target) ? new Uint8Array(target) : target;
     for (const { region, offset, length, position } of pieces) {
       region.memory.readInto(offset, stable.subarray(position, position + length));
     }
@@ -173,8 +167,7 @@ export class SpaceBulk {
   /** Copies `source` to RAM and ROM in a range, and returns the other parts. */
   poke(gpa: Gpa, source: Uint8Array): InaccessibleRange[] {
     const { pieces, inaccessible } = this.#survey(gpa, source.length);
-    const stable =
-      pieces.length > 1 && mayAlias(pieces, source) ? new Uint8Array(source) : source;
+    const stable = pieces.length > 1 && mayAlias(pieces, source) ? new Uint8Array(source) : source;
     for (const { region, offset, length, position } of pieces) {
       region.memory.write(offset, stable.subarray(position, position + length));
     }
@@ -214,12 +207,7 @@ export class SpaceBulk {
     return { pieces, inaccessible };
   }
 
-  #locate(
-    gpa: Gpa,
-    length: number,
-    operation: Operation,
-    pieces: Piece[],
-  ): GuestMemAccessResult {
+  #locate(gpa: Gpa, length: number, operation: Operation, pieces: Piece[]): GuestMemAccessResult {
     return this.#fault(this.bus.pieces(gpa, length, operation, pieces), gpa, length, operation);
   }
 
