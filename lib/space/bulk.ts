@@ -139,11 +139,13 @@ export class SpaceBulk {
       this.bus.notifyBulk(gpas[i]!, lengths[i]!, "write");
     }
     checkStillThere(source, length);
-    for (let i = 0; i < gpas.length; i++) {
-      const parts = pieces.slice(ends[i - 1] ?? 0, ends[i]);
-      const result = this.#recheck(parts, gpas[i]!, lengths[i]!, "write");
-      if (result !== OK) {
-        return result;
+    if (this.bus.recheck(pieces, "write") !== OK) {
+      for (let i = 0; i < gpas.length; i++) {
+        const parts = pieces.slice(ends[i - 1] ?? 0, ends[i]);
+        const result = this.#recheck(parts, gpas[i]!, lengths[i]!, "write");
+        if (result !== OK) {
+          return result;
+        }
       }
     }
     copyIn(pieces, source);
@@ -156,7 +158,7 @@ export class SpaceBulk {
     // Copied first, if the copy of one piece could overwrite source bytes of the next.
     const stable = pieces.length > 1 && mayAlias(pieces, target) ? new Uint8Array(target) : target;
     for (const { region, offset, length, position } of pieces) {
-      region.memory.readInto(offset, stable.subarray(position, position + length));
+      region.memory.readInto(offset, partOf(stable, position, length));
     }
     if (stable !== target) {
       target.set(stable);
@@ -169,7 +171,7 @@ export class SpaceBulk {
     const { pieces, inaccessible } = this.#survey(gpa, source.length);
     const stable = pieces.length > 1 && mayAlias(pieces, source) ? new Uint8Array(source) : source;
     for (const { region, offset, length, position } of pieces) {
-      region.memory.write(offset, stable.subarray(position, position + length));
+      region.memory.write(offset, partOf(stable, position, length));
     }
     return inaccessible;
   }
@@ -243,6 +245,11 @@ function checkStillThere(source: Uint8Array, length: number): void {
   }
 }
 
+/** As `subarray`, at half the cost: that looks up the species constructor. */
+function partOf(bytes: Uint8Array, start: number, length: number): Uint8Array {
+  return new Uint8Array(bytes.buffer, bytes.byteOffset + start, length);
+}
+
 /** Whether a view may have bytes of the memory of a piece. */
 function mayAlias(pieces: readonly Piece[], bytes: Uint8Array): boolean {
   return pieces.some(({ region }) => region.internals.mayAlias(bytes));
@@ -258,7 +265,7 @@ function copyOut(pieces: readonly Piece[], target: Uint8Array): void {
   const stable = mayAlias(pieces, target) ? new Uint8Array(target.length) : target;
   let done = 0;
   for (const { region, offset, length } of pieces) {
-    region.memory.readInto(offset, stable.subarray(done, done + length));
+    region.memory.readInto(offset, partOf(stable, done, length));
     done += length;
   }
   if (stable !== target) {
@@ -276,7 +283,7 @@ function copyIn(pieces: readonly Piece[], source: Uint8Array): void {
   const stable = mayAlias(pieces, source) ? new Uint8Array(source) : source;
   let done = 0;
   for (const { region, offset, length } of pieces) {
-    region.memory.write(offset, stable.subarray(done, done + length));
+    region.memory.write(offset, partOf(stable, done, length));
     done += length;
   }
 }

@@ -59,7 +59,7 @@ function faultsCreatedBy(action: () => void): number {
   const parent = Object.getPrototypeOf(GuestMemoryFault) as typeof Error;
   function Counting(this: unknown, ...args: unknown[]): object {
     count++;
-    return Reflect.construct(parent, args, new.target!) as object;
+    return Reflect.construct(parent, args, new.target) as object;
   }
   Counting.prototype = parent.prototype;
   Object.setPrototypeOf(GuestMemoryFault, Counting);
@@ -241,7 +241,7 @@ for (const make of [flat, mapped]) {
       const detaching = {
         gpa: 0,
         get length() {
-          structuredClone(view.buffer, { transfer: [view.buffer as ArrayBuffer] });
+          structuredClone(view.buffer, { transfer: [view.buffer] });
           return 4;
         },
       };
