@@ -74,7 +74,8 @@ class SpaceLane<T extends Value, A extends Out> implements AtomicLane<T> {
   }
 
   checkStore(gpa: Gpa): GuestMemAccessResult {
-    return this.locate(gpa) === null ? this.code : OK;
+    const region = this.locate(gpa);
+    return region === null ? this.code : this.lane(region).checkStore(this.offset);
   }
 
   /** The offset in the region of the access that `locate` checked last. */
@@ -96,8 +97,16 @@ class SpaceLane<T extends Value, A extends Out> implements AtomicLane<T> {
   /** As `locate`, and notifies write watchpoints if the write does not fault. */
   private prepare(gpa: Gpa, value: T | undefined): RamRegion | null {
     const region = this.locate(gpa);
-    if (region !== null) {
-      const { offset } = this;
+    if (region === null) {
+      return null;
+    }
+    const { offset } = this;
+    if (this.bus.isWatched(region, offset, "write")) {
+      // The lane has faults of its own: memory at an unaligned host address has no wide atomics.
+      this.code = this.lane(region).checkStore(offset);
+      if (this.code !== OK) {
+        return null;
+      }
       this.bus.notify(region, offset, this.bytes, "write", gpa, value);
       // Restored, because a listener may have used this lane.
       this.offset = offset;
@@ -133,15 +142,18 @@ class SpaceLane<T extends Value, A extends Out> implements AtomicLane<T> {
   }
 
   private run(region: Backed, operate: (lane: AtomicLane<T>) => T | undefined): T | undefined {
-    const { native } = region.memory;
-    const lane = this.laneOf(
-      this.path === "native" ? native.atomicLanes : region.internals.atomicLanes(),
-    );
+    const lane = this.lane(region);
     const found = operate(lane);
     if (found === undefined) {
       this.code = lane.code;
     }
     return found;
+  }
+
+  private lane(region: Backed): AtomicLane<T> {
+    return this.laneOf(
+      this.path === "native" ? region.memory.native.atomicLanes : region.internals.atomicLanes(),
+    );
   }
 }
 
