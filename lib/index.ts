@@ -13,6 +13,7 @@ export { DirtyBitmap } from "./memory/dirty-bitmap.js";
 export { GuestMemory } from "./memory/guest-memory.js";
 export type { SharedRam } from "./memory/shared-ram.js";
 export { AddressSpace, type RamOptions, type RomOptions } from "./space/address-space.js";
+export type { InaccessibleRange } from "./space/bulk.js";
 export type { MmioDevice } from "./space/mmio.js";
 export type { NativeSpaceAccess } from "./space/native-access.js";
 export type { AddressSpaceOptions } from "./space/options.js";

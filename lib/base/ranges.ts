@@ -30,12 +30,23 @@ export function toRanges(ranges: readonly GuestRange[]): RangeList {
   const gpas: Gpa[] = [];
   const lengths: number[] = [];
   for (let i = 0; i < ranges.length; i++) {
-    const { gpa, length } = checkObject(ranges[i]!, "each range");
+    const { gpa, length } = propertiesOf(ranges[i]);
     toAddress(gpa);
     gpas.push(gpa);
     lengths.push(toByteCount(length, "length"));
   }
   return { gpas, lengths };
+}
+
+/** @throws TypeError if `range` is not an object; what its getters throw. */
+function propertiesOf(range: GuestRange | undefined): GuestRange {
+  try {
+    const { gpa, length } = range!;
+    return { gpa, length };
+  } catch (error) {
+    checkObject(range, "each range");
+    throw error;
+  }
 }
 
 /** As `Array.isArray`, but false for a revoked proxy, for which `isArray` throws. */

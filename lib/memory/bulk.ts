@@ -113,10 +113,17 @@ export function readVector(
   const stable = mayAlias(windows, target) ? new Uint8Array(target.length) : target;
   let done = 0;
   for (let i = 0; i < gpas.length; i++) {
-    forEachChunk(windows, Number(gpas[i]), lengths[i]!, (chunk, position) =>
-      stable.set(chunk, done + position),
-    );
-    done += lengths[i]!;
+    let at = Number(gpas[i]);
+    for (let left = lengths[i]!; left > 0;) {
+      const { u8 } = windows[Math.floor(at / WINDOW_SIZE)]!;
+      const offset = at % WINDOW_SIZE;
+      const count = Math.min(left, u8.length - offset);
+      // Half the cost of subarray(), which looks up the species constructor.
+      stable.set(new Uint8Array(u8.buffer, u8.byteOffset + offset, count), done);
+      at += count;
+      left -= count;
+      done += count;
+    }
   }
   if (stable !== target) {
     target.set(stable);
@@ -131,13 +138,19 @@ export function writeVector(
 ): void {
   // The copy to one range could overwrite source bytes of the next.
   const stable = mayAlias(windows, source) ? new Uint8Array(source) : source;
+  const { buffer, byteOffset } = stable;
   let done = 0;
   for (let i = 0; i < gpas.length; i++) {
-    forEachChunk(windows, Number(gpas[i]), lengths[i]!, (chunk, position) => {
-      const from = done + position;
-      chunk.set(stable.subarray(from, from + chunk.length));
-    });
-    done += lengths[i]!;
+    let at = Number(gpas[i]);
+    for (let left = lengths[i]!; left > 0;) {
+      const { u8 } = windows[Math.floor(at / WINDOW_SIZE)]!;
+      const offset = at % WINDOW_SIZE;
+      const count = Math.min(left, u8.length - offset);
+      u8.set(new Uint8Array(buffer, byteOffset + done, count), offset);
+      at += count;
+      left -= count;
+      done += count;
+    }
   }
 }
 

@@ -839,7 +839,9 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     const result = this.#checkRanges(list);
     if (result === OK) {
       bulk.writeVector(this.general.windows, list, bytes);
-      list.gpas.forEach((gpa, i) => this.#marks.mark(Number(gpa), list.lengths[i]!));
+      for (let i = 0; i < list.gpas.length; i++) {
+        this.#marks.mark(Number(list.gpas[i]), list.lengths[i]!);
+      }
     }
     return result;
   }

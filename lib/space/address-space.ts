@@ -2,8 +2,8 @@ import { bytesOf } from "../base/view.js";
 import { inspect } from "node:util";
 import type { GuestAccessors } from "../base/access.js";
 import type { GuestAtomicAccess } from "../atomics/access.js";
-import * as bulk from "../memory/bulk.js";
-import { Bus, type Piece } from "./bus.js";
+import { type InaccessibleRange, SpaceBulk } from "./bulk.js";
+import { Bus } from "./bus.js";
 import { DirtyBitmap } from "../memory/dirty-bitmap.js";
 import { rangeError, typeError } from "../base/errors.js";
 import { checkObject, isInstance, toAddress, toByteCount } from "../base/arguments.js";
@@ -23,6 +23,7 @@ import {
   type WindowOptions,
 } from "./regions.js";
 import { SpaceArena } from "./space-arena.js";
+import { checkTotal, type GuestRange, toRanges } from "../base/ranges.js";
 import { GuestMemAccessResult } from "../base/result.js";
 import { restoreSnapshot } from "../snapshot/restore.js";
 import type { Snapshot } from "../snapshot/snapshot.js";
@@ -81,6 +82,33 @@ export class AddressSpace implements GuestAccessors {
   /** The same accessors on the native path: the addon accesses RAM and ROM. */
   readonly native: NativeSpaceAccess;
 
+  /**
+   * A number that increases before the answer to "which bytes does an access to this address reach,
+   * and what else does it do?" changes for any address: when a region is added or removed, when the
+   * memory of a region is destroyed, when its dirty tracking starts, changes or ends, and when a
+   * watchpoint is added or removed. It may increase without such a change.
+   *
+   * Software TLBs and caches of translated code compare it with the number they had when they were
+   * filled. It is a field, so that reading it in a hot loop costs one load.
+   *
+   * @example
+   * ```js
+   * import { AddressSpace } from "pound-guest-memory";
+   *
+   * const space = new AddressSpace();
+   * space.addRam(0, 4096);
+   * let cached = space.regionAt(0);
+   * let { generation } = space;
+   * space.remove(cached);
+   * if (space.generation !== generation) {
+   *   cached = space.regionAt(0);
+   *   generation = space.generation;
+   * }
+   * console.log(cached); // null
+   * ```
+   */
+  readonly generation: number = 0;
+
   // The hot path looks up the entry of the page in the page table, and accesses the home buffer.
   // These fields are private to TypeScript only, for the reason given in GuestMemory, and are not
   // grouped in an object, which saves the hot path a load.
@@ -102,6 +130,7 @@ export class AddressSpace implements GuestAccessors {
   }
 
   readonly #bus: Bus;
+  readonly #bulk: SpaceBulk;
   readonly #arena: SpaceArena | null;
   #atomics: GuestAtomicAccess | undefined;
 
@@ -121,6 +150,7 @@ export class AddressSpace implements GuestAccessors {
         this.general.clear();
         this.native.clear();
       },
+      () => this.#mapChanged(),
       (home) => {
         this.view = home;
       },
@@ -130,6 +160,7 @@ export class AddressSpace implements GuestAccessors {
         this.native.number = number;
       },
     );
+    this.#bulk = new SpaceBulk(this.#bus);
     this.general = new SpaceAccess(this.#bus);
     this.native = new NativeSpaceAccess(this.#bus);
   }
@@ -655,11 +686,7 @@ export class AddressSpace implements GuestAccessors {
    * @throws {@link GuestMemoryFault}; TypeError, RangeError; Error `ERR_OUT_OF_MEMORY`.
    */
   read(gpa: Gpa, length: Gpa): Buffer {
-    const count = toByteCount(length, "length");
-    const pieces = this.#bus.pieces(gpa, count, "read");
-    const target = bulk.newBuffer(count);
-    this.#readPieces(pieces, gpa, target);
-    return target;
+    return this.#bulk.read(gpa, toByteCount(length, "length"));
   }
 
   /**
@@ -668,8 +695,16 @@ export class AddressSpace implements GuestAccessors {
    * @throws {@link GuestMemoryFault}, and `target` does not change; TypeError.
    */
   readInto(gpa: Gpa, target: ArrayBufferView): void {
-    const bytes = bytesOf(target, "target");
-    this.#readPieces(this.#bus.pieces(gpa, bytes.length, "read"), gpa, bytes);
+    this.#bulk.check(this.tryReadInto(gpa, target));
+  }
+
+  /**
+   * As {@link AddressSpace.readInto}, but returns the result code of a fault.
+   *
+   * @throws TypeError, RangeError for an invalid argument.
+   */
+  tryReadInto(gpa: Gpa, target: ArrayBufferView): GuestMemAccessResult {
+    return this.#bulk.readInto(gpa, bytesOf(target, "target"));
   }
 
   /**
@@ -679,15 +714,16 @@ export class AddressSpace implements GuestAccessors {
    * bounds of its buffer, before the call or because of a listener.
    */
   write(gpa: Gpa, source: ArrayBufferView): void {
-    const bytes = bytesOf(source, "source");
-    const count = bytes.length;
-    const pieces = this.#bus.pieces(gpa, count, "write");
-    this.#bus.notifyBulk(gpa, count, "write");
-    if (bytes.length !== count) {
-      throw rangeError("source was detached, or cut off, by a listener");
-    }
-    this.#bus.recheck(pieces, gpa, count, "write");
-    copyIn(pieces, bytes);
+    this.#bulk.check(this.tryWrite(gpa, source));
+  }
+
+  /**
+   * As {@link AddressSpace.write}, but returns the result code of a fault.
+   *
+   * @throws TypeError; RangeError, as {@link AddressSpace.write}.
+   */
+  tryWrite(gpa: Gpa, source: ArrayBufferView): GuestMemAccessResult {
+    return this.#bulk.write(gpa, bytesOf(source, "source"));
   }
 
   /**
@@ -698,14 +734,17 @@ export class AddressSpace implements GuestAccessors {
    * @throws {@link GuestMemoryFault}; TypeError, RangeError.
    */
   fill(gpa: Gpa, length: Gpa, value: number): void {
+    this.#bulk.check(this.tryFill(gpa, length, value));
+  }
+
+  /**
+   * As {@link AddressSpace.fill}, but returns the result code of a fault.
+   *
+   * @throws TypeError, RangeError for an invalid argument.
+   */
+  tryFill(gpa: Gpa, length: Gpa, value: number): GuestMemAccessResult {
     const count = toByteCount(length, "length");
-    const byte = BYTE.checkValue(value);
-    const pieces = this.#bus.pieces(gpa, count, "write");
-    this.#bus.notifyBulk(gpa, count, "write");
-    this.#bus.recheck(pieces, gpa, count, "write");
-    for (const { memory, offset, length: part } of pieces) {
-      memory.fill(offset, part, byte);
-    }
+    return this.#bulk.fill(gpa, count, BYTE.checkValue(value));
   }
 
   /**
@@ -717,28 +756,114 @@ export class AddressSpace implements GuestAccessors {
    * TypeError, RangeError; Error `ERR_OUT_OF_MEMORY`.
    */
   copy(target: Gpa, source: Gpa, length: Gpa): void {
-    const count = toByteCount(length, "length");
-    const from = this.#bus.pieces(source, count, "read");
-    const to = this.#bus.pieces(target, count, "write");
-    this.#bus.notifyBulk(source, count, "read");
-    this.#bus.notifyBulk(target, count, "write");
-    this.#bus.recheck(from, source, count, "read");
-    this.#bus.recheck(to, target, count, "write");
-    const [first, second] = [from[0], to[0]];
-    if (from.length === 1 && to.length === 1 && first!.memory === second!.memory) {
-      first!.memory.copy(second!.offset, first!.offset, count);
-    } else {
-      // Through a temporary copy: several regions may map the same bytes.
-      const bytes = bulk.newBuffer(count);
-      copyOut(from, bytes);
-      copyIn(to, bytes);
-    }
+    this.#bulk.check(this.tryCopy(target, source, length));
   }
 
-  #readPieces(pieces: readonly Piece[], gpa: Gpa, target: Uint8Array): void {
-    const count = target.length;
-    copyOut(pieces, target);
-    this.#bus.notifyBulk(gpa, count, "read");
+  /**
+   * As {@link AddressSpace.copy}, but returns the result code of a fault.
+   *
+   * @throws TypeError, RangeError; Error `ERR_OUT_OF_MEMORY`.
+   */
+  tryCopy(target: Gpa, source: Gpa, length: Gpa): GuestMemAccessResult {
+    return this.#bulk.copy(target, source, toByteCount(length, "length"));
+  }
+
+  /**
+   * Gathers: copies the bytes of several ranges, one after another, into `target`. All ranges are
+   * checked before the first byte is copied. Watchpoints are called for each range, as by
+   * {@link AddressSpace.readInto}.
+   *
+   * @param ranges - They may overlap.
+   * @param target - As many bytes as all ranges together.
+   * @throws {@link GuestMemoryFault} for the first range that faults, and `target` does not change;
+   * the errors of {@link AddressSpace.tryReadVector}.
+   */
+  readVector(ranges: readonly GuestRange[], target: ArrayBufferView): void {
+    this.#bulk.check(this.tryReadVector(ranges, target));
+  }
+
+  /**
+   * As {@link AddressSpace.readVector}, but returns the result code of a fault.
+   *
+   * @throws TypeError; RangeError for an invalid address or length, or if `target` is detached or
+   * has another length than all ranges together.
+   */
+  tryReadVector(ranges: readonly GuestRange[], target: ArrayBufferView): GuestMemAccessResult {
+    const list = toRanges(ranges);
+    const bytes = bytesOf(target, "target");
+    checkTotal(list, bytes, "target");
+    return this.#bulk.readVector(list, bytes);
+  }
+
+  /**
+   * Scatters: copies `source`, which may be a view of the same RAM, to several ranges, one after
+   * another. All ranges are checked before the first byte is copied. Watchpoints are called for
+   * each range, as by {@link AddressSpace.write}, before the first byte changes.
+   *
+   * @param ranges - Where they overlap, the bytes of the last one stay.
+   * @param source - As many bytes as all ranges together.
+   * @throws {@link GuestMemoryFault} for the first range that faults, and no byte changes; the
+   * errors of {@link AddressSpace.tryWriteVector}.
+   */
+  writeVector(ranges: readonly GuestRange[], source: ArrayBufferView): void {
+    this.#bulk.check(this.tryWriteVector(ranges, source));
+  }
+
+  /**
+   * As {@link AddressSpace.writeVector}, but returns the result code of a fault.
+   *
+   * @throws TypeError; RangeError for an invalid address or length, or if `source` is detached, by
+   * a listener too, or has another length than all ranges together.
+   */
+  tryWriteVector(ranges: readonly GuestRange[], source: ArrayBufferView): GuestMemAccessResult {
+    const list = toRanges(ranges);
+    const bytes = bytesOf(source, "source");
+    checkTotal(list, bytes, "source");
+    return this.#bulk.writeVector(list, bytes);
+  }
+
+  /**
+   * Reads for a debugger: copies the bytes of RAM and ROM in a range to `target`, as many as
+   * `target` has. It has no effect on the machine: it calls no device and no watchpoint, and sets
+   * no mark.
+   *
+   * @returns The parts of the range that are not mapped, belong to a device, belong to memory that
+   * is destroyed, or lie above 2^64 - 1, in ascending order and as few as possible. Their bytes in
+   * `target` are unchanged. The array is empty if all bytes were read.
+   * @throws TypeError, RangeError for an invalid argument.
+   *
+   * @example
+   * ```js
+   * import { AddressSpace } from "pound-guest-memory";
+   *
+   * const space = new AddressSpace();
+   * space.addRam(0, 4096);
+   * const target = new Uint8Array(8);
+   * const missing = space.peek(4092, target);
+   * console.log(missing); // [ { offset: 4, length: 4 } ]
+   * // The answer of a gdb server: the bytes before the first missing one, or an error.
+   * const count = missing[0]?.offset ?? target.length;
+   * console.log(count === 0 ? "E01" : Buffer.from(target.buffer, 0, count).toString("hex"));
+   * ```
+   */
+  peek(gpa: Gpa, target: ArrayBufferView): InaccessibleRange[] {
+    return this.#bulk.peek(gpa, bytesOf(target, "target"));
+  }
+
+  /**
+   * Writes for a debugger: copies `source` to RAM and also to ROM. It calls no device and no
+   * watchpoint, but marks the pages as every write does.
+   *
+   * @returns The parts of the range that were not written, as {@link AddressSpace.peek} returns
+   * those that were not read. All other bytes were written.
+   * @throws TypeError, RangeError for an invalid argument.
+   */
+  poke(gpa: Gpa, source: ArrayBufferView): InaccessibleRange[] {
+    return this.#bulk.poke(gpa, bytesOf(source, "source"));
+  }
+
+  #mapChanged(): void {
+    (this as { generation: number }).generation++;
   }
 
   /** Checks the address of a window. */
@@ -768,27 +893,4 @@ export class AddressSpace implements GuestAccessors {
 
 function checkOptions<O extends RegionOptions>(options: O): O {
   return checkObject(options, "options");
-}
-
-function copyOut(pieces: readonly Piece[], target: Uint8Array): void {
-  // If the target is a view of RAM, copying one piece could overwrite the source of the next.
-  const stable = pieces.length > 1 ? new Uint8Array(target.length) : target;
-  let done = 0;
-  for (const { memory, offset, length } of pieces) {
-    memory.readInto(offset, stable.subarray(done, done + length));
-    done += length;
-  }
-  if (stable !== target) {
-    target.set(stable);
-  }
-}
-
-function copyIn(pieces: readonly Piece[], source: Uint8Array): void {
-  // If the source is a view of RAM, copying one piece could overwrite the rest of it.
-  const stable = pieces.length > 1 ? new Uint8Array(source) : source;
-  let done = 0;
-  for (const { memory, offset, length } of pieces) {
-    memory.write(offset, stable.subarray(done, done + length));
-    done += length;
-  }
 }

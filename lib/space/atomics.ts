@@ -78,7 +78,8 @@ class SpaceLane<T extends Value, A extends Out> implements AtomicLane<T> {
   }
 
   checkStore(gpa: Gpa): GuestMemAccessResult {
-    return this.locate(gpa) === null ? this.code : OK;
+    const region = this.locate(gpa);
+    return region === null ? this.code : this.lanesOf(region).checkStore(this.offset);
   }
 
   /** The offset in the region of the access that `locate` checked last. */
@@ -106,9 +107,16 @@ class SpaceLane<T extends Value, A extends Out> implements AtomicLane<T> {
     const { offset } = this;
     // Before the listeners, which may switch the bank.
     const lane = this.lanesOf(region);
-    this.bus.notify(gpa, this.bytes, "write", value);
-    // Restored, because a listener may have used this lane.
-    this.offset = offset;
+    if (this.bus.isWatched(gpa, "write")) {
+      // The lane has faults of its own: memory at an unaligned host address has no wide atomics.
+      this.code = lane.checkStore(offset);
+      if (this.code !== OK) {
+        return null;
+      }
+      this.bus.notify(gpa, this.bytes, "write", value);
+      // Restored, because a listener may have used this lane.
+      this.offset = offset;
+    }
     return lane;
   }
 

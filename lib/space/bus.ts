@@ -1,6 +1,6 @@
 import type { DirtyBitmap } from "../memory/dirty-bitmap.js";
 import { gpaAt, toAddress } from "../base/arguments.js";
-import { GuestMemoryFault, type Operation, rangeError, typeError } from "../base/errors.js";
+import { type Operation, rangeError, typeError } from "../base/errors.js";
 import { MAX_U64, type Gpa } from "../base/gpa.js";
 import { GuestMemAccessResult } from "../base/result.js";
 import type { Handle } from "../native/addon.js";
@@ -77,8 +77,6 @@ export class Bus implements MemoryUser {
   /** Whether there are watchpoints. */
   private watched = false;
   readonly watches = new WatchTable();
-  /** A counter that increases with every change of the map, modulo 2^32. */
-  generation = 0;
   /** Incremented when the reach of accesses changes. */
   #version = 0;
   /** The segment found before `#hit`: accesses often alternate between two regions. */
@@ -112,11 +110,13 @@ export class Bus implements MemoryUser {
   readonly #invalidate: () => void;
   readonly #moveHome: (home: DataView) => void;
   readonly #moveTable: (table: PageTable) => void;
+  readonly #mapChanged: () => void;
 
   /**
    * @param arena - The memory that most windows show a part of; null if there is no arena. The memory
    * with the largest region is the home buffer then.
    * @param invalidate - Invalidates the caches of both paths. Called before each change.
+   * @param mapChanged - Called when a copy of the map that a program keeps is no longer valid.
    * @param moveHome - Called when the fast paths must access another home buffer.
    * @param moveTable - Called when the fast paths must use another page table.
    */
@@ -124,6 +124,7 @@ export class Bus implements MemoryUser {
     pageSize: number,
     arena: GuestMemoryInternals | null,
     invalidate: () => void,
+    mapChanged: () => void,
     moveHome: (home: DataView) => void,
     moveTable: (table: PageTable) => void,
   ) {
@@ -131,6 +132,7 @@ export class Bus implements MemoryUser {
     this.#moveTable = moveTable;
     this.#hasArena = arena !== null;
     this.#invalidate = invalidate;
+    this.#mapChanged = mapChanged;
     this.#moveHome = moveHome;
     if (arena !== null) {
       this.#moveTo(arena);
@@ -207,7 +209,6 @@ export class Bus implements MemoryUser {
 
   memoryChanging(marks: MemoryMarks): void {
     this.#invalidateCaches();
-    this.generation = (this.generation + 1) >>> 0;
     for (const { region, start, length } of this.#map.segments) {
       if (region.kind !== "mmio" && region.internals.marks === marks) {
         this.table?.clear(start, start + length);
@@ -220,7 +221,6 @@ export class Bus implements MemoryUser {
       this.#links.add(next.marks);
     }
     this.#invalidateCaches();
-    this.generation = (this.generation + 1) >>> 0;
     this.table?.clear(region.start, region.start + region.length);
   }
 
@@ -535,30 +535,39 @@ export class Bus implements MemoryUser {
   }
 
   /**
-   * Splits a bulk access into one piece for each region, and checks that all pieces are accessible.
+   * Splits a bulk access into one piece for each region, which it appends to `pieces`.
    *
-   * @throws {@link GuestMemoryFault} if one is not; TypeError, RangeError.
+   * @returns The result code of the first piece that is not accessible, or `OK`.
+   * @throws TypeError, RangeError if `gpa` is not an address.
    */
-  pieces(gpa: Gpa, length: number, operation: Operation): Piece[] {
+  pieces(gpa: Gpa, length: number, operation: Operation, pieces: Piece[]): GuestMemAccessResult {
     toAddress(gpa);
-    const pieces: Piece[] = [];
     for (let done = 0; done < length;) {
       const at = gpaAt(gpa, done);
       const region = at <= MAX_U64 ? this.find(at) : null;
       if (region === null || region.kind === "mmio") {
-        throw new GuestMemoryFault(FAULT_BOUNDARY, gpa, length, operation);
+        return FAULT_BOUNDARY;
       }
       const { offset, room } = this;
       const part = Math.min(length - done, room);
       const result = checkMemory(region, offset, room, part, operation);
       if (result !== OK) {
-        throw new GuestMemoryFault(result, gpa, length, operation);
+        return result;
       }
       const { memory, internals } = region;
       pieces.push({ memory, internals, offset, length: part });
       done += part;
     }
-    return pieces;
+    return OK;
+  }
+
+  /**
+   * The number of bytes from an address on, at least 1, that belong to the same region, or to none.
+   *
+   * @param gpa - At most 2^64 - 1.
+   */
+  extent(gpa: Gpa): number {
+    return this.find(gpa) === null ? this.#map.gapAt(BigInt(gpa)) : this.room;
   }
 
   /** Whether the page of a byte has a watchpoint for this kind of access. */
@@ -605,21 +614,21 @@ export class Bus implements MemoryUser {
    * listener may have destroyed the memory. If it changed the map, the access still uses the
    * regions that were mapped before.
    *
-   * @throws {@link GuestMemoryFault} if a piece is not accessible.
+   * @returns The result code of the first piece that is not accessible, or `OK`.
    */
-  recheck(pieces: readonly Piece[], gpa: Gpa, length: number, operation: Operation): void {
-    for (const { internals, offset, length: part } of pieces) {
-      const result = internals.checkRange(offset, part);
+  recheck(pieces: readonly Piece[]): GuestMemAccessResult {
+    for (const { internals, offset, length } of pieces) {
+      const result = internals.checkRange(offset, length);
       if (result !== OK) {
-        throw new GuestMemoryFault(result, gpa, length, operation);
+        return result;
       }
     }
+    return OK;
   }
 
   /** Invalidates all caches, and the page table where a region is added or removed. */
   #invalidateRange(region: Region): void {
     this.#invalidateCaches();
-    this.generation = (this.generation + 1) >>> 0;
     // An empty range has no entries. To clear them would make the pages of the table resident.
     if (this.#map.segmentsIn(region.gpa, region.gpa + region.size).length > 0) {
       this.table?.clear(region.start, region.start + region.length);
@@ -630,6 +639,7 @@ export class Bus implements MemoryUser {
     this.#hit = null;
     this.#previous = null;
     this.#version++;
+    this.#mapChanged();
     this.#invalidate();
   }
 }

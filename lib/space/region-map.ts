@@ -1,4 +1,5 @@
 import { rangeError } from "../base/errors.js";
+import { MAX_U64 } from "../base/gpa.js";
 import { printable } from "../base/printable.js";
 import type { Reach } from "./bus.js";
 import type { Region } from "./regions.js";
@@ -135,6 +136,11 @@ export class RegionMap {
       found.push(this.#segments[i]!);
     }
     return found;
+  }
+
+  /** The bytes from an unmapped address to the next segment, or to 2^64. */
+  gapAt(gpa: bigint): number {
+    return Number((this.#segments[this.#countFrom(gpa)]?.gpa ?? MAX_U64 + 1n) - gpa);
   }
 
   /** The number of segments that start at or below an address. */

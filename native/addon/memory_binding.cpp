@@ -105,11 +105,10 @@ Napi::Value guest_memory_over(const Napi::CallbackInfo& info) {
         return throw_exhausted(env, "bytes of the arena are allocated already");
     }
     const auto start = static_cast<size_t>(offset);
-    return make_handle(env, std::make_shared<SharedMemory>(
-                                shared,
-                                kvm::memory::guest_memory_over(arena.data + start,
-                                                               arena.capacity - start),
-                                env.GetInstanceData<InstanceData>()->environment));
+    return make_handle(
+        env, std::make_shared<SharedMemory>(
+                 shared, kvm::memory::guest_memory_over(arena.data + start, arena.capacity - start),
+                 env.GetInstanceData<InstanceData>()->environment));
 }
 
 /**

@@ -142,6 +142,24 @@ function* callsOf(good: readonly unknown[]): Generator<[string, () => unknown[]]
 }
 
 function goodArguments(method: string): unknown[] {
+  const bulk: Record<string, () => unknown[]> = {
+    fill: () => [0, 4, FILL],
+    copy: () => [0, 8, 4],
+    read: () => [0, 4],
+    slice: () => [0, 4],
+    readInto: () => [0, new Uint8Array(4)],
+    write: () => [0, new Uint8Array(4).fill(FILL)],
+    readVector: () => [[{ gpa: 8, length: 4 }], new Uint8Array(4)],
+    writeVector: () => [[{ gpa: 8, length: 4 }], new Uint8Array(4).fill(FILL)],
+    peek: () => [0, new Uint8Array(4)],
+    poke: () => [0, new Uint8Array(4).fill(FILL)],
+    compare: () => [0, new Uint8Array(4)],
+    indexOf: () => [FILL, 0, 8],
+  };
+  const name = method.replace(/^try(.)/, (_, first: string) => first.toLowerCase());
+  if (bulk[name] !== undefined) {
+    return bulk[name]();
+  }
   const suffix = method.slice(-1) === "m" ? "q" : method.slice(-1);
   const Out = { b: Uint8Array, w: Uint16Array, l: Uint32Array }[suffix] ?? BigUint64Array;
   const value =
@@ -164,18 +182,7 @@ function goodArguments(method: string): unknown[] {
   if (/^try\w+[bwlq]$/.test(method)) {
     return [0, /Or|And|Exchange/.test(method) ? value : suffix === "q" ? 0n : 0, new Out(1)];
   }
-  return (
-    {
-      fill: [0, 4, FILL],
-      copy: [0, 8, 4],
-      read: [0, 4],
-      slice: [0, 4],
-      readInto: [0, new Uint8Array(4)],
-      write: [0, new Uint8Array(4).fill(FILL)],
-      compare: [0, new Uint8Array(4)],
-      indexOf: [FILL, 0, 8],
-    }[method] ?? [0, suffix === "q" ? 0n : 0]
-  );
+  return [0, suffix === "q" ? 0n : 0];
 }
 
 describe("the contract of errors", function () {
@@ -304,6 +311,12 @@ describe("the contract of errors", function () {
     const statics: [string, (...args: never[]) => unknown, unknown[]][] = [
       ["Arena.create", (...args) => Arena.create(...(args as [never])), [64]],
       ["GuestMemory.allocate", (...args) => GuestMemory.allocate(...(args as [never])), [64]],
+      [
+        "GuestMemory.over",
+        (...args) => GuestMemory.over(...(args as [never])),
+        [new Uint8Array(8)],
+      ],
+      ["Arena.over", (...args) => Arena.over(...(args as [never])), [new Uint8Array(8)]],
       ["GuestMemory.create", (...args) => GuestMemory.create(...(args as [never])), [0]],
       ["struct.at", (...args) => struct({ a: "u8" }).at(...(args as [never, never])), [memory, 0]],
       ["native.run", (...args) => memory.native.run(...(args as [never])), [ops]],

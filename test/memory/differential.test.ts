@@ -142,4 +142,71 @@ describe("the two paths and a plain model", () => {
     memory.buffer[8] = 0;
     expect(memory.native.readw(8)).to.equal(0xba00);
   });
+
+  it("agree on bulk access in both forms, over every kind of RAM", () => {
+    const place = fc.integer({ min: 0, max: 110 });
+    const range = fc.record({ gpa: place, length: fc.nat(40) });
+    const operation = fc.record({
+      what: fc.constantFrom("readInto", "write", "fill", "copy", "readVector", "writeVector"),
+      ranges: fc.array(range, { minLength: 1, maxLength: 4 }),
+      to: place,
+      byte: fc.nat(255),
+      try: fc.boolean(),
+    });
+    const kinds = {
+      allocated: () => GuestMemory.allocate(100),
+      shared: () => GuestMemory.allocateShared(100),
+      adopted: () => GuestMemory.over(new Uint8Array(128).subarray(3, 103)),
+    };
+    for (const [kind, make] of Object.entries(kinds)) {
+      fc.assert(
+        fc.property(fc.array(operation, { maxLength: 30 }), (operations) => {
+          const memory = make();
+          const model = Buffer.alloc(100);
+          for (const { what, ranges, to, byte, try: byCode } of operations) {
+            const [{ gpa, length }] = ranges as [(typeof ranges)[0]];
+            const used = what.endsWith("Vector") ? ranges : [{ gpa, length }];
+            const total = used.reduce((sum, { length }) => sum + length, 0);
+            const view = new Uint8Array(total).map((_, i) => byte + i);
+            const before = Uint8Array.from(view);
+            const fits =
+              used.every(({ gpa, length }) => gpa + length <= 100) &&
+              (what !== "copy" || to + length <= 100);
+            const calls: Record<string, () => unknown> = {
+              readInto: () => memory[byCode ? "tryReadInto" : "readInto"](gpa, view),
+              write: () => memory[byCode ? "tryWrite" : "write"](gpa, view),
+              fill: () => memory[byCode ? "tryFill" : "fill"](gpa, length, byte),
+              copy: () => memory[byCode ? "tryCopy" : "copy"](to, gpa, length),
+              readVector: () => memory[byCode ? "tryReadVector" : "readVector"](ranges, view),
+              writeVector: () => memory[byCode ? "tryWriteVector" : "writeVector"](ranges, view),
+            };
+            expect(outcome(calls[what]!) ?? OK, `${what}, ${kind}`).to.equal(
+              fits ? OK : GuestMemAccessResult.FAULT_BOUNDARY,
+            );
+            if (!fits || !what.startsWith("read")) {
+              expect(view).to.deep.equal(before);
+            }
+            if (fits && what.startsWith("read")) {
+              const parts = used.map(({ gpa, length }) => model.subarray(gpa, gpa + length));
+              expect(Buffer.concat(parts).equals(view)).to.equal(true);
+            } else if (fits && what === "fill") {
+              model.fill(byte, gpa, gpa + length);
+            } else if (fits && what === "copy") {
+              model.copyWithin(to, gpa, gpa + length);
+            } else if (fits) {
+              let done = 0;
+              for (const { gpa, length } of used) {
+                model.set(view.subarray(done, done + length), gpa);
+                done += length;
+              }
+            }
+            expect(memory.read(0, 100).equals(model), `RAM after ${what}`).to.equal(true);
+            expect(memory.native.readb(99)).to.equal(model[99]);
+          }
+          memory.destroy();
+        }),
+        { numRuns: 60 },
+      );
+    }
+  });
 });

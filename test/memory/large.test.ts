@@ -88,6 +88,31 @@ describe("RAM of 6 GiB", function () {
     expect(memory.slice(EDGE, 2).length).to.equal(2);
   });
 
+  it("gathers and scatters ranges on both sides of 4 GiB and across it", () => {
+    const bytes = Buffer.from(Array.from({ length: 40 }, (_, i) => i + 1));
+    const ranges = [
+      { gpa: 5 * GIB, length: 8 },
+      { gpa: EDGE - 11, length: 20 },
+      { gpa: BigInt(SIZE - 7), length: 7n },
+      { gpa: 64, length: 5 },
+    ];
+    memory.writeVector(ranges, bytes);
+    expect([...memory.read(EDGE - 11, 20)]).to.deep.equal([...bytes.subarray(8, 28)]);
+    expect(memory.native.readb(SIZE - 1)).to.equal(35);
+    const target = new Uint8Array(40);
+    expect(memory.tryReadVector(ranges, target)).to.equal(OK);
+    expect(Buffer.compare(target, bytes)).to.equal(0);
+    // The target is where the ranges are.
+    const own = memory.slice(EDGE, 40);
+    memory.readVector(ranges, own);
+    expect(own.equals(bytes)).to.equal(true);
+    memory.writeVector(ranges, own);
+    expect(memory.read(EDGE - 11, 20).equals(bytes.subarray(8, 28))).to.equal(true);
+    ranges[3] = { gpa: SIZE - 4, length: 5 };
+    expect(memory.tryWriteVector(ranges, target.fill(0))).to.equal(FAULT_BOUNDARY);
+    expect(memory.readb(5 * GIB)).to.equal(1);
+  });
+
   it("writes a view of its own RAM across 4 GiB without tripping over itself", () => {
     const bytes = Buffer.from(Array.from({ length: 64 }, (_, i) => i));
     memory.write(EDGE, bytes);

@@ -180,6 +180,42 @@ for (const path of ["view", "native"] as const) {
       expect(monitor.tryStoreExclusivel(BASE + 2, 1, status)).to.equal(FAULT_UNALIGNED);
       expect(monitor.tryLoadExclusivel(0, status), "ROM").to.equal(OK);
     });
+
+    it("has exclusive stores that mark nothing if they fail, and fault as the space does", () => {
+      const space = new AddressSpace();
+      const { dirty, memory } = space.addRam(BASE, PAGE, { trackDirty: true });
+      space.addMmio(0x1000, 8, { readl: () => 1, writel: () => undefined });
+      const monitor = new ExclusiveMonitor(atomicsOf(space));
+      const status = Uint32Array.of(9);
+      monitor.loadExclusivel(BASE);
+      memory.writel(0, 5);
+      dirty!.drain();
+      expect(monitor.storeExclusivel(BASE, 7), "changed").to.equal(false);
+      expect([dirty!.count, memory.readl(0)]).to.deep.equal([0, 5]);
+      for (const gpa of [0x1000, 0x2000]) {
+        expect(monitor.tryLoadExclusivel(gpa, status)).to.equal(FAULT_BOUNDARY);
+        expect(monitor.tryStoreExclusivel(gpa, 1, status)).to.equal(FAULT_BOUNDARY);
+      }
+      monitor.loadExclusivel(BASE);
+      memory.destroy();
+      expect(monitor.tryStoreExclusivel(BASE, 1, status)).to.equal(ERROR_INTERNAL);
+      expect(monitor.tryLoadExclusivel(BASE, status)).to.equal(ERROR_INTERNAL);
+      expect(status[0]).to.equal(9);
+    });
+
+    it("calls no watchpoint for an atomic that the host cannot make", () => {
+      const space = new AddressSpace();
+      space.addRam(BASE, GuestMemory.over(new Uint8Array(PAGE + 2).subarray(2)));
+      space.watch({ gpa: BASE, length: PAGE }, () => expect.fail("called"));
+      const atomics = atomicsOf(space);
+      const monitor = new ExclusiveMonitor(atomics);
+      const out = new Uint32Array(1);
+      expect(atomics.tryLoadl(BASE, out)).to.equal(ERROR_INTERNAL);
+      expect(atomics.tryStorel(BASE, 1)).to.equal(ERROR_INTERNAL);
+      expect(atomics.tryAddl(BASE, 1, out)).to.equal(ERROR_INTERNAL);
+      expect(atomics.tryAddl(BASE + 2, 1, out)).to.equal(FAULT_UNALIGNED);
+      expect(monitor.tryStoreExclusivel(BASE, 1, out)).to.equal(ERROR_INTERNAL);
+    });
   });
 }
 

@@ -54,8 +54,15 @@ type Step =
     }
   | { do: "atomic"; op: number; at: number; width: number; a: bigint; b: bigint; try: boolean }
   | { do: "direct"; how: Direct; which: number; offset: number }
-  | { do: "bulkRead" | "bulkWrite" | "fill"; at: number; length: number }
-  | { do: "copy"; at: number; to: number; length: number };
+  | { do: "bulkRead" | "bulkWrite" | "fill"; at: number; length: number; try: boolean }
+  | { do: "copy"; at: number; to: number; length: number; try: boolean }
+  | { do: "readVector" | "writeVector"; ranges: Place[]; try: boolean }
+  | { do: "peek" | "poke"; at: number; length: number };
+
+interface Place {
+  readonly at: number;
+  readonly length: number;
+}
 
 /** The ways to write to memory without the space. */
 const DIRECT = ["writeb", "bulk", "fill", "copy", "atomic", "run"] as const;
@@ -161,6 +168,23 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       do: fc.constantFrom("bulkRead" as const, "bulkWrite" as const, "fill" as const),
       at: place,
       length: bulkLength,
+      try: fc.boolean(),
+    }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constantFrom("readVector" as const, "writeVector" as const),
+      ranges: fc.array(fc.record({ at: place, length: bulkLength }), { maxLength: 4 }),
+      try: fc.boolean(),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constantFrom("peek" as const, "poke" as const),
+      at: place,
+      length: bulkLength,
     }),
   },
   {
@@ -170,6 +194,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       at: place,
       to: place,
       length: bulkLength,
+      try: fc.boolean(),
     }),
   },
 );
@@ -253,6 +278,30 @@ function outcome(action: () => unknown): unknown {
   }
 }
 
+/** The bytes that a read has copied, or its result code; then it must not have copied any. */
+function readBy(length: number, read: (target: Uint8Array) => number): number[] | number {
+  const target = new Uint8Array(length).fill(0x5a);
+  const result = read(target);
+  if (result !== 0) {
+    expect(target.every((byte) => byte === 0x5a)).to.equal(true);
+    return result;
+  }
+  return [...target];
+}
+
+/** The longest runs of null. */
+function runsOfNull(bytes: readonly (number | null)[]): { offset: number; length: number }[] {
+  const runs: { offset: number; length: number }[] = [];
+  bytes.forEach((byte, i) => {
+    if (byte === null && i > 0 && bytes[i - 1] === null) {
+      runs.at(-1)!.length++;
+    } else if (byte === null) {
+      runs.push({ offset: i, length: 1 });
+    }
+  });
+  return runs;
+}
+
 /** Changes the map of a subject, or the memory of a region. */
 function changeSubject(
   what: Change,
@@ -288,7 +337,14 @@ class History {
 
   run(steps: readonly Step[]): void {
     for (const step of steps) {
+      const before = this.#mapped();
+      const generations = this.#subjects.map(({ space }) => space.generation);
       this.#run(step);
+      if (this.#mapped() !== before) {
+        this.#subjects.forEach(({ space }, i) =>
+          expect(space.generation).to.be.above(generations[i]!),
+        );
+      }
       for (const subject of this.#subjects) {
         expect(subject.takeLog(), `log of the ${subject.path} path`).to.deep.equal(this.#model.log);
       }
@@ -297,6 +353,17 @@ class History {
     for (const { regions, path } of this.#subjects) {
       this.#model.regions.forEach((expected, i) => this.#compare(expected, regions[i]!, path));
     }
+  }
+
+  /** All that `generation` must reflect, as text. */
+  #mapped(): string {
+    const { regions, watches } = this.#model;
+    const memories = new Set(regions.map(({ memory }) => memory));
+    const map = regions.map(({ gpa, kind, memory }) => [
+      `${gpa} ${kind} ${memory.ended} ${memory.dirty !== null}`,
+      [...memories].indexOf(memory),
+    ]);
+    return JSON.stringify([map, watches.map(({ id }) => id)]);
   }
 
   #compare(expected: ModelRegion, region: Region, path: string): void {
@@ -354,6 +421,16 @@ class History {
       case "read":
       case "write": {
         this.#access(step);
+        return;
+      }
+      case "readVector":
+      case "writeVector": {
+        this.#vector(step);
+        return;
+      }
+      case "peek":
+      case "poke": {
+        this.#debug(step);
         return;
       }
       case "copy":
@@ -579,10 +656,13 @@ class History {
     const given = this.#given(gpa, length % 2 === 0);
     const bytes = Array.from({ length }, (_, i) => (step.do === "fill" ? 0x3c : (i * 11) & 0xff));
     const run: Record<typeof step.do, (space: AddressSpace) => unknown> = {
-      bulkRead: (space) => [...space.read(given, length)],
-      bulkWrite: (space) => space.write(given, Uint8Array.from(bytes)),
-      fill: (space) => space.fill(given, length, 0x3c),
-      copy: (space) => space.copy(to, given, length),
+      bulkRead: (space) =>
+        step.try
+          ? readBy(length, (target) => space.tryReadInto(given, target))
+          : [...space.read(given, length)],
+      bulkWrite: (space) => space[step.try ? "tryWrite" : "write"](given, Uint8Array.from(bytes)),
+      fill: (space) => space[step.try ? "tryFill" : "fill"](given, length, 0x3c),
+      copy: (space) => space[step.try ? "tryCopy" : "copy"](to, given, length),
     };
     let expected: unknown;
     if (step.do === "bulkRead") {
@@ -595,6 +675,55 @@ class History {
     for (const { space, path } of this.#subjects) {
       const actual = outcome(() => run[step.do](space)) ?? 0;
       expect(actual, `${step.do} of ${length} at ${gpa}, ${path}`).to.deep.equal(expected);
+    }
+  }
+
+  #vector(step: Extract<Step, { do: "readVector" | "writeVector" }>): void {
+    const ranges = step.ranges.flatMap(({ at, length }) => {
+      const gpa = this.#gpa(at);
+      return gpa === undefined ? [] : [{ gpa, length }];
+    });
+    const given = ranges.map(({ gpa, length }) => ({
+      gpa: this.#given(gpa, length % 2 === 0),
+      length: length % 3 === 0 ? BigInt(length) : length,
+    }));
+    const total = ranges.reduce((sum, { length }) => sum + length, 0);
+    const bytes = Array.from({ length: total }, (_, i) => (i * 13 + 5) & 0xff);
+    const expected =
+      step.do === "readVector"
+        ? this.#model.readVector(ranges)
+        : this.#model.writeVector(ranges, bytes);
+    const run = (space: AddressSpace): unknown => {
+      if (step.do === "readVector") {
+        return readBy(total, (target) =>
+          step.try ? space.tryReadVector(given, target) : (space.readVector(given, target), 0),
+        );
+      }
+      return space[step.try ? "tryWriteVector" : "writeVector"](given, Uint8Array.from(bytes));
+    };
+    for (const { space, path } of this.#subjects) {
+      const actual = outcome(() => run(space)) ?? 0;
+      expect(actual, `${step.do} of ${total}, ${path}`).to.deep.equal(expected);
+    }
+  }
+
+  #debug({ do: what, at, length }: Extract<Step, { do: "peek" | "poke" }>): void {
+    const gpa = this.#gpa(at);
+    if (gpa === undefined) {
+      return;
+    }
+    const seen = this.#model.peek(gpa, length);
+    const bytes = seen.map((_, i) => (i * 17 + 3) & 0xff);
+    if (what === "poke") {
+      this.#model.poke(gpa, bytes);
+    }
+    for (const { space, path } of this.#subjects) {
+      const view = Uint8Array.from(what === "peek" ? seen.map(() => 0x5a) : bytes);
+      const missing = space[what](this.#given(gpa, length % 2 === 0), view);
+      expect(missing, `${what} of ${length} at ${gpa}, ${path}`).to.deep.equal(runsOfNull(seen));
+      if (what === "peek") {
+        expect([...view]).to.deep.equal(seen.map((byte) => byte ?? 0x5a));
+      }
     }
   }
 }

@@ -135,16 +135,19 @@ class Run {
 
   #create(): void {
     const length = this.#length();
-    const kind = this.#random(5);
-    const memory =
-      kind === 0
-        ? GuestMemory.allocateShared(length)
-        : kind === 1
-          ? GuestMemory.create(Arena.over(new ArrayBuffer(length + 16)))
-          : kind === 2
-            ? GuestMemory.create(this.#arenaWithBlock(length))
-            : GuestMemory.allocate(length);
-    this.#add(memory.arena, memory, kind > 1);
+    const makes = [
+      () => GuestMemory.allocate(length),
+      () => GuestMemory.allocate(length),
+      () => GuestMemory.create(this.#arenaWithBlock(length)),
+      () => GuestMemory.allocateShared(length),
+      () => GuestMemory.create(Arena.over(new ArrayBuffer(length + 16))),
+      () => GuestMemory.over(new Uint8Array(length + 9).subarray(9)),
+      // Nothing but the RAM keeps the arena's pages alive.
+      () => GuestMemory.over(Arena.create(length + 64).allocate(length)),
+    ];
+    const kind = this.#random(makes.length);
+    const memory = makes[kind]!();
+    this.#add(memory.arena, memory, kind < 3);
   }
 
   #arenaWithBlock(length: number): Arena {

@@ -32,6 +32,11 @@ export interface ModelWatch {
   readonly act: () => void;
 }
 
+export interface ModelRange {
+  readonly gpa: bigint;
+  readonly length: number;
+}
+
 /** The location of one byte, looked up before listeners can change the map. */
 interface Place {
   readonly memory: ModelMemory;
@@ -187,6 +192,58 @@ export class SpaceModel {
     this.#notify(source, length, "read");
     this.#notify(target, length, "write");
     return from.some(({ memory }) => memory.ended) ? ERROR_INTERNAL : store(to, load(from));
+  }
+
+  /** The bytes of all ranges, or the result code of the first fault. */
+  readVector(ranges: readonly ModelRange[]): number[] | GuestMemAccessResult {
+    const result = this.#checkRanges(ranges, "read");
+    if (result !== OK) {
+      return result;
+    }
+    const bytes = load(ranges.flatMap(({ gpa, length }) => this.#places(gpa, length)));
+    ranges.forEach(({ gpa, length }) => this.#notify(gpa, length, "read"));
+    return bytes;
+  }
+
+  writeVector(ranges: readonly ModelRange[], bytes: readonly number[]): GuestMemAccessResult {
+    const result = this.#checkRanges(ranges, "write");
+    if (result !== OK) {
+      return result;
+    }
+    const places = ranges.flatMap(({ gpa, length }) => this.#places(gpa, length));
+    ranges.forEach(({ gpa, length }) => this.#notify(gpa, length, "write"));
+    return store(places, bytes);
+  }
+
+  /** What a debugger sees: null for each byte that is not accessible. */
+  peek(gpa: bigint, length: number): (number | null)[] {
+    return Array.from({ length }, (_, i) => {
+      const place = this.#debugPlace(gpa + BigInt(i));
+      return place === null ? null : place.memory.bytes[place.offset]!;
+    });
+  }
+
+  /** A debugger's write to the bytes that are accessible. */
+  poke(gpa: bigint, bytes: readonly number[]): void {
+    bytes.forEach((byte, i) => {
+      const place = this.#debugPlace(gpa + BigInt(i));
+      if (place !== null) {
+        store([place], [byte]);
+      }
+    });
+  }
+
+  #debugPlace(gpa: bigint): Place | null {
+    const region = this.regionAt(gpa);
+    return region === undefined || region.kind === "mmio" || region.memory.ended
+      ? null
+      : { memory: region.memory, offset: Number(gpa - region.gpa) };
+  }
+
+  /** The result code of the first range that faults. */
+  #checkRanges(ranges: readonly ModelRange[], operation: Operation): GuestMemAccessResult {
+    const results = ranges.map(({ gpa, length }) => this.#checkBulk(gpa, length, operation));
+    return results.find((result) => result !== OK) ?? OK;
   }
 
   #places(gpa: bigint, length: number): Place[] {

@@ -147,8 +147,8 @@ TEST_CASE_TEMPLATE("RAM at any host address has atomics where the host has", T, 
             CHECK(atomics_of<T>::load_(&memory, gpa, &old) == wanted);
             CHECK(old == (wanted == GUEST_MEM_ACCESS_OK ? T{7} : T{0}));
             CHECK(std::count(std::begin(buffer), std::end(buffer), 0x11) ==
-                  static_cast<ptrdiff_t>(
-                      sizeof(buffer) - (wanted == GUEST_MEM_ACCESS_OK ? sizeof(T) : 0)));
+                  static_cast<ptrdiff_t>(sizeof(buffer) -
+                                         (wanted == GUEST_MEM_ACCESS_OK ? sizeof(T) : 0)));
         }
     }
 }
