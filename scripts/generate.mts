@@ -97,6 +97,7 @@ const GENERATED: Readonly<Record<string, () => string>> = {
         tryWriteqFrom: 'this.tryWriteq(gpa, checkOut(QUAD, source, "source")[0]!)',
         read: ({ constant }) => `this.#read(SPACE_${constant}, gpa)`,
       },
+      reason: "this.#bus.reason",
     }),
   "lib/native/access.ts": nativeAccessors,
   "lib/space/native-access.ts": nativeSpaceAccessors,

@@ -6,12 +6,13 @@ import * as bulk from "../memory/bulk.js";
 import { Bus, type Piece } from "./bus.js";
 import { DirtyBitmap } from "../memory/dirty-bitmap.js";
 import { rangeError, typeError } from "../base/errors.js";
-import { checkObject, isInstance, toByteCount } from "../base/arguments.js";
+import { checkFunction, checkObject, isInstance, toByteCount } from "../base/arguments.js";
 import { MAX_U64, type Gpa } from "../base/gpa.js";
 import { GuestMemory, isGuestMemory } from "../memory/guest-memory.js";
-import type { MmioDevice } from "./mmio.js";
+import type { MmioDevice, WriteTrap } from "./mmio.js";
 import { NativeSpaceAccess } from "./native-access.js";
 import { chooseBitmap, MmioRegion, RamRegion, type Region, RomRegion } from "./regions.js";
+import { type AccessFault, type AddressSpaceOptions, checkSpaceOptions } from "./options.js";
 import { GuestMemAccessResult } from "../base/result.js";
 import { restoreSnapshot } from "../snapshot/restore.js";
 import type { Snapshot } from "../snapshot/snapshot.js";
@@ -34,10 +35,20 @@ export interface RamOptions {
   readonly trackDirty?: boolean | DirtyBitmap;
 }
 
-/** Options of {@link AddressSpace.addRom} and {@link AddressSpace.addMmio}. */
+/** Options of {@link AddressSpace.addMmio}, and those that all regions have. */
 export interface RegionOptions {
   /** Label for messages and snapshots. By default, the kind and the address: `rom@0x0`. */
   readonly name?: string;
+}
+
+/** Options of {@link AddressSpace.addRom}. */
+export interface RomOptions extends RegionOptions {
+  /**
+   * Called for plain writes to the region, on both paths, for memory that reads as memory and takes
+   * commands by writes, such as flash. Bulk writes and atomic operations fault. By default, all
+   * writes fault.
+   */
+  readonly onWrite?: WriteTrap;
 }
 
 /**
@@ -45,7 +56,7 @@ export interface RegionOptions {
  *
  * Each access is dispatched to the region that contains all its bytes. The result is
  * `FAULT_BOUNDARY`, and nothing changes, if no region contains them, if the access writes to ROM,
- * or if the device has no handler for the width and direction. The other result codes are those of
+ * or if the device has no handler for the width and direction, or refuses the access. The other result codes are those of
  * {@link GuestMemory}.
  *
  * The accessors of this class are the view path. {@link AddressSpace.native} has the same accessors
@@ -106,8 +117,9 @@ export class AddressSpace implements GuestAccessors {
   readonly #bus: Bus;
   #atomics: GuestAtomicAccess | undefined;
 
-  constructor() {
-    this.#bus = new Bus(() => this.#invalidate());
+  /** @throws TypeError, RangeError for invalid options. */
+  constructor(options: AddressSpaceOptions = {}) {
+    this.#bus = new Bus(checkSpaceOptions(options), () => this.#invalidate());
     this.general = new SpaceAccess(this.#bus, () => this.#renew());
     this.native = new NativeSpaceAccess(this.#bus);
   }
@@ -152,15 +164,14 @@ export class AddressSpace implements GuestAccessors {
    * itself.
    * @throws The errors of {@link AddressSpace.addRam}.
    */
-  addRom(
-    gpa: Gpa,
-    contents: ArrayBufferView | GuestMemory,
-    options: RegionOptions = {},
-  ): RomRegion {
-    const { name } = checkOptions(options);
+  addRom(gpa: Gpa, contents: ArrayBufferView | GuestMemory, options: RomOptions = {}): RomRegion {
+    const { name, onWrite } = checkOptions(options);
+    if (onWrite !== undefined) {
+      checkFunction(onWrite, "onWrite");
+    }
     const rom = isGuestMemory(contents) ? contents : memoryOf(contents);
     try {
-      const region = new RomRegion(gpa, rom, name);
+      const region = new RomRegion(gpa, rom, name, onWrite);
       this.#bus.add(region);
       return region;
     } catch (error) {
@@ -174,10 +185,10 @@ export class AddressSpace implements GuestAccessors {
   /**
    * Maps the registers of a device.
    *
-   * @param gpa - Guest physical address of the first register: a multiple of 8.
+   * @param gpa - Guest physical address of the first register.
    * @param size - Size in bytes, from 1 to 2^53 - 1.
-   * @throws TypeError; RangeError if `gpa` is not aligned, or if the region would be empty, overlap
-   * another region or end above 2^64.
+   * @throws TypeError; RangeError if `gpa` or `size` is not a multiple of the device's `impl.min`,
+   * if `impl` is invalid, or if the region would be empty, overlap another region or end above 2^64.
    */
   addMmio(gpa: Gpa, size: Gpa, device: MmioDevice, options: RegionOptions = {}): MmioRegion {
     const region = new MmioRegion(gpa, size, device, checkOptions(options).name);
@@ -202,6 +213,25 @@ export class AddressSpace implements GuestAccessors {
    */
   get atomics(): GuestAtomicAccess {
     return (this.#atomics ??= spaceAtomics(this.#bus, "view"));
+  }
+
+  /**
+   * The last fault of a plain, atomic or bulk access, on either path, that was returned or thrown;
+   * null before the first. A later access that succeeds does not change it.
+   *
+   * @example
+   * ```js
+   * import { AddressSpace } from "pound-guest-memory";
+   *
+   * const space = new AddressSpace();
+   * space.addRom(0, new Uint8Array(4096));
+   * if (space.tryWriteb(8, 1) !== 0) {
+   *   console.log(space.lastFault.reason); // read-only
+   * }
+   * ```
+   */
+  get lastFault(): AccessFault | null {
+    return this.#bus.lastFault;
   }
 
   /** The mapped regions, sorted by address. The array is a copy: later changes do not affect it. */

@@ -1,13 +1,12 @@
 import type { AtomicLane, AtomicLanes } from "../atomics/lane.js";
 import { AtomicAccess } from "../atomics/forms.js";
-import { type Bus, checkWrite } from "./bus.js";
+import type { Bus } from "./bus.js";
+import { type FaultReason, type Operation, reasonOfResult } from "../base/errors.js";
 import type { Gpa } from "../base/gpa.js";
 import type { RamRegion, RomRegion } from "./regions.js";
-import { GuestMemAccessResult } from "../base/result.js";
+import { type GuestMemAccessResult, OK } from "../base/result.js";
 import { SPACE_BYTE, SPACE_LONG, SPACE_QUAD, SPACE_WORD, type SpaceWidth } from "./widths.js";
 import type { Out, Value } from "../base/widths.js";
-
-const { OK, FAULT_BOUNDARY } = GuestMemAccessResult;
 
 type Path = "view" | "native";
 type Backed = RamRegion | RomRegion;
@@ -33,20 +32,25 @@ class SpaceLane<T extends Value, A extends Out> implements AtomicLane<T> {
     return this.kind.bytes;
   }
 
+  /** The reason of the last fault. */
+  get reason(): FaultReason {
+    return this.bus.reason;
+  }
+
   load(gpa: Gpa): T | undefined {
-    const region = this.bus.find(gpa);
-    if (region === null || region.kind === "mmio") {
-      this.code = FAULT_BOUNDARY;
-      return undefined;
-    }
-    const { offset } = this.bus;
-    return this.read(region, offset, gpa, (lane) => lane.load(offset));
+    const region = this.locate(gpa, "read");
+    const { offset } = this;
+    return region === null
+      ? undefined
+      : this.read(region, offset, gpa, (lane) => lane.load(offset));
   }
 
   store(gpa: Gpa, value: T): T | undefined {
     const region = this.prepare(gpa, value);
     const offset = this.offset;
-    return region === null ? undefined : this.run(region, (lane) => lane.store(offset, value));
+    return region === null
+      ? undefined
+      : this.run(region, gpa, "write", (lane) => lane.store(offset, value));
   }
 
   exchange(gpa: Gpa, value: T): T | undefined {
@@ -74,7 +78,7 @@ class SpaceLane<T extends Value, A extends Out> implements AtomicLane<T> {
   }
 
   checkStore(gpa: Gpa): GuestMemAccessResult {
-    return this.locate(gpa) === null ? this.code : OK;
+    return this.locate(gpa, "write") === null ? this.code : OK;
   }
 
   /** The offset in the region of the access that `locate` checked last. */
@@ -94,8 +98,8 @@ class SpaceLane<T extends Value, A extends Out> implements AtomicLane<T> {
   }
 
   /** As `locate`, and notifies write watchpoints if the write does not fault. */
-  private prepare(gpa: Gpa, value: T | undefined): RamRegion | null {
-    const region = this.locate(gpa);
+  private prepare(gpa: Gpa, value: T | undefined): Backed | null {
+    const region = this.locate(gpa, "write");
     if (region !== null) {
       const { offset } = this;
       this.bus.notify(region, offset, this.bytes, "write", gpa, value);
@@ -105,17 +109,14 @@ class SpaceLane<T extends Value, A extends Out> implements AtomicLane<T> {
     return region;
   }
 
-  /** The RAM region to write to; null, with the reason in `code`, if the write faults. */
-  private locate(gpa: Gpa): RamRegion | null {
-    const region = this.bus.find(gpa);
-    const { offset } = this.bus;
-    if (region === null || region.kind === "mmio") {
-      this.code = FAULT_BOUNDARY;
-      return null;
+  /** The region of an access; null, with the result in `code`, if the access faults. */
+  private locate(gpa: Gpa, operation: Operation): Backed | null {
+    const region = this.bus.findMemory(gpa, this.bytes, operation);
+    this.offset = this.bus.offset;
+    if (region === null) {
+      this.code = this.bus.result;
     }
-    this.code = checkWrite(region, offset, this.kind);
-    this.offset = offset;
-    return this.code === OK && region.kind === "ram" ? region : null;
+    return region;
   }
 
   /** Runs an operation, and notifies read watchpoints of the value that it returns. */
@@ -125,21 +126,30 @@ class SpaceLane<T extends Value, A extends Out> implements AtomicLane<T> {
     gpa: Gpa,
     operate: (lane: AtomicLane<T>) => T | undefined,
   ): T | undefined {
-    const found = this.run(region, operate);
+    const found = this.run(region, gpa, "read", operate);
     if (found !== undefined) {
       this.bus.notify(region, offset, this.bytes, "read", gpa, found);
     }
     return found;
   }
 
-  private run(region: Backed, operate: (lane: AtomicLane<T>) => T | undefined): T | undefined {
+  private run(
+    region: Backed,
+    gpa: Gpa,
+    operation: Operation,
+    operate: (lane: AtomicLane<T>) => T | undefined,
+  ): T | undefined {
     const { native } = region.memory;
     const lane = this.laneOf(
       this.path === "native" ? native.atomicLanes : region.internals.atomicLanes(),
     );
     const found = operate(lane);
     if (found === undefined) {
+      // A watchpoint has destroyed the memory.
       this.code = lane.code;
+      this.bus.result = lane.code;
+      this.bus.reason = reasonOfResult(lane.code);
+      this.bus.recordFault(gpa, this.bytes, operation);
     }
     return found;
   }

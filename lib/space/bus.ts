@@ -1,9 +1,20 @@
 import type { DirtyBitmap } from "../memory/dirty-bitmap.js";
 import { gpaAt, toAddress } from "../base/arguments.js";
-import { GuestMemoryFault, type Operation, rangeError, typeError } from "../base/errors.js";
+import {
+  type FaultReason,
+  GuestMemoryFault,
+  type Operation,
+  rangeError,
+  reasonOfResult,
+  typeError,
+} from "../base/errors.js";
 import { MAX_U64, type Gpa } from "../base/gpa.js";
 import { printable } from "../base/printable.js";
 import { GuestMemAccessResult } from "../base/result.js";
+import { checkReturned, type Handler } from "./device.js";
+import { BUS_ERROR } from "./mmio.js";
+import type { AccessFault, CheckedOptions } from "./options.js";
+import { pageOf } from "../base/page.js";
 import { MemoryLinks, type MemoryUser } from "../memory/marks.js";
 import {
   isRegion,
@@ -64,17 +75,27 @@ export class Bus implements MemoryUser {
   hit: Region | null = null;
   /** The offset in `hit` of the address that `find` looked up last. */
   offset = 0;
-  /** The result of the last `read`. */
+  /** The result of the last `read`, and of every access that has faulted. */
   result: GuestMemAccessResult = OK;
+  /** The reason of the fault that `result` describes. */
+  reason: FaultReason = "hole";
+  /** The last fault that was returned or thrown; null before the first. */
+  lastFault: AccessFault | null = null;
+  /** Whether the write that has just faulted had notified watchpoints. */
+  #announced = false;
+  /** Whether the listener of faults is running. */
+  #isListening = false;
 
   /** The cached value of `largest`; undefined if it must be computed. */
   #largest: RamRegion | null | undefined = null;
   #watchpointsMade = 0;
   readonly #links = new MemoryLinks(this);
   readonly #invalidate: () => void;
+  readonly #options: CheckedOptions;
 
   /** @param invalidate - Invalidates the caches of both paths. Called before each change. */
-  constructor(invalidate: () => void) {
+  constructor(options: CheckedOptions, invalidate: () => void) {
+    this.#options = options;
     this.#invalidate = invalidate;
   }
 
@@ -200,7 +221,8 @@ export class Bus implements MemoryUser {
   }
 
   /**
-   * Makes a read and sets `result`. The return value is valid only if `result` is `OK`.
+   * Makes a read and sets `result` and, after a fault, `reason`. The return value is valid only if
+   * `result` is `OK`.
    *
    * @param native - Whether to read RAM and ROM on the native path.
    * @param region - The return value of `find(gpa)`, which the caller has just called.
@@ -211,28 +233,12 @@ export class Bus implements MemoryUser {
     gpa: Gpa,
     region: Region | null,
   ): T {
-    const { offset } = this;
-    let result: GuestMemAccessResult;
-    if (region === null) {
-      result = FAULT_BOUNDARY;
-    } else if (region.kind === "mmio") {
-      result = checkRegister(region, offset, kind.bytes, kind.reads(region.device));
-      if (result === OK) {
-        kind.width.store(kind.scratch, readDevice(region, offset, kind));
-      }
-    } else {
-      result = kind.tryRead(native ? region.memory.native : region.memory, offset, kind.scratch);
-    }
-    const value = kind.scratch[0] as T;
-    if (result === OK && this.watched) {
-      this.notify(region!, offset, kind.bytes, "read", gpa, value);
-    }
-    this.result = result;
-    return value;
+    const value = this.#read(native, kind, gpa, region);
+    return this.result === OK ? value : this.#reread(native, kind, gpa, value);
   }
 
   /**
-   * Makes a write.
+   * Makes a write. After a fault, sets `reason`.
    *
    * @param native - Whether to write RAM on the native path.
    * @param region - The return value of `find(gpa)`, which the caller has just called.
@@ -244,25 +250,312 @@ export class Bus implements MemoryUser {
     value: T,
     region: Region | null,
   ): GuestMemAccessResult {
-    if (region === null) {
-      return FAULT_BOUNDARY;
+    const result = this.#write(native, kind, gpa, value, region, true);
+    return result === OK ? OK : this.#rewrite(native, kind, gpa, value);
+  }
+
+  /** Finishes a read that has faulted: repeats it once if the listener of faults asks for it. */
+  #reread<T extends Value, A extends Out>(
+    native: boolean,
+    kind: SpaceWidth<T, A>,
+    gpa: Gpa,
+    refused: T,
+  ): T {
+    if (!this.mayRetry(gpa, kind.bytes, "read")) {
+      return refused;
     }
-    const { offset } = this;
-    if (region.kind === "rom" || this.isWatched(region, offset, "write")) {
-      const result = checkWrite(region, offset, kind);
+    const value = this.#read(native, kind, gpa, this.find(gpa));
+    if (this.result !== OK) {
+      this.recordFault(gpa, kind.bytes, "read");
+    }
+    return value;
+  }
+
+  /** As `#reread`, for a write. */
+  #rewrite<T extends Value, A extends Out>(
+    native: boolean,
+    kind: SpaceWidth<T, A>,
+    gpa: Gpa,
+    value: T,
+  ): GuestMemAccessResult {
+    const announced = this.#announced;
+    if (announced && this.reason !== "device") {
+      // A watchpoint has destroyed the memory.
+      this.recordFault(gpa, kind.bytes, "write");
+    } else if (this.mayRetry(gpa, kind.bytes, "write")) {
+      const result = this.#write(native, kind, gpa, value, this.find(gpa), !announced);
       if (result !== OK) {
-        return result;
-      }
-      this.notify(region, offset, kind.bytes, "write", gpa, value);
-    }
-    if (region.kind === "mmio") {
-      const result = checkRegister(region, offset, kind.bytes, kind.writes(region.device));
-      if (result === OK) {
-        kind.write(region.device, offset, value);
+        this.recordFault(gpa, kind.bytes, "write");
       }
       return result;
     }
-    return kind.tryWrite(native ? region.memory.native : region.memory, offset, value);
+    return this.result;
+  }
+
+  #read<T extends Value, A extends Out>(
+    native: boolean,
+    kind: SpaceWidth<T, A>,
+    gpa: Gpa,
+    region: Region | null,
+  ): T {
+    const { offset } = this;
+    const { bytes } = kind;
+    if (region === null) {
+      return this.#readHole(kind, gpa);
+    }
+    let result: GuestMemAccessResult;
+    let value: Value;
+    if (region.kind === "mmio") {
+      const handler = region.handlers.reads[kind.log2]!;
+      result = checkRegister(region, offset, bytes, handler);
+      if (result !== OK) {
+        return this.#refuse(result, region, offset, kind, gpa);
+      }
+      const { device } = region;
+      const { fn } = handler;
+      const found = handler.takesWidth ? fn.call(device, offset, bytes) : fn.call(device, offset);
+      if (found === BUS_ERROR) {
+        this.result = FAULT_BOUNDARY;
+        this.reason = "device";
+        return kind.scratch[0] as T;
+      }
+      value =
+        typeof found === "number" && found >>> 0 === found && found <= kind.maxNumber
+          ? found >>> 0 // Not -0.
+          : checkReturned(found, bytes, region.readName);
+    } else {
+      result = kind.tryRead(native ? region.memory.native : region.memory, offset, kind.scratch);
+      value = kind.scratch[0]!;
+      if (result !== OK) {
+        return this.#refuse(result, region, offset, kind, gpa);
+      }
+    }
+    if (this.watched) {
+      this.notify(region, offset, bytes, "read", gpa, value);
+    }
+    this.result = OK;
+    return value as T;
+  }
+
+  /** Sets `result` and `reason` of a read that faults. The return value has no meaning. */
+  #refuse<T extends Value, A extends Out>(
+    result: GuestMemAccessResult,
+    region: Region,
+    offset: number,
+    kind: SpaceWidth<T, A>,
+    gpa: Gpa,
+  ): T {
+    this.#fault(result, region, offset, kind.bytes, gpa);
+    return kind.scratch[0] as T;
+  }
+
+  #readHole<T extends Value, A extends Out>(kind: SpaceWidth<T, A>, gpa: Gpa): T {
+    const { read } = this.#options.holes;
+    const { bytes } = kind;
+    let value: Value = kind.scratch[0]!;
+    let result = this.#checkHole(gpa, bytes, read !== null);
+    if (result === OK) {
+      const found = read!(plainAddress(gpa), bytes);
+      if (found === BUS_ERROR) {
+        result = FAULT_BOUNDARY;
+      } else {
+        value = checkReturned(found, bytes, "what unmapped.read returns");
+        this.notify(null, 0, bytes, "read", gpa, value);
+      }
+    }
+    if (result !== OK) {
+      this.#fault(result, null, 0, bytes, gpa);
+    }
+    this.result = result;
+    return value as T;
+  }
+
+  /**
+   * @param announces - Whether to notify watchpoints. After a fault, `#announced` says whether the
+   * write has notified them.
+   */
+  #write<T extends Value, A extends Out>(
+    native: boolean,
+    kind: SpaceWidth<T, A>,
+    gpa: Gpa,
+    value: T,
+    region: Region | null,
+    announces: boolean,
+  ): GuestMemAccessResult {
+    const { offset } = this;
+    const { bytes } = kind;
+    this.#announced = false;
+    if (region === null) {
+      return this.#writeHole(kind, gpa, value, announces);
+    }
+    let announced = false;
+    if (region.kind !== "ram" || this.isWatched(region, offset, "write")) {
+      const result = checkPlainWrite(region, offset, kind);
+      if (result !== OK) {
+        return this.#fault(result, region, offset, bytes, gpa);
+      }
+      if (this.watched && announces) {
+        this.notify(region, offset, bytes, "write", gpa, value);
+        announced = true;
+      }
+    }
+    let result: GuestMemAccessResult = OK;
+    if (region.kind === "mmio") {
+      const handler = region.handlers.writes[kind.log2]!;
+      const { device } = region;
+      const { fn } = handler;
+      const answer = handler.takesWidth
+        ? fn.call(device, offset, value, bytes)
+        : fn.call(device, offset, value);
+      if (answer === BUS_ERROR) {
+        result = FAULT_BOUNDARY;
+      }
+    } else if (region.kind === "rom") {
+      const { onWrite } = region;
+      if (onWrite!(offset, value, bytes) === BUS_ERROR) {
+        result = FAULT_BOUNDARY;
+      }
+    } else {
+      result = kind.tryWrite(native ? region.memory.native : region.memory, offset, value);
+    }
+    if (result !== OK) {
+      this.#fault(result, region, offset, bytes, gpa);
+      this.#announced = announced;
+      if (region.kind !== "ram") {
+        this.reason = "device";
+      }
+    }
+    return result;
+  }
+
+  #writeHole<T extends Value, A extends Out>(
+    kind: SpaceWidth<T, A>,
+    gpa: Gpa,
+    value: T,
+    announces: boolean,
+  ): GuestMemAccessResult {
+    const { write } = this.#options.holes;
+    const { bytes } = kind;
+    let announced = false;
+    let result = this.#checkHole(gpa, bytes, write !== null);
+    if (result === OK) {
+      if (announces) {
+        this.notify(null, 0, bytes, "write", gpa, value);
+        announced = this.watched;
+      }
+      if (write!(plainAddress(gpa), value, bytes) === BUS_ERROR) {
+        result = FAULT_BOUNDARY;
+      }
+    }
+    if (result !== OK) {
+      this.#fault(result, null, 0, bytes, gpa);
+      this.#announced = announced;
+    }
+    return result;
+  }
+
+  /** The result of a plain access that starts at an unmapped address, before its handler. */
+  #checkHole(gpa: Gpa, bytes: number, handled: boolean): GuestMemAccessResult {
+    if (!handled || !this.#isHole(gpa, bytes)) {
+      return FAULT_BOUNDARY;
+    }
+    const last = typeof gpa === "number" ? gpa % bytes : Number(BigInt.asUintN(3, gpa)) % bytes;
+    return last === 0 ? OK : FAULT_UNALIGNED;
+  }
+
+  /** Whether no byte of an access that starts at an unmapped address is in a region. */
+  #isHole(gpa: Gpa, bytes: number): boolean {
+    for (let i = 1; i < bytes; i++) {
+      const at = gpaAt(gpa, i);
+      if (at > MAX_U64 || this.find(at) !== null) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  /** Sets `result` and `reason` of a plain access that faults before its handler. */
+  #fault(
+    result: GuestMemAccessResult,
+    region: Region | null,
+    offset: number,
+    bytes: number,
+    gpa: Gpa,
+  ): GuestMemAccessResult {
+    this.result = result;
+    if (result !== FAULT_BOUNDARY) {
+      this.reason = reasonOfResult(result);
+    } else if (region === null) {
+      this.reason = this.#isHole(gpa, bytes) ? "hole" : "straddle";
+    } else if (offset > region.length - bytes) {
+      this.reason = "straddle";
+    } else {
+      this.reason = region.kind === "mmio" ? "no-handler" : "read-only";
+    }
+    return result;
+  }
+
+  /**
+   * Finds the memory of an atomic access, and makes all its checks. Also sets `offset` to the offset
+   * in the region.
+   *
+   * @returns Null after a fault; `result` and `reason` describe it.
+   */
+  findMemory(gpa: Gpa, bytes: number, operation: Operation): RamRegion | RomRegion | null {
+    let region = this.#findMemory(gpa, bytes, operation);
+    if (region === null && this.mayRetry(gpa, bytes, operation)) {
+      region = this.#findMemory(gpa, bytes, operation);
+      if (region === null) {
+        this.recordFault(gpa, bytes, operation);
+      }
+    }
+    return region;
+  }
+
+  #findMemory(gpa: Gpa, bytes: number, operation: Operation): RamRegion | RomRegion | null {
+    const region = this.find(gpa);
+    const { offset } = this;
+    if (region === null || region.kind === "mmio") {
+      this.#fault(FAULT_BOUNDARY, region, offset, bytes, gpa);
+      return null;
+    }
+    const result = checkAligned(region, offset, bytes, operation);
+    if (result !== OK) {
+      this.#fault(result, region, offset, bytes, gpa);
+      return null;
+    }
+    return region;
+  }
+
+  /**
+   * Calls the listener of faults, if there is one, for the fault that `result` and `reason`
+   * describe.
+   *
+   * @returns Whether to make the access again. If not, the fault is recorded as the last.
+   */
+  mayRetry(gpa: Gpa, width: number, operation: Operation): boolean {
+    const { onFault } = this.#options;
+    if (onFault !== null && !this.#isListening) {
+      const { result, reason } = this;
+      this.#isListening = true;
+      try {
+        if (onFault({ result, gpa, width, operation, reason }) === "retry") {
+          return true;
+        }
+      } finally {
+        this.#isListening = false;
+      }
+      this.result = result;
+      this.reason = reason;
+    }
+    this.recordFault(gpa, width, operation);
+    return false;
+  }
+
+  /** Records the fault that `result` and `reason` describe as the last. */
+  recordFault(gpa: Gpa, width: number, operation: Operation): void {
+    const { result, reason } = this;
+    this.lastFault = { result, gpa, width, operation, reason };
   }
 
   /**
@@ -272,18 +565,36 @@ export class Bus implements MemoryUser {
    */
   pieces(gpa: Gpa, length: number, operation: Operation): Piece[] {
     toAddress(gpa);
+    let pieces = this.#pieces(gpa, length, operation);
+    if (pieces === null && this.mayRetry(gpa, length, operation)) {
+      pieces = this.#pieces(gpa, length, operation);
+      if (pieces === null) {
+        this.recordFault(gpa, length, operation);
+      }
+    }
+    if (pieces === null) {
+      throw new GuestMemoryFault(this.result, gpa, length, operation, this.reason);
+    }
+    return pieces;
+  }
+
+  /** As `pieces`, but null after a fault, which `result` and `reason` describe. */
+  #pieces(gpa: Gpa, length: number, operation: Operation): Piece[] | null {
     const pieces: Piece[] = [];
     for (let done = 0; done < length;) {
       const at = gpaAt(gpa, done);
       const region = at <= MAX_U64 ? this.find(at) : null;
       if (region === null || region.kind === "mmio") {
-        throw new GuestMemoryFault(FAULT_BOUNDARY, gpa, length, operation);
+        this.result = FAULT_BOUNDARY;
+        this.reason = region === null ? "hole" : "no-handler";
+        return null;
       }
       const { offset } = this;
       const part = Math.min(length - done, region.length - offset);
       const result = checkMemory(region, offset, part, operation);
       if (result !== OK) {
-        throw new GuestMemoryFault(result, gpa, length, operation);
+        this.#fault(result, region, offset, part, at);
+        return null;
       }
       pieces.push({ region, offset, length: part });
       done += part;
@@ -296,9 +607,13 @@ export class Bus implements MemoryUser {
     return this.watched && this.watches.index(kind).covers(region.pageAt(offset));
   }
 
-  /** Calls the listeners whose ranges an access touches, in the order they were added. */
+  /**
+   * Calls the listeners whose ranges an access touches, in the order they were added.
+   *
+   * @param region - Null for an access to unmapped addresses.
+   */
   notify(
-    region: Region,
+    region: Region | null,
     offset: number,
     width: number,
     kind: Operation,
@@ -308,7 +623,7 @@ export class Bus implements MemoryUser {
     if (!this.watched) {
       return;
     }
-    const page = region.pageAt(offset);
+    const page = region === null ? pageOf(BigInt(gpa)) : region.pageAt(offset);
     const index = this.watches.index(kind);
     if (!index.covers(page)) {
       return;
@@ -348,7 +663,9 @@ export class Bus implements MemoryUser {
     for (const { region, offset, length: part } of pieces) {
       const result = checkMemory(region, offset, part, operation);
       if (result !== OK) {
-        throw new GuestMemoryFault(result, gpa, length, operation);
+        this.#fault(result, region, offset, part, gpa);
+        this.recordFault(gpa, length, operation);
+        throw new GuestMemoryFault(result, gpa, length, operation, this.reason);
       }
     }
   }
@@ -427,26 +744,14 @@ function checkRegister(
   region: MmioRegion,
   offset: number,
   bytes: number,
-  handled: boolean,
+  handler: Handler | null,
 ): GuestMemAccessResult {
-  if (offset > region.length - bytes || !handled) {
+  if (handler === null || offset > region.length - bytes) {
     return FAULT_BOUNDARY;
   }
-  return (offset & (bytes - 1)) === 0 ? OK : FAULT_UNALIGNED;
-}
-
-/**
- * Calls a read handler that the device has.
- *
- * @throws TypeError, RangeError if the handler returns anything but a value of the width: that is
- * an error of the host program, not of the guest.
- */
-function readDevice<T extends Value, A extends Out>(
-  region: MmioRegion,
-  offset: number,
-  kind: SpaceWidth<T, A>,
-): T {
-  return kind.width.checkValue(kind.read(region.device, offset), region.readName);
+  // The address is aligned, which the offset need not be. Only their low bits are added, because
+  // the sum of an offset and an address may not be exact.
+  return (((region.pageOffset & 7) + (offset & 7)) & (bytes - 1)) === 0 ? OK : FAULT_UNALIGNED;
 }
 
 /** The result of an access to RAM or ROM, apart from its alignment. */
@@ -463,17 +768,35 @@ function checkMemory(
     : result;
 }
 
-/** The result that a write would have. */
-export function checkWrite<T extends Value, A extends Out>(
+/** The result that a plain write would have, before a handler is called. */
+function checkPlainWrite<T extends Value, A extends Out>(
   region: Region,
   offset: number,
-  kind: SpaceWidth<T, A>,
+  { bytes, log2 }: SpaceWidth<T, A>,
 ): GuestMemAccessResult {
   if (region.kind === "mmio") {
-    return checkRegister(region, offset, kind.bytes, kind.writes(region.device));
+    return checkRegister(region, offset, bytes, region.handlers.writes[log2]!);
   }
-  const result = checkMemory(region, offset, kind.bytes, "write");
-  return result === OK && (offset & (kind.bytes - 1)) !== 0 ? FAULT_UNALIGNED : result;
+  // A write that the owner of the ROM handles needs the rights of a read.
+  const operation = region.kind === "rom" && region.onWrite !== null ? "read" : "write";
+  return checkAligned(region, offset, bytes, operation);
+}
+
+/** The result of an access to RAM or ROM. */
+function checkAligned(
+  region: RamRegion | RomRegion,
+  offset: number,
+  bytes: number,
+  operation: Operation,
+): GuestMemAccessResult {
+  const result = checkMemory(region, offset, bytes, operation);
+  return result === OK && (offset & (bytes - 1)) !== 0 ? FAULT_UNALIGNED : result;
+}
+
+/** The address as the handlers of unmapped addresses get it. */
+function plainAddress(gpa: Gpa): Gpa {
+  const address = toAddress(gpa);
+  return address === Infinity ? gpa : address;
 }
 
 function describe(gpa: Gpa, width: number, kind: Operation, value?: Value): WatchedAccess {

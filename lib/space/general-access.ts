@@ -316,28 +316,28 @@ export class SpaceAccess implements GuestAccessors {
   writeb(gpa: Gpa, value: number): void {
     const result = this.tryWriteb(gpa, value);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 1, "write");
+      throw new GuestMemoryFault(result, gpa, 1, "write", this.#bus.reason);
     }
   }
 
   writew(gpa: Gpa, value: number): void {
     const result = this.tryWritew(gpa, value);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 2, "write");
+      throw new GuestMemoryFault(result, gpa, 2, "write", this.#bus.reason);
     }
   }
 
   writel(gpa: Gpa, value: number): void {
     const result = this.tryWritel(gpa, value);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 4, "write");
+      throw new GuestMemoryFault(result, gpa, 4, "write", this.#bus.reason);
     }
   }
 
   writeq(gpa: Gpa, value: bigint): void {
     const result = this.tryWriteq(gpa, value);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 8, "write");
+      throw new GuestMemoryFault(result, gpa, 8, "write", this.#bus.reason);
     }
   }
 
@@ -361,7 +361,7 @@ export class SpaceAccess implements GuestAccessors {
     const value = this.#load(kind, gpa);
     const { result } = this.#bus;
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, kind.bytes, "read");
+      throw new GuestMemoryFault(result, gpa, kind.bytes, "read", this.#bus.reason);
     }
     return value;
   }

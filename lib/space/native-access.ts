@@ -71,7 +71,9 @@ export class NativeSpaceAccess implements GuestAccessors {
     if (typeof gpa === "number") {
       const offset = gpa - this.readBase;
       if (offset >= 0 && offset < this.readLength) {
-        return this.readAccess!.tryReadb(this.readFrom + offset, out);
+        if (this.readAccess!.tryReadb(this.readFrom + offset, out) === OK) {
+          return OK;
+        }
       }
     }
     return this.tryRead(SPACE_BYTE, gpa, out);
@@ -81,7 +83,9 @@ export class NativeSpaceAccess implements GuestAccessors {
     if (typeof gpa === "number") {
       const offset = gpa - this.readBase;
       if (offset >= 0 && offset < this.readLength) {
-        return this.readAccess!.tryReadw(this.readFrom + offset, out);
+        if (this.readAccess!.tryReadw(this.readFrom + offset, out) === OK) {
+          return OK;
+        }
       }
     }
     return this.tryRead(SPACE_WORD, gpa, out);
@@ -91,7 +95,9 @@ export class NativeSpaceAccess implements GuestAccessors {
     if (typeof gpa === "number") {
       const offset = gpa - this.readBase;
       if (offset >= 0 && offset < this.readLength) {
-        return this.readAccess!.tryReadl(this.readFrom + offset, out);
+        if (this.readAccess!.tryReadl(this.readFrom + offset, out) === OK) {
+          return OK;
+        }
       }
     }
     return this.tryRead(SPACE_LONG, gpa, out);
@@ -101,7 +107,9 @@ export class NativeSpaceAccess implements GuestAccessors {
     if (typeof gpa === "number") {
       const offset = gpa - this.readBase;
       if (offset >= 0 && offset < this.readLength) {
-        return this.readAccess!.tryReadq(this.readFrom + offset, out);
+        if (this.readAccess!.tryReadq(this.readFrom + offset, out) === OK) {
+          return OK;
+        }
       }
     }
     return this.tryRead(SPACE_QUAD, gpa, out);
@@ -111,7 +119,9 @@ export class NativeSpaceAccess implements GuestAccessors {
     if (typeof gpa === "number") {
       const offset = gpa - this.writeBase;
       if (offset >= 0 && offset < this.writeLength) {
-        return this.writeAccess!.tryWriteb(this.writeFrom + offset, value);
+        if (this.writeAccess!.tryWriteb(this.writeFrom + offset, value) === OK) {
+          return OK;
+        }
       }
     }
     return this.tryWrite(SPACE_BYTE, gpa, value);
@@ -121,7 +131,9 @@ export class NativeSpaceAccess implements GuestAccessors {
     if (typeof gpa === "number") {
       const offset = gpa - this.writeBase;
       if (offset >= 0 && offset < this.writeLength) {
-        return this.writeAccess!.tryWritew(this.writeFrom + offset, value);
+        if (this.writeAccess!.tryWritew(this.writeFrom + offset, value) === OK) {
+          return OK;
+        }
       }
     }
     return this.tryWrite(SPACE_WORD, gpa, value);
@@ -131,7 +143,9 @@ export class NativeSpaceAccess implements GuestAccessors {
     if (typeof gpa === "number") {
       const offset = gpa - this.writeBase;
       if (offset >= 0 && offset < this.writeLength) {
-        return this.writeAccess!.tryWritel(this.writeFrom + offset, value);
+        if (this.writeAccess!.tryWritel(this.writeFrom + offset, value) === OK) {
+          return OK;
+        }
       }
     }
     return this.tryWrite(SPACE_LONG, gpa, value);
@@ -141,7 +155,9 @@ export class NativeSpaceAccess implements GuestAccessors {
     if (typeof gpa === "number") {
       const offset = gpa - this.writeBase;
       if (offset >= 0 && offset < this.writeLength) {
-        return this.writeAccess!.tryWriteq(this.writeFrom + offset, value);
+        if (this.writeAccess!.tryWriteq(this.writeFrom + offset, value) === OK) {
+          return OK;
+        }
       }
     }
     return this.tryWrite(SPACE_QUAD, gpa, value);
@@ -151,7 +167,9 @@ export class NativeSpaceAccess implements GuestAccessors {
     if (typeof gpa === "number") {
       const offset = gpa - this.writeBase;
       if (offset >= 0 && offset < this.writeLength) {
-        return this.writeAccess!.tryWriteqFrom(this.writeFrom + offset, source);
+        if (this.writeAccess!.tryWriteqFrom(this.writeFrom + offset, source) === OK) {
+          return OK;
+        }
       }
     }
     return this.tryWrite(SPACE_QUAD, gpa, checkOut(QUAD, source, "source")[0]!);
@@ -216,28 +234,28 @@ export class NativeSpaceAccess implements GuestAccessors {
   writeb(gpa: Gpa, value: number): void {
     const result = this.tryWriteb(gpa, value);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 1, "write");
+      throw new GuestMemoryFault(result, gpa, 1, "write", this.#bus.reason);
     }
   }
 
   writew(gpa: Gpa, value: number): void {
     const result = this.tryWritew(gpa, value);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 2, "write");
+      throw new GuestMemoryFault(result, gpa, 2, "write", this.#bus.reason);
     }
   }
 
   writel(gpa: Gpa, value: number): void {
     const result = this.tryWritel(gpa, value);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 4, "write");
+      throw new GuestMemoryFault(result, gpa, 4, "write", this.#bus.reason);
     }
   }
 
   writeq(gpa: Gpa, value: bigint): void {
     const result = this.tryWriteq(gpa, value);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 8, "write");
+      throw new GuestMemoryFault(result, gpa, 8, "write", this.#bus.reason);
     }
   }
 
@@ -261,7 +279,7 @@ export class NativeSpaceAccess implements GuestAccessors {
     const value = this.#load(kind, gpa);
     const { result } = this.#bus;
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, kind.bytes, "read");
+      throw new GuestMemoryFault(result, gpa, kind.bytes, "read", this.#bus.reason);
     }
     return value;
   }

@@ -9,7 +9,8 @@ import {
   guestMemoryInternals,
   type GuestMemoryInternals,
 } from "../memory/guest-memory.js";
-import { checkDevice, type MmioDevice } from "./mmio.js";
+import { type Endian, type Handlers, handlersOf } from "./device.js";
+import type { MmioDevice, WriteTrap } from "./mmio.js";
 import { printable } from "../base/printable.js";
 import { type WatchIndex } from "./watch-table.js";
 import { EMPTY_WINDOW, makeWindow, WINDOW_SIZE, type Window } from "../memory/windows.js";
@@ -291,14 +292,18 @@ export function chooseBitmap(
 }
 
 /**
- * A region of ROM, made by {@link AddressSpace.addRom}. A guest's write to it is `FAULT_BOUNDARY`.
+ * A region of ROM, made by {@link AddressSpace.addRom}. A guest's write to it calls `onWrite`;
+ * without that option, it is `FAULT_BOUNDARY`.
  */
 export class RomRegion extends MemoryRegion {
   readonly kind = "rom";
+  /** The handler for writes; null if they fault. @internal */
+  readonly onWrite: WriteTrap | null;
 
   /** @internal */
-  constructor(gpa: Gpa, memory: GuestMemory, name?: string) {
+  constructor(gpa: Gpa, memory: GuestMemory, name?: string, onWrite: WriteTrap | null = null) {
     super("rom", gpa, memory, name);
+    this.onWrite = onWrite;
   }
 }
 
@@ -307,14 +312,21 @@ export class MmioRegion extends BaseRegion {
   readonly kind = "mmio";
   /** The device whose handlers serve the region. */
   readonly device: MmioDevice;
+  /** The handlers that accesses call. @internal */
+  readonly handlers: Handlers;
   /** The name of a handler's return value in error messages. @internal */
   readonly readName: string;
 
   /** @internal */
-  constructor(gpa: Gpa, size: Gpa, device: MmioDevice, name?: string) {
-    super("mmio", gpa, toByteCount(size, "size"), 8, name);
-    this.device = checkDevice(device);
+  constructor(gpa: Gpa, size: Gpa, device: MmioDevice, name?: string, endian?: Endian) {
+    super("mmio", gpa, toByteCount(size, "size"), 1, name);
+    this.device = device;
     this.readName = `what the device of ${printable(this.name)} returns for a read`;
+    this.handlers = handlersOf(device, this.readName, endian);
+    const { alignment } = this.handlers;
+    if (this.gpa % BigInt(alignment) !== 0n || this.length % alignment !== 0) {
+      throw rangeError(`gpa and size must be multiples of ${alignment}, the device's impl.min`);
+    }
   }
 }
 

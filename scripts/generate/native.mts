@@ -75,7 +75,9 @@ export function nativeSpaceAccessors(): string {
     if (typeof gpa === "number") {
       const offset = gpa - this.readBase;
       if (offset >= 0 && offset < this.readLength) {
-        return this.readAccess!.tryRead${row.suffix}(this.readFrom + offset, out);
+        if (this.readAccess!.tryRead${row.suffix}(this.readFrom + offset, out) === OK) {
+          return OK;
+        }
       }
     }
     return this.tryRead(SPACE_${row.constant}, gpa, out);
@@ -115,7 +117,7 @@ export function nativeSpaceAccessors(): string {
   write${row.suffix}(gpa: Gpa, value: ${row.value}): void {
     const result = this.tryWrite${row.suffix}(gpa, value);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, ${row.bytes}, "write");
+      throw new GuestMemoryFault(result, gpa, ${row.bytes}, "write", this.#bus.reason);
     }
   }`,
     ),
@@ -128,7 +130,9 @@ function tryWrite(head: string, fast: string, slow: string): string {
     if (typeof gpa === "number") {
       const offset = gpa - this.writeBase;
       if (offset >= 0 && offset < this.writeLength) {
-        return this.writeAccess!.${fast};
+        if (this.writeAccess!.${fast} === OK) {
+          return OK;
+        }
       }
     }
     return ${slow};
