@@ -11,8 +11,8 @@ import {
 import { MAX_U64, type Gpa } from "../base/gpa.js";
 import { printable } from "../base/printable.js";
 import { GuestMemAccessResult } from "../base/result.js";
-import { checkReturned, type Handler } from "./device.js";
-import { BUS_ERROR } from "./mmio.js";
+import { checkReturned } from "./device.js";
+import { type AnyHandler, BUS_ERROR } from "./mmio.js";
 import type { AccessFault, CheckedOptions } from "./options.js";
 import { pageOf } from "../base/page.js";
 import { MemoryLinks, type MemoryUser } from "../memory/marks.js";
@@ -298,43 +298,74 @@ export class Bus implements MemoryUser {
     gpa: Gpa,
     region: Region | null,
   ): T {
-    const { offset } = this;
-    const { bytes } = kind;
     if (region === null) {
       return this.#readHole(kind, gpa);
     }
-    let result: GuestMemAccessResult;
-    let value: Value;
     if (region.kind === "mmio") {
-      const handler = region.handlers.reads[kind.log2]!;
-      result = checkRegister(region, offset, bytes, handler);
-      if (result !== OK) {
-        return this.#refuse(result, region, offset, kind, gpa);
-      }
-      const { device } = region;
-      const { fn } = handler;
-      const found = handler.takesWidth ? fn.call(device, offset, bytes) : fn.call(device, offset);
-      if (found === BUS_ERROR) {
-        this.result = FAULT_BOUNDARY;
-        this.reason = "device";
-        return kind.scratch[0] as T;
-      }
-      value =
-        typeof found === "number" && found >>> 0 === found && found <= kind.maxNumber
-          ? found >>> 0 // Not -0.
-          : checkReturned(found, bytes, region.readName);
-    } else {
-      result = kind.tryRead(native ? region.memory.native : region.memory, offset, kind.scratch);
-      value = kind.scratch[0]!;
-      if (result !== OK) {
-        return this.#refuse(result, region, offset, kind, gpa);
-      }
+      return this.#readDevice(kind, gpa, region);
     }
-    if (this.watched) {
-      this.notify(region, offset, bytes, "read", gpa, value);
+    const { offset } = this;
+    const memory = native ? region.memory.native : region.memory;
+    const result = kind.tryRead(memory, offset, kind.scratch);
+    const value = kind.scratch[0] as T;
+    if (result !== OK) {
+      return this.#refuse(result, region, offset, kind, gpa);
     }
+    this.notify(region, offset, kind.bytes, "read", gpa, value);
     this.result = OK;
-    return value as T;
+    return value;
+  }
+
+  // Small, and without a call but of the handler, because device registers are often polled.
+  #readDevice<T extends Value, A extends Out>(
+    kind: SpaceWidth<T, A>,
+    gpa: Gpa,
+    region: MmioRegion,
+  ): T {
+    const { offset } = this;
+    const { bytes } = kind;
+    const { fns, takeWidth } = region.reads;
+    const handler = fns[kind.log2]!;
+    const result = checkRegister(region, offset, bytes, handler);
+    if (result !== OK) {
+      return this.#refuse(result, region, offset, kind, gpa);
+    }
+    const { device } = region;
+    const found =
+      (takeWidth & bytes) === 0
+        ? Reflect.apply(handler, device, [offset])
+        : Reflect.apply(handler, device, [offset, bytes]);
+    if (
+      typeof found === "number" &&
+      found >>> 0 === found &&
+      found <= kind.maxNumber &&
+      !this.watched
+    ) {
+      this.result = OK;
+      // As an unsigned integer, because -0 becomes 0.
+      return (found >>> 0) as T;
+    }
+    return this.#finishRead(found, kind, gpa, region, offset);
+  }
+
+  /** Takes the answer of a device. */
+  #finishRead<T extends Value, A extends Out>(
+    found: unknown,
+    kind: SpaceWidth<T, A>,
+    gpa: Gpa,
+    region: MmioRegion,
+    offset: number,
+  ): T {
+    const { bytes } = kind;
+    if (found === BUS_ERROR) {
+      this.result = FAULT_BOUNDARY;
+      this.reason = "device";
+      return kind.scratch[0] as T;
+    }
+    const value = checkReturned(found, bytes, region.readName) as T;
+    this.notify(region, offset, bytes, "read", gpa, value);
+    this.result = OK;
+    return value;
   }
 
   /** Sets `result` and `reason` of a read that faults. The return value has no meaning. */
@@ -352,7 +383,7 @@ export class Bus implements MemoryUser {
   #readHole<T extends Value, A extends Out>(kind: SpaceWidth<T, A>, gpa: Gpa): T {
     const { read } = this.#options.holes;
     const { bytes } = kind;
-    let value: Value = kind.scratch[0]!;
+    let value: Value = 0;
     let result = this.#checkHole(gpa, bytes, read !== null);
     if (result === OK) {
       const found = read!(plainAddress(gpa), bytes);
@@ -382,50 +413,72 @@ export class Bus implements MemoryUser {
     region: Region | null,
     announces: boolean,
   ): GuestMemAccessResult {
-    const { offset } = this;
-    const { bytes } = kind;
-    this.#announced = false;
     if (region === null) {
       return this.#writeHole(kind, gpa, value, announces);
     }
+    if (region.kind === "mmio") {
+      return this.#writeDevice(kind, gpa, value, region, announces);
+    }
+    const { offset } = this;
+    const { bytes } = kind;
     let announced = false;
-    if (region.kind !== "ram" || this.isWatched(region, offset, "write")) {
-      const result = checkPlainWrite(region, offset, kind);
+    if (region.kind === "rom" || this.isWatched(region, offset, "write")) {
+      // The owner of ROM handles a write that has the rights of a read.
+      const trapped = region.kind === "rom" && region.onWrite !== null;
+      const result = checkAligned(region, offset, bytes, trapped ? "read" : "write");
       if (result !== OK) {
         return this.#fault(result, region, offset, bytes, gpa);
       }
-      if (this.watched && announces) {
+      announced = this.watched && announces;
+      if (announced) {
         this.notify(region, offset, bytes, "write", gpa, value);
-        announced = true;
       }
     }
-    let result: GuestMemAccessResult = OK;
-    if (region.kind === "mmio") {
-      const handler = region.handlers.writes[kind.log2]!;
-      const { device } = region;
-      const { fn } = handler;
-      const answer = handler.takesWidth
-        ? fn.call(device, offset, value, bytes)
-        : fn.call(device, offset, value);
-      if (answer === BUS_ERROR) {
-        result = FAULT_BOUNDARY;
-      }
-    } else if (region.kind === "rom") {
+    if (region.kind === "rom") {
       const { onWrite } = region;
-      if (onWrite!(offset, value, bytes) === BUS_ERROR) {
-        result = FAULT_BOUNDARY;
-      }
-    } else {
-      result = kind.tryWrite(native ? region.memory.native : region.memory, offset, value);
+      return onWrite!(offset, value, bytes) === BUS_ERROR ? this.#refuseWrite(announced) : OK;
     }
+    const memory = native ? region.memory.native : region.memory;
+    const result = kind.tryWrite(memory, offset, value);
     if (result !== OK) {
-      this.#fault(result, region, offset, bytes, gpa);
-      this.#announced = announced;
-      if (region.kind !== "ram") {
-        this.reason = "device";
-      }
+      this.#fault(result, region, offset, bytes, gpa, announced);
     }
     return result;
+  }
+
+  // As small as `#readDevice`.
+  #writeDevice<T extends Value, A extends Out>(
+    kind: SpaceWidth<T, A>,
+    gpa: Gpa,
+    value: T,
+    region: MmioRegion,
+    announces: boolean,
+  ): GuestMemAccessResult {
+    const { offset } = this;
+    const { bytes } = kind;
+    const { fns, takeWidth } = region.writes;
+    const handler = fns[kind.log2]!;
+    const result = checkRegister(region, offset, bytes, handler);
+    if (result !== OK) {
+      return this.#fault(result, region, offset, bytes, gpa);
+    }
+    const announced = this.watched && announces;
+    if (announced) {
+      this.notify(region, offset, bytes, "write", gpa, value);
+    }
+    const { device } = region;
+    const answer =
+      (takeWidth & bytes) === 0
+        ? Reflect.apply(handler, device, [offset, value])
+        : Reflect.apply(handler, device, [offset, value, bytes]);
+    return answer === BUS_ERROR ? this.#refuseWrite(announced) : OK;
+  }
+
+  /** The result of a write that a handler refuses. */
+  #refuseWrite(announced: boolean): GuestMemAccessResult {
+    this.#announced = announced;
+    this.reason = "device";
+    return (this.result = FAULT_BOUNDARY);
   }
 
   #writeHole<T extends Value, A extends Out>(
@@ -448,8 +501,7 @@ export class Bus implements MemoryUser {
       }
     }
     if (result !== OK) {
-      this.#fault(result, null, 0, bytes, gpa);
-      this.#announced = announced;
+      this.#fault(result, null, 0, bytes, gpa, announced);
     }
     return result;
   }
@@ -474,15 +526,17 @@ export class Bus implements MemoryUser {
     return true;
   }
 
-  /** Sets `result` and `reason` of a plain access that faults before its handler. */
+  /** Sets `result`, `reason` and `#announced` of an access that no handler has refused. */
   #fault(
     result: GuestMemAccessResult,
     region: Region | null,
     offset: number,
     bytes: number,
     gpa: Gpa,
+    announced = false,
   ): GuestMemAccessResult {
     this.result = result;
+    this.#announced = announced;
     if (result !== FAULT_BOUNDARY) {
       this.reason = reasonOfResult(result);
     } else if (region === null) {
@@ -744,7 +798,7 @@ function checkRegister(
   region: MmioRegion,
   offset: number,
   bytes: number,
-  handler: Handler | null,
+  handler: AnyHandler | null,
 ): GuestMemAccessResult {
   if (handler === null || offset > region.length - bytes) {
     return FAULT_BOUNDARY;
@@ -766,20 +820,6 @@ function checkMemory(
   return operation === "write" && region.kind === "rom" && result !== ERROR_INTERNAL
     ? FAULT_BOUNDARY
     : result;
-}
-
-/** The result that a plain write would have, before a handler is called. */
-function checkPlainWrite<T extends Value, A extends Out>(
-  region: Region,
-  offset: number,
-  { bytes, log2 }: SpaceWidth<T, A>,
-): GuestMemAccessResult {
-  if (region.kind === "mmio") {
-    return checkRegister(region, offset, bytes, region.handlers.writes[log2]!);
-  }
-  // A write that the owner of the ROM handles needs the rights of a read.
-  const operation = region.kind === "rom" && region.onWrite !== null ? "read" : "write";
-  return checkAligned(region, offset, bytes, operation);
 }
 
 /** The result of an access to RAM or ROM. */

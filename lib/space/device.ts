@@ -14,22 +14,25 @@ import { BYTE, LONG, QUAD, type Value, WORD } from "../base/widths.js";
 /** The order of the bytes of an access. */
 export type Endian = "little" | "big";
 
-/**
- * A handler for the accesses of one width and direction. It is called with the device as `this`;
- * the arguments are the offset, the value of a write, and the width if `takesWidth`.
- */
-export interface Handler {
-  readonly fn: AnyHandler;
-  /** False for the handlers of one width, such as `readl`, which have no parameter for it. */
-  readonly takesWidth: boolean;
+/** The handlers of a device for one direction. */
+export interface Handlers {
+  /**
+   * By the binary logarithm of the width: null if there is no handler. They are called with the
+   * device as `this`. The arguments are the offset, the value of a write, and the width if
+   * `takeWidth` says so.
+   */
+  readonly fns: readonly (AnyHandler | null)[];
+  /**
+   * The sum of the widths whose handlers take the width as their last argument. Those of one width,
+   * such as `readl`, do not: a device may use further parameters of its own.
+   */
+  readonly takeWidth: number;
 }
 
-/** The handlers of a device, by the binary logarithm of the width. Null if there is no handler. */
-export interface Handlers {
-  readonly reads: readonly (Handler | null)[];
-  readonly writes: readonly (Handler | null)[];
-  /** The address and the size of the region must be multiples of this number of bytes. */
-  readonly alignment: number;
+/** A handler of one width. */
+interface Handler {
+  readonly fn: AnyHandler;
+  readonly takesWidth: boolean;
 }
 
 const WIDTHS = [1, 2, 4, 8] as const;
@@ -48,16 +51,30 @@ type Write = (offset: number, value: Value) => unknown;
  * access only calls it.
  *
  * @param what - The name of a handler's return value in error messages.
+ * @returns The handlers, and the number of bytes of which the address and the size of the region
+ * must be multiples.
  * @throws TypeError, RangeError if `device` is not an `MmioDevice`.
  */
-export function handlersOf(device: MmioDevice, what: string, endian: Endian = "little"): Handlers {
+export function handlersOf(
+  device: MmioDevice,
+  what: string,
+  endian: Endian = "little",
+): { reads: Handlers; writes: Handlers; alignment: number } {
   const handlers = readHandlers(device);
   const impl = checkImplementation(device.impl);
   const maker = new HandlerMaker(device, handlers, impl, what, endian);
   return {
-    reads: WIDTHS.map((width) => maker.reader(width)),
-    writes: WIDTHS.map((width) => maker.writer(width)),
+    reads: tableOf((width) => maker.reader(width)),
+    writes: tableOf((width) => maker.writer(width)),
     alignment: impl.min,
+  };
+}
+
+function tableOf(make: (width: AccessWidth) => Handler | null): Handlers {
+  const made = WIDTHS.map((width) => make(width));
+  return {
+    fns: made.map((handler) => handler?.fn ?? null),
+    takeWidth: WIDTHS.reduce<number>((sum, w, i) => sum + (made[i]?.takesWidth === true ? w : 0), 0),
   };
 }
 

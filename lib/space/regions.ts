@@ -312,8 +312,10 @@ export class MmioRegion extends BaseRegion {
   readonly kind = "mmio";
   /** The device whose handlers serve the region. */
   readonly device: MmioDevice;
-  /** The handlers that accesses call. @internal */
-  readonly handlers: Handlers;
+  /** The handlers that reads call. @internal */
+  readonly reads: Handlers;
+  /** The handlers that writes call. @internal */
+  readonly writes: Handlers;
   /** The name of a handler's return value in error messages. @internal */
   readonly readName: string;
 
@@ -322,8 +324,9 @@ export class MmioRegion extends BaseRegion {
     super("mmio", gpa, toByteCount(size, "size"), 1, name);
     this.device = device;
     this.readName = `what the device of ${printable(this.name)} returns for a read`;
-    this.handlers = handlersOf(device, this.readName, endian);
-    const { alignment } = this.handlers;
+    const { reads, writes, alignment } = handlersOf(device, this.readName, endian);
+    this.reads = reads;
+    this.writes = writes;
     if (this.gpa % BigInt(alignment) !== 0n || this.length % alignment !== 0) {
       throw rangeError(`gpa and size must be multiples of ${alignment}, the device's impl.min`);
     }
