@@ -200,10 +200,19 @@ export class Bus implements MemoryUser {
    * @throws TypeError, RangeError if `gpa` is not an address.
    */
   find(gpa: Gpa): Region | null {
-    const address = toAddress(gpa);
     const { hit } = this;
+    if (hit !== null && typeof gpa === "number") {
+      // Integers of 32 bits: a difference of floating-point numbers would make every offset one.
+      const low = gpa >>> 0;
+      const at = (low - hit.low) >>> 0;
+      if (low === gpa && at < hit.near) {
+        this.offset = at;
+        return hit;
+      }
+    }
+    const address = toAddress(gpa);
     if (hit !== null && address >= hit.start && address - hit.start < hit.length) {
-      this.offset = address - hit.start;
+      this.offset = toSmall(address - hit.start);
       return hit;
     }
     const previous = this.#previous;
@@ -214,7 +223,7 @@ export class Bus implements MemoryUser {
     ) {
       this.#previous = hit;
       this.hit = previous;
-      this.offset = address - previous.start;
+      this.offset = toSmall(address - previous.start);
       return previous;
     }
     return address === Infinity ? this.#findFar(BigInt(gpa)) : this.#findNear(address);
@@ -323,7 +332,7 @@ export class Bus implements MemoryUser {
     region: MmioRegion,
   ): T {
     const { offset } = this;
-    const { bytes } = kind;
+    const { bytes, mask } = kind;
     const { fns, takeWidth } = region.reads;
     const handler = fns[kind.log2]!;
     const result = checkRegister(region, offset, bytes, handler);
@@ -335,15 +344,12 @@ export class Bus implements MemoryUser {
       (takeWidth & bytes) === 0
         ? Reflect.apply(handler, device, [offset])
         : Reflect.apply(handler, device, [offset, bytes]);
-    if (
-      typeof found === "number" &&
-      found >>> 0 === found &&
-      found <= kind.maxNumber &&
-      !this.watched
-    ) {
-      this.result = OK;
-      // As an unsigned integer, because -0 becomes 0.
-      return (found >>> 0) as T;
+    if (typeof found === "number" && !this.watched) {
+      const value = (found & mask) >>> 0;
+      if (value === found && mask !== 0) {
+        this.result = OK;
+        return value as T;
+      }
     }
     return this.#finishRead(found, kind, gpa, region, offset);
   }
@@ -779,9 +785,18 @@ export class Bus implements MemoryUser {
     }
     this.#previous = this.hit;
     this.hit = region;
-    this.offset = offset;
+    this.offset = toSmall(offset);
     return region;
   }
+}
+
+/**
+ * The same number, which V8 represents as a small integer if possible. One floating-point number in
+ * a field makes V8 convert all values of the field.
+ */
+function toSmall(offset: number): number {
+  const small = offset | 0;
+  return small === offset ? small : offset;
 }
 
 function overlap(a: Region, b: Region): boolean {

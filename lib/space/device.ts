@@ -37,6 +37,8 @@ interface Handler {
 
 const WIDTHS = [1, 2, 4, 8] as const;
 const SUFFIXES = { 1: "b", 2: "w", 4: "l", 8: "q" } as const;
+/** The bits of a value, as signed 32-bit integers; those of 8 bytes are not used. */
+const MASKS = { 1: 0xff, 2: 0xffff, 4: -1, 8: 0 } as const;
 const TYPES = { 1: BYTE, 2: WORD, 4: LONG, 8: QUAD } as const;
 
 /** A value of 8 bytes in transit, and its halves, low half first. */
@@ -74,7 +76,10 @@ function tableOf(make: (width: AccessWidth) => Handler | null): Handlers {
   const made = WIDTHS.map((width) => make(width));
   return {
     fns: made.map((handler) => handler?.fn ?? null),
-    takeWidth: WIDTHS.reduce<number>((sum, w, i) => sum + (made[i]?.takesWidth === true ? w : 0), 0),
+    takeWidth: WIDTHS.reduce<number>(
+      (sum, w, i) => sum + (made[i]?.takesWidth === true ? w : 0),
+      0,
+    ),
   };
 }
 
@@ -152,8 +157,14 @@ class HandlerMaker {
   /** Calls a handler for reads and checks its return value. */
   #readOf({ fn, takesWidth }: Handler, width: AccessWidth): Read {
     const { device, what } = this;
+    const mask = MASKS[width];
     return (offset) => {
-      const found = takesWidth ? fn.call(device, offset, width) : fn.call(device, offset);
+      const found = takesWidth
+        ? Reflect.apply(fn, device, [offset, width])
+        : Reflect.apply(fn, device, [offset]);
+      if (typeof found === "number" && width !== 8 && (found & mask) >>> 0 === found) {
+        return found;
+      }
       return found === BUS_ERROR ? BUS_ERROR : checkReturned(found, width, what);
     };
   }
@@ -161,8 +172,8 @@ class HandlerMaker {
   #writeOf({ fn, takesWidth }: Handler, width: AccessWidth): Write {
     const { device } = this;
     return takesWidth
-      ? (offset, value) => fn.call(device, offset, value, width)
-      : (offset, value) => fn.call(device, offset, value);
+      ? (offset, value) => Reflect.apply(fn, device, [offset, value, width])
+      : (offset, value) => Reflect.apply(fn, device, [offset, value]);
   }
 
   /** The number of bits below a part of an access in the value of the access. */
@@ -199,7 +210,8 @@ class HandlerMaker {
     };
   }
 
-  #extract(read: Read, width: number, register: AccessWidth): Read {
+  #extract(read: Read, width: AccessWidth, register: AccessWidth): Read {
+    const mask = MASKS[width];
     return (offset) => {
       const at = offset % register;
       const found = read(offset - at);
@@ -207,13 +219,12 @@ class HandlerMaker {
         return BUS_ERROR;
       }
       const shift = this.#shiftOf(at, width, register);
-      const bits = lowHalf(found, shift) >>> (shift % 32);
-      return width === 4 ? bits : bits & (2 ** (8 * width) - 1);
+      return ((lowHalf(found, shift) >>> (shift % 32)) & mask) >>> 0;
     };
   }
 
   #writeInParts(write: Write, width: number, part: AccessWidth): Write {
-    const mask = part === 4 ? 0xffff_ffff : 2 ** (8 * part) - 1;
+    const mask = MASKS[part];
     return (offset, value) => {
       for (let at = 0; at < width; at += part) {
         const shift = this.#shiftOf(at, part, width);
@@ -247,7 +258,7 @@ class HandlerMaker {
     }
     const place = (at: number, value: number, rest: Value): Value => {
       const shift = this.#shiftOf(at, width, register);
-      const mask = (width === 4 ? 0xffff_ffff : 2 ** (8 * width) - 1) << (shift % 32);
+      const mask = MASKS[width] << (shift % 32);
       const bits = value << (shift % 32);
       const [low, high] = [lowHalf(rest, 0), lowHalf(rest, 32)];
       return shift < 32
@@ -287,7 +298,7 @@ function lowHalf(value: Value, shift: number): number {
 /** A value of up to 32 bits from `low`, or of 64 bits from both halves. */
 function fromHalves(width: AccessWidth, low: number, high: number): Value {
   if (width !== 8) {
-    return width === 4 ? low >>> 0 : low & (2 ** (8 * width) - 1);
+    return (low & MASKS[width]) >>> 0;
   }
   halves[0] = low;
   halves[1] = high;

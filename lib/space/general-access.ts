@@ -394,8 +394,11 @@ export class SpaceAccess implements GuestAccessors {
     gpa: Gpa,
     value: T,
   ): GuestMemAccessResult {
-    const { width, bytes } = kind;
-    const checked = width.checkValue(value);
+    const { width, bytes, mask } = kind;
+    const checked =
+      typeof value === "number" && (value & mask) >>> 0 === value && mask !== 0
+        ? value
+        : width.checkValue(value);
     const bus = this.#bus;
     const region = bus.find(gpa);
     if (region !== null && region.kind === "ram") {

@@ -301,7 +301,10 @@ export class NativeSpaceAccess implements GuestAccessors {
     gpa: Gpa,
     value: T,
   ): GuestMemAccessResult {
-    kind.width.checkValue(value);
+    const { mask } = kind;
+    if (typeof value !== "number" || (value & mask) >>> 0 !== value || mask === 0) {
+      kind.width.checkValue(value);
+    }
     const bus = this.#bus;
     const region = bus.find(gpa);
     if (typeof gpa === "number" && region !== null && region.kind === "ram") {

@@ -42,6 +42,10 @@ abstract class BaseRegion {
   readonly start: number;
   /** `size` as a number. @internal */
   readonly length: number;
+  /** `start` as a signed 32-bit integer, which is exact if `near` is not 0. @internal */
+  readonly low: number;
+  /** The bytes that start below 4 GiB, at most 2^31 - 1: an integer of 32 bits. @internal */
+  readonly near: number;
   /** The page number of `gpa`. @internal */
   readonly firstPage: number;
   /** The offset of `gpa` in its page: regions of MMIO need not start at a page. @internal */
@@ -54,6 +58,8 @@ abstract class BaseRegion {
     this.gpa = BigInt(gpa);
     this.length = size;
     this.size = BigInt(size);
+    this.low = this.start | 0;
+    this.near = Math.max(0, Math.min(size, 2 ** 32 - this.start, 2 ** 31 - 1));
     this.firstPage = pageOf(this.gpa);
     this.pageOffset = Number(this.gpa % BigInt(PAGE_SIZE));
     if (name !== undefined && typeof name !== "string") {
