@@ -29,7 +29,6 @@ export {
   type BusError,
   type MmioDevice,
   type MmioImplementation,
-  type WriteAnswer,
   type WriteTrap,
 } from "./space/mmio.js";
 export type { NativeSpaceAccess } from "./space/native-access.js";

@@ -2,7 +2,7 @@ import { checkFunction, checkObject } from "../base/arguments.js";
 import { rangeError, typeError } from "../base/errors.js";
 import { type Gpa, MAX_U64 } from "../base/gpa.js";
 import type { Value } from "../base/widths.js";
-import type { AccessWidth, BusError, WriteAnswer } from "./mmio.js";
+import type { AccessWidth, BusError } from "./mmio.js";
 
 /**
  * Reads an unmapped address.
@@ -13,8 +13,12 @@ import type { AccessWidth, BusError, WriteAnswer } from "./mmio.js";
  */
 export type UnmappedRead = (gpa: Gpa, width: AccessWidth) => number | bigint | BusError;
 
-/** Writes to an unmapped address. The parameters are those of {@link UnmappedRead}. */
-export type UnmappedWrite = (gpa: Gpa, value: number | bigint, width: AccessWidth) => WriteAnswer;
+/**
+ * Writes to an unmapped address. The parameters are those of {@link UnmappedRead}.
+ *
+ * @returns `BUS_ERROR` for `FAULT_BOUNDARY`; any other value is ignored.
+ */
+export type UnmappedWrite = (gpa: Gpa, value: number | bigint, width: AccessWidth) => unknown;
 
 /**
  * What unmapped addresses answer to plain accesses. Bulk and atomic accesses to them fault, and so

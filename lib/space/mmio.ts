@@ -26,20 +26,15 @@ export type BusError = typeof BUS_ERROR;
 export type AccessWidth = 1 | 2 | 4 | 8;
 
 /**
- * The answer of a handler for writes: {@link BUS_ERROR} refuses the write, and every other value is
- * ignored. It is `void`, so that a handler need not return anything.
- */
-export type WriteAnswer = void | BusError;
-
-/**
  * Called for each plain write to a region of ROM, instead of a fault. Reads stay accesses to memory.
  * It may change the memory, for instance by `region.memory.writeb`, or the map.
  *
  * @param offset - Offset in bytes from the start of the region.
  * @param value - A number below 2^(8 width); for 8 bytes, a bigint.
  * @param width - Bytes.
+ * @returns `BUS_ERROR` for `FAULT_BOUNDARY`; any other value is ignored.
  */
-export type WriteTrap = (offset: number, value: number | bigint, width: AccessWidth) => WriteAnswer;
+export type WriteTrap = (offset: number, value: number | bigint, width: AccessWidth) => unknown;
 
 /**
  * The widths that the handlers of a device implement, and how the accesses of other widths are
@@ -79,8 +74,8 @@ export interface MmioImplementation {
  * Every handler is optional. An access without a handler is `FAULT_BOUNDARY`, like a bus error. A
  * handler is called as a method of the device, with the offset in bytes from the start of the
  * region. The address of an access is a multiple of its width, and values are unsigned. A handler
- * that returns {@link BUS_ERROR} refuses the access. If a handler throws, the access throws the
- * same error.
+ * that returns {@link BUS_ERROR} refuses the access; any other value that a handler for writes
+ * returns is ignored. If a handler throws, the access throws the same error.
  *
  * {@link AddressSpace.addMmio} reads the handlers and `impl` once; later changes of these
  * properties have no effect. `readb`, `readw`, `readl` and `readq` have priority over `read`, and
@@ -114,10 +109,10 @@ export interface MmioDevice {
   readl?(offset: number): number | BusError;
   /** Returns 64 bits, from 0 to 2^64 - 1. */
   readq?(offset: number): bigint | BusError;
-  writeb?(offset: number, value: number): WriteAnswer;
-  writew?(offset: number, value: number): WriteAnswer;
-  writel?(offset: number, value: number): WriteAnswer;
-  writeq?(offset: number, value: bigint): WriteAnswer;
+  writeb?(offset: number, value: number): unknown;
+  writew?(offset: number, value: number): unknown;
+  writel?(offset: number, value: number): unknown;
+  writeq?(offset: number, value: bigint): unknown;
   /**
    * Reads of every width without a handler of its own.
    *
@@ -131,7 +126,7 @@ export interface MmioDevice {
    * @param value - A number below 2^(8 width); for 8 bytes, a bigint.
    * @param width - Bytes.
    */
-  write?(offset: number, value: number | bigint, width: AccessWidth): WriteAnswer;
+  write?(offset: number, value: number | bigint, width: AccessWidth): unknown;
   /** The widths that the handlers implement. By default, no access is split or extracted. */
   readonly impl?: MmioImplementation;
 }
