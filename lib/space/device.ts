@@ -134,7 +134,7 @@ class HandlerMaker {
       : composed((offset: number, value: Value) => {
           const base = offset - (offset % register);
           const whole = widen(base, offset - base, value as number);
-          return whole === BUS_ERROR ? BUS_ERROR : write(base, whole);
+          return isBusError(whole) ? BUS_ERROR : write(base, whole);
         });
   }
 
@@ -215,7 +215,7 @@ class HandlerMaker {
     return (offset) => {
       const at = offset % register;
       const found = read(offset - at);
-      if (found === BUS_ERROR) {
+      if (isBusError(found)) {
         return BUS_ERROR;
       }
       const shift = this.#shiftOf(at, width, register);
@@ -276,9 +276,13 @@ class HandlerMaker {
     const read = this.#readOf(own, register);
     return (base, at, value) => {
       const found = read(base);
-      return found === BUS_ERROR ? BUS_ERROR : place(at, value, found);
+      return isBusError(found) ? BUS_ERROR : place(at, value, found);
     };
   }
+}
+
+function isBusError(answer: unknown): answer is BusError {
+  return answer === BUS_ERROR;
 }
 
 /** A handler that this module made. It needs no width. */

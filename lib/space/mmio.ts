@@ -17,10 +17,13 @@ import { checkFunction, checkObject } from "../base/arguments.js";
  * ```
  */
 // From the registry of symbols, because a program may load the package twice, as ESM and CommonJS.
-export const BUS_ERROR: unique symbol = Symbol.for("pound-guest-memory.BUS_ERROR");
+export const BUS_ERROR = Symbol.for("pound-guest-memory.BUS_ERROR") as BusError;
 
-/** The type of {@link BUS_ERROR}. */
-export type BusError = typeof BUS_ERROR;
+/**
+ * The type of {@link BUS_ERROR}. It is no `unique symbol`, because TypeScript infers `symbol` for a
+ * method that returns one.
+ */
+export type BusError = symbol & { readonly isBusError: true };
 
 /** Bytes of an access. */
 export type AccessWidth = 1 | 2 | 4 | 8;

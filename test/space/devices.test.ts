@@ -232,7 +232,7 @@ for (const path of ["view", "native"] as const) {
       const seen: number[] = [];
       space.addMmio(0x8000, 8, {
         read: (offset) => Number(access.readq(0x1000) & 0xfn) + offset,
-        write: (offset, value) => seen.push(Number(value), Number(access.readq(0x8008) & 1n)),
+        write: (_, value) => seen.push(Number(value), Number(access.readq(0x8008) & 1n)),
         impl: { max: 4 },
       });
       space.addMmio(0x8008, 8, { read: (offset) => offset + 3, impl: { max: 2 } });
