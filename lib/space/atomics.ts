@@ -42,7 +42,7 @@ class SpaceLane<T extends Value, A extends Out> implements AtomicLane<T> {
     const { offset } = this;
     return region === null
       ? undefined
-      : this.read(region, offset, gpa, (lane) => lane.load(offset));
+      : this.read(region, offset, gpa, "read", (lane) => lane.load(offset));
   }
 
   store(gpa: Gpa, value: T): T | undefined {
@@ -94,7 +94,7 @@ class SpaceLane<T extends Value, A extends Out> implements AtomicLane<T> {
       return undefined;
     }
     const { offset } = this;
-    return this.read(region, offset, gpa, (lane) => operate(lane, offset));
+    return this.read(region, offset, gpa, "write", (lane) => operate(lane, offset));
   }
 
   /** As `locate`, and notifies write watchpoints if the write does not fault. */
@@ -124,9 +124,10 @@ class SpaceLane<T extends Value, A extends Out> implements AtomicLane<T> {
     region: Backed,
     offset: number,
     gpa: Gpa,
+    operation: Operation,
     operate: (lane: AtomicLane<T>) => T | undefined,
   ): T | undefined {
-    const found = this.run(region, gpa, "read", operate);
+    const found = this.run(region, gpa, operation, operate);
     if (found !== undefined) {
       this.bus.notify(region, offset, this.bytes, "read", gpa, found);
     }
