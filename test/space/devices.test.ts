@@ -15,6 +15,7 @@ import {
   type MmioImplementation,
 } from "pound-guest-memory";
 import { ExclusiveMonitor } from "pound-guest-memory/atomics";
+import { handlersOf } from "../../lib/space/device.js";
 import { OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
 import { WIDTHS } from "../support/widths.js";
 
@@ -730,6 +731,62 @@ describe("the reason of a fault of flat RAM", () => {
     expect(faultOf(() => memory.atomics.loadl(4096)).reason).to.equal("hole");
     memory.destroy();
     expect(faultOf(() => memory.writel(0, 1)).reason).to.equal("destroyed");
+  });
+});
+
+describe("the handlers of a device in a big-endian space", () => {
+  const bytes = [0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88];
+
+  /** Big-endian registers over `bytes`, and what is written to them. */
+  function registers(impl: MmioImplementation): {
+    read(offset: number, log2: number): unknown;
+    write(offset: number, log2: number, value: number | bigint): void;
+    written: string[];
+  } {
+    const written: string[] = [];
+    const view = new DataView(Uint8Array.from(bytes).buffer);
+    const device: MmioDevice = {
+      impl,
+      read: (offset, width) =>
+        width === 8
+          ? view.getBigUint64(offset)
+          : width === 4
+            ? view.getUint32(offset)
+            : width === 2
+              ? view.getUint16(offset)
+              : view.getUint8(offset),
+      write: (offset, value, width) => written.push(`${offset} ${width} ${value.toString(16)}`),
+    };
+    const { reads, writes } = handlersOf(device, "the value", "big");
+    return {
+      written,
+      read: (offset, log2) => reads.fns[log2]!.call(device, offset, 2 ** log2),
+      write: (offset, log2, value) => writes.fns[log2]!.call(device, offset, value, 2 ** log2),
+    };
+  }
+
+  it("compose and extract values with the first byte as the highest", () => {
+    for (const impl of [{ max: 1 }, { max: 2 }, { max: 4 }, { min: 4 }, { min: 8 }] as const) {
+      const { read } = registers(impl);
+      expect(read(0, 3)).to.equal(0x1122_3344_5566_7788n);
+      expect(read(4, 2)).to.equal(0x5566_7788);
+      expect(read(2, 1)).to.equal(0x3344);
+      expect(read(5, 0)).to.equal(0x66);
+    }
+  });
+
+  it("split, shift and merge writes in the same order", () => {
+    const split = registers({ max: 2 });
+    split.write(0, 3, 0x1122_3344_5566_7788n);
+    expect(split.written).to.deep.equal(["0 2 1122", "2 2 3344", "4 2 5566", "6 2 7788"]);
+    const shifted = registers({ min: 4, narrowWrites: "shift" });
+    shifted.write(1, 0, 0xab);
+    shifted.write(6, 1, 0xabcd);
+    expect(shifted.written).to.deep.equal(["0 4 ab0000", "4 4 abcd"]);
+    const merged = registers({ min: 8, narrowWrites: "merge" });
+    merged.write(1, 0, 0xab);
+    merged.write(4, 2, 0xabcd_ef01);
+    expect(merged.written).to.deep.equal(["0 8 11ab334455667788", "0 8 11223344abcdef01"]);
   });
 });
 
