@@ -22,7 +22,7 @@ export interface AccessFault {
  *
  * If the listener throws, the access throws the same error.
  */
-export type FaultListener = (fault: AccessFault) => "retry" | void;
+export type FaultListener = (fault: AccessFault) => "retry" | undefined;
 
 /** Options of the constructor of {@link AddressSpace}. */
 export interface AddressSpaceOptions {

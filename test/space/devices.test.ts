@@ -655,7 +655,11 @@ for (const path of ["view", "native"] as const) {
 
     it("is not called if a watchpoint destroys the memory of a write", () => {
       let calls = 0;
-      const { space, access, atomics } = on({ onFault: () => void calls++ });
+      const { space, access, atomics } = on({
+        onFault: () => {
+          calls++;
+        },
+      });
       for (const write of [() => access.tryWritel(0, 1), () => atomics.tryStorel(0, 1)]) {
         const ram = space.addRam(0, 4096);
         const watchpoint = space.watch({ gpa: 0, length: 4 }, () => ram.memory.destroy());

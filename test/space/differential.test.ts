@@ -254,7 +254,7 @@ function makeDevice(
 function spaceOptions(
   holes: ModelHoles,
   log: string[],
-  onFault: ((fault: AccessFault) => "retry" | void) | null,
+  onFault: ((fault: AccessFault) => "retry" | undefined) | null,
 ): AddressSpaceOptions {
   const unmapped: Record<ModelHoles, AddressSpaceOptions["unmapped"]> = {
     fault: {},
@@ -285,7 +285,7 @@ class Subject {
     holes: ModelHoles,
     onFault: OnFault,
   ) {
-    const listener = (fault: AccessFault): "retry" | void => {
+    const listener = (fault: AccessFault): "retry" | undefined => {
       this.log.push(describeFault(fault));
       if (onFault === "map") {
         this.#mapPage(BigInt(fault.gpa));

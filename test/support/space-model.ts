@@ -324,7 +324,7 @@ export class SpaceModel {
     width: number,
     value?: bigint,
   ): boolean {
-    const name = handlers.has(`${operation}${width}`) ? `${operation}${width}` : `${operation}`;
+    const name = handlers.has(`${operation}${width}`) ? `${operation}${width}` : operation;
     const given = value === undefined ? "" : ` ${value}`;
     this.log.push(
       name === operation ? `${name} ${offset}${given} ${width}` : `${name} ${offset}${given}`,
