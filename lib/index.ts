@@ -1,7 +1,12 @@
 // TypeScript 6 loads the types of Node only where a reference or a tsconfig.json names them.
 /// <reference types="node" preserve="true" />
 export type { GuestAccessors, GuestMemoryAccess } from "./base/access.js";
-export { type ErrorCode, GuestMemoryFault, type Operation } from "./base/errors.js";
+export {
+  type ErrorCode,
+  type FaultReason,
+  GuestMemoryFault,
+  type Operation,
+} from "./base/errors.js";
 export type { Gpa } from "./base/gpa.js";
 export type { GuestRange } from "./base/ranges.js";
 export { GuestMemAccessResult, resultName } from "./base/result.js";
@@ -14,9 +19,17 @@ export { GuestMemory } from "./memory/guest-memory.js";
 export type { SharedRam } from "./memory/shared-ram.js";
 export { AddressSpace, type RamOptions, type RomOptions } from "./space/address-space.js";
 export type { InaccessibleRange } from "./space/bulk.js";
-export type { MmioDevice } from "./space/mmio.js";
+export type { Unmapped, UnmappedRead, UnmappedWrite } from "./space/holes.js";
+export {
+  type AccessWidth,
+  BUS_ERROR,
+  type BusError,
+  type MmioDevice,
+  type MmioImplementation,
+  type WriteTrap,
+} from "./space/mmio.js";
 export type { NativeSpaceAccess } from "./space/native-access.js";
-export type { AddressSpaceOptions } from "./space/options.js";
+export type { AccessFault, AddressSpaceOptions, FaultListener } from "./space/options.js";
 export type {
   Access,
   MmioRegion,

@@ -2,6 +2,8 @@ import { expectTypeOf } from "expect-type";
 import {
   AddressSpace,
   Arena,
+  BUS_ERROR,
+  type BusError,
   type DirtyBitmap,
   type Gpa,
   type GuestAccessors,
@@ -50,12 +52,19 @@ expectTypeOf(space.addRam(0, memory).dirty).toEqualTypeOf<DirtyBitmap | null>();
 expectTypeOf(space.addRom(0, new Uint8Array(1)).memory).toEqualTypeOf<GuestMemory>();
 for (const region of space.regions) {
   if (region.kind === "mmio") {
-    expectTypeOf(region.device.readq).toEqualTypeOf<((offset: number) => bigint) | undefined>();
+    expectTypeOf(region.device.readq).toEqualTypeOf<
+      ((offset: number) => bigint | BusError) | undefined
+    >();
   } else {
     expectTypeOf(region.memory).toEqualTypeOf<GuestMemory>();
   }
 }
 
+// Handlers for writes may return anything, as an arrow function does.
+space.addMmio(0x1000, 8, { writeb: (_offset, value) => [].push(value as never) });
+space.addMmio(0x2000, 8, { read: () => BUS_ERROR, write: () => BUS_ERROR });
+const refuse = (offset: number) => (offset === 0 ? 1 : BUS_ERROR);
+space.addMmio(0x3000, 8, { readb: refuse, read: refuse });
 // @ts-expect-error -- a device's 64 bits are a bigint
 space.addMmio(0, 8, { readq: () => 0 });
 // @ts-expect-error -- ROM cannot be tracked

@@ -23,6 +23,8 @@ let loopsMade = 0;
  */
 function makeLoop(statement, memory) {
   const body = `// ${loopsMade++}
+  const out8 = new Uint8Array(1);
+  const out32 = new Uint32Array(1);
   return function (gpas) {
     let sum = 0;
     for (let i = 0; i < gpas.length; i++) {
@@ -61,7 +63,7 @@ const WRITE = "memory.writel(gpa, i)";
 const MIXED = "if ((i & 1) === 0) sum += memory.readl(gpa); else memory.writel(gpa, i)";
 
 /** A device whose every register holds its offset. */
-const device = () => ({ readl: (offset) => offset, writel() {} });
+const device = () => ({ readl: (offset) => offset, readb: (offset) => offset & 0xff, writel() {} });
 
 function oneRam(base = 0) {
   const space = new AddressSpace();
@@ -124,6 +126,31 @@ const ROWS = {
   "native path, a device": (as) => as(mmio().native, registers, flat(2 ** 29).native),
 };
 
+/**
+ * Accesses to a device, each with the path, whether the device is watched, and the statement that
+ * calls the handler itself, which V8 inlines.
+ */
+const DEVICE_ROWS = {
+  readl: { access: READ, handler: "sum += memory.readl(gpa & 0xffc)" },
+  tryReadl: { access: "memory.tryReadl(gpa, out32)", handler: "memory.readl(gpa & 0xffc)" },
+  tryReadb: { access: "memory.tryReadb(gpa, out8)", handler: "memory.readb(gpa & 0xffc)" },
+  writel: { access: WRITE, handler: "memory.writel(gpa & 0xffc, i)" },
+  "read, all widths": {
+    access: READ,
+    handler: "sum += memory.read(gpa & 0xffc, 4)",
+    device: () => ({ read: (offset) => offset }),
+  },
+  "readb of 32-bit registers": {
+    access: "sum += memory.readb(gpa)",
+    handler: "sum += memory.readl(gpa & 0xffc)",
+    device: () => ({ readl: (offset) => offset, impl: { min: 4 } }),
+  },
+  "native path, readl": { access: READ, handler: "sum += memory.readl(gpa & 0xffc)", native: true },
+  "native path, writel": { access: WRITE, handler: "memory.writel(gpa & 0xffc, i)", native: true },
+  "readl, watched": { access: READ, handler: "sum += memory.readl(gpa & 0xffc)", watch: true },
+  "writel, watched": { access: WRITE, handler: "memory.writel(gpa & 0xffc, i)", watch: true },
+};
+
 const STATEMENTS = { reads: READ, writes: WRITE, "reads and writes in turn": MIXED };
 
 /** Nanoseconds per access of a row, in the space and in flat RAM. */
@@ -137,23 +164,62 @@ async function measure({ kind, row }) {
   return { space, flat: flatNs };
 }
 
-/** `{ space, flat }` in nanoseconds per access, by kind of access and by row. */
+/** Nanoseconds per access to a device through the space, and per call of its handler. */
+async function measureDevice(row) {
+  const {
+    access,
+    handler,
+    device: make = device,
+    native = false,
+    watch = false,
+  } = DEVICE_ROWS[row];
+  const { space } = machine();
+  space.addMmio(0x2000_0000, 0x1000, make());
+  if (watch) {
+    space.watch({ gpa: 0x2000_0000, length: 0x1000 }, () => {});
+  }
+  const gpas = offsets.map((offset) => 0x2000_0000 + (offset & 0xffc));
+  const loop = makeLoop(access, native ? space.native : space);
+  const direct = makeLoop(handler, make());
+  const passes = { space: () => void loop(gpas), handler: () => void direct(gpas) };
+  const ms = await medianMs(passes, { rounds: 200, warmup: 50 });
+  return { space: (ms.space * 1e6) / LENGTH, handler: (ms.handler * 1e6) / LENGTH };
+}
+
+async function inWorker(data) {
+  const worker = new Worker(new URL(import.meta.url), { workerData: data });
+  const [ns] = await once(worker, "message");
+  return ns;
+}
+
+/**
+ * `{ space, flat }` in nanoseconds per access, by kind of access and by row; and
+ * `{ space, handler }` for accesses to devices.
+ */
 export async function addressSpace() {
   const results = {};
   for (const kind of Object.keys(STATEMENTS)) {
     results[kind] = {};
     console.log(`\naddress space, 32-bit ${kind}: as multiples of the same in flat RAM`);
     for (const row of Object.keys(ROWS)) {
-      const worker = new Worker(new URL(import.meta.url), { workerData: { kind, row } });
-      const [ns] = await once(worker, "message");
+      const ns = await inWorker({ kind, row });
       const [each, ratio] = [ns.space, ns.space / ns.flat].map((figure) => figure.toFixed(2));
       console.log(`  ${row.padEnd(42)} ${each.padStart(8)} ns ${ratio.padStart(7)} x flat RAM`);
       results[kind][row] = ns;
     }
   }
+  results.devices = {};
+  console.log("\naddress space, devices: beside a call of the handler");
+  for (const device of Object.keys(DEVICE_ROWS)) {
+    const ns = await inWorker({ device });
+    const [each, more] = [ns.space, ns.space - ns.handler].map((figure) => figure.toFixed(2));
+    console.log(`  ${device.padEnd(42)} ${each.padStart(8)} ns ${more.padStart(7)} ns more`);
+    results.devices[device] = ns;
+  }
   return results;
 }
 
 if (!isMainThread) {
-  parentPort.postMessage(await measure(workerData));
+  const { device: row } = workerData;
+  parentPort.postMessage(row === undefined ? await measure(workerData) : await measureDevice(row));
 }

@@ -1,6 +1,6 @@
 import type { GuestAtomicAccess } from "./access.js";
 import { AtomicAccess } from "./forms.js";
-import { GuestMemoryFault, typeError } from "../base/errors.js";
+import { type FaultReason, GuestMemoryFault, typeError } from "../base/errors.js";
 import { checkObject, toAddress } from "../base/arguments.js";
 import { type Gpa } from "../base/gpa.js";
 import { GuestMemAccessResult } from "../base/result.js";
@@ -252,7 +252,7 @@ export class ExclusiveMonitor {
     const { width, scratch } = exclusive;
     const result = this.#tryLoad(exclusive, gpa, scratch);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, width.bytes, "read");
+      throw new GuestMemoryFault(result, gpa, width.bytes, "read", this.#reason());
     }
     return scratch[0] as T;
   }
@@ -264,8 +264,13 @@ export class ExclusiveMonitor {
   ): boolean {
     const result = this.#tryStore(exclusive, gpa, value, STATUS);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, exclusive.width.bytes, "write");
+      throw new GuestMemoryFault(result, gpa, exclusive.width.bytes, "write", this.#reason());
     }
     return STATUS[0] === STORED;
+  }
+
+  /** The reason of the last fault, if its result code does not determine it. */
+  #reason(): FaultReason | undefined {
+    return this.#memory instanceof AtomicAccess ? this.#memory.lanes.b.reason : undefined;
   }
 }

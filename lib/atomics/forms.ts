@@ -35,7 +35,7 @@ function valueOrThrow<T extends Value>(
   found: T | undefined,
 ): T {
   if (found === undefined) {
-    throw new GuestMemoryFault(lane.code, gpa, lane.bytes, operation);
+    throw new GuestMemoryFault(lane.code, gpa, lane.bytes, operation, lane.reason);
   }
   return found;
 }

@@ -1,3 +1,4 @@
+import type { FaultReason } from "../base/errors.js";
 import type { Gpa } from "../base/gpa.js";
 import type { GuestMemAccessResult } from "../base/result.js";
 import type { Value } from "../base/widths.js";
@@ -13,6 +14,8 @@ export interface AtomicLane<T extends Value> {
   readonly bytes: 1 | 2 | 4 | 8;
   /** The result code of the last operation that faulted. */
   readonly code: GuestMemAccessResult;
+  /** The reason of that fault, if `code` does not determine it. */
+  readonly reason?: FaultReason;
   load(gpa: Gpa): T | undefined;
   store(gpa: Gpa, value: T): T | undefined;
   exchange(gpa: Gpa, value: T): T | undefined;

@@ -38,6 +38,40 @@ export type ErrorCode =
 /** Whether a guest access was a load or a store. */
 export type Operation = "read" | "write";
 
+/**
+ * Why a guest access did not complete. A {@link GuestMemAccessResult} says less: most of these are
+ * `FAULT_BOUNDARY`.
+ *
+ * - `hole`: no region has the bytes. For RAM without an address space, and for the bulk methods: not
+ *   all bytes are in RAM.
+ * - `straddle`: the bytes are not all in one region, or not all unmapped.
+ * - `read-only`: a write to ROM, or to a window without the right to write.
+ * - `write-only`: a read of a window without the right to read.
+ * - `no-handler`: the device has no handler for the width and direction; or a bulk or atomic access
+ *   to a device.
+ * - `device`: the handler of the device returned `BUS_ERROR`.
+ * - `alignment`: the address is not a multiple of the width. The result is `FAULT_UNALIGNED`.
+ * - `destroyed`: the memory is destroyed or detached. The result is `ERROR_INTERNAL`.
+ */
+export type FaultReason =
+  | "hole"
+  | "straddle"
+  | "read-only"
+  | "write-only"
+  | "no-handler"
+  | "device"
+  | "alignment"
+  | "destroyed";
+
+/** The reason of a fault of RAM without an address space. */
+export function reasonOfResult(result: GuestMemAccessResult): FaultReason {
+  return result === GuestMemAccessResult.FAULT_UNALIGNED
+    ? "alignment"
+    : result === GuestMemAccessResult.ERROR_INTERNAL
+      ? "destroyed"
+      : "hole";
+}
+
 /** A guest access did not complete. It has changed no guest byte. */
 export class GuestMemoryFault extends Error {
   /** The stable identifier of this kind of error. */
@@ -49,12 +83,15 @@ export class GuestMemoryFault extends Error {
    * @param gpa - The guest physical address that the caller passed.
    * @param width - Bytes of the access: 1, 2, 4 or 8, or the length of a bulk access.
    * @param operation - `"read"` or `"write"`.
+   * @param reason - Why the access did not complete. By default, the reason in RAM without an
+   * address space.
    */
   constructor(
     readonly result: GuestMemAccessResult,
     readonly gpa: Gpa,
     readonly width: number,
     readonly operation: Operation,
+    readonly reason: FaultReason = reasonOfResult(result),
   ) {
     super(`${resultName(result)}: ${operation} of ${width} byte(s) at gpa 0x${gpa.toString(16)}`);
   }

@@ -6,12 +6,18 @@ import { type InaccessibleRange, SpaceBulk } from "./bulk.js";
 import { Bus } from "./bus.js";
 import { DirtyBitmap } from "../memory/dirty-bitmap.js";
 import { rangeError, typeError } from "../base/errors.js";
-import { checkObject, isInstance, toAddress, toByteCount } from "../base/arguments.js";
+import {
+  checkFunction,
+  checkObject,
+  isInstance,
+  toAddress,
+  toByteCount,
+} from "../base/arguments.js";
 import { MAX_U64, type Gpa } from "../base/gpa.js";
 import { GuestMemory, guestMemoryInternals, isGuestMemory } from "../memory/guest-memory.js";
-import type { MmioDevice } from "./mmio.js";
+import type { MmioDevice, WriteTrap } from "./mmio.js";
 import { NativeSpaceAccess } from "./native-access.js";
-import { type AddressSpaceOptions, checkSpaceOptions } from "./options.js";
+import { type AccessFault, type AddressSpaceOptions, checkSpaceOptions } from "./options.js";
 import {
   type Access,
   chooseBitmap,
@@ -46,17 +52,24 @@ export interface RamOptions extends RegionOptions, WindowOptions {
   readonly trackDirty?: boolean | DirtyBitmap;
 }
 
-/** Options of {@link AddressSpace.addRom}. */
-export interface RomOptions extends RegionOptions, WindowOptions {}
-
 const ACCESSES: readonly unknown[] = ["", "r", "w", "x", "rw", "rx", "wx", "rwx"];
+
+/** Options of {@link AddressSpace.addRom}. */
+export interface RomOptions extends RegionOptions, WindowOptions {
+  /**
+   * Called for plain writes to the region, on both paths, for memory that reads as memory and takes
+   * commands by writes, such as flash. Bulk writes and atomic operations fault. By default, all
+   * writes fault.
+   */
+  readonly onWrite?: WriteTrap;
+}
 
 /**
  * A guest physical address space: it maps RAM, ROM and MMIO regions to guest physical addresses.
  *
  * Each access is dispatched to the region that contains all its bytes. The result is
  * `FAULT_BOUNDARY`, and nothing changes, if no region contains them, if the access writes to ROM,
- * or if the device has no handler for the width and direction. The other result codes are those of
+ * or if the device has no handler for the width and direction, or refuses the access. The other result codes are those of
  * {@link GuestMemory}.
  *
  * The accessors of this class are the view path. {@link AddressSpace.native} has the same accessors
@@ -140,11 +153,12 @@ export class AddressSpace implements GuestAccessors {
    * @throws TypeError, RangeError for an invalid option; Error `ERR_OUT_OF_MEMORY`.
    */
   constructor(options: AddressSpaceOptions = {}) {
-    const { pageSize, arena } = checkSpaceOptions(options);
+    const settings = checkSpaceOptions(options);
+    const { pageSize, arena } = settings;
     this.#arena = arena === 0 ? null : new SpaceArena(arena);
     this.shift = Math.log2(pageSize);
     this.#bus = new Bus(
-      pageSize,
+      settings,
       this.#arena && guestMemoryInternals(this.#arena.home),
       () => {
         this.general.clear();
@@ -210,10 +224,13 @@ export class AddressSpace implements GuestAccessors {
    * @throws The errors of {@link AddressSpace.addRam}.
    */
   addRom(gpa: Gpa, contents: ArrayBufferView | GuestMemory, options: RomOptions = {}): RomRegion {
-    checkOptions(options);
+    const { onWrite } = checkOptions(options);
+    if (onWrite !== undefined) {
+      checkFunction(onWrite, "onWrite");
+    }
     const rom = isGuestMemory(contents) ? contents : this.#memoryOf(contents);
     try {
-      const region = new RomRegion(this.#aligned(gpa), rom, options);
+      const region = new RomRegion(this.#aligned(gpa), rom, options, onWrite ?? null);
       this.#bus.add(region);
       return region;
     } catch (error) {
@@ -229,7 +246,8 @@ export class AddressSpace implements GuestAccessors {
    *
    * @param gpa - Guest physical address of the first register.
    * @param size - Size in bytes, from 1 to 2^53 - 1.
-   * @throws TypeError; RangeError if the region would be empty, overlap another region of the same
+   * @throws TypeError; RangeError if `gpa` or `size` is not a multiple of the device's `impl.min`,
+   * if `impl` is invalid, or if the region would be empty, overlap another region of the same
    * priority or end above 2^64.
    */
   addMmio(gpa: Gpa, size: Gpa, device: MmioDevice, options: RegionOptions = {}): MmioRegion {
@@ -255,6 +273,25 @@ export class AddressSpace implements GuestAccessors {
    */
   get atomics(): GuestAtomicAccess {
     return (this.#atomics ??= spaceAtomics(this.#bus, "view"));
+  }
+
+  /**
+   * The last fault of a plain, atomic or bulk access, on either path, that was returned or thrown;
+   * null before the first. A later access that succeeds does not change it.
+   *
+   * @example
+   * ```js
+   * import { AddressSpace } from "pound-guest-memory";
+   *
+   * const space = new AddressSpace();
+   * space.addRom(0, new Uint8Array(4096));
+   * if (space.tryWriteb(8, 1) !== 0) {
+   *   console.log(space.lastFault.reason); // read-only
+   * }
+   * ```
+   */
+  get lastFault(): AccessFault | null {
+    return this.#bus.lastFault;
   }
 
   /** The mapped regions, sorted by address. The array is a copy: later changes do not affect it. */

@@ -1,13 +1,12 @@
 import type { AtomicLane, AtomicLanes } from "../atomics/lane.js";
 import { AtomicAccess } from "../atomics/forms.js";
-import { type Bus, checkMemory, checkWrite } from "./bus.js";
+import type { Bus } from "./bus.js";
+import { type FaultReason, type Operation, reasonOfResult } from "../base/errors.js";
 import type { Gpa } from "../base/gpa.js";
 import type { RamRegion, RomRegion } from "./regions.js";
-import { GuestMemAccessResult } from "../base/result.js";
+import { type GuestMemAccessResult, OK } from "../base/result.js";
 import { SPACE_BYTE, SPACE_LONG, SPACE_QUAD, SPACE_WORD, type SpaceWidth } from "./widths.js";
 import type { Out, Value } from "../base/widths.js";
-
-const { OK, FAULT_BOUNDARY } = GuestMemAccessResult;
 
 type Path = "view" | "native";
 type Backed = RamRegion | RomRegion;
@@ -33,24 +32,25 @@ class SpaceLane<T extends Value, A extends Out> implements AtomicLane<T> {
     return this.kind.bytes;
   }
 
+  /** The reason of the last fault. */
+  get reason(): FaultReason {
+    return this.bus.reason;
+  }
+
   load(gpa: Gpa): T | undefined {
-    const region = this.bus.find(gpa);
-    if (region === null || region.kind === "mmio") {
-      this.code = FAULT_BOUNDARY;
-      return undefined;
-    }
-    const { offset, room } = this.bus;
-    if (room < this.bytes || !region.readable) {
-      this.code = checkMemory(region, offset, room, this.bytes, "read");
-      return undefined;
-    }
-    return this.read(this.lanesOf(region), gpa, (lane) => lane.load(offset));
+    const region = this.locate(gpa, "read");
+    const { offset } = this;
+    return region === null
+      ? undefined
+      : this.read(this.lanesOf(region), gpa, "read", (lane) => lane.load(offset));
   }
 
   store(gpa: Gpa, value: T): T | undefined {
     const lane = this.prepare(gpa, value);
-    const offset = this.offset;
-    return lane === null ? undefined : this.run(lane, (of) => of.store(offset, value));
+    const { offset } = this;
+    return lane === null
+      ? undefined
+      : this.run(lane, gpa, "write", (of) => of.store(offset, value));
   }
 
   exchange(gpa: Gpa, value: T): T | undefined {
@@ -78,11 +78,11 @@ class SpaceLane<T extends Value, A extends Out> implements AtomicLane<T> {
   }
 
   checkStore(gpa: Gpa): GuestMemAccessResult {
-    const region = this.locate(gpa);
+    const region = this.locate(gpa, "write");
     return region === null ? this.code : this.lanesOf(region).checkStore(this.offset);
   }
 
-  /** The offset in the region of the access that `locate` checked last. */
+  /** The offset in the memory of the access that `locate` checked last. */
   private offset = 0;
 
   private modify(
@@ -91,16 +91,15 @@ class SpaceLane<T extends Value, A extends Out> implements AtomicLane<T> {
     value?: T,
   ): T | undefined {
     const lane = this.prepare(gpa, value);
-    if (lane === null) {
-      return undefined;
-    }
     const { offset } = this;
-    return this.read(lane, gpa, (of) => operate(of, offset));
+    return lane === null
+      ? undefined
+      : this.read(lane, gpa, "write", (of) => operate(of, offset));
   }
 
   /** As `locate`, and notifies write watchpoints if the write does not fault. */
   private prepare(gpa: Gpa, value: T | undefined): AtomicLane<T> | null {
-    const region = this.locate(gpa);
+    const region = this.locate(gpa, "write");
     if (region === null) {
       return null;
     }
@@ -111,6 +110,7 @@ class SpaceLane<T extends Value, A extends Out> implements AtomicLane<T> {
       // The lane has faults of its own: memory at an unaligned host address has no wide atomics.
       this.code = lane.checkStore(offset);
       if (this.code !== OK) {
+        this.fail(gpa, "write");
         return null;
       }
       this.bus.notify(gpa, this.bytes, "write", value);
@@ -120,26 +120,24 @@ class SpaceLane<T extends Value, A extends Out> implements AtomicLane<T> {
     return lane;
   }
 
-  /** The region to write to; null, with the reason in `code`, if the write faults. */
-  private locate(gpa: Gpa): Backed | null {
-    const region = this.bus.find(gpa);
-    const { offset, room } = this.bus;
-    if (region === null || region.kind === "mmio") {
-      this.code = FAULT_BOUNDARY;
-      return null;
+  /** The region of an access; null, with the result in `code`, if the access faults. */
+  private locate(gpa: Gpa, operation: Operation): Backed | null {
+    const region = this.bus.findMemory(gpa, this.bytes, operation);
+    this.offset = this.bus.offset;
+    if (region === null) {
+      this.code = this.bus.result;
     }
-    this.code = checkWrite(region, gpa, offset, room, this.kind);
-    this.offset = offset;
-    return this.code === OK ? region : null;
+    return region;
   }
 
   /** Runs an operation, and notifies read watchpoints of the value that it returns. */
   private read(
     lane: AtomicLane<T>,
     gpa: Gpa,
+    operation: Operation,
     operate: (lane: AtomicLane<T>) => T | undefined,
   ): T | undefined {
-    const found = this.run(lane, operate);
+    const found = this.run(lane, gpa, operation, operate);
     if (found !== undefined) {
       this.bus.notify(gpa, this.bytes, "read", found);
     }
@@ -148,13 +146,24 @@ class SpaceLane<T extends Value, A extends Out> implements AtomicLane<T> {
 
   private run(
     lane: AtomicLane<T>,
+    gpa: Gpa,
+    operation: Operation,
     operate: (lane: AtomicLane<T>) => T | undefined,
   ): T | undefined {
     const found = operate(lane);
     if (found === undefined) {
+      // The lane has faults of its own, or a watchpoint has destroyed the memory.
       this.code = lane.code;
+      this.fail(gpa, operation);
     }
     return found;
+  }
+
+  /** Records the fault of `code` as the last of the space. */
+  private fail(gpa: Gpa, operation: Operation): void {
+    this.bus.result = this.code;
+    this.bus.reason = reasonOfResult(this.code);
+    this.bus.recordFault(gpa, this.bytes, operation);
   }
 
   private lanesOf({ memory, internals }: Backed): AtomicLane<T> {

@@ -31,7 +31,13 @@ export class SpaceBulk {
   /** @throws {@link GuestMemoryFault} if `result`, which a method has just returned, is not OK. */
   check(result: GuestMemAccessResult): void {
     if (result !== OK) {
-      throw new GuestMemoryFault(result, this.#faultGpa, this.#faultLength, this.#faultOperation);
+      throw new GuestMemoryFault(
+        result,
+        this.#faultGpa,
+        this.#faultLength,
+        this.#faultOperation,
+        this.bus.reason,
+      );
     }
   }
 
@@ -220,7 +226,11 @@ export class SpaceBulk {
     length: number,
     operation: Operation,
   ): GuestMemAccessResult {
-    return this.#fault(this.bus.recheck(pieces), gpa, length, operation);
+    const result = this.bus.recheck(pieces);
+    if (result !== OK) {
+      this.bus.recordFault(gpa, length, operation);
+    }
+    return this.#fault(result, gpa, length, operation);
   }
 
   /** Remembers the range of a fault for `check`. */

@@ -1,6 +1,12 @@
 import type { DirtyBitmap } from "../memory/dirty-bitmap.js";
 import { gpaAt, toAddress } from "../base/arguments.js";
-import { type Operation, rangeError, typeError } from "../base/errors.js";
+import {
+  type FaultReason,
+  type Operation,
+  rangeError,
+  reasonOfResult,
+  typeError,
+} from "../base/errors.js";
 import { MAX_U64, type Gpa } from "../base/gpa.js";
 import { GuestMemAccessResult } from "../base/result.js";
 import type { Handle } from "../native/addon.js";
@@ -8,6 +14,9 @@ import type { GuestMemory, GuestMemoryInternals } from "../memory/guest-memory.j
 import { MemoryLinks, type MemoryMarks, type MemoryUser } from "../memory/marks.js";
 import { PAGE_SIZE, pageOf } from "../base/page.js";
 import { WINDOW_SIZE } from "../memory/windows.js";
+import { checkReturned } from "./device.js";
+import { type AnyHandler, BUS_ERROR } from "./mmio.js";
+import type { AccessFault, SpaceSettings } from "./options.js";
 import { MAX_END, PageTable } from "./page-table.js";
 import { RegionMap, type Segment } from "./region-map.js";
 import {
@@ -92,12 +101,20 @@ export class Bus implements MemoryUser {
   room = 0;
   /** The address that `find` looked up last; Infinity if it exceeds 2^53 - 1. */
   #address = 0;
-  /** The result of the last `read`. */
+  /** The result of the last `read`, and of every access that has faulted. */
   result: GuestMemAccessResult = OK;
+  /** The reason of the fault that `result` describes. */
+  reason: FaultReason = "hole";
+  /** The last fault that was returned or thrown; null before the first. */
+  lastFault: AccessFault | null = null;
+  /** Whether the write that has just faulted had notified watchpoints. */
+  #announced = false;
+  /** Whether the listener of faults is running. */
+  #isListening = false;
+  readonly #options: SpaceSettings;
 
   /** The page table; null until the first access. */
   table: PageTable | null = null;
-  readonly #pageSize: number;
   #homeHandle: Handle | null = null;
   /** The bytes that the fast paths access through the page table; null until there is RAM. */
   #home: DataView | null = null;
@@ -121,14 +138,14 @@ export class Bus implements MemoryUser {
    * @param moveTable - Called when the fast paths must use another page table.
    */
   constructor(
-    pageSize: number,
+    options: SpaceSettings,
     arena: GuestMemoryInternals | null,
     invalidate: () => void,
     mapChanged: () => void,
     moveHome: (home: DataView) => void,
     moveTable: (table: PageTable) => void,
   ) {
-    this.#pageSize = pageSize;
+    this.#options = options;
     this.#moveTable = moveTable;
     this.#hasArena = arena !== null;
     this.#invalidate = invalidate;
@@ -260,10 +277,18 @@ export class Bus implements MemoryUser {
    * @throws TypeError, RangeError if `gpa` is not an address.
    */
   find(gpa: Gpa): Region | null {
+    const hit = this.#hit;
+    if (hit !== null && typeof gpa === "number") {
+      // Integers of 32 bits: a difference of floating-point numbers would make every offset one.
+      const low = gpa >>> 0;
+      const at = (low - hit.low) >>> 0;
+      if (low === gpa && at < hit.near) {
+        return this.#found(hit, low, hit.offset + at);
+      }
+    }
     const address = toAddress(gpa);
-    const { start, length } = this.#hit ?? NOWHERE;
-    if (address >= start && address - start < length) {
-      return this.#found(this.#hit!, address, address - this.#hit!.region.start);
+    if (hit !== null && address >= hit.start && address - hit.start < hit.length) {
+      return this.#found(hit, address, address - hit.region.start);
     }
     const previous = this.#previous;
     if (
@@ -295,7 +320,7 @@ export class Bus implements MemoryUser {
     this.#address = address;
     const room = segment.offset + segment.length - offset;
     if (region.kind === "mmio") {
-      this.offset = offset;
+      this.offset = toSmall(offset);
       this.room = room;
       return region;
     }
@@ -400,7 +425,7 @@ export class Bus implements MemoryUser {
   #growTable(): void {
     const memories = this.#map.regions.filter(({ kind }) => kind !== "mmio");
     const ends = memories.map(({ start, length }) => (start < MAX_END ? start + length : 0));
-    const table = new PageTable(this.#pageSize, ends.reduce((a, b) => Math.max(a, b), 1));
+    const table = new PageTable(this.#options.pageSize, ends.reduce((a, b) => Math.max(a, b), 1));
     if (this.#homeHandle !== null) {
       table.setHome(this.#homeHandle);
     }
@@ -465,7 +490,8 @@ export class Bus implements MemoryUser {
   }
 
   /**
-   * Makes a read and sets `result`. The return value is valid only if `result` is `OK`.
+   * Makes a read and sets `result` and, after a fault, `reason`. The return value is valid only if
+   * `result` is `OK`.
    *
    * @param native - Whether to read RAM and ROM on the native path.
    * @param region - The return value of `find(gpa)`, which the caller has just called.
@@ -476,30 +502,12 @@ export class Bus implements MemoryUser {
     gpa: Gpa,
     region: Region | null,
   ): T {
-    const { offset, room } = this;
-    let result: GuestMemAccessResult;
-    if (region === null) {
-      result = FAULT_BOUNDARY;
-    } else if (region.kind === "mmio") {
-      result = checkRegister(gpa, room, kind.bytes, kind.reads(region.device));
-      if (result === OK) {
-        kind.width.store(kind.scratch, readDevice(region, offset, kind));
-      }
-    } else if (room < kind.bytes || !region.readable) {
-      result = checkMemory(region, offset, room, kind.bytes, "read");
-    } else {
-      result = kind.tryRead(native ? region.memory.native : region.memory, offset, kind.scratch);
-    }
-    const value = kind.scratch[0] as T;
-    if (result === OK && this.watched) {
-      this.notify(gpa, kind.bytes, "read", value);
-    }
-    this.result = result;
-    return value;
+    const value = this.#read(native, kind, gpa, region);
+    return this.result === OK ? value : this.#reread(native, kind, gpa, value);
   }
 
   /**
-   * Makes a write.
+   * Makes a write. After a fault, sets `reason`.
    *
    * @param native - Whether to write RAM on the native path.
    * @param region - The return value of `find(gpa)`, which the caller has just called.
@@ -511,27 +519,369 @@ export class Bus implements MemoryUser {
     value: T,
     region: Region | null,
   ): GuestMemAccessResult {
-    if (region === null) {
-      return FAULT_BOUNDARY;
+    const result = this.#write(native, kind, gpa, value, region, true);
+    return result === OK ? OK : this.#rewrite(native, kind, gpa, value);
+  }
+
+  /** Finishes a read that has faulted: repeats it once if the listener of faults asks for it. */
+  #reread<T extends Value, A extends Out>(
+    native: boolean,
+    kind: SpaceWidth<T, A>,
+    gpa: Gpa,
+    refused: T,
+  ): T {
+    if (!this.mayRetry(gpa, kind.bytes, "read")) {
+      return refused;
     }
-    const { offset, room } = this;
-    const memory = region.kind === "mmio" ? null : region.memory;
-    const plain = region.kind !== "mmio" && region.writable && room >= kind.bytes;
-    if (!plain || this.isWatched(gpa, "write")) {
-      const result = checkWrite(region, gpa, offset, room, kind);
+    const value = this.#read(native, kind, gpa, this.find(gpa));
+    if (this.result !== OK) {
+      this.recordFault(gpa, kind.bytes, "read");
+    }
+    return value;
+  }
+
+  /** As `#reread`, for a write. */
+  #rewrite<T extends Value, A extends Out>(
+    native: boolean,
+    kind: SpaceWidth<T, A>,
+    gpa: Gpa,
+    value: T,
+  ): GuestMemAccessResult {
+    const announced = this.#announced;
+    if (announced && this.reason !== "device") {
+      // A watchpoint has destroyed the memory.
+      this.recordFault(gpa, kind.bytes, "write");
+    } else if (this.mayRetry(gpa, kind.bytes, "write")) {
+      const result = this.#write(native, kind, gpa, value, this.find(gpa), !announced);
       if (result !== OK) {
-        return result;
-      }
-      this.notify(gpa, kind.bytes, "write", value);
-    }
-    if (region.kind === "mmio") {
-      const result = checkRegister(gpa, room, kind.bytes, kind.writes(region.device));
-      if (result === OK) {
-        kind.write(region.device, offset, value);
+        this.recordFault(gpa, kind.bytes, "write");
       }
       return result;
     }
-    return kind.tryWrite(native ? memory!.native : memory!, offset, value);
+    return this.result;
+  }
+
+  #read<T extends Value, A extends Out>(
+    native: boolean,
+    kind: SpaceWidth<T, A>,
+    gpa: Gpa,
+    region: Region | null,
+  ): T {
+    if (region === null) {
+      return this.#readHole(kind, gpa);
+    }
+    if (region.kind === "mmio") {
+      return this.#readDevice(kind, gpa, region);
+    }
+    const { offset, room } = this;
+    const result =
+      room < kind.bytes || !region.readable
+        ? checkMemory(region, offset, room, kind.bytes, "read")
+        : kind.tryRead(native ? region.memory.native : region.memory, offset, kind.scratch);
+    const value = kind.scratch[0] as T;
+    if (result !== OK) {
+      return this.#refuse(result, region, room, kind, gpa, "read");
+    }
+    this.notify(gpa, kind.bytes, "read", value);
+    this.result = OK;
+    return value;
+  }
+
+  // Small, and without a call but of the handler, because device registers are often polled.
+  #readDevice<T extends Value, A extends Out>(
+    kind: SpaceWidth<T, A>,
+    gpa: Gpa,
+    region: MmioRegion,
+  ): T {
+    const { offset, room } = this;
+    const { bytes, mask } = kind;
+    const { fns, takeWidth } = region.reads;
+    const handler = fns[kind.log2]!;
+    const result = checkRegister(gpa, room, bytes, handler);
+    if (result !== OK) {
+      return this.#refuse(result, region, room, kind, gpa, "read");
+    }
+    const { device } = region;
+    const found =
+      (takeWidth & bytes) === 0
+        ? Reflect.apply(handler, device, [offset])
+        : Reflect.apply(handler, device, [offset, bytes]);
+    if (typeof found === "number" && !this.watched) {
+      const value = (found & mask) >>> 0;
+      if (value === found && mask !== 0) {
+        this.result = OK;
+        return value as T;
+      }
+    }
+    return this.#finishRead(found, kind, gpa, region);
+  }
+
+  /** Takes the answer of a device. */
+  #finishRead<T extends Value, A extends Out>(
+    found: unknown,
+    kind: SpaceWidth<T, A>,
+    gpa: Gpa,
+    region: MmioRegion,
+  ): T {
+    const { bytes } = kind;
+    if (found === BUS_ERROR) {
+      this.result = FAULT_BOUNDARY;
+      this.reason = "device";
+      return kind.scratch[0] as T;
+    }
+    const value = checkReturned(found, bytes, region.readName) as T;
+    this.notify(gpa, bytes, "read", value);
+    this.result = OK;
+    return value;
+  }
+
+  /** Sets `result` and `reason` of a read that faults. The return value has no meaning. */
+  #refuse<T extends Value, A extends Out>(
+    result: GuestMemAccessResult,
+    region: Region,
+    room: number,
+    kind: SpaceWidth<T, A>,
+    gpa: Gpa,
+    operation: Operation,
+  ): T {
+    this.#fault(result, region, room, kind.bytes, gpa, operation);
+    return kind.scratch[0] as T;
+  }
+
+  #readHole<T extends Value, A extends Out>(kind: SpaceWidth<T, A>, gpa: Gpa): T {
+    const { read } = this.#options.holes;
+    const { bytes } = kind;
+    let value: Value = 0;
+    let result = this.#checkHole(gpa, bytes, read !== null);
+    if (result === OK) {
+      const found = read!(plainAddress(gpa), bytes);
+      if (found === BUS_ERROR) {
+        result = FAULT_BOUNDARY;
+      } else {
+        value = checkReturned(found, bytes, "what unmapped.read returns");
+        this.notify(gpa, bytes, "read", value);
+      }
+    }
+    if (result !== OK) {
+      this.#fault(result, null, 0, bytes, gpa, "read");
+    }
+    this.result = result;
+    return value as T;
+  }
+
+  /**
+   * @param announces - Whether to notify watchpoints. After a fault, `#announced` says whether the
+   * write has notified them.
+   */
+  #write<T extends Value, A extends Out>(
+    native: boolean,
+    kind: SpaceWidth<T, A>,
+    gpa: Gpa,
+    value: T,
+    region: Region | null,
+    announces: boolean,
+  ): GuestMemAccessResult {
+    if (region === null) {
+      return this.#writeHole(kind, gpa, value, announces);
+    }
+    if (region.kind === "mmio") {
+      return this.#writeDevice(kind, gpa, value, region, announces);
+    }
+    const { offset, room } = this;
+    const { bytes } = kind;
+    const { memory } = region;
+    const trap = region.kind === "rom" ? region.onWrite : null;
+    let announced = false;
+    if (!region.writable || room < bytes || this.isWatched(gpa, "write")) {
+      // The owner of ROM handles a write that has the rights of a read.
+      const rights = trap === null ? "write" : "read";
+      const result = checkAligned(region, gpa, offset, room, bytes, rights);
+      if (result !== OK) {
+        return this.#fault(result, region, room, bytes, gpa, "write");
+      }
+      announced = this.watched && announces;
+      if (announced) {
+        this.notify(gpa, bytes, "write", value);
+      }
+    }
+    if (trap !== null) {
+      return trap(offsetIn(region, gpa), value, bytes) === BUS_ERROR
+        ? this.#refuseWrite(announced)
+        : OK;
+    }
+    const result = kind.tryWrite(native ? memory.native : memory, offset, value);
+    if (result !== OK) {
+      this.#fault(result, region, room, bytes, gpa, "write", announced);
+    }
+    return result;
+  }
+
+  // As small as `#readDevice`.
+  #writeDevice<T extends Value, A extends Out>(
+    kind: SpaceWidth<T, A>,
+    gpa: Gpa,
+    value: T,
+    region: MmioRegion,
+    announces: boolean,
+  ): GuestMemAccessResult {
+    const { offset, room } = this;
+    const { bytes } = kind;
+    const { fns, takeWidth } = region.writes;
+    const handler = fns[kind.log2]!;
+    const result = checkRegister(gpa, room, bytes, handler);
+    if (result !== OK) {
+      return this.#fault(result, region, room, bytes, gpa, "write");
+    }
+    const announced = this.watched && announces;
+    if (announced) {
+      this.notify(gpa, bytes, "write", value);
+    }
+    const { device } = region;
+    const answer =
+      (takeWidth & bytes) === 0
+        ? Reflect.apply(handler, device, [offset, value])
+        : Reflect.apply(handler, device, [offset, value, bytes]);
+    return answer === BUS_ERROR ? this.#refuseWrite(announced) : OK;
+  }
+
+  /** The result of a write that a handler refuses. */
+  #refuseWrite(announced: boolean): GuestMemAccessResult {
+    this.#announced = announced;
+    this.reason = "device";
+    return (this.result = FAULT_BOUNDARY);
+  }
+
+  #writeHole<T extends Value, A extends Out>(
+    kind: SpaceWidth<T, A>,
+    gpa: Gpa,
+    value: T,
+    announces: boolean,
+  ): GuestMemAccessResult {
+    const { write } = this.#options.holes;
+    const { bytes } = kind;
+    let announced = false;
+    let result = this.#checkHole(gpa, bytes, write !== null);
+    if (result === OK) {
+      if (announces) {
+        this.notify(gpa, bytes, "write", value);
+        announced = this.watched;
+      }
+      if (write!(plainAddress(gpa), value, bytes) === BUS_ERROR) {
+        result = FAULT_BOUNDARY;
+      }
+    }
+    if (result !== OK) {
+      this.#fault(result, null, 0, bytes, gpa, "write", announced);
+    }
+    return result;
+  }
+
+  /** The result of a plain access that starts at an unmapped address, before its handler. */
+  #checkHole(gpa: Gpa, bytes: number, handled: boolean): GuestMemAccessResult {
+    if (!handled || !this.#isHole(gpa, bytes)) {
+      return FAULT_BOUNDARY;
+    }
+    return isAligned(gpa, bytes) ? OK : FAULT_UNALIGNED;
+  }
+
+  /** Whether no byte of an access that starts at an unmapped address is in a region. */
+  #isHole(gpa: Gpa, bytes: number): boolean {
+    for (let i = 1; i < bytes; i++) {
+      const at = gpaAt(gpa, i);
+      if (at > MAX_U64 || this.find(at) !== null) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  /** Sets `result`, `reason` and `#announced` of an access that no handler has refused. */
+  #fault(
+    result: GuestMemAccessResult,
+    region: Region | null,
+    room: number,
+    bytes: number,
+    gpa: Gpa,
+    operation: Operation,
+    announced = false,
+  ): GuestMemAccessResult {
+    this.result = result;
+    this.#announced = announced;
+    if (result !== FAULT_BOUNDARY) {
+      this.reason = reasonOfResult(result);
+    } else if (region === null) {
+      this.reason = this.#isHole(gpa, bytes) ? "hole" : "straddle";
+    } else if (room < bytes) {
+      this.reason = "straddle";
+    } else if (region.kind === "mmio") {
+      this.reason = "no-handler";
+    } else {
+      this.reason = operation === "read" ? "write-only" : "read-only";
+    }
+    return result;
+  }
+
+  /**
+   * Finds the memory of an atomic access, and makes all its checks. Also sets `offset` to the offset
+   * in the region.
+   *
+   * @returns Null after a fault; `result` and `reason` describe it.
+   */
+  findMemory(gpa: Gpa, bytes: number, operation: Operation): RamRegion | RomRegion | null {
+    let region = this.#findMemory(gpa, bytes, operation);
+    if (region === null && this.mayRetry(gpa, bytes, operation)) {
+      region = this.#findMemory(gpa, bytes, operation);
+      if (region === null) {
+        this.recordFault(gpa, bytes, operation);
+      }
+    }
+    return region;
+  }
+
+  #findMemory(gpa: Gpa, bytes: number, operation: Operation): RamRegion | RomRegion | null {
+    const region = this.find(gpa);
+    const { offset, room } = this;
+    if (region === null || region.kind === "mmio") {
+      this.#fault(FAULT_BOUNDARY, region, room, bytes, gpa, operation);
+      return null;
+    }
+    const result = checkAligned(region, gpa, offset, room, bytes, operation);
+    if (result !== OK) {
+      this.#fault(result, region, room, bytes, gpa, operation);
+      return null;
+    }
+    return region;
+  }
+
+  /**
+   * Calls the listener of faults, if there is one, for the fault that `result` and `reason`
+   * describe.
+   *
+   * @returns Whether to make the access again. If not, the fault is recorded as the last.
+   */
+  mayRetry(gpa: Gpa, width: number, operation: Operation): boolean {
+    const { onFault } = this.#options;
+    if (onFault !== null && !this.#isListening) {
+      const { result, reason } = this;
+      this.#isListening = true;
+      try {
+        if (onFault({ result, gpa, width, operation, reason }) === "retry") {
+          return true;
+        }
+      } finally {
+        this.#isListening = false;
+      }
+      this.result = result;
+      this.reason = reason;
+    }
+    this.recordFault(gpa, width, operation);
+    return false;
+  }
+
+  /** Records the fault that `result` and `reason` describe as the last. */
+  recordFault(gpa: Gpa, width: number, operation: Operation): void {
+    const { result, reason } = this;
+    this.lastFault = { result, gpa, width, operation, reason };
   }
 
   /**
@@ -541,18 +891,32 @@ export class Bus implements MemoryUser {
    * @throws TypeError, RangeError if `gpa` is not an address.
    */
   pieces(gpa: Gpa, length: number, operation: Operation, pieces: Piece[]): GuestMemAccessResult {
+    const before = pieces.length;
+    let result = this.#pieces(gpa, length, operation, pieces);
+    if (result !== OK && this.mayRetry(gpa, length, operation)) {
+      pieces.length = before;
+      result = this.#pieces(gpa, length, operation, pieces);
+      if (result !== OK) {
+        this.recordFault(gpa, length, operation);
+      }
+    }
+    return result;
+  }
+
+  #pieces(gpa: Gpa, length: number, operation: Operation, pieces: Piece[]): GuestMemAccessResult {
     toAddress(gpa);
     for (let done = 0; done < length;) {
       const at = gpaAt(gpa, done);
       const region = at <= MAX_U64 ? this.find(at) : null;
       if (region === null || region.kind === "mmio") {
-        return FAULT_BOUNDARY;
+        this.reason = region === null ? "hole" : "no-handler";
+        return (this.result = FAULT_BOUNDARY);
       }
       const { offset, room } = this;
       const part = Math.min(length - done, room);
       const result = checkMemory(region, offset, room, part, operation);
       if (result !== OK) {
-        return result;
+        return this.#fault(result, region, room, part, at, operation);
       }
       const { memory, internals } = region;
       pieces.push({ memory, internals, offset, length: part });
@@ -620,7 +984,8 @@ export class Bus implements MemoryUser {
     for (const { internals, offset, length } of pieces) {
       const result = internals.checkRange(offset, length);
       if (result !== OK) {
-        return result;
+        this.reason = reasonOfResult(result);
+        return (this.result = result);
       }
     }
     return OK;
@@ -644,7 +1009,14 @@ export class Bus implements MemoryUser {
   }
 }
 
-const NOWHERE = { start: 0, length: 0 };
+/**
+ * The same number, which V8 represents as a small integer if possible. One floating-point number in
+ * a field makes V8 convert all values of the field.
+ */
+function toSmall(offset: number): number {
+  const small = offset | 0;
+  return small === offset ? small : offset;
+}
 
 /** The bytes of a region below 4 GiB, or 0 for none. */
 function lowBytes(region: RamRegion | null): number {
@@ -663,9 +1035,9 @@ function checkRegister(
   gpa: Gpa,
   room: number,
   bytes: number,
-  handled: boolean,
+  handler: AnyHandler | null,
 ): GuestMemAccessResult {
-  if (room < bytes || !handled) {
+  if (handler === null || room < bytes) {
     return FAULT_BOUNDARY;
   }
   return isAligned(gpa, bytes) ? OK : FAULT_UNALIGNED;
@@ -677,25 +1049,11 @@ function isAligned(gpa: Gpa, bytes: number): boolean {
 }
 
 /**
- * Calls a read handler that the device has.
- *
- * @throws TypeError, RangeError if the handler returns anything but a value of the width: that is
- * an error of the host program, not of the guest.
- */
-function readDevice<T extends Value, A extends Out>(
-  region: MmioRegion,
-  offset: number,
-  kind: SpaceWidth<T, A>,
-): T {
-  return kind.width.checkValue(kind.read(region.device, offset), region.readName);
-}
-
-/**
  * The result of an access to RAM or ROM, apart from its alignment.
  *
  * @param room - The bytes from `offset` on that the region shows one after the other.
  */
-export function checkMemory(
+function checkMemory(
   region: RamRegion | RomRegion,
   offset: number,
   room: number,
@@ -711,19 +1069,28 @@ export function checkMemory(
   return allowed && length <= room ? OK : FAULT_BOUNDARY;
 }
 
-/** The result that a write would have. */
-export function checkWrite<T extends Value, A extends Out>(
-  region: Region,
+/** The result of an access to RAM or ROM. */
+function checkAligned(
+  region: RamRegion | RomRegion,
   gpa: Gpa,
   offset: number,
   room: number,
-  kind: SpaceWidth<T, A>,
+  bytes: number,
+  operation: Operation,
 ): GuestMemAccessResult {
-  if (region.kind === "mmio") {
-    return checkRegister(gpa, room, kind.bytes, kind.writes(region.device));
-  }
-  const result = checkMemory(region, offset, room, kind.bytes, "write");
-  return result === OK && !isAligned(gpa, kind.bytes) ? FAULT_UNALIGNED : result;
+  const result = checkMemory(region, offset, room, bytes, operation);
+  return result === OK && !isAligned(gpa, bytes) ? FAULT_UNALIGNED : result;
+}
+
+/** The bytes from the start of a region to an address in it. */
+function offsetIn(region: Region, gpa: Gpa): number {
+  return typeof gpa === "number" ? gpa - region.start : Number(gpa - region.gpa);
+}
+
+/** The address as the handlers of unmapped addresses get it. */
+function plainAddress(gpa: Gpa): Gpa {
+  const address = toAddress(gpa);
+  return address === Infinity ? gpa : address;
 }
 
 function describe(gpa: Gpa, width: number, kind: Operation, value?: Value): WatchedAccess {

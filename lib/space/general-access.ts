@@ -303,28 +303,28 @@ export class SpaceAccess implements GuestAccessors {
   writeb(gpa: Gpa, value: number): void {
     const result = this.tryWriteb(gpa, value);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 1, "write");
+      throw new GuestMemoryFault(result, gpa, 1, "write", this.#bus.reason);
     }
   }
 
   writew(gpa: Gpa, value: number): void {
     const result = this.tryWritew(gpa, value);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 2, "write");
+      throw new GuestMemoryFault(result, gpa, 2, "write", this.#bus.reason);
     }
   }
 
   writel(gpa: Gpa, value: number): void {
     const result = this.tryWritel(gpa, value);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 4, "write");
+      throw new GuestMemoryFault(result, gpa, 4, "write", this.#bus.reason);
     }
   }
 
   writeq(gpa: Gpa, value: bigint): void {
     const result = this.tryWriteq(gpa, value);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 8, "write");
+      throw new GuestMemoryFault(result, gpa, 8, "write", this.#bus.reason);
     }
   }
 
@@ -348,7 +348,7 @@ export class SpaceAccess implements GuestAccessors {
     const value = this.#load(kind, gpa);
     const { result } = this.#bus;
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, kind.bytes, "read");
+      throw new GuestMemoryFault(result, gpa, kind.bytes, "read", this.#bus.reason);
     }
     return value;
   }
@@ -379,8 +379,11 @@ export class SpaceAccess implements GuestAccessors {
     gpa: Gpa,
     value: T,
   ): GuestMemAccessResult {
-    const { width, bytes } = kind;
-    const checked = width.checkValue(value);
+    const { width, bytes, mask } = kind;
+    const checked =
+      typeof value === "number" && (value & mask) >>> 0 === value && mask !== 0
+        ? value
+        : width.checkValue(value);
     const bus = this.#bus;
     const region = bus.find(gpa);
     if (region !== null && region.kind !== "mmio" && region.writable) {

@@ -329,28 +329,28 @@ export class NativeSpaceAccess implements GuestAccessors {
   writeb(gpa: Gpa, value: number): void {
     const result = this.tryWriteb(gpa, value);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 1, "write");
+      throw new GuestMemoryFault(result, gpa, 1, "write", this.#bus.reason);
     }
   }
 
   writew(gpa: Gpa, value: number): void {
     const result = this.tryWritew(gpa, value);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 2, "write");
+      throw new GuestMemoryFault(result, gpa, 2, "write", this.#bus.reason);
     }
   }
 
   writel(gpa: Gpa, value: number): void {
     const result = this.tryWritel(gpa, value);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 4, "write");
+      throw new GuestMemoryFault(result, gpa, 4, "write", this.#bus.reason);
     }
   }
 
   writeq(gpa: Gpa, value: bigint): void {
     const result = this.tryWriteq(gpa, value);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 8, "write");
+      throw new GuestMemoryFault(result, gpa, 8, "write", this.#bus.reason);
     }
   }
 
@@ -373,7 +373,7 @@ export class NativeSpaceAccess implements GuestAccessors {
     const value = this.#load(kind, gpa);
     const { result } = this.#bus;
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, kind.bytes, "read");
+      throw new GuestMemoryFault(result, gpa, kind.bytes, "read", this.#bus.reason);
     }
     return value;
   }
@@ -383,8 +383,10 @@ export class NativeSpaceAccess implements GuestAccessors {
     const known = this.#readReach;
     if (known !== null && reaches(known, gpa, kind.bytes)) {
       const offset = known.offset + (gpa - known.base);
-      bus.result = kind.tryRead(this.#readMemory!, offset, kind.scratch);
-      return kind.scratch[0] as T;
+      if (kind.tryRead(this.#readMemory!, offset, kind.scratch) === OK) {
+        bus.result = OK;
+        return kind.scratch[0] as T;
+      }
     }
     const region = bus.find(gpa);
     if (region !== null && region.kind !== "mmio" && region.readable) {
@@ -402,7 +404,9 @@ export class NativeSpaceAccess implements GuestAccessors {
     const bus = this.#bus;
     const known = this.#writeReach;
     if (known !== null && reaches(known, gpa, kind.bytes)) {
-      return kind.tryWrite(this.#writeMemory!, known.offset + (gpa - known.base), value);
+      if (kind.tryWrite(this.#writeMemory!, known.offset + (gpa - known.base), value) === OK) {
+        return OK;
+      }
     }
     const region = bus.find(gpa);
     if (region !== null && region.kind !== "mmio" && region.writable) {

@@ -1,9 +1,31 @@
-import { checkObject, toByteCount } from "../base/arguments.js";
-import { rangeError } from "../base/errors.js";
+import { checkFunction, checkObject, toByteCount } from "../base/arguments.js";
+import { type FaultReason, type Operation, rangeError } from "../base/errors.js";
 import type { Gpa } from "../base/gpa.js";
+import type { GuestMemAccessResult } from "../base/result.js";
 import { checkPageSize, DEFAULT_PAGE_SIZE } from "./page-table.js";
+import { holeHandlers, type HoleHandlers, type Unmapped } from "./holes.js";
 
-/** Options of an {@link AddressSpace}. */
+/** A guest access to an address space that did not complete: a `GuestMemoryFault` without a stack. */
+export interface AccessFault {
+  /** Never `OK`. */
+  readonly result: GuestMemAccessResult;
+  /** The guest physical address that the caller passed. */
+  readonly gpa: Gpa;
+  /** Bytes of the access: 1, 2, 4 or 8, or the length of a bulk access. */
+  readonly width: number;
+  readonly operation: Operation;
+  readonly reason: FaultReason;
+}
+
+/**
+ * Called before the fault of an access is returned or thrown. It may change the map, and return
+ * `"retry"` to make the access once more. If that faults too, the fault is final.
+ *
+ * If the listener throws, the access throws the same error.
+ */
+export type FaultListener = (fault: AccessFault) => "retry" | undefined;
+
+/** Options of the constructor of {@link AddressSpace}. */
 export interface AddressSpaceOptions {
   /**
    * Bytes of a page of the page table: a power of two from 256 to 65536; 4096 by default. Accesses
@@ -18,23 +40,42 @@ export interface AddressSpaceOptions {
    * and accesses to other memories take about twice as long.
    */
   readonly arena?: Gpa;
-}
-
-/** The checked options. */
-export interface SpaceSettings {
-  readonly pageSize: number;
-  /** Bytes; 0 for no arena. */
-  readonly arena: number;
+  /** What unmapped addresses answer. By default, an access to them is `FAULT_BOUNDARY`. */
+  readonly unmapped?: Unmapped;
+  /**
+   * Called for the faults of plain, atomic and bulk accesses on both paths, but not for those of an
+   * access that the listener itself makes, nor for one whose memory a watchpoint has destroyed.
+   */
+  readonly onFault?: FaultListener;
 }
 
 const MAX_ARENA = 2 ** 32;
 
+/** The options of a space, checked. */
+export interface SpaceSettings {
+  readonly pageSize: number;
+  /** Bytes; 0 for no arena. */
+  readonly arena: number;
+  readonly holes: HoleHandlers;
+  readonly onFault: FaultListener | null;
+}
+
 /** @throws TypeError, RangeError for invalid options. */
 export function checkSpaceOptions(options: AddressSpaceOptions): SpaceSettings {
-  const { pageSize = DEFAULT_PAGE_SIZE, arena = 0 } = checkObject(options, "options");
+  const {
+    pageSize = DEFAULT_PAGE_SIZE,
+    arena = 0,
+    unmapped,
+    onFault,
+  } = checkObject(options, "options");
   const bytes = toByteCount(arena, "arena");
   if (bytes > MAX_ARENA) {
     throw rangeError("arena must be at most 2^32 bytes");
   }
-  return { pageSize: checkPageSize(pageSize), arena: bytes };
+  return {
+    pageSize: checkPageSize(pageSize),
+    arena: bytes,
+    holes: holeHandlers(unmapped),
+    onFault: onFault === undefined ? null : checkFunction(onFault, "onFault"),
+  };
 }

@@ -14,6 +14,10 @@ export class Segment {
   readonly length: number;
   /** Bytes from the start of the region to the start of the segment. */
   readonly offset: number;
+  /** `start` as a signed 32-bit integer, which is exact if `near` is not 0. */
+  readonly low: number;
+  /** The bytes below 4 GiB, at most 2^31 - 1: an integer of 32 bits. */
+  readonly near: number;
   // The reach of the last access of each kind, valid while the bus has this version.
   version = -1;
   readReach: Reach | null = null;
@@ -31,6 +35,8 @@ export class Segment {
     this.start = gpa > MAX_SAFE ? Infinity : Number(gpa);
     this.length = Number(end - gpa);
     this.offset = Number(gpa - region.gpa);
+    this.low = this.start | 0;
+    this.near = Math.max(0, Math.min(this.length, 2 ** 32 - this.start, 2 ** 31 - 1));
   }
 }
 

@@ -8,7 +8,8 @@ import {
   guestMemoryInternals,
   type GuestMemoryInternals,
 } from "../memory/guest-memory.js";
-import { checkDevice, type MmioDevice } from "./mmio.js";
+import { type Endian, type Handlers, handlersOf } from "./device.js";
+import type { MmioDevice, WriteTrap } from "./mmio.js";
 import { printable } from "../base/printable.js";
 
 /** The alignment of a window's offset in bytes: that of the widest access. */
@@ -274,14 +275,23 @@ export function chooseBitmap(
 }
 
 /**
- * A region of ROM, made by {@link AddressSpace.addRom}. A guest's write to it is `FAULT_BOUNDARY`.
+ * A region of ROM, made by {@link AddressSpace.addRom}. A guest's write to it calls `onWrite`;
+ * without that option, it is `FAULT_BOUNDARY`.
  */
 export class RomRegion extends MemoryRegion {
   readonly kind = "rom";
+  /** The handler for writes; null if they fault. @internal */
+  readonly onWrite: WriteTrap | null;
 
   /** @internal */
-  constructor(gpa: Gpa, memory: GuestMemory, options: RegionOptions & WindowOptions) {
+  constructor(
+    gpa: Gpa,
+    memory: GuestMemory,
+    options: RegionOptions & WindowOptions,
+    onWrite: WriteTrap | null,
+  ) {
     super("rom", gpa, memory, "rx", options);
+    this.onWrite = onWrite;
   }
 }
 
@@ -290,14 +300,30 @@ export class MmioRegion extends BaseRegion {
   readonly kind = "mmio";
   /** The device whose handlers serve the region. */
   readonly device: MmioDevice;
+  /** The handlers that reads call. @internal */
+  readonly reads: Handlers;
+  /** The handlers that writes call. @internal */
+  readonly writes: Handlers;
   /** The name of a handler's return value in error messages. @internal */
   readonly readName: string;
 
   /** @internal */
-  constructor(gpa: Gpa, size: Gpa, device: MmioDevice, options: RegionOptions) {
+  constructor(
+    gpa: Gpa,
+    size: Gpa,
+    device: MmioDevice,
+    options: RegionOptions,
+    endian: Endian = "little",
+  ) {
     super("mmio", gpa, toByteCount(size, "size"), options);
-    this.device = checkDevice(device);
+    this.device = device;
     this.readName = `what the device of ${printable(this.name)} returns for a read`;
+    const { reads, writes, alignment } = handlersOf(device, this.readName, endian);
+    this.reads = reads;
+    this.writes = writes;
+    if (this.gpa % BigInt(alignment) !== 0n || this.length % alignment !== 0) {
+      throw rangeError(`gpa and size must be multiples of ${alignment}, the device's impl.min`);
+    }
   }
 }
 

@@ -119,7 +119,7 @@ export function nativeSpaceAccessors(): string {
   write${row.suffix}(gpa: Gpa, value: ${row.value}): void {
     const result = this.tryWrite${row.suffix}(gpa, value);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, ${row.bytes}, "write");
+      throw new GuestMemoryFault(result, gpa, ${row.bytes}, "write", this.#bus.reason);
     }
   }`,
     ),

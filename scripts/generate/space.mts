@@ -136,7 +136,7 @@ function write(path: SpaceClass, row: WidthRow): string {
   ${head}
     const result = this.tryWrite${row.suffix}(gpa, value);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, ${row.bytes}, "write");
+      throw new GuestMemoryFault(result, gpa, ${row.bytes}, "write", this.#bus.reason);
     }
   }`;
   }

@@ -26,6 +26,8 @@ export interface ViewClass {
     readonly tryWriteqFrom: string;
     readonly read: (row: WidthRow) => string;
   };
+  /** The expression for the reason of a fault; by default, the result code determines it. */
+  readonly reason?: string;
   /** The throwing form's slow write; by default it calls the `try…` form. */
   readonly slowWrite?: (row: WidthRow) => string;
 }
@@ -151,11 +153,12 @@ function tryWriteqFrom(path: ViewClass): string {
 function write(path: ViewClass, row: WidthRow): string {
   const head = `write${row.suffix}(gpa: Gpa, value: ${row.value}): void {`;
   if (path.slowWrite === undefined) {
+    const reason = path.reason === undefined ? "" : `, ${path.reason}`;
     return `
   ${head}
     const result = this.tryWrite${row.suffix}(gpa, value);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, ${row.bytes}, "write");
+      throw new GuestMemoryFault(result, gpa, ${row.bytes}, "write"${reason});
     }
   }`;
   }

@@ -1,13 +1,17 @@
 import { expect } from "chai";
 import fc from "fast-check";
 import {
+  type AccessFault,
   AddressSpace,
+  type AddressSpaceOptions,
+  BUS_ERROR,
   type Gpa,
   type GuestAccessors,
   type GuestAtomicAccess,
   GuestMemory,
   GuestMemoryFault,
   type MmioDevice,
+  type MmioImplementation,
   OpBuffer,
   OpKind,
   type Operation,
@@ -16,7 +20,12 @@ import {
   type Watchpoint,
 } from "pound-guest-memory";
 import { ATOMICS, runAtomic } from "../support/atomic-ops.js";
-import { type ModelRegion, registerValue, SpaceModel } from "../support/space-model.js";
+import {
+  type ModelHoles,
+  type ModelRegion,
+  registerValue,
+  SpaceModel,
+} from "../support/space-model.js";
 import { WIDTHS } from "../support/widths.js";
 
 const PAGE = 4096;
@@ -36,11 +45,25 @@ type Kinds = Operation | "access";
 
 type Change = "unmap" | "end" | "track" | "untrack" | "drain";
 
+/** RAM, ROM, or ROM with a handler for writes. */
+type Kind = "ram" | "rom" | "trap";
+
+/** What the listener of faults does: map RAM at the address, or nothing, before a retry. */
+type OnFault = "none" | "map" | "retry" | "ignore";
+
 /** One step of a history. Addresses are offsets in the slots. */
 type Step =
-  | { do: "map"; kind: "ram" | "rom"; slot: number; size: number; track: boolean }
+  | { do: "map"; kind: Kind; slot: number; size: number; track: boolean }
   | { do: "mirror"; kind: "ram" | "rom"; which: number; slot: number; track: boolean }
-  | { do: "device"; slot: number; size: number; handlers: string[] }
+  | {
+      do: "device";
+      slot: number;
+      delta: number;
+      size: number;
+      handlers: readonly string[];
+      impl: MmioImplementation;
+      refused: number;
+    }
   | { do: Change; which: number }
   | { do: "watch"; at: number; length: number; kinds: Kinds; act: Change | null; which: number }
   | { do: "unwatch"; which: number }
@@ -78,7 +101,20 @@ const place = fc
 const slot = fc.nat(SLOTS - 1);
 const size = fc.oneof(fc.constantFrom(PAGE, 2 * PAGE, 3 * PAGE), fc.integer({ min: 1, max: 9000 }));
 const kinds = fc.constantFrom<Kinds>("read", "write", "access");
-const ALL_HANDLERS = [1, 2, 4, 8].flatMap((width) => [`read${width}`, `write${width}`]);
+const ALL_HANDLERS = [
+  "read",
+  "write",
+  ...[1, 2, 4, 8].flatMap((width) => [`read${width}`, `write${width}`]),
+];
+const impl = fc
+  .record({
+    widths: fc.tuple(fc.nat(3), fc.nat(3)),
+    narrowWrites: fc.constantFrom(undefined, "shift" as const, "replicate", "merge"),
+  })
+  .map(({ widths, narrowWrites }): MmioImplementation => {
+    const [min, max] = widths.sort((a, b) => a - b).map((log2) => WIDTHS[log2]!.bytes);
+    return { min: min!, max: max!, ...(narrowWrites !== undefined && { narrowWrites }) };
+  });
 const access = fc.record({
   do: fc.constantFrom("read" as const, "write" as const),
   at: place,
@@ -95,7 +131,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     weight: 4,
     arbitrary: fc.record({
       do: fc.constant("map" as const),
-      kind: fc.constantFrom("ram" as const, "ram" as const, "rom" as const),
+      kind: fc.constantFrom<Kind>("ram", "ram", "rom", "trap"),
       slot,
       size,
       track: fc.boolean(),
@@ -106,8 +142,11 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: fc.record({
       do: fc.constant("device" as const),
       slot,
+      delta: fc.oneof(fc.constant(0), fc.nat(9)),
       size: fc.oneof(fc.integer({ min: 1, max: 40 }), fc.constant(PAGE)),
-      handlers: fc.subarray(ALL_HANDLERS),
+      handlers: fc.oneof(fc.subarray(ALL_HANDLERS), fc.constant(["read", "write"])),
+      impl: fc.oneof(fc.constant({}), impl),
+      refused: fc.oneof(fc.constant(-1), fc.nat(16)),
     }),
   },
   {
@@ -199,36 +238,98 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
 );
 
-function makeDevice(handlers: readonly string[], log: string[]): MmioDevice {
-  const device: Record<string, unknown> = {};
+function makeDevice(
+  { handlers, impl, refused }: Extract<Step, { do: "device" }>,
+  log: string[],
+): MmioDevice {
+  const device: Record<string, unknown> = { impl };
+  const answer = (offset: number, bytes: number): unknown => {
+    const value = registerValue(offset, bytes);
+    return offset === refused ? BUS_ERROR : bytes === 8 ? value : Number(value);
+  };
   for (const { suffix, bytes } of WIDTHS) {
     if (handlers.includes(`read${bytes}`)) {
       device[`read${suffix}`] = (offset: number) => {
         log.push(`read${bytes} ${offset}`);
-        const value = registerValue(offset, bytes);
-        return bytes === 8 ? value : Number(value);
+        return answer(offset, bytes);
       };
     }
     if (handlers.includes(`write${bytes}`)) {
-      device[`write${suffix}`] = (offset: number, value: number | bigint) =>
+      device[`write${suffix}`] = (offset: number, value: number | bigint) => {
         log.push(`write${bytes} ${offset} ${value}`);
+        return offset === refused ? BUS_ERROR : value;
+      };
     }
+  }
+  if (handlers.includes("read")) {
+    device.read = (offset: number, width: number) => {
+      log.push(`read ${offset} ${width}`);
+      return answer(offset, width);
+    };
+  }
+  if (handlers.includes("write")) {
+    device.write = (offset: number, value: number | bigint, width: number) => {
+      log.push(`write ${offset} ${value} ${width}`);
+      return offset === refused ? BUS_ERROR : value;
+    };
   }
   return device;
 }
 
+function spaceOptions(
+  holes: ModelHoles,
+  log: string[],
+  onFault: ((fault: AccessFault) => "retry" | undefined) | null,
+): AddressSpaceOptions {
+  const unmapped: Record<ModelHoles, AddressSpaceOptions["unmapped"]> = {
+    fault: {},
+    value: { read: -1, write: "ignore" },
+    handlers: {
+      read: (gpa, width) => {
+        log.push(`read hole ${gpa} ${width}`);
+        const value = registerValue(Number(BigInt(gpa) % 64n), width);
+        return width === 8 ? value : Number(value);
+      },
+      write: (gpa, value, width) => log.push(`write hole ${gpa} ${width} ${value}`),
+    },
+  };
+  return { unmapped: unmapped[holes]!, ...(onFault !== null && { onFault }) };
+}
+
 /** An address space accessed by one path, with a log of the calls of its devices and listeners. */
 class Subject {
-  readonly space = new AddressSpace();
+  readonly space: AddressSpace;
   readonly access: GuestAccessors;
   readonly atomics: GuestAtomicAccess;
   readonly log: string[] = [];
   readonly regions: Region[] = [];
   readonly watches: Watchpoint[] = [];
 
-  constructor(readonly path: "view" | "native") {
+  constructor(
+    readonly path: "view" | "native",
+    holes: ModelHoles,
+    onFault: OnFault,
+  ) {
+    const listener = (fault: AccessFault): "retry" | undefined => {
+      this.log.push(describeFault(fault));
+      if (onFault === "map") {
+        this.#mapPage(BigInt(fault.gpa));
+      }
+      return onFault === "ignore" ? undefined : "retry";
+    };
+    const options = spaceOptions(holes, this.log, onFault === "none" ? null : listener);
+    this.space = new AddressSpace(options);
     this.access = path === "view" ? this.space : this.space.native;
     this.atomics = path === "view" ? this.space.atomics : this.space.native.atomics;
+  }
+
+  /** Maps RAM at the page of an address, unless its page is not free. */
+  #mapPage(gpa: bigint): void {
+    try {
+      this.regions.push(this.space.addRam(gpa - (gpa % BigInt(PAGE)), PAGE));
+    } catch (error) {
+      expect(error).to.be.instanceOf(RangeError);
+    }
   }
 
   watch(id: number, gpa: bigint, length: bigint, kinds: Kinds, act: () => void): void {
@@ -266,12 +367,26 @@ class Subject {
   }
 }
 
+function describeFault(fault: {
+  result: number;
+  gpa: Gpa;
+  width: number;
+  operation: Operation;
+  reason: string;
+}): string {
+  const { result, gpa, width, operation, reason } = fault;
+  return `fault ${result} of ${operation} of ${width} at ${gpa}: ${reason}`;
+}
+
 /** The value of an action, or the result code of its fault. */
-function outcome(action: () => unknown): unknown {
+function outcome(action: () => unknown, space?: AddressSpace): unknown {
   try {
     return action();
   } catch (error) {
     if (error instanceof GuestMemoryFault) {
+      if (space !== undefined) {
+        expect(describeFault(error)).to.equal(describeFault(space.lastFault!));
+      }
       return error.result;
     }
     throw error;
@@ -329,11 +444,37 @@ function changeSubject(
 
 /** Runs a history on the model and on both paths, and compares them after each step. */
 class History {
-  readonly #model = new SpaceModel();
-  readonly #subjects = [new Subject("view"), new Subject("native")] as const;
+  readonly #model: SpaceModel;
+  readonly #subjects: readonly [Subject, Subject];
   #watched = 0;
 
-  constructor(readonly base: bigint) {}
+  constructor(
+    readonly base: bigint,
+    holes: ModelHoles,
+    onFault: OnFault,
+  ) {
+    this.#model = new SpaceModel(
+      holes,
+      onFault === "none"
+        ? null
+        : (fault) => {
+            this.#model.log.push(describeFault(fault));
+            if (onFault === "map") {
+              this.#mapPage(fault.gpa);
+            }
+            return onFault !== "ignore";
+          },
+    );
+    this.#subjects = [new Subject("view", holes, onFault), new Subject("native", holes, onFault)];
+  }
+
+  #mapPage(at: bigint): void {
+    const gpa = at - (at % BigInt(PAGE));
+    if (!this.#model.overlaps(gpa, PAGE)) {
+      const memory = { bytes: new Uint8Array(PAGE), dirty: null, ended: false };
+      this.#model.regions.push({ kind: "ram", gpa, trapped: false, device: null, memory });
+    }
+  }
 
   run(steps: readonly Step[]): void {
     for (const step of steps) {
@@ -347,6 +488,10 @@ class History {
       }
       for (const subject of this.#subjects) {
         expect(subject.takeLog(), `log of the ${subject.path} path`).to.deep.equal(this.#model.log);
+        const { lastFault } = subject.space;
+        expect(lastFault && describeFault(lastFault), `fault on the ${subject.path} path`).to.equal(
+          this.#model.lastFault && describeFault(this.#model.lastFault),
+        );
       }
       this.#model.log = [];
     }
@@ -448,25 +593,41 @@ class History {
   }
 
   #map(step: Extract<Step, { do: "map" | "device" }>): void {
-    const gpa = this.base + BigInt(step.slot * PAGE);
-    const size = Math.min(step.size, Number(2n ** 64n - gpa));
-    const kind = step.do === "map" ? step.kind : "mmio";
+    let gpa = this.base + BigInt(step.slot * PAGE);
+    let { size } = step;
+    if (step.do === "device") {
+      // Multiples of the narrowest register.
+      const { min = 1 } = step.impl;
+      gpa += BigInt(step.delta - (step.delta % min));
+      size = Math.ceil(size / min) * min;
+    }
+    size = Math.min(size, Number(2n ** 64n - gpa));
+    const kind = step.do === "device" ? "mmio" : step.kind === "trap" ? "rom" : step.kind;
     const bytes = Uint8Array.from({ length: size }, (_, i) => (i * 37 + 11) & 0xff);
     const track = step.do === "map" && step.track;
-    const add = (subject: Subject): Region => {
+    const trapped = step.do === "map" && step.kind === "trap";
+    const add = ({ space, log }: Subject): Region => {
       if (step.do === "device") {
-        return subject.space.addMmio(gpa, size, makeDevice(step.handlers, subject.log));
+        return space.addMmio(gpa, size, makeDevice(step, log));
+      }
+      if (trapped) {
+        return space.addRom(gpa, bytes, {
+          onWrite: (offset, value, width) => {
+            log.push(`trap ${offset} ${width} ${value}`);
+            return offset % 16 === 8 ? BUS_ERROR : value;
+          },
+        });
       }
       if (kind === "rom") {
-        return subject.space.addRom(gpa, bytes);
+        return space.addRom(gpa, bytes);
       }
       const memory = GuestMemory.allocate(size);
       memory.write(0, bytes);
-      return subject.space.addRam(gpa, memory, { trackDirty: track });
+      return space.addRam(gpa, memory, { trackDirty: track });
     };
-    const handlers = new Set(step.do === "device" ? step.handlers : []);
+    const device = step.do === "device" ? { ...step, handlers: new Set(step.handlers) } : null;
     const dirty = kind === "ram" && track ? new Set<number>() : null;
-    this.#add({ kind, gpa, handlers, memory: { bytes, dirty, ended: false } }, add);
+    this.#add({ kind, gpa, trapped, device, memory: { bytes, dirty, ended: false } }, add);
   }
 
   /** Maps the memory of an existing region again. */
@@ -479,12 +640,15 @@ class History {
     }
     const { memory } = original;
     const { kind, track } = step;
-    const mapped = this.#add({ kind, gpa, handlers: new Set(), memory }, ({ space, regions }) => {
-      const region = regions[index] as RamRegion;
-      return kind === "rom"
-        ? space.addRom(gpa, region.memory)
-        : space.addRam(gpa, region.memory, { trackDirty: track });
-    });
+    const mapped = this.#add(
+      { kind, gpa, trapped: false, device: null, memory },
+      ({ space, regions }) => {
+        const region = regions[index] as RamRegion;
+        return kind === "rom"
+          ? space.addRom(gpa, region.memory)
+          : space.addRam(gpa, region.memory, { trackDirty: track });
+      },
+    );
     if (mapped && kind === "ram" && track) {
       memory.dirty ??= new Set();
     }
@@ -625,18 +789,18 @@ class History {
     const at = `${step.do} of ${width.bytes} at ${gpa}`;
     if (step.do === "write") {
       const result = this.#model.write(gpa, width.bytes, value);
-      for (const { access, path } of this.#subjects) {
+      for (const { access, path, space } of this.#subjects) {
         const actual = step.throwing
-          ? (outcome(() => width.write(access, given, value)) ?? 0)
+          ? (outcome(() => width.write(access, given, value), space) ?? 0)
           : width.tryWrite(access, given, value);
         expect(actual, `${at}, ${path}`).to.equal(result);
       }
       return;
     }
     const { result, value: expected } = this.#model.read(gpa, width.bytes);
-    for (const { access, path } of this.#subjects) {
+    for (const { access, path, space } of this.#subjects) {
       if (step.throwing) {
-        const actual = outcome(() => BigInt(width.read(access, given)));
+        const actual = outcome(() => BigInt(width.read(access, given)), space);
         expect(actual, `${at}, ${path}`).to.equal(result === 0 ? expected : result);
       } else {
         const out = width.out(0x5an);
@@ -673,7 +837,7 @@ class History {
       expected = this.#model.bulkWrite(gpa, bytes);
     }
     for (const { space, path } of this.#subjects) {
-      const actual = outcome(() => run[step.do](space)) ?? 0;
+      const actual = outcome(() => run[step.do](space), space) ?? 0;
       expect(actual, `${step.do} of ${length} at ${gpa}, ${path}`).to.deep.equal(expected);
     }
   }
@@ -702,7 +866,7 @@ class History {
       return space[step.try ? "tryWriteVector" : "writeVector"](given, Uint8Array.from(bytes));
     };
     for (const { space, path } of this.#subjects) {
-      const actual = outcome(() => run(space)) ?? 0;
+      const actual = outcome(() => run(space), space) ?? 0;
       expect(actual, `${step.do} of ${total}, ${path}`).to.deep.equal(expected);
     }
   }
@@ -729,12 +893,14 @@ class History {
 }
 
 describe("the two paths of an address space and a plain model", () => {
-  it("agree on values, results, bytes, dirty pages, device calls and watchpoints", () => {
+  it("agree on values, results, reasons, bytes, dirty pages, device calls and watchpoints", () => {
     fc.assert(
       fc.property(
         fc.constantFrom(...BASES),
+        fc.constantFrom<ModelHoles>("fault", "value", "handlers"),
+        fc.constantFrom<OnFault>("none", "none", "map", "retry", "ignore"),
         fc.array(step, { minLength: 10, maxLength: 120, size: "max" }),
-        (base, steps) => new History(base).run(steps),
+        (base, holes, onFault, steps) => new History(base, holes, onFault).run(steps),
       ),
       { numRuns: 300 },
     );

@@ -1,4 +1,9 @@
-import { GuestMemAccessResult, type Operation } from "pound-guest-memory";
+import {
+  type FaultReason,
+  GuestMemAccessResult,
+  type MmioImplementation,
+  type Operation,
+} from "pound-guest-memory";
 
 const { OK, FAULT_BOUNDARY, FAULT_UNALIGNED, ERROR_INTERNAL } = GuestMemAccessResult;
 const PAGE = 4096;
@@ -19,9 +24,31 @@ export interface ModelRegion {
   readonly kind: "ram" | "rom" | "mmio";
   readonly gpa: bigint;
   readonly memory: ModelMemory;
-  /** The accesses that a device has handlers for, for instance "read4". */
-  readonly handlers: ReadonlySet<string>;
+  /** Whether a handler of ROM takes its writes. */
+  readonly trapped: boolean;
+  readonly device: ModelDevice | null;
 }
+
+/** A device whose registers hold `registerValue`. */
+export interface ModelDevice {
+  /** Its handlers: those of one width, for instance "read4", and "read" and "write". */
+  readonly handlers: ReadonlySet<string>;
+  readonly impl: MmioImplementation;
+  /** The offset at which the handlers refuse accesses; -1 for none. */
+  readonly refused: number;
+}
+
+/** The last fault of a space. */
+export interface ModelFault {
+  readonly result: GuestMemAccessResult;
+  readonly gpa: bigint;
+  readonly width: number;
+  readonly operation: Operation;
+  readonly reason: FaultReason;
+}
+
+/** What unmapped addresses answer to plain accesses. */
+export type ModelHoles = "fault" | "value" | "handlers";
 
 export interface ModelWatch {
   readonly id: number;
@@ -36,6 +63,14 @@ export interface ModelRange {
   readonly gpa: bigint;
   readonly length: number;
 }
+
+interface Fault {
+  readonly result: GuestMemAccessResult;
+  readonly reason: FaultReason;
+}
+
+/** The fault of an access whose memory a watchpoint has destroyed: the listener does not get it. */
+const DESTROYED_BY_LISTENER: Fault = { result: ERROR_INTERNAL, reason: "destroyed" };
 
 /** The location of one byte, looked up before listeners can change the map. */
 interface Place {
@@ -66,39 +101,74 @@ export class SpaceModel {
     );
   }
 
+  /** The last fault that was returned or thrown. */
+  lastFault: ModelFault | null = null;
+  #isListening = false;
+
+  /**
+   * @param holes - What unmapped addresses answer.
+   * @param onFault - The listener of faults: may change the map, and returns whether to retry.
+   */
+  constructor(
+    readonly holes: ModelHoles,
+    readonly onFault: ((fault: ModelFault) => boolean) | null,
+  ) {}
+
   read(gpa: bigint, width: number): { result: GuestMemAccessResult; value: bigint } {
-    const result = this.#check(gpa, width, "read");
-    if (result !== OK) {
-      return { result, value: 0n };
-    }
-    const region = this.regionAt(gpa)!;
-    const offset = Number(gpa - region.gpa);
     let value = 0n;
-    if (region.kind === "mmio") {
-      value = registerValue(offset, width);
-      this.log.push(`read${width} ${offset}`);
-    } else {
-      for (let i = width - 1; i >= 0; i--) {
-        value = value * 256n + BigInt(region.memory.bytes[offset + i]!);
+    const result = this.#attempt(gpa, width, "read", () => {
+      const fault = this.#check(gpa, width, "read");
+      if (fault !== null) {
+        return fault;
       }
-    }
-    this.#notify(gpa, width, "read", value);
+      const region = this.regionAt(gpa);
+      if (region === undefined) {
+        value = this.#readHole(gpa, width);
+      } else if (region.device === null) {
+        value = fromBytes(load(this.#places(gpa, width)));
+      } else {
+        const found = this.#readDevice(region.device, Number(gpa - region.gpa), width);
+        if (found === null) {
+          return { result: FAULT_BOUNDARY, reason: "device" };
+        }
+        value = found;
+      }
+      this.#notify(gpa, width, "read", value);
+      return null;
+    });
     return { result, value };
   }
 
   write(gpa: bigint, width: number, value: bigint): GuestMemAccessResult {
-    const result = this.#check(gpa, width, "write");
-    if (result !== OK) {
-      return result;
-    }
-    const region = this.regionAt(gpa)!;
-    const places = this.#places(gpa, width);
-    this.#notify(gpa, width, "write", value);
-    if (region.kind === "mmio") {
-      this.log.push(`write${width} ${places[0]!.offset} ${value}`);
-      return OK;
-    }
-    return store(places, littleEndian(value, width));
+    let announced = false;
+    return this.#attempt(gpa, width, "write", () => {
+      const fault = this.#check(gpa, width, "write");
+      if (fault !== null) {
+        return fault;
+      }
+      const region = this.regionAt(gpa);
+      const places = region === undefined ? [] : this.#places(gpa, width);
+      if (!announced) {
+        announced = true;
+        this.#notify(gpa, width, "write", value);
+      }
+      if (region === undefined) {
+        if (this.holes === "handlers") {
+          this.log.push(`write hole ${gpa} ${width} ${value}`);
+        }
+        return null;
+      }
+      if (region.device !== null) {
+        const done = this.#writeDevice(region.device, places[0]!.offset, width, value);
+        return done ? null : { result: FAULT_BOUNDARY, reason: "device" };
+      }
+      if (region.trapped) {
+        const { offset } = places[0]!;
+        this.log.push(`trap ${offset} ${width} ${value}`);
+        return offset % 16 === 8 ? { result: FAULT_BOUNDARY, reason: "device" } : null;
+      }
+      return store(places, littleEndian(value, width)) === OK ? null : DESTROYED_BY_LISTENER;
+    });
   }
 
   /**
@@ -117,33 +187,31 @@ export class SpaceModel {
     announced: bigint | undefined,
     reads: boolean,
   ): { result: GuestMemAccessResult; old: bigint } {
-    const region = this.regionAt(gpa);
-    const result =
-      region?.kind === "mmio"
-        ? FAULT_BOUNDARY
-        : this.#check(gpa, width, change === null ? "read" : "write");
-    if (result !== OK) {
-      return { result, old: 0n };
-    }
-    const places = this.#places(gpa, width);
-    if (change !== null) {
-      this.#notify(gpa, width, "write", announced);
-    }
-    const old = places.reduceRight(
-      (value, { memory, offset }) => value * 256n + BigInt(memory.bytes[offset]!),
-      0n,
-    );
-    const stored = change === null ? null : change(old);
-    if (places[0]!.memory.ended) {
-      return { result: ERROR_INTERNAL, old: 0n };
-    }
-    if (stored !== null) {
-      store(places, littleEndian(stored, width));
-    }
-    if (reads) {
-      this.#notify(gpa, width, "read", old);
-    }
-    return { result: OK, old };
+    let old = 0n;
+    const operation = change === null ? "read" : "write";
+    const result = this.#attempt(gpa, width, operation, () => {
+      const fault = this.#check(gpa, width, operation, true);
+      if (fault !== null) {
+        return fault;
+      }
+      const places = this.#places(gpa, width);
+      if (change !== null) {
+        this.#notify(gpa, width, "write", announced);
+      }
+      old = fromBytes(load(places));
+      const stored = change === null ? null : change(old);
+      if (places[0]!.memory.ended) {
+        return DESTROYED_BY_LISTENER;
+      }
+      if (stored !== null) {
+        store(places, littleEndian(stored, width));
+      }
+      if (reads) {
+        this.#notify(gpa, width, "read", old);
+      }
+      return null;
+    });
+    return { result, old };
   }
 
   /** A write through the accessors of the memory itself, not of the space. */
@@ -163,7 +231,7 @@ export class SpaceModel {
 
   /** The bytes of a range, or the result code of the fault. */
   bulkRead(gpa: bigint, length: number): number[] | GuestMemAccessResult {
-    const result = this.#checkBulk(gpa, length, "read");
+    const result = this.#attemptBulk(gpa, length, "read");
     if (result !== OK) {
       return result;
     }
@@ -173,46 +241,186 @@ export class SpaceModel {
   }
 
   bulkWrite(gpa: bigint, bytes: readonly number[]): GuestMemAccessResult {
-    const result = this.#checkBulk(gpa, bytes.length, "write");
+    const result = this.#attemptBulk(gpa, bytes.length, "write");
     if (result !== OK) {
       return result;
     }
     const places = this.#places(gpa, bytes.length);
     this.#notify(gpa, bytes.length, "write");
-    return store(places, bytes);
+    return this.#storeBulk(gpa, places, bytes);
   }
 
   bulkCopy(target: bigint, source: bigint, length: number): GuestMemAccessResult {
-    const read = this.#checkBulk(source, length, "read");
-    const result = read === OK ? this.#checkBulk(target, length, "write") : read;
+    const read = this.#attemptBulk(source, length, "read");
+    if (read !== OK) {
+      return read;
+    }
+    // The listener of faults may change the map between the two.
+    const from = this.#places(source, length);
+    const result = this.#attemptBulk(target, length, "write");
     if (result !== OK) {
       return result;
     }
-    const [from, to] = [this.#places(source, length), this.#places(target, length)];
+    const to = this.#places(target, length);
     this.#notify(source, length, "read");
     this.#notify(target, length, "write");
-    return from.some(({ memory }) => memory.ended) ? ERROR_INTERNAL : store(to, load(from));
+    if (from.some(({ memory }) => memory.ended)) {
+      this.#record(source, length, "read", DESTROYED_BY_LISTENER);
+      return ERROR_INTERNAL;
+    }
+    return this.#storeBulk(target, to, load(from));
+  }
+
+  #storeBulk(
+    gpa: bigint,
+    places: readonly Place[],
+    bytes: readonly number[],
+  ): GuestMemAccessResult {
+    const result = store(places, bytes);
+    if (result !== OK) {
+      this.#record(gpa, bytes.length, "write", DESTROYED_BY_LISTENER);
+    }
+    return result;
+  }
+
+  /** Makes an access, once more if the listener of faults asks for it, and records its fault. */
+  #attempt(
+    gpa: bigint,
+    width: number,
+    operation: Operation,
+    access: () => Fault | null,
+  ): GuestMemAccessResult {
+    let fault = access();
+    if (fault !== null && fault !== DESTROYED_BY_LISTENER && this.onFault !== null) {
+      if (!this.#isListening) {
+        this.#isListening = true;
+        const retry = this.onFault({ ...fault, gpa, width, operation });
+        this.#isListening = false;
+        fault = retry ? access() : fault;
+      }
+    }
+    if (fault !== null) {
+      this.#record(gpa, width, operation, fault);
+    }
+    return fault?.result ?? OK;
+  }
+
+  #attemptBulk(gpa: bigint, length: number, operation: Operation): GuestMemAccessResult {
+    return this.#attempt(gpa, length, operation, () => this.#checkBulk(gpa, length, operation));
+  }
+
+  #record(gpa: bigint, width: number, operation: Operation, { result, reason }: Fault): void {
+    this.lastFault = { result, gpa, width, operation, reason };
+  }
+
+  #readHole(gpa: bigint, width: number): bigint {
+    if (this.holes === "handlers") {
+      this.log.push(`read hole ${gpa} ${width}`);
+      return registerValue(Number(gpa % 64n), width);
+    }
+    return 2n ** BigInt(8 * width) - 1n;
+  }
+
+  /** Calls the handler for an aligned access of a width that the device implements. */
+  #call(
+    { handlers, refused }: ModelDevice,
+    operation: Operation,
+    offset: number,
+    width: number,
+    value?: bigint,
+  ): boolean {
+    const name = handlers.has(`${operation}${width}`) ? `${operation}${width}` : operation;
+    const given = value === undefined ? "" : ` ${value}`;
+    this.log.push(
+      name === operation ? `${name} ${offset}${given} ${width}` : `${name} ${offset}${given}`,
+    );
+    return offset !== refused;
+  }
+
+  /** The value; null if a handler refuses. */
+  #readDevice(device: ModelDevice, offset: number, width: number): bigint | null {
+    const called = calledWidth(device, width);
+    const first = offset - (offset % called);
+    const bytes: number[] = [];
+    for (let at = called > width ? first : offset; at < offset + width; at += called) {
+      if (!this.#call(device, "read", at, called)) {
+        return null;
+      }
+      bytes.push(...littleEndian(registerValue(at, called), called));
+    }
+    const skip = called > width ? offset - first : 0;
+    return fromBytes(bytes.slice(skip, skip + width));
+  }
+
+  /** Whether no handler refuses. */
+  #writeDevice(device: ModelDevice, offset: number, width: number, value: bigint): boolean {
+    const called = calledWidth(device, width);
+    const bytes = littleEndian(value, width);
+    if (called <= width) {
+      for (let at = 0; at < width; at += called) {
+        const part = fromBytes(bytes.slice(at, at + called));
+        if (!this.#call(device, "write", offset + at, called, part)) {
+          return false;
+        }
+      }
+      return true;
+    }
+    const skip = offset % called;
+    const { narrowWrites } = device.impl;
+    const register = littleEndian(
+      narrowWrites === "merge" ? registerValue(offset - skip, called) : 0n,
+      called,
+    );
+    if (narrowWrites === "merge" && !this.#call(device, "read", offset - skip, called)) {
+      return false;
+    }
+    const whole = register.map((byte, i) => {
+      const written = i >= skip && i < skip + width;
+      return narrowWrites === "replicate" || written ? bytes[i % width]! : byte;
+    });
+    return this.#call(device, "write", offset - skip, called, fromBytes(whole));
   }
 
   /** The bytes of all ranges, or the result code of the first fault. */
   readVector(ranges: readonly ModelRange[]): number[] | GuestMemAccessResult {
-    const result = this.#checkRanges(ranges, "read");
-    if (result !== OK) {
-      return result;
+    const places = this.#attemptRanges(ranges, "read");
+    if (typeof places === "number") {
+      return places;
     }
-    const bytes = load(ranges.flatMap(({ gpa, length }) => this.#places(gpa, length)));
+    const bytes = load(places.flat());
     ranges.forEach(({ gpa, length }) => this.#notify(gpa, length, "read"));
     return bytes;
   }
 
   writeVector(ranges: readonly ModelRange[], bytes: readonly number[]): GuestMemAccessResult {
-    const result = this.#checkRanges(ranges, "write");
-    if (result !== OK) {
-      return result;
+    const places = this.#attemptRanges(ranges, "write");
+    if (typeof places === "number") {
+      return places;
     }
-    const places = ranges.flatMap(({ gpa, length }) => this.#places(gpa, length));
     ranges.forEach(({ gpa, length }) => this.#notify(gpa, length, "write"));
-    return store(places, bytes);
+    const lost = places.findIndex((of) => of.some(({ memory }) => memory.ended));
+    if (lost >= 0) {
+      const { gpa, length } = ranges[lost]!;
+      this.#record(gpa, length, "write", DESTROYED_BY_LISTENER);
+    }
+    return store(places.flat(), bytes);
+  }
+
+  /** The places of the bytes of each range, or the result code of the first range that faults. */
+  #attemptRanges(
+    ranges: readonly ModelRange[],
+    operation: Operation,
+  ): Place[][] | GuestMemAccessResult {
+    const places: Place[][] = [];
+    for (const { gpa, length } of ranges) {
+      const result = this.#attemptBulk(gpa, length, operation);
+      if (result !== OK) {
+        return result;
+      }
+      // Now, because the listener of faults may change the map before the next range.
+      places.push(this.#places(gpa, length));
+    }
+    return places;
   }
 
   /** What a debugger sees: null for each byte that is not accessible. */
@@ -240,12 +448,6 @@ export class SpaceModel {
       : { memory: region.memory, offset: Number(gpa - region.gpa) };
   }
 
-  /** The result code of the first range that faults. */
-  #checkRanges(ranges: readonly ModelRange[], operation: Operation): GuestMemAccessResult {
-    const results = ranges.map(({ gpa, length }) => this.#checkBulk(gpa, length, operation));
-    return results.find((result) => result !== OK) ?? OK;
-  }
-
   #places(gpa: bigint, length: number): Place[] {
     return Array.from({ length }, (_, i) => {
       const { gpa: start, memory } = this.regionAt(gpa + BigInt(i))!;
@@ -253,38 +455,55 @@ export class SpaceModel {
     });
   }
 
-  #check(gpa: bigint, width: number, operation: Operation): GuestMemAccessResult {
+  #check(gpa: bigint, width: number, operation: Operation, atomic = false): Fault | null {
     const region = this.regionAt(gpa);
     if (region?.memory.ended) {
-      return ERROR_INTERNAL;
+      return { result: ERROR_INTERNAL, reason: "destroyed" };
     }
     for (let i = 0; i < width; i++) {
-      if (region === undefined || this.regionAt(gpa + BigInt(i)) !== region) {
-        return FAULT_BOUNDARY;
+      if (gpa + BigInt(i) >= 2n ** 64n || this.regionAt(gpa + BigInt(i)) !== region) {
+        return { result: FAULT_BOUNDARY, reason: "straddle" };
       }
     }
-    if (region?.kind === "mmio" && !region.handlers.has(`${operation}${width}`)) {
-      return FAULT_BOUNDARY;
+    const reason = this.#refusal(region, width, operation, atomic);
+    if (reason !== null) {
+      return { result: FAULT_BOUNDARY, reason };
     }
-    if (region?.kind === "rom" && operation === "write") {
-      return FAULT_BOUNDARY;
-    }
-    return gpa % BigInt(width) === 0n ? OK : FAULT_UNALIGNED;
+    return gpa % BigInt(width) === 0n ? null : { result: FAULT_UNALIGNED, reason: "alignment" };
   }
 
-  /** The result code of the first byte that is not accessible. */
-  #checkBulk(gpa: bigint, length: number, operation: Operation): GuestMemAccessResult {
+  /** Why a region, or a hole, does not take an access, whatever its alignment. */
+  #refusal(
+    region: ModelRegion | undefined,
+    width: number,
+    operation: Operation,
+    atomic: boolean,
+  ): FaultReason | null {
+    if (region === undefined) {
+      return atomic || this.holes === "fault" ? "hole" : null;
+    }
+    if (region.device !== null) {
+      return !atomic && handles(region.device, operation, width) ? null : "no-handler";
+    }
+    const isRefused = region.kind === "rom" && operation === "write" && (atomic || !region.trapped);
+    return isRefused ? "read-only" : null;
+  }
+
+  /** The fault of the first byte that is not accessible. */
+  #checkBulk(gpa: bigint, length: number, operation: Operation): Fault | null {
     for (let i = 0; i < length; i++) {
       const region = this.regionAt(gpa + BigInt(i));
       if (region?.memory.ended) {
-        return ERROR_INTERNAL;
+        return { result: ERROR_INTERNAL, reason: "destroyed" };
       }
-      const allowed = operation === "read" ? ["ram", "rom"] : ["ram"];
-      if (region === undefined || !allowed.includes(region.kind)) {
-        return FAULT_BOUNDARY;
+      if (region === undefined || region.kind === "mmio") {
+        return { result: FAULT_BOUNDARY, reason: region === undefined ? "hole" : "no-handler" };
+      }
+      if (region.kind === "rom" && operation === "write") {
+        return { result: FAULT_BOUNDARY, reason: "read-only" };
       }
     }
-    return OK;
+    return null;
   }
 
   #notify(gpa: bigint, width: number, operation: Operation, value?: bigint): void {
@@ -296,6 +515,27 @@ export class SpaceModel {
       }
     }
   }
+}
+
+/** The width of the calls that make an access. */
+function calledWidth({ impl: { min = 1, max = 8 } }: ModelDevice, width: number): number {
+  return Math.min(Math.max(width, min), max);
+}
+
+function handles(device: ModelDevice, operation: Operation, width: number): boolean {
+  const called = calledWidth(device, width);
+  const has = (name: string): boolean =>
+    device.handlers.has(name) || device.handlers.has(`${name}${called}`);
+  const { narrowWrites } = device.impl;
+  const isNarrow = operation === "write" && width < called;
+  return (
+    has(operation) &&
+    (!isNarrow || (narrowWrites !== undefined && (narrowWrites !== "merge" || has("read"))))
+  );
+}
+
+function fromBytes(bytes: readonly number[]): bigint {
+  return bytes.reduceRight((value, byte) => value * 256n + BigInt(byte), 0n);
 }
 
 function littleEndian(value: bigint, width: number): number[] {

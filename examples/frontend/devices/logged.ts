@@ -1,4 +1,4 @@
-import type { MmioDevice } from "pound-guest-memory";
+import type { BusError, MmioDevice } from "pound-guest-memory";
 
 /**
  * A log of the accesses to devices: their number, and a hash over all of them in order, each with
@@ -15,30 +15,30 @@ export class DeviceLog {
   /** Wraps a device so that its accesses are logged. */
   watch(device: MmioDevice): MmioDevice {
     const number = this.devices++;
-    const note = (kind: number, offset: number, value: number | bigint) => {
+    const note = (kind: number, offset: number, value: number | bigint | BusError) => {
       this.accesses++;
       this.add((number << 8) | kind);
       this.add(offset);
       this.add(this.now());
       if (typeof value === "number") {
         this.add(value);
-      } else {
+      } else if (typeof value === "bigint") {
         this.add(Number(value & 0xffff_ffffn));
         this.add(Number(value >> 32n));
       }
     };
     const reader =
-      <T extends number | bigint>(kind: number, read: (offset: number) => T) =>
+      <T extends number | bigint | BusError>(kind: number, read: (offset: number) => T) =>
       (offset: number): T => {
         const value = read.call(device, offset);
         note(kind, offset, value);
         return value;
       };
     const writer =
-      <T extends number | bigint>(kind: number, write: (offset: number, value: T) => void) =>
-      (offset: number, value: T): void => {
+      <T extends number | bigint>(kind: number, write: (offset: number, value: T) => unknown) =>
+      (offset: number, value: T): unknown => {
         note(kind, offset, value);
-        write.call(device, offset, value);
+        return write.call(device, offset, value);
       };
     // An access of a width without a handler is a bus error, so the wrapper must not add handlers.
     return {
