@@ -1,24 +1,18 @@
 import { isSharedArrayBuffer } from "node:util/types";
 import { bytesOf } from "../base/view.js";
-import { outOfMemoryError, typeError } from "../base/errors.js";
+import { outOfMemoryError, rangeError, typeError } from "../base/errors.js";
 import { MAX_U64, type Gpa } from "../base/gpa.js";
 import { toAddress } from "../base/arguments.js";
 import { guestMemoryInternals } from "../memory/guest-memory.js";
 import { WINDOW_SIZE } from "../memory/windows.js";
 import { BadImageError } from "./bad-image.js";
-import {
-  claimedSize,
-  ELF_MACHINES,
-  parseElf,
-  type ElfImage,
-  type ElfOptions,
-  type ElfSegment,
-} from "./elf.js";
+import { claimedSize, parseElf, type ElfImage, type ElfOptions, type ElfSegment } from "./elf.js";
+import { ELF_MACHINES } from "./elf-machines.js";
 import { fillPlaces, findPlaces, type LoadTarget, type Place } from "./place.js";
 
 /**
- * Loads an executable: an ELF64 file for RISC-V, AArch64 or x86-64, linked to fixed addresses
- * (`ET_EXEC`) or static and position-independent (`ET_DYN`).
+ * Loads an executable: an ELF32 or ELF64 file of either byte order, for any machine, linked to fixed
+ * addresses (`ET_EXEC`) or position-independent (`ET_DYN`).
  *
  * The file's bytes of each `PT_LOAD` segment are copied to the segment's address, and the rest of
  * the segment is filled with zeros. If the load address of a segment is not its link address, the
@@ -183,12 +177,24 @@ function checkOptions(options: ElfOptions): void {
   if (typeof options !== "object" || options === null) {
     throw typeError("options must be an object");
   }
-  const { machine, addresses } = options;
-  if (machine !== undefined && !ELF_MACHINES.includes(machine)) {
-    throw typeError(`machine must be one of ${ELF_MACHINES.join(", ")}`);
+  const { machine, addresses, allowInterpreter, symbols } = options;
+  if (typeof machine === "number") {
+    if (!Number.isInteger(machine) || machine < 0 || machine > 0xffff) {
+      throw rangeError("machine must be a name, or a number from 0 to 65535");
+    }
+  } else if (machine !== undefined && !ELF_MACHINES.includes(machine)) {
+    throw typeError(`machine must be a number, or one of ${ELF_MACHINES.join(", ")}`);
   }
+  checkFlag(allowInterpreter, "allowInterpreter");
+  checkFlag(symbols, "symbols");
   if (addresses !== undefined && addresses !== "physical" && addresses !== "virtual") {
     throw typeError("addresses must be physical or virtual");
+  }
+}
+
+function checkFlag(value: unknown, what: string): void {
+  if (value !== undefined && typeof value !== "boolean") {
+    throw typeError(`${what} must be a boolean`);
   }
 }
 
