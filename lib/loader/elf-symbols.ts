@@ -240,8 +240,7 @@ export function readSections(fields: ElfFields, bias: bigint): Sections {
   const headers = Array.from({ length: Number(count) }, (_, i) => first + i * layout.size);
   const short = fields.u16(header.e_shstrndx);
   const index = short === SHN_XINDEX ? fields.u32(first + layout.sh_link) : short;
-  // 0 means that sections have no names.
-  const names = stringsOf(fields, index === 0 ? undefined : headers[index]);
+  const names = stringsOf(fields, headers, index);
   const sections = headers.map((at): ElfSection => {
     const allocated = (flagsOf(fields, at) & SHF_ALLOC) !== 0n;
     const offset = fields.word(at + layout.sh_offset);
@@ -284,7 +283,7 @@ export function readSymbols(
     throw new BadImageError(header + layout.sh_entsize, `symbols are not ${symbol.size} bytes`);
   }
   const table = contentsOf(fields, header);
-  const names = stringsOf(fields, headers[fields.u32(header + layout.sh_link)]);
+  const names = stringsOf(fields, headers, fields.u32(header + layout.sh_link));
   const symbols: ElfSymbol[] = [];
   for (let at = table.start; at + symbol.size <= table.end; at += symbol.size) {
     const info = fields.bytes[at + symbol.st_info]!;
@@ -349,9 +348,12 @@ function contentsOf(fields: ElfFields, header: number): { start: number; end: nu
  */
 function stringsOf(
   fields: ElfFields,
-  header: number | undefined,
+  headers: readonly number[],
+  section: number,
 ): (index: number, field: number) => string {
-  if (header === undefined) {
+  const header = headers[section];
+  // Section 0 stands for no section: the names are empty.
+  if (header === undefined || section === 0) {
     return () => "";
   }
   if (fields.u32(header + SH_TYPE) !== SHT_STRTAB) {

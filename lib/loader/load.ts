@@ -1,14 +1,20 @@
 import { isSharedArrayBuffer } from "node:util/types";
 import { bytesOf } from "../base/view.js";
-import { outOfMemoryError, rangeError, typeError } from "../base/errors.js";
+import { outOfMemoryError } from "../base/errors.js";
 import { MAX_U64, type Gpa } from "../base/gpa.js";
-import { toAddress } from "../base/arguments.js";
 import { guestMemoryInternals } from "../memory/guest-memory.js";
 import { WINDOW_SIZE } from "../memory/windows.js";
 import { BadImageError } from "./bad-image.js";
 import { claimedSize, parseElf, type ElfImage, type ElfOptions, type ElfSegment } from "./elf.js";
-import { ELF_MACHINES } from "./elf-machines.js";
+import type { Image } from "./image.js";
 import { fillPlaces, findPlaces, type LoadTarget, type Place } from "./place.js";
+import {
+  checkElfOptions,
+  checkImageOptions,
+  type ImageOptions,
+  readChecked,
+  toU64,
+} from "./read.js";
 
 /**
  * Loads an executable: an ELF32 or ELF64 file of either byte order, for any machine, linked to fixed
@@ -47,16 +53,62 @@ export function loadElf(
   options: ElfOptions = {},
 ): ElfImage {
   const bytes = bytesOf(file, "file");
-  checkOptions(options);
-  const image = parseElf(bytes, options, toU64(options.bias ?? 0, "bias"));
+  const { elf, bias } = checkElfOptions(options);
+  const image = parseElf(bytes, elf, bias);
+  fill(planElf(target, bytes, image), bytes);
+  return image;
+}
+
+/** Finds the places of the segments of an ELF file. */
+function planElf(target: LoadTarget, bytes: Uint8Array, image: ElfImage): Planned[] {
   const claims = image.segments.filter((segment) => claimedSize(segment) > 0n);
-  const planned = image.segments.map((segment): Planned => {
+  return image.segments.map((segment): Planned => {
     const { gpa, fileOffset, fileSize } = segment;
     const size = hasZeros(target, segment, claims) ? segment.size : BigInt(fileSize);
     const places = placesFor(target, gpa, size, () => segment.headerOffset);
     return { places, contents: bytes.subarray(fileOffset, fileOffset + fileSize) };
   });
-  fill(planned, bytes);
+}
+
+/**
+ * Loads an image of any format that {@link readImage} recognises: ELF, Intel HEX, S-records, UF2,
+ * uImage, Linux `Image` or raw, compressed by gzip or zstd or not. Zstd needs Node 22.15 or 23.8.
+ *
+ * ELF files are loaded as {@link loadElf} does. Of all other formats, exactly the bytes of the
+ * segments are written; a Linux `Image` also needs memory for its `.bss`. Everything is checked
+ * before the first byte is written.
+ *
+ * @example
+ * ```ts
+ * import { GuestMemory } from "pound-guest-memory";
+ * import { loadImage } from "pound-guest-memory/loader";
+ *
+ * const memory = GuestMemory.allocate(4096);
+ * const { format, entry } = loadImage(memory, Buffer.from("S107010001020304ED\nS9030100FB\n"));
+ * console.log(format, entry, memory.readl(0x100)); // srec 256n 67305985
+ * ```
+ * @returns The contents of the file.
+ * @throws as {@link loadElf}. The `BadImageError` has the offset or the line. For bytes that have no
+ * place, the offset is that of the program header of an ELF file, and 0 for other formats.
+ */
+export function loadImage(
+  target: LoadTarget,
+  file: ArrayBufferView,
+  options: ImageOptions = {},
+): Image {
+  const { image, bytes } = readChecked(bytesOf(file, "file"), checkImageOptions(options));
+  if (image.elf !== null) {
+    fill(planElf(target, bytes, image.elf), bytes);
+    return image;
+  }
+  const planned = image.segments.map(({ gpa, size, bytes: contents }): Planned => {
+    placesFor(target, gpa, size, () => 0);
+    return { places: placesFor(target, gpa, BigInt(contents.length), () => 0), contents };
+  });
+  for (const segment of planned) {
+    // Only a file with one segment has it as a view of the file.
+    fill([segment], segment.contents);
+  }
   return image;
 }
 
@@ -166,36 +218,6 @@ function isClaimed(claims: readonly ElfSegment[], start: bigint, end: bigint): b
   }
   const first = claims[low];
   return first !== undefined && first.gpa < end;
-}
-
-function toU64(value: Gpa, what: string): bigint {
-  toAddress(value, what);
-  return BigInt(value);
-}
-
-function checkOptions(options: ElfOptions): void {
-  if (typeof options !== "object" || options === null) {
-    throw typeError("options must be an object");
-  }
-  const { machine, addresses, allowInterpreter, symbols } = options;
-  if (typeof machine === "number") {
-    if (!Number.isInteger(machine) || machine < 0 || machine > 0xffff) {
-      throw rangeError("machine must be a name, or a number from 0 to 65535");
-    }
-  } else if (machine !== undefined && !ELF_MACHINES.includes(machine)) {
-    throw typeError(`machine must be a number, or one of ${ELF_MACHINES.join(", ")}`);
-  }
-  checkFlag(allowInterpreter, "allowInterpreter");
-  checkFlag(symbols, "symbols");
-  if (addresses !== undefined && addresses !== "physical" && addresses !== "virtual") {
-    throw typeError("addresses must be physical or virtual");
-  }
-}
-
-function checkFlag(value: unknown, what: string): void {
-  if (value !== undefined && typeof value !== "boolean") {
-    throw typeError(`${what} must be a boolean`);
-  }
 }
 
 /**
