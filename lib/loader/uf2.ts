@@ -56,6 +56,7 @@ export function parseUf2(file: Uint8Array, family: number | undefined): Contents
   }
   const pieces = new Pieces(file.length);
   const series = new Map<string, Series>();
+  let last: Series | undefined;
   const starts: number[] = [];
   const blocks: number[] = [];
   for (let at = 0; at < file.length; at += BLOCK) {
@@ -67,7 +68,7 @@ export function parseUf2(file: Uint8Array, family: number | undefined): Contents
     if (gpa + size > 0x1_0000_0000) {
       throw new BadImageError(at + 12, "data past the last address");
     }
-    addToSeries(series, view, at);
+    last = addToSeries(series, last, view, at);
     starts.push(pieces.length);
     blocks.push(at);
     pieces.startAt(gpa, size);
@@ -86,20 +87,20 @@ export function parseUf2(file: Uint8Array, family: number | undefined): Contents
 function familiesOf(view: DataView): (number | null)[] {
   const found = new Set<number | null>();
   for (let at = 0; at < view.byteLength; at += BLOCK) {
-    for (const [offset, value] of [
-      [0, MAGIC_0],
-      [4, MAGIC_1],
-      [508, MAGIC_END],
-    ] as const) {
-      if (view.getUint32(at + offset, true) !== value) {
-        throw new BadImageError(at + offset, "not the magic number of a block");
-      }
-    }
+    checkMagic(view, at, MAGIC_0);
+    checkMagic(view, at + 4, MAGIC_1);
+    checkMagic(view, at + 508, MAGIC_END);
     if (isUsed(view, at)) {
       found.add(familyOf(view, at));
     }
   }
   return [...found];
+}
+
+function checkMagic(view: DataView, at: number, value: number): void {
+  if (view.getUint32(at, true) !== value) {
+    throw new BadImageError(at, "not the magic number of a block");
+  }
 }
 
 /** Whether the data of a block goes to the memory of the chip. */
@@ -141,14 +142,24 @@ function hasTag(view: DataView, at: number, wanted: number): boolean {
   return false;
 }
 
-function addToSeries(series: Map<string, Series>, view: DataView, at: number): void {
+/**
+ * Adds a block to its series, and returns the series.
+ *
+ * @param last - The series of the block before, which is usually the same.
+ */
+function addToSeries(
+  series: Map<string, Series>,
+  last: Series | undefined,
+  view: DataView,
+  at: number,
+): Series {
   const number = view.getUint32(at + 20, true);
   const count = view.getUint32(at + 24, true);
   const family = familyOf(view, at);
-  const key = `${family} ${count}`;
-  let blocks = series.get(key);
-  if (blocks === undefined) {
-    blocks = { family, count, seen: new Set() };
+  let blocks = last;
+  if (blocks?.family !== family || blocks.count !== count) {
+    const key = `${family} ${count}`;
+    blocks = series.get(key) ?? { family, count, seen: new Set() };
     series.set(key, blocks);
   }
   if (number >= count) {
@@ -158,6 +169,7 @@ function addToSeries(series: Map<string, Series>, view: DataView, at: number): v
     throw new BadImageError(at + 20, `block ${number} of ${count} comes twice`);
   }
   blocks.seen.add(number);
+  return blocks;
 }
 
 /** Checks that no block is missing. Some tools number the blocks of all families together. */
