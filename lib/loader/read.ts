@@ -37,6 +37,8 @@ interface Settings {
   readonly bias: bigint;
   readonly format: ImageFormat | undefined;
   readonly gpa: bigint | undefined;
+  /** The address of a file that names none, without {@link ImageOptions.gpa}. */
+  readonly fallback?: bigint;
   readonly family: number | undefined;
   readonly maxSize: number;
 }
@@ -108,7 +110,7 @@ function formatOf(file: Uint8Array): ImageFormat {
 function parse(
   file: Uint8Array,
   format: ImageFormat,
-  { elf, bias, gpa, family, maxSize }: Settings,
+  { elf, bias, gpa, fallback, family, maxSize }: Settings,
 ): Contents & { readonly compression?: Compression | null } {
   switch (format) {
     case "elf":
@@ -122,9 +124,10 @@ function parse(
     case "uimage":
       return parseUimage(file, gpa, maxSize);
     case "linux":
-      return parseLinux(file, gpa);
-    case "raw":
-      if (gpa === undefined) {
+      return parseLinux(file, gpa ?? fallback);
+    case "raw": {
+      const at = gpa ?? fallback;
+      if (at === undefined) {
         throw new BadImageError(
           0,
           "no format that is known; the option gpa would load it as a raw image",
@@ -132,8 +135,9 @@ function parse(
       }
       return {
         entry: null,
-        segments: file.length === 0 ? [] : [{ gpa, size: BigInt(file.length), bytes: file }],
+        segments: file.length === 0 ? [] : [{ gpa: at, size: BigInt(file.length), bytes: file }],
       };
+    }
   }
 }
 
