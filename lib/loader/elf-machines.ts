@@ -1,5 +1,33 @@
+/** The name of an instruction set. */
+export type ElfMachine =
+  | "sparc"
+  | "x86"
+  | "m68k"
+  | "mips"
+  | "parisc"
+  | "ppc"
+  | "ppc64"
+  | "s390"
+  | "arm"
+  | "sh"
+  | "sparcv9"
+  | "ia64"
+  | "x86-64"
+  | "avr"
+  | "openrisc"
+  | "xtensa"
+  | "msp430"
+  | "nios2"
+  | "aarch64"
+  | "microblaze"
+  | "arc"
+  | "riscv"
+  | "csky"
+  | "loongarch"
+  | "alpha";
+
 /** The instruction sets that have a name here, by `e_machine`. */
-const NAMES = {
+const NAMES: Readonly<Record<number, ElfMachine>> = {
   2: "sparc",
   3: "x86",
   4: "m68k",
@@ -25,19 +53,12 @@ const NAMES = {
   252: "csky",
   258: "loongarch",
   0x9026: "alpha",
-} as const;
-
-/** The name of an instruction set. */
-export type ElfMachine = (typeof NAMES)[keyof typeof NAMES];
-
-const BY_NUMBER: ReadonlyMap<number, ElfMachine> = new Map(
-  Object.entries(NAMES).map(([number, name]) => [Number(number), name]),
-);
+};
 
 /** Every {@link ElfMachine}. */
 export const ELF_MACHINES: readonly ElfMachine[] = Object.values(NAMES);
 
 /** The name of an `e_machine`; the number itself if it has none. */
 export function machineOf(number: number): ElfMachine | number {
-  return BY_NUMBER.get(number) ?? number;
+  return NAMES[number] ?? number;
 }
