@@ -312,11 +312,7 @@ export class Bus implements MemoryUser {
     this.#hit = segment;
     const { region } = segment;
     // The number is exact, unless the region is larger than any memory.
-    return this.#found(
-      segment,
-      address,
-      far ? Number(BigInt(gpa) - region.gpa) : address - region.start,
-    );
+    return this.#found(segment, address, far ? Number(BigInt(gpa) - region.gpa) : address - region.start);
   }
 
   #found(segment: Segment, address: number, offset: number): Region {
@@ -429,10 +425,7 @@ export class Bus implements MemoryUser {
   #growTable(): void {
     const memories = this.#map.regions.filter(({ kind }) => kind !== "mmio");
     const ends = memories.map(({ start, length }) => (start < MAX_END ? start + length : 0));
-    const table = new PageTable(
-      this.#options.pageSize,
-      ends.reduce((a, b) => Math.max(a, b), 1),
-    );
+    const table = new PageTable(this.#options.pageSize, ends.reduce((a, b) => Math.max(a, b), 1));
     if (this.#homeHandle !== null) {
       table.setHome(this.#homeHandle);
     }
