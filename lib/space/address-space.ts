@@ -69,8 +69,8 @@ export interface RomOptions extends RegionOptions, WindowOptions {
  *
  * Each access is dispatched to the region that contains all its bytes. The result is
  * `FAULT_BOUNDARY`, and nothing changes, if no region contains them, if the access writes to ROM,
- * or if the device has no handler for the width and direction, or refuses the access. The other result codes are those of
- * {@link GuestMemory}.
+ * or if the device has no handler for the width and direction, or refuses the access. The other
+ * result codes are those of {@link GuestMemory}.
  *
  * The accessors of this class are the view path. {@link AddressSpace.native} has the same accessors
  * on the native path.
@@ -126,7 +126,8 @@ export class AddressSpace implements GuestAccessors {
   // These fields are private to TypeScript only, for the reason given in GuestMemory, and are not
   // grouped in an object, which saves the hot path a load.
   //
-  // The tables are unset until the first access: it throws and takes the slow path, which makes them.
+  // The tables are unset until the first access, which throws and takes the slow path. That makes
+  // them.
   declare private reads: Int32Array;
   declare private writes: Int32Array;
   /** log2 of the bytes of a page. */

@@ -18,7 +18,7 @@ import { checkReturned } from "./device.js";
 import { type AnyHandler, BUS_ERROR } from "./mmio.js";
 import type { AccessFault, SpaceSettings } from "./options.js";
 import { MAX_END, PageTable } from "./page-table.js";
-import { RegionMap, type Segment } from "./region-map.js";
+import { type Reach, RegionMap, type Segment } from "./region-map.js";
 import {
   isRegion,
   type MmioRegion,
@@ -37,6 +37,8 @@ import {
 import { WatchTable } from "./watch-table.js";
 import type { Out, Value } from "../base/widths.js";
 
+export type { Reach };
+
 const { OK, FAULT_UNALIGNED, FAULT_BOUNDARY } = GuestMemAccessResult;
 
 /** The part of a bulk access that lies in one memory. */
@@ -46,26 +48,6 @@ export interface Piece {
   /** Offset in bytes from the start of the memory. */
   readonly offset: number;
   readonly length: number;
-}
-
-/**
- * The bytes around an address which accesses of one kind reach without a further check: they lie in
- * one window of one memory, the same region is visible at all of them, and none of their pages is
- * watched or guarded.
- */
-export interface Reach {
-  /** Guest physical address of the first byte: at most 2^53 - 1. */
-  readonly base: number;
-  /** Bytes, at most 2^32. */
-  readonly length: number;
-  /** The window of the memory. Its length becomes 0 when its buffer is detached. */
-  readonly bytes: Uint8Array;
-  /** All bytes of the window. */
-  readonly view: DataView;
-  /** The offset of the first byte in `view`. */
-  readonly from: number;
-  /** The offset of the first byte in the memory. */
-  readonly offset: number;
 }
 
 /**
@@ -312,7 +294,11 @@ export class Bus implements MemoryUser {
     this.#hit = segment;
     const { region } = segment;
     // The number is exact, unless the region is larger than any memory.
-    return this.#found(segment, address, far ? Number(BigInt(gpa) - region.gpa) : address - region.start);
+    return this.#found(
+      segment,
+      address,
+      far ? Number(BigInt(gpa) - region.gpa) : address - region.start,
+    );
   }
 
   #found(segment: Segment, address: number, offset: number): Region {
@@ -425,7 +411,10 @@ export class Bus implements MemoryUser {
   #growTable(): void {
     const memories = this.#map.regions.filter(({ kind }) => kind !== "mmio");
     const ends = memories.map(({ start, length }) => (start < MAX_END ? start + length : 0));
-    const table = new PageTable(this.#options.pageSize, ends.reduce((a, b) => Math.max(a, b), 1));
+    const table = new PageTable(
+      this.#options.pageSize,
+      ends.reduce((a, b) => Math.max(a, b), 1),
+    );
     if (this.#homeHandle !== null) {
       table.setHome(this.#homeHandle);
     }

@@ -134,12 +134,12 @@ Napi::Value guest_memory_part(const Napi::CallbackInfo& info) {
     if (!(offset >= 0 && size >= 1 && offset + size <= static_cast<double>(arena.used))) {
         return throw_range(env, "offset and size must name allocated bytes of the arena");
     }
-    return make_handle(env, std::make_shared<SharedMemory>(
-                                shared,
-                                kvm::memory::guest_memory_over(
-                                    arena.data + static_cast<size_t>(offset),
-                                    static_cast<size_t>(size)),
-                                env.GetInstanceData<InstanceData>()->environment));
+    return make_handle(env,
+                       std::make_shared<SharedMemory>(
+                           shared,
+                           kvm::memory::guest_memory_over(arena.data + static_cast<size_t>(offset),
+                                                          static_cast<size_t>(size)),
+                           env.GetInstanceData<InstanceData>()->environment));
 }
 
 /** guestMemorySize(memory): bytes of RAM */
