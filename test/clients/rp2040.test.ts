@@ -23,7 +23,7 @@ dma 586eec73
 devices 1280ae27
 `;
 
-/** What is compared between the instructions of two machines. */
+/** What is compared of two machines between instructions. */
 function stateOf({ core, clock }: RP2040): object {
   const { cycles, xPSR, waiting, pendingInterrupts, enabledInterrupts } = core;
   return {
@@ -68,7 +68,7 @@ interface Access {
   readonly value: number | null;
 }
 
-/** The values of a read, and null for a write. */
+/** Makes an access, and returns the value of a read and null for a write. */
 function make(machine: RP2040, { address, width, value }: Access): number | null {
   if (value === null) {
     const read = { 1: "readUint8", 2: "readUint16", 4: "readUint32" } as const;
