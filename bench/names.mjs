@@ -12,5 +12,6 @@ export const SECTION_NAMES = [
   "bulk",
   "loading",
   "addressSpace",
+  "clients",
   "accesses",
 ];
