@@ -172,11 +172,13 @@ export class AddressSpace implements GuestAccessors {
         this.reads = reads;
         this.writes = writes;
         this.native.number = number;
+        this.native.reads = reads;
+        this.native.writes = writes;
       },
     );
     this.#bulk = new SpaceBulk(this.#bus);
     this.general = new SpaceAccess(this.#bus);
-    this.native = new NativeSpaceAccess(this.#bus);
+    this.native = new NativeSpaceAccess(this.#bus, this.shift);
   }
 
   /**
@@ -402,6 +404,7 @@ export class AddressSpace implements GuestAccessors {
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
     }
+
     return this.general.tryReadb(gpa, out);
   }
 
@@ -422,6 +425,7 @@ export class AddressSpace implements GuestAccessors {
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
     }
+
     return this.general.tryReadw(gpa, out);
   }
 
@@ -442,6 +446,7 @@ export class AddressSpace implements GuestAccessors {
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
     }
+
     return this.general.tryReadl(gpa, out);
   }
 
@@ -462,6 +467,7 @@ export class AddressSpace implements GuestAccessors {
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
     }
+
     return this.general.tryReadq(gpa, out);
   }
 
@@ -480,6 +486,7 @@ export class AddressSpace implements GuestAccessors {
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
     }
+
     return this.general.tryWriteb(gpa, value);
   }
 
@@ -498,6 +505,7 @@ export class AddressSpace implements GuestAccessors {
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
     }
+
     return this.general.tryWritew(gpa, value);
   }
 
@@ -516,6 +524,7 @@ export class AddressSpace implements GuestAccessors {
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
     }
+
     return this.general.tryWritel(gpa, value);
   }
 
@@ -539,6 +548,7 @@ export class AddressSpace implements GuestAccessors {
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
     }
+
     return this.general.tryWriteq(gpa, value);
   }
 
@@ -562,6 +572,7 @@ export class AddressSpace implements GuestAccessors {
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
     }
+
     return this.general.tryWriteqFrom(gpa, source);
   }
 
@@ -579,6 +590,7 @@ export class AddressSpace implements GuestAccessors {
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
     }
+
     return this.general.readb(gpa);
   }
 
@@ -596,6 +608,7 @@ export class AddressSpace implements GuestAccessors {
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
     }
+
     return this.general.readw(gpa);
   }
 
@@ -613,6 +626,7 @@ export class AddressSpace implements GuestAccessors {
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
     }
+
     return this.general.readl(gpa);
   }
 
@@ -630,6 +644,7 @@ export class AddressSpace implements GuestAccessors {
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
     }
+
     return this.general.readq(gpa);
   }
 
@@ -648,6 +663,7 @@ export class AddressSpace implements GuestAccessors {
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
     }
+
     this.general.writeb(gpa, value);
   }
 
@@ -666,6 +682,7 @@ export class AddressSpace implements GuestAccessors {
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
     }
+
     this.general.writew(gpa, value);
   }
 
@@ -684,6 +701,7 @@ export class AddressSpace implements GuestAccessors {
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
     }
+
     this.general.writel(gpa, value);
   }
 
@@ -707,6 +725,7 @@ export class AddressSpace implements GuestAccessors {
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
     }
+
     this.general.writeq(gpa, value);
   }
 

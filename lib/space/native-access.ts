@@ -5,6 +5,7 @@ import { GuestMemoryFault } from "../base/errors.js";
 import type { Gpa } from "../base/gpa.js";
 import type { NativeAccess } from "../native/access.js";
 import { type GuestMemAccessResult, OK } from "../base/result.js";
+import { DeviceAccess } from "./device-access.js";
 import { spaceAtomics } from "./atomics.js";
 import { SPACE_BYTE, SPACE_LONG, SPACE_QUAD, SPACE_WORD, type SpaceWidth } from "./widths.js";
 import { uncloneable } from "../base/uncloneable.js";
@@ -32,6 +33,9 @@ const {
   spaceWriteq,
 } = native;
 
+/** A page table without pages. */
+const NO_ENTRIES: Int32Array = new Int32Array(new SharedArrayBuffer(0));
+
 /** Whether `value` is an integer from 0 to `mask`. `mask` must be 2^n - 1, with n up to 32. */
 function isInteger(value: number, mask: number): boolean {
   return typeof value === "number" && value === (value & mask) >>> 0;
@@ -45,11 +49,17 @@ export class NativeSpaceAccess implements GuestAccessors {
   /** @internal */
   readonly uncloneable = uncloneable;
 
-  // C++ looks the address up in the page table that the view path uses too, and refuses an access
-  // that the table does not serve. The slow path then uses the reach of the last access of each
+  // C++ looks the address up in the page table that the view path uses too. Pages without an entry
+  // take the slow path at once, without a call of C++. It uses the reach of the last access of each
   // kind, in memory outside the home buffer.
   /** The number of the page table in the call block; at first, one that no table has. @internal */
   number = 0xffff_ffff;
+  /** The page table of the view path, for its open pages. @internal */
+  reads = NO_ENTRIES;
+  /** @internal */
+  writes = NO_ENTRIES;
+  private readonly shift: number;
+  private readonly devices: DeviceAccess;
   #readReach: Reach | null = null;
   #readMemory: NativeAccess | null = null;
   #writeReach: Reach | null = null;
@@ -59,8 +69,10 @@ export class NativeSpaceAccess implements GuestAccessors {
   #atomics: GuestAtomicAccess | undefined;
 
   /** @internal */
-  constructor(bus: Bus) {
+  constructor(bus: Bus, shift: number) {
     this.#bus = bus;
+    this.shift = shift;
+    this.devices = new DeviceAccess(bus, true);
   }
 
   /** The operations of {@link AddressSpace.atomics} on the native path. */
@@ -72,6 +84,7 @@ export class NativeSpaceAccess implements GuestAccessors {
   clear(): void {
     this.#readReach = null;
     this.#writeReach = null;
+    this.devices.clear();
   }
 
   /** Keeps `JSON.stringify` from writing out the RAM. */
@@ -87,7 +100,7 @@ export class NativeSpaceAccess implements GuestAccessors {
     }
     if (typeof gpa === "number") {
       const address = gpa >>> 0;
-      if (address === gpa) {
+      if (address === gpa && (this.reads[address >>> this.shift]! & 1) !== 0) {
         const block = block32;
         block[GPA_LOW32] = address;
         block[MEMORY32] = this.number;
@@ -99,6 +112,15 @@ export class NativeSpaceAccess implements GuestAccessors {
         }
       }
     }
+
+    const found = this.devices.read(SPACE_BYTE, gpa);
+    if (found >= 0) {
+      out[0] = found;
+      return OK;
+    }
+    if (found !== -1) {
+      return this.#bus.result;
+    }
     return this.tryRead(SPACE_BYTE, gpa, out);
   }
 
@@ -108,7 +130,7 @@ export class NativeSpaceAccess implements GuestAccessors {
     }
     if (typeof gpa === "number") {
       const address = gpa >>> 0;
-      if (address === gpa) {
+      if (address === gpa && (this.reads[address >>> this.shift]! & 1) !== 0) {
         const block = block32;
         block[GPA_LOW32] = address;
         block[MEMORY32] = this.number;
@@ -120,6 +142,15 @@ export class NativeSpaceAccess implements GuestAccessors {
         }
       }
     }
+
+    const found = this.devices.read(SPACE_WORD, gpa);
+    if (found >= 0) {
+      out[0] = found;
+      return OK;
+    }
+    if (found !== -1) {
+      return this.#bus.result;
+    }
     return this.tryRead(SPACE_WORD, gpa, out);
   }
 
@@ -129,7 +160,7 @@ export class NativeSpaceAccess implements GuestAccessors {
     }
     if (typeof gpa === "number") {
       const address = gpa >>> 0;
-      if (address === gpa) {
+      if (address === gpa && (this.reads[address >>> this.shift]! & 1) !== 0) {
         const block = block32;
         block[GPA_LOW32] = address;
         block[MEMORY32] = this.number;
@@ -141,6 +172,15 @@ export class NativeSpaceAccess implements GuestAccessors {
         }
       }
     }
+
+    const found = this.devices.read(SPACE_LONG, gpa);
+    if (found >= 0) {
+      out[0] = found;
+      return OK;
+    }
+    if (found !== -1) {
+      return this.#bus.result;
+    }
     return this.tryRead(SPACE_LONG, gpa, out);
   }
 
@@ -150,7 +190,7 @@ export class NativeSpaceAccess implements GuestAccessors {
     }
     if (typeof gpa === "number") {
       const address = gpa >>> 0;
-      if (address === gpa) {
+      if (address === gpa && (this.reads[address >>> this.shift]! & 1) !== 0) {
         const block = block32;
         block[GPA_LOW32] = address;
         block[MEMORY32] = this.number;
@@ -162,6 +202,7 @@ export class NativeSpaceAccess implements GuestAccessors {
         }
       }
     }
+
     return this.tryRead(SPACE_QUAD, gpa, out);
   }
 
@@ -169,7 +210,7 @@ export class NativeSpaceAccess implements GuestAccessors {
     const checked = isInteger(value, 0xff) ? value : BYTE.checkValue(value);
     if (typeof gpa === "number") {
       const address = gpa >>> 0;
-      if (address === gpa) {
+      if (address === gpa && (this.writes[address >>> this.shift]! & 1) !== 0) {
         const block = block32;
         block[GPA_LOW32] = address;
         block[MEMORY32] = this.number;
@@ -180,6 +221,11 @@ export class NativeSpaceAccess implements GuestAccessors {
         }
       }
     }
+
+    const result = this.devices.write(SPACE_BYTE, gpa, checked);
+    if (result !== -1) {
+      return result;
+    }
     return this.tryWrite(SPACE_BYTE, gpa, checked);
   }
 
@@ -187,7 +233,7 @@ export class NativeSpaceAccess implements GuestAccessors {
     const checked = isInteger(value, 0xffff) ? value : WORD.checkValue(value);
     if (typeof gpa === "number") {
       const address = gpa >>> 0;
-      if (address === gpa) {
+      if (address === gpa && (this.writes[address >>> this.shift]! & 1) !== 0) {
         const block = block32;
         block[GPA_LOW32] = address;
         block[MEMORY32] = this.number;
@@ -198,6 +244,11 @@ export class NativeSpaceAccess implements GuestAccessors {
         }
       }
     }
+
+    const result = this.devices.write(SPACE_WORD, gpa, checked);
+    if (result !== -1) {
+      return result;
+    }
     return this.tryWrite(SPACE_WORD, gpa, checked);
   }
 
@@ -205,7 +256,7 @@ export class NativeSpaceAccess implements GuestAccessors {
     const checked = isInteger(value, 0xffff_ffff) ? value : LONG.checkValue(value);
     if (typeof gpa === "number") {
       const address = gpa >>> 0;
-      if (address === gpa) {
+      if (address === gpa && (this.writes[address >>> this.shift]! & 1) !== 0) {
         const block = block32;
         block[GPA_LOW32] = address;
         block[MEMORY32] = this.number;
@@ -216,6 +267,11 @@ export class NativeSpaceAccess implements GuestAccessors {
         }
       }
     }
+
+    const result = this.devices.write(SPACE_LONG, gpa, checked);
+    if (result !== -1) {
+      return result;
+    }
     return this.tryWrite(SPACE_LONG, gpa, checked);
   }
 
@@ -223,7 +279,7 @@ export class NativeSpaceAccess implements GuestAccessors {
     const checked = QUAD.checkValue(value);
     if (typeof gpa === "number") {
       const address = gpa >>> 0;
-      if (address === gpa) {
+      if (address === gpa && (this.writes[address >>> this.shift]! & 1) !== 0) {
         const block = block32;
         block[GPA_LOW32] = address;
         block[MEMORY32] = this.number;
@@ -234,6 +290,7 @@ export class NativeSpaceAccess implements GuestAccessors {
         }
       }
     }
+
     return this.tryWrite(SPACE_QUAD, gpa, checked);
   }
 
@@ -244,7 +301,7 @@ export class NativeSpaceAccess implements GuestAccessors {
         : checkOut(QUAD, source, "source")[0]!;
     if (typeof gpa === "number") {
       const address = gpa >>> 0;
-      if (address === gpa) {
+      if (address === gpa && (this.writes[address >>> this.shift]! & 1) !== 0) {
         const block = block32;
         block[GPA_LOW32] = address;
         block[MEMORY32] = this.number;
@@ -261,7 +318,7 @@ export class NativeSpaceAccess implements GuestAccessors {
   readb(gpa: Gpa): number {
     if (typeof gpa === "number") {
       const address = gpa >>> 0;
-      if (address === gpa) {
+      if (address === gpa && (this.reads[address >>> this.shift]! & 1) !== 0) {
         const block = block32;
         block[GPA_LOW32] = address;
         block[MEMORY32] = this.number;
@@ -272,13 +329,21 @@ export class NativeSpaceAccess implements GuestAccessors {
         }
       }
     }
+
+    const found = this.devices.read(SPACE_BYTE, gpa);
+    if (found >= 0) {
+      return found;
+    }
+    if (found !== -1) {
+      this.#fault(SPACE_BYTE, gpa);
+    }
     return this.read(SPACE_BYTE, gpa);
   }
 
   readw(gpa: Gpa): number {
     if (typeof gpa === "number") {
       const address = gpa >>> 0;
-      if (address === gpa) {
+      if (address === gpa && (this.reads[address >>> this.shift]! & 1) !== 0) {
         const block = block32;
         block[GPA_LOW32] = address;
         block[MEMORY32] = this.number;
@@ -289,13 +354,21 @@ export class NativeSpaceAccess implements GuestAccessors {
         }
       }
     }
+
+    const found = this.devices.read(SPACE_WORD, gpa);
+    if (found >= 0) {
+      return found;
+    }
+    if (found !== -1) {
+      this.#fault(SPACE_WORD, gpa);
+    }
     return this.read(SPACE_WORD, gpa);
   }
 
   readl(gpa: Gpa): number {
     if (typeof gpa === "number") {
       const address = gpa >>> 0;
-      if (address === gpa) {
+      if (address === gpa && (this.reads[address >>> this.shift]! & 1) !== 0) {
         const block = block32;
         block[GPA_LOW32] = address;
         block[MEMORY32] = this.number;
@@ -306,13 +379,21 @@ export class NativeSpaceAccess implements GuestAccessors {
         }
       }
     }
+
+    const found = this.devices.read(SPACE_LONG, gpa);
+    if (found >= 0) {
+      return found;
+    }
+    if (found !== -1) {
+      this.#fault(SPACE_LONG, gpa);
+    }
     return this.read(SPACE_LONG, gpa);
   }
 
   readq(gpa: Gpa): bigint {
     if (typeof gpa === "number") {
       const address = gpa >>> 0;
-      if (address === gpa) {
+      if (address === gpa && (this.reads[address >>> this.shift]! & 1) !== 0) {
         const block = block32;
         block[GPA_LOW32] = address;
         block[MEMORY32] = this.number;
@@ -323,6 +404,7 @@ export class NativeSpaceAccess implements GuestAccessors {
         }
       }
     }
+
     return this.read(SPACE_QUAD, gpa);
   }
 
@@ -371,11 +453,15 @@ export class NativeSpaceAccess implements GuestAccessors {
 
   private read<T extends Value, A extends Out>(kind: SpaceWidth<T, A>, gpa: Gpa): T {
     const value = this.#load(kind, gpa);
-    const { result } = this.#bus;
-    if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, kind.bytes, "read", this.#bus.reason);
+    if (this.#bus.result !== OK) {
+      this.#fault(kind, gpa);
     }
     return value;
+  }
+
+  /** Throws the fault of a read that `bus.result` and `bus.reason` describe. */
+  #fault<T extends Value, A extends Out>(kind: SpaceWidth<T, A>, gpa: Gpa): never {
+    throw new GuestMemoryFault(this.#bus.result, gpa, kind.bytes, "read", this.#bus.reason);
   }
 
   #load<T extends Value, A extends Out>(kind: SpaceWidth<T, A>, gpa: Gpa): T {
@@ -392,6 +478,9 @@ export class NativeSpaceAccess implements GuestAccessors {
     if (region !== null && region.kind !== "mmio" && region.readable) {
       this.#readReach = bus.reach(region, "read");
       this.#readMemory = region.memory.native;
+    }
+    if (region?.kind === "mmio") {
+      this.devices.cache(region, "read", gpa);
     }
     return bus.read(true, kind, gpa, region);
   }
@@ -412,6 +501,9 @@ export class NativeSpaceAccess implements GuestAccessors {
     if (region !== null && region.kind !== "mmio" && region.writable) {
       this.#writeReach = bus.reach(region, "write");
       this.#writeMemory = region.memory.native;
+    }
+    if (region?.kind === "mmio") {
+      this.devices.cache(region, "write", gpa);
     }
     return bus.write(true, kind, gpa, value, region);
   }

@@ -764,8 +764,8 @@ describe("the handlers of a device in a big-endian space", () => {
     const { reads, writes } = handlersOf(device, "the value", "big");
     return {
       written,
-      read: (offset, log2) => reads.fns[log2]!.call(device, offset, 2 ** log2),
-      write: (offset, log2, value) => writes.fns[log2]!.call(device, offset, value, 2 ** log2),
+      read: (offset, log2) => reads[log2]!.call(device, offset),
+      write: (offset, log2, value) => writes[log2]!.call(device, offset, value),
     };
   }
 
