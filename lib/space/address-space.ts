@@ -395,7 +395,7 @@ export class AddressSpace implements GuestAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if ((distance & 1) === 0) {
+          if (!(distance & 1)) {
             out[0] = this.view.getUint8((address + distance) >>> 0);
             return 0;
           }
@@ -416,7 +416,7 @@ export class AddressSpace implements GuestAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (((address | distance) & 1) === 0) {
+          if (!((address | distance) & 1)) {
             out[0] = this.view.getUint16((address + distance) >>> 0, true);
             return 0;
           }
@@ -437,7 +437,7 @@ export class AddressSpace implements GuestAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (((address | distance) & 3) === 0) {
+          if (!((address | distance) & 3)) {
             out[0] = this.view.getUint32((address + distance) >>> 0, true);
             return 0;
           }
@@ -458,7 +458,7 @@ export class AddressSpace implements GuestAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (((address | distance) & 7) === 0) {
+          if (!((address | distance) & 7)) {
             out[0] = this.view.getBigUint64((address + distance) >>> 0, true);
             return 0;
           }
@@ -477,7 +477,7 @@ export class AddressSpace implements GuestAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if ((distance & 1) === 0) {
+          if (!(distance & 1)) {
             this.view.setUint8((address + distance) >>> 0, value);
             return 0;
           }
@@ -496,7 +496,7 @@ export class AddressSpace implements GuestAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if (((address | distance) & 1) === 0) {
+          if (!((address | distance) & 1)) {
             this.view.setUint16((address + distance) >>> 0, value, true);
             return 0;
           }
@@ -515,7 +515,7 @@ export class AddressSpace implements GuestAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if (((address | distance) & 3) === 0) {
+          if (!((address | distance) & 3)) {
             this.view.setUint32((address + distance) >>> 0, value, true);
             return 0;
           }
@@ -539,7 +539,7 @@ export class AddressSpace implements GuestAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if (((address | distance) & 7) === 0) {
+          if (!((address | distance) & 7)) {
             this.view.setBigUint64((address + distance) >>> 0, value, true);
             return 0;
           }
@@ -562,7 +562,7 @@ export class AddressSpace implements GuestAccessors {
           const address = gpa >>> 0;
           if (address === gpa) {
             const distance = ~this.writes[address >>> this.shift]!;
-            if (((address | distance) & 7) === 0) {
+            if (!((address | distance) & 7)) {
               this.view.setBigUint64((address + distance) >>> 0, value, true);
               return 0;
             }
@@ -582,7 +582,7 @@ export class AddressSpace implements GuestAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if ((distance & 1) === 0) {
+          if (!(distance & 1)) {
             return this.view.getUint8((address + distance) >>> 0);
           }
         }
@@ -600,7 +600,7 @@ export class AddressSpace implements GuestAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (((address | distance) & 1) === 0) {
+          if (!((address | distance) & 1)) {
             return this.view.getUint16((address + distance) >>> 0, true);
           }
         }
@@ -618,7 +618,7 @@ export class AddressSpace implements GuestAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (((address | distance) & 3) === 0) {
+          if (!((address | distance) & 3)) {
             return this.view.getUint32((address + distance) >>> 0, true);
           }
         }
@@ -636,7 +636,7 @@ export class AddressSpace implements GuestAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (((address | distance) & 7) === 0) {
+          if (!((address | distance) & 7)) {
             return this.view.getBigUint64((address + distance) >>> 0, true);
           }
         }
@@ -654,7 +654,7 @@ export class AddressSpace implements GuestAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if ((distance & 1) === 0) {
+          if (!(distance & 1)) {
             this.view.setUint8((address + distance) >>> 0, value);
             return;
           }
@@ -673,7 +673,7 @@ export class AddressSpace implements GuestAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if (((address | distance) & 1) === 0) {
+          if (!((address | distance) & 1)) {
             this.view.setUint16((address + distance) >>> 0, value, true);
             return;
           }
@@ -692,7 +692,7 @@ export class AddressSpace implements GuestAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if (((address | distance) & 3) === 0) {
+          if (!((address | distance) & 3)) {
             this.view.setUint32((address + distance) >>> 0, value, true);
             return;
           }
@@ -716,7 +716,7 @@ export class AddressSpace implements GuestAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if (((address | distance) & 7) === 0) {
+          if (!((address | distance) & 7)) {
             this.view.setBigUint64((address + distance) >>> 0, value, true);
             return;
           }

@@ -1,7 +1,7 @@
 import type { Bus, Registers } from "./bus.js";
 import type { Gpa } from "../base/gpa.js";
 import { type GuestMemAccessResult, OK } from "../base/result.js";
-import type { Out } from "../base/widths.js";
+import type { Out, Value } from "../base/widths.js";
 import { callHandler } from "./device.js";
 import { BUS_ERROR } from "./mmio.js";
 import type { SpaceWidth } from "./widths.js";
@@ -50,10 +50,11 @@ export class DeviceAccess {
   }
 
   /**
+   * @param kind - A width of up to 32 bits.
    * @returns The value; -1 if no handler was called; or -1 minus the result code of a fault, which
    * `bus.reason` and `bus.lastFault` describe.
    */
-  read<A extends Out>(kind: SpaceWidth<number, A>, gpa: Gpa): number {
+  read<T extends Value, A extends Out>(kind: SpaceWidth<T, A>, gpa: Gpa): number {
     if (typeof gpa === "number") {
       const address = gpa >>> 0;
       const entry = entryOf(address);
@@ -83,25 +84,26 @@ export class DeviceAccess {
     return -1;
   }
 
-  #finishRead<A extends Out>(
-    kind: SpaceWidth<number, A>,
+  #finishRead<T extends Value, A extends Out>(
+    kind: SpaceWidth<T, A>,
     gpa: Gpa,
     { region }: Registers,
     found: unknown,
   ): number {
     const bus = this.#bus;
     const value = bus.finishRead(this.#native, kind, gpa, region, found);
-    return bus.result === OK ? value : -1 - bus.result;
+    return bus.result === OK ? (value as number) : -1 - bus.result;
   }
 
   /**
+   * @param kind - A width of up to 32 bits.
    * @param value - A value of the width.
    * @returns The result code; -1 if no handler was called.
    */
-  write<A extends Out>(
-    kind: SpaceWidth<number, A>,
+  write<T extends Value, A extends Out>(
+    kind: SpaceWidth<T, A>,
     gpa: Gpa,
-    value: number,
+    value: T,
   ): GuestMemAccessResult | -1 {
     if (typeof gpa === "number") {
       const address = gpa >>> 0;

@@ -59,7 +59,7 @@ export class NativeSpaceAccess implements GuestAccessors {
   /** @internal */
   writes = NO_ENTRIES;
   private readonly shift: number;
-  private readonly devices: DeviceAccess;
+  readonly #devices: DeviceAccess;
   #readReach: Reach | null = null;
   #readMemory: NativeAccess | null = null;
   #writeReach: Reach | null = null;
@@ -72,7 +72,7 @@ export class NativeSpaceAccess implements GuestAccessors {
   constructor(bus: Bus, shift: number) {
     this.#bus = bus;
     this.shift = shift;
-    this.devices = new DeviceAccess(bus, true);
+    this.#devices = new DeviceAccess(bus, true);
   }
 
   /** The operations of {@link AddressSpace.atomics} on the native path. */
@@ -84,7 +84,7 @@ export class NativeSpaceAccess implements GuestAccessors {
   clear(): void {
     this.#readReach = null;
     this.#writeReach = null;
-    this.devices.clear();
+    this.#devices.clear();
   }
 
   /** Keeps `JSON.stringify` from writing out the RAM. */
@@ -112,15 +112,6 @@ export class NativeSpaceAccess implements GuestAccessors {
         }
       }
     }
-
-    const found = this.devices.read(SPACE_BYTE, gpa);
-    if (found >= 0) {
-      out[0] = found;
-      return OK;
-    }
-    if (found !== -1) {
-      return this.#bus.result;
-    }
     return this.tryRead(SPACE_BYTE, gpa, out);
   }
 
@@ -141,15 +132,6 @@ export class NativeSpaceAccess implements GuestAccessors {
           return OK;
         }
       }
-    }
-
-    const found = this.devices.read(SPACE_WORD, gpa);
-    if (found >= 0) {
-      out[0] = found;
-      return OK;
-    }
-    if (found !== -1) {
-      return this.#bus.result;
     }
     return this.tryRead(SPACE_WORD, gpa, out);
   }
@@ -172,15 +154,6 @@ export class NativeSpaceAccess implements GuestAccessors {
         }
       }
     }
-
-    const found = this.devices.read(SPACE_LONG, gpa);
-    if (found >= 0) {
-      out[0] = found;
-      return OK;
-    }
-    if (found !== -1) {
-      return this.#bus.result;
-    }
     return this.tryRead(SPACE_LONG, gpa, out);
   }
 
@@ -202,7 +175,6 @@ export class NativeSpaceAccess implements GuestAccessors {
         }
       }
     }
-
     return this.tryRead(SPACE_QUAD, gpa, out);
   }
 
@@ -220,11 +192,6 @@ export class NativeSpaceAccess implements GuestAccessors {
           return OK;
         }
       }
-    }
-
-    const result = this.devices.write(SPACE_BYTE, gpa, checked);
-    if (result !== -1) {
-      return result;
     }
     return this.tryWrite(SPACE_BYTE, gpa, checked);
   }
@@ -244,11 +211,6 @@ export class NativeSpaceAccess implements GuestAccessors {
         }
       }
     }
-
-    const result = this.devices.write(SPACE_WORD, gpa, checked);
-    if (result !== -1) {
-      return result;
-    }
     return this.tryWrite(SPACE_WORD, gpa, checked);
   }
 
@@ -266,11 +228,6 @@ export class NativeSpaceAccess implements GuestAccessors {
           return OK;
         }
       }
-    }
-
-    const result = this.devices.write(SPACE_LONG, gpa, checked);
-    if (result !== -1) {
-      return result;
     }
     return this.tryWrite(SPACE_LONG, gpa, checked);
   }
@@ -290,7 +247,6 @@ export class NativeSpaceAccess implements GuestAccessors {
         }
       }
     }
-
     return this.tryWrite(SPACE_QUAD, gpa, checked);
   }
 
@@ -329,14 +285,6 @@ export class NativeSpaceAccess implements GuestAccessors {
         }
       }
     }
-
-    const found = this.devices.read(SPACE_BYTE, gpa);
-    if (found >= 0) {
-      return found;
-    }
-    if (found !== -1) {
-      this.#fault(SPACE_BYTE, gpa);
-    }
     return this.read(SPACE_BYTE, gpa);
   }
 
@@ -353,14 +301,6 @@ export class NativeSpaceAccess implements GuestAccessors {
           return block16[VALUE16]!;
         }
       }
-    }
-
-    const found = this.devices.read(SPACE_WORD, gpa);
-    if (found >= 0) {
-      return found;
-    }
-    if (found !== -1) {
-      this.#fault(SPACE_WORD, gpa);
     }
     return this.read(SPACE_WORD, gpa);
   }
@@ -379,14 +319,6 @@ export class NativeSpaceAccess implements GuestAccessors {
         }
       }
     }
-
-    const found = this.devices.read(SPACE_LONG, gpa);
-    if (found >= 0) {
-      return found;
-    }
-    if (found !== -1) {
-      this.#fault(SPACE_LONG, gpa);
-    }
     return this.read(SPACE_LONG, gpa);
   }
 
@@ -404,7 +336,6 @@ export class NativeSpaceAccess implements GuestAccessors {
         }
       }
     }
-
     return this.read(SPACE_QUAD, gpa);
   }
 
@@ -443,6 +374,16 @@ export class NativeSpaceAccess implements GuestAccessors {
     gpa: Gpa,
     out: A,
   ): GuestMemAccessResult {
+    if (kind.log2 !== 3) {
+      const found = this.#devices.read(kind, gpa);
+      if (found !== -1) {
+        if (found < 0) {
+          return this.#bus.result;
+        }
+        kind.width.store(out, found as T);
+        return OK;
+      }
+    }
     const value = this.#load(kind, gpa);
     const { result } = this.#bus;
     if (result === OK) {
@@ -452,6 +393,15 @@ export class NativeSpaceAccess implements GuestAccessors {
   }
 
   private read<T extends Value, A extends Out>(kind: SpaceWidth<T, A>, gpa: Gpa): T {
+    if (kind.log2 !== 3) {
+      const found = this.#devices.read(kind, gpa);
+      if (found >= 0) {
+        return found as T;
+      }
+      if (found !== -1) {
+        this.#fault(kind, gpa);
+      }
+    }
     const value = this.#load(kind, gpa);
     if (this.#bus.result !== OK) {
       this.#fault(kind, gpa);
@@ -480,7 +430,7 @@ export class NativeSpaceAccess implements GuestAccessors {
       this.#readMemory = region.memory.native;
     }
     if (region?.kind === "mmio") {
-      this.devices.cache(region, "read", gpa);
+      this.#devices.cache(region, "read", gpa);
     }
     return bus.read(true, kind, gpa, region);
   }
@@ -490,6 +440,12 @@ export class NativeSpaceAccess implements GuestAccessors {
     gpa: Gpa,
     value: T,
   ): GuestMemAccessResult {
+    if (kind.log2 !== 3) {
+      const result = this.#devices.write(kind, gpa, value);
+      if (result !== -1) {
+        return result;
+      }
+    }
     const bus = this.#bus;
     const known = this.#writeReach;
     if (known !== null && reaches(known, gpa, kind.bytes)) {
@@ -503,7 +459,7 @@ export class NativeSpaceAccess implements GuestAccessors {
       this.#writeMemory = region.memory.native;
     }
     if (region?.kind === "mmio") {
-      this.devices.cache(region, "write", gpa);
+      this.#devices.cache(region, "write", gpa);
     }
     return bus.write(true, kind, gpa, value, region);
   }

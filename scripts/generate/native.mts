@@ -81,13 +81,6 @@ export function nativeSpaceAccessors(): string {
     if (typeof gpa === "number") {
       ${call(`spaceRead${row.suffix}`, "reads", `out[0] = ${cell(row)}!; return OK;`)}
     }
-    ${device(
-      row,
-      `
-      const found = this.devices.read(SPACE_${row.constant}, gpa);
-      if (found >= 0) { out[0] = found; return OK; }
-      if (found !== -1) { return this.#bus.result; }`,
-    )}
     return this.tryRead(SPACE_${row.constant}, gpa, out);
   }`,
     ),
@@ -98,12 +91,6 @@ export function nativeSpaceAccessors(): string {
     if (typeof gpa === "number") {
       ${call(`spaceWrite${row.suffix}`, "writes", "return OK;", `${cell(row)} = checked;`)}
     }
-    ${device(
-      row,
-      `
-      const result = this.devices.write(SPACE_${row.constant}, gpa, checked);
-      if (result !== -1) { return result; }`,
-    )}
     return this.tryWrite(SPACE_${row.constant}, gpa, checked);
   }`,
     ),
@@ -124,13 +111,6 @@ export function nativeSpaceAccessors(): string {
     if (typeof gpa === "number") {
       ${call(`spaceRead${row.suffix}`, "reads", `return ${cell(row)}!;`)}
     }
-    ${device(
-      row,
-      `
-      const found = this.devices.read(SPACE_${row.constant}, gpa);
-      if (found >= 0) { return found; }
-      if (found !== -1) { this.#fault(SPACE_${row.constant}, gpa); }`,
-    )}
     return this.read(SPACE_${row.constant}, gpa);
   }`,
     ),
@@ -144,11 +124,6 @@ export function nativeSpaceAccessors(): string {
   }`,
     ),
   ].join("\n\n");
-}
-
-/** Statements for accesses to devices, which are at most 32 bits wide. */
-function device(row: WidthRow, statements: string): string {
-  return row.bytes < 8 ? statements : "";
 }
 
 /** A call of C++ with an address of an open page, and the statements for an access that C++ made. */

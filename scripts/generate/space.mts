@@ -40,13 +40,12 @@ interface SpaceClass {
 /**
  * The accessors of an address space, through its page table. The lowest bits of an inverted entry
  * are 0 unless the page takes the slow path, so one test of the address and the entry together
- * checks the alignment too.
+ * checks the alignment too. `!(bits)` takes 6 bytes of bytecode less than `(bits) === 0`.
  */
 export function tableAccessors(): string {
   return spaceAccessors({
     where: ({ bytes }, operation, then) => {
-      const open =
-        bytes === 1 ? "(distance & 1) === 0" : `((address | distance) & ${bytes - 1}) === 0`;
+      const open = bytes === 1 ? "!(distance & 1)" : `!((address | distance) & ${bytes - 1})`;
       return `
         const address = gpa >>> 0;
         if (address === gpa) {
