@@ -374,16 +374,6 @@ export class NativeSpaceAccess implements GuestAccessors {
     gpa: Gpa,
     out: A,
   ): GuestMemAccessResult {
-    if (kind.log2 !== 3) {
-      const found = this.#devices.read(kind, gpa);
-      if (found !== -1) {
-        if (found < 0) {
-          return this.#bus.result;
-        }
-        kind.width.store(out, found as T);
-        return OK;
-      }
-    }
     const value = this.#load(kind, gpa);
     const { result } = this.#bus;
     if (result === OK) {
@@ -393,25 +383,12 @@ export class NativeSpaceAccess implements GuestAccessors {
   }
 
   private read<T extends Value, A extends Out>(kind: SpaceWidth<T, A>, gpa: Gpa): T {
-    if (kind.log2 !== 3) {
-      const found = this.#devices.read(kind, gpa);
-      if (found >= 0) {
-        return found as T;
-      }
-      if (found !== -1) {
-        this.#fault(kind, gpa);
-      }
-    }
     const value = this.#load(kind, gpa);
-    if (this.#bus.result !== OK) {
-      this.#fault(kind, gpa);
+    const { result } = this.#bus;
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, kind.bytes, "read", this.#bus.reason);
     }
     return value;
-  }
-
-  /** Throws the fault of a read that `bus.result` and `bus.reason` describe. */
-  #fault<T extends Value, A extends Out>(kind: SpaceWidth<T, A>, gpa: Gpa): never {
-    throw new GuestMemoryFault(this.#bus.result, gpa, kind.bytes, "read", this.#bus.reason);
   }
 
   #load<T extends Value, A extends Out>(kind: SpaceWidth<T, A>, gpa: Gpa): T {
@@ -422,6 +399,15 @@ export class NativeSpaceAccess implements GuestAccessors {
       if (kind.tryRead(this.#readMemory!, offset, kind.scratch) === OK) {
         bus.result = OK;
         return kind.scratch[0] as T;
+      }
+    }
+    if (kind.log2 !== 3) {
+      const found = this.#devices.read(kind, gpa);
+      if (found !== -1) {
+        if (found >= 0) {
+          bus.result = OK;
+        }
+        return found as T;
       }
     }
     const region = bus.find(gpa);
@@ -440,17 +426,17 @@ export class NativeSpaceAccess implements GuestAccessors {
     gpa: Gpa,
     value: T,
   ): GuestMemAccessResult {
-    if (kind.log2 !== 3) {
-      const result = this.#devices.write(kind, gpa, value);
-      if (result !== -1) {
-        return result;
-      }
-    }
     const bus = this.#bus;
     const known = this.#writeReach;
     if (known !== null && reaches(known, gpa, kind.bytes)) {
       if (kind.tryWrite(this.#writeMemory!, known.offset + (gpa - known.base), value) === OK) {
         return OK;
+      }
+    }
+    if (kind.log2 !== 3) {
+      const result = this.#devices.write(kind, gpa, value);
+      if (result !== -1) {
+        return result;
       }
     }
     const region = bus.find(gpa);
