@@ -173,11 +173,13 @@ export class AddressSpace implements GuestAccessors {
         this.reads = reads;
         this.writes = writes;
         this.native.number = number;
+        this.native.reads = reads;
+        this.native.writes = writes;
       },
     );
     this.#bulk = new SpaceBulk(this.#bus);
     this.general = new SpaceAccess(this.#bus);
-    this.native = new NativeSpaceAccess(this.#bus);
+    this.native = new NativeSpaceAccess(this.#bus, this.shift);
   }
 
   /**
@@ -394,7 +396,7 @@ export class AddressSpace implements GuestAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if ((distance & 1) === 0) {
+          if (!(distance & 1)) {
             out[0] = this.view.getUint8((address + distance) >>> 0);
             return 0;
           }
@@ -403,6 +405,7 @@ export class AddressSpace implements GuestAccessors {
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
     }
+
     return this.general.tryReadb(gpa, out);
   }
 
@@ -414,7 +417,7 @@ export class AddressSpace implements GuestAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (((address | distance) & 1) === 0) {
+          if (!((address | distance) & 1)) {
             out[0] = this.view.getUint16((address + distance) >>> 0, true);
             return 0;
           }
@@ -423,6 +426,7 @@ export class AddressSpace implements GuestAccessors {
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
     }
+
     return this.general.tryReadw(gpa, out);
   }
 
@@ -434,7 +438,7 @@ export class AddressSpace implements GuestAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (((address | distance) & 3) === 0) {
+          if (!((address | distance) & 3)) {
             out[0] = this.view.getUint32((address + distance) >>> 0, true);
             return 0;
           }
@@ -443,6 +447,7 @@ export class AddressSpace implements GuestAccessors {
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
     }
+
     return this.general.tryReadl(gpa, out);
   }
 
@@ -454,7 +459,7 @@ export class AddressSpace implements GuestAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (((address | distance) & 7) === 0) {
+          if (!((address | distance) & 7)) {
             out[0] = this.view.getBigUint64((address + distance) >>> 0, true);
             return 0;
           }
@@ -463,6 +468,7 @@ export class AddressSpace implements GuestAccessors {
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
     }
+
     return this.general.tryReadq(gpa, out);
   }
 
@@ -472,7 +478,7 @@ export class AddressSpace implements GuestAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if ((distance & 1) === 0) {
+          if (!(distance & 1)) {
             this.view.setUint8((address + distance) >>> 0, value);
             return 0;
           }
@@ -481,6 +487,7 @@ export class AddressSpace implements GuestAccessors {
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
     }
+
     return this.general.tryWriteb(gpa, value);
   }
 
@@ -490,7 +497,7 @@ export class AddressSpace implements GuestAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if (((address | distance) & 1) === 0) {
+          if (!((address | distance) & 1)) {
             this.view.setUint16((address + distance) >>> 0, value, true);
             return 0;
           }
@@ -499,6 +506,7 @@ export class AddressSpace implements GuestAccessors {
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
     }
+
     return this.general.tryWritew(gpa, value);
   }
 
@@ -508,7 +516,7 @@ export class AddressSpace implements GuestAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if (((address | distance) & 3) === 0) {
+          if (!((address | distance) & 3)) {
             this.view.setUint32((address + distance) >>> 0, value, true);
             return 0;
           }
@@ -517,6 +525,7 @@ export class AddressSpace implements GuestAccessors {
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
     }
+
     return this.general.tryWritel(gpa, value);
   }
 
@@ -531,7 +540,7 @@ export class AddressSpace implements GuestAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if (((address | distance) & 7) === 0) {
+          if (!((address | distance) & 7)) {
             this.view.setBigUint64((address + distance) >>> 0, value, true);
             return 0;
           }
@@ -540,6 +549,7 @@ export class AddressSpace implements GuestAccessors {
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
     }
+
     return this.general.tryWriteq(gpa, value);
   }
 
@@ -553,7 +563,7 @@ export class AddressSpace implements GuestAccessors {
           const address = gpa >>> 0;
           if (address === gpa) {
             const distance = ~this.writes[address >>> this.shift]!;
-            if (((address | distance) & 7) === 0) {
+            if (!((address | distance) & 7)) {
               this.view.setBigUint64((address + distance) >>> 0, value, true);
               return 0;
             }
@@ -563,6 +573,7 @@ export class AddressSpace implements GuestAccessors {
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
     }
+
     return this.general.tryWriteqFrom(gpa, source);
   }
 
@@ -572,7 +583,7 @@ export class AddressSpace implements GuestAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if ((distance & 1) === 0) {
+          if (!(distance & 1)) {
             return this.view.getUint8((address + distance) >>> 0);
           }
         }
@@ -580,6 +591,7 @@ export class AddressSpace implements GuestAccessors {
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
     }
+
     return this.general.readb(gpa);
   }
 
@@ -589,7 +601,7 @@ export class AddressSpace implements GuestAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (((address | distance) & 1) === 0) {
+          if (!((address | distance) & 1)) {
             return this.view.getUint16((address + distance) >>> 0, true);
           }
         }
@@ -597,6 +609,7 @@ export class AddressSpace implements GuestAccessors {
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
     }
+
     return this.general.readw(gpa);
   }
 
@@ -606,7 +619,7 @@ export class AddressSpace implements GuestAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (((address | distance) & 3) === 0) {
+          if (!((address | distance) & 3)) {
             return this.view.getUint32((address + distance) >>> 0, true);
           }
         }
@@ -614,6 +627,7 @@ export class AddressSpace implements GuestAccessors {
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
     }
+
     return this.general.readl(gpa);
   }
 
@@ -623,7 +637,7 @@ export class AddressSpace implements GuestAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (((address | distance) & 7) === 0) {
+          if (!((address | distance) & 7)) {
             return this.view.getBigUint64((address + distance) >>> 0, true);
           }
         }
@@ -631,6 +645,7 @@ export class AddressSpace implements GuestAccessors {
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
     }
+
     return this.general.readq(gpa);
   }
 
@@ -640,7 +655,7 @@ export class AddressSpace implements GuestAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if ((distance & 1) === 0) {
+          if (!(distance & 1)) {
             this.view.setUint8((address + distance) >>> 0, value);
             return;
           }
@@ -649,6 +664,7 @@ export class AddressSpace implements GuestAccessors {
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
     }
+
     this.general.writeb(gpa, value);
   }
 
@@ -658,7 +674,7 @@ export class AddressSpace implements GuestAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if (((address | distance) & 1) === 0) {
+          if (!((address | distance) & 1)) {
             this.view.setUint16((address + distance) >>> 0, value, true);
             return;
           }
@@ -667,6 +683,7 @@ export class AddressSpace implements GuestAccessors {
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
     }
+
     this.general.writew(gpa, value);
   }
 
@@ -676,7 +693,7 @@ export class AddressSpace implements GuestAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if (((address | distance) & 3) === 0) {
+          if (!((address | distance) & 3)) {
             this.view.setUint32((address + distance) >>> 0, value, true);
             return;
           }
@@ -685,6 +702,7 @@ export class AddressSpace implements GuestAccessors {
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
     }
+
     this.general.writel(gpa, value);
   }
 
@@ -699,7 +717,7 @@ export class AddressSpace implements GuestAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if (((address | distance) & 7) === 0) {
+          if (!((address | distance) & 7)) {
             this.view.setBigUint64((address + distance) >>> 0, value, true);
             return;
           }
@@ -708,6 +726,7 @@ export class AddressSpace implements GuestAccessors {
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
     }
+
     this.general.writeq(gpa, value);
   }
 

@@ -14,7 +14,7 @@ import type { GuestMemory, GuestMemoryInternals } from "../memory/guest-memory.j
 import { MemoryLinks, type MemoryMarks, type MemoryUser } from "../memory/marks.js";
 import { PAGE_SIZE, pageOf } from "../base/page.js";
 import { WINDOW_SIZE } from "../memory/windows.js";
-import { checkReturned } from "./device.js";
+import { callHandler, checkReturned, type Handlers } from "./device.js";
 import { type AnyHandler, BUS_ERROR } from "./mmio.js";
 import type { AccessFault, SpaceSettings } from "./options.js";
 import { MAX_END, PageTable } from "./page-table.js";
@@ -48,6 +48,19 @@ export interface Piece {
   /** Offset in bytes from the start of the memory. */
   readonly offset: number;
   readonly length: number;
+}
+
+/** Registers of a device below 4 GiB, none of whose pages is watched for accesses of one kind. */
+export interface Registers {
+  /** Guest physical address of the first byte, as a signed 32-bit integer. */
+  readonly low: number;
+  /** Bytes, less than 2^31. */
+  readonly length: number;
+  /** Bytes from the start of the region to the first byte. `offset + length` is less than 2^31. */
+  readonly offset: number;
+  readonly region: MmioRegion;
+  readonly device: unknown;
+  readonly handlers: Handlers;
 }
 
 /**
@@ -372,14 +385,7 @@ export class Bus implements MemoryUser {
       start + window.u8.length,
       Number.MAX_SAFE_INTEGER,
     );
-    if (this.watched) {
-      const gap = this.watches.index(kind).gapAt(Math.floor(address / PAGE_SIZE));
-      if (gap === null) {
-        return null;
-      }
-      low = Math.max(low, gap.first * PAGE_SIZE);
-      high = Math.min(high, (gap.last + 1) * PAGE_SIZE);
-    }
+    [low, high] = this.#withoutWatches(kind, address, low, high);
     return high <= address
       ? null
       : {
@@ -389,6 +395,45 @@ export class Bus implements MemoryUser {
           view: window.data,
           from: low - start,
           offset: offset - (address - low),
+        };
+  }
+
+  /**
+   * The part of a range around an address without watched pages: its first address, and the address
+   * after its last one. It is empty if the page of the address is watched.
+   */
+  #withoutWatches(
+    kind: Operation,
+    address: number,
+    low: number,
+    high: number,
+  ): readonly [number, number] {
+    if (!this.watched) {
+      return [low, high];
+    }
+    const gap = this.watches.index(kind).gapAt(Math.floor(address / PAGE_SIZE));
+    return gap === null
+      ? [address, address]
+      : [Math.max(low, gap.first * PAGE_SIZE), Math.min(high, (gap.last + 1) * PAGE_SIZE)];
+  }
+
+  /**
+   * The registers around the address that `find` has just looked up, in a device; null if their
+   * page is watched, or if they lie above 4 GiB or too far from the start of the device.
+   */
+  registers(region: MmioRegion, kind: Operation): Registers | null {
+    const { start, near, offset } = this.#hit!;
+    const [low, high] = this.#withoutWatches(kind, this.#address, start, start + near);
+    const first = offset + (low - start);
+    return high <= this.#address || first + (high - low) >= 2 ** 31
+      ? null
+      : {
+          low: low | 0,
+          length: high - low,
+          offset: first,
+          region,
+          device: region.device,
+          handlers: kind === "read" ? region.reads : region.writes,
         };
   }
 
@@ -512,6 +557,33 @@ export class Bus implements MemoryUser {
     return result === OK ? OK : this.#rewrite(native, kind, gpa, value);
   }
 
+  /**
+   * As `read`, for a device whose handler has just been called.
+   *
+   * @param found - What the handler returned.
+   */
+  finishRead<T extends Value, A extends Out>(
+    native: boolean,
+    kind: SpaceWidth<T, A>,
+    gpa: Gpa,
+    region: MmioRegion,
+    found: unknown,
+  ): T {
+    const value = this.#finishRead(found, kind, gpa, region);
+    return this.result === OK ? value : this.#reread(native, kind, gpa, value);
+  }
+
+  /** As `write`, for a device whose handler has just refused it. No watchpoint was notified. */
+  finishRefused<T extends Value, A extends Out>(
+    native: boolean,
+    kind: SpaceWidth<T, A>,
+    gpa: Gpa,
+    value: T,
+  ): GuestMemAccessResult {
+    this.#refuseWrite(false);
+    return this.#rewrite(native, kind, gpa, value);
+  }
+
   /** Finishes a read that has faulted: repeats it once if the listener of faults asks for it. */
   #reread<T extends Value, A extends Out>(
     native: boolean,
@@ -584,17 +656,12 @@ export class Bus implements MemoryUser {
   ): T {
     const { offset, room } = this;
     const { bytes, mask } = kind;
-    const { fns, takeWidth } = region.reads;
-    const handler = fns[kind.log2]!;
+    const handler = region.reads[kind.log2]!;
     const result = checkRegister(gpa, room, bytes, handler);
     if (result !== OK) {
       return this.#refuse(result, region, room, kind, gpa, "read");
     }
-    const { device } = region;
-    const found =
-      (takeWidth & bytes) === 0
-        ? Reflect.apply(handler, device, [offset])
-        : Reflect.apply(handler, device, [offset, bytes]);
+    const found = callHandler(handler, region.device, offset);
     if (typeof found === "number" && !this.watched) {
       const value = (found & mask) >>> 0;
       if (value === found && mask !== 0) {
@@ -715,8 +782,7 @@ export class Bus implements MemoryUser {
   ): GuestMemAccessResult {
     const { offset, room } = this;
     const { bytes } = kind;
-    const { fns, takeWidth } = region.writes;
-    const handler = fns[kind.log2]!;
+    const handler = region.writes[kind.log2]!;
     const result = checkRegister(gpa, room, bytes, handler);
     if (result !== OK) {
       return this.#fault(result, region, room, bytes, gpa, "write");
@@ -725,11 +791,7 @@ export class Bus implements MemoryUser {
     if (announced) {
       this.notify(gpa, bytes, "write", value);
     }
-    const { device } = region;
-    const answer =
-      (takeWidth & bytes) === 0
-        ? Reflect.apply(handler, device, [offset, value])
-        : Reflect.apply(handler, device, [offset, value, bytes]);
+    const answer = callHandler(handler, region.device, offset, value);
     return answer === BUS_ERROR ? this.#refuseWrite(announced) : OK;
   }
 

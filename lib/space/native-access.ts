@@ -5,6 +5,7 @@ import { GuestMemoryFault } from "../base/errors.js";
 import type { Gpa } from "../base/gpa.js";
 import type { NativeAccess } from "../native/access.js";
 import { type GuestMemAccessResult, OK } from "../base/result.js";
+import { DeviceAccess } from "./device-access.js";
 import { spaceAtomics } from "./atomics.js";
 import { SPACE_BYTE, SPACE_LONG, SPACE_QUAD, SPACE_WORD, type SpaceWidth } from "./widths.js";
 import { uncloneable } from "../base/uncloneable.js";
@@ -32,6 +33,9 @@ const {
   spaceWriteq,
 } = native;
 
+/** A page table without pages. */
+const NO_ENTRIES: Int32Array = new Int32Array(new SharedArrayBuffer(0));
+
 /** Whether `value` is an integer from 0 to `mask`. `mask` must be 2^n - 1, with n up to 32. */
 function isInteger(value: number, mask: number): boolean {
   return typeof value === "number" && value === (value & mask) >>> 0;
@@ -45,11 +49,17 @@ export class NativeSpaceAccess implements GuestAccessors {
   /** @internal */
   readonly uncloneable = uncloneable;
 
-  // C++ looks the address up in the page table that the view path uses too, and refuses an access
-  // that the table does not serve. The slow path then uses the reach of the last access of each
+  // C++ looks the address up in the page table that the view path uses too. Pages without an entry
+  // take the slow path at once, without a call of C++. It uses the reach of the last access of each
   // kind, in memory outside the home buffer.
   /** The number of the page table in the call block; at first, one that no table has. @internal */
   number = 0xffff_ffff;
+  /** The page table of the view path, for its open pages. @internal */
+  reads = NO_ENTRIES;
+  /** @internal */
+  writes = NO_ENTRIES;
+  private readonly shift: number;
+  readonly #devices: DeviceAccess;
   #readReach: Reach | null = null;
   #readMemory: NativeAccess | null = null;
   #writeReach: Reach | null = null;
@@ -59,8 +69,10 @@ export class NativeSpaceAccess implements GuestAccessors {
   #atomics: GuestAtomicAccess | undefined;
 
   /** @internal */
-  constructor(bus: Bus) {
+  constructor(bus: Bus, shift: number) {
     this.#bus = bus;
+    this.shift = shift;
+    this.#devices = new DeviceAccess(bus, true);
   }
 
   /** The operations of {@link AddressSpace.atomics} on the native path. */
@@ -72,6 +84,7 @@ export class NativeSpaceAccess implements GuestAccessors {
   clear(): void {
     this.#readReach = null;
     this.#writeReach = null;
+    this.#devices.clear();
   }
 
   /** Keeps `JSON.stringify` from writing out the RAM. */
@@ -87,7 +100,7 @@ export class NativeSpaceAccess implements GuestAccessors {
     }
     if (typeof gpa === "number") {
       const address = gpa >>> 0;
-      if (address === gpa) {
+      if (address === gpa && (this.reads[address >>> this.shift]! & 1) !== 0) {
         const block = block32;
         block[GPA_LOW32] = address;
         block[MEMORY32] = this.number;
@@ -108,7 +121,7 @@ export class NativeSpaceAccess implements GuestAccessors {
     }
     if (typeof gpa === "number") {
       const address = gpa >>> 0;
-      if (address === gpa) {
+      if (address === gpa && (this.reads[address >>> this.shift]! & 1) !== 0) {
         const block = block32;
         block[GPA_LOW32] = address;
         block[MEMORY32] = this.number;
@@ -129,7 +142,7 @@ export class NativeSpaceAccess implements GuestAccessors {
     }
     if (typeof gpa === "number") {
       const address = gpa >>> 0;
-      if (address === gpa) {
+      if (address === gpa && (this.reads[address >>> this.shift]! & 1) !== 0) {
         const block = block32;
         block[GPA_LOW32] = address;
         block[MEMORY32] = this.number;
@@ -150,7 +163,7 @@ export class NativeSpaceAccess implements GuestAccessors {
     }
     if (typeof gpa === "number") {
       const address = gpa >>> 0;
-      if (address === gpa) {
+      if (address === gpa && (this.reads[address >>> this.shift]! & 1) !== 0) {
         const block = block32;
         block[GPA_LOW32] = address;
         block[MEMORY32] = this.number;
@@ -169,7 +182,7 @@ export class NativeSpaceAccess implements GuestAccessors {
     const checked = isInteger(value, 0xff) ? value : BYTE.checkValue(value);
     if (typeof gpa === "number") {
       const address = gpa >>> 0;
-      if (address === gpa) {
+      if (address === gpa && (this.writes[address >>> this.shift]! & 1) !== 0) {
         const block = block32;
         block[GPA_LOW32] = address;
         block[MEMORY32] = this.number;
@@ -187,7 +200,7 @@ export class NativeSpaceAccess implements GuestAccessors {
     const checked = isInteger(value, 0xffff) ? value : WORD.checkValue(value);
     if (typeof gpa === "number") {
       const address = gpa >>> 0;
-      if (address === gpa) {
+      if (address === gpa && (this.writes[address >>> this.shift]! & 1) !== 0) {
         const block = block32;
         block[GPA_LOW32] = address;
         block[MEMORY32] = this.number;
@@ -205,7 +218,7 @@ export class NativeSpaceAccess implements GuestAccessors {
     const checked = isInteger(value, 0xffff_ffff) ? value : LONG.checkValue(value);
     if (typeof gpa === "number") {
       const address = gpa >>> 0;
-      if (address === gpa) {
+      if (address === gpa && (this.writes[address >>> this.shift]! & 1) !== 0) {
         const block = block32;
         block[GPA_LOW32] = address;
         block[MEMORY32] = this.number;
@@ -223,7 +236,7 @@ export class NativeSpaceAccess implements GuestAccessors {
     const checked = QUAD.checkValue(value);
     if (typeof gpa === "number") {
       const address = gpa >>> 0;
-      if (address === gpa) {
+      if (address === gpa && (this.writes[address >>> this.shift]! & 1) !== 0) {
         const block = block32;
         block[GPA_LOW32] = address;
         block[MEMORY32] = this.number;
@@ -244,7 +257,7 @@ export class NativeSpaceAccess implements GuestAccessors {
         : checkOut(QUAD, source, "source")[0]!;
     if (typeof gpa === "number") {
       const address = gpa >>> 0;
-      if (address === gpa) {
+      if (address === gpa && (this.writes[address >>> this.shift]! & 1) !== 0) {
         const block = block32;
         block[GPA_LOW32] = address;
         block[MEMORY32] = this.number;
@@ -261,7 +274,7 @@ export class NativeSpaceAccess implements GuestAccessors {
   readb(gpa: Gpa): number {
     if (typeof gpa === "number") {
       const address = gpa >>> 0;
-      if (address === gpa) {
+      if (address === gpa && (this.reads[address >>> this.shift]! & 1) !== 0) {
         const block = block32;
         block[GPA_LOW32] = address;
         block[MEMORY32] = this.number;
@@ -278,7 +291,7 @@ export class NativeSpaceAccess implements GuestAccessors {
   readw(gpa: Gpa): number {
     if (typeof gpa === "number") {
       const address = gpa >>> 0;
-      if (address === gpa) {
+      if (address === gpa && (this.reads[address >>> this.shift]! & 1) !== 0) {
         const block = block32;
         block[GPA_LOW32] = address;
         block[MEMORY32] = this.number;
@@ -295,7 +308,7 @@ export class NativeSpaceAccess implements GuestAccessors {
   readl(gpa: Gpa): number {
     if (typeof gpa === "number") {
       const address = gpa >>> 0;
-      if (address === gpa) {
+      if (address === gpa && (this.reads[address >>> this.shift]! & 1) !== 0) {
         const block = block32;
         block[GPA_LOW32] = address;
         block[MEMORY32] = this.number;
@@ -312,7 +325,7 @@ export class NativeSpaceAccess implements GuestAccessors {
   readq(gpa: Gpa): bigint {
     if (typeof gpa === "number") {
       const address = gpa >>> 0;
-      if (address === gpa) {
+      if (address === gpa && (this.reads[address >>> this.shift]! & 1) !== 0) {
         const block = block32;
         block[GPA_LOW32] = address;
         block[MEMORY32] = this.number;
@@ -388,10 +401,22 @@ export class NativeSpaceAccess implements GuestAccessors {
         return kind.scratch[0] as T;
       }
     }
+    if (kind.log2 !== 3) {
+      const found = this.#devices.read(kind, gpa);
+      if (found !== -1) {
+        if (found >= 0) {
+          bus.result = OK;
+        }
+        return found as T;
+      }
+    }
     const region = bus.find(gpa);
     if (region !== null && region.kind !== "mmio" && region.readable) {
       this.#readReach = bus.reach(region, "read");
       this.#readMemory = region.memory.native;
+    }
+    if (region?.kind === "mmio") {
+      this.#devices.cache(region, "read", gpa);
     }
     return bus.read(true, kind, gpa, region);
   }
@@ -408,10 +433,19 @@ export class NativeSpaceAccess implements GuestAccessors {
         return OK;
       }
     }
+    if (kind.log2 !== 3) {
+      const result = this.#devices.write(kind, gpa, value);
+      if (result !== -1) {
+        return result;
+      }
+    }
     const region = bus.find(gpa);
     if (region !== null && region.kind !== "mmio" && region.writable) {
       this.#writeReach = bus.reach(region, "write");
       this.#writeMemory = region.memory.native;
+    }
+    if (region?.kind === "mmio") {
+      this.#devices.cache(region, "write", gpa);
     }
     return bus.write(true, kind, gpa, value, region);
   }

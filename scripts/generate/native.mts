@@ -79,7 +79,7 @@ export function nativeSpaceAccessors(): string {
       checkOut(${row.constant}, out, "out");
     }
     if (typeof gpa === "number") {
-      ${call(`spaceRead${row.suffix}`, `out[0] = ${cell(row)}!; return OK;`)}
+      ${call(`spaceRead${row.suffix}`, "reads", `out[0] = ${cell(row)}!; return OK;`)}
     }
     return this.tryRead(SPACE_${row.constant}, gpa, out);
   }`,
@@ -89,7 +89,7 @@ export function nativeSpaceAccessors(): string {
   tryWrite${row.suffix}(gpa: Gpa, value: ${row.value}): GuestMemAccessResult {
     const checked = ${checked(row)};
     if (typeof gpa === "number") {
-      ${call(`spaceWrite${row.suffix}`, "return OK;", `${cell(row)} = checked;`)}
+      ${call(`spaceWrite${row.suffix}`, "writes", "return OK;", `${cell(row)} = checked;`)}
     }
     return this.tryWrite(SPACE_${row.constant}, gpa, checked);
   }`,
@@ -101,7 +101,7 @@ export function nativeSpaceAccessors(): string {
         ? source[0]
         : checkOut(QUAD, source, "source")[0]!;
     if (typeof gpa === "number") {
-      ${call("spaceWriteq", "return OK;", `${cell(QUAD_ROW)} = value;`)}
+      ${call("spaceWriteq", "writes", "return OK;", `${cell(QUAD_ROW)} = value;`)}
     }
     return this.tryWrite(SPACE_QUAD, gpa, value);
   }`,
@@ -109,7 +109,7 @@ export function nativeSpaceAccessors(): string {
       (row) => `
   read${row.suffix}(gpa: Gpa): ${row.value} {
     if (typeof gpa === "number") {
-      ${call(`spaceRead${row.suffix}`, `return ${cell(row)}!;`)}
+      ${call(`spaceRead${row.suffix}`, "reads", `return ${cell(row)}!;`)}
     }
     return this.read(SPACE_${row.constant}, gpa);
   }`,
@@ -126,11 +126,11 @@ export function nativeSpaceAccessors(): string {
   ].join("\n\n");
 }
 
-/** A call of C++ with an address below 4 GiB, and the statements for an access that C++ made. */
-function call(accessor: string, made: string, before = ""): string {
+/** A call of C++ with an address of an open page, and the statements for an access that C++ made. */
+function call(accessor: string, entries: "reads" | "writes", made: string, before = ""): string {
   return `
       const address = gpa >>> 0;
-      if (address === gpa) {
+      if (address === gpa && (this.${entries}[address >>> this.shift]! & 1) !== 0) {
         const block = block32;
         block[GPA_LOW32] = address;
         block[MEMORY32] = this.number;
