@@ -45,7 +45,7 @@ export class InspectorApi {
       }
       const [first, second] = readers;
       if (first !== undefined && second !== undefined) {
-        checkSameLayout(first.file.regions, second.file.regions, "the other snapshot");
+        checkSameLayout(first.file, second.file);
       }
     } catch (error) {
       await closeAll(readers);
