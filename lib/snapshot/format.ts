@@ -337,17 +337,17 @@ export function decodeLayout(tables: Buffer, header: Header): FileLayout {
     }
     regions.push(region);
   }
+  const layout =
+    header.windows === null
+      ? { regions, windows: plainWindows(regions.map((region) => region.layout)) }
+      : decodeWindows(table, regions, header.windows);
+  table.requireEnd();
   if (regions.reduce((sum, { records }) => sum + records, 0) !== header.records) {
     throw new SnapshotFormatError(
       "the regions have another number of page records than the file",
       AT.records,
     );
   }
-  const layout =
-    header.windows === null
-      ? { regions, windows: plainWindows(regions.map((region) => region.layout)) }
-      : decodeWindows(table, regions, header.windows);
-  table.requireEnd();
   return layout;
 }
 

@@ -157,6 +157,8 @@ export interface Piece {
   readonly length: number;
   /** The address of the first of the bytes. */
   readonly gpa: bigint;
+  /** The window that shows the bytes; null if none does. */
+  readonly window: SnapshotWindow | null;
 }
 
 /**
@@ -166,7 +168,9 @@ export interface Piece {
 export function piecesOf(layout: SnapshotLayout): Piece[][] {
   const { regions, windows } = layout;
   if (!areMemories(layout)) {
-    return regions.map(({ gpa, size }) => [{ start: 0, length: Number(size), gpa }]);
+    return regions.map(({ gpa, size }, i) => [
+      { start: 0, length: Number(size), gpa, window: windows[i]! },
+    ]);
   }
   const shown: Piece[][] = regions.map(() => []);
   for (const { window, from, to } of visibleParts(windows)) {
@@ -185,6 +189,7 @@ export function piecesOf(layout: SnapshotLayout): Piece[][] {
         start: Number(offset + start - base),
         length: Number(end - start),
         gpa: start,
+        window,
       });
     }
   }
@@ -209,24 +214,21 @@ export function visibleParts(windows: readonly SnapshotWindow[]): VisiblePart[] 
 
 /** Divides a region into pieces with an address, of which the earlier ones win, and the rest. */
 function partition({ gpa, size }: RegionLayout, shown: readonly Piece[]): Piece[] {
-  const spans = shown.map(({ start, length, gpa }, i) => {
-    return {
-      from: BigInt(start),
-      to: BigInt(start + length),
-      rank: -i,
-      shift: gpa - BigInt(start),
-    };
+  const hidden: Piece = { start: 0, length: Number(size), gpa, window: null };
+  const spans = [...shown, hidden].map((piece, i) => {
+    return { piece, from: BigInt(piece.start), to: BigInt(piece.start + piece.length), rank: -i };
   });
-  spans.push({ from: 0n, to: size, rank: -Infinity, shift: gpa });
   spans.sort((a, b) => (a.from < b.from ? -1 : Number(a.from > b.from)));
   const pieces: Piece[] = [];
   for (const { span, from, to } of topmost(spans)) {
-    const piece = { start: Number(from), length: Number(to - from), gpa: from + span.shift };
+    const address = span.piece.gpa + from - span.from;
+    const length = Number(to - from);
+    const { window } = span.piece;
     const before = pieces.at(-1);
-    if (before !== undefined && before.gpa + BigInt(before.length) === piece.gpa) {
-      pieces[pieces.length - 1] = { ...before, length: before.length + piece.length };
+    if (before?.window === window && before.gpa + BigInt(before.length) === address) {
+      pieces[pieces.length - 1] = { ...before, length: before.length + length };
     } else {
-      pieces.push(piece);
+      pieces.push({ start: Number(from), length, gpa: address, window });
     }
   }
   return pieces;

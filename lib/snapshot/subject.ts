@@ -14,9 +14,12 @@ import {
 export interface LiveRegion extends RegionLayout {
   /** The memory of a RAM or ROM region. */
   readonly memory?: GuestMemory;
-  /** Offset in bytes of the first byte of the region in its memory; 0 by default. */
+  /**
+   * Offset in bytes of the first byte of the region in its memory: a multiple of 8. A region with
+   * neither `offset` nor `period` is a whole memory.
+   */
   readonly offset?: bigint;
-  /** Bytes of the memory in the region, after which they repeat; by default all of the region. */
+  /** Bytes of the memory in the region, after which they repeat; by default those of the region. */
   readonly period?: number;
   /** Where regions overlap, the one with the highest priority is visible; 0 by default. */
   readonly priority?: number;
@@ -81,21 +84,13 @@ function regionsOf(subject: SnapshotSubject): readonly LiveRegion[] {
 
 /** Checks a region of a subject, which need not be an AddressSpace. */
 function checkRegion(region: LiveRegion): void {
-  const { kind, name, gpa, size, memory, offset, period, priority } = Object(
-    region,
-  ) as Partial<LiveRegion>;
+  const { kind, name, gpa, size, priority = 0 } = Object(region) as Partial<LiveRegion>;
   const isPlaced =
     typeof gpa === "bigint" &&
     typeof size === "bigint" &&
     typeof name === "string" &&
-    (priority === undefined || Number.isSafeInteger(priority));
-  const isBytes =
-    isPlaced &&
-    (kind === "ram" || kind === "rom") &&
-    isGuestMemory(memory) &&
-    (offset === undefined || (typeof offset === "bigint" && offset >= 0n && offset % 8n === 0n)) &&
-    (period === undefined || Number.isSafeInteger(period)) &&
-    isPartOf(memory, offset ?? 0n, BigInt(period ?? size), size);
+    Number.isSafeInteger(priority);
+  const isBytes = isPlaced && (kind === "ram" || kind === "rom") && isPartOfMemory(region);
   if (!isPlaced || !(isBytes || kind === "mmio")) {
     throw typeError(
       "a region must have a kind, a name, a gpa, a size and, unless it is MMIO, memory that holds its bytes",
@@ -103,9 +98,26 @@ function checkRegion(region: LiveRegion): void {
   }
 }
 
-function isPartOf(memory: GuestMemory, offset: bigint, period: bigint, size: bigint): boolean {
-  const fits = offset + period <= memory.size;
-  return fits && (period === size || (period > 0n && size % period === 0n));
+function isPartOfMemory({ size, memory, offset, period }: LiveRegion): boolean {
+  if (!isGuestMemory(memory)) {
+    return false;
+  }
+  if (offset === undefined && period === undefined) {
+    return memory.size === size;
+  }
+  const isNumeric =
+    (offset === undefined || typeof offset === "bigint") &&
+    (period === undefined || Number.isSafeInteger(period));
+  if (!isNumeric) {
+    return false;
+  }
+  const [from, length] = [offset ?? 0n, BigInt(period ?? size)];
+  return (
+    from >= 0n &&
+    from % 8n === 0n &&
+    from + length <= memory.size &&
+    (length === size || (length > 0n && size % length === 0n))
+  );
 }
 
 /** Whether all regions are whole memories that lie apart, aligned to pages. */
