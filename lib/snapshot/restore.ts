@@ -154,12 +154,12 @@ function restoreRegion({ memory, ram, pages }: Restoring): number {
   if (dirty === null) {
     return writePages(ram, pages, ram.candidates(pages));
   }
-  const { base, pages: marked } = takeMarks(dirty);
+  const { base, pages: marked } = takeMarks(memory, dirty);
   const written =
     base === null
       ? writePages(ram, pages, ram.candidates(pages))
       : writePages(ram, pages, marked) + writePages(ram, pages, base.changedPages(pages));
-  rememberRestored(dirty, pages);
+  rememberRestored(memory, pages);
   return written;
 }
 

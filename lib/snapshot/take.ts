@@ -115,13 +115,13 @@ function readRegion(memory: GuestMemory, ram: RamPages, parent: PageTable | null
     const base = parent ?? NO_PAGES;
     return readPages(ram, base, ram.candidates(base), ram.count, parent);
   }
-  const marks = takeMarks(dirty);
+  const marks = takeMarks(memory, dirty);
   const base = marks.base ?? parent ?? NO_PAGES;
   const pages =
     marks.base === null
       ? readPages(ram, base, ram.candidates(base), ram.count, parent)
       : readPages(ram, base, marks.pages, marks.pages.length, parent);
-  rememberContents(dirty, pages);
+  rememberContents(memory, pages);
   return pages;
 }
 
