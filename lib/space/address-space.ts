@@ -361,10 +361,10 @@ export class AddressSpace implements GuestAccessors {
   }
 
   /**
-   * Restores RAM from a snapshot, as {@link restoreSnapshot} does. No watchpoint is called.
+   * Restores RAM and banks from a snapshot, as {@link restoreSnapshot} does. Calls no watchpoint.
    *
    * @returns The number of pages written.
-   * @throws The errors of {@link restoreSnapshot}. RAM does not change then.
+   * @throws The errors of {@link restoreSnapshot}. Neither RAM nor banks change then.
    */
   restore(snapshot: Snapshot): number {
     return restoreSnapshot(this, snapshot);

@@ -81,6 +81,27 @@ describe("snapshots of an address space", () => {
     expect(space.readq(BASE)).to.equal(0n);
   });
 
+  it("keep memories apart that have one bitmap", () => {
+    const space = new AddressSpace();
+    const bitmap = new DirtyBitmap(2 * PAGE);
+    for (const gpa of [0, BASE]) {
+      space.addRam(gpa, 2 * PAGE, { trackDirty: bitmap });
+    }
+    let snapshot: Snapshot | undefined;
+    for (let round = 1; round < 4; round++) {
+      space.writeb(0, round);
+      space.writeb(BASE + (round % 2) * PAGE, 16 * round);
+      snapshot = space.snapshot(snapshot);
+      for (const gpa of [0, BASE]) {
+        expect(snapshot.read(gpa, 2 * PAGE).equals(space.read(gpa, 2 * PAGE))).to.equal(true);
+      }
+    }
+    space.writeb(0, 99);
+    space.writeb(BASE, 99);
+    expect(space.restore(snapshot!)).to.equal(2);
+    expect([space.readb(0), space.readb(BASE)]).to.deep.equal([3, 32]);
+  });
+
   it("compare all pages if the bitmap may be incomplete", () => {
     const disturbances: Record<string, (space: AddressSpace) => void> = {
       "drained through shared bits": (space) => {
