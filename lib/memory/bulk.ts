@@ -1,13 +1,11 @@
 import { rangeError } from "../base/errors.js";
 import { type Gpa } from "../base/gpa.js";
 import { toAddress } from "../base/arguments.js";
-import { EMPTY_WINDOW, WINDOW_SIZE, type Window } from "./windows.js";
+import { WINDOW_SIZE, type Windows } from "./windows.js";
 
 /*
  * Bulk access across windows. The callers have checked that every range lies in RAM.
  */
-
-type Windows = readonly Window[];
 
 /** The maximum length of a Buffer in bytes. */
 const MAX_BUFFER = 2 ** 32;
@@ -49,8 +47,8 @@ export function rangeLength(from: Gpa, to: Gpa): number {
 /** The bytes from `start` to the end of its window, at most `length`. */
 function chunkAt(windows: Windows, start: number, length: number): Uint8Array {
   const offset = start % WINDOW_SIZE;
-  // An empty range may start at the end of the last window.
-  const { u8 } = windows[Math.floor(start / WINDOW_SIZE)] ?? EMPTY_WINDOW;
+  // Empty for an empty range at the end of RAM.
+  const { u8 } = windows.at(start);
   return u8.subarray(offset, Math.min(u8.length, offset + length));
 }
 
@@ -84,7 +82,7 @@ export function readInto(windows: Windows, start: number, target: Uint8Array): v
   // The copy of one window could overwrite source bytes of the next if the target is a view of this
   // RAM.
   const aliased =
-    crosses(start, target.length) && windows.some(({ u8 }) => u8.buffer === target.buffer);
+    crosses(start, target.length) && windows.made().some(({ u8 }) => u8.buffer === target.buffer);
   const stable = aliased ? new Uint8Array(target.length) : target;
   forEachChunk(windows, start, stable.length, (chunk, position) => stable.set(chunk, position));
   if (aliased) {

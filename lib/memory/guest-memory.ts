@@ -18,7 +18,14 @@ import { newSharedBuffer, type SharedRam, sharedRamOf, viewOf } from "./shared-r
 import { uncloneable } from "../base/uncloneable.js";
 import { ViewAtomics } from "./atomics.js";
 import { BYTE, checkSlots } from "../base/widths.js";
-import { cutWindows, EMPTY_WINDOW, type Window } from "./windows.js";
+import { EMPTY_WINDOW, type Window, Windows } from "./windows.js";
+
+/**
+ * RAM of the arena's own pages up to this size makes its first window at once, and larger RAM when
+ * the window is first used. V8 collects garbage before it returns an ArrayBuffer that is larger
+ * than half of its limit for the heap, which is 1 to 2 GiB by default.
+ */
+const EAGER_SIZE = 2 ** 30;
 
 /**
  * Guest physical RAM: `guest_memory_t` of Pound's header.
@@ -54,19 +61,23 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   // index against the typed array.
 
   // The fields of the first window, copied here for the hot path; empty after the RAM has ended.
-  // Until then they are assigned only once, so that V8 can treat the arrays as constants.
-  private u8: Uint8Array;
-  private u16: Uint16Array;
-  private u32: Uint32Array;
-  private u64: BigUint64Array;
-  private quads: number;
+  // Until then they are assigned only once, so that V8 can treat the arrays as constants. Therefore
+  // large RAM has those of the prototype, which are empty, until `#useFirst` assigns them. They are
+  // the last fields of the object, so that all memories get the same hidden class.
+  declare private u8: Uint8Array;
+  declare private u16: Uint16Array;
+  declare private u32: Uint32Array;
+  declare private u64: BigUint64Array;
+  declare private quads: number;
   /** As `quads`, for writes. 0 while writes are tracked, so that they take the slow path. */
-  private writeQuads: number;
+  declare private writeQuads: number;
   /** Makes the accesses that the hot path does not make. */
   private readonly general: GeneralAccess;
   // A property of the prototype, which V8 treats as a constant.
   declare private checkSlots: typeof checkSlots;
   static {
+    const { u8, u16, u32, u64, quads } = EMPTY_WINDOW;
+    Object.assign(this.prototype, { u8, u16, u32, u64, quads, writeQuads: quads });
     this.prototype.checkSlots = checkSlots;
   }
 
@@ -78,12 +89,15 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   readonly #borrowed: boolean;
   readonly #forgetEnding: () => void;
   readonly #marks = new MemoryMarks(() => {
-    this.writeQuads = this.#marks.dirty === null ? this.quads : 0;
+    if (this.general.windows.madeAt(0) !== undefined) {
+      this.writeQuads = this.#marks.dirty === null ? this.quads : 0;
+    }
     this.general.marksChanged();
   });
   readonly #shareable: SharedRam | null;
   #atomics: ViewAtomics | undefined;
-  #exposed = false;
+  /** The windows that code outside this package may have a view of. */
+  readonly #exposed = new Set<Window>();
   #destroyed = false;
 
   private constructor(arena: Arena, ownsArena: boolean) {
@@ -94,30 +108,37 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     this.#borrowed = owner !== null;
     this.#size = native.guestMemorySize(this.#handle);
     const base = native.guestMemoryOffset(this.#handle);
-    const windows = cutWindows(this.#size, (start, length) => bytesAt(base + start, length));
-    const { u8, u16, u32, u64, quads } = windows[0] ?? EMPTY_WINDOW;
-    this.u8 = u8;
-    this.u16 = u16;
-    this.u32 = u32;
-    this.u64 = u64;
-    this.quads = quads;
-    this.writeQuads = quads;
+    const windows = new Windows(
+      this.#size,
+      (start, length) => bytesAt(base + start, length),
+      (first) => {
+        this.#useFirst(first);
+      },
+    );
     this.general = new GeneralAccess(this.#size, windows, owner?.buffer ?? null, this.#marks);
     this.#shareable = sharedRamOf(owner, base, this.#size);
     this.#forgetEnding = onEnding(() => this.#end());
     this.native = new NativeAccess(
       this.#handle,
       this.size,
-      u8,
       (address) => this.general.lost(address),
       this.#marks,
     );
     internals.set(this, {
-      windows: () => this.general.windows,
+      windowAt: (address) => windows.at(address),
+      madeWindows: () => windows.made(),
       checkRange: (address, length) => this.general.checkRange(address, length),
       marks: this.#marks,
       atomicLanes: () => this.#viewAtomics().lanes,
     });
+    if (this.#size === 0) {
+      this.#useFirst(EMPTY_WINDOW);
+    } else if (this.#borrowed) {
+      // While the caller's buffer is attached.
+      windows.all();
+    } else if (this.#size <= EAGER_SIZE) {
+      windows.at(0);
+    }
   }
 
   /**
@@ -219,13 +240,12 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
    * unless the RAM lies in memory of the caller. Afterwards this property is an empty Buffer.
    */
   get buffer(): Buffer {
-    return this.buffers[0] ?? Buffer.alloc(0);
+    return bulk.asBuffer(this.#expose(this.general.windows.at(0)).u8);
   }
 
   /** Views of the RAM, one per 4 GiB: byte `i` of buffer `n` is address `n * 2^32 + i`. */
   get buffers(): Buffer[] {
-    this.#expose();
-    return this.general.windows.map(({ u8 }) => bulk.asBuffer(u8));
+    return this.general.windows.all().map((window) => bulk.asBuffer(this.#expose(window).u8));
   }
 
   /**
@@ -697,23 +717,32 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
    */
   slice(gpa: Gpa, length: Gpa): Buffer {
     const count = toByteCount(length, "length");
-    const view = bulk.slice(
-      this.general.windows,
-      this.general.locateRange(gpa, count, "read"),
-      count,
-    );
-    this.#expose();
+    const start = this.general.locateRange(gpa, count, "read");
+    const view = bulk.slice(this.general.windows, start, count);
+    if (count !== 0) {
+      this.#expose(this.general.windows.at(start));
+    }
     return view;
   }
 
-  /** Call it before code outside this package receives a buffer over the RAM. */
-  #expose(): void {
-    if (!this.#exposed && !this.#borrowed) {
-      for (const { u8 } of this.general.windows) {
-        native.handOut(u8.buffer as ArrayBuffer);
-      }
+  /** Call it before code outside this package receives a view of a window. */
+  #expose(window: Window): Window {
+    if (!this.#borrowed && window !== EMPTY_WINDOW && !this.#exposed.has(window)) {
+      native.handOut(window.u8.buffer as ArrayBuffer);
+      this.#exposed.add(window);
     }
-    this.#exposed = true;
+    return window;
+  }
+
+  /** Copies the fields of the first window for the hot paths. */
+  #useFirst({ u8, u16, u32, u64, quads }: Window): void {
+    this.native.useFirst(u8);
+    this.u8 = u8;
+    this.u16 = u16;
+    this.u32 = u32;
+    this.u64 = u64;
+    this.quads = quads;
+    this.writeQuads = this.#marks.dirty === null ? quads : 0;
   }
 
   /** Whether a bulk access is not empty and lies entirely in the first window. */
@@ -736,11 +765,10 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     // The first detached buffer makes all typed array accesses of the process slightly slower, for
     // the rest of its life. Therefore buffers are detached only if code outside this package may
     // have a view. The pages stay mapped as long as the views exist in any case.
-    if (this.#exposed && !this.#borrowed) {
-      for (const { u8 } of this.general.windows) {
-        detach(u8.buffer as ArrayBuffer);
-      }
+    for (const { u8 } of this.#exposed) {
+      detach(u8.buffer as ArrayBuffer);
     }
+    this.#exposed.clear();
     const { u8, u16, u32, u64, quads } = EMPTY_WINDOW;
     this.u8 = u8;
     this.u16 = u16;
@@ -755,8 +783,15 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
 
 /** The parts of a {@link GuestMemory} that address spaces and snapshots use; not public. */
 export interface GuestMemoryInternals {
-  /** The windows of the RAM; empty after the RAM has ended. */
-  windows(): readonly Window[];
+  /**
+   * The window that contains an address. Empty if the address does not lie in RAM, and after the RAM
+   * has ended.
+   *
+   * @throws Error `ERR_OUT_OF_MEMORY` if the runtime refuses an ArrayBuffer.
+   */
+  windowAt(address: number): Window;
+  /** The windows that are made. Every view of the RAM has the buffer of one of them. */
+  madeWindows(): readonly Window[];
   /** The result of an access to a range, without the check of its alignment. */
   checkRange(address: number, length: number): GuestMemAccessResult;
   /** The dirty bitmap of the RAM, and the users to notify before the RAM ends. */

@@ -153,7 +153,7 @@ abstract class MemoryRegion extends BaseRegion {
 
   /** The bytes of the region below guest physical address 4 GiB. @internal */
   get lowWindow(): Window {
-    if (this.internals.windows().length === 0) {
+    if (this.memory.destroyed) {
       return EMPTY_WINDOW;
     }
     return (this.#lowWindow ??= this.#cutLowWindow());
@@ -179,20 +179,20 @@ abstract class MemoryRegion extends BaseRegion {
   }
 
   #cutLowWindow(): Window {
-    const window = this.internals.windows()[0];
-    if (window === undefined || this.start >= WINDOW_SIZE) {
+    if (this.start >= WINDOW_SIZE) {
       return EMPTY_WINDOW;
     }
+    const window = this.internals.windowAt(0);
     const length = WINDOW_SIZE - this.start;
     return window.u8.length <= length ? window : makeWindow(window.u8.subarray(0, length));
   }
 
   #stretchAt(offset: number, watched: WatchIndex, stretches: Map<number, Stretch>): Stretch | null {
     const number = Math.floor(offset / WINDOW_SIZE);
-    const window = this.internals.windows()[number];
+    const window = this.internals.windowAt(offset);
     // A stretch consists of whole pages, so that no aligned access crosses its end.
     const gap = watched.gapAt(this.pageAt(offset));
-    if (window === undefined || gap === null) {
+    if (gap === null) {
       return null;
     }
     const start = number * WINDOW_SIZE;
