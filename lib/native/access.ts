@@ -87,12 +87,7 @@ export class NativeAccess implements GuestMemoryAccess {
    * @param lost - Returns whether the buffer over an address is detached, as the view path checks
    * it.
    */
-  constructor(
-    handle: Handle,
-    size: bigint,
-    lost: (address: number) => boolean,
-    marks: Marks,
-  ) {
+  constructor(handle: Handle, size: bigint, lost: (address: number) => boolean, marks: Marks) {
     this.size = size;
     this.#handle = handle;
     this.number = native.guestMemoryNumber(handle);
