@@ -29,24 +29,20 @@ const { OK, FAULT_UNALIGNED, FAULT_BOUNDARY, ERROR_INTERNAL } = GuestMemAccessRe
  */
 export class GeneralAccess {
   // The fields of the window used last, except the first window, copied here for the hot path. They
-  // use TypeScript's private for speed. As long as they are assigned only once, V8 treats the
-  // arrays as constants. Therefore RAM above 4 GiB has those of the prototype until it uses a
-  // window. The base of a window is a multiple of 2^32, so the bitwise operators compute the same
-  // index from an address as from an offset. V8 therefore reuses the index that the inlined fast
-  // path of the first window has computed.
-  declare private u8: Uint8Array;
-  declare private u16: Uint16Array;
-  declare private u32: Uint32Array;
-  declare private u64: BigUint64Array;
-  declare private quads: number;
+  // use TypeScript's private for speed. The base of a window is a multiple of 2^32, so the bitwise
+  // operators compute the same index from an address as from an offset. V8 therefore reuses the
+  // index that the inlined fast path of the first window has computed.
+  private u8: Uint8Array;
+  private u16: Uint16Array;
+  private u32: Uint32Array;
+  private u64: BigUint64Array;
+  private quads: number;
   /** As `quads`, for writes. 0 while writes are tracked, so that they take the slow path. */
-  declare private writeQuads: number;
-  declare private base: number;
+  private writeQuads: number;
+  private base: number;
   // A property of the prototype, which V8 treats as a constant.
   declare private checkSlots: typeof checkSlots;
   static {
-    const { u8, u16, u32, u64, quads } = EMPTY_WINDOW;
-    Object.assign(this.prototype, { u8, u16, u32, u64, quads, writeQuads: quads, base: 0 });
     this.prototype.checkSlots = checkSlots;
   }
 
@@ -68,24 +64,26 @@ export class GeneralAccess {
     this.#size = size;
     this.#owner = owner;
     this.#marks = marks;
-    if (size <= WINDOW_SIZE) {
-      // Small RAM never assigns them again, and has the same hidden class as large RAM.
-      this.#use(WINDOW_SIZE, EMPTY_WINDOW);
-    }
+    const { u8, u16, u32, u64, quads } = EMPTY_WINDOW;
+    this.u8 = u8;
+    this.u16 = u16;
+    this.u32 = u32;
+    this.u64 = u64;
+    this.quads = quads;
+    this.writeQuads = quads;
+    this.base = 0;
   }
 
   /** Call it after the tracking of writes has started or ended. */
   marksChanged(): void {
-    if (this.base !== 0) {
-      this.writeQuads = this.#marks.dirty === null ? this.quads : 0;
-    }
+    this.writeQuads = this.#marks.dirty === null ? this.quads : 0;
   }
 
   /** Ends the use of the RAM. The result of every later access is `ERROR_INTERNAL`. */
   end(): void {
     this.#ended = true;
     this.windows.end();
-    this.#use(WINDOW_SIZE, EMPTY_WINDOW);
+    this.#use(0, EMPTY_WINDOW);
   }
 
   // #region generated: npm run generate
@@ -450,7 +448,7 @@ export class GeneralAccess {
     this.u32 = u32;
     this.u64 = u64;
     this.quads = quads;
-    this.writeQuads = this.#marks.dirty === null ? quads : 0;
     this.base = base;
+    this.marksChanged();
   }
 }

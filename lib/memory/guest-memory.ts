@@ -18,14 +18,7 @@ import { newSharedBuffer, type SharedRam, sharedRamOf, viewOf } from "./shared-r
 import { uncloneable } from "../base/uncloneable.js";
 import { ViewAtomics } from "./atomics.js";
 import { BYTE, checkSlots } from "../base/widths.js";
-import { EMPTY_WINDOW, type Window, Windows } from "./windows.js";
-
-/**
- * RAM of the arena's own pages up to this size makes its first window at once, and larger RAM when
- * the window is first used. V8 collects garbage before it returns an ArrayBuffer that is larger
- * than half of its limit for the heap, which is 1 to 2 GiB by default.
- */
-const EAGER_SIZE = 2 ** 30;
+import { EMPTY_WINDOW, WINDOW_SIZE, type Window, Windows } from "./windows.js";
 
 /**
  * Guest physical RAM: `guest_memory_t` of Pound's header.
@@ -62,8 +55,8 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
 
   // The fields of the first window, copied here for the hot path; empty after the RAM has ended.
   // Until then they are assigned only once, so that V8 can treat the arrays as constants. Therefore
-  // large RAM has those of the prototype, which are empty, until `#useFirst` assigns them. They are
-  // the last fields of the object, so that all memories get the same hidden class.
+  // RAM over 4 GiB has those of the prototype, which are empty, until `#useFirst` adds its own. They
+  // are the last fields of every memory, so that all memories get the same hidden class.
   declare private u8: Uint8Array;
   declare private u16: Uint16Array;
   declare private u32: Uint32Array;
@@ -134,9 +127,9 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     if (this.#size === 0) {
       this.#useFirst(EMPTY_WINDOW);
     } else if (this.#borrowed) {
-      // While the caller's buffer is attached.
+      // Now, because no view can be made of a buffer that the caller has detached.
       windows.all();
-    } else if (this.#size <= EAGER_SIZE) {
+    } else if (this.#size <= WINDOW_SIZE) {
       windows.at(0);
     }
   }
@@ -160,6 +153,12 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
    * Without that, the memory is released in a turn of the event loop after the garbage collection:
    * 300 memories of 16 MiB that one loop fills and drops take 4.8 GB at the peak, and 0.06 GB with
    * `destroy()`.
+   *
+   * The view path needs an ArrayBuffer for each 4 GiB. V8 collects garbage before it returns such a
+   * buffer, which takes milliseconds. Therefore RAM over 4 GiB makes each buffer when its 4 GiB are
+   * first accessed, and an access throws `ERR_OUT_OF_MEMORY` if the runtime refuses the buffer. To
+   * make the first one early, read {@link GuestMemory.buffer} or write to RAM in bulk: objects that
+   * store the memory afterwards access it faster.
    *
    * @param size - Bytes, from 0 to 2^53 - 1 less the descriptor.
    * @throws TypeError, RangeError for an invalid size; Error `ERR_OUT_OF_MEMORY`.
@@ -243,7 +242,12 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     return bulk.asBuffer(this.#expose(this.general.windows.at(0)).u8);
   }
 
-  /** Views of the RAM, one per 4 GiB: byte `i` of buffer `n` is address `n * 2^32 + i`. */
+  /**
+   * Views of the RAM, one per 4 GiB: byte `i` of buffer `n` is address `n * 2^32 + i`. All of them
+   * are made, which takes milliseconds per view.
+   *
+   * @throws Error `ERR_OUT_OF_MEMORY`.
+   */
   get buffers(): Buffer[] {
     return this.general.windows.all().map((window) => bulk.asBuffer(this.#expose(window).u8));
   }

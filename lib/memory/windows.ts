@@ -55,8 +55,11 @@ export function makeWindow(bytes: Uint8Array): Window {
 export const EMPTY_WINDOW = makeWindow(new Uint8Array(0));
 
 /**
- * The windows of one memory. Each is made when it is first used, because V8 collects garbage when
- * it makes an ArrayBuffer of gigabytes, and because large RAM would have thousands of them.
+ * The windows of one memory. Each is made when it is first used: V8 collects garbage before it
+ * returns an ArrayBuffer of gigabytes, and large RAM has thousands of windows.
+ *
+ * `napi_adjust_external_memory` cannot prevent the collection. V8 aborts the process if the sum
+ * gets negative, and its limit follows the sum down.
  */
 export class Windows {
   readonly #size: number;

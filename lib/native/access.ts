@@ -73,7 +73,8 @@ export class NativeAccess implements GuestMemoryAccess {
   readonly size: bigint;
   readonly #handle: Handle;
   private readonly number: number;
-  // The prototype has an array of one byte for RAM whose first window is not made yet.
+  // The bytes of the view path's first window. Until that is made, the field is missing, and the
+  // prototype has an array that is never detached.
   declare private first: Uint8Array;
   static {
     this.prototype.first = new Uint8Array(1);
