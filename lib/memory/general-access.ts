@@ -15,7 +15,7 @@ import {
   type Value,
   type Width,
 } from "../base/widths.js";
-import { EMPTY_WINDOW, WINDOW_SIZE, type Window } from "./windows.js";
+import { EMPTY_WINDOW, WINDOW_SIZE, type Window, type Windows } from "./windows.js";
 
 const { OK, FAULT_UNALIGNED, FAULT_BOUNDARY, ERROR_INTERNAL } = GuestMemAccessResult;
 
@@ -29,10 +29,9 @@ const { OK, FAULT_UNALIGNED, FAULT_BOUNDARY, ERROR_INTERNAL } = GuestMemAccessRe
  */
 export class GeneralAccess {
   // The fields of the window used last, except the first window, copied here for the hot path. They
-  // use TypeScript's private for speed. As long as they are assigned only once, V8 treats the
-  // arrays as constants. The base of a window is a multiple of 2^32, so the bitwise operators
-  // compute the same index from an address as from an offset. V8 therefore reuses the index that
-  // the inlined fast path of the first window has computed.
+  // use TypeScript's private for speed. The base of a window is a multiple of 2^32, so the bitwise
+  // operators compute the same index from an address as from an offset. V8 therefore reuses the
+  // index that the inlined fast path of the first window has computed.
   private u8: Uint8Array;
   private u16: Uint16Array;
   private u32: Uint32Array;
@@ -50,7 +49,6 @@ export class GeneralAccess {
   readonly #size: number;
   readonly #owner: ArrayBufferLike | null;
   readonly #marks: MemoryMarks;
-  #windows: readonly Window[];
   #ended = false;
 
   /**
@@ -59,26 +57,21 @@ export class GeneralAccess {
    */
   constructor(
     size: number,
-    windows: readonly Window[],
+    readonly windows: Windows,
     owner: ArrayBufferLike | null,
     marks: MemoryMarks,
   ) {
     this.#size = size;
-    this.#windows = windows;
     this.#owner = owner;
     this.#marks = marks;
-    const { u8, u16, u32, u64, quads } = windows[1] ?? EMPTY_WINDOW;
+    const { u8, u16, u32, u64, quads } = EMPTY_WINDOW;
     this.u8 = u8;
     this.u16 = u16;
     this.u32 = u32;
     this.u64 = u64;
     this.quads = quads;
     this.writeQuads = quads;
-    this.base = WINDOW_SIZE;
-  }
-
-  get windows(): readonly Window[] {
-    return this.#windows;
+    this.base = 0;
   }
 
   /** Call it after the tracking of writes has started or ended. */
@@ -89,8 +82,8 @@ export class GeneralAccess {
   /** Ends the use of the RAM. The result of every later access is `ERROR_INTERNAL`. */
   end(): void {
     this.#ended = true;
-    this.#windows = [];
-    this.#use(WINDOW_SIZE, EMPTY_WINDOW);
+    this.windows.end();
+    this.#use(0, EMPTY_WINDOW);
   }
 
   // #region generated: npm run generate
@@ -350,7 +343,7 @@ export class GeneralAccess {
    * Checks the range of a bulk access and returns its address as a number.
    *
    * @throws {@link GuestMemoryFault} if the range does not lie in RAM; TypeError, RangeError for an
-   * invalid address.
+   * invalid address; Error `ERR_OUT_OF_MEMORY` if a window to write to cannot be made.
    */
   locateRange(gpa: Gpa, length: number, operation: Operation): number {
     const address = toAddress(gpa);
@@ -358,7 +351,21 @@ export class GeneralAccess {
     if (result !== OK) {
       throw new GuestMemoryFault(result, gpa, length, operation);
     }
+    if (operation === "write") {
+      this.makeWindows(address, length);
+    }
     return address;
+  }
+
+  /**
+   * Makes the windows of a range of RAM. Call it before the first byte of the range is written.
+   *
+   * @throws Error `ERR_OUT_OF_MEMORY` if the runtime refuses an ArrayBuffer.
+   */
+  makeWindows(address: number, length: number): void {
+    for (let end = address + length; end > address; end -= WINDOW_SIZE) {
+      this.windows.at(end - 1);
+    }
   }
 
   /** Whether the RAM has ended or the buffer over `address` is detached. */
@@ -366,7 +373,7 @@ export class GeneralAccess {
     if (this.#ended || this.#owner?.byteLength === 0) {
       return true;
     }
-    return address < this.#size && this.#windowAt(address).u8.length === 0;
+    return address < this.#size && this.windows.madeAt(address)?.u8.length === 0;
   }
 
   #tryRead<T extends Value, A extends Out>(
@@ -378,7 +385,7 @@ export class GeneralAccess {
     const address = toAddress(gpa);
     const result = this.#check(address, width.bytes);
     if (result === OK) {
-      width.store(out, width.get(this.#windowAt(address).data, address >>> 0));
+      width.store(out, width.get(this.windows.at(address).data, address >>> 0));
     }
     return result;
   }
@@ -392,7 +399,7 @@ export class GeneralAccess {
     const address = toAddress(gpa);
     const result = this.#check(address, width.bytes);
     if (result === OK) {
-      width.set(this.#windowAt(address).data, address >>> 0, checked);
+      width.set(this.windows.at(address).data, address >>> 0, checked);
       // After the write, as DirtyBitmap requires.
       this.#marks.dirty?.markPage(Math.floor(address / PAGE_SIZE));
     }
@@ -405,7 +412,7 @@ export class GeneralAccess {
     if (result !== OK) {
       throw new GuestMemoryFault(result, gpa, width.bytes, "read");
     }
-    return width.get(this.#windowAt(address).data, address >>> 0);
+    return width.get(this.windows.at(address).data, address >>> 0);
   }
 
   /** Makes the checks of an access. On `OK`, its window becomes the window of the fast path. */
@@ -421,7 +428,7 @@ export class GeneralAccess {
     // An aligned access never crosses a window, whose size is a multiple of every width.
     const base = address - (address % WINDOW_SIZE);
     if (base !== 0 && base !== this.base) {
-      this.#use(base, this.#windowAt(address));
+      this.#use(base, this.windows.at(address));
     }
     return OK;
   }
@@ -441,10 +448,6 @@ export class GeneralAccess {
       }
     }
     return OK;
-  }
-
-  #windowAt(address: number): Window {
-    return this.#windows[Math.floor(address / WINDOW_SIZE)] ?? EMPTY_WINDOW;
   }
 
   #use(base: number, { u8, u16, u32, u64, quads }: Window): void {

@@ -19,7 +19,7 @@ import { newSharedBuffer, type SharedRam, sharedRamOf, viewOf } from "./shared-r
 import { uncloneable } from "../base/uncloneable.js";
 import { ViewAtomics } from "./atomics.js";
 import { BYTE, checkSlots } from "../base/widths.js";
-import { cutWindows, EMPTY_WINDOW, makeWindow, type Window } from "./windows.js";
+import { EMPTY_WINDOW, WINDOW_SIZE, type Window, Windows } from "./windows.js";
 
 /**
  * Guest physical RAM: `guest_memory_t` of Pound's header.
@@ -55,19 +55,23 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   // index against the typed array.
 
   // The fields of the first window, copied here for the hot path; empty after the RAM has ended.
-  // Until then they are assigned only once, so that V8 can treat the arrays as constants.
-  private u8: Uint8Array;
-  private u16: Uint16Array;
-  private u32: Uint32Array;
-  private u64: BigUint64Array;
-  private quads: number;
+  // Until then they are assigned only once, so that V8 can treat the arrays as constants. Therefore
+  // RAM over 4 GiB has those of the prototype, which are empty, until `#useFirst` adds its own. They
+  // are the last fields of every memory, so that all memories get the same hidden class.
+  declare private u8: Uint8Array;
+  declare private u16: Uint16Array;
+  declare private u32: Uint32Array;
+  declare private u64: BigUint64Array;
+  declare private quads: number;
   /** As `quads`, for writes. 0 while writes are tracked, so that they take the slow path. */
-  private writeQuads: number;
+  declare private writeQuads: number;
   /** Makes the accesses that the hot path does not make. */
   private readonly general: GeneralAccess;
   // A property of the prototype, which V8 treats as a constant.
   declare private checkSlots: typeof checkSlots;
   static {
+    const { u8, u16, u32, u64, quads } = EMPTY_WINDOW;
+    Object.assign(this.prototype, { u8, u16, u32, u64, quads, writeQuads: quads });
     this.prototype.checkSlots = checkSlots;
   }
 
@@ -79,12 +83,15 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   readonly #borrowed: boolean;
   readonly #forgetEnding: () => void;
   readonly #marks = new MemoryMarks(() => {
-    this.writeQuads = this.#marks.dirty === null ? this.quads : 0;
+    if (this.general.windows.madeAt(0) !== undefined) {
+      this.writeQuads = this.#marks.dirty === null ? this.quads : 0;
+    }
     this.general.marksChanged();
   });
   readonly #shareable: SharedRam | null;
   #atomics: ViewAtomics | undefined;
-  #exposed = false;
+  /** The windows that code outside this package may have a view of. */
+  readonly #exposed = new Set<Window>();
   #destroyed = false;
 
   /**
@@ -100,36 +107,42 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     this.#borrowed = owner !== null || part !== undefined;
     this.#size = native.guestMemorySize(this.#handle);
     const base = native.guestMemoryOffset(this.#handle);
-    const windows =
+    const windows = new Windows(
+      this.#size,
       part === undefined
-        ? cutWindows(this.#size, (start, length) => bytesAt(base + start, length))
-        : [makeWindow(part)];
-    const { u8, u16, u32, u64, quads } = windows[0] ?? EMPTY_WINDOW;
-    this.u8 = u8;
-    this.u16 = u16;
-    this.u32 = u32;
-    this.u64 = u64;
-    this.quads = quads;
-    this.writeQuads = quads;
+        ? (start, length) => bytesAt(base + start, length)
+        : (start, length) => part.subarray(start, start + length),
+      (first) => {
+        this.#useFirst(first);
+      },
+    );
     this.general = new GeneralAccess(this.#size, windows, owner?.buffer ?? null, this.#marks);
     this.#shareable = sharedRamOf(owner, base, this.#size);
     this.#forgetEnding = onEnding(() => this.#end());
     this.native = new NativeAccess(
       this.#handle,
       this.size,
-      u8,
       (address) => this.general.lost(address),
       this.#marks,
     );
     internals.set(this, {
       handle: this.#handle,
       size: this.#size,
-      windows: () => this.general.windows,
+      windowAt: (address) => windows.at(address),
+      madeWindows: () => windows.made(),
       checkRange: (address, length) => this.general.checkRange(address, length),
       marks: this.#marks,
       atomicLanes: () => this.#viewAtomics().lanes,
       mayAlias: (bytes) => bulk.mayAlias(this.general.windows, bytes),
     });
+    if (this.#size === 0) {
+      this.#useFirst(EMPTY_WINDOW);
+    } else if (this.#borrowed) {
+      // Now, because no view can be made of a buffer that the caller has detached.
+      windows.all();
+    } else if (this.#size <= WINDOW_SIZE) {
+      windows.at(0);
+    }
   }
 
   /**
@@ -151,6 +164,12 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
    * Without that, the memory is released in a turn of the event loop after the garbage collection:
    * 300 memories of 16 MiB that one loop fills and drops take 4.8 GB at the peak, and 0.06 GB with
    * `destroy()`.
+   *
+   * The view path needs an ArrayBuffer for each 4 GiB. V8 collects garbage before it returns such a
+   * buffer, which takes milliseconds. Therefore RAM over 4 GiB makes each buffer when its 4 GiB are
+   * first accessed, and an access throws `ERR_OUT_OF_MEMORY` if the runtime refuses the buffer. To
+   * make the first one early, read {@link GuestMemory.buffer} or write to RAM in bulk: objects that
+   * store the memory afterwards access it faster.
    *
    * @param size - Bytes, from 0 to 2^53 - 1 less the descriptor.
    * @throws TypeError, RangeError for an invalid size; TypeError for invalid options; Error
@@ -268,13 +287,17 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
    * unless the RAM lies in memory of the caller. Afterwards this property is an empty Buffer.
    */
   get buffer(): Buffer {
-    return this.buffers[0] ?? Buffer.alloc(0);
+    return bulk.asBuffer(this.#expose(this.general.windows.at(0)).u8);
   }
 
-  /** Views of the RAM, one per 4 GiB: byte `i` of buffer `n` is address `n * 2^32 + i`. */
+  /**
+   * Views of the RAM, one per 4 GiB: byte `i` of buffer `n` is address `n * 2^32 + i`. All of them
+   * are made, which takes milliseconds per view.
+   *
+   * @throws Error `ERR_OUT_OF_MEMORY`.
+   */
   get buffers(): Buffer[] {
-    this.#expose();
-    return this.general.windows.map(({ u8 }) => bulk.asBuffer(u8));
+    return this.general.windows.all().map((window) => bulk.asBuffer(this.#expose(window).u8));
   }
 
   /**
@@ -681,6 +704,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     const start = toAddress(gpa);
     const result = this.general.checkRange(start, bytes.length);
     if (result === OK) {
+      this.general.makeWindows(start, bytes.length);
       bulk.write(this.general.windows, start, bytes);
       this.#marks.mark(start, bytes.length);
     }
@@ -717,6 +741,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     const start = toAddress(gpa);
     const result = this.general.checkRange(start, count);
     if (result === OK) {
+      this.general.makeWindows(start, count);
       bulk.fill(this.general.windows, start, count, byte);
       this.#marks.mark(start, count);
     }
@@ -755,6 +780,8 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     const readable = this.general.checkRange(from, count);
     const result = readable === OK ? this.general.checkRange(to, count) : readable;
     if (result === OK) {
+      this.general.makeWindows(from, count);
+      this.general.makeWindows(to, count);
       bulk.copy(this.general.windows, to, from, count);
       this.#marks.mark(to, count);
     }
@@ -838,6 +865,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     checkTotal(list, bytes, "source");
     const result = this.#checkRanges(list);
     if (result === OK) {
+      list.gpas.forEach((gpa, i) => this.general.makeWindows(Number(gpa), list.lengths[i]!));
       bulk.writeVector(this.general.windows, list, bytes);
       for (let i = 0; i < list.gpas.length; i++) {
         this.#marks.mark(Number(list.gpas[i]), list.lengths[i]!);
@@ -911,23 +939,32 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
    */
   slice(gpa: Gpa, length: Gpa): Buffer {
     const count = toByteCount(length, "length");
-    const view = bulk.slice(
-      this.general.windows,
-      this.general.locateRange(gpa, count, "read"),
-      count,
-    );
-    this.#expose();
+    const start = this.general.locateRange(gpa, count, "read");
+    const view = bulk.slice(this.general.windows, start, count);
+    if (count !== 0) {
+      this.#expose(this.general.windows.at(start));
+    }
     return view;
   }
 
-  /** Call it before code outside this package receives a buffer over the RAM. */
-  #expose(): void {
-    if (!this.#exposed && !this.#borrowed) {
-      for (const { u8 } of this.general.windows) {
-        native.handOut(u8.buffer as ArrayBuffer);
-      }
+  /** Call it before code outside this package receives a view of a window. */
+  #expose(window: Window): Window {
+    if (!this.#borrowed && window !== EMPTY_WINDOW && !this.#exposed.has(window)) {
+      native.handOut(window.u8.buffer as ArrayBuffer);
+      this.#exposed.add(window);
     }
-    this.#exposed = true;
+    return window;
+  }
+
+  /** Copies the fields of the first window for the hot paths. */
+  #useFirst({ u8, u16, u32, u64, quads }: Window): void {
+    this.native.useFirst(u8);
+    this.u8 = u8;
+    this.u16 = u16;
+    this.u32 = u32;
+    this.u64 = u64;
+    this.quads = quads;
+    this.writeQuads = this.#marks.dirty === null ? quads : 0;
   }
 
   /** Whether a bulk access is not empty and lies entirely in the first window. */
@@ -950,11 +987,10 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     // The first detached buffer makes all typed array accesses of the process slightly slower, for
     // the rest of its life. Therefore buffers are detached only if code outside this package may
     // have a view. The pages stay mapped as long as the views exist in any case.
-    if (this.#exposed && !this.#borrowed) {
-      for (const { u8 } of this.general.windows) {
-        detach(u8.buffer as ArrayBuffer);
-      }
+    for (const { u8 } of this.#exposed) {
+      detach(u8.buffer as ArrayBuffer);
     }
+    this.#exposed.clear();
     const { u8, u16, u32, u64, quads } = EMPTY_WINDOW;
     this.u8 = u8;
     this.u16 = u16;
@@ -990,8 +1026,15 @@ export interface GuestMemoryInternals {
   readonly handle: Handle;
   /** Bytes of RAM. */
   readonly size: number;
-  /** The windows of the RAM; empty after the RAM has ended. */
-  windows(): readonly Window[];
+  /**
+   * The window that contains an address. Empty if the address does not lie in RAM, and after the RAM
+   * has ended.
+   *
+   * @throws Error `ERR_OUT_OF_MEMORY` if the runtime refuses an ArrayBuffer.
+   */
+  windowAt(address: number): Window;
+  /** The windows that are made. Every view of the RAM has the buffer of one of them. */
+  madeWindows(): readonly Window[];
   /** The result of an access to a range, without the check of its alignment. */
   checkRange(address: number, length: number): GuestMemAccessResult;
   /** The dirty bitmap of the RAM, and the users to notify before the RAM ends. */

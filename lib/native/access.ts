@@ -70,30 +70,37 @@ export class NativeAccess implements GuestMemoryAccess {
   readonly size: bigint;
   readonly #handle: Handle;
   private readonly number: number;
-  private readonly first: Uint8Array;
+  // The bytes of the view path's first window. Until that is made, the field is missing, and the
+  // prototype has an array that is never detached.
+  declare private first: Uint8Array;
+  static {
+    this.prototype.first = new Uint8Array(1);
+  }
   private readonly marks: Marks;
   readonly #lost: (address: number) => boolean;
   #atomicLanes: AtomicLanes | undefined;
   #atomics: AtomicAccess | undefined;
 
   /**
-   * @param first - The bytes of the view path's first window.
    * @param lost - Returns whether the buffer over an address is detached, as the view path checks
    * it.
    */
-  constructor(
-    handle: Handle,
-    size: bigint,
-    first: Uint8Array,
-    lost: (address: number) => boolean,
-    marks: Marks,
-  ) {
+  constructor(handle: Handle, size: bigint, lost: (address: number) => boolean, marks: Marks) {
     this.size = size;
     this.#handle = handle;
     this.number = native.guestMemoryNumber(handle);
-    this.first = first;
     this.marks = marks;
     this.#lost = lost;
+  }
+
+  /**
+   * Sets the bytes of the view path's first window, so that the native path checks whether they are
+   * detached.
+   *
+   * @internal
+   */
+  useFirst(bytes: Uint8Array): void {
+    this.first = bytes;
   }
 
   /** Atomic access through N-API: each call runs the compiled C++ accessor. */

@@ -7,7 +7,7 @@ import type { Handle } from "../native/addon.js";
 import type { GuestMemory, GuestMemoryInternals } from "../memory/guest-memory.js";
 import { MemoryLinks, type MemoryMarks, type MemoryUser } from "../memory/marks.js";
 import { PAGE_SIZE, pageOf } from "../base/page.js";
-import { WINDOW_SIZE } from "../memory/windows.js";
+import { EMPTY_WINDOW, WINDOW_SIZE } from "../memory/windows.js";
 import { MAX_END, PageTable } from "./page-table.js";
 import { RegionMap, type Segment } from "./region-map.js";
 import {
@@ -145,6 +145,12 @@ export class Bus implements MemoryUser {
    */
   add(region: Region, dirty: DirtyBitmap | null = null): void {
     this.#map.checkAdd(region);
+    const settles =
+      region.kind === "ram" && !this.#hasArena && lowBytes(region) > lowBytes(this.#homeRegion);
+    if (settles) {
+      // The runtime may refuse the ArrayBuffer of the home buffer.
+      region.internals.windowAt(0);
+    }
     reserveStack();
     this.#invalidateRange(region);
     if (region.kind !== "mmio") {
@@ -155,7 +161,7 @@ export class Bus implements MemoryUser {
       region.internals.marks.set(dirty);
     }
     this.#map.add(region);
-    if (region.kind === "ram" && !this.#hasArena && lowBytes(region) > lowBytes(this.#homeRegion)) {
+    if (settles) {
       this.#settle(region);
     }
   }
@@ -173,11 +179,14 @@ export class Bus implements MemoryUser {
     if (!this.#map.has(region)) {
       throw rangeError("region is not mapped in this address space");
     }
+    const next = region === this.#homeRegion ? this.#largest(region) : this.#homeRegion;
+    // The runtime may refuse the ArrayBuffer of the home buffer.
+    next?.internals.windowAt(0);
     reserveStack();
     this.#invalidateRange(region);
     this.#map.remove(region);
     if (region === this.#homeRegion) {
-      this.#settle(this.#largest());
+      this.#settle(next);
     }
     if (region.kind !== "mmio") {
       region.user = null;
@@ -231,12 +240,11 @@ export class Bus implements MemoryUser {
     // Most banks are fully visible and not watched: their pages open at once.
     const { start, length, period, from, internals, readable, writable } = region;
     const segment = this.#map.near(start);
-    const window = internals.windows()[0];
+    const window = internals.windowAt(0);
     const { table } = this;
     if (
       table !== null &&
       !this.watched &&
-      window !== undefined &&
       segment?.region === region &&
       segment.length === length &&
       period === length &&
@@ -347,8 +355,8 @@ export class Bus implements MemoryUser {
   ): Reach | null {
     const { offset } = this;
     const number = Math.floor(offset / WINDOW_SIZE);
-    const window = region.internals.windows()[number];
-    if (window === undefined || address === Infinity) {
+    const window = region.internals.windowAt(offset);
+    if (address === Infinity) {
       return null;
     }
     // From here on, `low` and `high` are the ends of the reach.
@@ -432,7 +440,7 @@ export class Bus implements MemoryUser {
   /** Makes the memory of a region the home buffer; null if there is no RAM. */
   #settle(region: RamRegion | null): void {
     this.#homeRegion = region;
-    if (region === null || region.internals.windows()[0]?.data === this.#home) {
+    if (region === null || region.internals.windowAt(0).data === this.#home) {
       return;
     }
     if (this.#home !== null) {
@@ -443,9 +451,9 @@ export class Bus implements MemoryUser {
     this.#moveTo(region.internals);
   }
 
-  #moveTo({ windows, handle }: GuestMemoryInternals): void {
-    const [window] = windows();
-    if (window !== undefined) {
+  #moveTo({ windowAt, handle }: GuestMemoryInternals): void {
+    const window = windowAt(0);
+    if (window !== EMPTY_WINDOW) {
       this.#home = window.data;
       this.#homeHandle = handle;
       this.table?.setHome(handle);
@@ -453,11 +461,11 @@ export class Bus implements MemoryUser {
     }
   }
 
-  /** The RAM region with the most bytes that the page table covers. */
-  #largest(): RamRegion | null {
+  /** The RAM region, other than one, with the most bytes that the page table covers. */
+  #largest(except: RamRegion): RamRegion | null {
     let found: RamRegion | null = null;
     for (const region of this.#map.regions) {
-      if (region.kind === "ram" && lowBytes(region) > lowBytes(found)) {
+      if (region.kind === "ram" && region !== except && lowBytes(region) > lowBytes(found)) {
         found = region;
       }
     }
@@ -648,7 +656,7 @@ const NOWHERE = { start: 0, length: 0 };
 
 /** The bytes of a region below 4 GiB, or 0 for none. */
 function lowBytes(region: RamRegion | null): number {
-  if (region === null || region.internals.windows().length === 0) {
+  if (region === null || region.memory.destroyed) {
     return 0;
   }
   return Math.max(0, Math.min(WINDOW_SIZE - region.start, region.length));
