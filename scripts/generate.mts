@@ -11,6 +11,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { format, resolveConfig } from "prettier";
 import { atomicForms } from "./generate/atomics.mjs";
+import { halvesAccessors } from "./generate/halves.mjs";
 import { nativeAccessors, nativeSpaceAccessors } from "./generate/native.mjs";
 import { inQuads, roundTrip, type ViewClass, viewAccessors } from "./generate/view.mjs";
 
@@ -27,6 +28,8 @@ const HOT: Pick<ViewClass, "ok" | "slow" | "slowWrite"> = {
     tryRead: ({ suffix }) => `this.general.tryRead${suffix}(gpa, out)`,
     tryWrite: ({ suffix }) => `this.general.tryWrite${suffix}(gpa, value)`,
     tryWriteqFrom: "this.general.tryWriteqFrom(gpa, source)",
+    tryReadqHalves: "this.general.tryReadqHalves(gpa, out, at)",
+    tryWriteqHalves: "this.general.tryWriteqHalves(gpa, low, high)",
     read: ({ suffix }) => `this.general.read${suffix}(gpa)`,
   },
   slowWrite: ({ suffix }) => `this.general.write${suffix}(gpa, value)`,
@@ -55,6 +58,8 @@ const GENERATED: Readonly<Record<string, () => string>> = {
         tryRead: ({ constant }) => `this.#tryRead(${constant}, gpa, out)`,
         tryWrite: ({ constant }) => `this.#tryWrite(${constant}, gpa, value)`,
         tryWriteqFrom: 'this.#tryWrite(QUAD, gpa, checkOut(QUAD, source, "source")[0]!)',
+        tryReadqHalves: "this.#tryReadHalves(gpa, out, at)",
+        tryWriteqHalves: "this.#tryWriteHalves(gpa, low, high)",
         read: ({ constant }) => `this.#read(${constant}, gpa)`,
       },
     }),
@@ -95,9 +100,12 @@ const GENERATED: Readonly<Record<string, () => string>> = {
         tryRead: ({ constant }) => `this.#tryRead(SPACE_${constant}, gpa, out)`,
         tryWrite: ({ constant }) => `this.#tryWrite(SPACE_${constant}, gpa, value)`,
         tryWriteqFrom: 'this.tryWriteq(gpa, checkOut(QUAD, source, "source")[0]!)',
+        tryReadqHalves: "this.#tryReadHalves(gpa, out, at)",
+        tryWriteqHalves: "this.#tryWrite(SPACE_QUAD, gpa, quadOf(low, high))",
         read: ({ constant }) => `this.#read(SPACE_${constant}, gpa)`,
       },
     }),
+  "lib/base/halves-access.ts": halvesAccessors,
   "lib/native/access.ts": nativeAccessors,
   "lib/space/native-access.ts": nativeSpaceAccessors,
   "lib/atomics/forms.ts": atomicForms,

@@ -1,4 +1,5 @@
 import { GuestMemoryFault, type Operation } from "../base/errors.js";
+import { checkHalvesOut } from "../base/halves.js";
 import { PAGE_SIZE } from "../base/page.js";
 import { MAX_U64, type Gpa } from "../base/gpa.js";
 import { toAddress } from "../base/arguments.js";
@@ -344,6 +345,72 @@ export class GeneralAccess {
     }
   }
 
+  tryReadqHalves(gpa: Gpa, out: Uint32Array, at = 0): GuestMemAccessResult {
+    try {
+      if (
+        typeof gpa === "number" &&
+        typeof at === "number" &&
+        at >>> 0 === at &&
+        out[at + 1] !== undefined &&
+        out instanceof Uint32Array
+      ) {
+        this.checkSlots(out);
+        const index = gpa >>> 3;
+        if ((index << 3) >>> 0 === gpa - this.base && index < this.quads) {
+          const cells = this.u32;
+          const low = cells[index << 1];
+          const high = cells[(index << 1) + 1];
+          if (low !== undefined && high !== undefined) {
+            out[at] = low;
+            out[at + 1] = high;
+            return OK;
+          }
+        }
+      }
+    } catch {
+      // Not a typed array. The slow path throws an error with a code.
+    }
+    return this.#tryReadHalves(gpa, out, at);
+  }
+
+  tryWriteqHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult {
+    if (
+      typeof gpa === "number" &&
+      typeof low === "number" &&
+      low >>> 0 === low &&
+      typeof high === "number" &&
+      high >>> 0 === high
+    ) {
+      const index = gpa >>> 3;
+      const cells = this.u32;
+      const at = (index << 1) + 1;
+      if (
+        (index << 3) >>> 0 === gpa - this.base &&
+        index < this.writeQuads &&
+        cells[at] !== undefined
+      ) {
+        cells[at - 1] = low;
+        cells[at] = high;
+        return OK;
+      }
+    }
+    return this.#tryWriteHalves(gpa, low, high);
+  }
+
+  readqHalves(gpa: Gpa, out: Uint32Array, at = 0): void {
+    const result = this.tryReadqHalves(gpa, out, at);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, 8, "read");
+    }
+  }
+
+  writeqHalves(gpa: Gpa, low: number, high: number): void {
+    const result = this.tryWriteqHalves(gpa, low, high);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, 8, "write");
+    }
+  }
+
   // #endregion
 
   /**
@@ -394,6 +461,32 @@ export class GeneralAccess {
     if (result === OK) {
       width.set(this.#windowAt(address).data, address >>> 0, checked);
       // After the write, as DirtyBitmap requires.
+      this.#marks.dirty?.markPage(Math.floor(address / PAGE_SIZE));
+    }
+    return result;
+  }
+
+  #tryReadHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
+    checkHalvesOut(out, at);
+    const address = toAddress(gpa);
+    const result = this.#check(address, QUAD.bytes);
+    if (result === OK) {
+      const { data } = this.#windowAt(address);
+      out[at] = LONG.get(data, address >>> 0);
+      out[at + 1] = LONG.get(data, (address >>> 0) + LONG.bytes);
+    }
+    return result;
+  }
+
+  #tryWriteHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult {
+    LONG.checkValue(low, "low");
+    LONG.checkValue(high, "high");
+    const address = toAddress(gpa);
+    const result = this.#check(address, QUAD.bytes);
+    if (result === OK) {
+      const { data } = this.#windowAt(address);
+      LONG.set(data, address >>> 0, low);
+      LONG.set(data, (address >>> 0) + LONG.bytes, high);
       this.#marks.dirty?.markPage(Math.floor(address / PAGE_SIZE));
     }
     return result;

@@ -1,10 +1,10 @@
 import { bytesOf, fastLength } from "../base/view.js";
 import { inspect } from "node:util";
-import type { GuestMemoryAccess } from "../base/access.js";
+import type { GuestHalvesAccessors, GuestMemoryAccess } from "../base/access.js";
 import type { GuestAtomicAccess } from "../atomics/access.js";
 import { Arena, arenaInternals, detach } from "./arena.js";
 import * as bulk from "./bulk.js";
-import { rangeError, typeError } from "../base/errors.js";
+import { GuestMemoryFault, rangeError, typeError } from "../base/errors.js";
 import type { AtomicLanes } from "../atomics/lane.js";
 import { GeneralAccess } from "./general-access.js";
 import { MAX_U64, type Gpa } from "../base/gpa.js";
@@ -12,7 +12,8 @@ import { toByteCount } from "../base/arguments.js";
 import { MemoryMarks } from "./marks.js";
 import { native, type Handle } from "../native/addon.js";
 import { NativeAccess } from "../native/access.js";
-import { GuestMemAccessResult } from "../base/result.js";
+import { HalvesAccess, rangesOfRam } from "../base/halves-access.js";
+import { type GuestMemAccessResult, OK } from "../base/result.js";
 import { reserveStack } from "../base/stack.js";
 import { newSharedBuffer, type SharedRam, sharedRamOf, viewOf } from "./shared-ram.js";
 import { uncloneable } from "../base/uncloneable.js";
@@ -83,6 +84,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   });
   readonly #shareable: SharedRam | null;
   #atomics: ViewAtomics | undefined;
+  #halves: HalvesAccess | undefined;
   #exposed = false;
   #destroyed = false;
 
@@ -206,6 +208,11 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
    */
   get atomics(): GuestAtomicAccess {
     return this.#viewAtomics();
+  }
+
+  /** The accessors whose addresses and 64-bit values are two halves of 32 bits. */
+  get halves(): GuestHalvesAccessors {
+    return (this.#halves ??= new HalvesAccess(this, rangesOfRam(this, this.#size)));
   }
 
   /** Whether the RAM has ended: it is destroyed, or its arena is reset or destroyed. */
@@ -543,6 +550,68 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
       }
     }
     this.general.writeq(gpa, value);
+  }
+
+  tryReadqHalves(gpa: Gpa, out: Uint32Array, at = 0): GuestMemAccessResult {
+    try {
+      if (
+        typeof gpa === "number" &&
+        typeof at === "number" &&
+        at >>> 0 === at &&
+        out[at + 1] !== undefined &&
+        out instanceof Uint32Array
+      ) {
+        this.checkSlots(out);
+        const index = gpa >>> 3;
+        if ((index << 3) >>> 0 === gpa && index < this.quads) {
+          const cells = this.u32;
+          const low = cells[index << 1];
+          const high = cells[(index << 1) + 1];
+          if (low !== undefined && high !== undefined) {
+            out[at] = low;
+            out[at + 1] = high;
+            return 0;
+          }
+        }
+      }
+    } catch {
+      // Not a typed array. The slow path throws an error with a code.
+    }
+    return this.general.tryReadqHalves(gpa, out, at);
+  }
+
+  tryWriteqHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult {
+    if (
+      typeof gpa === "number" &&
+      typeof low === "number" &&
+      low >>> 0 === low &&
+      typeof high === "number" &&
+      high >>> 0 === high
+    ) {
+      const index = gpa >>> 3;
+      const cells = this.u32;
+      const at = (index << 1) + 1;
+      if ((index << 3) >>> 0 === gpa && index < this.writeQuads && cells[at] !== undefined) {
+        cells[at - 1] = low;
+        cells[at] = high;
+        return 0;
+      }
+    }
+    return this.general.tryWriteqHalves(gpa, low, high);
+  }
+
+  readqHalves(gpa: Gpa, out: Uint32Array, at = 0): void {
+    const result = this.tryReadqHalves(gpa, out, at);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, 8, "read");
+    }
+  }
+
+  writeqHalves(gpa: Gpa, low: number, high: number): void {
+    const result = this.tryWriteqHalves(gpa, low, high);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, 8, "write");
+    }
   }
 
   // #endregion

@@ -14,7 +14,11 @@ export const VALUE8 = 16;
 export const VALUE16 = 8;
 export const VALUE32 = 4;
 export const VALUE64 = 2;
+/** The high half of a 64-bit value, whose low half is at `VALUE32`. */
+export const VALUE_HIGH32 = 5;
 export const EXPECTED8 = 24;
+export const EXPECTED32 = 6;
+export const EXPECTED_HIGH32 = 7;
 export const OPERATION32 = 8;
 
 /** The memory number that no memory has; native/addon/environment.h reserves it. */

@@ -1,23 +1,25 @@
 import { bytesOf } from "../base/view.js";
 import { inspect } from "node:util";
-import type { GuestAccessors } from "../base/access.js";
+import type { GuestAccessors, GuestHalvesAccessors } from "../base/access.js";
 import type { GuestAtomicAccess } from "../atomics/access.js";
 import * as bulk from "../memory/bulk.js";
 import { Bus, type Piece } from "./bus.js";
 import { DirtyBitmap } from "../memory/dirty-bitmap.js";
-import { rangeError, typeError } from "../base/errors.js";
+import { GuestMemoryFault, rangeError, typeError } from "../base/errors.js";
 import { checkObject, isInstance, toByteCount } from "../base/arguments.js";
 import { MAX_U64, type Gpa } from "../base/gpa.js";
+import type { HalvesAccess } from "../base/halves-access.js";
 import { GuestMemory, isGuestMemory } from "../memory/guest-memory.js";
 import type { MmioDevice } from "./mmio.js";
 import { NativeSpaceAccess } from "./native-access.js";
 import { chooseBitmap, MmioRegion, RamRegion, type Region, RomRegion } from "./regions.js";
-import { GuestMemAccessResult } from "../base/result.js";
+import { type GuestMemAccessResult, OK } from "../base/result.js";
 import { restoreSnapshot } from "../snapshot/restore.js";
 import type { Snapshot } from "../snapshot/snapshot.js";
 import { takeSnapshot } from "../snapshot/take.js";
 import { SpaceAccess } from "./general-access.js";
 import { spaceAtomics } from "./atomics.js";
+import { spaceHalves } from "./halves.js";
 import { uncloneable } from "../base/uncloneable.js";
 import type { WatchListener, Watchpoint, WatchRange } from "./watchpoint.js";
 import { BYTE, isView } from "../base/widths.js";
@@ -105,6 +107,7 @@ export class AddressSpace implements GuestAccessors {
 
   readonly #bus: Bus;
   #atomics: GuestAtomicAccess | undefined;
+  #halves: HalvesAccess | undefined;
 
   constructor() {
     this.#bus = new Bus(() => this.#invalidate());
@@ -202,6 +205,16 @@ export class AddressSpace implements GuestAccessors {
    */
   get atomics(): GuestAtomicAccess {
     return (this.#atomics ??= spaceAtomics(this.#bus, "view"));
+  }
+
+  /**
+   * The accessors whose addresses and 64-bit values are two halves of 32 bits, for guests with 64-bit
+   * addresses. An access to RAM or ROM creates no bigint, also above 2^53 - 1, unless it touches
+   * another region than the access before. {@link NativeSpaceAccess.halves} has the same accessors
+   * on the native path.
+   */
+  get halves(): GuestHalvesAccessors {
+    return (this.#halves ??= spaceHalves(this.#bus, this, (memory) => memory));
   }
 
   /** The mapped regions, sorted by address. The array is a copy: later changes do not affect it. */
@@ -596,6 +609,70 @@ export class AddressSpace implements GuestAccessors {
     this.general.writeq(gpa, value);
   }
 
+  tryReadqHalves(gpa: Gpa, out: Uint32Array, at = 0): GuestMemAccessResult {
+    if (
+      typeof gpa === "number" &&
+      this.isView(out) &&
+      typeof at === "number" &&
+      at >>> 0 === at &&
+      out[at + 1] !== undefined &&
+      out instanceof Uint32Array
+    ) {
+      const unit = gpa >>> 3;
+      if ((unit << 3) >>> 0 === gpa) {
+        const index = unit - this.first64;
+        if (index >>> 0 < this.readQuads) {
+          const cells = this.u32;
+          const low = cells[index << 1];
+          const high = cells[(index << 1) + 1];
+          if (low !== undefined && high !== undefined) {
+            out[at] = low;
+            out[at + 1] = high;
+            return 0;
+          }
+        }
+      }
+    }
+    return this.general.tryReadqHalves(gpa, out, at);
+  }
+
+  tryWriteqHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult {
+    if (
+      typeof gpa === "number" &&
+      typeof low === "number" &&
+      low >>> 0 === low &&
+      typeof high === "number" &&
+      high >>> 0 === high
+    ) {
+      const unit = gpa >>> 3;
+      if ((unit << 3) >>> 0 === gpa) {
+        const index = unit - this.first64;
+        const cells = this.u32;
+        const at = (index << 1) + 1;
+        if (index >>> 0 < this.writeQuads && cells[at] !== undefined) {
+          cells[at - 1] = low;
+          cells[at] = high;
+          return 0;
+        }
+      }
+    }
+    return this.general.tryWriteqHalves(gpa, low, high);
+  }
+
+  readqHalves(gpa: Gpa, out: Uint32Array, at = 0): void {
+    const result = this.tryReadqHalves(gpa, out, at);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, 8, "read");
+    }
+  }
+
+  writeqHalves(gpa: Gpa, low: number, high: number): void {
+    const result = this.tryWriteqHalves(gpa, low, high);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, 8, "write");
+    }
+  }
+
   // #endregion
 
   // Bulk access to RAM and ROM, at any alignment and across adjacent regions. An access that
@@ -701,6 +778,7 @@ export class AddressSpace implements GuestAccessors {
     this.writeQuads = 0;
     this.general.clear();
     this.native.clear();
+    this.#halves?.clear();
   }
 
   /** Chooses the hot region and sets the limits of the hot path, from the current map. */

@@ -1,6 +1,7 @@
 import type { GuestAccessors } from "../base/access.js";
 import type { Bus } from "./bus.js";
 import { type DirtyBitmap } from "../memory/dirty-bitmap.js";
+import { checkHalvesOut, quadOf, storeHalves } from "../base/halves.js";
 import { PAGE_SIZE } from "../base/page.js";
 import { GuestMemoryFault } from "../base/errors.js";
 import { MAX_U64, type Gpa } from "../base/gpa.js";
@@ -341,6 +342,73 @@ export class SpaceAccess implements GuestAccessors {
     }
   }
 
+  tryReadqHalves(gpa: Gpa, out: Uint32Array, at = 0): GuestMemAccessResult {
+    try {
+      if (
+        typeof gpa === "number" &&
+        typeof at === "number" &&
+        at >>> 0 === at &&
+        out[at + 1] !== undefined &&
+        out instanceof Uint32Array
+      ) {
+        this.checkSlots(out);
+        const offset = gpa - this.readBase;
+        const index = offset >>> 3;
+        if ((index << 3) >>> 0 === offset && index < this.readQuads) {
+          const cells = this.r32;
+          const low = cells[index << 1];
+          const high = cells[(index << 1) + 1];
+          if (low !== undefined && high !== undefined) {
+            out[at] = low;
+            out[at + 1] = high;
+            return OK;
+          }
+        }
+      }
+    } catch {
+      // Not a typed array. The slow path throws an error with a code.
+    }
+    return this.#tryReadHalves(gpa, out, at);
+  }
+
+  tryWriteqHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult {
+    if (
+      typeof gpa === "number" &&
+      typeof low === "number" &&
+      low >>> 0 === low &&
+      typeof high === "number" &&
+      high >>> 0 === high
+    ) {
+      const offset = gpa - this.writeBase;
+      const index = offset >>> 3;
+      const cells = this.w32;
+      const at = (index << 1) + 1;
+      if ((index << 3) >>> 0 === offset && index < this.writeQuads && cells[at] !== undefined) {
+        cells[at - 1] = low;
+        cells[at] = high;
+        if (this.dirty !== null) {
+          this.dirty.markPage(this.firstPage + (offset >>> 12));
+        }
+        return OK;
+      }
+    }
+    return this.#tryWrite(SPACE_QUAD, gpa, quadOf(low, high));
+  }
+
+  readqHalves(gpa: Gpa, out: Uint32Array, at = 0): void {
+    const result = this.tryReadqHalves(gpa, out, at);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, 8, "read");
+    }
+  }
+
+  writeqHalves(gpa: Gpa, low: number, high: number): void {
+    const result = this.tryWriteqHalves(gpa, low, high);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, 8, "write");
+    }
+  }
+
   // #endregion
 
   #tryRead<T extends Value, A extends Out>(
@@ -353,6 +421,16 @@ export class SpaceAccess implements GuestAccessors {
     const { result } = this.#bus;
     if (result === OK) {
       kind.width.store(out, value);
+    }
+    return result;
+  }
+
+  #tryReadHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
+    checkHalvesOut(out, at);
+    const value = this.#load(SPACE_QUAD, gpa);
+    const { result } = this.#bus;
+    if (result === OK) {
+      storeHalves(out, at, value);
     }
     return result;
   }

@@ -1,12 +1,15 @@
-import type { GuestAccessors } from "../base/access.js";
+import type { GuestAccessors, GuestHalvesAccessors } from "../base/access.js";
 import type { GuestAtomicAccess } from "../atomics/access.js";
 import type { Bus } from "./bus.js";
 import { GuestMemoryFault } from "../base/errors.js";
 import type { Gpa } from "../base/gpa.js";
+import { checkHalvesOut, quadOf, storeHalves } from "../base/halves.js";
+import type { HalvesAccess } from "../base/halves-access.js";
 import type { NativeAccess } from "../native/access.js";
 import type { RamRegion, RomRegion, Stretch } from "./regions.js";
 import { type GuestMemAccessResult, OK } from "../base/result.js";
 import { spaceAtomics } from "./atomics.js";
+import { spaceHalves } from "./halves.js";
 import { SPACE_BYTE, SPACE_LONG, SPACE_QUAD, SPACE_WORD, type SpaceWidth } from "./widths.js";
 import { uncloneable } from "../base/uncloneable.js";
 import { checkOut, QUAD, type Out, type Value } from "../base/widths.js";
@@ -41,6 +44,7 @@ export class NativeSpaceAccess implements GuestAccessors {
 
   readonly #bus: Bus;
   #atomics: GuestAtomicAccess | undefined;
+  #halves: HalvesAccess | undefined;
 
   /** @internal */
   constructor(bus: Bus) {
@@ -52,8 +56,14 @@ export class NativeSpaceAccess implements GuestAccessors {
     return (this.#atomics ??= spaceAtomics(this.#bus, "native"));
   }
 
+  /** The accessors of {@link AddressSpace.halves} on the native path. */
+  get halves(): GuestHalvesAccessors {
+    return (this.#halves ??= spaceHalves(this.#bus, this, ({ native }) => native));
+  }
+
   /** Invalidates the cached stretches. @internal */
   clear(): void {
+    this.#halves?.clear();
     this.readLength = 0;
     this.readAccess = null;
     this.writeLength = 0;
@@ -241,6 +251,40 @@ export class NativeSpaceAccess implements GuestAccessors {
     }
   }
 
+  tryReadqHalves(gpa: Gpa, out: Uint32Array, at = 0): GuestMemAccessResult {
+    if (typeof gpa === "number") {
+      const offset = gpa - this.readBase;
+      if (offset >= 0 && offset < this.readLength) {
+        return this.readAccess!.tryReadqHalves(this.readFrom + offset, out, at);
+      }
+    }
+    return this.#tryReadHalves(gpa, out, at);
+  }
+
+  tryWriteqHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult {
+    if (typeof gpa === "number") {
+      const offset = gpa - this.writeBase;
+      if (offset >= 0 && offset < this.writeLength) {
+        return this.writeAccess!.tryWriteqHalves(this.writeFrom + offset, low, high);
+      }
+    }
+    return this.tryWrite(SPACE_QUAD, gpa, quadOf(low, high));
+  }
+
+  readqHalves(gpa: Gpa, out: Uint32Array, at = 0): void {
+    const result = this.tryReadqHalves(gpa, out, at);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, 8, "read");
+    }
+  }
+
+  writeqHalves(gpa: Gpa, low: number, high: number): void {
+    const result = this.tryWriteqHalves(gpa, low, high);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, 8, "write");
+    }
+  }
+
   // #endregion
 
   private tryRead<T extends Value, A extends Out>(
@@ -253,6 +297,16 @@ export class NativeSpaceAccess implements GuestAccessors {
     const { result } = this.#bus;
     if (result === OK) {
       kind.width.store(out, value);
+    }
+    return result;
+  }
+
+  #tryReadHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
+    checkHalvesOut(out, at);
+    const value = this.#load(SPACE_QUAD, gpa);
+    const { result } = this.#bus;
+    if (result === OK) {
+      storeHalves(out, at, value);
     }
     return result;
   }

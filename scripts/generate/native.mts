@@ -1,3 +1,4 @@
+import { throwingHalves } from "./view.mjs";
 import { QUAD_ROW, type WidthRow, WIDTHS } from "./widths.mjs";
 
 /** The accessors of `NativeAccess`: each stores its arguments in the call block and calls C++. */
@@ -52,6 +53,34 @@ export function nativeAccessors(): string {
     this.#check(this.tryWrite${row.suffix}(gpa, value), ${row.constant}, gpa, "write");
   }`,
     ),
+    `
+  tryReadqHalves(gpa: Gpa, out: Uint32Array, at = 0): GuestMemAccessResult {
+    if (
+      !isView(out) ||
+      !isInteger(at, 0xffff_ffff) ||
+      out[at + 1] === undefined ||
+      !(out instanceof Uint32Array)
+    ) {
+      checkHalvesOut(out, at);
+    }
+    this.prepare(gpa);
+    readq();
+    const code = result();
+    if (code === OK) {
+      out[at] = block32[VALUE32]!;
+      out[at + 1] = block32[VALUE_HIGH32]!;
+    }
+    return code;
+  }`,
+    `
+  tryWriteqHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult {
+    block32[VALUE32] = isInteger(low, 0xffff_ffff) ? low : LONG.checkValue(low, "low");
+    block32[VALUE_HIGH32] = isInteger(high, 0xffff_ffff) ? high : LONG.checkValue(high, "high");
+    this.prepare(gpa);
+    writeq();
+    return this.marks.dirty === null ? result() : this.mark(gpa);
+  }`,
+    ...throwingHalves(),
   ].join("\n\n");
 }
 
@@ -119,6 +148,22 @@ export function nativeSpaceAccessors(): string {
     }
   }`,
     ),
+    `
+  tryReadqHalves(gpa: Gpa, out: Uint32Array, at = 0): GuestMemAccessResult {
+    if (typeof gpa === "number") {
+      const offset = gpa - this.readBase;
+      if (offset >= 0 && offset < this.readLength) {
+        return this.readAccess!.tryReadqHalves(this.readFrom + offset, out, at);
+      }
+    }
+    return this.#tryReadHalves(gpa, out, at);
+  }`,
+    tryWrite(
+      "tryWriteqHalves(gpa: Gpa, low: number, high: number)",
+      "tryWriteqHalves(this.writeFrom + offset, low, high)",
+      "this.tryWrite(SPACE_QUAD, gpa, quadOf(low, high))",
+    ),
+    ...throwingHalves(),
   ].join("\n\n");
 }
 

@@ -1,4 +1,4 @@
-import { QUAD_ROW, type WidthRow, WIDTHS } from "./widths.mjs";
+import { LONG_ROW, QUAD_ROW, type WidthRow, WIDTHS } from "./widths.mjs";
 
 /** How the accessors of one class of the view path find the bytes of an access. */
 export interface ViewClass {
@@ -24,6 +24,8 @@ export interface ViewClass {
     readonly tryRead: (row: WidthRow) => string;
     readonly tryWrite: (row: WidthRow) => string;
     readonly tryWriteqFrom: string;
+    readonly tryReadqHalves: string;
+    readonly tryWriteqHalves: string;
     readonly read: (row: WidthRow) => string;
   };
   /** The throwing form's slow write; by default it calls the `try…` form. */
@@ -38,6 +40,9 @@ export function viewAccessors(path: ViewClass): string {
     tryWriteqFrom(path),
     ...WIDTHS.map((row) => read(path, row)),
     ...WIDTHS.map((row) => write(path, row)),
+    tryReadqHalves(path),
+    tryWriteqHalves(path),
+    ...throwingHalves(),
   ].join("\n\n");
 }
 
@@ -181,6 +186,90 @@ function store(path: ViewClass, row: WidthRow, then: string): string {
         ${then}
       }`,
   );
+}
+
+/** The condition that a value is one half of a 64-bit value, or an index of an array. */
+function fitsLong(value: string): string {
+  return LONG_ROW.fits.replaceAll("value", value);
+}
+
+function tryReadqHalves(path: ViewClass): string {
+  const fast = whereAligned(
+    path,
+    QUAD_ROW,
+    `
+      ${path.index(QUAD_ROW, "read").join("\n")}
+      if (${path.inReach(QUAD_ROW, "read")}) {
+        const cells = ${path.array(LONG_ROW, "read")};
+        const low = cells[index << 1];
+        const high = cells[(index << 1) + 1];
+        if (low !== undefined && high !== undefined) {
+          out[at] = low;
+          out[at + 1] = high;
+          return ${path.ok};
+        }
+      }`,
+  );
+  const valid = `${fitsLong("at")} && out[at + 1] !== undefined && out instanceof Uint32Array`;
+  const body =
+    path.brand === "slots"
+      ? whereBranded(`
+        if (typeof gpa === "number" && ${valid}) {
+          this.checkSlots(out);
+          ${fast.trim()}
+        }`)
+      : `
+      if (typeof gpa === "number" && this.isView(out) && ${valid}) {
+        ${fast}
+      }`;
+  return `
+  tryReadqHalves(gpa: Gpa, out: Uint32Array, at = 0): GuestMemAccessResult {
+    ${body}
+    return ${path.slow.tryReadqHalves};
+  }`;
+}
+
+function tryWriteqHalves(path: ViewClass): string {
+  const fast = whereAligned(
+    path,
+    QUAD_ROW,
+    `
+      ${path.index(QUAD_ROW, "write").join("\n")}
+      const cells = ${path.array(LONG_ROW, "write")};
+      const at = (index << 1) + 1;
+      if (${path.inReach(QUAD_ROW, "write")} && cells[at] !== undefined) {
+        cells[at - 1] = low;
+        cells[at] = high;${path.stored ?? ""}
+        return ${path.ok};
+      }`,
+  );
+  return `
+  tryWriteqHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult {
+    if (typeof gpa === "number" && ${fitsLong("low")} && ${fitsLong("high")}) {
+      ${fast}
+    }
+    return ${path.slow.tryWriteqHalves};
+  }`;
+}
+
+/** The throwing forms of the halves, which are the same on both paths. */
+export function throwingHalves(): string[] {
+  return [
+    `
+  readqHalves(gpa: Gpa, out: Uint32Array, at = 0): void {
+    const result = this.tryReadqHalves(gpa, out, at);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, 8, "read");
+    }
+  }`,
+    `
+  writeqHalves(gpa: Gpa, low: number, high: number): void {
+    const result = this.tryWriteqHalves(gpa, low, high);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, 8, "write");
+    }
+  }`,
+  ];
 }
 
 /** The address of element `index`. It equals `gpa` if that was aligned. */
