@@ -154,7 +154,8 @@ export class ViewAtomics extends AtomicAccess {
     const w = new ViewLane(native.w, ({ u16 }) => u16, marks);
     const l = new ViewLane(native.l, ({ u32 }) => u32, marks);
     const q = new ViewLane(native.q, ({ u64 }) => u64, marks);
-    super({ b, w, l, q });
+    // JavaScript's Atomics have 64 bits only as bigints, so the native lane has the halves.
+    super({ b, w, l, q, halves: native.halves });
     this.#lanes = [b, w, l, q];
     this.use(windows);
   }

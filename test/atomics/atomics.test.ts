@@ -7,8 +7,9 @@ import {
   type GuestAtomicAccess,
   GuestMemory,
 } from "pound-guest-memory";
+import { ATOMIC_XOR } from "../../lib/atomics/operations.js";
 import { native } from "../../lib/native/addon.js";
-import { ATOMIC_XOR, OPERATION32, RESULT32 } from "../../lib/native/call-block.js";
+import { OPERATION32, RESULT32 } from "../../lib/native/call-block.js";
 import {
   ATOMICS,
   ATOMICS_AND_WIDTHS,
