@@ -2,7 +2,8 @@ import { expect } from "chai";
 import fc from "fast-check";
 import { GuestMemAccessResult, GuestMemory } from "pound-guest-memory";
 import { OUT_OF_RANGE, thrown } from "../support/errors.js";
-import { WIDTHS } from "../support/widths.js";
+import { splitting } from "../support/halves.js";
+import { WIDTHS_AND_HALVES } from "../support/widths.js";
 
 const { OK, FAULT_BOUNDARY, FAULT_UNALIGNED } = GuestMemAccessResult;
 const GIB = 2 ** 30;
@@ -23,7 +24,7 @@ describe("RAM of 6 GiB", function () {
   });
 
   it("is told apart at every address of both paths, below and above 4 GiB", () => {
-    for (const width of WIDTHS) {
+    for (const width of WIDTHS_AND_HALVES) {
       const all = 2n ** BigInt(8 * width.bytes) - 1n;
       const addresses = [0, 2 * GIB, EDGE - 8, EDGE, EDGE + 8, 5 * GIB, SIZE - 8];
       addresses.forEach((gpa, i) => {
@@ -32,13 +33,22 @@ describe("RAM of 6 GiB", function () {
         expect(width.tryWrite(writer, i % 3 === 0 ? BigInt(gpa) : gpa, value)).to.equal(OK);
         expect(BigInt(width.read(reader, gpa)), `${width.suffix} at ${gpa}`).to.equal(value);
         expect(BigInt(width.read(writer, BigInt(gpa)))).to.equal(value);
+        expect(BigInt(width.read(splitting(reader.halves), gpa))).to.equal(value);
+        expect(width.tryWrite(splitting(writer.halves), gpa, ~value & all)).to.equal(OK);
+        expect(BigInt(width.read(splitting(writer.halves), gpa))).to.equal(~value & all);
+        expect(BigInt(width.read(reader, gpa)), `${width.suffix} at ${gpa}`).to.equal(~value & all);
       });
     }
   });
 
   it("faults alike on both paths around its edges", () => {
-    for (const access of [memory, memory.native]) {
-      for (const width of WIDTHS) {
+    for (const access of [
+      memory,
+      memory.native,
+      splitting(memory.halves),
+      splitting(memory.native.halves),
+    ]) {
+      for (const width of WIDTHS_AND_HALVES) {
         const out = width.out(0n);
         expect(width.tryRead(access, SIZE - width.bytes, out)).to.equal(OK);
         expect(width.tryRead(access, SIZE, out)).to.equal(FAULT_BOUNDARY);

@@ -9,7 +9,7 @@ import {
 import { native } from "../../lib/native/addon.js";
 import { MEMORY32, RESULT32 } from "../../lib/native/call-block.js";
 import { thrown } from "../support/errors.js";
-import { WIDTHS } from "../support/widths.js";
+import { WIDTHS, WIDTHS_AND_HALVES } from "../support/widths.js";
 
 const { OK, ERROR_INTERNAL } = GuestMemAccessResult;
 
@@ -33,7 +33,7 @@ async function collectUntil(isDone: () => boolean): Promise<void> {
 describe("the native path", () => {
   it("keeps memories apart, whose calls all go through one block", () => {
     const memories = Array.from({ length: 20 }, () => GuestMemory.allocate(64));
-    for (const width of WIDTHS) {
+    for (const width of WIDTHS_AND_HALVES) {
       const mask = 2n ** BigInt(8 * width.bytes) - 1n;
       const valueOf = (i: number): bigint => (0x0101_0101_0101_0101n * BigInt(i + 1)) & mask;
       memories.forEach((memory, i) => width.write(memory.native, 8, valueOf(i)));
@@ -63,7 +63,7 @@ describe("the native path", () => {
     ended.destroy();
     const other = GuestMemory.allocate(16);
     for (const access of accesses) {
-      for (const width of WIDTHS) {
+      for (const width of WIDTHS_AND_HALVES) {
         for (const gpa of [0, 0n, 8, 16, 1, 2 ** 40, 2n ** 64n - 1n]) {
           const out = width.out(0x5an);
           expect(width.tryRead(access, gpa, out)).to.equal(ERROR_INTERNAL);
@@ -109,7 +109,10 @@ describe("the native path", () => {
     const memory = GuestMemory.allocate(16);
     for (const number of [0xffff_ffff, 0x7fff_ffff, 1_000_000]) {
       for (const { suffix } of WIDTHS) {
-        for (const call of [native[`read${suffix}`], native[`write${suffix}`]]) {
+        for (const call of [
+          native[`read${suffix}` as "readb"],
+          native[`write${suffix}` as "writeb"],
+        ]) {
           block.fill(0);
           block[MEMORY32] = number;
           call();
