@@ -42,6 +42,12 @@ const GENERATED: Readonly<Record<string, () => string>> = {
       index: ({ shift }) => [`const index = gpa >>> ${shift};`],
       inReach: (row, operation) =>
         `${roundTrip(row, "index")} === gpa && ${inQuads(row)} < this.${bound(operation)}`,
+      halves: (operation) => ({
+        before: ["const index = gpa >>> 2;"],
+        condition:
+          "(gpa & 7) === 0 && gpa >>> 0 === gpa" +
+          (operation === "write" ? " && index >>> 1 < this.writeQuads" : ""),
+      }),
       array: ({ bits }) => `this.u${bits}`,
       brand: "slots",
       ...HOT,
@@ -51,6 +57,12 @@ const GENERATED: Readonly<Record<string, () => string>> = {
       index: ({ shift }) => [`const index = gpa >>> ${shift};`],
       inReach: (row, operation) =>
         `${roundTrip(row, "index")} === gpa - this.base && ${inQuads(row)} < this.${bound(operation)}`,
+      halves: (operation) => ({
+        before: ["const index = gpa >>> 2;"],
+        condition:
+          "(gpa & 7) === 0 && gpa >>> 0 === gpa - this.base" +
+          (operation === "write" ? " && index >>> 1 < this.writeQuads" : ""),
+      }),
       array: ({ bits }) => `this.u${bits}`,
       brand: "slots",
       ok: "OK",
@@ -79,6 +91,10 @@ const GENERATED: Readonly<Record<string, () => string>> = {
           : [`const index = unit - this.first${8 << shift};`],
       inReach: (row, operation) =>
         `${row.shift === 3 ? "index >>> 0" : inQuads(row)} < this.${operation}Quads`,
+      halves: (operation) => ({
+        before: ["const index = (gpa >>> 2) - this.first32;"],
+        condition: `(gpa & 7) === 0 && gpa >>> 0 === gpa && index >>> 1 < this.${operation}Quads`,
+      }),
       array: ({ bits }) => `this.u${bits}`,
       brand: "isView",
       ...HOT,
@@ -91,6 +107,10 @@ const GENERATED: Readonly<Record<string, () => string>> = {
       ],
       inReach: (row, operation) =>
         `${roundTrip(row, "index")} === offset && ${inQuads(row)} < this.${operation}Quads`,
+      halves: (operation) => ({
+        before: [`const offset = gpa - this.${operation}Base;`, "const index = offset >>> 2;"],
+        condition: `(offset & 7) === 0 && offset >>> 0 === offset && index >>> 1 < this.${operation}Quads`,
+      }),
       array: ({ bits }, operation) => `this.${operation === "read" ? "r" : "w"}${bits}`,
       brand: "slots",
       stored:

@@ -1,7 +1,7 @@
 import type { GuestAccessors, GuestHalvesAccessors } from "./access.js";
 import { GuestMemoryFault, type Operation } from "./errors.js";
 import type { Gpa } from "./gpa.js";
-import { gpaOf } from "./halves.js";
+import { checkGpaHalves, gpaOf } from "./halves.js";
 import { type GuestMemAccessResult, OK } from "./result.js";
 import { uncloneable } from "./uncloneable.js";
 
@@ -27,32 +27,40 @@ export interface HalvesRange {
  */
 export type FindRange = (gpa: Gpa, gpaLow: number, operation: Operation) => HalvesRange | null;
 
+/** A range with its upper half. */
+type CachedRange = HalvesRange & { readonly high: number };
+
 /**
  * The accessors with addresses in halves, over accessors with whole addresses.
  *
- * It caches the last range that was read and the last that was written. The address of an access
- * within them is the 32-bit difference of two lower halves, so no whole address is computed. All
- * other accesses compute it, which takes a bigint above 2^53 - 1.
+ * It caches the last range that was read and the last that was written. An address within them needs
+ * only the difference of two lower halves. For another address it computes the whole address, which
+ * is a bigint above 2^53 - 1.
  */
 export class HalvesAccess implements GuestHalvesAccessors {
   /** @internal */
   readonly uncloneable = uncloneable;
 
-  // The cached ranges, private to TypeScript only and not grouped in objects, for the reasons given
-  // in GuestMemory. `readLow` is a signed integer, because V8 represents it as a small integer then.
+  // The cached ranges whose bytes have addresses below 2^32 in their memory; otherwise the lengths
+  // are 0. The fields are private to TypeScript only and not grouped in objects, for the reasons
+  // given in GuestMemory. All but the lengths are 32-bit integers, which are small integers in V8:
+  // an address in the memory is `gpaLow` plus the shift.
   private readAccess: GuestAccessors;
   private readHigh = 0;
   private readLow = 0;
   private readLength = 0;
-  private readFrom = 0;
+  private readShift = 0;
   private writeAccess: GuestAccessors;
   private writeHigh = 0;
   private writeLow = 0;
   private writeLength = 0;
-  private writeFrom = 0;
+  private writeShift = 0;
 
   readonly #whole: GuestAccessors;
   readonly #find: FindRange;
+  readonly #cached: Record<Operation, CachedRange | null> = { read: null, write: null };
+  /** The accessors for the address that `locate` returned last. */
+  private located: GuestAccessors;
 
   /** @param whole - Makes the accesses for which `find` returns null. */
   constructor(whole: GuestAccessors, find: FindRange) {
@@ -60,14 +68,18 @@ export class HalvesAccess implements GuestHalvesAccessors {
     this.#find = find;
     this.readAccess = whole;
     this.writeAccess = whole;
+    this.located = whole;
   }
 
   /** Invalidates the cached ranges. @internal */
   clear(): void {
-    this.readAccess = this.#whole;
     this.readLength = 0;
-    this.writeAccess = this.#whole;
     this.writeLength = 0;
+    this.#cached.read = null;
+    this.#cached.write = null;
+    this.readAccess = this.#whole;
+    this.writeAccess = this.#whole;
+    this.located = this.#whole;
   }
 
   /** The value that `JSON.stringify` writes, without the bytes of RAM. */
@@ -81,80 +93,88 @@ export class HalvesAccess implements GuestHalvesAccessors {
     if (gpaHigh === this.readHigh && typeof gpaLow === "number" && gpaLow >>> 0 === gpaLow) {
       const offset = (gpaLow - this.readLow) >>> 0;
       if (offset < this.readLength) {
-        return this.readAccess.tryReadb(this.readFrom + offset, out);
+        return this.readAccess.tryReadb((gpaLow + this.readShift) >>> 0, out);
       }
     }
-    return this.#whole.tryReadb(this.#toRead(gpaLow, gpaHigh), out);
+    const gpa = this.locate(gpaLow, gpaHigh, "read");
+    return this.located.tryReadb(gpa, out);
   }
 
   tryReadw(gpaLow: number, gpaHigh: number, out: Uint16Array): GuestMemAccessResult {
     if (gpaHigh === this.readHigh && typeof gpaLow === "number" && gpaLow >>> 0 === gpaLow) {
       const offset = (gpaLow - this.readLow) >>> 0;
       if (offset < this.readLength) {
-        return this.readAccess.tryReadw(this.readFrom + offset, out);
+        return this.readAccess.tryReadw((gpaLow + this.readShift) >>> 0, out);
       }
     }
-    return this.#whole.tryReadw(this.#toRead(gpaLow, gpaHigh), out);
+    const gpa = this.locate(gpaLow, gpaHigh, "read");
+    return this.located.tryReadw(gpa, out);
   }
 
   tryReadl(gpaLow: number, gpaHigh: number, out: Uint32Array): GuestMemAccessResult {
     if (gpaHigh === this.readHigh && typeof gpaLow === "number" && gpaLow >>> 0 === gpaLow) {
       const offset = (gpaLow - this.readLow) >>> 0;
       if (offset < this.readLength) {
-        return this.readAccess.tryReadl(this.readFrom + offset, out);
+        return this.readAccess.tryReadl((gpaLow + this.readShift) >>> 0, out);
       }
     }
-    return this.#whole.tryReadl(this.#toRead(gpaLow, gpaHigh), out);
+    const gpa = this.locate(gpaLow, gpaHigh, "read");
+    return this.located.tryReadl(gpa, out);
   }
 
   tryReadq(gpaLow: number, gpaHigh: number, out: Uint32Array, at = 0): GuestMemAccessResult {
     if (gpaHigh === this.readHigh && typeof gpaLow === "number" && gpaLow >>> 0 === gpaLow) {
       const offset = (gpaLow - this.readLow) >>> 0;
       if (offset < this.readLength) {
-        return this.readAccess.tryReadqHalves(this.readFrom + offset, out, at);
+        return this.readAccess.tryReadqHalves((gpaLow + this.readShift) >>> 0, out, at);
       }
     }
-    return this.#whole.tryReadqHalves(this.#toRead(gpaLow, gpaHigh), out, at);
+    const gpa = this.locate(gpaLow, gpaHigh, "read");
+    return this.located.tryReadqHalves(gpa, out, at);
   }
 
   tryWriteb(gpaLow: number, gpaHigh: number, value: number): GuestMemAccessResult {
     if (gpaHigh === this.writeHigh && typeof gpaLow === "number" && gpaLow >>> 0 === gpaLow) {
       const offset = (gpaLow - this.writeLow) >>> 0;
       if (offset < this.writeLength) {
-        return this.writeAccess.tryWriteb(this.writeFrom + offset, value);
+        return this.writeAccess.tryWriteb((gpaLow + this.writeShift) >>> 0, value);
       }
     }
-    return this.#whole.tryWriteb(this.#toWrite(gpaLow, gpaHigh), value);
+    const gpa = this.locate(gpaLow, gpaHigh, "write");
+    return this.located.tryWriteb(gpa, value);
   }
 
   tryWritew(gpaLow: number, gpaHigh: number, value: number): GuestMemAccessResult {
     if (gpaHigh === this.writeHigh && typeof gpaLow === "number" && gpaLow >>> 0 === gpaLow) {
       const offset = (gpaLow - this.writeLow) >>> 0;
       if (offset < this.writeLength) {
-        return this.writeAccess.tryWritew(this.writeFrom + offset, value);
+        return this.writeAccess.tryWritew((gpaLow + this.writeShift) >>> 0, value);
       }
     }
-    return this.#whole.tryWritew(this.#toWrite(gpaLow, gpaHigh), value);
+    const gpa = this.locate(gpaLow, gpaHigh, "write");
+    return this.located.tryWritew(gpa, value);
   }
 
   tryWritel(gpaLow: number, gpaHigh: number, value: number): GuestMemAccessResult {
     if (gpaHigh === this.writeHigh && typeof gpaLow === "number" && gpaLow >>> 0 === gpaLow) {
       const offset = (gpaLow - this.writeLow) >>> 0;
       if (offset < this.writeLength) {
-        return this.writeAccess.tryWritel(this.writeFrom + offset, value);
+        return this.writeAccess.tryWritel((gpaLow + this.writeShift) >>> 0, value);
       }
     }
-    return this.#whole.tryWritel(this.#toWrite(gpaLow, gpaHigh), value);
+    const gpa = this.locate(gpaLow, gpaHigh, "write");
+    return this.located.tryWritel(gpa, value);
   }
 
   tryWriteq(gpaLow: number, gpaHigh: number, low: number, high: number): GuestMemAccessResult {
     if (gpaHigh === this.writeHigh && typeof gpaLow === "number" && gpaLow >>> 0 === gpaLow) {
       const offset = (gpaLow - this.writeLow) >>> 0;
       if (offset < this.writeLength) {
-        return this.writeAccess.tryWriteqHalves(this.writeFrom + offset, low, high);
+        return this.writeAccess.tryWriteqHalves((gpaLow + this.writeShift) >>> 0, low, high);
       }
     }
-    return this.#whole.tryWriteqHalves(this.#toWrite(gpaLow, gpaHigh), low, high);
+    const gpa = this.locate(gpaLow, gpaHigh, "write");
+    return this.located.tryWriteqHalves(gpa, low, high);
   }
 
   readb(gpaLow: number, gpaHigh: number): number {
@@ -218,33 +238,51 @@ export class HalvesAccess implements GuestHalvesAccessors {
 
   // #endregion
 
-  /** The whole address of a read. Caches the range around it. */
-  #toRead(gpaLow: number, gpaHigh: number): Gpa {
-    const gpa = gpaOf(gpaLow, gpaHigh);
-    const range = this.#find(gpa, gpaLow, "read");
-    if (range !== null) {
-      this.readAccess = range.access;
-      this.readHigh = gpaHigh;
-      this.readLow = range.low | 0;
-      this.readLength = range.length;
-      this.readFrom = range.from;
+  /**
+   * Returns the address of an access in `located`, and caches the range around it.
+   *
+   * @throws TypeError, RangeError if a half is not a number from 0 to 2^32 - 1.
+   */
+  private locate(gpaLow: number, gpaHigh: number, operation: Operation): Gpa {
+    checkGpaHalves(gpaLow, gpaHigh);
+    let range = this.#cached[operation];
+    if (range === null || range.high !== gpaHigh || !contains(range, gpaLow)) {
+      const gpa = gpaOf(gpaLow, gpaHigh);
+      const found = this.#find(gpa, gpaLow, operation);
+      if (found === null) {
+        this.located = this.#whole;
+        return gpa;
+      }
+      range = { ...found, high: gpaHigh };
+      this.#cache(operation, range);
     }
-    return gpa;
+    this.located = range.access;
+    return range.from + (gpaLow - range.low);
   }
 
-  /** As `#toRead`, for a write. */
-  #toWrite(gpaLow: number, gpaHigh: number): Gpa {
-    const gpa = gpaOf(gpaLow, gpaHigh);
-    const range = this.#find(gpa, gpaLow, "write");
-    if (range !== null) {
-      this.writeAccess = range.access;
-      this.writeHigh = gpaHigh;
-      this.writeLow = range.low | 0;
-      this.writeLength = range.length;
-      this.writeFrom = range.from;
+  #cache(operation: Operation, range: CachedRange): void {
+    this.#cached[operation] = range;
+    const { access, from, low, high } = range;
+    const length = from + range.length <= 2 ** 32 ? range.length : 0;
+    if (operation === "read") {
+      this.readAccess = access;
+      this.readHigh = high;
+      this.readLow = low | 0;
+      this.readLength = length;
+      this.readShift = (from - low) | 0;
+    } else {
+      this.writeAccess = access;
+      this.writeHigh = high;
+      this.writeLow = low | 0;
+      this.writeLength = length;
+      this.writeShift = (from - low) | 0;
     }
-    return gpa;
   }
+}
+
+/** Whether a range contains a lower half, which is a number from 0 to 2^32 - 1. */
+function contains({ low, length }: HalvesRange, gpaLow: number): boolean {
+  return gpaLow >= low && gpaLow - low < length;
 }
 
 /** The ranges of RAM of `size` bytes that starts at address 0. */

@@ -44,12 +44,16 @@ export function quadOf(low: number, high: number): bigint {
 }
 
 /**
- * The address of two halves: a number up to 2^53 - 1, a bigint above.
+ * Checks the halves of an address.
  *
  * @throws TypeError, RangeError if a half is not a number from 0 to 2^32 - 1.
  */
-export function gpaOf(gpaLow: number, gpaHigh: number): Gpa {
+export function checkGpaHalves(gpaLow: number, gpaHigh: number): void {
   LONG.checkValue(gpaLow, "gpaLow");
   LONG.checkValue(gpaHigh, "gpaHigh");
+}
+
+/** The address of two halves: a number up to 2^53 - 1, a bigint above. */
+export function gpaOf(gpaLow: number, gpaHigh: number): Gpa {
   return gpaHigh < 2 ** 21 ? gpaHigh * 2 ** 32 + gpaLow : (BigInt(gpaHigh) << 32n) | BigInt(gpaLow);
 }

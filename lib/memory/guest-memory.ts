@@ -562,12 +562,12 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
         out instanceof Uint32Array
       ) {
         this.checkSlots(out);
-        const index = gpa >>> 3;
-        if ((index << 3) >>> 0 === gpa && index < this.quads) {
+        const index = gpa >>> 2;
+        if ((gpa & 7) === 0 && gpa >>> 0 === gpa) {
           const cells = this.u32;
-          const low = cells[index << 1];
-          const high = cells[(index << 1) + 1];
-          if (low !== undefined && high !== undefined) {
+          const high = cells[index + 1];
+          const low = cells[index];
+          if (high !== undefined && low !== undefined) {
             out[at] = low;
             out[at + 1] = high;
             return 0;
@@ -588,12 +588,16 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
       typeof high === "number" &&
       high >>> 0 === high
     ) {
-      const index = gpa >>> 3;
+      const index = gpa >>> 2;
       const cells = this.u32;
-      const at = (index << 1) + 1;
-      if ((index << 3) >>> 0 === gpa && index < this.writeQuads && cells[at] !== undefined) {
-        cells[at - 1] = low;
-        cells[at] = high;
+      if (
+        (gpa & 7) === 0 &&
+        gpa >>> 0 === gpa &&
+        index >>> 1 < this.writeQuads &&
+        cells[index + 1] !== undefined
+      ) {
+        cells[index] = low;
+        cells[index + 1] = high;
         return 0;
       }
     }

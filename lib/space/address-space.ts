@@ -618,18 +618,15 @@ export class AddressSpace implements GuestAccessors {
       out[at + 1] !== undefined &&
       out instanceof Uint32Array
     ) {
-      const unit = gpa >>> 3;
-      if ((unit << 3) >>> 0 === gpa) {
-        const index = unit - this.first64;
-        if (index >>> 0 < this.readQuads) {
-          const cells = this.u32;
-          const low = cells[index << 1];
-          const high = cells[(index << 1) + 1];
-          if (low !== undefined && high !== undefined) {
-            out[at] = low;
-            out[at + 1] = high;
-            return 0;
-          }
+      const index = (gpa >>> 2) - this.first32;
+      if ((gpa & 7) === 0 && gpa >>> 0 === gpa && index >>> 1 < this.readQuads) {
+        const cells = this.u32;
+        const high = cells[index + 1];
+        const low = cells[index];
+        if (high !== undefined && low !== undefined) {
+          out[at] = low;
+          out[at + 1] = high;
+          return 0;
         }
       }
     }
@@ -644,16 +641,17 @@ export class AddressSpace implements GuestAccessors {
       typeof high === "number" &&
       high >>> 0 === high
     ) {
-      const unit = gpa >>> 3;
-      if ((unit << 3) >>> 0 === gpa) {
-        const index = unit - this.first64;
-        const cells = this.u32;
-        const at = (index << 1) + 1;
-        if (index >>> 0 < this.writeQuads && cells[at] !== undefined) {
-          cells[at - 1] = low;
-          cells[at] = high;
-          return 0;
-        }
+      const index = (gpa >>> 2) - this.first32;
+      const cells = this.u32;
+      if (
+        (gpa & 7) === 0 &&
+        gpa >>> 0 === gpa &&
+        index >>> 1 < this.writeQuads &&
+        cells[index + 1] !== undefined
+      ) {
+        cells[index] = low;
+        cells[index + 1] = high;
+        return 0;
       }
     }
     return this.general.tryWriteqHalves(gpa, low, high);

@@ -353,12 +353,12 @@ export class SpaceAccess implements GuestAccessors {
       ) {
         this.checkSlots(out);
         const offset = gpa - this.readBase;
-        const index = offset >>> 3;
-        if ((index << 3) >>> 0 === offset && index < this.readQuads) {
+        const index = offset >>> 2;
+        if ((offset & 7) === 0 && offset >>> 0 === offset && index >>> 1 < this.readQuads) {
           const cells = this.r32;
-          const low = cells[index << 1];
-          const high = cells[(index << 1) + 1];
-          if (low !== undefined && high !== undefined) {
+          const high = cells[index + 1];
+          const low = cells[index];
+          if (high !== undefined && low !== undefined) {
             out[at] = low;
             out[at + 1] = high;
             return OK;
@@ -380,12 +380,16 @@ export class SpaceAccess implements GuestAccessors {
       high >>> 0 === high
     ) {
       const offset = gpa - this.writeBase;
-      const index = offset >>> 3;
+      const index = offset >>> 2;
       const cells = this.w32;
-      const at = (index << 1) + 1;
-      if ((index << 3) >>> 0 === offset && index < this.writeQuads && cells[at] !== undefined) {
-        cells[at - 1] = low;
-        cells[at] = high;
+      if (
+        (offset & 7) === 0 &&
+        offset >>> 0 === offset &&
+        index >>> 1 < this.writeQuads &&
+        cells[index + 1] !== undefined
+      ) {
+        cells[index] = low;
+        cells[index + 1] = high;
         if (this.dirty !== null) {
           this.dirty.markPage(this.firstPage + (offset >>> 12));
         }

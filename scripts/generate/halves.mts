@@ -36,10 +36,11 @@ function tryAccess(operation: "read" | "write", row: WidthRow, values: Arguments
     if (gpaHigh === this.${operation}High && typeof gpaLow === "number" && gpaLow >>> 0 === gpaLow) {
       const offset = (gpaLow - this.${operation}Low) >>> 0;
       if (offset < this.${operation}Length) {
-        return this.${operation}Access.${whole}(this.${operation}From + offset, ${values.passed});
+        return this.${operation}Access.${whole}((gpaLow + this.${operation}Shift) >>> 0, ${values.passed});
       }
     }
-    return this.#whole.${whole}(this.#to${kind}(gpaLow, gpaHigh), ${values.passed});
+    const gpa = this.locate(gpaLow, gpaHigh, "${operation}");
+    return this.located.${whole}(gpa, ${values.passed});
   }`;
 }
 

@@ -8,6 +8,15 @@ export interface ViewClass {
   readonly aligned?: (row: WidthRow) => { readonly before: string; readonly condition: string };
   /** The condition that the access is aligned and within the typed arrays. */
   readonly inReach: (row: WidthRow, operation: "read" | "write") => string;
+  /**
+   * As `index` and `inReach`, for 64 bits as two elements of 32 bits: `index` is the one of the low
+   * half. The condition is that `gpa` is a multiple of 8, and for a write that it may be written.
+   * That both elements exist is checked elsewhere.
+   */
+  readonly halves: (operation: "read" | "write") => {
+    readonly before: readonly string[];
+    readonly condition: string;
+  };
   /** The typed array of a width. */
   readonly array: (row: WidthRow, operation: "read" | "write") => string;
   /**
@@ -194,22 +203,19 @@ function fitsLong(value: string): string {
 }
 
 function tryReadqHalves(path: ViewClass): string {
-  const fast = whereAligned(
-    path,
-    QUAD_ROW,
-    `
-      ${path.index(QUAD_ROW, "read").join("\n")}
-      if (${path.inReach(QUAD_ROW, "read")}) {
+  const { before, condition } = path.halves("read");
+  const fast = `
+      ${before.join("\n")}
+      if (${condition}) {
         const cells = ${path.array(LONG_ROW, "read")};
-        const low = cells[index << 1];
-        const high = cells[(index << 1) + 1];
-        if (low !== undefined && high !== undefined) {
+        const high = cells[index + 1];
+        const low = cells[index];
+        if (high !== undefined && low !== undefined) {
           out[at] = low;
           out[at + 1] = high;
           return ${path.ok};
         }
-      }`,
-  );
+      }`;
   const valid = `${fitsLong("at")} && out[at + 1] !== undefined && out instanceof Uint32Array`;
   const body =
     path.brand === "slots"
@@ -230,19 +236,15 @@ function tryReadqHalves(path: ViewClass): string {
 }
 
 function tryWriteqHalves(path: ViewClass): string {
-  const fast = whereAligned(
-    path,
-    QUAD_ROW,
-    `
-      ${path.index(QUAD_ROW, "write").join("\n")}
+  const { before, condition } = path.halves("write");
+  const fast = `
+      ${before.join("\n")}
       const cells = ${path.array(LONG_ROW, "write")};
-      const at = (index << 1) + 1;
-      if (${path.inReach(QUAD_ROW, "write")} && cells[at] !== undefined) {
-        cells[at - 1] = low;
-        cells[at] = high;${path.stored ?? ""}
+      if (${condition} && cells[index + 1] !== undefined) {
+        cells[index] = low;
+        cells[index + 1] = high;${path.stored ?? ""}
         return ${path.ok};
-      }`,
-  );
+      }`;
   return `
   tryWriteqHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult {
     if (typeof gpa === "number" && ${fitsLong("low")} && ${fitsLong("high")}) {
