@@ -44,9 +44,8 @@ const GENERATED: Readonly<Record<string, () => string>> = {
         `${roundTrip(row, "index")} === gpa && ${inQuads(row)} < this.${bound(operation)}`,
       halves: (operation) => ({
         before: ["const index = gpa >>> 2;"],
-        condition:
-          "(gpa & 7) === 0 && gpa >>> 0 === gpa" +
-          (operation === "write" ? " && index >>> 1 < this.writeQuads" : ""),
+        inReach: "!(gpa & 7) && gpa >>> 0 === gpa",
+        array: operation === "read" ? "this.u32" : "this.w32",
       }),
       array: ({ bits }) => `this.u${bits}`,
       brand: "slots",
@@ -59,9 +58,8 @@ const GENERATED: Readonly<Record<string, () => string>> = {
         `${roundTrip(row, "index")} === gpa - this.base && ${inQuads(row)} < this.${bound(operation)}`,
       halves: (operation) => ({
         before: ["const index = gpa >>> 2;"],
-        condition:
-          "(gpa & 7) === 0 && gpa >>> 0 === gpa - this.base" +
-          (operation === "write" ? " && index >>> 1 < this.writeQuads" : ""),
+        inReach: `!(gpa & 7) && gpa >>> 0 === gpa - this.base && index >>> 1 < this.${bound(operation)}`,
+        array: "this.u32",
       }),
       array: ({ bits }) => `this.u${bits}`,
       brand: "slots",
@@ -93,7 +91,8 @@ const GENERATED: Readonly<Record<string, () => string>> = {
         `${row.shift === 3 ? "index >>> 0" : inQuads(row)} < this.${operation}Quads`,
       halves: (operation) => ({
         before: ["const index = (gpa >>> 2) - this.first32;"],
-        condition: `(gpa & 7) === 0 && gpa >>> 0 === gpa && index >>> 1 < this.${operation}Quads`,
+        inReach: `!(gpa & 7) && gpa >>> 0 === gpa && index >>> 1 < this.${operation}Quads`,
+        array: "this.u32",
       }),
       array: ({ bits }) => `this.u${bits}`,
       brand: "isView",
@@ -109,7 +108,8 @@ const GENERATED: Readonly<Record<string, () => string>> = {
         `${roundTrip(row, "index")} === offset && ${inQuads(row)} < this.${operation}Quads`,
       halves: (operation) => ({
         before: [`const offset = gpa - this.${operation}Base;`, "const index = offset >>> 2;"],
-        condition: `(offset & 7) === 0 && offset >>> 0 === offset && index >>> 1 < this.${operation}Quads`,
+        inReach: `!(offset & 7) && offset >>> 0 === offset && index >>> 1 < this.${operation}Quads`,
+        array: operation === "read" ? "this.r32" : "this.w32",
       }),
       array: ({ bits }, operation) => `this.${operation === "read" ? "r" : "w"}${bits}`,
       brand: "slots",

@@ -182,12 +182,12 @@ export interface GuestAtomicAccess {
   xorq(gpa: Gpa, value: bigint): bigint;
 
   // 64 bits with values as two halves of 32 bits, each from 0 to 2^32 - 1. The value before the
-  // operation goes to `out[at]` (low) and `out[at + 1]` (high), also in the form that throws faults;
-  // `at` is 0 by default. Both paths run the C++ operation, because JavaScript's Atomics take and
+  // operation goes to `out[at]` (low) and `out[at + 1]` (high), also in the form that throws faults.
+  // Both paths run the C++ operation, because JavaScript's Atomics take and
   // return 64 bits only as bigints.
 
   /** `guest_mem_atomic_loadq`. */
-  tryLoadqHalves(gpa: Gpa, out: Uint32Array, at?: number): GuestMemAccessResult;
+  tryLoadqHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult;
   /** `guest_mem_atomic_storeq`. */
   tryStoreqHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult;
   /** `guest_mem_atomic_exchangeq`. */
@@ -196,7 +196,7 @@ export interface GuestAtomicAccess {
     low: number,
     high: number,
     out: Uint32Array,
-    at?: number,
+    at: number,
   ): GuestMemAccessResult;
   /** `guest_mem_atomic_cmpxchgq`. */
   tryCompareExchangeqHalves(
@@ -206,7 +206,7 @@ export interface GuestAtomicAccess {
     replacementLow: number,
     replacementHigh: number,
     out: Uint32Array,
-    at?: number,
+    at: number,
   ): GuestMemAccessResult;
   /** `guest_mem_atomic_addq`. */
   tryAddqHalves(
@@ -214,7 +214,7 @@ export interface GuestAtomicAccess {
     low: number,
     high: number,
     out: Uint32Array,
-    at?: number,
+    at: number,
   ): GuestMemAccessResult;
   /** `guest_mem_atomic_andq`. */
   tryAndqHalves(
@@ -222,7 +222,7 @@ export interface GuestAtomicAccess {
     low: number,
     high: number,
     out: Uint32Array,
-    at?: number,
+    at: number,
   ): GuestMemAccessResult;
   /** `guest_mem_atomic_orq`. */
   tryOrqHalves(
@@ -230,7 +230,7 @@ export interface GuestAtomicAccess {
     low: number,
     high: number,
     out: Uint32Array,
-    at?: number,
+    at: number,
   ): GuestMemAccessResult;
   /** `guest_mem_atomic_xorq`. */
   tryXorqHalves(
@@ -238,15 +238,15 @@ export interface GuestAtomicAccess {
     low: number,
     high: number,
     out: Uint32Array,
-    at?: number,
+    at: number,
   ): GuestMemAccessResult;
 
   /** `guest_mem_atomic_loadq`. @throws {@link GuestMemoryFault} */
-  loadqHalves(gpa: Gpa, out: Uint32Array, at?: number): void;
+  loadqHalves(gpa: Gpa, out: Uint32Array, at: number): void;
   /** `guest_mem_atomic_storeq`. @throws {@link GuestMemoryFault} */
   storeqHalves(gpa: Gpa, low: number, high: number): void;
   /** `guest_mem_atomic_exchangeq`. @throws {@link GuestMemoryFault} */
-  exchangeqHalves(gpa: Gpa, low: number, high: number, out: Uint32Array, at?: number): void;
+  exchangeqHalves(gpa: Gpa, low: number, high: number, out: Uint32Array, at: number): void;
   /** `guest_mem_atomic_cmpxchgq`. @throws {@link GuestMemoryFault} */
   compareExchangeqHalves(
     gpa: Gpa,
@@ -255,14 +255,14 @@ export interface GuestAtomicAccess {
     replacementLow: number,
     replacementHigh: number,
     out: Uint32Array,
-    at?: number,
+    at: number,
   ): void;
   /** `guest_mem_atomic_addq`. @throws {@link GuestMemoryFault} */
-  addqHalves(gpa: Gpa, low: number, high: number, out: Uint32Array, at?: number): void;
+  addqHalves(gpa: Gpa, low: number, high: number, out: Uint32Array, at: number): void;
   /** `guest_mem_atomic_andq`. @throws {@link GuestMemoryFault} */
-  andqHalves(gpa: Gpa, low: number, high: number, out: Uint32Array, at?: number): void;
+  andqHalves(gpa: Gpa, low: number, high: number, out: Uint32Array, at: number): void;
   /** `guest_mem_atomic_orq`. @throws {@link GuestMemoryFault} */
-  orqHalves(gpa: Gpa, low: number, high: number, out: Uint32Array, at?: number): void;
+  orqHalves(gpa: Gpa, low: number, high: number, out: Uint32Array, at: number): void;
   /** `guest_mem_atomic_xorq`. @throws {@link GuestMemoryFault} */
-  xorqHalves(gpa: Gpa, low: number, high: number, out: Uint32Array, at?: number): void;
+  xorqHalves(gpa: Gpa, low: number, high: number, out: Uint32Array, at: number): void;
 }

@@ -77,20 +77,21 @@ function out64(out: BigUint64Array): BigUint64Array {
 
 /** Checks the array that receives two halves. */
 function outHalves(out: Uint32Array, at: number): Uint32Array {
-  if (!isView(out) || !isHalf(at) || out[at + 1] === undefined || !(out instanceof Uint32Array)) {
+  if (
+    !isView(out) ||
+    typeof at !== "number" ||
+    out[at] === undefined ||
+    out[at + 1] === undefined ||
+    !(out instanceof Uint32Array)
+  ) {
     checkHalvesOut(out, at);
   }
   return out;
 }
 
-/** Whether a value is half of a 64-bit value, or an index of an array. */
-function isHalf(value: number): boolean {
-  return typeof value === "number" && value >>> 0 === value;
-}
-
 /** Checks half of a value. */
 function half(value: number, what: string): number {
-  return isHalf(value) ? value : LONG.checkValue(value, what);
+  return typeof value === "number" && value >>> 0 === value ? value : LONG.checkValue(value, what);
 }
 
 /** Stores the halves that an operation with this result has found. */
@@ -456,11 +457,11 @@ export class AtomicAccess implements GuestAtomicAccess {
     return valueOrThrow(this.q, gpa, "write", this.q.xor(gpa, QUAD.checkValue(value)));
   }
 
-  tryLoadqHalves(gpa: Gpa, out: Uint32Array, at = 0): GuestMemAccessResult {
+  tryLoadqHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
     return halvesInto(outHalves(out, at), at, this.halves.run(ATOMIC_LOAD, gpa, 0, 0, 0, 0));
   }
 
-  loadqHalves(gpa: Gpa, out: Uint32Array, at = 0): void {
+  loadqHalves(gpa: Gpa, out: Uint32Array, at: number): void {
     throwFault(this.tryLoadqHalves(gpa, out, at), gpa, "read");
   }
 
@@ -477,7 +478,7 @@ export class AtomicAccess implements GuestAtomicAccess {
     low: number,
     high: number,
     out: Uint32Array,
-    at = 0,
+    at: number,
   ): GuestMemAccessResult {
     return halvesInto(
       outHalves(out, at),
@@ -486,7 +487,7 @@ export class AtomicAccess implements GuestAtomicAccess {
     );
   }
 
-  exchangeqHalves(gpa: Gpa, low: number, high: number, out: Uint32Array, at = 0): void {
+  exchangeqHalves(gpa: Gpa, low: number, high: number, out: Uint32Array, at: number): void {
     throwFault(this.tryExchangeqHalves(gpa, low, high, out, at), gpa, "write");
   }
 
@@ -497,7 +498,7 @@ export class AtomicAccess implements GuestAtomicAccess {
     replacementLow: number,
     replacementHigh: number,
     out: Uint32Array,
-    at = 0,
+    at: number,
   ): GuestMemAccessResult {
     return halvesInto(
       outHalves(out, at),
@@ -520,7 +521,7 @@ export class AtomicAccess implements GuestAtomicAccess {
     replacementLow: number,
     replacementHigh: number,
     out: Uint32Array,
-    at = 0,
+    at: number,
   ): void {
     throwFault(
       this.tryCompareExchangeqHalves(
@@ -542,7 +543,7 @@ export class AtomicAccess implements GuestAtomicAccess {
     low: number,
     high: number,
     out: Uint32Array,
-    at = 0,
+    at: number,
   ): GuestMemAccessResult {
     return halvesInto(
       outHalves(out, at),
@@ -551,7 +552,7 @@ export class AtomicAccess implements GuestAtomicAccess {
     );
   }
 
-  addqHalves(gpa: Gpa, low: number, high: number, out: Uint32Array, at = 0): void {
+  addqHalves(gpa: Gpa, low: number, high: number, out: Uint32Array, at: number): void {
     throwFault(this.tryAddqHalves(gpa, low, high, out, at), gpa, "write");
   }
 
@@ -560,7 +561,7 @@ export class AtomicAccess implements GuestAtomicAccess {
     low: number,
     high: number,
     out: Uint32Array,
-    at = 0,
+    at: number,
   ): GuestMemAccessResult {
     return halvesInto(
       outHalves(out, at),
@@ -569,7 +570,7 @@ export class AtomicAccess implements GuestAtomicAccess {
     );
   }
 
-  andqHalves(gpa: Gpa, low: number, high: number, out: Uint32Array, at = 0): void {
+  andqHalves(gpa: Gpa, low: number, high: number, out: Uint32Array, at: number): void {
     throwFault(this.tryAndqHalves(gpa, low, high, out, at), gpa, "write");
   }
 
@@ -578,7 +579,7 @@ export class AtomicAccess implements GuestAtomicAccess {
     low: number,
     high: number,
     out: Uint32Array,
-    at = 0,
+    at: number,
   ): GuestMemAccessResult {
     return halvesInto(
       outHalves(out, at),
@@ -587,7 +588,7 @@ export class AtomicAccess implements GuestAtomicAccess {
     );
   }
 
-  orqHalves(gpa: Gpa, low: number, high: number, out: Uint32Array, at = 0): void {
+  orqHalves(gpa: Gpa, low: number, high: number, out: Uint32Array, at: number): void {
     throwFault(this.tryOrqHalves(gpa, low, high, out, at), gpa, "write");
   }
 
@@ -596,7 +597,7 @@ export class AtomicAccess implements GuestAtomicAccess {
     low: number,
     high: number,
     out: Uint32Array,
-    at = 0,
+    at: number,
   ): GuestMemAccessResult {
     return halvesInto(
       outHalves(out, at),
@@ -605,7 +606,7 @@ export class AtomicAccess implements GuestAtomicAccess {
     );
   }
 
-  xorqHalves(gpa: Gpa, low: number, high: number, out: Uint32Array, at = 0): void {
+  xorqHalves(gpa: Gpa, low: number, high: number, out: Uint32Array, at: number): void {
     throwFault(this.tryXorqHalves(gpa, low, high, out, at), gpa, "write");
   }
 

@@ -47,10 +47,10 @@ export interface GuestAccessors {
    * On the view path, this is two 32-bit accesses: another thread that writes at the same time can
    * change one half between them. {@link GuestAtomicAccess} has indivisible accesses.
    *
-   * @param at - The index of the low half in `out`; 0 by default.
+   * @param at - The index of the low half in `out`.
    * @throws RangeError if `out` has no two elements at `at`.
    */
-  tryReadqHalves(gpa: Gpa, out: Uint32Array, at?: number): GuestMemAccessResult;
+  tryReadqHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult;
   /**
    * `guest_mem_writeq` of a value in two halves, each from 0 to 2^32 - 1. On the view path, this is
    * two 32-bit accesses, as for {@link GuestAccessors.tryReadqHalves}.
@@ -78,7 +78,7 @@ export interface GuestAccessors {
    *
    * @throws {@link GuestMemoryFault}
    */
-  readqHalves(gpa: Gpa, out: Uint32Array, at?: number): void;
+  readqHalves(gpa: Gpa, out: Uint32Array, at: number): void;
   /**
    * As {@link GuestAccessors.tryWriteqHalves}, but a fault is thrown.
    *
@@ -111,7 +111,7 @@ export interface GuestHalvesAccessors {
   /** `guest_mem_readl`. */
   tryReadl(gpaLow: number, gpaHigh: number, out: Uint32Array): GuestMemAccessResult;
   /** `guest_mem_readq`: the low half to `out[at]`, the high half to `out[at + 1]`. */
-  tryReadq(gpaLow: number, gpaHigh: number, out: Uint32Array, at?: number): GuestMemAccessResult;
+  tryReadq(gpaLow: number, gpaHigh: number, out: Uint32Array, at: number): GuestMemAccessResult;
   /** `guest_mem_writeb`; `value` from 0 to 2^8 - 1. */
   tryWriteb(gpaLow: number, gpaHigh: number, value: number): GuestMemAccessResult;
   /** `guest_mem_writew`; `value` from 0 to 2^16 - 1. */
@@ -128,7 +128,7 @@ export interface GuestHalvesAccessors {
   /** `guest_mem_readl`. @throws {@link GuestMemoryFault} */
   readl(gpaLow: number, gpaHigh: number): number;
   /** `guest_mem_readq`. @throws {@link GuestMemoryFault} */
-  readq(gpaLow: number, gpaHigh: number, out: Uint32Array, at?: number): void;
+  readq(gpaLow: number, gpaHigh: number, out: Uint32Array, at: number): void;
   /** `guest_mem_writeb`. @throws {@link GuestMemoryFault} */
   writeb(gpaLow: number, gpaHigh: number, value: number): void;
   /** `guest_mem_writew`. @throws {@link GuestMemoryFault} */

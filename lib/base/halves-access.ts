@@ -122,7 +122,7 @@ export class HalvesAccess implements GuestHalvesAccessors {
     return this.located.tryReadl(gpa, out);
   }
 
-  tryReadq(gpaLow: number, gpaHigh: number, out: Uint32Array, at = 0): GuestMemAccessResult {
+  tryReadq(gpaLow: number, gpaHigh: number, out: Uint32Array, at: number): GuestMemAccessResult {
     if (gpaHigh === this.readHigh && typeof gpaLow === "number" && gpaLow >>> 0 === gpaLow) {
       const offset = (gpaLow - this.readLow) >>> 0;
       if (offset < this.readLength) {
@@ -201,7 +201,7 @@ export class HalvesAccess implements GuestHalvesAccessors {
     return long[0]!;
   }
 
-  readq(gpaLow: number, gpaHigh: number, out: Uint32Array, at = 0): void {
+  readq(gpaLow: number, gpaHigh: number, out: Uint32Array, at: number): void {
     const result = this.tryReadq(gpaLow, gpaHigh, out, at);
     if (result !== OK) {
       throw new GuestMemoryFault(result, gpaOf(gpaLow, gpaHigh), 8, "read");

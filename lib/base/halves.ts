@@ -20,7 +20,7 @@ export function checkHalvesOut(out: unknown, at: unknown): void {
     throw typeError("at must be a number");
   }
   // Not `out.length`, which a subclass can override.
-  if (!Number.isSafeInteger(at) || at < 0 || out[at + 1] === undefined) {
+  if (out[at] === undefined || out[at + 1] === undefined) {
     throw rangeError("at must be the index of two elements of out");
   }
 }

@@ -9,6 +9,7 @@ import {
   BYTE,
   checkOut,
   checkSlots,
+  isView,
   LONG,
   QUAD,
   WORD,
@@ -42,10 +43,12 @@ export class GeneralAccess {
   /** As `quads`, for writes. 0 while writes are tracked, so that they take the slow path. */
   private writeQuads: number;
   private base: number;
-  // A property of the prototype, which V8 treats as a constant.
+  // Properties of the prototype, which V8 treats as constants.
   declare private checkSlots: typeof checkSlots;
+  declare private isView: typeof isView;
   static {
     this.prototype.checkSlots = checkSlots;
+    this.prototype.isView = isView;
   }
 
   readonly #size: number;
@@ -345,30 +348,25 @@ export class GeneralAccess {
     }
   }
 
-  tryReadqHalves(gpa: Gpa, out: Uint32Array, at = 0): GuestMemAccessResult {
-    try {
-      if (
-        typeof gpa === "number" &&
-        typeof at === "number" &&
-        at >>> 0 === at &&
-        out[at + 1] !== undefined &&
-        out instanceof Uint32Array
-      ) {
-        this.checkSlots(out);
-        const index = gpa >>> 2;
-        if ((gpa & 7) === 0 && gpa >>> 0 === gpa - this.base) {
-          const cells = this.u32;
-          const high = cells[index + 1];
-          const low = cells[index];
-          if (high !== undefined && low !== undefined) {
-            out[at] = low;
-            out[at + 1] = high;
-            return OK;
-          }
+  tryReadqHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
+    if (
+      typeof gpa === "number" &&
+      typeof at === "number" &&
+      this.isView(out) &&
+      out[at] !== undefined &&
+      out[at + 1] !== undefined &&
+      out instanceof Uint32Array
+    ) {
+      const index = gpa >>> 2;
+      if (!(gpa & 7) && gpa >>> 0 === gpa - this.base && index >>> 1 < this.quads) {
+        const cells = this.u32;
+        const high = cells[index + 1];
+        if (high !== undefined) {
+          out[at] = cells[index]!;
+          out[at + 1] = high;
+          return OK;
         }
       }
-    } catch {
-      // Not a typed array. The slow path throws an error with a code.
     }
     return this.#tryReadHalves(gpa, out, at);
   }
@@ -384,7 +382,7 @@ export class GeneralAccess {
       const index = gpa >>> 2;
       const cells = this.u32;
       if (
-        (gpa & 7) === 0 &&
+        !(gpa & 7) &&
         gpa >>> 0 === gpa - this.base &&
         index >>> 1 < this.writeQuads &&
         cells[index + 1] !== undefined
@@ -397,7 +395,7 @@ export class GeneralAccess {
     return this.#tryWriteHalves(gpa, low, high);
   }
 
-  readqHalves(gpa: Gpa, out: Uint32Array, at = 0): void {
+  readqHalves(gpa: Gpa, out: Uint32Array, at: number): void {
     const result = this.tryReadqHalves(gpa, out, at);
     if (result !== OK) {
       throw new GuestMemoryFault(result, gpa, 8, "read");

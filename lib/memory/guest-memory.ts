@@ -18,7 +18,7 @@ import { reserveStack } from "../base/stack.js";
 import { newSharedBuffer, type SharedRam, sharedRamOf, viewOf } from "./shared-ram.js";
 import { uncloneable } from "../base/uncloneable.js";
 import { ViewAtomics } from "./atomics.js";
-import { BYTE, checkSlots } from "../base/widths.js";
+import { BYTE, checkSlots, isView } from "../base/widths.js";
 import { cutWindows, EMPTY_WINDOW, type Window } from "./windows.js";
 
 /**
@@ -63,12 +63,16 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   private quads: number;
   /** As `quads`, for writes. 0 while writes are tracked, so that they take the slow path. */
   private writeQuads: number;
+  /** As `u32`, for writes of halves. Empty while writes are tracked. */
+  private w32: Uint32Array;
   /** Makes the accesses that the hot path does not make. */
   private readonly general: GeneralAccess;
-  // A property of the prototype, which V8 treats as a constant.
+  // Properties of the prototype, which V8 treats as constants.
   declare private checkSlots: typeof checkSlots;
+  declare private isView: typeof isView;
   static {
     this.prototype.checkSlots = checkSlots;
+    this.prototype.isView = isView;
   }
 
   readonly #arena: Arena;
@@ -79,7 +83,9 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   readonly #borrowed: boolean;
   readonly #forgetEnding: () => void;
   readonly #marks = new MemoryMarks(() => {
-    this.writeQuads = this.#marks.dirty === null ? this.quads : 0;
+    const tracked = this.#marks.dirty !== null;
+    this.writeQuads = tracked ? 0 : this.quads;
+    this.w32 = tracked ? EMPTY_WINDOW.u32 : this.u32;
     this.general.marksChanged();
   });
   readonly #shareable: SharedRam | null;
@@ -104,6 +110,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     this.u64 = u64;
     this.quads = quads;
     this.writeQuads = quads;
+    this.w32 = u32;
     this.general = new GeneralAccess(this.#size, windows, owner?.buffer ?? null, this.#marks);
     this.#shareable = sharedRamOf(owner, base, this.#size);
     this.#forgetEnding = onEnding(() => this.#end());
@@ -552,30 +559,25 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     this.general.writeq(gpa, value);
   }
 
-  tryReadqHalves(gpa: Gpa, out: Uint32Array, at = 0): GuestMemAccessResult {
-    try {
-      if (
-        typeof gpa === "number" &&
-        typeof at === "number" &&
-        at >>> 0 === at &&
-        out[at + 1] !== undefined &&
-        out instanceof Uint32Array
-      ) {
-        this.checkSlots(out);
-        const index = gpa >>> 2;
-        if ((gpa & 7) === 0 && gpa >>> 0 === gpa) {
-          const cells = this.u32;
-          const high = cells[index + 1];
-          const low = cells[index];
-          if (high !== undefined && low !== undefined) {
-            out[at] = low;
-            out[at + 1] = high;
-            return 0;
-          }
+  tryReadqHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
+    if (
+      typeof gpa === "number" &&
+      typeof at === "number" &&
+      this.isView(out) &&
+      out[at] !== undefined &&
+      out[at + 1] !== undefined &&
+      out instanceof Uint32Array
+    ) {
+      const index = gpa >>> 2;
+      if (!(gpa & 7) && gpa >>> 0 === gpa) {
+        const cells = this.u32;
+        const high = cells[index + 1];
+        if (high !== undefined) {
+          out[at] = cells[index]!;
+          out[at + 1] = high;
+          return 0;
         }
       }
-    } catch {
-      // Not a typed array. The slow path throws an error with a code.
     }
     return this.general.tryReadqHalves(gpa, out, at);
   }
@@ -589,13 +591,8 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
       high >>> 0 === high
     ) {
       const index = gpa >>> 2;
-      const cells = this.u32;
-      if (
-        (gpa & 7) === 0 &&
-        gpa >>> 0 === gpa &&
-        index >>> 1 < this.writeQuads &&
-        cells[index + 1] !== undefined
-      ) {
+      const cells = this.w32;
+      if (!(gpa & 7) && gpa >>> 0 === gpa && cells[index + 1] !== undefined) {
         cells[index] = low;
         cells[index + 1] = high;
         return 0;
@@ -604,7 +601,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     return this.general.tryWriteqHalves(gpa, low, high);
   }
 
-  readqHalves(gpa: Gpa, out: Uint32Array, at = 0): void {
+  readqHalves(gpa: Gpa, out: Uint32Array, at: number): void {
     const result = this.tryReadqHalves(gpa, out, at);
     if (result !== OK) {
       throw new GuestMemoryFault(result, gpa, 8, "read");
@@ -821,6 +818,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     this.u64 = u64;
     this.quads = quads;
     this.writeQuads = quads;
+    this.w32 = u32;
     this.general.end();
     this.#atomics?.end();
   }

@@ -256,10 +256,11 @@ export class NativeAccess implements GuestMemoryAccess {
     this.#check(this.tryWriteq(gpa, value), QUAD, gpa, "write");
   }
 
-  tryReadqHalves(gpa: Gpa, out: Uint32Array, at = 0): GuestMemAccessResult {
+  tryReadqHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
     if (
+      typeof at !== "number" ||
       !isView(out) ||
-      !isInteger(at, 0xffff_ffff) ||
+      out[at] === undefined ||
       out[at + 1] === undefined ||
       !(out instanceof Uint32Array)
     ) {
@@ -283,7 +284,7 @@ export class NativeAccess implements GuestMemoryAccess {
     return this.marks.dirty === null ? result() : this.mark(gpa);
   }
 
-  readqHalves(gpa: Gpa, out: Uint32Array, at = 0): void {
+  readqHalves(gpa: Gpa, out: Uint32Array, at: number): void {
     const result = this.tryReadqHalves(gpa, out, at);
     if (result !== OK) {
       throw new GuestMemoryFault(result, gpa, 8, "read");

@@ -609,22 +609,21 @@ export class AddressSpace implements GuestAccessors {
     this.general.writeq(gpa, value);
   }
 
-  tryReadqHalves(gpa: Gpa, out: Uint32Array, at = 0): GuestMemAccessResult {
+  tryReadqHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
     if (
       typeof gpa === "number" &&
-      this.isView(out) &&
       typeof at === "number" &&
-      at >>> 0 === at &&
+      this.isView(out) &&
+      out[at] !== undefined &&
       out[at + 1] !== undefined &&
       out instanceof Uint32Array
     ) {
       const index = (gpa >>> 2) - this.first32;
-      if ((gpa & 7) === 0 && gpa >>> 0 === gpa && index >>> 1 < this.readQuads) {
+      if (!(gpa & 7) && gpa >>> 0 === gpa && index >>> 1 < this.readQuads) {
         const cells = this.u32;
         const high = cells[index + 1];
-        const low = cells[index];
-        if (high !== undefined && low !== undefined) {
-          out[at] = low;
+        if (high !== undefined) {
+          out[at] = cells[index]!;
           out[at + 1] = high;
           return 0;
         }
@@ -644,7 +643,7 @@ export class AddressSpace implements GuestAccessors {
       const index = (gpa >>> 2) - this.first32;
       const cells = this.u32;
       if (
-        (gpa & 7) === 0 &&
+        !(gpa & 7) &&
         gpa >>> 0 === gpa &&
         index >>> 1 < this.writeQuads &&
         cells[index + 1] !== undefined
@@ -657,7 +656,7 @@ export class AddressSpace implements GuestAccessors {
     return this.general.tryWriteqHalves(gpa, low, high);
   }
 
-  readqHalves(gpa: Gpa, out: Uint32Array, at = 0): void {
+  readqHalves(gpa: Gpa, out: Uint32Array, at: number): void {
     const result = this.tryReadqHalves(gpa, out, at);
     if (result !== OK) {
       throw new GuestMemoryFault(result, gpa, 8, "read");

@@ -8,7 +8,7 @@ import { MAX_U64, type Gpa } from "../base/gpa.js";
 import type { Stretch } from "./regions.js";
 import { type GuestMemAccessResult, OK } from "../base/result.js";
 import { SPACE_BYTE, SPACE_LONG, SPACE_QUAD, SPACE_WORD, type SpaceWidth } from "./widths.js";
-import { checkOut, checkSlots, QUAD, type Out, type Value } from "../base/widths.js";
+import { checkOut, checkSlots, isView, QUAD, type Out, type Value } from "../base/widths.js";
 import { EMPTY_WINDOW } from "../memory/windows.js";
 
 const NOWHERE = { ...EMPTY_WINDOW, base: 0, from: 0 };
@@ -49,8 +49,10 @@ export class SpaceAccess implements GuestAccessors {
   private firstPage = 0;
   // On the prototype, because V8 treats a method of a prototype as a constant.
   declare private checkSlots: typeof checkSlots;
+  declare private isView: typeof isView;
   static {
     this.prototype.checkSlots = checkSlots;
+    this.prototype.isView = isView;
   }
 
   readonly #bus: Bus;
@@ -342,31 +344,26 @@ export class SpaceAccess implements GuestAccessors {
     }
   }
 
-  tryReadqHalves(gpa: Gpa, out: Uint32Array, at = 0): GuestMemAccessResult {
-    try {
-      if (
-        typeof gpa === "number" &&
-        typeof at === "number" &&
-        at >>> 0 === at &&
-        out[at + 1] !== undefined &&
-        out instanceof Uint32Array
-      ) {
-        this.checkSlots(out);
-        const offset = gpa - this.readBase;
-        const index = offset >>> 2;
-        if ((offset & 7) === 0 && offset >>> 0 === offset && index >>> 1 < this.readQuads) {
-          const cells = this.r32;
-          const high = cells[index + 1];
-          const low = cells[index];
-          if (high !== undefined && low !== undefined) {
-            out[at] = low;
-            out[at + 1] = high;
-            return OK;
-          }
+  tryReadqHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
+    if (
+      typeof gpa === "number" &&
+      typeof at === "number" &&
+      this.isView(out) &&
+      out[at] !== undefined &&
+      out[at + 1] !== undefined &&
+      out instanceof Uint32Array
+    ) {
+      const offset = gpa - this.readBase;
+      const index = offset >>> 2;
+      if (!(offset & 7) && offset >>> 0 === offset && index >>> 1 < this.readQuads) {
+        const cells = this.r32;
+        const high = cells[index + 1];
+        if (high !== undefined) {
+          out[at] = cells[index]!;
+          out[at + 1] = high;
+          return OK;
         }
       }
-    } catch {
-      // Not a typed array. The slow path throws an error with a code.
     }
     return this.#tryReadHalves(gpa, out, at);
   }
@@ -383,7 +380,7 @@ export class SpaceAccess implements GuestAccessors {
       const index = offset >>> 2;
       const cells = this.w32;
       if (
-        (offset & 7) === 0 &&
+        !(offset & 7) &&
         offset >>> 0 === offset &&
         index >>> 1 < this.writeQuads &&
         cells[index + 1] !== undefined
@@ -399,7 +396,7 @@ export class SpaceAccess implements GuestAccessors {
     return this.#tryWrite(SPACE_QUAD, gpa, quadOf(low, high));
   }
 
-  readqHalves(gpa: Gpa, out: Uint32Array, at = 0): void {
+  readqHalves(gpa: Gpa, out: Uint32Array, at: number): void {
     const result = this.tryReadqHalves(gpa, out, at);
     if (result !== OK) {
       throw new GuestMemoryFault(result, gpa, 8, "read");

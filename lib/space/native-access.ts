@@ -251,7 +251,7 @@ export class NativeSpaceAccess implements GuestAccessors {
     }
   }
 
-  tryReadqHalves(gpa: Gpa, out: Uint32Array, at = 0): GuestMemAccessResult {
+  tryReadqHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
     if (typeof gpa === "number") {
       const offset = gpa - this.readBase;
       if (offset >= 0 && offset < this.readLength) {
@@ -271,7 +271,7 @@ export class NativeSpaceAccess implements GuestAccessors {
     return this.tryWrite(SPACE_QUAD, gpa, quadOf(low, high));
   }
 
-  readqHalves(gpa: Gpa, out: Uint32Array, at = 0): void {
+  readqHalves(gpa: Gpa, out: Uint32Array, at: number): void {
     const result = this.tryReadqHalves(gpa, out, at);
     if (result !== OK) {
       throw new GuestMemoryFault(result, gpa, 8, "read");

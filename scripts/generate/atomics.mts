@@ -120,11 +120,11 @@ function halves(
   }
   return [
     `
-  ${tried}(gpa: Gpa, ${declared}out: Uint32Array, at = 0): GuestMemAccessResult {
+  ${tried}(gpa: Gpa, ${declared}out: Uint32Array, at: number): GuestMemAccessResult {
     return halvesInto(outHalves(out, at), at, ${run});
   }`,
     `
-  ${name}(gpa: Gpa, ${declared}out: Uint32Array, at = 0): void {
+  ${name}(gpa: Gpa, ${declared}out: Uint32Array, at: number): void {
     throwFault(this.${tried}(gpa, ${passed}out, at), gpa, "${kind}");
   }`,
   ];

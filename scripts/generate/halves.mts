@@ -18,7 +18,7 @@ export function halvesAccessors(): string {
 
 function reading({ suffix, out }: WidthRow): Arguments {
   return suffix === "q"
-    ? { declared: "out: Uint32Array, at = 0", passed: "out, at" }
+    ? { declared: "out: Uint32Array, at: number", passed: "out, at" }
     : { declared: `out: ${out}`, passed: "out" };
 }
 

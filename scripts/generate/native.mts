@@ -54,10 +54,11 @@ export function nativeAccessors(): string {
   }`,
     ),
     `
-  tryReadqHalves(gpa: Gpa, out: Uint32Array, at = 0): GuestMemAccessResult {
+  tryReadqHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
     if (
+      typeof at !== "number" ||
       !isView(out) ||
-      !isInteger(at, 0xffff_ffff) ||
+      out[at] === undefined ||
       out[at + 1] === undefined ||
       !(out instanceof Uint32Array)
     ) {
@@ -149,7 +150,7 @@ export function nativeSpaceAccessors(): string {
   }`,
     ),
     `
-  tryReadqHalves(gpa: Gpa, out: Uint32Array, at = 0): GuestMemAccessResult {
+  tryReadqHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
     if (typeof gpa === "number") {
       const offset = gpa - this.readBase;
       if (offset >= 0 && offset < this.readLength) {

@@ -9,13 +9,13 @@ export interface ViewClass {
   /** The condition that the access is aligned and within the typed arrays. */
   readonly inReach: (row: WidthRow, operation: "read" | "write") => string;
   /**
-   * As `index` and `inReach`, for 64 bits as two elements of 32 bits: `index` is the one of the low
-   * half. The condition is that `gpa` is a multiple of 8, and for a write that it may be written.
-   * That both elements exist is checked elsewhere.
+   * As `index`, `inReach` and `array`, for 64 bits as two elements of 32 bits: `index` is the one of
+   * the low half. That both elements exist is checked elsewhere.
    */
   readonly halves: (operation: "read" | "write") => {
     readonly before: readonly string[];
-    readonly condition: string;
+    readonly inReach: string;
+    readonly array: string;
   };
   /** The typed array of a width. */
   readonly array: (row: WidthRow, operation: "read" | "write") => string;
@@ -197,58 +197,54 @@ function store(path: ViewClass, row: WidthRow, then: string): string {
   );
 }
 
-/** The condition that a value is one half of a 64-bit value, or an index of an array. */
+/** The condition that a value is one half of a 64-bit value. */
 function fitsLong(value: string): string {
   return LONG_ROW.fits.replaceAll("value", value);
 }
 
+// Short code is worth more here than the order of the statements: with the accessors of the other
+// widths, these must fit into the 920 bytes of bytecode. Therefore `at` is not optional, `isView`
+// replaces `checkSlots` and its try, and `!` replaces the comparison with 0.
+
 function tryReadqHalves(path: ViewClass): string {
-  const { before, condition } = path.halves("read");
-  const fast = `
+  const { before, inReach, array } = path.halves("read");
+  return `
+  tryReadqHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
+    if (
+      typeof gpa === "number" &&
+      typeof at === "number" &&
+      this.isView(out) &&
+      out[at] !== undefined &&
+      out[at + 1] !== undefined &&
+      out instanceof Uint32Array
+    ) {
       ${before.join("\n")}
-      if (${condition}) {
-        const cells = ${path.array(LONG_ROW, "read")};
+      if (${inReach}) {
+        const cells = ${array};
         const high = cells[index + 1];
-        const low = cells[index];
-        if (high !== undefined && low !== undefined) {
-          out[at] = low;
+        if (high !== undefined) {
+          out[at] = cells[index]!;
           out[at + 1] = high;
           return ${path.ok};
         }
-      }`;
-  const valid = `${fitsLong("at")} && out[at + 1] !== undefined && out instanceof Uint32Array`;
-  const body =
-    path.brand === "slots"
-      ? whereBranded(`
-        if (typeof gpa === "number" && ${valid}) {
-          this.checkSlots(out);
-          ${fast.trim()}
-        }`)
-      : `
-      if (typeof gpa === "number" && this.isView(out) && ${valid}) {
-        ${fast}
-      }`;
-  return `
-  tryReadqHalves(gpa: Gpa, out: Uint32Array, at = 0): GuestMemAccessResult {
-    ${body}
+      }
+    }
     return ${path.slow.tryReadqHalves};
   }`;
 }
 
 function tryWriteqHalves(path: ViewClass): string {
-  const { before, condition } = path.halves("write");
-  const fast = `
-      ${before.join("\n")}
-      const cells = ${path.array(LONG_ROW, "write")};
-      if (${condition} && cells[index + 1] !== undefined) {
-        cells[index] = low;
-        cells[index + 1] = high;${path.stored ?? ""}
-        return ${path.ok};
-      }`;
+  const { before, inReach, array } = path.halves("write");
   return `
   tryWriteqHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult {
     if (typeof gpa === "number" && ${fitsLong("low")} && ${fitsLong("high")}) {
-      ${fast}
+      ${before.join("\n")}
+      const cells = ${array};
+      if (${inReach} && cells[index + 1] !== undefined) {
+        cells[index] = low;
+        cells[index + 1] = high;${path.stored ?? ""}
+        return ${path.ok};
+      }
     }
     return ${path.slow.tryWriteqHalves};
   }`;
@@ -258,7 +254,7 @@ function tryWriteqHalves(path: ViewClass): string {
 export function throwingHalves(): string[] {
   return [
     `
-  readqHalves(gpa: Gpa, out: Uint32Array, at = 0): void {
+  readqHalves(gpa: Gpa, out: Uint32Array, at: number): void {
     const result = this.tryReadqHalves(gpa, out, at);
     if (result !== OK) {
       throw new GuestMemoryFault(result, gpa, 8, "read");

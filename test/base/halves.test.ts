@@ -72,19 +72,19 @@ for (const [name, make] of Object.entries(PATHS)) {
       expect(path.tryReadqHalves(8, registers, 3)).to.equal(OK);
       expect([...registers]).to.deep.equal([0, 0, 0, 0x89ab_cdef, 0xfedc_ba98, 0]);
       path.writeqHalves(16n, 1, 2);
-      path.readqHalves(16n, registers);
+      path.readqHalves(16n, registers, 0);
       expect([...registers].slice(0, 2)).to.deep.equal([1, 2]);
       expect(path.readq(16)).to.equal(0x2_0000_0001n);
     });
 
     it("stay as they were on a fault, which names the access", () => {
       const out = Uint32Array.of(7, 8);
-      expect(path.tryReadqHalves(4, out)).to.equal(FAULT_UNALIGNED);
-      expect(path.tryReadqHalves(SIZE - 4, out)).to.equal(FAULT_BOUNDARY);
-      expect(path.tryReadqHalves(2n ** 64n - 8n, out)).to.equal(FAULT_BOUNDARY);
+      expect(path.tryReadqHalves(4, out, 0)).to.equal(FAULT_UNALIGNED);
+      expect(path.tryReadqHalves(SIZE - 4, out, 0)).to.equal(FAULT_BOUNDARY);
+      expect(path.tryReadqHalves(2n ** 64n - 8n, out, 0)).to.equal(FAULT_BOUNDARY);
       expect(path.tryWriteqHalves(4, 1, 1)).to.equal(FAULT_UNALIGNED);
       expect(path.tryWriteqHalves(SIZE, 1, 1)).to.equal(FAULT_BOUNDARY);
-      expect(() => path.readqHalves(SIZE, out)).to.throw(
+      expect(() => path.readqHalves(SIZE, out, 0)).to.throw(
         "FAULT_BOUNDARY: read of 8 byte(s) at gpa 0x1000",
       );
       expect(() => path.writeqHalves(1, 1, 1)).to.throw(
@@ -100,9 +100,9 @@ for (const [name, make] of Object.entries(PATHS)) {
       expect([...out]).to.deep.equal([7, 8]);
       expect(memory.indexOf(1)).to.equal(null);
       memory.destroy();
-      expect(path.tryReadqHalves(0, out)).to.equal(ERROR_INTERNAL);
+      expect(path.tryReadqHalves(0, out, 0)).to.equal(ERROR_INTERNAL);
       expect(path.tryWriteqHalves(0, 1, 1)).to.equal(ERROR_INTERNAL);
-      expect(path.halves.tryReadq(0, 0, out)).to.equal(ERROR_INTERNAL);
+      expect(path.halves.tryReadq(0, 0, out, 0)).to.equal(ERROR_INTERNAL);
       expect(path.halves.tryWriteb(0, 0, 1)).to.equal(ERROR_INTERNAL);
       expect([...out]).to.deep.equal([7, 8]);
     });
@@ -186,15 +186,15 @@ for (const [name, make] of Object.entries(PATHS)) {
         "address of halves.writeb": (...gpa) => path.halves.writeb(...gpa, 0),
         "address of halves.tryReadl": (...gpa) => path.halves.tryReadl(...gpa, out),
         "address of halves.readw": (...gpa) => path.halves.readw(...gpa),
-        "address of halves.readq": (...gpa) => path.halves.readq(...gpa, out),
+        "address of halves.readq": (...gpa) => path.halves.readq(...gpa, out, 0),
         tryStoreqHalves: (...values) => path.atomics.tryStoreqHalves(0, ...values),
         storeqHalves: (...values) => path.atomics.storeqHalves(0, ...values),
-        tryAddqHalves: (...values) => path.atomics.tryAddqHalves(0, ...values, out),
-        exchangeqHalves: (...values) => path.atomics.exchangeqHalves(0, ...values, out),
+        tryAddqHalves: (...values) => path.atomics.tryAddqHalves(0, ...values, out, 0),
+        exchangeqHalves: (...values) => path.atomics.exchangeqHalves(0, ...values, out, 0),
         "expected of tryCompareExchangeqHalves": (...values) =>
-          path.atomics.tryCompareExchangeqHalves(0, ...values, 0, 0, out),
+          path.atomics.tryCompareExchangeqHalves(0, ...values, 0, 0, out, 0),
         "replacement of compareExchangeqHalves": (...values) =>
-          path.atomics.compareExchangeqHalves(0, 0, 0, ...values, out),
+          path.atomics.compareExchangeqHalves(0, 0, 0, ...values, out, 0),
       };
       for (const [write, run] of Object.entries(writes)) {
         for (let i = 0; i < MANY; i++) {
@@ -254,9 +254,9 @@ for (const native of [false, true]) {
       for (let i = 0; i < 3; i++) {
         halves.writeq(0xffff_fff8, 0xffff_fffe, 1 + i, 2);
         halves.writeq(0, 0xffff_ffff, 3 + i, 4);
-        halves.readq(0xffff_fff8, 0xffff_fffe, out);
+        halves.readq(0xffff_fff8, 0xffff_fffe, out, 0);
         expect([...out]).to.deep.equal([1 + i, 2]);
-        halves.readq(0, 0xffff_ffff, out);
+        halves.readq(0, 0xffff_ffff, out, 0);
         expect([...out]).to.deep.equal([3 + i, 4]);
         expect(memory.readl(4088)).to.equal(1 + i);
         expect(memory.readl(4096)).to.equal(3 + i);
@@ -279,7 +279,7 @@ for (const native of [false, true]) {
         seen.push([kind, value]),
       );
       halves.writel(0, 0x8000_0000, 2);
-      halves.readq(0, 0x8000_0000, new Uint32Array(2));
+      halves.readq(0, 0x8000_0000, new Uint32Array(2), 0);
       expect(seen).to.deep.equal([
         ["write", 2],
         ["read", 2n],
@@ -305,7 +305,7 @@ for (const native of [false, true]) {
         readw: (offset) => calls.push(offset),
       });
       const out = new Uint32Array(2);
-      halves.readq(0xffff_fff8, 0xffff_ffff, out);
+      halves.readq(0xffff_fff8, 0xffff_ffff, out, 0);
       expect([...out]).to.deep.equal([0, 1]);
       halves.writeq(0xffff_ffc8, 0xffff_ffff, 5, 6);
       expect(halves.readw(0xffff_ffc2, 0xffff_ffff)).to.equal(3);

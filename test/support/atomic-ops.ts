@@ -91,7 +91,7 @@ export function runAtomic(
 /** Runs the form that throws faults and stores a value in halves. */
 function runIntoHalves(access: object, name: string, args: readonly unknown[]): Outcome {
   const out = new BigUint64Array(1);
-  const outcome = runValue(access, name, [...args, halvesIn(out)]);
+  const outcome = runValue(access, name, [...args, halvesIn(out), 0]);
   return { ...outcome, old: outcome.result === OK ? out[0]! : null };
 }
 
@@ -105,8 +105,8 @@ function runTry(
   args: readonly unknown[],
 ): Outcome {
   const out: Out = width.out(UNTOUCHED);
-  const given = width === HALVES ? halvesIn(out as BigUint64Array) : out;
-  const all = op.name === "Store" ? args : [...args, given];
+  const given = width === HALVES ? [halvesIn(out as BigUint64Array), 0] : [out];
+  const all = op.name === "Store" ? args : [...args, ...given];
   const result = callMethod(access, name, ...all) as GuestMemAccessResult;
   const found = BigInt(out[0]!);
   if (result !== OK && found !== UNTOUCHED) {

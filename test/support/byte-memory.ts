@@ -45,7 +45,7 @@ export class ByteMemory implements GuestMemoryAccess {
     return this.tryWriteq(gpa, source[0]!);
   }
 
-  tryReadqHalves(gpa: Gpa, out: Uint32Array, at = 0): GuestMemAccessResult {
+  tryReadqHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
     const value = new BigUint64Array(1);
     const result = this.tryReadq(gpa, value);
     if (result === GuestMemAccessResult.OK) {

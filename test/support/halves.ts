@@ -41,7 +41,7 @@ export function splitting(halves: GuestHalvesAccessors): GuestAccessors {
     tryReadb: split(halves.tryReadb),
     tryReadw: split(halves.tryReadw),
     tryReadl: split(halves.tryReadl),
-    tryReadq: (gpa, out) => tryReadqHalves(gpa, halvesIn(out)),
+    tryReadq: (gpa, out) => tryReadqHalves(gpa, halvesIn(out), 0),
     tryWriteb: split(halves.tryWriteb),
     tryWritew: split(halves.tryWritew),
     tryWritel: split(halves.tryWritel),
@@ -54,7 +54,7 @@ export function splitting(halves: GuestHalvesAccessors): GuestAccessors {
     readl: split(halves.readl),
     readq: (gpa) => {
       const out = new BigUint64Array(1);
-      readqHalves(gpa, halvesIn(out));
+      readqHalves(gpa, halvesIn(out), 0);
       return out[0]!;
     },
     writeb: split(halves.writeb),

@@ -71,7 +71,7 @@ export const HALVES: WidthCase = {
   tryWrite: (memory, gpa, value) => memory.tryWriteqHalves(gpa, lowOf(value), highOf(value)),
   read: (memory, gpa) => {
     const out = new BigUint64Array(1);
-    memory.readqHalves(gpa, halvesIn(out));
+    memory.readqHalves(gpa, halvesIn(out), 0);
     return out[0]!;
   },
   write: (memory, gpa, value) => memory.writeqHalves(gpa, lowOf(value), highOf(value)),
