@@ -44,8 +44,10 @@ const GENERATED: Readonly<Record<string, () => string>> = {
         `${roundTrip(row, "index")} === gpa && ${inQuads(row)} < this.${bound(operation)}`,
       halves: (operation) => ({
         before: ["const index = gpa >>> 2;"],
-        inReach: "!(gpa & 7) && gpa >>> 0 === gpa",
-        array: operation === "read" ? "this.u32" : "this.w32",
+        inReach:
+          "!(gpa & 7) && gpa >>> 0 === gpa" +
+          (operation === "read" ? "" : " && index >>> 1 < this.writeQuads"),
+        array: "this.u32",
       }),
       array: ({ bits }) => `this.u${bits}`,
       brand: "slots",

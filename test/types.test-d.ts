@@ -35,7 +35,7 @@ expectTypeOf(memory.native.atomics).toEqualTypeOf<GuestAtomicAccess>();
 expectTypeOf(memory.atomics.addq(0, 1n)).toBeBigInt();
 expectTypeOf(memory.halves).toEqualTypeOf<GuestHalvesAccessors>();
 expectTypeOf(memory.tryReadqHalves(0, new Uint32Array(2), 0)).toEqualTypeOf<0 | 1 | 2 | 3>();
-expectTypeOf(memory.atomics.addqHalves(0, 1, 0, new Uint32Array(2), 0)).toEqualTypeOf<void>();
+expectTypeOf<GuestAtomicAccess["addqHalves"]>().returns.toBeVoid();
 expectTypeOf(memory.shareable).toEqualTypeOf<SharedRam | null>();
 expectTypeOf(new ExclusiveMonitor(memory.atomics).storeExclusivel(0, 1)).toBeBoolean();
 expectTypeOf(Arena.over(new SharedArrayBuffer(8))).toEqualTypeOf<Arena>();

@@ -63,8 +63,6 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   private quads: number;
   /** As `quads`, for writes. 0 while writes are tracked, so that they take the slow path. */
   private writeQuads: number;
-  /** As `u32`, for writes of halves. Empty while writes are tracked. */
-  private w32: Uint32Array;
   /** Makes the accesses that the hot path does not make. */
   private readonly general: GeneralAccess;
   // Properties of the prototype, which V8 treats as constants.
@@ -83,9 +81,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   readonly #borrowed: boolean;
   readonly #forgetEnding: () => void;
   readonly #marks = new MemoryMarks(() => {
-    const tracked = this.#marks.dirty !== null;
-    this.writeQuads = tracked ? 0 : this.quads;
-    this.w32 = tracked ? EMPTY_WINDOW.u32 : this.u32;
+    this.writeQuads = this.#marks.dirty === null ? this.quads : 0;
     this.general.marksChanged();
   });
   readonly #shareable: SharedRam | null;
@@ -110,7 +106,6 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     this.u64 = u64;
     this.quads = quads;
     this.writeQuads = quads;
-    this.w32 = u32;
     this.general = new GeneralAccess(this.#size, windows, owner?.buffer ?? null, this.#marks);
     this.#shareable = sharedRamOf(owner, base, this.#size);
     this.#forgetEnding = onEnding(() => this.#end());
@@ -591,8 +586,13 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
       high >>> 0 === high
     ) {
       const index = gpa >>> 2;
-      const cells = this.w32;
-      if (!(gpa & 7) && gpa >>> 0 === gpa && cells[index + 1] !== undefined) {
+      const cells = this.u32;
+      if (
+        !(gpa & 7) &&
+        gpa >>> 0 === gpa &&
+        index >>> 1 < this.writeQuads &&
+        cells[index + 1] !== undefined
+      ) {
         cells[index] = low;
         cells[index + 1] = high;
         return 0;
@@ -818,7 +818,6 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     this.u64 = u64;
     this.quads = quads;
     this.writeQuads = quads;
-    this.w32 = u32;
     this.general.end();
     this.#atomics?.end();
   }
