@@ -12,6 +12,11 @@ import type { GuestMemAccessResult } from "../base/result.js";
  * the operation there. On a fault `out` is unchanged. In the other form, these values are returned.
  * The `operation` of a {@link GuestMemoryFault} is `"read"` for a load and `"write"` for all
  * others.
+ *
+ * The names with `Halves` are 64-bit operations on values in two halves, each from 0 to 2^32 - 1.
+ * Both of their forms store the value before the operation in `out[at]` (low) and `out[at + 1]`
+ * (high). Both paths run them in C++, because JavaScript's `Atomics` take and return 64 bits only as
+ * bigints.
  */
 export interface GuestAtomicAccess {
   /** `guest_mem_atomic_loadb`. */
@@ -180,11 +185,6 @@ export interface GuestAtomicAccess {
   xorl(gpa: Gpa, value: number): number;
   /** `guest_mem_atomic_xorq`. @throws {@link GuestMemoryFault} */
   xorq(gpa: Gpa, value: bigint): bigint;
-
-  // 64 bits with values as two halves of 32 bits, each from 0 to 2^32 - 1. The value before the
-  // operation goes to `out[at]` (low) and `out[at + 1]` (high), also in the form that throws faults.
-  // Both paths run the C++ operation, because JavaScript's Atomics take and
-  // return 64 bits only as bigints.
 
   /** `guest_mem_atomic_loadq`. */
   tryLoadqHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult;

@@ -42,9 +42,9 @@ export class HalvesAccess implements GuestHalvesAccessors {
   readonly uncloneable = uncloneable;
 
   // The cached ranges whose bytes have addresses below 2^32 in their memory; otherwise the lengths
-  // are 0. The fields are private to TypeScript only and not grouped in objects, for the reasons
-  // given in GuestMemory. All but the lengths are 32-bit integers, which are small integers in V8:
-  // an address in the memory is `gpaLow` plus the shift.
+  // are 0. An address in the memory is `gpaLow` plus the shift, modulo 2^32. The fields are private
+  // to TypeScript only and not grouped in objects, for the reasons given in GuestMemory. `readLow`
+  // and `readShift` are signed 32-bit integers, which are small integers in V8.
   private readAccess: GuestAccessors;
   private readHigh = 0;
   private readLow = 0;
