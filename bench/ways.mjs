@@ -4,7 +4,7 @@
 import { readFileSync } from "node:fs";
 import * as ffi from "ffi-rs";
 import koffi from "koffi";
-import { GuestMemory, OpBuffer } from "pound-guest-memory";
+import { AddressSpace, GuestMemory, OpBuffer } from "pound-guest-memory";
 import { addon, ADDON_PATH, SIZE } from "./addon.mjs";
 import { CPP } from "./names.mjs";
 
@@ -88,6 +88,82 @@ function throwingForm(memory, workload) {
       BIGINTS: SOURCES.map((source) => source[0]),
     },
   );
+}
+
+/** 64 bits as two halves, which a load stores in a register file. */
+function halvesForm(access, workload) {
+  return makeLoop(
+    workload,
+    [
+      "sum += access.readb(gpa)",
+      "sum += access.readw(gpa)",
+      "sum += access.readl(gpa)",
+      "access.tryReadqHalves(gpa, registers, 10); sum += registers[10]",
+      "access.writeb(gpa, i & 255)",
+      "access.writew(gpa, i & 255)",
+      "access.writel(gpa, i & 255)",
+      "access.tryWriteqHalves(gpa, i & 255, 0)",
+    ],
+    { access, registers: new Uint32Array(64) },
+  );
+}
+
+/** The same, with the memory and the register file in the fields of an object. */
+function halvesInField(workload) {
+  return makeLoop(
+    workload,
+    [
+      "sum += cpu.memory.readb(gpa)",
+      "sum += cpu.memory.readw(gpa)",
+      "sum += cpu.memory.readl(gpa)",
+      "cpu.memory.tryReadqHalves(gpa, cpu.registers, 10); sum += cpu.registers[10]",
+      "cpu.memory.writeb(gpa, i & 255)",
+      "cpu.memory.writew(gpa, i & 255)",
+      "cpu.memory.writel(gpa, i & 255)",
+      "cpu.memory.tryWriteqHalves(gpa, i & 255, 0)",
+    ],
+    { cpus: [{ memory: GuestMemory.allocate(SIZE), registers: new Uint32Array(64) }] },
+    "const cpu = cpus[0];",
+  );
+}
+
+/** Addresses as two halves too. */
+function addressesInHalves(access, workload) {
+  return makeLoop(
+    workload,
+    [
+      "sum += access.readb(gpa, 0)",
+      "sum += access.readw(gpa, 0)",
+      "sum += access.readl(gpa, 0)",
+      "access.tryReadq(gpa, 0, registers, 10); sum += registers[10]",
+      "access.writeb(gpa, 0, i & 255)",
+      "access.writew(gpa, 0, i & 255)",
+      "access.writel(gpa, 0, i & 255)",
+      "access.tryWriteq(gpa, 0, i & 255, 0)",
+    ],
+    { access, registers: new Uint32Array(64) },
+  );
+}
+
+function spaceOfOneRam() {
+  const space = new AddressSpace();
+  space.addRam(0, SIZE);
+  return space;
+}
+
+/** The ways with values or addresses as two halves. */
+function halvesWays(workload) {
+  return {
+    "view path, 64 bits as halves": halvesForm(GuestMemory.allocate(SIZE), workload),
+    "view path, halves, in an object's field": halvesInField(workload),
+    "address space, 64 bits as halves": halvesForm(spaceOfOneRam(), workload),
+    "view path, addresses as halves too": addressesInHalves(
+      GuestMemory.allocate(SIZE).halves,
+      workload,
+    ),
+    "address space, addresses as halves too": addressesInHalves(spaceOfOneRam().halves, workload),
+    "native path, 64 bits as halves": halvesForm(GuestMemory.allocate(SIZE).native, workload),
+  };
 }
 
 /** An emulator keeps its memory in a field: V8 knows the memory's type, but not its identity. */
@@ -329,6 +405,7 @@ export function waysFor(workload) {
     // Its loads do not see its stores, so their sum is of no use.
     [NATIVE_BY_TURNS]: (kinds, gpas) => (byTurns(kinds, gpas), null),
     [KOFFI]: koffiCalls(workload),
+    ...(width === 3 ? halvesWays(workload) : {}),
     ...(width === 2 && !mixed ? { "ffi-rs, a call each": ffiCalls(workload) } : {}),
   };
 }

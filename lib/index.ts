@@ -1,6 +1,6 @@
 // TypeScript 6 loads the types of Node only where a reference or a tsconfig.json names them.
 /// <reference types="node" preserve="true" />
-export type { GuestAccessors, GuestMemoryAccess } from "./base/access.js";
+export type { GuestAccessors, GuestHalvesAccessors, GuestMemoryAccess } from "./base/access.js";
 export { type ErrorCode, GuestMemoryFault, type Operation } from "./base/errors.js";
 export type { Gpa } from "./base/gpa.js";
 export type { GuestRange } from "./base/ranges.js";

@@ -11,6 +11,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { format, resolveConfig } from "prettier";
 import { atomicForms } from "./generate/atomics.mjs";
+import { halvesAccessors } from "./generate/halves.mjs";
 import { nativeAccessors, nativeSpaceAccessors } from "./generate/native.mjs";
 import { reachAccessors, tableAccessors } from "./generate/space.mjs";
 import { inQuads, roundTrip, type ViewClass, viewAccessors } from "./generate/view.mjs";
@@ -28,6 +29,8 @@ const HOT: Pick<ViewClass, "ok" | "slow" | "slowWrite"> = {
     tryRead: ({ suffix }) => `this.general.tryRead${suffix}(gpa, out)`,
     tryWrite: ({ suffix }) => `this.general.tryWrite${suffix}(gpa, value)`,
     tryWriteqFrom: "this.general.tryWriteqFrom(gpa, source)",
+    tryReadqHalves: "this.general.tryReadqHalves(gpa, out, at)",
+    tryWriteqHalves: "this.general.tryWriteqHalves(gpa, low, high)",
     read: ({ suffix }) => `this.general.read${suffix}(gpa)`,
   },
   slowWrite: ({ suffix }) => `this.general.write${suffix}(gpa, value)`,
@@ -40,6 +43,13 @@ const GENERATED: Readonly<Record<string, () => string>> = {
       index: ({ shift }) => [`const index = gpa >>> ${shift};`],
       inReach: (row, operation) =>
         `${roundTrip(row, "index")} === gpa && ${inQuads(row)} < this.${bound(operation)}`,
+      halves: (operation) => ({
+        before: ["const index = gpa >>> 2;"],
+        inReach:
+          "!(gpa & 7) && gpa >>> 0 === gpa" +
+          (operation === "read" ? "" : " && index >>> 1 < this.writeQuads"),
+        array: "this.u32",
+      }),
       array: ({ bits }) => `this.u${bits}`,
       brand: "slots",
       ...HOT,
@@ -49,6 +59,11 @@ const GENERATED: Readonly<Record<string, () => string>> = {
       index: ({ shift }) => [`const index = gpa >>> ${shift};`],
       inReach: (row, operation) =>
         `${roundTrip(row, "index")} === gpa - this.base && ${inQuads(row)} < this.${bound(operation)}`,
+      halves: (operation) => ({
+        before: ["const index = gpa >>> 2;"],
+        inReach: `!(gpa & 7) && gpa >>> 0 === gpa - this.base && index >>> 1 < this.${bound(operation)}`,
+        array: "this.u32",
+      }),
       array: ({ bits }) => `this.u${bits}`,
       brand: "slots",
       ok: "OK",
@@ -56,11 +71,14 @@ const GENERATED: Readonly<Record<string, () => string>> = {
         tryRead: ({ constant }) => `this.#tryRead(${constant}, gpa, out)`,
         tryWrite: ({ constant }) => `this.#tryWrite(${constant}, gpa, value)`,
         tryWriteqFrom: 'this.#tryWrite(QUAD, gpa, checkOut(QUAD, source, "source")[0]!)',
+        tryReadqHalves: "this.#tryReadHalves(gpa, out, at)",
+        tryWriteqHalves: "this.#tryWriteHalves(gpa, low, high)",
         read: ({ constant }) => `this.#read(${constant}, gpa)`,
       },
     }),
   "lib/space/address-space.ts": tableAccessors,
   "lib/space/general-access.ts": reachAccessors,
+  "lib/base/halves-access.ts": halvesAccessors,
   "lib/native/access.ts": nativeAccessors,
   "lib/space/native-access.ts": nativeSpaceAccessors,
   "lib/atomics/forms.ts": atomicForms,

@@ -6,6 +6,7 @@ import {
   type Gpa,
   type GuestAccessors,
   type GuestAtomicAccess,
+  type GuestHalvesAccessors,
   GuestMemAccessResult,
   GuestMemory,
   type GuestMemoryAccess,
@@ -32,6 +33,9 @@ expectTypeOf(GuestMemoryFault).instance.toHaveProperty("operation");
 expectTypeOf(memory.atomics).toEqualTypeOf<GuestAtomicAccess>();
 expectTypeOf(memory.native.atomics).toEqualTypeOf<GuestAtomicAccess>();
 expectTypeOf(memory.atomics.addq(0, 1n)).toBeBigInt();
+expectTypeOf(memory.halves).toEqualTypeOf<GuestHalvesAccessors>();
+expectTypeOf(memory.tryReadqHalves(0, new Uint32Array(2), 0)).toEqualTypeOf<0 | 1 | 2 | 3>();
+expectTypeOf<GuestAtomicAccess["addqHalves"]>().returns.toBeVoid();
 expectTypeOf(memory.shareable).toEqualTypeOf<SharedRam | null>();
 expectTypeOf(new ExclusiveMonitor(memory.atomics).storeExclusivel(0, 1)).toBeBoolean();
 expectTypeOf(Arena.over(new SharedArrayBuffer(8))).toEqualTypeOf<Arena>();
@@ -40,6 +44,8 @@ declare const space: AddressSpace;
 
 expectTypeOf(space).toExtend<GuestAccessors>();
 expectTypeOf(space.native).toExtend<GuestAccessors>();
+expectTypeOf(space.halves).toEqualTypeOf<GuestHalvesAccessors>();
+expectTypeOf(space.native.halves).toEqualTypeOf<GuestHalvesAccessors>();
 expectTypeOf(space).not.toHaveProperty("size");
 expectTypeOf(space).toExtend<SnapshotSubject>();
 expectTypeOf(memory).toExtend<SnapshotSubject>();
@@ -74,5 +80,7 @@ memory.writel(0, 1n);
 memory.readb("0");
 // @ts-expect-error -- the array must be of the access's width
 memory.tryReadl(0, new Uint16Array(1));
+// @ts-expect-error -- the halves need a place in the array
+memory.tryReadqHalves(0, new Uint32Array(2));
 // @ts-expect-error -- the RAM's size is fixed
 memory.size = 5n;

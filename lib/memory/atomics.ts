@@ -172,7 +172,8 @@ export class ViewAtomics extends AtomicAccess {
     const w = new ViewLane(native.w, windows, ({ u16 }) => u16, marks);
     const l = new ViewLane(native.l, windows, ({ u32 }) => u32, marks);
     const q = new ViewLane(native.q, windows, ({ u64 }) => u64, marks);
-    super({ b, w, l, q });
+    // JavaScript's Atomics have 64 bits only as bigints, so the native lane has the halves.
+    super({ b, w, l, q, halves: native.halves });
     this.#lanes = [b, w, l, q];
   }
 

@@ -1,4 +1,5 @@
 import { GuestMemoryFault, type Operation } from "../base/errors.js";
+import { checkHalvesOut } from "../base/halves.js";
 import { PAGE_SIZE } from "../base/page.js";
 import { MAX_U64, type Gpa } from "../base/gpa.js";
 import { toAddress } from "../base/arguments.js";
@@ -8,6 +9,7 @@ import {
   BYTE,
   checkOut,
   checkSlots,
+  isView,
   LONG,
   QUAD,
   WORD,
@@ -40,10 +42,12 @@ export class GeneralAccess {
   /** As `quads`, for writes. 0 while writes are tracked, so that they take the slow path. */
   private writeQuads: number;
   private base: number;
-  // A property of the prototype, which V8 treats as a constant.
+  // Properties of the prototype, which V8 treats as constants.
   declare private checkSlots: typeof checkSlots;
+  declare private isView: typeof isView;
   static {
     this.prototype.checkSlots = checkSlots;
+    this.prototype.isView = isView;
   }
 
   readonly #size: number;
@@ -337,6 +341,67 @@ export class GeneralAccess {
     }
   }
 
+  tryReadqHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
+    if (
+      typeof gpa === "number" &&
+      typeof at === "number" &&
+      this.isView(out) &&
+      out[at] !== undefined &&
+      out[at + 1] !== undefined &&
+      out instanceof Uint32Array
+    ) {
+      const index = gpa >>> 2;
+      if (!(gpa & 7) && gpa >>> 0 === gpa - this.base && index >>> 1 < this.quads) {
+        const cells = this.u32;
+        const high = cells[index + 1];
+        if (high !== undefined) {
+          out[at] = cells[index]!;
+          out[at + 1] = high;
+          return OK;
+        }
+      }
+    }
+    return this.#tryReadHalves(gpa, out, at);
+  }
+
+  tryWriteqHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult {
+    if (
+      typeof gpa === "number" &&
+      typeof low === "number" &&
+      low >>> 0 === low &&
+      typeof high === "number" &&
+      high >>> 0 === high
+    ) {
+      const index = gpa >>> 2;
+      const cells = this.u32;
+      if (
+        !(gpa & 7) &&
+        gpa >>> 0 === gpa - this.base &&
+        index >>> 1 < this.writeQuads &&
+        cells[index + 1] !== undefined
+      ) {
+        cells[index] = low;
+        cells[index + 1] = high;
+        return OK;
+      }
+    }
+    return this.#tryWriteHalves(gpa, low, high);
+  }
+
+  readqHalves(gpa: Gpa, out: Uint32Array, at: number): void {
+    const result = this.tryReadqHalves(gpa, out, at);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, 8, "read");
+    }
+  }
+
+  writeqHalves(gpa: Gpa, low: number, high: number): void {
+    const result = this.tryWriteqHalves(gpa, low, high);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, 8, "write");
+    }
+  }
+
   // #endregion
 
   /**
@@ -401,6 +466,32 @@ export class GeneralAccess {
     if (result === OK) {
       width.set(this.windows.at(address).data, address >>> 0, checked);
       // After the write, as DirtyBitmap requires.
+      this.#marks.dirty?.markPage(Math.floor(address / PAGE_SIZE));
+    }
+    return result;
+  }
+
+  #tryReadHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
+    checkHalvesOut(out, at);
+    const address = toAddress(gpa);
+    const result = this.#check(address, QUAD.bytes);
+    if (result === OK) {
+      const { data } = this.windows.at(address);
+      out[at] = LONG.get(data, address >>> 0);
+      out[at + 1] = LONG.get(data, (address >>> 0) + LONG.bytes);
+    }
+    return result;
+  }
+
+  #tryWriteHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult {
+    LONG.checkValue(low, "low");
+    LONG.checkValue(high, "high");
+    const address = toAddress(gpa);
+    const result = this.#check(address, QUAD.bytes);
+    if (result === OK) {
+      const { data } = this.windows.at(address);
+      LONG.set(data, address >>> 0, low);
+      LONG.set(data, (address >>> 0) + LONG.bytes, high);
       this.#marks.dirty?.markPage(Math.floor(address / PAGE_SIZE));
     }
     return result;

@@ -1,10 +1,10 @@
 import { bytesOf, fastLength } from "../base/view.js";
 import { inspect } from "node:util";
-import type { GuestMemoryAccess } from "../base/access.js";
+import type { GuestHalvesAccessors, GuestMemoryAccess } from "../base/access.js";
 import type { GuestAtomicAccess } from "../atomics/access.js";
 import { Arena, arenaInternals, type ArenaOptions, type CallerMemory, detach } from "./arena.js";
 import * as bulk from "./bulk.js";
-import { type Operation, typeError } from "../base/errors.js";
+import { GuestMemoryFault, type Operation, typeError } from "../base/errors.js";
 import type { AtomicLanes } from "../atomics/lane.js";
 import { GeneralAccess } from "./general-access.js";
 import { MAX_U64, type Gpa } from "../base/gpa.js";
@@ -12,13 +12,14 @@ import { toAddress, toByteCount } from "../base/arguments.js";
 import { MemoryMarks } from "./marks.js";
 import { native, type Handle } from "../native/addon.js";
 import { NativeAccess } from "../native/access.js";
+import { HalvesAccess, rangesOfRam } from "../base/halves-access.js";
 import { checkTotal, type GuestRange, type RangeList, toRanges } from "../base/ranges.js";
 import { type GuestMemAccessResult, OK } from "../base/result.js";
 import { reserveStack } from "../base/stack.js";
 import { newSharedBuffer, type SharedRam, sharedRamOf, viewOf } from "./shared-ram.js";
 import { uncloneable } from "../base/uncloneable.js";
 import { ViewAtomics } from "./atomics.js";
-import { BYTE, checkSlots } from "../base/widths.js";
+import { BYTE, checkSlots, isView } from "../base/widths.js";
 import { EMPTY_WINDOW, WINDOW_SIZE, type Window, Windows } from "./windows.js";
 
 /**
@@ -67,12 +68,14 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   declare private writeQuads: number;
   /** Makes the accesses that the hot path does not make. */
   private readonly general: GeneralAccess;
-  // A property of the prototype, which V8 treats as a constant.
+  // Properties of the prototype, which V8 treats as constants.
   declare private checkSlots: typeof checkSlots;
+  declare private isView: typeof isView;
   static {
     const { u8, u16, u32, u64, quads } = EMPTY_WINDOW;
     Object.assign(this.prototype, { u8, u16, u32, u64, quads, writeQuads: quads });
     this.prototype.checkSlots = checkSlots;
+    this.prototype.isView = isView;
   }
 
   readonly #arena: Arena;
@@ -90,6 +93,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   });
   readonly #shareable: SharedRam | null;
   #atomics: ViewAtomics | undefined;
+  #halves: HalvesAccess | undefined;
   /** The windows that code outside this package may have a view of. */
   readonly #exposed = new Set<Window>();
   #destroyed = false;
@@ -274,6 +278,11 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
    */
   get atomics(): GuestAtomicAccess {
     return this.#viewAtomics();
+  }
+
+  /** The accessors whose addresses and 64-bit values are two halves of 32 bits. */
+  get halves(): GuestHalvesAccessors {
+    return (this.#halves ??= new HalvesAccess(this, rangesOfRam(this, this.#size)));
   }
 
   /** Whether the RAM has ended: it is destroyed, or its arena is reset or destroyed. */
@@ -615,6 +624,67 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
       }
     }
     this.general.writeq(gpa, value);
+  }
+
+  tryReadqHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
+    if (
+      typeof gpa === "number" &&
+      typeof at === "number" &&
+      this.isView(out) &&
+      out[at] !== undefined &&
+      out[at + 1] !== undefined &&
+      out instanceof Uint32Array
+    ) {
+      const index = gpa >>> 2;
+      if (!(gpa & 7) && gpa >>> 0 === gpa) {
+        const cells = this.u32;
+        const high = cells[index + 1];
+        if (high !== undefined) {
+          out[at] = cells[index]!;
+          out[at + 1] = high;
+          return 0;
+        }
+      }
+    }
+    return this.general.tryReadqHalves(gpa, out, at);
+  }
+
+  tryWriteqHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult {
+    if (
+      typeof gpa === "number" &&
+      typeof low === "number" &&
+      low >>> 0 === low &&
+      typeof high === "number" &&
+      high >>> 0 === high
+    ) {
+      const index = gpa >>> 2;
+      const cells = this.u32;
+      if (
+        !(gpa & 7) &&
+        gpa >>> 0 === gpa &&
+        index >>> 1 < this.writeQuads &&
+        cells[index + 1] !== undefined
+      ) {
+        cells[index] = low;
+        cells[index + 1] = high;
+        return 0;
+      }
+    }
+    return this.general.tryWriteqHalves(gpa, low, high);
+  }
+
+  readqHalves(gpa: Gpa, out: Uint32Array, at: number): void {
+    const result = this.tryReadqHalves(gpa, out, at);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, 8, "read");
+    }
+  }
+
+  writeqHalves(gpa: Gpa, low: number, high: number): void {
+    const result = this.tryWriteqHalves(gpa, low, high);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, 8, "write");
+    }
   }
 
   // #endregion

@@ -1,4 +1,4 @@
-import type { GuestMemoryAccess } from "../base/access.js";
+import type { GuestHalvesAccessors, GuestMemoryAccess } from "../base/access.js";
 import type { GuestAtomicAccess } from "../atomics/access.js";
 import type { AtomicLanes } from "../atomics/lane.js";
 import { AtomicAccess } from "../atomics/forms.js";
@@ -12,8 +12,11 @@ import {
   VALUE32,
   VALUE64,
   VALUE8,
+  VALUE_HIGH32,
   WIDE_ADDRESS,
 } from "./call-block.js";
+import { checkHalvesOut } from "../base/halves.js";
+import { HalvesAccess, rangesOfRam } from "../base/halves-access.js";
 import { PAGE_SIZE } from "../base/page.js";
 import { GuestMemoryFault } from "../base/errors.js";
 import { type Gpa } from "../base/gpa.js";
@@ -80,6 +83,7 @@ export class NativeAccess implements GuestMemoryAccess {
   readonly #lost: (address: number) => boolean;
   #atomicLanes: AtomicLanes | undefined;
   #atomics: AtomicAccess | undefined;
+  #halves: HalvesAccess | undefined;
 
   /**
    * @param lost - Returns whether the buffer over an address is detached, as the view path checks
@@ -106,6 +110,11 @@ export class NativeAccess implements GuestMemoryAccess {
   /** Atomic access through N-API: each call runs the compiled C++ accessor. */
   get atomics(): GuestAtomicAccess {
     return (this.#atomics ??= new AtomicAccess(this.atomicLanes));
+  }
+
+  /** The accessors of {@link GuestMemory.halves} on the native path. */
+  get halves(): GuestHalvesAccessors {
+    return (this.#halves ??= new HalvesAccess(this, rangesOfRam(this, Number(this.size))));
   }
 
   /** @internal */
@@ -249,6 +258,48 @@ export class NativeAccess implements GuestMemoryAccess {
 
   writeq(gpa: Gpa, value: bigint): void {
     this.#check(this.tryWriteq(gpa, value), QUAD, gpa, "write");
+  }
+
+  tryReadqHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
+    if (
+      typeof at !== "number" ||
+      !isView(out) ||
+      out[at] === undefined ||
+      out[at + 1] === undefined ||
+      !(out instanceof Uint32Array)
+    ) {
+      checkHalvesOut(out, at);
+    }
+    this.prepare(gpa);
+    readq();
+    const code = result();
+    if (code === OK) {
+      out[at] = block32[VALUE32]!;
+      out[at + 1] = block32[VALUE_HIGH32]!;
+    }
+    return code;
+  }
+
+  tryWriteqHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult {
+    block32[VALUE32] = isInteger(low, 0xffff_ffff) ? low : LONG.checkValue(low, "low");
+    block32[VALUE_HIGH32] = isInteger(high, 0xffff_ffff) ? high : LONG.checkValue(high, "high");
+    this.prepare(gpa);
+    writeq();
+    return this.marks.dirty === null ? result() : this.mark(gpa);
+  }
+
+  readqHalves(gpa: Gpa, out: Uint32Array, at: number): void {
+    const result = this.tryReadqHalves(gpa, out, at);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, 8, "read");
+    }
+  }
+
+  writeqHalves(gpa: Gpa, low: number, high: number): void {
+    const result = this.tryWriteqHalves(gpa, low, high);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, 8, "write");
+    }
   }
 
   // #endregion

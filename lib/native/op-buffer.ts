@@ -1,4 +1,4 @@
-import type { GuestMemoryAccess } from "../base/access.js";
+import type { GuestHalvesAccessors, GuestMemoryAccess } from "../base/access.js";
 import { bytesOf } from "../base/view.js";
 import { destroyedError, outOfMemoryError, rangeError, typeError } from "../base/errors.js";
 import { checkFunction, checkObject, toByteCount } from "../base/arguments.js";
@@ -29,7 +29,10 @@ const VALUE = 8;
 const KIND = 16;
 const RESULT = 17;
 
-/** The methods that the operations of a batch call. */
+/**
+ * The methods that the operations of a batch call. Those with values or addresses in halves are
+ * optional.
+ */
 export type TryAccess = Pick<
   GuestMemoryAccess,
   | "tryReadb"
@@ -40,21 +43,46 @@ export type TryAccess = Pick<
   | "tryWritew"
   | "tryWritel"
   | "tryWriteq"
->;
+> &
+  Partial<Pick<GuestMemoryAccess, "tryReadqHalves" | "tryWriteqHalves">> & {
+    readonly halves?: Pick<
+      GuestHalvesAccessors,
+      | "tryReadb"
+      | "tryReadw"
+      | "tryReadl"
+      | "tryReadq"
+      | "tryWriteb"
+      | "tryWritew"
+      | "tryWritel"
+      | "tryWriteq"
+    >;
+  };
 
 /**
  * Checks that a memory has the methods of {@link TryAccess}.
  *
  * @param what - The name of the memory in the error message.
- * @throws TypeError if `memory` is not an object or a method is missing.
+ * @throws TypeError if `memory` is not an object, or if a method is missing or not a function.
  */
 export function checkTryAccess(memory: TryAccess, what: string): TryAccess {
   const methods = checkObject(memory, what);
+  checkEight(methods, what);
+  for (const name of ["tryReadqHalves", "tryWriteqHalves"] as const) {
+    if (methods[name] !== undefined) {
+      checkFunction(methods[name], `${name} of ${what}`);
+    }
+  }
+  if (methods.halves !== undefined) {
+    checkEight(checkObject(methods.halves, `halves of ${what}`), `halves of ${what}`);
+  }
+  return memory;
+}
+
+function checkEight(methods: { readonly [K in keyof TryAccess]?: unknown }, what: string): void {
   for (const width of ["b", "w", "l", "q"] as const) {
     checkFunction(methods[`tryRead${width}`], `tryRead${width} of ${what}`);
     checkFunction(methods[`tryWrite${width}`], `tryWrite${width} of ${what}`);
   }
-  return memory;
 }
 
 /** One unpacked operation. */

@@ -1,13 +1,14 @@
 import { bytesOf } from "../base/view.js";
 import { inspect } from "node:util";
-import type { GuestAccessors } from "../base/access.js";
+import type { GuestAccessors, GuestHalvesAccessors } from "../base/access.js";
 import type { GuestAtomicAccess } from "../atomics/access.js";
 import { type InaccessibleRange, SpaceBulk } from "./bulk.js";
 import { Bus } from "./bus.js";
 import { DirtyBitmap } from "../memory/dirty-bitmap.js";
-import { rangeError, typeError } from "../base/errors.js";
+import { GuestMemoryFault, rangeError, typeError } from "../base/errors.js";
 import { checkObject, isInstance, toAddress, toByteCount } from "../base/arguments.js";
 import { MAX_U64, type Gpa } from "../base/gpa.js";
+import type { HalvesAccess } from "../base/halves-access.js";
 import { GuestMemory, guestMemoryInternals, isGuestMemory } from "../memory/guest-memory.js";
 import type { MmioDevice } from "./mmio.js";
 import { NativeSpaceAccess } from "./native-access.js";
@@ -24,12 +25,13 @@ import {
 } from "./regions.js";
 import { SpaceArena } from "./space-arena.js";
 import { checkTotal, type GuestRange, toRanges } from "../base/ranges.js";
-import { GuestMemAccessResult } from "../base/result.js";
+import { GuestMemAccessResult, OK } from "../base/result.js";
 import { restoreSnapshot } from "../snapshot/restore.js";
 import type { Snapshot } from "../snapshot/snapshot.js";
 import { takeSnapshot } from "../snapshot/take.js";
 import { SpaceAccess } from "./general-access.js";
 import { spaceAtomics } from "./atomics.js";
+import { spaceHalves } from "./halves.js";
 import { uncloneable } from "../base/uncloneable.js";
 import type { WatchListener, Watchpoint, WatchRange } from "./watchpoint.js";
 import { BYTE, checkSlots } from "../base/widths.js";
@@ -133,6 +135,7 @@ export class AddressSpace implements GuestAccessors {
   readonly #bulk: SpaceBulk;
   readonly #arena: SpaceArena | null;
   #atomics: GuestAtomicAccess | undefined;
+  #halves: HalvesAccess | undefined;
 
   /**
    * Makes an empty address space.
@@ -149,6 +152,7 @@ export class AddressSpace implements GuestAccessors {
       () => {
         this.general.clear();
         this.native.clear();
+        this.#halves?.clear();
       },
       () => this.#mapChanged(),
       (home) => {
@@ -257,6 +261,16 @@ export class AddressSpace implements GuestAccessors {
     return (this.#atomics ??= spaceAtomics(this.#bus, "view"));
   }
 
+  /**
+   * The accessors whose addresses and 64-bit values are two halves of 32 bits, for guests with 64-bit
+   * addresses. An access to RAM or ROM creates no bigint, also above 2^53 - 1, unless it touches
+   * another region than the access before. {@link NativeSpaceAccess.halves} has the same accessors
+   * on the native path.
+   */
+  get halves(): GuestHalvesAccessors {
+    return (this.#halves ??= spaceHalves(this.#bus, this, (memory) => memory));
+  }
+
   /** The mapped regions, sorted by address. The array is a copy: later changes do not affect it. */
   get regions(): readonly Region[] {
     return [...this.#bus.regions];
@@ -356,7 +370,7 @@ export class AddressSpace implements GuestAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if ((distance & 1) === 0) {
+          if (!(distance & 1)) {
             out[0] = this.view.getUint8((address + distance) >>> 0);
             return 0;
           }
@@ -376,7 +390,7 @@ export class AddressSpace implements GuestAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (((address | distance) & 1) === 0) {
+          if (!((address | distance) & 1)) {
             out[0] = this.view.getUint16((address + distance) >>> 0, true);
             return 0;
           }
@@ -396,7 +410,7 @@ export class AddressSpace implements GuestAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (((address | distance) & 3) === 0) {
+          if (!((address | distance) & 3)) {
             out[0] = this.view.getUint32((address + distance) >>> 0, true);
             return 0;
           }
@@ -416,7 +430,7 @@ export class AddressSpace implements GuestAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (((address | distance) & 7) === 0) {
+          if (!((address | distance) & 7)) {
             out[0] = this.view.getBigUint64((address + distance) >>> 0, true);
             return 0;
           }
@@ -434,7 +448,7 @@ export class AddressSpace implements GuestAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if ((distance & 1) === 0) {
+          if (!(distance & 1)) {
             this.view.setUint8((address + distance) >>> 0, value);
             return 0;
           }
@@ -452,7 +466,7 @@ export class AddressSpace implements GuestAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if (((address | distance) & 1) === 0) {
+          if (!((address | distance) & 1)) {
             this.view.setUint16((address + distance) >>> 0, value, true);
             return 0;
           }
@@ -470,7 +484,7 @@ export class AddressSpace implements GuestAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if (((address | distance) & 3) === 0) {
+          if (!((address | distance) & 3)) {
             this.view.setUint32((address + distance) >>> 0, value, true);
             return 0;
           }
@@ -493,7 +507,7 @@ export class AddressSpace implements GuestAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if (((address | distance) & 7) === 0) {
+          if (!((address | distance) & 7)) {
             this.view.setBigUint64((address + distance) >>> 0, value, true);
             return 0;
           }
@@ -515,7 +529,7 @@ export class AddressSpace implements GuestAccessors {
           const address = gpa >>> 0;
           if (address === gpa) {
             const distance = ~this.writes[address >>> this.shift]!;
-            if (((address | distance) & 7) === 0) {
+            if (!((address | distance) & 7)) {
               this.view.setBigUint64((address + distance) >>> 0, value, true);
               return 0;
             }
@@ -534,7 +548,7 @@ export class AddressSpace implements GuestAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if ((distance & 1) === 0) {
+          if (!(distance & 1)) {
             return this.view.getUint8((address + distance) >>> 0);
           }
         }
@@ -551,7 +565,7 @@ export class AddressSpace implements GuestAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (((address | distance) & 1) === 0) {
+          if (!((address | distance) & 1)) {
             return this.view.getUint16((address + distance) >>> 0, true);
           }
         }
@@ -568,7 +582,7 @@ export class AddressSpace implements GuestAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (((address | distance) & 3) === 0) {
+          if (!((address | distance) & 3)) {
             return this.view.getUint32((address + distance) >>> 0, true);
           }
         }
@@ -585,7 +599,7 @@ export class AddressSpace implements GuestAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (((address | distance) & 7) === 0) {
+          if (!((address | distance) & 7)) {
             return this.view.getBigUint64((address + distance) >>> 0, true);
           }
         }
@@ -602,7 +616,7 @@ export class AddressSpace implements GuestAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if ((distance & 1) === 0) {
+          if (!(distance & 1)) {
             this.view.setUint8((address + distance) >>> 0, value);
             return;
           }
@@ -620,7 +634,7 @@ export class AddressSpace implements GuestAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if (((address | distance) & 1) === 0) {
+          if (!((address | distance) & 1)) {
             this.view.setUint16((address + distance) >>> 0, value, true);
             return;
           }
@@ -638,7 +652,7 @@ export class AddressSpace implements GuestAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if (((address | distance) & 3) === 0) {
+          if (!((address | distance) & 3)) {
             this.view.setUint32((address + distance) >>> 0, value, true);
             return;
           }
@@ -661,7 +675,7 @@ export class AddressSpace implements GuestAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if (((address | distance) & 7) === 0) {
+          if (!((address | distance) & 7)) {
             this.view.setBigUint64((address + distance) >>> 0, value, true);
             return;
           }
@@ -671,6 +685,78 @@ export class AddressSpace implements GuestAccessors {
       // The slow path repeats all checks, and throws errors with a code.
     }
     this.general.writeq(gpa, value);
+  }
+
+  tryReadqHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
+    try {
+      if (
+        typeof gpa === "number" &&
+        typeof at === "number" &&
+        out[at] !== undefined &&
+        out[at + 1] !== undefined &&
+        out instanceof Uint32Array
+      ) {
+        this.checkSlots(out);
+
+        const address = gpa >>> 0;
+        if (address === gpa) {
+          const distance = ~this.reads[address >>> this.shift]!;
+          if (!((address | distance) & 7)) {
+            const view = this.view;
+            const place = (address + distance) >>> 0;
+            const low = view.getUint32(place, true);
+            out[at + 1] = view.getUint32(place + 4, true);
+            out[at] = low;
+            return 0;
+          }
+        }
+      }
+    } catch {
+      // The slow path repeats all checks, and throws errors with a code.
+    }
+    return this.general.tryReadqHalves(gpa, out, at);
+  }
+
+  tryWriteqHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult {
+    try {
+      if (
+        typeof gpa === "number" &&
+        typeof low === "number" &&
+        low >>> 0 === low &&
+        typeof high === "number" &&
+        high >>> 0 === high
+      ) {
+        const address = gpa >>> 0;
+        if (address === gpa) {
+          const distance = ~this.writes[address >>> this.shift]!;
+          if (!((address | distance) & 7)) {
+            const view = this.view;
+            const place = (address + distance) >>> 0;
+            view.setUint32(place, low, true);
+            view.setUint32(place + 4, high, true);
+
+            return 0;
+          }
+        }
+      }
+    } catch {
+      // The slow path repeats all checks, and throws errors with a code.
+    }
+    return this.general.tryWriteqHalves(gpa, low, high);
+  }
+
+  readqHalves(gpa: Gpa, out: Uint32Array, at: number): void {
+    const result = this.tryReadqHalves(gpa, out, at);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, 8, "read");
+    }
+  }
+
+  writeqHalves(gpa: Gpa, low: number, high: number): void {
+    const result = this.tryWriteqHalves(gpa, low, high);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, 8, "write");
+    }
   }
 
   // #endregion

@@ -90,6 +90,8 @@ export class Bus implements MemoryUser {
   offset = 0;
   /** The bytes from that address to the end of the adjacent bytes of the region. */
   room = 0;
+  /** The bytes from the start of the adjacent bytes of the region to that address. */
+  #before = 0;
   /** The address that `find` looked up last; Infinity if it exceeds 2^53 - 1. */
   #address = 0;
   /** The result of the last `read`. */
@@ -295,7 +297,11 @@ export class Bus implements MemoryUser {
     this.#hit = segment;
     const { region } = segment;
     // The number is exact, unless the region is larger than any memory.
-    return this.#found(segment, address, far ? Number(BigInt(gpa) - region.gpa) : address - region.start);
+    return this.#found(
+      segment,
+      address,
+      far ? Number(BigInt(gpa) - region.gpa) : address - region.start,
+    );
   }
 
   #found(segment: Segment, address: number, offset: number): Region {
@@ -308,6 +314,7 @@ export class Bus implements MemoryUser {
       return region;
     }
     const inPeriod = offset < region.period ? offset : offset % region.period;
+    this.#before = Math.min(offset - segment.offset, inPeriod);
     this.offset = region.from + inPeriod;
     this.room = Math.min(room, region.period - inPeriod);
     return region;
@@ -345,6 +352,29 @@ export class Bus implements MemoryUser {
       this.#open(region, kind, address, reach);
     }
     return reach;
+  }
+
+  /**
+   * How many bytes before and after an address of RAM or ROM lie in the same window without a
+   * watchpoint. Null if the page has one.
+   *
+   * @param gpa - The address that `find` has just looked up.
+   */
+  unwatchedAround(gpa: Gpa, kind: Operation): { before: number; after: number } | null {
+    const before = this.#before;
+    const after = this.room;
+    if (!this.watched) {
+      return { before, after };
+    }
+    const page = pageAt(gpa);
+    const gap = this.watches.index(kind).gapAt(page);
+    const inPage = typeof gpa === "number" ? gpa % PAGE_SIZE : Number(gpa % BigInt(PAGE_SIZE));
+    return gap === null
+      ? null
+      : {
+          before: Math.min(before, (page - gap.first) * PAGE_SIZE + inPage),
+          after: Math.min(after, (gap.last + 1 - page) * PAGE_SIZE - inPage),
+        };
   }
 
   #reachOf(
@@ -408,7 +438,10 @@ export class Bus implements MemoryUser {
   #growTable(): void {
     const memories = this.#map.regions.filter(({ kind }) => kind !== "mmio");
     const ends = memories.map(({ start, length }) => (start < MAX_END ? start + length : 0));
-    const table = new PageTable(this.#pageSize, ends.reduce((a, b) => Math.max(a, b), 1));
+    const table = new PageTable(
+      this.#pageSize,
+      ends.reduce((a, b) => Math.max(a, b), 1),
+    );
     if (this.#homeHandle !== null) {
       table.setHome(this.#homeHandle);
     }

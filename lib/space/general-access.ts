@@ -1,12 +1,13 @@
 import type { GuestAccessors } from "../base/access.js";
 import type { Bus, Reach } from "./bus.js";
 import type { DirtyBitmap } from "../memory/dirty-bitmap.js";
+import { checkHalvesOut, quadOf, storeHalves } from "../base/halves.js";
 import { PAGE_SIZE } from "../base/page.js";
 import { GuestMemoryFault } from "../base/errors.js";
 import { MAX_U64, type Gpa } from "../base/gpa.js";
 import { type GuestMemAccessResult, OK } from "../base/result.js";
 import { SPACE_BYTE, SPACE_LONG, SPACE_QUAD, SPACE_WORD, type SpaceWidth } from "./widths.js";
-import { checkOut, checkSlots, QUAD, type Out, type Value } from "../base/widths.js";
+import { checkOut, checkSlots, isView, QUAD, type Out, type Value } from "../base/widths.js";
 import { EMPTY_WINDOW } from "../memory/windows.js";
 
 const NOWHERE: Reach = {
@@ -45,8 +46,10 @@ export class SpaceAccess implements GuestAccessors {
   private writeOffset = 0;
   // On the prototype, because V8 treats a method of a prototype as a constant.
   declare private checkSlots: typeof checkSlots;
+  declare private isView: typeof isView;
   static {
     this.prototype.checkSlots = checkSlots;
+    this.prototype.isView = isView;
   }
 
   readonly #bus: Bus;
@@ -328,6 +331,76 @@ export class SpaceAccess implements GuestAccessors {
     }
   }
 
+  tryReadqHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
+    try {
+      if (
+        typeof gpa === "number" &&
+        typeof at === "number" &&
+        out[at] !== undefined &&
+        out[at + 1] !== undefined &&
+        out instanceof Uint32Array
+      ) {
+        this.checkSlots(out);
+
+        const offset = gpa - this.readBase;
+        const index = offset >>> 0;
+        if (index === offset && (gpa & 7) === 0 && index + 7 < this.readLength) {
+          const view = this.readView;
+          const place = this.readFrom + index;
+          const low = view.getUint32(place, true);
+          out[at + 1] = view.getUint32(place + 4, true);
+          out[at] = low;
+          return OK;
+        }
+      }
+    } catch {
+      // The slow path repeats all checks, and throws errors with a code.
+    }
+    return this.#tryReadHalves(gpa, out, at);
+  }
+
+  tryWriteqHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult {
+    try {
+      if (
+        typeof gpa === "number" &&
+        typeof low === "number" &&
+        low >>> 0 === low &&
+        typeof high === "number" &&
+        high >>> 0 === high
+      ) {
+        const offset = gpa - this.writeBase;
+        const index = offset >>> 0;
+        if (index === offset && (gpa & 7) === 0 && index + 7 < this.writeLength) {
+          const view = this.writeView;
+          const place = this.writeFrom + index;
+          view.setUint32(place, low, true);
+          view.setUint32(place + 4, high, true);
+          if (this.dirty !== null) {
+            this.markWrite(index);
+          }
+          return OK;
+        }
+      }
+    } catch {
+      // The slow path repeats all checks, and throws errors with a code.
+    }
+    return this.#tryWrite(SPACE_QUAD, gpa, quadOf(low, high));
+  }
+
+  readqHalves(gpa: Gpa, out: Uint32Array, at: number): void {
+    const result = this.tryReadqHalves(gpa, out, at);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, 8, "read");
+    }
+  }
+
+  writeqHalves(gpa: Gpa, low: number, high: number): void {
+    const result = this.tryWriteqHalves(gpa, low, high);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, 8, "write");
+    }
+  }
+
   // #endregion
 
   #tryRead<T extends Value, A extends Out>(
@@ -340,6 +413,16 @@ export class SpaceAccess implements GuestAccessors {
     const { result } = this.#bus;
     if (result === OK) {
       kind.width.store(out, value);
+    }
+    return result;
+  }
+
+  #tryReadHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
+    checkHalvesOut(out, at);
+    const value = this.#load(SPACE_QUAD, gpa);
+    const { result } = this.#bus;
+    if (result === OK) {
+      storeHalves(out, at, value);
     }
     return result;
   }

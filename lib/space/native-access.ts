@@ -1,11 +1,14 @@
-import type { GuestAccessors } from "../base/access.js";
+import type { GuestAccessors, GuestHalvesAccessors } from "../base/access.js";
 import type { GuestAtomicAccess } from "../atomics/access.js";
 import type { Bus, Reach } from "./bus.js";
 import { GuestMemoryFault } from "../base/errors.js";
 import type { Gpa } from "../base/gpa.js";
+import { checkHalvesOut, quadOf, storeHalves } from "../base/halves.js";
+import type { HalvesAccess } from "../base/halves-access.js";
 import type { NativeAccess } from "../native/access.js";
 import { type GuestMemAccessResult, OK } from "../base/result.js";
 import { spaceAtomics } from "./atomics.js";
+import { spaceHalves } from "./halves.js";
 import { SPACE_BYTE, SPACE_LONG, SPACE_QUAD, SPACE_WORD, type SpaceWidth } from "./widths.js";
 import { uncloneable } from "../base/uncloneable.js";
 import { BYTE, checkOut, isView, LONG, type Out, QUAD, type Value, WORD } from "../base/widths.js";
@@ -19,6 +22,7 @@ import {
   VALUE32,
   VALUE64,
   VALUE8,
+  VALUE_HIGH32,
 } from "../native/call-block.js";
 
 const {
@@ -57,6 +61,7 @@ export class NativeSpaceAccess implements GuestAccessors {
 
   readonly #bus: Bus;
   #atomics: GuestAtomicAccess | undefined;
+  #halves: HalvesAccess | undefined;
 
   /** @internal */
   constructor(bus: Bus) {
@@ -68,8 +73,14 @@ export class NativeSpaceAccess implements GuestAccessors {
     return (this.#atomics ??= spaceAtomics(this.#bus, "native"));
   }
 
+  /** The accessors of {@link AddressSpace.halves} on the native path. */
+  get halves(): GuestHalvesAccessors {
+    return (this.#halves ??= spaceHalves(this.#bus, this, ({ native }) => native));
+  }
+
   /** Invalidates the cached reaches. @internal */
   clear(): void {
+    this.#halves?.clear();
     this.#readReach = null;
     this.#writeReach = null;
   }
@@ -354,6 +365,68 @@ export class NativeSpaceAccess implements GuestAccessors {
     }
   }
 
+  tryReadqHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
+    if (
+      typeof at !== "number" ||
+      !isView(out) ||
+      out[at] === undefined ||
+      out[at + 1] === undefined ||
+      !(out instanceof Uint32Array)
+    ) {
+      checkHalvesOut(out, at);
+    }
+    if (typeof gpa === "number") {
+      const address = gpa >>> 0;
+      if (address === gpa) {
+        const block = block32;
+        block[GPA_LOW32] = address;
+        block[MEMORY32] = this.number;
+
+        spaceReadq();
+        if (block[RESULT32] === OK) {
+          out[at] = block[VALUE32]!;
+          out[at + 1] = block[VALUE_HIGH32]!;
+          return OK;
+        }
+      }
+    }
+    return this.#tryReadHalves(gpa, out, at);
+  }
+
+  tryWriteqHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult {
+    const checkedLow = isInteger(low, 0xffff_ffff) ? low : LONG.checkValue(low, "low");
+    const checkedHigh = isInteger(high, 0xffff_ffff) ? high : LONG.checkValue(high, "high");
+    if (typeof gpa === "number") {
+      const address = gpa >>> 0;
+      if (address === gpa) {
+        const block = block32;
+        block[GPA_LOW32] = address;
+        block[MEMORY32] = this.number;
+        block[VALUE32] = checkedLow;
+        block[VALUE_HIGH32] = checkedHigh;
+        spaceWriteq();
+        if (block[RESULT32] === OK) {
+          return OK;
+        }
+      }
+    }
+    return this.tryWrite(SPACE_QUAD, gpa, quadOf(checkedLow, checkedHigh));
+  }
+
+  readqHalves(gpa: Gpa, out: Uint32Array, at: number): void {
+    const result = this.tryReadqHalves(gpa, out, at);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, 8, "read");
+    }
+  }
+
+  writeqHalves(gpa: Gpa, low: number, high: number): void {
+    const result = this.tryWriteqHalves(gpa, low, high);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, 8, "write");
+    }
+  }
+
   // #endregion
 
   private tryRead<T extends Value, A extends Out>(
@@ -365,6 +438,16 @@ export class NativeSpaceAccess implements GuestAccessors {
     const { result } = this.#bus;
     if (result === OK) {
       kind.width.store(out, value);
+    }
+    return result;
+  }
+
+  #tryReadHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
+    checkHalvesOut(out, at);
+    const value = this.#load(SPACE_QUAD, gpa);
+    const { result } = this.#bus;
+    if (result === OK) {
+      storeHalves(out, at, value);
     }
     return result;
   }

@@ -1,3 +1,4 @@
+import { throwingHalves } from "./view.mjs";
 import { QUAD_ROW, type WidthRow, WIDTHS } from "./widths.mjs";
 
 /** The accessors of `NativeAccess`: each stores its arguments in the call block and calls C++. */
@@ -52,7 +53,39 @@ export function nativeAccessors(): string {
     this.#check(this.tryWrite${row.suffix}(gpa, value), ${row.constant}, gpa, "write");
   }`,
     ),
+    `
+  tryReadqHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
+    if (${NO_HALVES}) {
+      checkHalvesOut(out, at);
+    }
+    this.prepare(gpa);
+    readq();
+    const code = result();
+    if (code === OK) {
+      out[at] = block32[VALUE32]!;
+      out[at + 1] = block32[VALUE_HIGH32]!;
+    }
+    return code;
+  }`,
+    `
+  tryWriteqHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult {
+    block32[VALUE32] = ${checkedHalf("low")};
+    block32[VALUE_HIGH32] = ${checkedHalf("high")};
+    this.prepare(gpa);
+    writeq();
+    return this.marks.dirty === null ? result() : this.mark(gpa);
+  }`,
+    ...throwingHalves(),
   ].join("\n\n");
+}
+
+/** The condition that `out` cannot receive two halves at `at`. */
+const NO_HALVES =
+  'typeof at !== "number" || !isView(out) || out[at] === undefined || out[at + 1] === undefined || !(out instanceof Uint32Array)';
+
+/** The expression that checks half of a value. */
+function checkedHalf(half: "low" | "high"): string {
+  return `isInteger(${half}, 0xffff_ffff) ? ${half} : LONG.checkValue(${half}, "${half}")`;
 }
 
 /** The field of the call block for a value of the width. */
@@ -123,6 +156,26 @@ export function nativeSpaceAccessors(): string {
     }
   }`,
     ),
+    `
+  tryReadqHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
+    if (${NO_HALVES}) {
+      checkHalvesOut(out, at);
+    }
+    if (typeof gpa === "number") {
+      ${call("spaceReadq", "out[at] = block[VALUE32]!; out[at + 1] = block[VALUE_HIGH32]!; return OK;")}
+    }
+    return this.#tryReadHalves(gpa, out, at);
+  }`,
+    `
+  tryWriteqHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult {
+    const checkedLow = ${checkedHalf("low")};
+    const checkedHigh = ${checkedHalf("high")};
+    if (typeof gpa === "number") {
+      ${call("spaceWriteq", "return OK;", "block[VALUE32] = checkedLow; block[VALUE_HIGH32] = checkedHigh;")}
+    }
+    return this.tryWrite(SPACE_QUAD, gpa, quadOf(checkedLow, checkedHigh));
+  }`,
+    ...throwingHalves(),
   ].join("\n\n");
 }
 

@@ -1,3 +1,4 @@
+import { fitsLong, throwingHalves } from "./view.mjs";
 import { QUAD_ROW, type WidthRow, WIDTHS } from "./widths.mjs";
 
 type Operation = "read" | "write";
@@ -22,6 +23,8 @@ interface SpaceClass {
     readonly tryRead: (row: WidthRow) => string;
     readonly tryWrite: (row: WidthRow) => string;
     readonly tryWriteqFrom: string;
+    readonly tryReadqHalves: string;
+    readonly tryWriteqHalves: string;
     readonly read: (row: WidthRow) => string;
     /** By default, the throwing form calls the `try…` form. */
     readonly write?: (row: WidthRow) => string;
@@ -31,13 +34,12 @@ interface SpaceClass {
 /**
  * The accessors of an address space, through its page table. The lowest bits of an inverted entry
  * are 0 unless the page takes the slow path, so one test of the address and the entry together
- * checks the alignment too.
+ * checks the alignment too. `!` takes five bytes of bytecode less than the comparison with 0.
  */
 export function tableAccessors(): string {
   return spaceAccessors({
     where: ({ bytes }, operation, then) => {
-      const open =
-        bytes === 1 ? "(distance & 1) === 0" : `((address | distance) & ${bytes - 1}) === 0`;
+      const open = bytes === 1 ? "!(distance & 1)" : `!((address | distance) & ${bytes - 1})`;
       return `
         const address = gpa >>> 0;
         if (address === gpa) {
@@ -51,6 +53,8 @@ export function tableAccessors(): string {
       tryRead: ({ suffix }) => `this.general.tryRead${suffix}(gpa, out)`,
       tryWrite: ({ suffix }) => `this.general.tryWrite${suffix}(gpa, value)`,
       tryWriteqFrom: "this.general.tryWriteqFrom(gpa, source)",
+      tryReadqHalves: "this.general.tryReadqHalves(gpa, out, at)",
+      tryWriteqHalves: "this.general.tryWriteqHalves(gpa, low, high)",
       read: ({ suffix }) => `this.general.read${suffix}(gpa)`,
       write: ({ suffix }) => `this.general.write${suffix}(gpa, value)`,
     },
@@ -75,6 +79,8 @@ export function reachAccessors(): string {
       tryRead: ({ constant }) => `this.#tryRead(SPACE_${constant}, gpa, out)`,
       tryWrite: ({ constant }) => `this.#tryWrite(SPACE_${constant}, gpa, value)`,
       tryWriteqFrom: 'this.tryWriteq(gpa, checkOut(QUAD, source, "source")[0]!)',
+      tryReadqHalves: "this.#tryReadHalves(gpa, out, at)",
+      tryWriteqHalves: "this.#tryWrite(SPACE_QUAD, gpa, quadOf(low, high))",
       read: ({ constant }) => `this.#read(SPACE_${constant}, gpa)`,
     },
   });
@@ -126,6 +132,9 @@ function spaceAccessors(path: SpaceClass): string {
   }`,
     ),
     ...WIDTHS.map((row) => write(path, row)),
+    tryReadqHalves(path),
+    tryWriteqHalves(path),
+    ...throwingHalves(),
   ].join("\n\n");
 }
 
@@ -147,6 +156,57 @@ function write(path: SpaceClass, row: WidthRow): string {
         ${store(path, row, "return;")}
       }`)}
     ${path.slow.write(row)};
+  }`;
+}
+
+function tryReadqHalves(path: SpaceClass): string {
+  const read = path.where(
+    QUAD_ROW,
+    "read",
+    (view, offset) => `
+      const view = ${view};
+      const place = ${offset};
+      const low = view.getUint32(place, true);
+      out[at + 1] = view.getUint32(place + 4, true);
+      out[at] = low;
+      return ${path.ok};`,
+  );
+  return `
+  tryReadqHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
+    ${guarded(`
+      if (
+        typeof gpa === "number" &&
+        typeof at === "number" &&
+        out[at] !== undefined &&
+        out[at + 1] !== undefined &&
+        out instanceof Uint32Array
+      ) {
+        this.checkSlots(out);
+        ${read}
+      }`)}
+    return ${path.slow.tryReadqHalves};
+  }`;
+}
+
+function tryWriteqHalves(path: SpaceClass): string {
+  const write = path.where(
+    QUAD_ROW,
+    "write",
+    (view, offset) => `
+      const view = ${view};
+      const place = ${offset};
+      view.setUint32(place, low, true);
+      view.setUint32(place + 4, high, true);
+      ${path.stored}
+      return ${path.ok};`,
+  );
+  return `
+  tryWriteqHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult {
+    ${guarded(`
+      if (typeof gpa === "number" && ${fitsLong("low")} && ${fitsLong("high")}) {
+        ${write}
+      }`)}
+    return ${path.slow.tryWriteqHalves};
   }`;
 }
 

@@ -1,4 +1,4 @@
-import { QUAD_ROW, type WidthRow, WIDTHS } from "./widths.mjs";
+import { LONG_ROW, QUAD_ROW, type WidthRow, WIDTHS } from "./widths.mjs";
 
 /** How the accessors of one class of the view path find the bytes of an access. */
 export interface ViewClass {
@@ -8,6 +8,15 @@ export interface ViewClass {
   readonly aligned?: (row: WidthRow) => { readonly before: string; readonly condition: string };
   /** The condition that the access is aligned and within the typed arrays. */
   readonly inReach: (row: WidthRow, operation: "read" | "write") => string;
+  /**
+   * As `index`, `inReach` and `array`, for 64 bits as two elements of 32 bits: `index` is the one of
+   * the low half. That both elements exist is checked elsewhere.
+   */
+  readonly halves: (operation: "read" | "write") => {
+    readonly before: readonly string[];
+    readonly inReach: string;
+    readonly array: string;
+  };
   /** The typed array of a width. */
   readonly array: (row: WidthRow, operation: "read" | "write") => string;
   /**
@@ -24,6 +33,8 @@ export interface ViewClass {
     readonly tryRead: (row: WidthRow) => string;
     readonly tryWrite: (row: WidthRow) => string;
     readonly tryWriteqFrom: string;
+    readonly tryReadqHalves: string;
+    readonly tryWriteqHalves: string;
     readonly read: (row: WidthRow) => string;
   };
   /** The throwing form's slow write; by default it calls the `try…` form. */
@@ -38,6 +49,9 @@ export function viewAccessors(path: ViewClass): string {
     tryWriteqFrom(path),
     ...WIDTHS.map((row) => read(path, row)),
     ...WIDTHS.map((row) => write(path, row)),
+    tryReadqHalves(path),
+    tryWriteqHalves(path),
+    ...throwingHalves(),
   ].join("\n\n");
 }
 
@@ -181,6 +195,79 @@ function store(path: ViewClass, row: WidthRow, then: string): string {
         ${then}
       }`,
   );
+}
+
+/** The condition that a value is one half of a 64-bit value. */
+export function fitsLong(value: string): string {
+  return LONG_ROW.fits.replaceAll("value", value);
+}
+
+// Short code is worth more here than the order of the statements: with the accessors of the other
+// widths, these must fit into the 920 bytes of bytecode. Therefore `at` is not optional, `isView`
+// replaces `checkSlots` and its try, and `!` replaces the comparison with 0.
+
+function tryReadqHalves(path: ViewClass): string {
+  const { before, inReach, array } = path.halves("read");
+  return `
+  tryReadqHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
+    if (
+      typeof gpa === "number" &&
+      typeof at === "number" &&
+      this.isView(out) &&
+      out[at] !== undefined &&
+      out[at + 1] !== undefined &&
+      out instanceof Uint32Array
+    ) {
+      ${before.join("\n")}
+      if (${inReach}) {
+        const cells = ${array};
+        const high = cells[index + 1];
+        if (high !== undefined) {
+          out[at] = cells[index]!;
+          out[at + 1] = high;
+          return ${path.ok};
+        }
+      }
+    }
+    return ${path.slow.tryReadqHalves};
+  }`;
+}
+
+function tryWriteqHalves(path: ViewClass): string {
+  const { before, inReach, array } = path.halves("write");
+  return `
+  tryWriteqHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult {
+    if (typeof gpa === "number" && ${fitsLong("low")} && ${fitsLong("high")}) {
+      ${before.join("\n")}
+      const cells = ${array};
+      if (${inReach} && cells[index + 1] !== undefined) {
+        cells[index] = low;
+        cells[index + 1] = high;${path.stored ?? ""}
+        return ${path.ok};
+      }
+    }
+    return ${path.slow.tryWriteqHalves};
+  }`;
+}
+
+/** The throwing forms of the halves, which are the same on both paths. */
+export function throwingHalves(): string[] {
+  return [
+    `
+  readqHalves(gpa: Gpa, out: Uint32Array, at: number): void {
+    const result = this.tryReadqHalves(gpa, out, at);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, 8, "read");
+    }
+  }`,
+    `
+  writeqHalves(gpa: Gpa, low: number, high: number): void {
+    const result = this.tryWriteqHalves(gpa, low, high);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, 8, "write");
+    }
+  }`,
+  ];
 }
 
 /** The address of element `index`. It equals `gpa` if that was aligned. */

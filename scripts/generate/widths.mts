@@ -60,5 +60,8 @@ export const WIDTHS: readonly WidthRow[] = [
   },
 ];
 
-/** The width with an accessor that takes its value from an array. */
+/** The width of the halves of a 64-bit value. */
+export const LONG_ROW = WIDTHS[2]!;
+
+/** The width with accessors that take their value from an array or as two halves. */
 export const QUAD_ROW = WIDTHS[3]!;

@@ -415,3 +415,90 @@ describe("cross-checks with invalid arguments", () => {
     }
   });
 });
+
+describe("a crosscheck of the accessors with halves", () => {
+  const SIZE = 4096;
+  type Form = (...args: never[]) => number;
+
+  /** A correct memory, of which one accessor is replaced. */
+  function wrong(path: string, replace: (right: Form) => Form): MakeMemory {
+    return (size) => {
+      const memory = GuestMemory.allocate(size);
+      const names = ["Readb", "Readw", "Readl", "Readq", "Writeb", "Writew", "Writel", "Writeq"];
+      const bound = (object: object, more: readonly string[]): Record<string, Form> =>
+        Object.fromEntries(
+          [...names, ...more].map((name) => [
+            `try${name}`,
+            (object as Record<string, Form>)[`try${name}`]!.bind(object),
+          ]),
+        );
+      const whole = bound(memory, ["ReadqHalves", "WriteqHalves"]);
+      const halves = bound(memory.halves, []);
+      const [owner, name] = path.startsWith("halves.")
+        ? [halves, path.slice("halves.".length)]
+        : [whole, path];
+      owner[name] = replace(owner[name]!);
+      return { ...whole, halves } as unknown as TryAccess;
+    };
+  }
+
+  const swap: (right: Form) => Form = (right) => (gpa, out: Uint32Array, at) => {
+    const result = (right as (...args: unknown[]) => number)(gpa, out, at);
+    out.subarray(at, (at as number) + 2).reverse();
+    return result;
+  };
+  const faults: Record<string, (right: Form) => Form> = {
+    tryReadqHalves: swap,
+    tryWriteqHalves: (right) => (gpa, low) => right(gpa, low, 0 as never),
+    "halves.tryReadq":
+      (right) =>
+      (low, high, ...rest) =>
+        right(low, (high & 0xffff) as never, ...rest),
+    "halves.tryReadl":
+      (right) =>
+      (low, high, ...rest) =>
+        right(low, (high & 0xffff) as never, ...rest),
+    "halves.tryReadb": () => () => OK,
+    "halves.tryWriteb": () => () => OK,
+    "halves.tryWritew": (right) => (low, high, value) => right(low, high, (value ^ 1) as never),
+    "halves.tryWritel": (right) => (low, high, value) =>
+      right(low, (high % 2 ** 21) as never, value),
+    "halves.tryWriteq":
+      (right) =>
+      (low, high, ...value) =>
+        right(low, high, ...(value.reverse() as [never, never])),
+  };
+
+  for (const [path, replace] of Object.entries(faults)) {
+    it(`finds a wrong ${path}`, async () => {
+      const source = randomOps({ seed: 7, count: 60_000, size: SIZE });
+      const { difference } = await crosscheck(wrong(path, replace), source, { size: SIZE });
+      expect(difference).to.not.equal(null);
+      expect(difference!.ops.length).to.be.lessThan(4);
+    });
+  }
+
+  it("finds nothing in either path, and in a memory without them", async () => {
+    const source = randomOps({ seed: 8, count: 60_000, size: SIZE });
+    const subjects: MakeMemory[] = [
+      (size) => GuestMemory.allocate(size),
+      (size) => GuestMemory.allocate(size).native,
+      wrong("tryReadb", (right) => right),
+    ];
+    for (const subject of subjects) {
+      expect((await crosscheck(subject, source, { size: SIZE })).difference).to.equal(null);
+    }
+  });
+
+  it("refuses halves that are no accessors", async () => {
+    const source = listedOps([]);
+    for (const extra of [{ halves: 5 }, { halves: {} }, { tryReadqHalves: 5 }]) {
+      const subject = (size: number): TryAccess => ({
+        ...wrong("tryReadb", (right) => right)(size),
+        ...(extra as object),
+      });
+      const error = await crosscheck(subject, source, { size: 8 }).catch((e: unknown) => e);
+      expect(error).to.have.property("code", "ERR_INVALID_ARG_TYPE");
+    }
+  });
+});

@@ -14,17 +14,27 @@ const CODES = [
 ];
 const VALUES = ["readb", "readw", "readl", "readq", "writeb", "writew", "writel"];
 
+const HALVES = CODES.filter((name) => !name.endsWith("w")).map((name) =>
+  name.replace(/q(From)?$/, "qHalves"),
+);
+
 /**
  * What has to be inlined into a loop, by the name of the loop. On the native path that is also all
- * that surrounds the call of C++; in a space, two accessors of each name, the outer and the inner.
+ * that surrounds the call of C++.
  */
 const CALLED = {
   one_codes: CODES,
+  one_halves: HALVES,
   one_values: VALUES,
-  space_codes: CODES,
+  space_codes: CODES.filter((name) => !name.endsWith("w")),
+  space_halves: HALVES,
   space_values: VALUES,
-  space_native_l: ["tryReadl", "tryReadl", "tryWritel", "tryWritel", "prepare", "result"],
-  space_native_q: ["tryReadq", "tryReadq", "tryWriteqFrom", "tryWriteqFrom", "prepare", "result"],
+  halves_flat_l: ["tryReadl", "tryReadl", "tryWritel", "tryWritel"],
+  halves_flat_q: ["tryReadq", "tryReadqHalves", "tryWriteq", "tryWriteqHalves"],
+  halves_top_l: ["tryReadl", "tryReadl", "tryWritel", "tryWritel"],
+  halves_top_q: ["tryReadq", "tryReadqHalves", "tryWriteq", "tryWriteqHalves"],
+  space_native_l: ["tryReadl", "tryWritel"],
+  space_native_q: ["tryReadq", "tryWriteqFrom"],
   native: ["tryReadl", "readb", "tryWritel", "tryReadq", "prepare", "result"],
 };
 
@@ -96,7 +106,7 @@ describe("what V8 makes of the hot paths", function () {
   });
 
   it("keeps them optimized when widths, memories and addresses are mixed", () => {
-    expect(outcome.reports).to.have.length(17);
+    expect(outcome.reports).to.have.length(25);
     expect(
       outcome.reports.filter(({ optimized }) => !optimized).map(({ name }) => name),
     ).to.deep.equal(["what has lost its code"]);
@@ -110,16 +120,23 @@ describe("what V8 makes of the hot paths", function () {
 
   it("notices an accessor that V8 cannot inline", () => {
     const { trace } = runLoops("tryReadl");
+    // Without that accessor, V8 of Node 26 decides otherwise about its neighbour too.
     const missed = Object.entries(CALLED).map(([loop, called]) => [
       loop,
-      notInlined(trace, loop, called),
+      notInlined(trace, loop, called).filter((name) => name === "tryReadl"),
     ]);
     expect(Object.fromEntries(missed)).to.deep.equal({
       one_codes: ["tryReadl"],
+      one_halves: ["tryReadl"],
       one_values: [],
       space_codes: ["tryReadl"],
+      space_halves: ["tryReadl"],
       space_values: [],
-      space_native_l: ["tryReadl", "tryReadl"],
+      halves_flat_l: ["tryReadl", "tryReadl"],
+      halves_flat_q: [],
+      halves_top_l: ["tryReadl", "tryReadl"],
+      halves_top_q: [],
+      space_native_l: ["tryReadl"],
       space_native_q: [],
       native: ["tryReadl"],
     });

@@ -2,7 +2,8 @@ import { expect } from "chai";
 import fc from "fast-check";
 import { type Gpa, GuestMemAccessResult, GuestMemory } from "pound-guest-memory";
 import { ByteMemory } from "../support/byte-memory.js";
-import { WIDTHS, type WidthCase } from "../support/widths.js";
+import { splitting } from "../support/halves.js";
+import { WIDTHS, WIDTHS_AND_HALVES, type WidthCase } from "../support/widths.js";
 
 const { OK } = GuestMemAccessResult;
 const PATTERN = 0xf1e2_d3c4_b5a6_9788n;
@@ -35,21 +36,38 @@ function expectSameRam({ view, native, model }: Three): void {
 
 function expectSameRead({ view, native, model }: Three, width: WidthCase, gpa: Gpa): void {
   const untouched = 0xa5n;
-  const outs = [width.out(untouched), width.out(untouched), width.out(untouched)] as const;
-  const expected = width.tryRead(model, gpa, outs[0]);
-  expect(width.tryRead(view, gpa, outs[1]), `view read${width.suffix} ${gpa}`).to.equal(expected);
-  const fromNative = width.tryRead(native.native, gpa, outs[2]);
-  expect(fromNative, `native read${width.suffix} ${gpa}`).to.equal(expected);
-  expect(outs[1][0]).to.equal(outs[0][0]);
-  expect(outs[2][0]).to.equal(outs[0][0]);
+  const modelOut = width.out(untouched);
+  const expected = width.tryRead(model, gpa, modelOut);
+  const accesses = {
+    view,
+    native: native.native,
+    "view, halves": splitting(view.halves),
+    "native, halves": splitting(native.native.halves),
+  };
+  for (const [path, access] of Object.entries(accesses)) {
+    const out = width.out(untouched);
+    expect(width.tryRead(access, gpa, out), `${path}, read${width.suffix} ${gpa}`).to.equal(
+      expected,
+    );
+    expect(out[0]).to.equal(modelOut[0]);
+  }
 }
 
-function expectSameWrite({ view, native, model }: Three, width: WidthCase, gpa: Gpa): void {
-  const value = PATTERN & (2n ** BigInt(8 * width.bytes) - 1n);
-  const expected = width.tryWrite(model, gpa, value);
-  expect(width.tryWrite(view, gpa, value), `view write${width.suffix} ${gpa}`).to.equal(expected);
-  const fromNative = width.tryWrite(native.native, gpa, value);
-  expect(fromNative, `native write${width.suffix} ${gpa}`).to.equal(expected);
+function expectSameWrite(
+  { view, native, model }: Three,
+  width: WidthCase,
+  gpa: Gpa,
+  { split, value = PATTERN }: { split: boolean; value?: bigint },
+): void {
+  const cut = value & (2n ** BigInt(8 * width.bytes) - 1n);
+  const expected = width.tryWrite(model, gpa, cut);
+  const accesses = split
+    ? { view: splitting(view.halves), native: splitting(native.native.halves) }
+    : { view, native: native.native };
+  for (const [path, access] of Object.entries(accesses)) {
+    const what = `${path}, write${width.suffix} ${gpa}${split ? " in halves" : ""}`;
+    expect(width.tryWrite(access, gpa, cut), what).to.equal(expected);
+  }
 }
 
 /** The value of the throwing form, or the result code of the fault it threw. */
@@ -74,11 +92,16 @@ describe("the two paths and a plain model", () => {
       const three = threeMemories(size);
       const near = Array.from({ length: size + 12 }, (_, i) => i);
       const addresses: Gpa[] = [...near, ...near.map(BigInt), ...EDGES];
-      for (const width of WIDTHS) {
+      for (const width of WIDTHS_AND_HALVES) {
         for (const gpa of addresses) {
           expectSameRead(three, width, gpa);
-          expectSameWrite(three, width, gpa);
-          expectSameRead(three, width, gpa);
+          for (const [split, value] of [
+            [false, PATTERN],
+            [true, ~PATTERN],
+          ] as const) {
+            expectSameWrite(three, width, gpa, { split, value });
+            expectSameRead(three, width, gpa);
+          }
           const onView = outcome(() => width.read(three.view, gpa));
           expect(outcome(() => width.read(three.native.native, gpa))).to.equal(onView);
           const written = outcome(() => {
@@ -110,8 +133,9 @@ describe("the two paths and a plain model", () => {
   it("agree on random operations over random RAM", () => {
     const size = fc.integer({ min: 0, max: 300 });
     const operation = fc.record({
-      width: fc.constantFrom(...WIDTHS),
+      width: fc.constantFrom(...WIDTHS_AND_HALVES),
       write: fc.boolean(),
+      split: fc.boolean(),
       gpa: fc.oneof(
         { weight: 6, arbitrary: fc.integer({ min: 0, max: 320 }) },
         { weight: 2, arbitrary: fc.integer({ min: 0, max: 320 }).map(BigInt) },
@@ -122,8 +146,12 @@ describe("the two paths and a plain model", () => {
     fc.assert(
       fc.property(size, fc.array(operation, { maxLength: 60 }), (bytes, operations) => {
         const three = threeMemories(bytes);
-        for (const { width, write, gpa } of operations) {
-          (write ? expectSameWrite : expectSameRead)(three, width, gpa);
+        for (const { width, write, gpa, split } of operations) {
+          if (write) {
+            expectSameWrite(three, width, gpa, { split });
+          } else {
+            expectSameRead(three, width, gpa);
+          }
         }
         expectSameRam(three);
         three.view.destroy();

@@ -3,7 +3,8 @@ import fc from "fast-check";
 import { AddressSpace, Arena, GuestMemAccessResult, GuestMemory } from "pound-guest-memory";
 import { RAW, runAlone, WITH_TRANSFER } from "../support/alone.js";
 import { OUT_OF_RANGE, thrown } from "../support/errors.js";
-import { WIDTHS } from "../support/widths.js";
+import { splitting } from "../support/halves.js";
+import { WIDTHS_AND_HALVES } from "../support/widths.js";
 
 const { OK, FAULT_BOUNDARY, FAULT_UNALIGNED, ERROR_INTERNAL } = GuestMemAccessResult;
 const GIB = 2 ** 30;
@@ -24,7 +25,7 @@ describe("RAM of 6 GiB", function () {
   });
 
   it("is told apart at every address of both paths, below and above 4 GiB", () => {
-    for (const width of WIDTHS) {
+    for (const width of WIDTHS_AND_HALVES) {
       const all = 2n ** BigInt(8 * width.bytes) - 1n;
       const addresses = [0, 2 * GIB, EDGE - 8, EDGE, EDGE + 8, 5 * GIB, SIZE - 8];
       addresses.forEach((gpa, i) => {
@@ -33,13 +34,22 @@ describe("RAM of 6 GiB", function () {
         expect(width.tryWrite(writer, i % 3 === 0 ? BigInt(gpa) : gpa, value)).to.equal(OK);
         expect(BigInt(width.read(reader, gpa)), `${width.suffix} at ${gpa}`).to.equal(value);
         expect(BigInt(width.read(writer, BigInt(gpa)))).to.equal(value);
+        expect(BigInt(width.read(splitting(reader.halves), gpa))).to.equal(value);
+        expect(width.tryWrite(splitting(writer.halves), gpa, ~value & all)).to.equal(OK);
+        expect(BigInt(width.read(splitting(writer.halves), gpa))).to.equal(~value & all);
+        expect(BigInt(width.read(reader, gpa)), `${width.suffix} at ${gpa}`).to.equal(~value & all);
       });
     }
   });
 
   it("faults alike on both paths around its edges", () => {
-    for (const access of [memory, memory.native]) {
-      for (const width of WIDTHS) {
+    for (const access of [
+      memory,
+      memory.native,
+      splitting(memory.halves),
+      splitting(memory.native.halves),
+    ]) {
+      for (const width of WIDTHS_AND_HALVES) {
         const out = width.out(0n);
         expect(width.tryRead(access, SIZE - width.bytes, out)).to.equal(OK);
         expect(width.tryRead(access, SIZE, out)).to.equal(FAULT_BOUNDARY);
@@ -248,7 +258,7 @@ describe("the buffers of large RAM", function () {
   });
 
   it("are made by the first access of every form, on the view path", () => {
-    for (const width of WIDTHS) {
+    for (const width of WIDTHS_AND_HALVES) {
       for (const gpa of [0, 2 * GIB, EDGE]) {
         for (const tracked of [false, true]) {
           const memory = GuestMemory.allocate(SIZE);

@@ -17,7 +17,8 @@ import {
 } from "pound-guest-memory";
 import { ATOMICS, runAtomic } from "../support/atomic-ops.js";
 import { type ModelRegion, registerValue, SpaceModel } from "../support/space-model.js";
-import { WIDTHS } from "../support/widths.js";
+import { splitting } from "../support/halves.js";
+import { WIDTHS, WIDTHS_AND_HALVES } from "../support/widths.js";
 
 const PAGE = 4096;
 const SLOTS = 8;
@@ -34,6 +35,9 @@ const BASES = [
 
 type Kinds = Operation | "access";
 
+/** How an address is passed: numbers only up to 2^53 - 1, otherwise bigints. */
+type AddressForm = "number" | "bigint" | "halves";
+
 type Change = "unmap" | "end" | "track" | "untrack" | "drain";
 
 /** One step of a history. Addresses are offsets in the slots. */
@@ -49,7 +53,7 @@ type Step =
       at: number;
       width: number;
       value: bigint;
-      big: boolean;
+      as: AddressForm;
       throwing: boolean;
     }
   | { do: "atomic"; op: number; at: number; width: number; a: bigint; b: bigint; try: boolean }
@@ -82,9 +86,9 @@ const ALL_HANDLERS = [1, 2, 4, 8].flatMap((width) => [`read${width}`, `write${wi
 const access = fc.record({
   do: fc.constantFrom("read" as const, "write" as const),
   at: place,
-  width: fc.nat(3),
+  width: fc.nat(WIDTHS_AND_HALVES.length - 1),
   value: fc.bigInt(0n, 2n ** 64n - 1n),
-  big: fc.boolean(),
+  as: fc.constantFrom<AddressForm>("number", "bigint", "halves"),
   throwing: fc.boolean(),
 });
 const bulkLength = fc.oneof(fc.nat(20), fc.nat(3 * PAGE));
@@ -145,7 +149,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       do: fc.constant("atomic" as const),
       op: fc.nat(ATOMICS.length - 1),
       at: place,
-      width: fc.nat(3),
+      width: fc.nat(WIDTHS_AND_HALVES.length - 1),
       // Few different values, so that some compare-and-exchanges succeed.
       a: fc.oneof(fc.constant(0n), fc.bigInt(0n, 2n ** 64n - 1n)),
       b: fc.bigInt(0n, 2n ** 64n - 1n),
@@ -221,6 +225,8 @@ function makeDevice(handlers: readonly string[], log: string[]): MmioDevice {
 class Subject {
   readonly space = new AddressSpace();
   readonly access: GuestAccessors;
+  /** The accessors with addresses in halves. */
+  readonly halves: GuestAccessors;
   readonly atomics: GuestAtomicAccess;
   readonly log: string[] = [];
   readonly regions: Region[] = [];
@@ -228,6 +234,7 @@ class Subject {
 
   constructor(readonly path: "view" | "native") {
     this.access = path === "view" ? this.space : this.space.native;
+    this.halves = splitting(path === "view" ? this.space.halves : this.space.native.halves);
     this.atomics = path === "view" ? this.space.atomics : this.space.native.atomics;
   }
 
@@ -569,7 +576,7 @@ class History {
       return;
     }
     const op = ATOMICS[step.op]!;
-    const width = WIDTHS[step.width]!;
+    const width = WIDTHS_AND_HALVES[step.width]!;
     const mask = 2n ** BigInt(8 * width.bytes) - 1n;
     const [a, b] = [step.a & mask, step.b & mask];
     const change = (old: bigint) =>
@@ -619,13 +626,17 @@ class History {
     if (gpa === undefined) {
       return;
     }
-    const width = WIDTHS[step.width]!;
-    const given = this.#given(gpa, step.big);
+    const width = WIDTHS_AND_HALVES[step.width]!;
+    const given = this.#given(gpa, step.as === "bigint");
     const value = step.value & (2n ** BigInt(8 * width.bytes) - 1n);
-    const at = `${step.do} of ${width.bytes} at ${gpa}`;
+    const at = `${step.do}${width.suffix} at ${gpa} as ${step.as}`;
+    const accesses = this.#subjects.map(({ access, halves, path }) => ({
+      access: step.as === "halves" ? halves : access,
+      path,
+    }));
     if (step.do === "write") {
       const result = this.#model.write(gpa, width.bytes, value);
-      for (const { access, path } of this.#subjects) {
+      for (const { access, path } of accesses) {
         const actual = step.throwing
           ? (outcome(() => width.write(access, given, value)) ?? 0)
           : width.tryWrite(access, given, value);
@@ -634,7 +645,7 @@ class History {
       return;
     }
     const { result, value: expected } = this.#model.read(gpa, width.bytes);
-    for (const { access, path } of this.#subjects) {
+    for (const { access, path } of accesses) {
       if (step.throwing) {
         const actual = outcome(() => BigInt(width.read(access, given)));
         expect(actual, `${at}, ${path}`).to.equal(result === 0 ? expected : result);

@@ -1,4 +1,5 @@
 import { type Gpa, GuestMemAccessResult, type GuestMemoryAccess } from "pound-guest-memory";
+import { halvesIn } from "./halves.js";
 
 type Out = Uint8Array | Uint16Array | Uint32Array | BigUint64Array;
 
@@ -44,6 +45,18 @@ export class ByteMemory implements GuestMemoryAccess {
     return this.tryWriteq(gpa, source[0]!);
   }
 
+  tryReadqHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
+    const value = new BigUint64Array(1);
+    const result = this.tryReadq(gpa, value);
+    if (result === GuestMemAccessResult.OK) {
+      out.set(halvesIn(value), at);
+    }
+    return result;
+  }
+  tryWriteqHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult {
+    return this.tryWriteq(gpa, (BigInt(high) << 32n) | BigInt(low));
+  }
+
   readb = unused;
   readw = unused;
   readl = unused;
@@ -52,6 +65,8 @@ export class ByteMemory implements GuestMemoryAccess {
   writew = unused;
   writel = unused;
   writeq = unused;
+  readqHalves = unused;
+  writeqHalves = unused;
 
   #tryRead(gpa: Gpa, width: number, out: Out): GuestMemAccessResult {
     const result = this.#check(BigInt(gpa), BigInt(width));

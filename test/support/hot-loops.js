@@ -12,6 +12,7 @@ const { AddressSpace, GuestMemory } = require("pound-guest-memory");
 
 const SIZE = 2 ** 20;
 const out = [new Uint8Array(1), new Uint16Array(1), new Uint32Array(1), new BigUint64Array(1)];
+const registers = new Uint32Array(64);
 
 /**
  * Loops over the accessors. `memories` holds one or two. Each loop becomes a function of its own.
@@ -26,6 +27,14 @@ const LOOPS = {
     memory.tryWritew(gpa, i & 65535);
     memory.tryWritel(gpa, i * 0x10001 >>> 0);
     memory.tryWriteqFrom(gpa, out[3]);`,
+  // All eight widths and directions would not fit into V8's inlining budget.
+  halves: `
+    memory.tryReadb(gpa, out[0]);
+    memory.tryReadl(gpa, out[2]);
+    memory.tryReadqHalves(gpa, registers, i & 62);
+    memory.tryWriteb(gpa, i & 255);
+    memory.tryWritel(gpa, i * 0x10001 >>> 0);
+    memory.tryWriteqHalves(gpa, i * 0x10001 >>> 0, i);`,
   values: `
     sum += memory.readb(gpa);
     sum += memory.readw(gpa);
@@ -48,6 +57,7 @@ const ADDRESSES = {
 function makeLoop(name, body) {
   return new Function(
     "out",
+    "registers",
     `return function ${name}(memory, gpas) {
       let sum = 0.5;
       for (let i = 0; i < gpas.length; i++) {
@@ -56,7 +66,7 @@ function makeLoop(name, body) {
       }
       return sum;
     }`,
-  )(out);
+  )(out, registers);
 }
 
 const optimize = new Function(
@@ -94,6 +104,7 @@ if (spoiled !== undefined) {
   for (const paths of [small, space]) {
     neverOptimize(paths[spoiled]);
     neverOptimize(paths.native[spoiled]);
+    neverOptimize(paths.halves[spoiled]);
   }
   small.destroy();
 }
@@ -181,8 +192,9 @@ const anywhere = Float64Array.from({ length: 4096 }, (_, i) =>
   i % 5 === 0 ? [0, 0x10000, 0x20000, 0x30000][(i / 5) % 4] + (i & 0xff8) : 0x8000_0000 + i * 8,
 );
 
-for (const form of ["codes", "values"]) {
-  const space = makeLoop(`space_${form}`, LOOPS[form]);
+for (const form of Object.keys(LOOPS)) {
+  // All eight widths and directions would not fit into V8's inlining budget.
+  const space = makeLoop(`space_${form}`, LOOPS[form].replace(/.*\.try\w+w\(.*\n/g, ""));
   optimize(space, () => space(small, ADDRESSES.small));
   report(`${form}, space of one RAM`, space);
 }
@@ -198,6 +210,32 @@ for (let i = 0; i < 10; i++) {
   spaces(otherBoard, anywhere);
 }
 report("codes, spaces of every kind of region", spaces);
+
+// Addresses as halves, where each access is two calls deep, on flat RAM and at the top of an address
+// space.
+const IN_HALVES = {
+  l: `
+    memory.tryReadl(gpa, high, out[2]);
+    memory.tryWritel(gpa, high, i);`,
+  q: `
+    memory.tryReadq(gpa, high, registers, i & 62);
+    memory.tryWriteq(gpa, high, i, i);`,
+};
+const top = new AddressSpace();
+top.addRam(2n ** 64n - 2n ** 32n, SIZE);
+for (const [suffix, body] of Object.entries(IN_HALVES)) {
+  for (const [where, memory, high] of [
+    ["flat", first.halves, 0],
+    ["top", top.halves, 0xffff_ffff],
+  ]) {
+    const loop = makeLoop(`halves_${where}_${suffix}`, `const high = ${high}; ${body}`);
+    optimize(loop, () => loop(memory, ADDRESSES.small));
+    for (let i = 0; i < 10; i++) {
+      loop(memory, ADDRESSES.small);
+    }
+    report(`addresses in halves, ${where}, ${suffix}`, loop);
+  }
+}
 
 // The native path of a space, where each access is two calls deep, so V8 inlines only two accessors
 // into one loop. These loops run before any loop that leaves RAM: once an accessor takes its slow
