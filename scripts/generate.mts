@@ -11,7 +11,12 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { format, resolveConfig } from "prettier";
 import { atomicForms } from "./generate/atomics.mjs";
-import { nativeAccessors, nativeSpaceAccessors } from "./generate/native.mjs";
+import {
+  nativeAccessors,
+  nativePolicyAccessors,
+  nativeSpaceAccessors,
+} from "./generate/native.mjs";
+import { flatPolicyClasses } from "./generate/policy.mjs";
 import { inQuads, roundTrip, type ViewClass, viewAccessors } from "./generate/view.mjs";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
@@ -65,7 +70,8 @@ const GENERATED: Readonly<Record<string, () => string>> = {
           ? { before: "const address = gpa >>> 0;", condition: "address === gpa" }
           : {
               before: `const unit = gpa >>> ${row.shift};`,
-              condition: `${roundTrip(row, "unit")} === gpa`,
+              // A product takes three bytes of bytecode less than the shifts of roundTrip().
+              condition: `unit * ${row.bytes} === gpa`,
             },
       // Below the start of that RAM, the index is negative, and as unsigned it exceeds every bound.
       index: ({ shift }) =>
@@ -99,6 +105,8 @@ const GENERATED: Readonly<Record<string, () => string>> = {
       },
     }),
   "lib/native/access.ts": nativeAccessors,
+  "lib/native/policy-access.ts": nativePolicyAccessors,
+  "lib/memory/policy-access.ts": flatPolicyClasses,
   "lib/space/native-access.ts": nativeSpaceAccessors,
   "lib/atomics/forms.ts": atomicForms,
 };

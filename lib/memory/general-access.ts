@@ -1,6 +1,6 @@
 import { GuestMemoryFault, type Operation } from "../base/errors.js";
 import { PAGE_SIZE } from "../base/page.js";
-import { MAX_U64, type Gpa } from "../base/gpa.js";
+import { MAX_U64, MIN_I64, type Gpa } from "../base/gpa.js";
 import { toAddress } from "../base/arguments.js";
 import type { MemoryMarks } from "./marks.js";
 import { GuestMemAccessResult } from "../base/result.js";
@@ -172,7 +172,12 @@ export class GeneralAccess {
   }
 
   tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult {
-    if (typeof gpa === "number" && typeof value === "number" && (value & 0xff) === value) {
+    if (
+      typeof gpa === "number" &&
+      typeof value === "number" &&
+      value >= -0x80 &&
+      (value << 23) >> 23 === value
+    ) {
       const index = gpa >>> 0;
       const cells = this.u8;
       if (
@@ -188,7 +193,12 @@ export class GeneralAccess {
   }
 
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
-    if (typeof gpa === "number" && typeof value === "number" && (value << 16) >>> 16 === value) {
+    if (
+      typeof gpa === "number" &&
+      typeof value === "number" &&
+      value >= -0x8000 &&
+      (value << 15) >> 15 === value
+    ) {
       const index = gpa >>> 1;
       const cells = this.u16;
       if (
@@ -204,7 +214,11 @@ export class GeneralAccess {
   }
 
   tryWritel(gpa: Gpa, value: number): GuestMemAccessResult {
-    if (typeof gpa === "number" && typeof value === "number" && value >>> 0 === value) {
+    if (
+      typeof gpa === "number" &&
+      typeof value === "number" &&
+      (value >>> 0 === value || (value | 0) === value)
+    ) {
       const index = gpa >>> 2;
       const cells = this.u32;
       if (
@@ -223,7 +237,7 @@ export class GeneralAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "bigint" &&
-      !(value < 0n) &&
+      !(value < MIN_I64) &&
       !(value > MAX_U64)
     ) {
       const index = gpa >>> 3;

@@ -7,7 +7,7 @@ import * as bulk from "./bulk.js";
 import { rangeError, typeError } from "../base/errors.js";
 import type { AtomicLanes } from "../atomics/lane.js";
 import { GeneralAccess } from "./general-access.js";
-import { MAX_U64, type Gpa } from "../base/gpa.js";
+import { MAX_U64, MIN_I64, type Gpa } from "../base/gpa.js";
 import { toByteCount } from "../base/arguments.js";
 import { MemoryMarks } from "./marks.js";
 import { native, type Handle } from "../native/addon.js";
@@ -15,6 +15,8 @@ import { NativeAccess } from "../native/access.js";
 import { GuestMemAccessResult } from "../base/result.js";
 import { reserveStack } from "../base/stack.js";
 import { newSharedBuffer, type SharedRam, sharedRamOf, viewOf } from "./shared-ram.js";
+import { type AccessPolicy, checkPolicy, policyNumber } from "../base/policy.js";
+import { type PolicyAccess, policyAccess } from "./policy-access.js";
 import { uncloneable } from "../base/uncloneable.js";
 import { ViewAtomics } from "./atomics.js";
 import { BYTE, checkSlots } from "../base/widths.js";
@@ -80,9 +82,12 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   readonly #marks = new MemoryMarks(() => {
     this.writeQuads = this.#marks.dirty === null ? this.quads : 0;
     this.general.marksChanged();
+    this.#policies.forEach((policy) => policy.marksChanged());
   });
   readonly #shareable: SharedRam | null;
   #atomics: ViewAtomics | undefined;
+  /** The policy objects of this memory, by the number of the policy. */
+  readonly #policies: PolicyAccess[] = [];
   #exposed = false;
   #destroyed = false;
 
@@ -206,6 +211,22 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
    */
   get atomics(): GuestAtomicAccess {
     return this.#viewAtomics();
+  }
+
+  /**
+   * The accessors of this memory under an access policy: with unaligned accesses, or with values in
+   * big-endian order. Each call with the same policy returns the same object.
+   *
+   * @throws TypeError, RangeError for an invalid policy.
+   */
+  withPolicy(policy: AccessPolicy): PolicyAccess {
+    const checked = checkPolicy(policy);
+    return (this.#policies[policyNumber(checked)] ??= policyAccess(checked, {
+      owner: this,
+      native: this.native,
+      general: this.general,
+      marks: this.#marks,
+    }));
   }
 
   /** Whether the RAM has ended: it is destroyed, or its arena is reset or destroyed. */
@@ -352,7 +373,12 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   }
 
   tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult {
-    if (typeof gpa === "number" && typeof value === "number" && (value & 0xff) === value) {
+    if (
+      typeof gpa === "number" &&
+      typeof value === "number" &&
+      value >= -0x80 &&
+      (value << 23) >> 23 === value
+    ) {
       const index = gpa >>> 0;
       const cells = this.u8;
       if (index === gpa && index >>> 3 < this.writeQuads && cells[index] !== undefined) {
@@ -364,7 +390,12 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   }
 
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
-    if (typeof gpa === "number" && typeof value === "number" && (value << 16) >>> 16 === value) {
+    if (
+      typeof gpa === "number" &&
+      typeof value === "number" &&
+      value >= -0x8000 &&
+      (value << 15) >> 15 === value
+    ) {
       const index = gpa >>> 1;
       const cells = this.u16;
       if (
@@ -380,7 +411,11 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   }
 
   tryWritel(gpa: Gpa, value: number): GuestMemAccessResult {
-    if (typeof gpa === "number" && typeof value === "number" && value >>> 0 === value) {
+    if (
+      typeof gpa === "number" &&
+      typeof value === "number" &&
+      (value >>> 0 === value || (value | 0) === value)
+    ) {
       const index = gpa >>> 2;
       const cells = this.u32;
       if (
@@ -399,7 +434,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     if (
       typeof gpa === "number" &&
       typeof value === "bigint" &&
-      !(value < 0n) &&
+      !(value < MIN_I64) &&
       !(value > MAX_U64)
     ) {
       const index = gpa >>> 3;
@@ -485,7 +520,12 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   }
 
   writeb(gpa: Gpa, value: number): void {
-    if (typeof gpa === "number" && typeof value === "number" && (value & 0xff) === value) {
+    if (
+      typeof gpa === "number" &&
+      typeof value === "number" &&
+      value >= -0x80 &&
+      (value << 23) >> 23 === value
+    ) {
       const index = gpa >>> 0;
       const cells = this.u8;
       if (index === gpa && index >>> 3 < this.writeQuads && cells[index] !== undefined) {
@@ -497,7 +537,12 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   }
 
   writew(gpa: Gpa, value: number): void {
-    if (typeof gpa === "number" && typeof value === "number" && (value << 16) >>> 16 === value) {
+    if (
+      typeof gpa === "number" &&
+      typeof value === "number" &&
+      value >= -0x8000 &&
+      (value << 15) >> 15 === value
+    ) {
       const index = gpa >>> 1;
       const cells = this.u16;
       if (
@@ -513,7 +558,11 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   }
 
   writel(gpa: Gpa, value: number): void {
-    if (typeof gpa === "number" && typeof value === "number" && value >>> 0 === value) {
+    if (
+      typeof gpa === "number" &&
+      typeof value === "number" &&
+      (value >>> 0 === value || (value | 0) === value)
+    ) {
       const index = gpa >>> 2;
       const cells = this.u32;
       if (
@@ -532,7 +581,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     if (
       typeof gpa === "number" &&
       typeof value === "bigint" &&
-      !(value < 0n) &&
+      !(value < MIN_I64) &&
       !(value > MAX_U64)
     ) {
       const index = gpa >>> 3;
@@ -611,7 +660,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
    * Sets every byte of a range to `value`.
    *
    * @param length - Bytes, from 0 to 2^53 - 1.
-   * @param value - From 0 to 255.
+   * @param value - From -128 to 255.
    * @throws {@link GuestMemoryFault} if a byte lies outside RAM; TypeError, RangeError for an
    * invalid argument.
    */
@@ -668,7 +717,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   /**
    * Finds the first occurrence of `needle` that lies entirely in `[from, to)`.
    *
-   * @param needle - Bytes, or a number from 0 to 255 for one byte.
+   * @param needle - Bytes, or a number from -128 to 255 for one byte.
    * @param from - The first address of the search; 0 by default.
    * @param to - The address after the last one; the end of RAM by default.
    * @returns The guest physical address, or null if there is no occurrence. An empty needle is
@@ -749,6 +798,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     this.quads = quads;
     this.writeQuads = quads;
     this.general.end();
+    this.#policies.forEach((policy) => policy.end());
     this.#atomics?.end();
   }
 }

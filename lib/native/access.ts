@@ -13,14 +13,13 @@ import {
   VALUE64,
   VALUE8,
 } from "./call-block.js";
-import { PAGE_SIZE } from "../base/page.js";
 import { GuestMemoryFault } from "../base/errors.js";
 import { type Gpa } from "../base/gpa.js";
 import { toAddress } from "../base/arguments.js";
 import type { Marks } from "./marks.js";
 import { native, type Handle } from "./addon.js";
 import { nativeLanes } from "./atomics.js";
-import { OpBuffer, opWrites } from "./op-buffer.js";
+import { OpBuffer, opWidth, opWrites } from "./op-buffer.js";
 import { type GuestMemAccessResult, OK } from "../base/result.js";
 import { uncloneable } from "../base/uncloneable.js";
 import {
@@ -47,11 +46,6 @@ function result(): GuestMemAccessResult {
   return block32[RESULT32] as GuestMemAccessResult;
 }
 
-/** Whether `value` is an integer from 0 to `mask`. `mask` must be 2^n - 1, with n up to 32. */
-function isInteger(value: number, mask: number): boolean {
-  return typeof value === "number" && value === (value & mask) >>> 0;
-}
-
 /**
  * The native path: each call crosses N-API and runs the compiled C++ accessor, which makes every
  * check of the guest's access. TypeScript checks only the types and ranges of the arguments.
@@ -74,7 +68,8 @@ export class NativeAccess implements GuestMemoryAccess {
   readonly #handle: Handle;
   private readonly number: number;
   private readonly first: Uint8Array;
-  private readonly marks: Marks;
+  /** @internal */
+  readonly marks: Marks;
   readonly #lost: (address: number) => boolean;
   #atomicLanes: AtomicLanes | undefined;
   #atomics: AtomicAccess | undefined;
@@ -166,21 +161,30 @@ export class NativeAccess implements GuestMemoryAccess {
   }
 
   tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult {
-    block8[VALUE8] = isInteger(value, 0xff) ? value : BYTE.checkValue(value);
+    block8[VALUE8] =
+      typeof value === "number" && value >= -0x80 && (value << 23) >> 23 === value
+        ? value
+        : BYTE.checkValue(value);
     this.prepare(gpa);
     writeb();
     return this.marks.dirty === null ? result() : this.mark(gpa);
   }
 
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
-    block16[VALUE16] = isInteger(value, 0xffff) ? value : WORD.checkValue(value);
+    block16[VALUE16] =
+      typeof value === "number" && value >= -0x8000 && (value << 15) >> 15 === value
+        ? value
+        : WORD.checkValue(value);
     this.prepare(gpa);
     writew();
     return this.marks.dirty === null ? result() : this.mark(gpa);
   }
 
   tryWritel(gpa: Gpa, value: number): GuestMemAccessResult {
-    block32[VALUE32] = isInteger(value, 0xffff_ffff) ? value : LONG.checkValue(value);
+    block32[VALUE32] =
+      typeof value === "number" && (value >>> 0 === value || (value | 0) === value)
+        ? value
+        : LONG.checkValue(value);
     this.prepare(gpa);
     writel();
     return this.marks.dirty === null ? result() : this.mark(gpa);
@@ -258,22 +262,27 @@ export class NativeAccess implements GuestMemoryAccess {
    * detached.
    */
   run(ops: OpBuffer): number {
-    const faults = native.guestMemoryRun(this.#handle, OpBuffer.bytesOf(ops));
-    const { dirty } = this.marks;
-    for (let i = 0; dirty !== null && i < ops.length; i++) {
-      if (opWrites(ops.kind(i)) && ops.result(i) === OK) {
-        dirty.markPage(Math.floor(Number(ops.gpaOf(i)) / PAGE_SIZE));
+    return this.runUnder(0, ops);
+  }
+
+  /** Runs a batch under the access policy with a number. @internal */
+  runUnder(policy: number, ops: OpBuffer): number {
+    const faults = native.guestMemoryRun(this.#handle, OpBuffer.bytesOf(ops), policy);
+    for (let i = 0; this.marks.dirty !== null && i < ops.length; i++) {
+      const kind = ops.kind(i);
+      if (opWrites(kind) && ops.result(i) === OK) {
+        this.marks.mark(Number(ops.gpaOf(i)), opWidth(kind));
       }
     }
     return faults;
   }
 
-  /** Marks the page of the last write if the write completed. */
-  private mark(gpa: Gpa): GuestMemAccessResult {
+  /** Marks the pages of the last write, of `bytes` bytes, if the write completed. @internal */
+  mark(gpa: Gpa, bytes = 1): GuestMemAccessResult {
     const code = result();
     if (code === OK) {
       // After the write, as DirtyBitmap requires.
-      this.marks.dirty!.markPage(Math.floor(Number(gpa) / PAGE_SIZE));
+      this.marks.mark(Number(gpa), bytes);
     }
     return code;
   }
@@ -283,8 +292,8 @@ export class NativeAccess implements GuestMemoryAccess {
     return { type: "NativeAccess", size: Number(this.size) };
   }
 
-  /** Writes the memory and the address of the next call into the call block. */
-  private prepare(gpa: Gpa): void {
+  /** Writes the memory and the address of the next call into the call block. @internal */
+  prepare(gpa: Gpa): void {
     if (typeof gpa === "number") {
       const low = gpa >>> 0;
       if (low === gpa && this.first[0] !== undefined) {

@@ -7,7 +7,7 @@ import { Bus, type Piece } from "./bus.js";
 import { DirtyBitmap } from "../memory/dirty-bitmap.js";
 import { rangeError, typeError } from "../base/errors.js";
 import { checkObject, isInstance, toByteCount } from "../base/arguments.js";
-import { MAX_U64, type Gpa } from "../base/gpa.js";
+import { MAX_U64, MIN_I64, type Gpa } from "../base/gpa.js";
 import { GuestMemory, isGuestMemory } from "../memory/guest-memory.js";
 import type { MmioDevice } from "./mmio.js";
 import { NativeSpaceAccess } from "./native-access.js";
@@ -326,7 +326,7 @@ export class AddressSpace implements GuestAccessors {
       out instanceof Uint16Array
     ) {
       const unit = gpa >>> 1;
-      if ((unit << 1) >>> 0 === gpa) {
+      if (unit * 2 === gpa) {
         const index = unit - this.first16;
         if (index >>> 2 < this.readQuads) {
           const value = this.u16[index];
@@ -348,7 +348,7 @@ export class AddressSpace implements GuestAccessors {
       out instanceof Uint32Array
     ) {
       const unit = gpa >>> 2;
-      if ((unit << 2) >>> 0 === gpa) {
+      if (unit * 4 === gpa) {
         const index = unit - this.first32;
         if (index >>> 1 < this.readQuads) {
           const value = this.u32[index];
@@ -370,7 +370,7 @@ export class AddressSpace implements GuestAccessors {
       out instanceof BigUint64Array
     ) {
       const unit = gpa >>> 3;
-      if ((unit << 3) >>> 0 === gpa) {
+      if (unit * 8 === gpa) {
         const index = unit - this.first64;
         if (index >>> 0 < this.readQuads) {
           const value = this.u64[index];
@@ -385,7 +385,12 @@ export class AddressSpace implements GuestAccessors {
   }
 
   tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult {
-    if (typeof gpa === "number" && typeof value === "number" && (value & 0xff) === value) {
+    if (
+      typeof gpa === "number" &&
+      typeof value === "number" &&
+      value >= -0x80 &&
+      (value << 23) >> 23 === value
+    ) {
       const address = gpa >>> 0;
       if (address === gpa) {
         const index = (address - this.first8) >>> 0;
@@ -400,9 +405,14 @@ export class AddressSpace implements GuestAccessors {
   }
 
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
-    if (typeof gpa === "number" && typeof value === "number" && (value << 16) >>> 16 === value) {
+    if (
+      typeof gpa === "number" &&
+      typeof value === "number" &&
+      value >= -0x8000 &&
+      (value << 15) >> 15 === value
+    ) {
       const unit = gpa >>> 1;
-      if ((unit << 1) >>> 0 === gpa) {
+      if (unit * 2 === gpa) {
         const index = unit - this.first16;
         const cells = this.u16;
         if (index >>> 2 < this.writeQuads && cells[index] !== undefined) {
@@ -415,9 +425,13 @@ export class AddressSpace implements GuestAccessors {
   }
 
   tryWritel(gpa: Gpa, value: number): GuestMemAccessResult {
-    if (typeof gpa === "number" && typeof value === "number" && value >>> 0 === value) {
+    if (
+      typeof gpa === "number" &&
+      typeof value === "number" &&
+      (value >>> 0 === value || (value | 0) === value)
+    ) {
       const unit = gpa >>> 2;
-      if ((unit << 2) >>> 0 === gpa) {
+      if (unit * 4 === gpa) {
         const index = unit - this.first32;
         const cells = this.u32;
         if (index >>> 1 < this.writeQuads && cells[index] !== undefined) {
@@ -433,11 +447,11 @@ export class AddressSpace implements GuestAccessors {
     if (
       typeof gpa === "number" &&
       typeof value === "bigint" &&
-      !(value < 0n) &&
+      !(value < MIN_I64) &&
       !(value > MAX_U64)
     ) {
       const unit = gpa >>> 3;
-      if ((unit << 3) >>> 0 === gpa) {
+      if (unit * 8 === gpa) {
         const index = unit - this.first64;
         const cells = this.u64;
         if (index >>> 0 < this.writeQuads && cells[index] !== undefined) {
@@ -454,7 +468,7 @@ export class AddressSpace implements GuestAccessors {
       const value = source[0];
       if (value !== undefined && source instanceof BigUint64Array) {
         const unit = gpa >>> 3;
-        if ((unit << 3) >>> 0 === gpa) {
+        if (unit * 8 === gpa) {
           const index = unit - this.first64;
           const cells = this.u64;
           if (index >>> 0 < this.writeQuads && cells[index] !== undefined) {
@@ -486,7 +500,7 @@ export class AddressSpace implements GuestAccessors {
   readw(gpa: Gpa): number {
     if (typeof gpa === "number") {
       const unit = gpa >>> 1;
-      if ((unit << 1) >>> 0 === gpa) {
+      if (unit * 2 === gpa) {
         const index = unit - this.first16;
         if (index >>> 2 < this.readQuads) {
           const value = this.u16[index];
@@ -502,7 +516,7 @@ export class AddressSpace implements GuestAccessors {
   readl(gpa: Gpa): number {
     if (typeof gpa === "number") {
       const unit = gpa >>> 2;
-      if ((unit << 2) >>> 0 === gpa) {
+      if (unit * 4 === gpa) {
         const index = unit - this.first32;
         if (index >>> 1 < this.readQuads) {
           const value = this.u32[index];
@@ -518,7 +532,7 @@ export class AddressSpace implements GuestAccessors {
   readq(gpa: Gpa): bigint {
     if (typeof gpa === "number") {
       const unit = gpa >>> 3;
-      if ((unit << 3) >>> 0 === gpa) {
+      if (unit * 8 === gpa) {
         const index = unit - this.first64;
         if (index >>> 0 < this.readQuads) {
           const value = this.u64[index];
@@ -532,7 +546,12 @@ export class AddressSpace implements GuestAccessors {
   }
 
   writeb(gpa: Gpa, value: number): void {
-    if (typeof gpa === "number" && typeof value === "number" && (value & 0xff) === value) {
+    if (
+      typeof gpa === "number" &&
+      typeof value === "number" &&
+      value >= -0x80 &&
+      (value << 23) >> 23 === value
+    ) {
       const address = gpa >>> 0;
       if (address === gpa) {
         const index = (address - this.first8) >>> 0;
@@ -547,9 +566,14 @@ export class AddressSpace implements GuestAccessors {
   }
 
   writew(gpa: Gpa, value: number): void {
-    if (typeof gpa === "number" && typeof value === "number" && (value << 16) >>> 16 === value) {
+    if (
+      typeof gpa === "number" &&
+      typeof value === "number" &&
+      value >= -0x8000 &&
+      (value << 15) >> 15 === value
+    ) {
       const unit = gpa >>> 1;
-      if ((unit << 1) >>> 0 === gpa) {
+      if (unit * 2 === gpa) {
         const index = unit - this.first16;
         const cells = this.u16;
         if (index >>> 2 < this.writeQuads && cells[index] !== undefined) {
@@ -562,9 +586,13 @@ export class AddressSpace implements GuestAccessors {
   }
 
   writel(gpa: Gpa, value: number): void {
-    if (typeof gpa === "number" && typeof value === "number" && value >>> 0 === value) {
+    if (
+      typeof gpa === "number" &&
+      typeof value === "number" &&
+      (value >>> 0 === value || (value | 0) === value)
+    ) {
       const unit = gpa >>> 2;
-      if ((unit << 2) >>> 0 === gpa) {
+      if (unit * 4 === gpa) {
         const index = unit - this.first32;
         const cells = this.u32;
         if (index >>> 1 < this.writeQuads && cells[index] !== undefined) {
@@ -580,11 +608,11 @@ export class AddressSpace implements GuestAccessors {
     if (
       typeof gpa === "number" &&
       typeof value === "bigint" &&
-      !(value < 0n) &&
+      !(value < MIN_I64) &&
       !(value > MAX_U64)
     ) {
       const unit = gpa >>> 3;
-      if ((unit << 3) >>> 0 === gpa) {
+      if (unit * 8 === gpa) {
         const index = unit - this.first64;
         const cells = this.u64;
         if (index >>> 0 < this.writeQuads && cells[index] !== undefined) {
@@ -648,7 +676,7 @@ export class AddressSpace implements GuestAccessors {
    * Sets every byte of a range to `value`.
    *
    * @param length - Bytes, from 0 to 2^53 - 1.
-   * @param value - From 0 to 255.
+   * @param value - From -128 to 255.
    * @throws {@link GuestMemoryFault}; TypeError, RangeError.
    */
   fill(gpa: Gpa, length: Gpa, value: number): void {

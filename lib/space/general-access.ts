@@ -3,7 +3,7 @@ import type { Bus } from "./bus.js";
 import { type DirtyBitmap } from "../memory/dirty-bitmap.js";
 import { PAGE_SIZE } from "../base/page.js";
 import { GuestMemoryFault } from "../base/errors.js";
-import { MAX_U64, type Gpa } from "../base/gpa.js";
+import { MAX_U64, MIN_I64, type Gpa } from "../base/gpa.js";
 import type { Stretch } from "./regions.js";
 import { type GuestMemAccessResult, OK } from "../base/result.js";
 import { SPACE_BYTE, SPACE_LONG, SPACE_QUAD, SPACE_WORD, type SpaceWidth } from "./widths.js";
@@ -153,7 +153,12 @@ export class SpaceAccess implements GuestAccessors {
   }
 
   tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult {
-    if (typeof gpa === "number" && typeof value === "number" && (value & 0xff) === value) {
+    if (
+      typeof gpa === "number" &&
+      typeof value === "number" &&
+      value >= -0x80 &&
+      (value << 23) >> 23 === value
+    ) {
       const offset = gpa - this.writeBase;
       const index = offset >>> 0;
       const cells = this.w8;
@@ -169,7 +174,12 @@ export class SpaceAccess implements GuestAccessors {
   }
 
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
-    if (typeof gpa === "number" && typeof value === "number" && (value << 16) >>> 16 === value) {
+    if (
+      typeof gpa === "number" &&
+      typeof value === "number" &&
+      value >= -0x8000 &&
+      (value << 15) >> 15 === value
+    ) {
       const offset = gpa - this.writeBase;
       const index = offset >>> 1;
       const cells = this.w16;
@@ -189,7 +199,11 @@ export class SpaceAccess implements GuestAccessors {
   }
 
   tryWritel(gpa: Gpa, value: number): GuestMemAccessResult {
-    if (typeof gpa === "number" && typeof value === "number" && value >>> 0 === value) {
+    if (
+      typeof gpa === "number" &&
+      typeof value === "number" &&
+      (value >>> 0 === value || (value | 0) === value)
+    ) {
       const offset = gpa - this.writeBase;
       const index = offset >>> 2;
       const cells = this.w32;
@@ -212,7 +226,7 @@ export class SpaceAccess implements GuestAccessors {
     if (
       typeof gpa === "number" &&
       typeof value === "bigint" &&
-      !(value < 0n) &&
+      !(value < MIN_I64) &&
       !(value > MAX_U64)
     ) {
       const offset = gpa - this.writeBase;

@@ -283,7 +283,7 @@ export class NativeSpaceAccess implements GuestAccessors {
     gpa: Gpa,
     value: T,
   ): GuestMemAccessResult {
-    kind.width.checkValue(value);
+    const checked = kind.width.checkValue(value);
     const bus = this.#bus;
     const region = bus.find(gpa);
     if (typeof gpa === "number" && region !== null && region.kind === "ram") {
@@ -292,7 +292,7 @@ export class NativeSpaceAccess implements GuestAccessors {
         region.writeStretchAt(bus.offset, bus.watches.index("write"), bus.version),
       );
     }
-    return bus.write(true, kind, gpa, value, region);
+    return bus.write(true, kind, gpa, checked, region);
   }
 
   #cacheForReads(region: RamRegion | RomRegion, stretch: Stretch | null): void {

@@ -12,7 +12,7 @@ export interface WidthRow {
   readonly value: "number" | "bigint";
   /** The typed array that a read stores its value in. */
   readonly out: string;
-  /** The condition that the width can hold `value`. */
+  /** The condition that the width can hold `value`, signed or unsigned. A store wraps it. */
   readonly fits: string;
 }
 
@@ -25,7 +25,8 @@ export const WIDTHS: readonly WidthRow[] = [
     shift: 0,
     value: "number",
     out: "Uint8Array",
-    fits: 'typeof value === "number" && (value & 0xff) === value',
+    // Unlike a comparison for each sign, this form takes equally long for both.
+    fits: 'typeof value === "number" && value >= -0x80 && (value << 23) >> 23 === value',
   },
   {
     suffix: "w",
@@ -35,8 +36,8 @@ export const WIDTHS: readonly WidthRow[] = [
     shift: 1,
     value: "number",
     out: "Uint16Array",
-    // A mask of 16 bits takes four more bytes of bytecode than the shifts.
-    fits: 'typeof value === "number" && (value << 16) >>> 16 === value',
+    // As for a byte.
+    fits: 'typeof value === "number" && value >= -0x8000 && (value << 15) >> 15 === value',
   },
   {
     suffix: "l",
@@ -46,7 +47,7 @@ export const WIDTHS: readonly WidthRow[] = [
     shift: 2,
     value: "number",
     out: "Uint32Array",
-    fits: 'typeof value === "number" && value >>> 0 === value',
+    fits: 'typeof value === "number" && (value >>> 0 === value || (value | 0) === value)',
   },
   {
     suffix: "q",
@@ -56,7 +57,7 @@ export const WIDTHS: readonly WidthRow[] = [
     shift: 3,
     value: "bigint",
     out: "BigUint64Array",
-    fits: 'typeof value === "bigint" && !(value < 0n) && !(value > MAX_U64)',
+    fits: 'typeof value === "bigint" && !(value < MIN_I64) && !(value > MAX_U64)',
   },
 ];
 
