@@ -1,3 +1,4 @@
+import { inspect } from "node:util";
 import type { GuestMemoryAccess } from "../base/access.js";
 import { MAX_U64, MIN_I64, type Gpa } from "../base/gpa.js";
 import { type AccessPolicy, policyNumber } from "../base/policy.js";
@@ -97,6 +98,12 @@ export abstract class PolicyAccess implements GuestMemoryAccess {
     this.view = EMPTY_WINDOW.data;
     this.units = 0;
     this.writeUnits = 0;
+  }
+
+  /** The text that `console.log` prints, without the bytes of RAM. */
+  [inspect.custom](): string {
+    const { alignment, endian } = this.policy;
+    return `PolicyAccess { size: ${this.size}, alignment: ${alignment}, endian: ${endian} }`;
   }
 
   /** The value that `JSON.stringify` writes, without the bytes of RAM. The size is in bytes. */
