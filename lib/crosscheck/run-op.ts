@@ -17,6 +17,24 @@ export function untouchedValue(kind: OpKind): Gpa {
   return UNTOUCHED[kind & 3]!;
 }
 
+/** The bit of the upper half of an operation's value that makes a write pass a signed value. */
+const SIGNED = 2 ** 30;
+
+/**
+ * The value that a write passes: the low bytes of the operation's value, as signed if bit 62 of it
+ * is set. So random values have both kinds, and every small value is unsigned.
+ */
+export function writtenValue(kind: OpKind, value: bigint): bigint {
+  const bits = 8 * opWidth(kind);
+  return ((value >> 62n) & 1n) === 0n ? BigInt.asUintN(bits, value) : BigInt.asIntN(bits, value);
+}
+
+/** As {@link writtenValue}, for up to 32 bits. */
+function writtenNumber(ops: OpBuffer, index: number, bits: 8 | 16 | 32): number {
+  const high = ops.lowValue(index) << (32 - bits);
+  return (ops.highValue(index) & SIGNED) === 0 ? high >>> (32 - bits) : high >> (32 - bits);
+}
+
 /** The outcome of one operation. */
 export interface Outcome {
   result: GuestMemAccessResult;
@@ -55,16 +73,16 @@ export function runOp(memory: TryAccess, ops: OpBuffer, index: number, outcome: 
       outcome.value = quad[0];
       break;
     case OpKind.WRITEB:
-      outcome.result = memory.tryWriteb(gpa, ops.lowValue(index) & 0xff);
+      outcome.result = memory.tryWriteb(gpa, writtenNumber(ops, index, 8));
       break;
     case OpKind.WRITEW:
-      outcome.result = memory.tryWritew(gpa, ops.lowValue(index) & 0xffff);
+      outcome.result = memory.tryWritew(gpa, writtenNumber(ops, index, 16));
       break;
     case OpKind.WRITEL:
-      outcome.result = memory.tryWritel(gpa, ops.lowValue(index));
+      outcome.result = memory.tryWritel(gpa, writtenNumber(ops, index, 32));
       break;
     case OpKind.WRITEQ:
-      outcome.result = memory.tryWriteq(gpa, ops.value(index));
+      outcome.result = memory.tryWriteq(gpa, writtenValue(OpKind.WRITEQ, ops.value(index)));
       break;
   }
 }

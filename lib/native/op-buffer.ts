@@ -237,6 +237,11 @@ export class OpBuffer {
     return this.#view.getUint32(this.#at(index) + VALUE, true);
   }
 
+  /** The high 32 bits of the value. */
+  highValue(index: number): number {
+    return this.#view.getUint32(this.#at(index) + VALUE + 4, true);
+  }
+
   /** @param value - As in {@link OpBuffer.push}. */
   setValue(index: number, value: Gpa): void {
     const at = this.#at(index);
