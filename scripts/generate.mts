@@ -16,7 +16,7 @@ import {
   nativePolicyAccessors,
   nativeSpaceAccessors,
 } from "./generate/native.mjs";
-import { flatPolicyClasses } from "./generate/policy.mjs";
+import { flatPolicyClasses, generalPolicyAccessors } from "./generate/policy.mjs";
 import { inQuads, roundTrip, type ViewClass, viewAccessors } from "./generate/view.mjs";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
@@ -107,6 +107,7 @@ const GENERATED: Readonly<Record<string, () => string>> = {
   "lib/native/access.ts": nativeAccessors,
   "lib/native/policy-access.ts": nativePolicyAccessors,
   "lib/memory/policy-access.ts": flatPolicyClasses,
+  "lib/memory/general-policy-access.ts": generalPolicyAccessors,
   "lib/space/native-access.ts": nativeSpaceAccessors,
   "lib/atomics/forms.ts": atomicForms,
 };

@@ -1,9 +1,19 @@
+import type { GuestAccessors } from "../base/access.js";
 import { toAddress } from "../base/arguments.js";
 import { GuestMemoryFault } from "../base/errors.js";
 import type { Gpa } from "../base/gpa.js";
 import type { AccessPolicy } from "../base/policy.js";
 import { GuestMemAccessResult } from "../base/result.js";
-import { checkOut, QUAD, type Out, type Value, type Width } from "../base/widths.js";
+import {
+  BYTE,
+  checkOut,
+  LONG,
+  QUAD,
+  WORD,
+  type Out,
+  type Value,
+  type Width,
+} from "../base/widths.js";
 import * as bulk from "./bulk.js";
 import type { GeneralAccess } from "./general-access.js";
 import type { MemoryMarks } from "./marks.js";
@@ -17,9 +27,10 @@ const bytesView = new DataView(bytes.buffer);
 
 /**
  * The view path under one access policy for all accesses that the hot paths of `PolicyAccess` do
- * not make. It repeats all checks.
+ * not make. It repeats all checks. It has a method per width, because a call with the width as an
+ * argument would take ten more bytes of bytecode in each hot path.
  */
-export class GeneralPolicyAccess {
+export class GeneralPolicyAccess implements GuestAccessors {
   readonly #memory: GeneralAccess;
   readonly #marks: MemoryMarks;
   readonly #unaligned: boolean;
@@ -36,7 +47,79 @@ export class GeneralPolicyAccess {
     this.#littleEndian = endian === "little";
   }
 
-  tryRead<T extends Value, A extends Out>(
+  // #region generated: npm run generate
+
+  tryReadb(gpa: Gpa, out: Uint8Array): GuestMemAccessResult {
+    return this.#tryRead(BYTE, gpa, out);
+  }
+
+  tryReadw(gpa: Gpa, out: Uint16Array): GuestMemAccessResult {
+    return this.#tryRead(WORD, gpa, out);
+  }
+
+  tryReadl(gpa: Gpa, out: Uint32Array): GuestMemAccessResult {
+    return this.#tryRead(LONG, gpa, out);
+  }
+
+  tryReadq(gpa: Gpa, out: BigUint64Array): GuestMemAccessResult {
+    return this.#tryRead(QUAD, gpa, out);
+  }
+
+  tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult {
+    return this.#tryWrite(BYTE, gpa, value);
+  }
+
+  tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
+    return this.#tryWrite(WORD, gpa, value);
+  }
+
+  tryWritel(gpa: Gpa, value: number): GuestMemAccessResult {
+    return this.#tryWrite(LONG, gpa, value);
+  }
+
+  tryWriteq(gpa: Gpa, value: bigint): GuestMemAccessResult {
+    return this.#tryWrite(QUAD, gpa, value);
+  }
+
+  tryWriteqFrom(gpa: Gpa, source: BigUint64Array): GuestMemAccessResult {
+    return this.#tryWrite(QUAD, gpa, checkOut(QUAD, source, "source")[0]!);
+  }
+
+  readb(gpa: Gpa): number {
+    return this.#read(BYTE, gpa);
+  }
+
+  readw(gpa: Gpa): number {
+    return this.#read(WORD, gpa);
+  }
+
+  readl(gpa: Gpa): number {
+    return this.#read(LONG, gpa);
+  }
+
+  readq(gpa: Gpa): bigint {
+    return this.#read(QUAD, gpa);
+  }
+
+  writeb(gpa: Gpa, value: number): void {
+    this.#write(BYTE, gpa, value);
+  }
+
+  writew(gpa: Gpa, value: number): void {
+    this.#write(WORD, gpa, value);
+  }
+
+  writel(gpa: Gpa, value: number): void {
+    this.#write(LONG, gpa, value);
+  }
+
+  writeq(gpa: Gpa, value: bigint): void {
+    this.#write(QUAD, gpa, value);
+  }
+
+  // #endregion
+
+  #tryRead<T extends Value, A extends Out>(
     width: Width<T, A>,
     gpa: Gpa,
     out: A,
@@ -50,7 +133,7 @@ export class GeneralPolicyAccess {
     return result;
   }
 
-  tryWrite<T extends Value, A extends Out>(
+  #tryWrite<T extends Value, A extends Out>(
     width: Width<T, A>,
     gpa: Gpa,
     value: T,
@@ -66,11 +149,7 @@ export class GeneralPolicyAccess {
     return result;
   }
 
-  tryWriteqFrom(gpa: Gpa, source: BigUint64Array): GuestMemAccessResult {
-    return this.tryWrite(QUAD, gpa, checkOut(QUAD, source, "source")[0]!);
-  }
-
-  read<T extends Value, A extends Out>(width: Width<T, A>, gpa: Gpa): T {
+  #read<T extends Value, A extends Out>(width: Width<T, A>, gpa: Gpa): T {
     const address = toAddress(gpa);
     const result = this.#check(address, width.bytes);
     if (result !== OK) {
@@ -79,8 +158,8 @@ export class GeneralPolicyAccess {
     return this.#load(width, address);
   }
 
-  write<T extends Value, A extends Out>(width: Width<T, A>, gpa: Gpa, value: T): void {
-    const result = this.tryWrite(width, gpa, value);
+  #write<T extends Value, A extends Out>(width: Width<T, A>, gpa: Gpa, value: T): void {
+    const result = this.#tryWrite(width, gpa, value);
     if (result !== OK) {
       throw new GuestMemoryFault(result, gpa, width.bytes, "write");
     }

@@ -4,7 +4,7 @@ import { MAX_U64, MIN_I64, type Gpa } from "../base/gpa.js";
 import { type AccessPolicy, policyNumber } from "../base/policy.js";
 import type { GuestMemAccessResult } from "../base/result.js";
 import { uncloneable } from "../base/uncloneable.js";
-import { BYTE, checkSlots, LONG, QUAD, WORD } from "../base/widths.js";
+import { checkSlots } from "../base/widths.js";
 import type { NativeAccess } from "../native/access.js";
 import { NativePolicyAccess } from "../native/policy-access.js";
 import type { GeneralAccess } from "./general-access.js";
@@ -149,7 +149,7 @@ class FaultLittle extends PolicyAccess {
     } catch {
       // The buffer is detached, or an argument is not a typed array. The slow path handles both.
     }
-    return this.general.tryRead(BYTE, gpa, out);
+    return this.general.tryReadb(gpa, out);
   }
 
   tryReadw(gpa: Gpa, out: Uint16Array): GuestMemAccessResult {
@@ -165,7 +165,7 @@ class FaultLittle extends PolicyAccess {
     } catch {
       // The buffer is detached, or an argument is not a typed array. The slow path handles both.
     }
-    return this.general.tryRead(WORD, gpa, out);
+    return this.general.tryReadw(gpa, out);
   }
 
   tryReadl(gpa: Gpa, out: Uint32Array): GuestMemAccessResult {
@@ -181,7 +181,7 @@ class FaultLittle extends PolicyAccess {
     } catch {
       // The buffer is detached, or an argument is not a typed array. The slow path handles both.
     }
-    return this.general.tryRead(LONG, gpa, out);
+    return this.general.tryReadl(gpa, out);
   }
 
   tryReadq(gpa: Gpa, out: BigUint64Array): GuestMemAccessResult {
@@ -197,7 +197,7 @@ class FaultLittle extends PolicyAccess {
     } catch {
       // The buffer is detached, or an argument is not a typed array. The slow path handles both.
     }
-    return this.general.tryRead(QUAD, gpa, out);
+    return this.general.tryReadq(gpa, out);
   }
 
   tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult {
@@ -217,7 +217,7 @@ class FaultLittle extends PolicyAccess {
         }
       }
     }
-    return this.general.tryWrite(BYTE, gpa, value);
+    return this.general.tryWriteb(gpa, value);
   }
 
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
@@ -237,7 +237,7 @@ class FaultLittle extends PolicyAccess {
         }
       }
     }
-    return this.general.tryWrite(WORD, gpa, value);
+    return this.general.tryWritew(gpa, value);
   }
 
   tryWritel(gpa: Gpa, value: number): GuestMemAccessResult {
@@ -256,7 +256,7 @@ class FaultLittle extends PolicyAccess {
         }
       }
     }
-    return this.general.tryWrite(LONG, gpa, value);
+    return this.general.tryWritel(gpa, value);
   }
 
   tryWriteq(gpa: Gpa, value: bigint): GuestMemAccessResult {
@@ -276,7 +276,7 @@ class FaultLittle extends PolicyAccess {
         }
       }
     }
-    return this.general.tryWrite(QUAD, gpa, value);
+    return this.general.tryWriteq(gpa, value);
   }
 
   tryWriteqFrom(gpa: Gpa, source: BigUint64Array): GuestMemAccessResult {
@@ -309,7 +309,7 @@ class FaultLittle extends PolicyAccess {
         }
       }
     }
-    return this.general.read(BYTE, gpa);
+    return this.general.readb(gpa);
   }
 
   readw(gpa: Gpa): number {
@@ -323,7 +323,7 @@ class FaultLittle extends PolicyAccess {
         }
       }
     }
-    return this.general.read(WORD, gpa);
+    return this.general.readw(gpa);
   }
 
   readl(gpa: Gpa): number {
@@ -337,7 +337,7 @@ class FaultLittle extends PolicyAccess {
         }
       }
     }
-    return this.general.read(LONG, gpa);
+    return this.general.readl(gpa);
   }
 
   readq(gpa: Gpa): bigint {
@@ -351,7 +351,7 @@ class FaultLittle extends PolicyAccess {
         }
       }
     }
-    return this.general.read(QUAD, gpa);
+    return this.general.readq(gpa);
   }
 
   writeb(gpa: Gpa, value: number): void {
@@ -371,7 +371,7 @@ class FaultLittle extends PolicyAccess {
         }
       }
     }
-    this.general.write(BYTE, gpa, value);
+    this.general.writeb(gpa, value);
   }
 
   writew(gpa: Gpa, value: number): void {
@@ -391,7 +391,7 @@ class FaultLittle extends PolicyAccess {
         }
       }
     }
-    this.general.write(WORD, gpa, value);
+    this.general.writew(gpa, value);
   }
 
   writel(gpa: Gpa, value: number): void {
@@ -410,7 +410,7 @@ class FaultLittle extends PolicyAccess {
         }
       }
     }
-    this.general.write(LONG, gpa, value);
+    this.general.writel(gpa, value);
   }
 
   writeq(gpa: Gpa, value: bigint): void {
@@ -430,7 +430,7 @@ class FaultLittle extends PolicyAccess {
         }
       }
     }
-    this.general.write(QUAD, gpa, value);
+    this.general.writeq(gpa, value);
   }
 }
 
@@ -448,7 +448,7 @@ class FaultBig extends PolicyAccess {
     } catch {
       // The buffer is detached, or an argument is not a typed array. The slow path handles both.
     }
-    return this.general.tryRead(BYTE, gpa, out);
+    return this.general.tryReadb(gpa, out);
   }
 
   tryReadw(gpa: Gpa, out: Uint16Array): GuestMemAccessResult {
@@ -464,7 +464,7 @@ class FaultBig extends PolicyAccess {
     } catch {
       // The buffer is detached, or an argument is not a typed array. The slow path handles both.
     }
-    return this.general.tryRead(WORD, gpa, out);
+    return this.general.tryReadw(gpa, out);
   }
 
   tryReadl(gpa: Gpa, out: Uint32Array): GuestMemAccessResult {
@@ -480,7 +480,7 @@ class FaultBig extends PolicyAccess {
     } catch {
       // The buffer is detached, or an argument is not a typed array. The slow path handles both.
     }
-    return this.general.tryRead(LONG, gpa, out);
+    return this.general.tryReadl(gpa, out);
   }
 
   tryReadq(gpa: Gpa, out: BigUint64Array): GuestMemAccessResult {
@@ -496,7 +496,7 @@ class FaultBig extends PolicyAccess {
     } catch {
       // The buffer is detached, or an argument is not a typed array. The slow path handles both.
     }
-    return this.general.tryRead(QUAD, gpa, out);
+    return this.general.tryReadq(gpa, out);
   }
 
   tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult {
@@ -516,7 +516,7 @@ class FaultBig extends PolicyAccess {
         }
       }
     }
-    return this.general.tryWrite(BYTE, gpa, value);
+    return this.general.tryWriteb(gpa, value);
   }
 
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
@@ -536,7 +536,7 @@ class FaultBig extends PolicyAccess {
         }
       }
     }
-    return this.general.tryWrite(WORD, gpa, value);
+    return this.general.tryWritew(gpa, value);
   }
 
   tryWritel(gpa: Gpa, value: number): GuestMemAccessResult {
@@ -555,7 +555,7 @@ class FaultBig extends PolicyAccess {
         }
       }
     }
-    return this.general.tryWrite(LONG, gpa, value);
+    return this.general.tryWritel(gpa, value);
   }
 
   tryWriteq(gpa: Gpa, value: bigint): GuestMemAccessResult {
@@ -575,7 +575,7 @@ class FaultBig extends PolicyAccess {
         }
       }
     }
-    return this.general.tryWrite(QUAD, gpa, value);
+    return this.general.tryWriteq(gpa, value);
   }
 
   tryWriteqFrom(gpa: Gpa, source: BigUint64Array): GuestMemAccessResult {
@@ -608,7 +608,7 @@ class FaultBig extends PolicyAccess {
         }
       }
     }
-    return this.general.read(BYTE, gpa);
+    return this.general.readb(gpa);
   }
 
   readw(gpa: Gpa): number {
@@ -622,7 +622,7 @@ class FaultBig extends PolicyAccess {
         }
       }
     }
-    return this.general.read(WORD, gpa);
+    return this.general.readw(gpa);
   }
 
   readl(gpa: Gpa): number {
@@ -636,7 +636,7 @@ class FaultBig extends PolicyAccess {
         }
       }
     }
-    return this.general.read(LONG, gpa);
+    return this.general.readl(gpa);
   }
 
   readq(gpa: Gpa): bigint {
@@ -650,7 +650,7 @@ class FaultBig extends PolicyAccess {
         }
       }
     }
-    return this.general.read(QUAD, gpa);
+    return this.general.readq(gpa);
   }
 
   writeb(gpa: Gpa, value: number): void {
@@ -670,7 +670,7 @@ class FaultBig extends PolicyAccess {
         }
       }
     }
-    this.general.write(BYTE, gpa, value);
+    this.general.writeb(gpa, value);
   }
 
   writew(gpa: Gpa, value: number): void {
@@ -690,7 +690,7 @@ class FaultBig extends PolicyAccess {
         }
       }
     }
-    this.general.write(WORD, gpa, value);
+    this.general.writew(gpa, value);
   }
 
   writel(gpa: Gpa, value: number): void {
@@ -709,7 +709,7 @@ class FaultBig extends PolicyAccess {
         }
       }
     }
-    this.general.write(LONG, gpa, value);
+    this.general.writel(gpa, value);
   }
 
   writeq(gpa: Gpa, value: bigint): void {
@@ -729,7 +729,7 @@ class FaultBig extends PolicyAccess {
         }
       }
     }
-    this.general.write(QUAD, gpa, value);
+    this.general.writeq(gpa, value);
   }
 }
 
@@ -747,7 +747,7 @@ class AllowLittle extends PolicyAccess {
     } catch {
       // The buffer is detached, or an argument is not a typed array. The slow path handles both.
     }
-    return this.general.tryRead(BYTE, gpa, out);
+    return this.general.tryReadb(gpa, out);
   }
 
   tryReadw(gpa: Gpa, out: Uint16Array): GuestMemAccessResult {
@@ -763,7 +763,7 @@ class AllowLittle extends PolicyAccess {
     } catch {
       // The buffer is detached, or an argument is not a typed array. The slow path handles both.
     }
-    return this.general.tryRead(WORD, gpa, out);
+    return this.general.tryReadw(gpa, out);
   }
 
   tryReadl(gpa: Gpa, out: Uint32Array): GuestMemAccessResult {
@@ -779,7 +779,7 @@ class AllowLittle extends PolicyAccess {
     } catch {
       // The buffer is detached, or an argument is not a typed array. The slow path handles both.
     }
-    return this.general.tryRead(LONG, gpa, out);
+    return this.general.tryReadl(gpa, out);
   }
 
   tryReadq(gpa: Gpa, out: BigUint64Array): GuestMemAccessResult {
@@ -795,7 +795,7 @@ class AllowLittle extends PolicyAccess {
     } catch {
       // The buffer is detached, or an argument is not a typed array. The slow path handles both.
     }
-    return this.general.tryRead(QUAD, gpa, out);
+    return this.general.tryReadq(gpa, out);
   }
 
   tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult {
@@ -815,7 +815,7 @@ class AllowLittle extends PolicyAccess {
         }
       }
     }
-    return this.general.tryWrite(BYTE, gpa, value);
+    return this.general.tryWriteb(gpa, value);
   }
 
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
@@ -835,7 +835,7 @@ class AllowLittle extends PolicyAccess {
         }
       }
     }
-    return this.general.tryWrite(WORD, gpa, value);
+    return this.general.tryWritew(gpa, value);
   }
 
   tryWritel(gpa: Gpa, value: number): GuestMemAccessResult {
@@ -854,7 +854,7 @@ class AllowLittle extends PolicyAccess {
         }
       }
     }
-    return this.general.tryWrite(LONG, gpa, value);
+    return this.general.tryWritel(gpa, value);
   }
 
   tryWriteq(gpa: Gpa, value: bigint): GuestMemAccessResult {
@@ -874,7 +874,7 @@ class AllowLittle extends PolicyAccess {
         }
       }
     }
-    return this.general.tryWrite(QUAD, gpa, value);
+    return this.general.tryWriteq(gpa, value);
   }
 
   tryWriteqFrom(gpa: Gpa, source: BigUint64Array): GuestMemAccessResult {
@@ -907,7 +907,7 @@ class AllowLittle extends PolicyAccess {
         }
       }
     }
-    return this.general.read(BYTE, gpa);
+    return this.general.readb(gpa);
   }
 
   readw(gpa: Gpa): number {
@@ -921,7 +921,7 @@ class AllowLittle extends PolicyAccess {
         }
       }
     }
-    return this.general.read(WORD, gpa);
+    return this.general.readw(gpa);
   }
 
   readl(gpa: Gpa): number {
@@ -935,7 +935,7 @@ class AllowLittle extends PolicyAccess {
         }
       }
     }
-    return this.general.read(LONG, gpa);
+    return this.general.readl(gpa);
   }
 
   readq(gpa: Gpa): bigint {
@@ -949,7 +949,7 @@ class AllowLittle extends PolicyAccess {
         }
       }
     }
-    return this.general.read(QUAD, gpa);
+    return this.general.readq(gpa);
   }
 
   writeb(gpa: Gpa, value: number): void {
@@ -969,7 +969,7 @@ class AllowLittle extends PolicyAccess {
         }
       }
     }
-    this.general.write(BYTE, gpa, value);
+    this.general.writeb(gpa, value);
   }
 
   writew(gpa: Gpa, value: number): void {
@@ -989,7 +989,7 @@ class AllowLittle extends PolicyAccess {
         }
       }
     }
-    this.general.write(WORD, gpa, value);
+    this.general.writew(gpa, value);
   }
 
   writel(gpa: Gpa, value: number): void {
@@ -1008,7 +1008,7 @@ class AllowLittle extends PolicyAccess {
         }
       }
     }
-    this.general.write(LONG, gpa, value);
+    this.general.writel(gpa, value);
   }
 
   writeq(gpa: Gpa, value: bigint): void {
@@ -1028,7 +1028,7 @@ class AllowLittle extends PolicyAccess {
         }
       }
     }
-    this.general.write(QUAD, gpa, value);
+    this.general.writeq(gpa, value);
   }
 }
 
@@ -1046,7 +1046,7 @@ class AllowBig extends PolicyAccess {
     } catch {
       // The buffer is detached, or an argument is not a typed array. The slow path handles both.
     }
-    return this.general.tryRead(BYTE, gpa, out);
+    return this.general.tryReadb(gpa, out);
   }
 
   tryReadw(gpa: Gpa, out: Uint16Array): GuestMemAccessResult {
@@ -1062,7 +1062,7 @@ class AllowBig extends PolicyAccess {
     } catch {
       // The buffer is detached, or an argument is not a typed array. The slow path handles both.
     }
-    return this.general.tryRead(WORD, gpa, out);
+    return this.general.tryReadw(gpa, out);
   }
 
   tryReadl(gpa: Gpa, out: Uint32Array): GuestMemAccessResult {
@@ -1078,7 +1078,7 @@ class AllowBig extends PolicyAccess {
     } catch {
       // The buffer is detached, or an argument is not a typed array. The slow path handles both.
     }
-    return this.general.tryRead(LONG, gpa, out);
+    return this.general.tryReadl(gpa, out);
   }
 
   tryReadq(gpa: Gpa, out: BigUint64Array): GuestMemAccessResult {
@@ -1094,7 +1094,7 @@ class AllowBig extends PolicyAccess {
     } catch {
       // The buffer is detached, or an argument is not a typed array. The slow path handles both.
     }
-    return this.general.tryRead(QUAD, gpa, out);
+    return this.general.tryReadq(gpa, out);
   }
 
   tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult {
@@ -1114,7 +1114,7 @@ class AllowBig extends PolicyAccess {
         }
       }
     }
-    return this.general.tryWrite(BYTE, gpa, value);
+    return this.general.tryWriteb(gpa, value);
   }
 
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
@@ -1134,7 +1134,7 @@ class AllowBig extends PolicyAccess {
         }
       }
     }
-    return this.general.tryWrite(WORD, gpa, value);
+    return this.general.tryWritew(gpa, value);
   }
 
   tryWritel(gpa: Gpa, value: number): GuestMemAccessResult {
@@ -1153,7 +1153,7 @@ class AllowBig extends PolicyAccess {
         }
       }
     }
-    return this.general.tryWrite(LONG, gpa, value);
+    return this.general.tryWritel(gpa, value);
   }
 
   tryWriteq(gpa: Gpa, value: bigint): GuestMemAccessResult {
@@ -1173,7 +1173,7 @@ class AllowBig extends PolicyAccess {
         }
       }
     }
-    return this.general.tryWrite(QUAD, gpa, value);
+    return this.general.tryWriteq(gpa, value);
   }
 
   tryWriteqFrom(gpa: Gpa, source: BigUint64Array): GuestMemAccessResult {
@@ -1206,7 +1206,7 @@ class AllowBig extends PolicyAccess {
         }
       }
     }
-    return this.general.read(BYTE, gpa);
+    return this.general.readb(gpa);
   }
 
   readw(gpa: Gpa): number {
@@ -1220,7 +1220,7 @@ class AllowBig extends PolicyAccess {
         }
       }
     }
-    return this.general.read(WORD, gpa);
+    return this.general.readw(gpa);
   }
 
   readl(gpa: Gpa): number {
@@ -1234,7 +1234,7 @@ class AllowBig extends PolicyAccess {
         }
       }
     }
-    return this.general.read(LONG, gpa);
+    return this.general.readl(gpa);
   }
 
   readq(gpa: Gpa): bigint {
@@ -1248,7 +1248,7 @@ class AllowBig extends PolicyAccess {
         }
       }
     }
-    return this.general.read(QUAD, gpa);
+    return this.general.readq(gpa);
   }
 
   writeb(gpa: Gpa, value: number): void {
@@ -1268,7 +1268,7 @@ class AllowBig extends PolicyAccess {
         }
       }
     }
-    this.general.write(BYTE, gpa, value);
+    this.general.writeb(gpa, value);
   }
 
   writew(gpa: Gpa, value: number): void {
@@ -1288,7 +1288,7 @@ class AllowBig extends PolicyAccess {
         }
       }
     }
-    this.general.write(WORD, gpa, value);
+    this.general.writew(gpa, value);
   }
 
   writel(gpa: Gpa, value: number): void {
@@ -1307,7 +1307,7 @@ class AllowBig extends PolicyAccess {
         }
       }
     }
-    this.general.write(LONG, gpa, value);
+    this.general.writel(gpa, value);
   }
 
   writeq(gpa: Gpa, value: bigint): void {
@@ -1327,7 +1327,7 @@ class AllowBig extends PolicyAccess {
         }
       }
     }
-    this.general.write(QUAD, gpa, value);
+    this.general.writeq(gpa, value);
   }
 }
 

@@ -2,12 +2,12 @@ import type { GuestMemoryAccess } from "../base/access.js";
 import type { GuestAtomicAccess } from "../atomics/access.js";
 import type { AtomicLanes } from "../atomics/lane.js";
 import { AtomicAccess } from "../atomics/forms.js";
+import { block16, block32, block64, block8, result } from "./call.js";
 import {
   GPA_HIGH32,
   GPA_LOW32,
   MEMORY32,
   NO_MEMORY,
-  RESULT32,
   VALUE16,
   VALUE32,
   VALUE64,
@@ -34,17 +34,7 @@ import {
   type Width,
 } from "../base/widths.js";
 
-const block8 = new Uint8Array(native.callBlock);
-const block16 = new Uint16Array(native.callBlock);
-const block32 = new Uint32Array(native.callBlock);
-const block64 = new BigUint64Array(native.callBlock);
-
 const { readb, readw, readl, readq, writeb, writew, writel, writeq } = native;
-
-/** The result code of the last call. */
-function result(): GuestMemAccessResult {
-  return block32[RESULT32] as GuestMemAccessResult;
-}
 
 /**
  * The native path: each call crosses N-API and runs the compiled C++ accessor, which makes every

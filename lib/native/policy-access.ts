@@ -7,23 +7,14 @@ import { uncloneable } from "../base/uncloneable.js";
 import { BYTE, checkOut, isView, LONG, QUAD, WORD } from "../base/widths.js";
 import type { NativeAccess } from "./access.js";
 import { native } from "./addon.js";
-import { OPERATION32, RESULT32, VALUE16, VALUE32, VALUE64, VALUE8 } from "./call-block.js";
+import { block16, block32, block64, block8, result } from "./call.js";
+import { OPERATION32, VALUE16, VALUE32, VALUE64, VALUE8 } from "./call-block.js";
 import type { OpBuffer } from "./op-buffer.js";
-
-const block8 = new Uint8Array(native.callBlock);
-const block16 = new Uint16Array(native.callBlock);
-const block32 = new Uint32Array(native.callBlock);
-const block64 = new BigUint64Array(native.callBlock);
 
 const { accessUnderPolicy } = native;
 
 /** The kinds of access per policy: KINDS of native/addon/memory_binding.cpp. */
 const KINDS = 8;
-
-/** The result code of the last call. */
-function result(): GuestMemAccessResult {
-  return block32[RESULT32] as GuestMemAccessResult;
-}
 
 /**
  * The accessors of a {@link GuestMemory} under an access policy on the native path: each call

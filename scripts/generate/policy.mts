@@ -166,15 +166,49 @@ export function flatPolicyClasses(): string {
           littleEndian: endian === "Little",
           ok: "0",
           slow: {
-            tryRead: ({ constant }) => `this.general.tryRead(${constant}, gpa, out)`,
-            tryWrite: ({ constant }) => `this.general.tryWrite(${constant}, gpa, value)`,
+            tryRead: ({ suffix }) => `this.general.tryRead${suffix}(gpa, out)`,
+            tryWrite: ({ suffix }) => `this.general.tryWrite${suffix}(gpa, value)`,
             tryWriteqFrom: "this.general.tryWriteqFrom(gpa, source)",
-            read: ({ constant }) => `this.general.read(${constant}, gpa)`,
-            write: ({ constant }) => `this.general.write(${constant}, gpa, value)`,
+            read: ({ suffix }) => `this.general.read${suffix}(gpa)`,
+            write: ({ suffix }) => `this.general.write${suffix}(gpa, value)`,
           },
         });
         return `class ${alignment}${endian} extends PolicyAccess {${accessors}\n}`;
       }),
     )
     .join("\n\n");
+}
+
+/** The accessors of lib/memory/general-policy-access.ts, which call its generic methods. */
+export function generalPolicyAccessors(): string {
+  return [
+    ...WIDTHS.map(
+      ({ suffix, out, constant }) => `
+  tryRead${suffix}(gpa: Gpa, out: ${out}): GuestMemAccessResult {
+    return this.#tryRead(${constant}, gpa, out);
+  }`,
+    ),
+    ...WIDTHS.map(
+      ({ suffix, value, constant }) => `
+  tryWrite${suffix}(gpa: Gpa, value: ${value}): GuestMemAccessResult {
+    return this.#tryWrite(${constant}, gpa, value);
+  }`,
+    ),
+    `
+  tryWriteqFrom(gpa: Gpa, source: BigUint64Array): GuestMemAccessResult {
+    return this.#tryWrite(QUAD, gpa, checkOut(QUAD, source, "source")[0]!);
+  }`,
+    ...WIDTHS.map(
+      ({ suffix, value, constant }) => `
+  read${suffix}(gpa: Gpa): ${value} {
+    return this.#read(${constant}, gpa);
+  }`,
+    ),
+    ...WIDTHS.map(
+      ({ suffix, value, constant }) => `
+  write${suffix}(gpa: Gpa, value: ${value}): void {
+    this.#write(${constant}, gpa, value);
+  }`,
+    ),
+  ].join("\n\n");
 }

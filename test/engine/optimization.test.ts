@@ -14,6 +14,15 @@ const CODES = [
 ];
 const VALUES = ["readb", "readw", "readl", "readq", "writeb", "writew", "writel"];
 
+/** The loops over policy objects. */
+const POLICY_LOOPS = Object.fromEntries(
+  ["fault_little", "fault_big", "allow_little", "allow_big"].flatMap((policy) => [
+    [`${policy}_reads`, CODES.slice(0, 4)],
+    [`${policy}_writes`, CODES.slice(4)],
+    [`${policy}_values`, VALUES],
+  ]),
+);
+
 /**
  * What has to be inlined into a loop, by the name of the loop. On the native path that is also all
  * that surrounds the call of C++; in a space, two accessors of each name, the outer and the inner.
@@ -21,6 +30,7 @@ const VALUES = ["readb", "readw", "readl", "readq", "writeb", "writew", "writel"
 const CALLED = {
   one_codes: CODES,
   one_values: VALUES,
+  ...POLICY_LOOPS,
   space_codes: CODES,
   space_values: VALUES,
   space_native_l: ["tryReadl", "tryReadl", "tryWritel", "tryWritel", "prepare", "result"],
@@ -96,7 +106,7 @@ describe("what V8 makes of the hot paths", function () {
   });
 
   it("keeps them optimized when widths, memories and addresses are mixed", () => {
-    expect(outcome.reports).to.have.length(17);
+    expect(outcome.reports).to.have.length(29);
     expect(
       outcome.reports.filter(({ optimized }) => !optimized).map(({ name }) => name),
     ).to.deep.equal(["what has lost its code"]);
@@ -117,6 +127,12 @@ describe("what V8 makes of the hot paths", function () {
     expect(Object.fromEntries(missed)).to.deep.equal({
       one_codes: ["tryReadl"],
       one_values: [],
+      ...Object.fromEntries(
+        Object.keys(POLICY_LOOPS).map((loop) => [
+          loop,
+          loop.endsWith("_reads") ? ["tryReadl"] : [],
+        ]),
+      ),
       space_codes: ["tryReadl"],
       space_values: [],
       space_native_l: ["tryReadl", "tryReadl"],

@@ -36,6 +36,13 @@ const LOOPS = {
     memory.writel(gpa, i * 0x10001 >>> 0);`,
 };
 
+/** As `LOOPS`, for policy objects, whose accessors take more of V8's budget. */
+const POLICY_LOOPS = {
+  reads: LOOPS.codes.replaceAll(/^.*tryWrite.*$/gm, ""),
+  writes: LOOPS.codes.replaceAll(/^.*tryRead.*$/gm, ""),
+  values: LOOPS.values,
+};
+
 // The array that the addresses come from determines their representation in V8.
 const ADDRESSES = {
   small: Float64Array.from({ length: 4096 }, (_, i) => i * 8),
@@ -91,7 +98,10 @@ if (spoiled !== undefined) {
   const neverOptimize = new Function("accessor", "%NeverOptimizeFunction(accessor);");
   const small = GuestMemory.allocate(8);
   const space = new AddressSpace();
-  for (const paths of [small, space]) {
+  const policies = ["fault", "allow"].flatMap((alignment) =>
+    ["little", "big"].map((endian) => small.withPolicy({ alignment, endian })),
+  );
+  for (const paths of [small, space, ...policies]) {
     neverOptimize(paths[spoiled]);
     neverOptimize(paths.native[spoiled]);
   }
@@ -162,6 +172,27 @@ for (let i = 0; i < 10; i++) {
   survivor(first, ADDRESSES.small);
 }
 report("codes, after another memory ended", survivor);
+
+// Under each access policy, aligned accesses and, where they do not fault, unaligned ones.
+const unaligned = ADDRESSES.small.map((gpa, i) => gpa + (i % 8));
+for (const alignment of ["fault", "allow"]) {
+  for (const endian of ["little", "big"]) {
+    const bus = first.withPolicy({ alignment, endian });
+    const gpas = alignment === "allow" ? unaligned : ADDRESSES.small;
+    for (const [form, body] of Object.entries(POLICY_LOOPS)) {
+      const loop = makeLoop(`${alignment}_${endian}_${form}`, body);
+      optimize(loop, () => loop(bus, gpas));
+      // Faults at the end of RAM must not deoptimize the loop.
+      if (form !== "values") {
+        optimize(loop, () => loop(bus, odd));
+      }
+      for (let i = 0; i < 10; i++) {
+        loop(bus, gpas);
+      }
+      report(`${form}, ${alignment}, ${endian}`, loop);
+    }
+  }
+}
 
 // The address space: accesses to its largest RAM are inlined as for flat RAM, and accesses to the
 // rest of the map must not deoptimize the loop.
