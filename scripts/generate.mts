@@ -70,8 +70,7 @@ const GENERATED: Readonly<Record<string, () => string>> = {
           ? { before: "const address = gpa >>> 0;", condition: "address === gpa" }
           : {
               before: `const unit = gpa >>> ${row.shift};`,
-              // A product takes three bytes of bytecode less than the shifts of roundTrip().
-              condition: `unit * ${row.bytes} === gpa`,
+              condition: `${roundTrip(row, "unit")} === gpa`,
             },
       // Below the start of that RAM, the index is negative, and as unsigned it exceeds every bound.
       index: ({ shift }) =>

@@ -1,6 +1,6 @@
 import { GuestMemoryFault, type Operation } from "../base/errors.js";
 import { PAGE_SIZE } from "../base/page.js";
-import { MAX_U64, MIN_I64, type Gpa } from "../base/gpa.js";
+import type { Gpa } from "../base/gpa.js";
 import { toAddress } from "../base/arguments.js";
 import type { MemoryMarks } from "./marks.js";
 import { GuestMemAccessResult } from "../base/result.js";
@@ -119,7 +119,7 @@ export class GeneralAccess {
       if (typeof gpa === "number" && out[0] !== undefined && out instanceof Uint16Array) {
         this.checkSlots(out);
         const index = gpa >>> 1;
-        if ((index << 1) >>> 0 === gpa - this.base && index >>> 2 < this.quads) {
+        if (index * 2 === gpa - this.base && index >>> 2 < this.quads) {
           const value = this.u16[index];
           if (value !== undefined) {
             out[0] = value;
@@ -138,7 +138,7 @@ export class GeneralAccess {
       if (typeof gpa === "number" && out[0] !== undefined && out instanceof Uint32Array) {
         this.checkSlots(out);
         const index = gpa >>> 2;
-        if ((index << 2) >>> 0 === gpa - this.base && index >>> 1 < this.quads) {
+        if (index * 4 === gpa - this.base && index >>> 1 < this.quads) {
           const value = this.u32[index];
           if (value !== undefined) {
             out[0] = value;
@@ -157,7 +157,7 @@ export class GeneralAccess {
       if (typeof gpa === "number" && out[0] !== undefined && out instanceof BigUint64Array) {
         this.checkSlots(out);
         const index = gpa >>> 3;
-        if ((index << 3) >>> 0 === gpa - this.base && index < this.quads) {
+        if (index * 8 === gpa - this.base && index < this.quads) {
           const value = this.u64[index];
           if (value !== undefined) {
             out[0] = value;
@@ -175,8 +175,7 @@ export class GeneralAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      value >= -0x80 &&
-      (value << 23) >> 23 === value
+      ((value & 0xff) === value || (value | -0x80) === value)
     ) {
       const index = gpa >>> 0;
       const cells = this.u8;
@@ -202,7 +201,7 @@ export class GeneralAccess {
       const index = gpa >>> 1;
       const cells = this.u16;
       if (
-        (index << 1) >>> 0 === gpa - this.base &&
+        index * 2 === gpa - this.base &&
         index >>> 2 < this.writeQuads &&
         cells[index] !== undefined
       ) {
@@ -222,7 +221,7 @@ export class GeneralAccess {
       const index = gpa >>> 2;
       const cells = this.u32;
       if (
-        (index << 2) >>> 0 === gpa - this.base &&
+        index * 4 === gpa - this.base &&
         index >>> 1 < this.writeQuads &&
         cells[index] !== undefined
       ) {
@@ -237,16 +236,11 @@ export class GeneralAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "bigint" &&
-      !(value < MIN_I64) &&
-      !(value > MAX_U64)
+      (BigInt.asUintN(64, value) === value || BigInt.asIntN(64, value) === value)
     ) {
       const index = gpa >>> 3;
       const cells = this.u64;
-      if (
-        (index << 3) >>> 0 === gpa - this.base &&
-        index < this.writeQuads &&
-        cells[index] !== undefined
-      ) {
+      if (index * 8 === gpa - this.base && index < this.writeQuads && cells[index] !== undefined) {
         cells[index] = value;
         return OK;
       }
@@ -263,7 +257,7 @@ export class GeneralAccess {
           const index = gpa >>> 3;
           const cells = this.u64;
           if (
-            (index << 3) >>> 0 === gpa - this.base &&
+            index * 8 === gpa - this.base &&
             index < this.writeQuads &&
             cells[index] !== undefined
           ) {
@@ -294,7 +288,7 @@ export class GeneralAccess {
   readw(gpa: Gpa): number {
     if (typeof gpa === "number") {
       const index = gpa >>> 1;
-      if ((index << 1) >>> 0 === gpa - this.base && index >>> 2 < this.quads) {
+      if (index * 2 === gpa - this.base && index >>> 2 < this.quads) {
         const value = this.u16[index];
         if (value !== undefined) {
           return value;
@@ -307,7 +301,7 @@ export class GeneralAccess {
   readl(gpa: Gpa): number {
     if (typeof gpa === "number") {
       const index = gpa >>> 2;
-      if ((index << 2) >>> 0 === gpa - this.base && index >>> 1 < this.quads) {
+      if (index * 4 === gpa - this.base && index >>> 1 < this.quads) {
         const value = this.u32[index];
         if (value !== undefined) {
           return value;
@@ -320,7 +314,7 @@ export class GeneralAccess {
   readq(gpa: Gpa): bigint {
     if (typeof gpa === "number") {
       const index = gpa >>> 3;
-      if ((index << 3) >>> 0 === gpa - this.base && index < this.quads) {
+      if (index * 8 === gpa - this.base && index < this.quads) {
         const value = this.u64[index];
         if (value !== undefined) {
           return value;

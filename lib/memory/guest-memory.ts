@@ -7,7 +7,7 @@ import * as bulk from "./bulk.js";
 import { rangeError, typeError } from "../base/errors.js";
 import type { AtomicLanes } from "../atomics/lane.js";
 import { GeneralAccess } from "./general-access.js";
-import { MAX_U64, MIN_I64, type Gpa } from "../base/gpa.js";
+import type { Gpa } from "../base/gpa.js";
 import { toByteCount } from "../base/arguments.js";
 import { MemoryMarks } from "./marks.js";
 import { native, type Handle } from "../native/addon.js";
@@ -320,7 +320,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
       if (typeof gpa === "number" && out[0] !== undefined && out instanceof Uint16Array) {
         this.checkSlots(out);
         const index = gpa >>> 1;
-        if ((index << 1) >>> 0 === gpa && index >>> 2 < this.quads) {
+        if (index * 2 === gpa && index >>> 2 < this.quads) {
           const value = this.u16[index];
           if (value !== undefined) {
             out[0] = value;
@@ -339,7 +339,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
       if (typeof gpa === "number" && out[0] !== undefined && out instanceof Uint32Array) {
         this.checkSlots(out);
         const index = gpa >>> 2;
-        if ((index << 2) >>> 0 === gpa && index >>> 1 < this.quads) {
+        if (index * 4 === gpa && index >>> 1 < this.quads) {
           const value = this.u32[index];
           if (value !== undefined) {
             out[0] = value;
@@ -358,7 +358,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
       if (typeof gpa === "number" && out[0] !== undefined && out instanceof BigUint64Array) {
         this.checkSlots(out);
         const index = gpa >>> 3;
-        if ((index << 3) >>> 0 === gpa && index < this.quads) {
+        if (index * 8 === gpa && index < this.quads) {
           const value = this.u64[index];
           if (value !== undefined) {
             out[0] = value;
@@ -376,8 +376,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      value >= -0x80 &&
-      (value << 23) >> 23 === value
+      ((value & 0xff) === value || (value | -0x80) === value)
     ) {
       const index = gpa >>> 0;
       const cells = this.u8;
@@ -398,11 +397,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     ) {
       const index = gpa >>> 1;
       const cells = this.u16;
-      if (
-        (index << 1) >>> 0 === gpa &&
-        index >>> 2 < this.writeQuads &&
-        cells[index] !== undefined
-      ) {
+      if (index * 2 === gpa && index >>> 2 < this.writeQuads && cells[index] !== undefined) {
         cells[index] = value;
         return 0;
       }
@@ -418,11 +413,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     ) {
       const index = gpa >>> 2;
       const cells = this.u32;
-      if (
-        (index << 2) >>> 0 === gpa &&
-        index >>> 1 < this.writeQuads &&
-        cells[index] !== undefined
-      ) {
+      if (index * 4 === gpa && index >>> 1 < this.writeQuads && cells[index] !== undefined) {
         cells[index] = value;
         return 0;
       }
@@ -434,12 +425,11 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     if (
       typeof gpa === "number" &&
       typeof value === "bigint" &&
-      !(value < MIN_I64) &&
-      !(value > MAX_U64)
+      (BigInt.asUintN(64, value) === value || BigInt.asIntN(64, value) === value)
     ) {
       const index = gpa >>> 3;
       const cells = this.u64;
-      if ((index << 3) >>> 0 === gpa && index < this.writeQuads && cells[index] !== undefined) {
+      if (index * 8 === gpa && index < this.writeQuads && cells[index] !== undefined) {
         cells[index] = value;
         return 0;
       }
@@ -455,7 +445,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
           this.checkSlots(source);
           const index = gpa >>> 3;
           const cells = this.u64;
-          if ((index << 3) >>> 0 === gpa && index < this.writeQuads && cells[index] !== undefined) {
+          if (index * 8 === gpa && index < this.writeQuads && cells[index] !== undefined) {
             cells[index] = value;
             return 0;
           }
@@ -483,7 +473,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   readw(gpa: Gpa): number {
     if (typeof gpa === "number") {
       const index = gpa >>> 1;
-      if ((index << 1) >>> 0 === gpa && index >>> 2 < this.quads) {
+      if (index * 2 === gpa && index >>> 2 < this.quads) {
         const value = this.u16[index];
         if (value !== undefined) {
           return value;
@@ -496,7 +486,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   readl(gpa: Gpa): number {
     if (typeof gpa === "number") {
       const index = gpa >>> 2;
-      if ((index << 2) >>> 0 === gpa && index >>> 1 < this.quads) {
+      if (index * 4 === gpa && index >>> 1 < this.quads) {
         const value = this.u32[index];
         if (value !== undefined) {
           return value;
@@ -509,7 +499,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   readq(gpa: Gpa): bigint {
     if (typeof gpa === "number") {
       const index = gpa >>> 3;
-      if ((index << 3) >>> 0 === gpa && index < this.quads) {
+      if (index * 8 === gpa && index < this.quads) {
         const value = this.u64[index];
         if (value !== undefined) {
           return value;
@@ -523,8 +513,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      value >= -0x80 &&
-      (value << 23) >> 23 === value
+      ((value & 0xff) === value || (value | -0x80) === value)
     ) {
       const index = gpa >>> 0;
       const cells = this.u8;
@@ -545,11 +534,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     ) {
       const index = gpa >>> 1;
       const cells = this.u16;
-      if (
-        (index << 1) >>> 0 === gpa &&
-        index >>> 2 < this.writeQuads &&
-        cells[index] !== undefined
-      ) {
+      if (index * 2 === gpa && index >>> 2 < this.writeQuads && cells[index] !== undefined) {
         cells[index] = value;
         return;
       }
@@ -565,11 +550,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     ) {
       const index = gpa >>> 2;
       const cells = this.u32;
-      if (
-        (index << 2) >>> 0 === gpa &&
-        index >>> 1 < this.writeQuads &&
-        cells[index] !== undefined
-      ) {
+      if (index * 4 === gpa && index >>> 1 < this.writeQuads && cells[index] !== undefined) {
         cells[index] = value;
         return;
       }
@@ -581,12 +562,11 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     if (
       typeof gpa === "number" &&
       typeof value === "bigint" &&
-      !(value < MIN_I64) &&
-      !(value > MAX_U64)
+      (BigInt.asUintN(64, value) === value || BigInt.asIntN(64, value) === value)
     ) {
       const index = gpa >>> 3;
       const cells = this.u64;
-      if ((index << 3) >>> 0 === gpa && index < this.writeQuads && cells[index] !== undefined) {
+      if (index * 8 === gpa && index < this.writeQuads && cells[index] !== undefined) {
         cells[index] = value;
         return;
       }

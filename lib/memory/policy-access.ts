@@ -1,6 +1,6 @@
 import { inspect } from "node:util";
 import type { GuestMemoryAccess } from "../base/access.js";
-import { MAX_U64, MIN_I64, type Gpa } from "../base/gpa.js";
+import type { Gpa } from "../base/gpa.js";
 import { type AccessPolicy, policyNumber } from "../base/policy.js";
 import type { GuestMemAccessResult } from "../base/result.js";
 import { uncloneable } from "../base/uncloneable.js";
@@ -204,8 +204,7 @@ class FaultLittle extends PolicyAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      value >= -0x80 &&
-      (value << 23) >> 23 === value
+      ((value & 0xff) === value || (value | -0x80) === value)
     ) {
       const at = gpa >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -263,8 +262,7 @@ class FaultLittle extends PolicyAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "bigint" &&
-      !(value < MIN_I64) &&
-      !(value > MAX_U64)
+      (BigInt.asUintN(64, value) === value || BigInt.asIntN(64, value) === value)
     ) {
       const at = (gpa & -8) >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -358,8 +356,7 @@ class FaultLittle extends PolicyAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      value >= -0x80 &&
-      (value << 23) >> 23 === value
+      ((value & 0xff) === value || (value | -0x80) === value)
     ) {
       const at = gpa >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -417,8 +414,7 @@ class FaultLittle extends PolicyAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "bigint" &&
-      !(value < MIN_I64) &&
-      !(value > MAX_U64)
+      (BigInt.asUintN(64, value) === value || BigInt.asIntN(64, value) === value)
     ) {
       const at = (gpa & -8) >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -503,8 +499,7 @@ class FaultBig extends PolicyAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      value >= -0x80 &&
-      (value << 23) >> 23 === value
+      ((value & 0xff) === value || (value | -0x80) === value)
     ) {
       const at = gpa >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -562,8 +557,7 @@ class FaultBig extends PolicyAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "bigint" &&
-      !(value < MIN_I64) &&
-      !(value > MAX_U64)
+      (BigInt.asUintN(64, value) === value || BigInt.asIntN(64, value) === value)
     ) {
       const at = (gpa & -8) >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -657,8 +651,7 @@ class FaultBig extends PolicyAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      value >= -0x80 &&
-      (value << 23) >> 23 === value
+      ((value & 0xff) === value || (value | -0x80) === value)
     ) {
       const at = gpa >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -716,8 +709,7 @@ class FaultBig extends PolicyAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "bigint" &&
-      !(value < MIN_I64) &&
-      !(value > MAX_U64)
+      (BigInt.asUintN(64, value) === value || BigInt.asIntN(64, value) === value)
     ) {
       const at = (gpa & -8) >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -802,8 +794,7 @@ class AllowLittle extends PolicyAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      value >= -0x80 &&
-      (value << 23) >> 23 === value
+      ((value & 0xff) === value || (value | -0x80) === value)
     ) {
       const at = gpa >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -861,8 +852,7 @@ class AllowLittle extends PolicyAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "bigint" &&
-      !(value < MIN_I64) &&
-      !(value > MAX_U64)
+      (BigInt.asUintN(64, value) === value || BigInt.asIntN(64, value) === value)
     ) {
       const at = gpa >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -956,8 +946,7 @@ class AllowLittle extends PolicyAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      value >= -0x80 &&
-      (value << 23) >> 23 === value
+      ((value & 0xff) === value || (value | -0x80) === value)
     ) {
       const at = gpa >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -1015,8 +1004,7 @@ class AllowLittle extends PolicyAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "bigint" &&
-      !(value < MIN_I64) &&
-      !(value > MAX_U64)
+      (BigInt.asUintN(64, value) === value || BigInt.asIntN(64, value) === value)
     ) {
       const at = gpa >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -1101,8 +1089,7 @@ class AllowBig extends PolicyAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      value >= -0x80 &&
-      (value << 23) >> 23 === value
+      ((value & 0xff) === value || (value | -0x80) === value)
     ) {
       const at = gpa >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -1160,8 +1147,7 @@ class AllowBig extends PolicyAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "bigint" &&
-      !(value < MIN_I64) &&
-      !(value > MAX_U64)
+      (BigInt.asUintN(64, value) === value || BigInt.asIntN(64, value) === value)
     ) {
       const at = gpa >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -1255,8 +1241,7 @@ class AllowBig extends PolicyAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      value >= -0x80 &&
-      (value << 23) >> 23 === value
+      ((value & 0xff) === value || (value | -0x80) === value)
     ) {
       const at = gpa >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -1314,8 +1299,7 @@ class AllowBig extends PolicyAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "bigint" &&
-      !(value < MIN_I64) &&
-      !(value > MAX_U64)
+      (BigInt.asUintN(64, value) === value || BigInt.asIntN(64, value) === value)
     ) {
       const at = gpa >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {

@@ -95,7 +95,7 @@ export class NativePolicyAccess implements GuestMemoryAccess {
 
   tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult {
     block8[VALUE8] =
-      typeof value === "number" && value >= -0x80 && (value << 23) >> 23 === value
+      typeof value === "number" && ((value & 0xff) === value || (value | -0x80) === value)
         ? value
         : BYTE.checkValue(value);
     this.prepare(gpa, 4);

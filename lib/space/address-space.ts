@@ -7,7 +7,7 @@ import { Bus, type Piece } from "./bus.js";
 import { DirtyBitmap } from "../memory/dirty-bitmap.js";
 import { rangeError, typeError } from "../base/errors.js";
 import { checkObject, isInstance, toByteCount } from "../base/arguments.js";
-import { MAX_U64, MIN_I64, type Gpa } from "../base/gpa.js";
+import type { Gpa } from "../base/gpa.js";
 import { GuestMemory, isGuestMemory } from "../memory/guest-memory.js";
 import type { MmioDevice } from "./mmio.js";
 import { NativeSpaceAccess } from "./native-access.js";
@@ -388,8 +388,7 @@ export class AddressSpace implements GuestAccessors {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      value >= -0x80 &&
-      (value << 23) >> 23 === value
+      ((value & 0xff) === value || (value | -0x80) === value)
     ) {
       const address = gpa >>> 0;
       if (address === gpa) {
@@ -447,8 +446,7 @@ export class AddressSpace implements GuestAccessors {
     if (
       typeof gpa === "number" &&
       typeof value === "bigint" &&
-      !(value < MIN_I64) &&
-      !(value > MAX_U64)
+      (BigInt.asUintN(64, value) === value || BigInt.asIntN(64, value) === value)
     ) {
       const unit = gpa >>> 3;
       if (unit * 8 === gpa) {
@@ -549,8 +547,7 @@ export class AddressSpace implements GuestAccessors {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      value >= -0x80 &&
-      (value << 23) >> 23 === value
+      ((value & 0xff) === value || (value | -0x80) === value)
     ) {
       const address = gpa >>> 0;
       if (address === gpa) {
@@ -608,8 +605,7 @@ export class AddressSpace implements GuestAccessors {
     if (
       typeof gpa === "number" &&
       typeof value === "bigint" &&
-      !(value < MIN_I64) &&
-      !(value > MAX_U64)
+      (BigInt.asUintN(64, value) === value || BigInt.asIntN(64, value) === value)
     ) {
       const unit = gpa >>> 3;
       if (unit * 8 === gpa) {

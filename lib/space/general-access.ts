@@ -3,7 +3,7 @@ import type { Bus } from "./bus.js";
 import { type DirtyBitmap } from "../memory/dirty-bitmap.js";
 import { PAGE_SIZE } from "../base/page.js";
 import { GuestMemoryFault } from "../base/errors.js";
-import { MAX_U64, MIN_I64, type Gpa } from "../base/gpa.js";
+import type { Gpa } from "../base/gpa.js";
 import type { Stretch } from "./regions.js";
 import { type GuestMemAccessResult, OK } from "../base/result.js";
 import { SPACE_BYTE, SPACE_LONG, SPACE_QUAD, SPACE_WORD, type SpaceWidth } from "./widths.js";
@@ -98,7 +98,7 @@ export class SpaceAccess implements GuestAccessors {
         this.checkSlots(out);
         const offset = gpa - this.readBase;
         const index = offset >>> 1;
-        if ((index << 1) >>> 0 === offset && index >>> 2 < this.readQuads) {
+        if (index * 2 === offset && index >>> 2 < this.readQuads) {
           const value = this.r16[index];
           if (value !== undefined) {
             out[0] = value;
@@ -118,7 +118,7 @@ export class SpaceAccess implements GuestAccessors {
         this.checkSlots(out);
         const offset = gpa - this.readBase;
         const index = offset >>> 2;
-        if ((index << 2) >>> 0 === offset && index >>> 1 < this.readQuads) {
+        if (index * 4 === offset && index >>> 1 < this.readQuads) {
           const value = this.r32[index];
           if (value !== undefined) {
             out[0] = value;
@@ -138,7 +138,7 @@ export class SpaceAccess implements GuestAccessors {
         this.checkSlots(out);
         const offset = gpa - this.readBase;
         const index = offset >>> 3;
-        if ((index << 3) >>> 0 === offset && index < this.readQuads) {
+        if (index * 8 === offset && index < this.readQuads) {
           const value = this.r64[index];
           if (value !== undefined) {
             out[0] = value;
@@ -156,8 +156,7 @@ export class SpaceAccess implements GuestAccessors {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      value >= -0x80 &&
-      (value << 23) >> 23 === value
+      ((value & 0xff) === value || (value | -0x80) === value)
     ) {
       const offset = gpa - this.writeBase;
       const index = offset >>> 0;
@@ -183,11 +182,7 @@ export class SpaceAccess implements GuestAccessors {
       const offset = gpa - this.writeBase;
       const index = offset >>> 1;
       const cells = this.w16;
-      if (
-        (index << 1) >>> 0 === offset &&
-        index >>> 2 < this.writeQuads &&
-        cells[index] !== undefined
-      ) {
+      if (index * 2 === offset && index >>> 2 < this.writeQuads && cells[index] !== undefined) {
         cells[index] = value;
         if (this.dirty !== null) {
           this.dirty.markPage(this.firstPage + (offset >>> 12));
@@ -207,11 +202,7 @@ export class SpaceAccess implements GuestAccessors {
       const offset = gpa - this.writeBase;
       const index = offset >>> 2;
       const cells = this.w32;
-      if (
-        (index << 2) >>> 0 === offset &&
-        index >>> 1 < this.writeQuads &&
-        cells[index] !== undefined
-      ) {
+      if (index * 4 === offset && index >>> 1 < this.writeQuads && cells[index] !== undefined) {
         cells[index] = value;
         if (this.dirty !== null) {
           this.dirty.markPage(this.firstPage + (offset >>> 12));
@@ -226,13 +217,12 @@ export class SpaceAccess implements GuestAccessors {
     if (
       typeof gpa === "number" &&
       typeof value === "bigint" &&
-      !(value < MIN_I64) &&
-      !(value > MAX_U64)
+      (BigInt.asUintN(64, value) === value || BigInt.asIntN(64, value) === value)
     ) {
       const offset = gpa - this.writeBase;
       const index = offset >>> 3;
       const cells = this.w64;
-      if ((index << 3) >>> 0 === offset && index < this.writeQuads && cells[index] !== undefined) {
+      if (index * 8 === offset && index < this.writeQuads && cells[index] !== undefined) {
         cells[index] = value;
         if (this.dirty !== null) {
           this.dirty.markPage(this.firstPage + (offset >>> 12));
@@ -252,11 +242,7 @@ export class SpaceAccess implements GuestAccessors {
           const offset = gpa - this.writeBase;
           const index = offset >>> 3;
           const cells = this.w64;
-          if (
-            (index << 3) >>> 0 === offset &&
-            index < this.writeQuads &&
-            cells[index] !== undefined
-          ) {
+          if (index * 8 === offset && index < this.writeQuads && cells[index] !== undefined) {
             cells[index] = value;
             if (this.dirty !== null) {
               this.dirty.markPage(this.firstPage + (offset >>> 12));
@@ -289,7 +275,7 @@ export class SpaceAccess implements GuestAccessors {
     if (typeof gpa === "number") {
       const offset = gpa - this.readBase;
       const index = offset >>> 1;
-      if ((index << 1) >>> 0 === offset && index >>> 2 < this.readQuads) {
+      if (index * 2 === offset && index >>> 2 < this.readQuads) {
         const value = this.r16[index];
         if (value !== undefined) {
           return value;
@@ -303,7 +289,7 @@ export class SpaceAccess implements GuestAccessors {
     if (typeof gpa === "number") {
       const offset = gpa - this.readBase;
       const index = offset >>> 2;
-      if ((index << 2) >>> 0 === offset && index >>> 1 < this.readQuads) {
+      if (index * 4 === offset && index >>> 1 < this.readQuads) {
         const value = this.r32[index];
         if (value !== undefined) {
           return value;
@@ -317,7 +303,7 @@ export class SpaceAccess implements GuestAccessors {
     if (typeof gpa === "number") {
       const offset = gpa - this.readBase;
       const index = offset >>> 3;
-      if ((index << 3) >>> 0 === offset && index < this.readQuads) {
+      if (index * 8 === offset && index < this.readQuads) {
         const value = this.r64[index];
         if (value !== undefined) {
           return value;
