@@ -96,8 +96,7 @@ export const WORD = numberWidth<Uint16Array>(
   "Uint16Array",
   isUint16Array,
   (view, offset, littleEndian = true) => view.getUint16(offset, littleEndian),
-  (view, offset, value, littleEndian = true) =>
-    view.setUint16(offset, value, littleEndian),
+  (view, offset, value, littleEndian = true) => view.setUint16(offset, value, littleEndian),
 );
 
 /** 32 bits. */
@@ -106,8 +105,7 @@ export const LONG = numberWidth<Uint32Array>(
   "Uint32Array",
   isUint32Array,
   (view, offset, littleEndian = true) => view.getUint32(offset, littleEndian),
-  (view, offset, value, littleEndian = true) =>
-    view.setUint32(offset, value, littleEndian),
+  (view, offset, value, littleEndian = true) => view.setUint32(offset, value, littleEndian),
 );
 
 /** 64 bits. */
@@ -119,8 +117,7 @@ export const QUAD: Width<bigint, BigUint64Array> = {
     out[0] = value;
   },
   get: (view, offset, littleEndian = true) => view.getBigUint64(offset, littleEndian),
-  set: (view, offset, value, littleEndian = true) =>
-    view.setBigUint64(offset, value, littleEndian),
+  set: (view, offset, value, littleEndian = true) => view.setBigUint64(offset, value, littleEndian),
   checkValue(value, what = "value") {
     if (typeof value !== "bigint") {
       throw typeError(`${what} must be a bigint`);

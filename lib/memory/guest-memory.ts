@@ -283,7 +283,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   // Therefore these accessors only make number-addressed accesses to the first window. `general`
   // makes all others, and repeats all checks.
   //
-  // - The comparison of the address with its shifted index refuses fractions, NaN, negative
+  // - The comparison of the address with that of its index refuses fractions, NaN, negative
   //   numbers, unaligned addresses and addresses of 4 GiB and above at once.
   // - In optimized code, the comparison of an element with undefined costs nothing: V8 must check
   //   the index and the buffer, which may be detached, in any case. Therefore stores read the

@@ -29,7 +29,10 @@ function seeds(): Buffer[] {
 }
 
 function fields(file: Buffer): Field[] {
-  const all: Field[] = [{ offset: 8, size: 8 }, { offset: 16, size: 1 }];
+  const all: Field[] = [
+    { offset: 8, size: 8 },
+    { offset: 16, size: 1 },
+  ];
   for (let at = HEADER; at + OP <= file.length; at += OP) {
     all.push({ offset: at, size: 8 }, { offset: at + 8, size: 8 }, { offset: at + 16, size: 1 });
   }
@@ -51,7 +54,9 @@ function repair(file: Buffer): Buffer {
 
 async function run(file: Buffer, _path: string, random: Randomness): Promise<void> {
   const { size, ops, policy } = decodeOpLog(file);
-  if (!decodeOpLog(encodeOpLog({ size, ops, policy })).ops.bytes.every((b, i) => b === ops.bytes[i])) {
+  if (
+    !decodeOpLog(encodeOpLog({ size, ops, policy })).ops.bytes.every((b, i) => b === ops.bytes[i])
+  ) {
     throw new Error("encoding a log anew gives another");
   }
   if (size > SMALL && random.below(LARGE) !== 0) {
