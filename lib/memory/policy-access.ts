@@ -49,18 +49,20 @@ export abstract class PolicyAccess implements GuestMemoryAccess {
 
   // These fields use TypeScript's private for speed, as in GuestMemory.
 
-  /** The first window of the RAM; empty after the RAM has ended. */
+  /** The first window of the RAM; empty after the RAM has ended. @internal */
   protected view: DataView;
   /**
    * The hot path makes accesses to addresses below 8 times this number. For V8 it is a small
    * integer, which an address is not.
+   *
+   * @internal
    */
   protected units: number;
-  /** As `units`, for writes. 0 while writes are tracked, so that they take the slow path. */
+  /** As `units`, for writes. 0 while writes are tracked: they take the slow path. @internal */
   protected writeUnits: number;
-  /** Makes the accesses that the hot path does not make. */
+  /** Makes the accesses that the hot path does not make. @internal */
   protected readonly general: GeneralPolicyAccess;
-  // A property of the prototype, which V8 treats as a constant.
+  /** A property of the prototype, which V8 treats as a constant. @internal */
   declare protected checkSlots: typeof checkSlots;
   static {
     this.prototype.checkSlots = checkSlots;
