@@ -10,10 +10,21 @@ import { addressSpace } from "./sections/address-space.mjs";
 import { allocation } from "./sections/allocation.mjs";
 import { bulk } from "./sections/bulk.mjs";
 import { loading } from "./sections/loading.mjs";
+import { policies } from "./sections/policies.mjs";
 import { large, sizes } from "./sections/sizes.mjs";
 import { startup } from "./sections/startup.mjs";
 
-const SECTIONS = { startup, large, allocation, sizes, bulk, loading, addressSpace, accesses };
+const SECTIONS = {
+  startup,
+  large,
+  allocation,
+  sizes,
+  bulk,
+  loading,
+  policies,
+  addressSpace,
+  accesses,
+};
 
 const { values } = parseArgs({ options: { json: { type: "string" }, only: { type: "string" } } });
 const machine = {

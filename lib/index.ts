@@ -4,13 +4,16 @@ export type { GuestAccessors, GuestHalvesAccessors, GuestMemoryAccess } from "./
 export { type ErrorCode, GuestMemoryFault, type Operation } from "./base/errors.js";
 export type { Gpa } from "./base/gpa.js";
 export type { GuestRange } from "./base/ranges.js";
+export type { AccessPolicy, AlignmentPolicy, Endian } from "./base/policy.js";
 export { GuestMemAccessResult, resultName } from "./base/result.js";
 export type { GuestAtomicAccess } from "./atomics/access.js";
 export type { NativeAccess } from "./native/access.js";
+export type { NativePolicyAccess } from "./native/policy-access.js";
 export { type Op, OpBuffer, OpKind, packOps, type TryAccess } from "./native/op-buffer.js";
 export { Arena, type ArenaOptions, type CallerMemory } from "./memory/arena.js";
 export { DirtyBitmap } from "./memory/dirty-bitmap.js";
 export { GuestMemory } from "./memory/guest-memory.js";
+export type { PolicyAccess } from "./memory/policy-access.js";
 export type { SharedRam } from "./memory/shared-ram.js";
 export { AddressSpace, type RamOptions, type RomOptions } from "./space/address-space.js";
 export type { InaccessibleRange } from "./space/bulk.js";

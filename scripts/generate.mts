@@ -12,7 +12,12 @@ import { fileURLToPath } from "node:url";
 import { format, resolveConfig } from "prettier";
 import { atomicForms } from "./generate/atomics.mjs";
 import { halvesAccessors } from "./generate/halves.mjs";
-import { nativeAccessors, nativeSpaceAccessors } from "./generate/native.mjs";
+import {
+  nativeAccessors,
+  nativePolicyAccessors,
+  nativeSpaceAccessors,
+} from "./generate/native.mjs";
+import { flatPolicyClasses, generalPolicyAccessors } from "./generate/policy.mjs";
 import { reachAccessors, tableAccessors } from "./generate/space.mjs";
 import { inQuads, roundTrip, type ViewClass, viewAccessors } from "./generate/view.mjs";
 
@@ -80,6 +85,9 @@ const GENERATED: Readonly<Record<string, () => string>> = {
   "lib/space/general-access.ts": reachAccessors,
   "lib/base/halves-access.ts": halvesAccessors,
   "lib/native/access.ts": nativeAccessors,
+  "lib/native/policy-access.ts": nativePolicyAccessors,
+  "lib/memory/policy-access.ts": flatPolicyClasses,
+  "lib/memory/general-policy-access.ts": generalPolicyAccessors,
   "lib/space/native-access.ts": nativeSpaceAccessors,
   "lib/atomics/forms.ts": atomicForms,
 };

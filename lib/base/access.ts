@@ -8,9 +8,9 @@ import type { GuestMemAccessResult } from "./result.js";
  * read stores the value in the first element of `out`, and leaves `out` unchanged on a fault. The
  * other form returns the value, and throws {@link GuestMemoryFault} instead of returning a code.
  *
- * The suffixes `b`, `w`, `l` and `q` mean 8, 16, 32 and 64 bits. Values are unsigned and
- * little-endian in RAM. A `gpa` must be a multiple of the width; the boundary is checked before the
- * alignment.
+ * The suffixes `b`, `w`, `l` and `q` mean 8, 16, 32 and 64 bits. A write takes a signed or an
+ * unsigned value; a read returns an unsigned one. Values are little-endian in RAM, and a `gpa` must
+ * be a multiple of the width. The boundary is checked before the alignment.
  *
  * Every method throws a TypeError (`ERR_INVALID_ARG_TYPE`) for an argument of the wrong JavaScript
  * type, and a RangeError (`ERR_OUT_OF_RANGE`) for a `gpa` outside the range of {@link Gpa}, a value
@@ -25,13 +25,13 @@ export interface GuestAccessors {
   tryReadl(gpa: Gpa, out: Uint32Array): GuestMemAccessResult;
   /** `guest_mem_readq`. */
   tryReadq(gpa: Gpa, out: BigUint64Array): GuestMemAccessResult;
-  /** `guest_mem_writeb`; `value` from 0 to 2^8 - 1. */
+  /** `guest_mem_writeb`; `value` from -2^7 to 2^8 - 1. */
   tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult;
-  /** `guest_mem_writew`; `value` from 0 to 2^16 - 1. */
+  /** `guest_mem_writew`; `value` from -2^15 to 2^16 - 1. */
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult;
-  /** `guest_mem_writel`; `value` from 0 to 2^32 - 1. */
+  /** `guest_mem_writel`; `value` from -2^31 to 2^32 - 1. */
   tryWritel(gpa: Gpa, value: number): GuestMemAccessResult;
-  /** `guest_mem_writeq`; `value` from 0 to 2^64 - 1. */
+  /** `guest_mem_writeq`; `value` from -2^63 to 2^64 - 1. */
   tryWriteq(gpa: Gpa, value: bigint): GuestMemAccessResult;
   /**
    * `guest_mem_writeq` of the first element of `source`. It is the counterpart of
@@ -52,7 +52,7 @@ export interface GuestAccessors {
    */
   tryReadqHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult;
   /**
-   * `guest_mem_writeq` of a value in two halves, each from 0 to 2^32 - 1. On the view path, this is
+   * `guest_mem_writeq` of a value in two halves, each from -2^31 to 2^32 - 1. On the view path, this is
    * two 32-bit accesses, as for {@link GuestAccessors.tryReadqHalves}.
    */
   tryWriteqHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult;

@@ -49,8 +49,17 @@ export function quadOf(low: number, high: number): bigint {
  * @throws TypeError, RangeError if a half is not a number from 0 to 2^32 - 1.
  */
 export function checkGpaHalves(gpaLow: number, gpaHigh: number): void {
-  LONG.checkValue(gpaLow, "gpaLow");
-  LONG.checkValue(gpaHigh, "gpaHigh");
+  checkGpaHalf(gpaLow, "gpaLow");
+  checkGpaHalf(gpaHigh, "gpaHigh");
+}
+
+function checkGpaHalf(half: unknown, what: string): void {
+  if (typeof half !== "number") {
+    throw typeError(`${what} must be a number`);
+  }
+  if (half >>> 0 !== half) {
+    throw rangeError(`${what} must be an integer from 0 to 4294967295`);
+  }
 }
 
 /** The address of two halves: a number up to 2^53 - 1, a bigint above. */

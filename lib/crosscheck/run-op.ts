@@ -23,6 +23,24 @@ export function untouchedValue(kind: OpKind): Gpa {
   return UNTOUCHED[kind & 3]!;
 }
 
+/** The bit of the upper half of an operation's value that makes a write pass a signed value. */
+const SIGNED = 2 ** 30;
+
+/**
+ * The value that a write passes: the low bytes of the operation's value, as signed if bit 62 of it
+ * is set. So random values have both kinds, and every small value is unsigned.
+ */
+export function writtenValue(kind: OpKind, value: bigint): bigint {
+  const bits = 8 * opWidth(kind);
+  return ((value >> 62n) & 1n) === 0n ? BigInt.asUintN(bits, value) : BigInt.asIntN(bits, value);
+}
+
+/** As {@link writtenValue}, for up to 32 bits. */
+function writtenNumber(ops: OpBuffer, index: number, bits: 8 | 16 | 32): number {
+  const high = ops.lowValue(index) << (32 - bits);
+  return (ops.highValue(index) & SIGNED) === 0 ? high >>> (32 - bits) : high >> (32 - bits);
+}
+
 /** The outcome of one operation. */
 export interface Outcome {
   result: GuestMemAccessResult;
@@ -123,15 +141,15 @@ function write(
   }
   switch (kind) {
     case OpKind.WRITEB:
-      return memory.tryWriteb(gpa, low & 0xff);
+      return memory.tryWriteb(gpa, writtenNumber(ops, index, 8));
     case OpKind.WRITEW:
-      return memory.tryWritew(gpa, low & 0xffff);
+      return memory.tryWritew(gpa, writtenNumber(ops, index, 16));
     case OpKind.WRITEL:
-      return memory.tryWritel(gpa, low);
+      return memory.tryWritel(gpa, writtenNumber(ops, index, 32));
     default:
       return memory.tryWriteqHalves !== undefined && form === 1
         ? memory.tryWriteqHalves(gpa, low, highOf(ops.value(index)))
-        : memory.tryWriteq(gpa, ops.value(index));
+        : memory.tryWriteq(gpa, writtenValue(OpKind.WRITEQ, ops.value(index)));
   }
 }
 
@@ -146,11 +164,11 @@ function writeSplit(
   const value = ops.lowValue(index);
   switch (kind) {
     case OpKind.WRITEB:
-      return halves.tryWriteb(lowOf(gpa), highOf(gpa), value & 0xff);
+      return halves.tryWriteb(lowOf(gpa), highOf(gpa), writtenNumber(ops, index, 8));
     case OpKind.WRITEW:
-      return halves.tryWritew(lowOf(gpa), highOf(gpa), value & 0xffff);
+      return halves.tryWritew(lowOf(gpa), highOf(gpa), writtenNumber(ops, index, 16));
     case OpKind.WRITEL:
-      return halves.tryWritel(lowOf(gpa), highOf(gpa), value);
+      return halves.tryWritel(lowOf(gpa), highOf(gpa), writtenNumber(ops, index, 32));
     default:
       return halves.tryWriteq(lowOf(gpa), highOf(gpa), value, highOf(ops.value(index)));
   }

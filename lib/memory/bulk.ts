@@ -158,10 +158,12 @@ export function writeVector(
  */
 export function mayAlias(windows: Windows, bytes: Uint8Array): boolean {
   const { buffer } = bytes;
-  return windows.made().some(
-    ({ u8 }) =>
-      u8.buffer === buffer || (isSharedArrayBuffer(buffer) && isSharedArrayBuffer(u8.buffer)),
-  );
+  return windows
+    .made()
+    .some(
+      ({ u8 }) =>
+        u8.buffer === buffer || (isSharedArrayBuffer(buffer) && isSharedArrayBuffer(u8.buffer)),
+    );
 }
 
 /** Whether a range spans more than one window. */

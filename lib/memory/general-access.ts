@@ -1,7 +1,7 @@
 import { GuestMemoryFault, type Operation } from "../base/errors.js";
 import { checkHalvesOut } from "../base/halves.js";
 import { PAGE_SIZE } from "../base/page.js";
-import { MAX_U64, type Gpa } from "../base/gpa.js";
+import type { Gpa } from "../base/gpa.js";
 import { toAddress } from "../base/arguments.js";
 import type { MemoryMarks } from "./marks.js";
 import { GuestMemAccessResult } from "../base/result.js";
@@ -116,7 +116,7 @@ export class GeneralAccess {
       if (typeof gpa === "number" && out[0] !== undefined && out instanceof Uint16Array) {
         this.checkSlots(out);
         const index = gpa >>> 1;
-        if ((index << 1) >>> 0 === gpa - this.base && index >>> 2 < this.quads) {
+        if (index * 2 === gpa - this.base && index >>> 2 < this.quads) {
           const value = this.u16[index];
           if (value !== undefined) {
             out[0] = value;
@@ -135,7 +135,7 @@ export class GeneralAccess {
       if (typeof gpa === "number" && out[0] !== undefined && out instanceof Uint32Array) {
         this.checkSlots(out);
         const index = gpa >>> 2;
-        if ((index << 2) >>> 0 === gpa - this.base && index >>> 1 < this.quads) {
+        if (index * 4 === gpa - this.base && index >>> 1 < this.quads) {
           const value = this.u32[index];
           if (value !== undefined) {
             out[0] = value;
@@ -154,7 +154,7 @@ export class GeneralAccess {
       if (typeof gpa === "number" && out[0] !== undefined && out instanceof BigUint64Array) {
         this.checkSlots(out);
         const index = gpa >>> 3;
-        if ((index << 3) >>> 0 === gpa - this.base && index < this.quads) {
+        if (index * 8 === gpa - this.base && index < this.quads) {
           const value = this.u64[index];
           if (value !== undefined) {
             out[0] = value;
@@ -169,7 +169,11 @@ export class GeneralAccess {
   }
 
   tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult {
-    if (typeof gpa === "number" && typeof value === "number" && (value & 0xff) === value) {
+    if (
+      typeof gpa === "number" &&
+      typeof value === "number" &&
+      ((value & 0xff) === value || (value | -0x80) === value)
+    ) {
       const index = gpa >>> 0;
       const cells = this.u8;
       if (
@@ -185,11 +189,16 @@ export class GeneralAccess {
   }
 
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
-    if (typeof gpa === "number" && typeof value === "number" && (value << 16) >>> 16 === value) {
+    if (
+      typeof gpa === "number" &&
+      typeof value === "number" &&
+      value >= -0x8000 &&
+      (value << 15) >> 15 === value
+    ) {
       const index = gpa >>> 1;
       const cells = this.u16;
       if (
-        (index << 1) >>> 0 === gpa - this.base &&
+        index * 2 === gpa - this.base &&
         index >>> 2 < this.writeQuads &&
         cells[index] !== undefined
       ) {
@@ -201,11 +210,15 @@ export class GeneralAccess {
   }
 
   tryWritel(gpa: Gpa, value: number): GuestMemAccessResult {
-    if (typeof gpa === "number" && typeof value === "number" && value >>> 0 === value) {
+    if (
+      typeof gpa === "number" &&
+      typeof value === "number" &&
+      (value >>> 0 === value || (value | 0) === value)
+    ) {
       const index = gpa >>> 2;
       const cells = this.u32;
       if (
-        (index << 2) >>> 0 === gpa - this.base &&
+        index * 4 === gpa - this.base &&
         index >>> 1 < this.writeQuads &&
         cells[index] !== undefined
       ) {
@@ -220,16 +233,11 @@ export class GeneralAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "bigint" &&
-      !(value < 0n) &&
-      !(value > MAX_U64)
+      (BigInt.asUintN(64, value) === value || BigInt.asIntN(64, value) === value)
     ) {
       const index = gpa >>> 3;
       const cells = this.u64;
-      if (
-        (index << 3) >>> 0 === gpa - this.base &&
-        index < this.writeQuads &&
-        cells[index] !== undefined
-      ) {
+      if (index * 8 === gpa - this.base && index < this.writeQuads && cells[index] !== undefined) {
         cells[index] = value;
         return OK;
       }
@@ -246,7 +254,7 @@ export class GeneralAccess {
           const index = gpa >>> 3;
           const cells = this.u64;
           if (
-            (index << 3) >>> 0 === gpa - this.base &&
+            index * 8 === gpa - this.base &&
             index < this.writeQuads &&
             cells[index] !== undefined
           ) {
@@ -277,7 +285,7 @@ export class GeneralAccess {
   readw(gpa: Gpa): number {
     if (typeof gpa === "number") {
       const index = gpa >>> 1;
-      if ((index << 1) >>> 0 === gpa - this.base && index >>> 2 < this.quads) {
+      if (index * 2 === gpa - this.base && index >>> 2 < this.quads) {
         const value = this.u16[index];
         if (value !== undefined) {
           return value;
@@ -290,7 +298,7 @@ export class GeneralAccess {
   readl(gpa: Gpa): number {
     if (typeof gpa === "number") {
       const index = gpa >>> 2;
-      if ((index << 2) >>> 0 === gpa - this.base && index >>> 1 < this.quads) {
+      if (index * 4 === gpa - this.base && index >>> 1 < this.quads) {
         const value = this.u32[index];
         if (value !== undefined) {
           return value;
@@ -303,7 +311,7 @@ export class GeneralAccess {
   readq(gpa: Gpa): bigint {
     if (typeof gpa === "number") {
       const index = gpa >>> 3;
-      if ((index << 3) >>> 0 === gpa - this.base && index < this.quads) {
+      if (index * 8 === gpa - this.base && index < this.quads) {
         const value = this.u64[index];
         if (value !== undefined) {
           return value;
@@ -368,9 +376,9 @@ export class GeneralAccess {
     if (
       typeof gpa === "number" &&
       typeof low === "number" &&
-      low >>> 0 === low &&
+      (low >>> 0 === low || (low | 0) === low) &&
       typeof high === "number" &&
-      high >>> 0 === high
+      (high >>> 0 === high || (high | 0) === high)
     ) {
       const index = gpa >>> 2;
       const cells = this.u32;

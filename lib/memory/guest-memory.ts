@@ -7,7 +7,7 @@ import * as bulk from "./bulk.js";
 import { GuestMemoryFault, type Operation, typeError } from "../base/errors.js";
 import type { AtomicLanes } from "../atomics/lane.js";
 import { GeneralAccess } from "./general-access.js";
-import { MAX_U64, type Gpa } from "../base/gpa.js";
+import type { Gpa } from "../base/gpa.js";
 import { toAddress, toByteCount } from "../base/arguments.js";
 import { MemoryMarks } from "./marks.js";
 import { native, type Handle } from "../native/addon.js";
@@ -17,6 +17,8 @@ import { checkTotal, type GuestRange, type RangeList, toRanges } from "../base/r
 import { type GuestMemAccessResult, OK } from "../base/result.js";
 import { reserveStack } from "../base/stack.js";
 import { newSharedBuffer, type SharedRam, sharedRamOf, viewOf } from "./shared-ram.js";
+import { type AccessPolicy, checkPolicy, policyNumber } from "../base/policy.js";
+import { type PolicyAccess, policyAccess } from "./policy-access.js";
 import { uncloneable } from "../base/uncloneable.js";
 import { ViewAtomics } from "./atomics.js";
 import { BYTE, checkSlots, isView } from "../base/widths.js";
@@ -90,10 +92,13 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
       this.writeQuads = this.#marks.dirty === null ? this.quads : 0;
     }
     this.general.marksChanged();
+    this.#policies.forEach((policy) => policy.marksChanged());
   });
   readonly #shareable: SharedRam | null;
   #atomics: ViewAtomics | undefined;
   #halves: HalvesAccess | undefined;
+  /** The policy objects of this memory, by the number of the policy. */
+  readonly #policies: PolicyAccess[] = [];
   /** The windows that code outside this package may have a view of. */
   readonly #exposed = new Set<Window>();
   #destroyed = false;
@@ -285,6 +290,22 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     return (this.#halves ??= new HalvesAccess(this, rangesOfRam(this, this.#size)));
   }
 
+  /**
+   * The accessors of this memory under an access policy: with unaligned accesses, or with values in
+   * big-endian order. Each call with the same policy returns the same object.
+   *
+   * @throws TypeError, RangeError for an invalid policy; Error `ERR_OUT_OF_MEMORY`.
+   */
+  withPolicy(policy: AccessPolicy): PolicyAccess {
+    const checked = checkPolicy(policy);
+    return (this.#policies[policyNumber(checked)] ??= policyAccess(checked, {
+      owner: this,
+      native: this.native,
+      general: this.general,
+      marks: this.#marks,
+    }));
+  }
+
   /** Whether the RAM has ended: it is destroyed, or its arena is reset or destroyed. */
   get destroyed(): boolean {
     return this.#destroyed;
@@ -343,7 +364,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   // Therefore these accessors only make number-addressed accesses to the first window. `general`
   // makes all others, and repeats all checks.
   //
-  // - The comparison of the address with its shifted index refuses fractions, NaN, negative
+  // - The comparison of the address with that of its index refuses fractions, NaN, negative
   //   numbers, unaligned addresses and addresses of 4 GiB and above at once.
   // - In optimized code, the comparison of an element with undefined costs nothing: V8 must check
   //   the index and the buffer, which may be detached, in any case. Therefore stores read the
@@ -380,7 +401,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
       if (typeof gpa === "number" && out[0] !== undefined && out instanceof Uint16Array) {
         this.checkSlots(out);
         const index = gpa >>> 1;
-        if ((index << 1) >>> 0 === gpa && index >>> 2 < this.quads) {
+        if (index * 2 === gpa && index >>> 2 < this.quads) {
           const value = this.u16[index];
           if (value !== undefined) {
             out[0] = value;
@@ -399,7 +420,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
       if (typeof gpa === "number" && out[0] !== undefined && out instanceof Uint32Array) {
         this.checkSlots(out);
         const index = gpa >>> 2;
-        if ((index << 2) >>> 0 === gpa && index >>> 1 < this.quads) {
+        if (index * 4 === gpa && index >>> 1 < this.quads) {
           const value = this.u32[index];
           if (value !== undefined) {
             out[0] = value;
@@ -418,7 +439,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
       if (typeof gpa === "number" && out[0] !== undefined && out instanceof BigUint64Array) {
         this.checkSlots(out);
         const index = gpa >>> 3;
-        if ((index << 3) >>> 0 === gpa && index < this.quads) {
+        if (index * 8 === gpa && index < this.quads) {
           const value = this.u64[index];
           if (value !== undefined) {
             out[0] = value;
@@ -433,7 +454,11 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   }
 
   tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult {
-    if (typeof gpa === "number" && typeof value === "number" && (value & 0xff) === value) {
+    if (
+      typeof gpa === "number" &&
+      typeof value === "number" &&
+      ((value & 0xff) === value || (value | -0x80) === value)
+    ) {
       const index = gpa >>> 0;
       const cells = this.u8;
       if (index === gpa && index >>> 3 < this.writeQuads && cells[index] !== undefined) {
@@ -445,14 +470,15 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   }
 
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
-    if (typeof gpa === "number" && typeof value === "number" && (value << 16) >>> 16 === value) {
+    if (
+      typeof gpa === "number" &&
+      typeof value === "number" &&
+      value >= -0x8000 &&
+      (value << 15) >> 15 === value
+    ) {
       const index = gpa >>> 1;
       const cells = this.u16;
-      if (
-        (index << 1) >>> 0 === gpa &&
-        index >>> 2 < this.writeQuads &&
-        cells[index] !== undefined
-      ) {
+      if (index * 2 === gpa && index >>> 2 < this.writeQuads && cells[index] !== undefined) {
         cells[index] = value;
         return 0;
       }
@@ -461,14 +487,14 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   }
 
   tryWritel(gpa: Gpa, value: number): GuestMemAccessResult {
-    if (typeof gpa === "number" && typeof value === "number" && value >>> 0 === value) {
+    if (
+      typeof gpa === "number" &&
+      typeof value === "number" &&
+      (value >>> 0 === value || (value | 0) === value)
+    ) {
       const index = gpa >>> 2;
       const cells = this.u32;
-      if (
-        (index << 2) >>> 0 === gpa &&
-        index >>> 1 < this.writeQuads &&
-        cells[index] !== undefined
-      ) {
+      if (index * 4 === gpa && index >>> 1 < this.writeQuads && cells[index] !== undefined) {
         cells[index] = value;
         return 0;
       }
@@ -480,12 +506,11 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     if (
       typeof gpa === "number" &&
       typeof value === "bigint" &&
-      !(value < 0n) &&
-      !(value > MAX_U64)
+      (BigInt.asUintN(64, value) === value || BigInt.asIntN(64, value) === value)
     ) {
       const index = gpa >>> 3;
       const cells = this.u64;
-      if ((index << 3) >>> 0 === gpa && index < this.writeQuads && cells[index] !== undefined) {
+      if (index * 8 === gpa && index < this.writeQuads && cells[index] !== undefined) {
         cells[index] = value;
         return 0;
       }
@@ -501,7 +526,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
           this.checkSlots(source);
           const index = gpa >>> 3;
           const cells = this.u64;
-          if ((index << 3) >>> 0 === gpa && index < this.writeQuads && cells[index] !== undefined) {
+          if (index * 8 === gpa && index < this.writeQuads && cells[index] !== undefined) {
             cells[index] = value;
             return 0;
           }
@@ -529,7 +554,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   readw(gpa: Gpa): number {
     if (typeof gpa === "number") {
       const index = gpa >>> 1;
-      if ((index << 1) >>> 0 === gpa && index >>> 2 < this.quads) {
+      if (index * 2 === gpa && index >>> 2 < this.quads) {
         const value = this.u16[index];
         if (value !== undefined) {
           return value;
@@ -542,7 +567,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   readl(gpa: Gpa): number {
     if (typeof gpa === "number") {
       const index = gpa >>> 2;
-      if ((index << 2) >>> 0 === gpa && index >>> 1 < this.quads) {
+      if (index * 4 === gpa && index >>> 1 < this.quads) {
         const value = this.u32[index];
         if (value !== undefined) {
           return value;
@@ -555,7 +580,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   readq(gpa: Gpa): bigint {
     if (typeof gpa === "number") {
       const index = gpa >>> 3;
-      if ((index << 3) >>> 0 === gpa && index < this.quads) {
+      if (index * 8 === gpa && index < this.quads) {
         const value = this.u64[index];
         if (value !== undefined) {
           return value;
@@ -566,7 +591,11 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   }
 
   writeb(gpa: Gpa, value: number): void {
-    if (typeof gpa === "number" && typeof value === "number" && (value & 0xff) === value) {
+    if (
+      typeof gpa === "number" &&
+      typeof value === "number" &&
+      ((value & 0xff) === value || (value | -0x80) === value)
+    ) {
       const index = gpa >>> 0;
       const cells = this.u8;
       if (index === gpa && index >>> 3 < this.writeQuads && cells[index] !== undefined) {
@@ -578,14 +607,15 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   }
 
   writew(gpa: Gpa, value: number): void {
-    if (typeof gpa === "number" && typeof value === "number" && (value << 16) >>> 16 === value) {
+    if (
+      typeof gpa === "number" &&
+      typeof value === "number" &&
+      value >= -0x8000 &&
+      (value << 15) >> 15 === value
+    ) {
       const index = gpa >>> 1;
       const cells = this.u16;
-      if (
-        (index << 1) >>> 0 === gpa &&
-        index >>> 2 < this.writeQuads &&
-        cells[index] !== undefined
-      ) {
+      if (index * 2 === gpa && index >>> 2 < this.writeQuads && cells[index] !== undefined) {
         cells[index] = value;
         return;
       }
@@ -594,14 +624,14 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   }
 
   writel(gpa: Gpa, value: number): void {
-    if (typeof gpa === "number" && typeof value === "number" && value >>> 0 === value) {
+    if (
+      typeof gpa === "number" &&
+      typeof value === "number" &&
+      (value >>> 0 === value || (value | 0) === value)
+    ) {
       const index = gpa >>> 2;
       const cells = this.u32;
-      if (
-        (index << 2) >>> 0 === gpa &&
-        index >>> 1 < this.writeQuads &&
-        cells[index] !== undefined
-      ) {
+      if (index * 4 === gpa && index >>> 1 < this.writeQuads && cells[index] !== undefined) {
         cells[index] = value;
         return;
       }
@@ -613,12 +643,11 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     if (
       typeof gpa === "number" &&
       typeof value === "bigint" &&
-      !(value < 0n) &&
-      !(value > MAX_U64)
+      (BigInt.asUintN(64, value) === value || BigInt.asIntN(64, value) === value)
     ) {
       const index = gpa >>> 3;
       const cells = this.u64;
-      if ((index << 3) >>> 0 === gpa && index < this.writeQuads && cells[index] !== undefined) {
+      if (index * 8 === gpa && index < this.writeQuads && cells[index] !== undefined) {
         cells[index] = value;
         return;
       }
@@ -653,9 +682,9 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     if (
       typeof gpa === "number" &&
       typeof low === "number" &&
-      low >>> 0 === low &&
+      (low >>> 0 === low || (low | 0) === low) &&
       typeof high === "number" &&
-      high >>> 0 === high
+      (high >>> 0 === high || (high | 0) === high)
     ) {
       const index = gpa >>> 2;
       const cells = this.u32;
@@ -797,7 +826,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
    * As {@link GuestMemory.fill}, but returns the result code of a fault.
    *
    * @param length - Bytes, from 0 to 2^53 - 1.
-   * @param value - From 0 to 255.
+   * @param value - From -128 to 255.
    * @throws TypeError, RangeError for an invalid argument.
    */
   tryFill(gpa: Gpa, length: Gpa, value: number): GuestMemAccessResult {
@@ -980,7 +1009,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   /**
    * Finds the first occurrence of `needle` that lies entirely in `[from, to)`.
    *
-   * @param needle - Bytes, or a number from 0 to 255 for one byte.
+   * @param needle - Bytes, or a number from -128 to 255 for one byte.
    * @param from - The first address of the search; 0 by default.
    * @param to - The address after the last one; the end of RAM by default.
    * @returns The guest physical address, or null if there is no occurrence. An empty needle is
@@ -1069,6 +1098,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     this.quads = quads;
     this.writeQuads = quads;
     this.general.end();
+    this.#policies.forEach((policy) => policy.end());
     this.#atomics?.end();
   }
 }

@@ -7,7 +7,7 @@ import { Bus } from "./bus.js";
 import { DirtyBitmap } from "../memory/dirty-bitmap.js";
 import { GuestMemoryFault, rangeError, typeError } from "../base/errors.js";
 import { checkObject, isInstance, toAddress, toByteCount } from "../base/arguments.js";
-import { MAX_U64, type Gpa } from "../base/gpa.js";
+import type { Gpa } from "../base/gpa.js";
 import type { HalvesAccess } from "../base/halves-access.js";
 import { GuestMemory, guestMemoryInternals, isGuestMemory } from "../memory/guest-memory.js";
 import type { MmioDevice } from "./mmio.js";
@@ -444,7 +444,11 @@ export class AddressSpace implements GuestAccessors {
 
   tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult {
     try {
-      if (typeof gpa === "number" && typeof value === "number" && (value & 0xff) === value) {
+      if (
+        typeof gpa === "number" &&
+        typeof value === "number" &&
+        ((value & 0xff) === value || (value | -0x80) === value)
+      ) {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
@@ -462,7 +466,12 @@ export class AddressSpace implements GuestAccessors {
 
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
     try {
-      if (typeof gpa === "number" && typeof value === "number" && (value << 16) >>> 16 === value) {
+      if (
+        typeof gpa === "number" &&
+        typeof value === "number" &&
+        value >= -0x8000 &&
+        (value << 15) >> 15 === value
+      ) {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
@@ -480,7 +489,11 @@ export class AddressSpace implements GuestAccessors {
 
   tryWritel(gpa: Gpa, value: number): GuestMemAccessResult {
     try {
-      if (typeof gpa === "number" && typeof value === "number" && value >>> 0 === value) {
+      if (
+        typeof gpa === "number" &&
+        typeof value === "number" &&
+        (value >>> 0 === value || (value | 0) === value)
+      ) {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
@@ -501,8 +514,7 @@ export class AddressSpace implements GuestAccessors {
       if (
         typeof gpa === "number" &&
         typeof value === "bigint" &&
-        !(value < 0n) &&
-        !(value > MAX_U64)
+        (BigInt.asUintN(64, value) === value || BigInt.asIntN(64, value) === value)
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
@@ -612,7 +624,11 @@ export class AddressSpace implements GuestAccessors {
 
   writeb(gpa: Gpa, value: number): void {
     try {
-      if (typeof gpa === "number" && typeof value === "number" && (value & 0xff) === value) {
+      if (
+        typeof gpa === "number" &&
+        typeof value === "number" &&
+        ((value & 0xff) === value || (value | -0x80) === value)
+      ) {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
@@ -630,7 +646,12 @@ export class AddressSpace implements GuestAccessors {
 
   writew(gpa: Gpa, value: number): void {
     try {
-      if (typeof gpa === "number" && typeof value === "number" && (value << 16) >>> 16 === value) {
+      if (
+        typeof gpa === "number" &&
+        typeof value === "number" &&
+        value >= -0x8000 &&
+        (value << 15) >> 15 === value
+      ) {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
@@ -648,7 +669,11 @@ export class AddressSpace implements GuestAccessors {
 
   writel(gpa: Gpa, value: number): void {
     try {
-      if (typeof gpa === "number" && typeof value === "number" && value >>> 0 === value) {
+      if (
+        typeof gpa === "number" &&
+        typeof value === "number" &&
+        (value >>> 0 === value || (value | 0) === value)
+      ) {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
@@ -669,8 +694,7 @@ export class AddressSpace implements GuestAccessors {
       if (
         typeof gpa === "number" &&
         typeof value === "bigint" &&
-        !(value < 0n) &&
-        !(value > MAX_U64)
+        (BigInt.asUintN(64, value) === value || BigInt.asIntN(64, value) === value)
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
@@ -722,9 +746,9 @@ export class AddressSpace implements GuestAccessors {
       if (
         typeof gpa === "number" &&
         typeof low === "number" &&
-        low >>> 0 === low &&
+        (low >>> 0 === low || (low | 0) === low) &&
         typeof high === "number" &&
-        high >>> 0 === high
+        (high >>> 0 === high || (high | 0) === high)
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {

@@ -4,7 +4,7 @@ import type { DirtyBitmap } from "../memory/dirty-bitmap.js";
 import { checkHalvesOut, quadOf, storeHalves } from "../base/halves.js";
 import { PAGE_SIZE } from "../base/page.js";
 import { GuestMemoryFault } from "../base/errors.js";
-import { MAX_U64, type Gpa } from "../base/gpa.js";
+import type { Gpa } from "../base/gpa.js";
 import { type GuestMemAccessResult, OK } from "../base/result.js";
 import { SPACE_BYTE, SPACE_LONG, SPACE_QUAD, SPACE_WORD, type SpaceWidth } from "./widths.js";
 import { checkOut, checkSlots, isView, QUAD, type Out, type Value } from "../base/widths.js";
@@ -140,7 +140,11 @@ export class SpaceAccess implements GuestAccessors {
 
   tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult {
     try {
-      if (typeof gpa === "number" && typeof value === "number" && (value & 0xff) === value) {
+      if (
+        typeof gpa === "number" &&
+        typeof value === "number" &&
+        ((value & 0xff) === value || (value | -0x80) === value)
+      ) {
         const offset = gpa - this.writeBase;
         const index = offset >>> 0;
         if (index === offset && index < this.writeLength) {
@@ -159,7 +163,12 @@ export class SpaceAccess implements GuestAccessors {
 
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
     try {
-      if (typeof gpa === "number" && typeof value === "number" && (value << 16) >>> 16 === value) {
+      if (
+        typeof gpa === "number" &&
+        typeof value === "number" &&
+        value >= -0x8000 &&
+        (value << 15) >> 15 === value
+      ) {
         const offset = gpa - this.writeBase;
         const index = offset >>> 0;
         if (index === offset && (gpa & 1) === 0 && index + 1 < this.writeLength) {
@@ -178,7 +187,11 @@ export class SpaceAccess implements GuestAccessors {
 
   tryWritel(gpa: Gpa, value: number): GuestMemAccessResult {
     try {
-      if (typeof gpa === "number" && typeof value === "number" && value >>> 0 === value) {
+      if (
+        typeof gpa === "number" &&
+        typeof value === "number" &&
+        (value >>> 0 === value || (value | 0) === value)
+      ) {
         const offset = gpa - this.writeBase;
         const index = offset >>> 0;
         if (index === offset && (gpa & 3) === 0 && index + 3 < this.writeLength) {
@@ -200,8 +213,7 @@ export class SpaceAccess implements GuestAccessors {
       if (
         typeof gpa === "number" &&
         typeof value === "bigint" &&
-        !(value < 0n) &&
-        !(value > MAX_U64)
+        (BigInt.asUintN(64, value) === value || BigInt.asIntN(64, value) === value)
       ) {
         const offset = gpa - this.writeBase;
         const index = offset >>> 0;
@@ -364,9 +376,9 @@ export class SpaceAccess implements GuestAccessors {
       if (
         typeof gpa === "number" &&
         typeof low === "number" &&
-        low >>> 0 === low &&
+        (low >>> 0 === low || (low | 0) === low) &&
         typeof high === "number" &&
-        high >>> 0 === high
+        (high >>> 0 === high || (high | 0) === high)
       ) {
         const offset = gpa - this.writeBase;
         const index = offset >>> 0;

@@ -6,7 +6,7 @@ import { checkObject } from "../base/arguments.js";
  *
  * Every handler is optional. An access without a handler is `FAULT_BOUNDARY`, like a bus error. A
  * handler is called as a method of the device, with the offset in bytes from the start of the
- * region. The offset is aligned to the width of the access, and values are unsigned. If a handler
+ * region. The offset is aligned to the width of the access, and the value of a write is unsigned. If a handler
  * throws, the access throws the same error.
  *
  * A handler may access the space, and may add and remove regions, including its own.
@@ -29,13 +29,13 @@ import { checkObject } from "../base/arguments.js";
  * ```
  */
 export interface MmioDevice {
-  /** Returns 8 bits, from 0 to 2^8 - 1. */
+  /** Returns 8 bits, from -2^7 to 2^8 - 1. */
   readb?(offset: number): number;
-  /** Returns 16 bits, from 0 to 2^16 - 1. */
+  /** Returns 16 bits, from -2^15 to 2^16 - 1. */
   readw?(offset: number): number;
-  /** Returns 32 bits, from 0 to 2^32 - 1. */
+  /** Returns 32 bits, from -2^31 to 2^32 - 1. */
   readl?(offset: number): number;
-  /** Returns 64 bits, from 0 to 2^64 - 1. */
+  /** Returns 64 bits, from -2^63 to 2^64 - 1. */
   readq?(offset: number): bigint;
   writeb?(offset: number, value: number): void;
   writew?(offset: number, value: number): void;

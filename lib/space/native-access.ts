@@ -36,11 +36,6 @@ const {
   spaceWriteq,
 } = native;
 
-/** Whether `value` is an integer from 0 to `mask`. `mask` must be 2^n - 1, with n up to 32. */
-function isInteger(value: number, mask: number): boolean {
-  return typeof value === "number" && value === (value & mask) >>> 0;
-}
-
 /**
  * The native path of an address space: {@link AddressSpace.native}. The compiled C++ accessors
  * access RAM and ROM. Devices, watchpoints and dirty marks are those of the view path.
@@ -177,7 +172,10 @@ export class NativeSpaceAccess implements GuestAccessors {
   }
 
   tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult {
-    const checked = isInteger(value, 0xff) ? value : BYTE.checkValue(value);
+    const checked =
+      typeof value === "number" && ((value & 0xff) === value || (value | -0x80) === value)
+        ? value
+        : BYTE.checkValue(value);
     if (typeof gpa === "number") {
       const address = gpa >>> 0;
       if (address === gpa) {
@@ -195,7 +193,10 @@ export class NativeSpaceAccess implements GuestAccessors {
   }
 
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
-    const checked = isInteger(value, 0xffff) ? value : WORD.checkValue(value);
+    const checked =
+      typeof value === "number" && value >= -0x8000 && (value << 15) >> 15 === value
+        ? value
+        : WORD.checkValue(value);
     if (typeof gpa === "number") {
       const address = gpa >>> 0;
       if (address === gpa) {
@@ -213,7 +214,10 @@ export class NativeSpaceAccess implements GuestAccessors {
   }
 
   tryWritel(gpa: Gpa, value: number): GuestMemAccessResult {
-    const checked = isInteger(value, 0xffff_ffff) ? value : LONG.checkValue(value);
+    const checked =
+      typeof value === "number" && (value >>> 0 === value || (value | 0) === value)
+        ? value
+        : LONG.checkValue(value);
     if (typeof gpa === "number") {
       const address = gpa >>> 0;
       if (address === gpa) {
@@ -394,8 +398,14 @@ export class NativeSpaceAccess implements GuestAccessors {
   }
 
   tryWriteqHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult {
-    const checkedLow = isInteger(low, 0xffff_ffff) ? low : LONG.checkValue(low, "low");
-    const checkedHigh = isInteger(high, 0xffff_ffff) ? high : LONG.checkValue(high, "high");
+    const checkedLow =
+      typeof low === "number" && (low >>> 0 === low || (low | 0) === low)
+        ? low
+        : LONG.checkValue(low, "low");
+    const checkedHigh =
+      typeof high === "number" && (high >>> 0 === high || (high | 0) === high)
+        ? high
+        : LONG.checkValue(high, "high");
     if (typeof gpa === "number") {
       const address = gpa >>> 0;
       if (address === gpa) {
@@ -482,6 +492,7 @@ export class NativeSpaceAccess implements GuestAccessors {
     gpa: Gpa,
     value: T,
   ): GuestMemAccessResult {
+    const checked = kind.width.checkValue(value);
     const bus = this.#bus;
     const known = this.#writeReach;
     if (known !== null && reaches(known, gpa, kind.bytes)) {
@@ -492,7 +503,7 @@ export class NativeSpaceAccess implements GuestAccessors {
       this.#writeReach = bus.reach(region, "write");
       this.#writeMemory = region.memory.native;
     }
-    return bus.write(true, kind, gpa, value, region);
+    return bus.write(true, kind, gpa, checked, region);
   }
 }
 

@@ -270,9 +270,12 @@ export function throwingHalves(): string[] {
   ];
 }
 
-/** The address of element `index`. It equals `gpa` if that was aligned. */
+/**
+ * The address of element `index`. It equals `gpa` if that was aligned. A product takes three bytes
+ * of bytecode less than a shift and its conversion to unsigned.
+ */
 export function roundTrip(row: WidthRow, index: string): string {
-  return row.shift === 0 ? index : `(${index} << ${row.shift}) >>> 0`;
+  return row.shift === 0 ? index : `${index} * ${row.bytes}`;
 }
 
 /** An index of the width in units of 64 bits. */

@@ -235,7 +235,9 @@ for (const path of PATHS) {
         for (const width of WIDTHS) {
           const good = valueOf(width, 1n);
           const wide =
-            width.bytes === 8 ? [2n ** 64n, -1n] : [2 ** (8 * width.bytes), -1, 0.5, NaN];
+            width.bytes === 8
+              ? [2n ** 64n, -(2n ** 63n) - 1n]
+              : [2 ** (8 * width.bytes), -(2 ** (8 * width.bytes - 1)) - 1, 0.5, NaN];
           const wrong = width.bytes === 8 ? [1, "1", null] : [1n, "1", null, undefined];
           for (const gpa of [0, 1, 2 ** 40]) {
             for (const [bads, code] of [

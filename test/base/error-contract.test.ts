@@ -64,13 +64,18 @@ function revoked(): object {
   return proxy;
 }
 
+const POLICIES = (["fault", "allow"] as const).flatMap((alignment) =>
+  (["little", "big"] as const).map((endian) => ({ alignment, endian })),
+);
+
 /** Makes what no argument should be, by name; each time anew, since a callee may keep it. */
 const HOSTILE: Readonly<Record<string, () => unknown>> = {
   undefined: () => undefined,
   null: () => null,
   symbol: () => Symbol("x"),
   NaN: () => NaN,
-  negative: () => -1,
+  // No width holds it, not even as a signed value.
+  negative: () => -(2 ** 40),
   fraction: () => 0.5,
   "2^53": () => 2 ** 53,
   "2^64": () => 2n ** 64n,
@@ -232,11 +237,13 @@ describe("the contract of errors", function () {
       const memory = GuestMemory.allocate(SIZE);
       memory.fill(0, SIZE, FILL);
       const target = path === "view" ? memory : memory.native;
-      for (const object of [target, target.atomics, target.halves]) {
+      const policies = POLICIES.map((policy) => memory.withPolicy(policy));
+      const underPolicy = policies.map((access) => (path === "view" ? access : access.native));
+      for (const object of [target, target.atomics, target.halves, ...underPolicy]) {
         const good = object === target.halves ? goodSplit : goodArguments;
         const names = methodsOf(object).filter(
           (name) =>
-            !/^(destroy|run|prepare|mark$|checkSlots|isView|use$|end$|clear$|locate$|useFirst$)/.test(
+            !/^(destroy|run|prepare|mark|checkSlots|isView|use$|end$|clear$|locate$|useFirst$|toJSON$)/.test(
               name,
             ),
         );
@@ -246,7 +253,8 @@ describe("the contract of errors", function () {
             name
           ]!;
           for (const [what, args] of callsOf(good(name))) {
-            const label = `${object === target.halves ? "halves." : ""}${name}, ${what}`;
+            const of = object === target.halves ? "halves" : underPolicy.indexOf(object as never);
+            const label = `${of}, ${name}, ${what}`;
             const outcome = await outcomeOf(label, () => method.apply(object, args()));
             outcomes[path]![label] = outcome;
             expect(

@@ -27,6 +27,7 @@ import { NO_MEMORY, OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.j
 const { OK, FAULT_BOUNDARY, FAULT_UNALIGNED } = GuestMemAccessResult;
 type Result = GuestMemAccessResult;
 type Out = Uint8Array | Uint16Array | Uint32Array | BigUint64Array;
+type Value = number | bigint;
 
 /** A correct RAM, in parts that a wrong model can override. */
 class Model {
@@ -255,6 +256,64 @@ describe("crosscheck", () => {
     expect(result.difference?.report).to.equal(undefined);
     const other = await crosscheck(reference, source, { size: 5000 });
     expect(other.difference?.report).to.equal(undefined);
+  });
+
+  const policies = (["fault", "allow"] as const).flatMap((alignment) =>
+    (["little", "big"] as const).map((endian) => ({ alignment, endian })),
+  );
+  for (const policy of policies) {
+    const { alignment, endian } = policy;
+
+    it(`finds no difference under ${alignment}, ${endian}`, async () => {
+      const subject: MakeMemory = (bytes, given) => GuestMemory.allocate(bytes).withPolicy(given);
+      const model: MakeMemory = (bytes, given) => new ByteMemory(bytes, given);
+      const size = 40_005;
+      const source = randomOps({ seed: 3, count: 30_000, size });
+      for (const result of [
+        await crosscheck(subject, source, { size, policy }),
+        await crosscheck(subject, source, { size, policy, reference: model }),
+        await crosscheck(model, source, { size, policy }),
+        await crosscheckSmall(subject, (bytes) => exhaustiveOps(bytes), 24, policy),
+      ]) {
+        expect(result.difference?.report).to.equal(undefined);
+        expect(result.faults[FAULT_BOUNDARY]).to.be.above(1000);
+        const unaligned = result.faults[FAULT_UNALIGNED];
+        expect(unaligned! > 1000).to.equal(alignment === "fault");
+      }
+    });
+
+    it(`finds the difference of every other policy from ${alignment}, ${endian}`, async () => {
+      for (const other of policies.filter((one) => one !== policy)) {
+        const subject: MakeMemory = (bytes) => GuestMemory.allocate(bytes).withPolicy(other);
+        const source = randomOps({ seed: 1, count: 2000, size: 4096 });
+        const { difference } = await crosscheck(subject, source, { size: 4096, policy });
+        expect(difference!.ops).to.have.length.within(1, 2);
+        const named = `(alignment ${alignment}, endian ${endian})`;
+        expect(difference!.report.includes(named)).to.equal(policy !== policies[0]);
+      }
+    });
+  }
+
+  it("catches a model that stores a signed value wrongly", async () => {
+    for (const [method, fits] of [
+      ["tryWriteb", 8],
+      ["tryWritew", 16],
+      ["tryWritel", 32],
+      ["tryWriteq", 64],
+    ] as const) {
+      const make: MakeMemory = (size) => {
+        const model = new ByteMemory(size);
+        const write = model[method].bind(model) as (gpa: Gpa, value: Value) => Result;
+        const wrong = (gpa: Gpa, value: Value): Result =>
+          write(gpa, value < 0 ? (typeof value === "bigint" ? 0n : 0) : value);
+        return Object.assign(model, { [method]: wrong });
+      };
+      const source = randomOps({ seed: 2, count: 4000, size: 256 });
+      const { difference } = await crosscheck(make, source, { size: 256 });
+      const [first] = difference!.ops;
+      expect(difference!.report).to.match(new RegExp(`${method}\\(0x[0-9a-f]+, -0x`));
+      expect(BigInt.asIntN(fits, first!.value) < 0n).to.equal(true);
+    }
   });
 
   for (const [name, Mutant] of Object.entries(MUTANTS)) {
@@ -493,8 +552,8 @@ describe("a crosscheck of the accessors with halves", () => {
   it("refuses halves that are no accessors", async () => {
     const source = listedOps([]);
     for (const extra of [{ halves: 5 }, { halves: {} }, { tryReadqHalves: 5 }]) {
-      const subject = (size: number): TryAccess => ({
-        ...wrong("tryReadb", (right) => right)(size),
+      const subject: MakeMemory = (size, policy) => ({
+        ...wrong("tryReadb", (right) => right)(size, policy),
         ...(extra as object),
       });
       const error = await crosscheck(subject, source, { size: 8 }).catch((e: unknown) => e);

@@ -529,7 +529,10 @@ describe("AddressSpace", () => {
             expect(thrown(() => read(access, 0))).to.deep.equal(WRONG_TYPE);
             expect(BigInt(cell[0]!)).to.equal(3n);
           }
-          const outside = bytes === 8 ? [-1n, 2n ** 64n] : [-1, 0.5, NaN, 2 ** (8 * bytes)];
+          const outside =
+            bytes === 8
+              ? [-(2n ** 63n) - 1n, 2n ** 64n]
+              : [-(2 ** (8 * bytes - 1)) - 1, 0.5, NaN, 2 ** (8 * bytes)];
           for (value of outside) {
             expect(thrown(() => read(access, 0))).to.deep.equal(OUT_OF_RANGE);
           }

@@ -357,9 +357,7 @@ describe("maps of an address space", () => {
                 }
               } else {
                 const result =
-                  width === 1
-                    ? access.tryReadb(address, out[1])
-                    : access.tryReadl(address, out[4]);
+                  width === 1 ? access.tryReadb(address, out[1]) : access.tryReadl(address, out[4]);
                 expect(result, `read of ${width} at ${address}`).to.equal(expected);
                 if (expected === OK) {
                   const { window: seen, at } = first!;

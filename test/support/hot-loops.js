@@ -45,6 +45,13 @@ const LOOPS = {
     memory.writel(gpa, i * 0x10001 >>> 0);`,
 };
 
+/** As `LOOPS`, for policy objects, whose accessors take more of V8's budget. */
+const POLICY_LOOPS = {
+  reads: LOOPS.codes.replaceAll(/^.*tryWrite.*$/gm, ""),
+  writes: LOOPS.codes.replaceAll(/^.*tryRead.*$/gm, ""),
+  values: LOOPS.values,
+};
+
 // The array that the addresses come from determines their representation in V8.
 const ADDRESSES = {
   small: Float64Array.from({ length: 4096 }, (_, i) => i * 8),
@@ -101,10 +108,13 @@ if (spoiled !== undefined) {
   const neverOptimize = new Function("accessor", "%NeverOptimizeFunction(accessor);");
   const small = GuestMemory.allocate(8);
   const space = new AddressSpace();
-  for (const paths of [small, space]) {
+  const policies = ["fault", "allow"].flatMap((alignment) =>
+    ["little", "big"].map((endian) => small.withPolicy({ alignment, endian })),
+  );
+  for (const paths of [small, space, ...policies]) {
     neverOptimize(paths[spoiled]);
     neverOptimize(paths.native[spoiled]);
-    neverOptimize(paths.halves[spoiled]);
+    neverOptimize(paths.halves?.[spoiled] ?? paths[spoiled]);
   }
   small.destroy();
 }
@@ -174,6 +184,27 @@ for (let i = 0; i < 10; i++) {
 }
 report("codes, after another memory ended", survivor);
 
+// Under each access policy, aligned accesses and, where they do not fault, unaligned ones.
+const unaligned = ADDRESSES.small.map((gpa, i) => gpa + (i % 8));
+for (const alignment of ["fault", "allow"]) {
+  for (const endian of ["little", "big"]) {
+    const bus = first.withPolicy({ alignment, endian });
+    const gpas = alignment === "allow" ? unaligned : ADDRESSES.small;
+    for (const [form, body] of Object.entries(POLICY_LOOPS)) {
+      const loop = makeLoop(`${alignment}_${endian}_${form}`, body);
+      optimize(loop, () => loop(bus, gpas));
+      // Faults at the end of RAM must not deoptimize the loop.
+      if (form !== "values") {
+        optimize(loop, () => loop(bus, odd));
+      }
+      for (let i = 0; i < 10; i++) {
+        loop(bus, gpas);
+      }
+      report(`${form}, ${alignment}, ${endian}`, loop);
+    }
+  }
+}
+
 // The address space: accesses to its largest RAM are inlined as for flat RAM, and accesses to the
 // rest of the map must not deoptimize the loop.
 function machine(size) {
@@ -192,9 +223,10 @@ const anywhere = Float64Array.from({ length: 4096 }, (_, i) =>
   i % 5 === 0 ? [0, 0x10000, 0x20000, 0x30000][(i / 5) % 4] + (i & 0xff8) : 0x8000_0000 + i * 8,
 );
 
+const TOO_MANY = { codes: /.*\.try\w+w\(.*\n/g, halves: /.*\.tryReadb\(.*\n/g };
 for (const form of Object.keys(LOOPS)) {
   // All eight widths and directions would not fit into V8's inlining budget.
-  const space = makeLoop(`space_${form}`, LOOPS[form].replace(/.*\.try\w+w\(.*\n/g, ""));
+  const space = makeLoop(`space_${form}`, LOOPS[form].replace(TOO_MANY[form], ""));
   optimize(space, () => space(small, ADDRESSES.small));
   report(`${form}, space of one RAM`, space);
 }
