@@ -36,10 +36,10 @@ const HOT: Pick<ViewClass, "ok" | "slow" | "slowWrite"> = {
 const GENERATED: Readonly<Record<string, () => string>> = {
   "lib/memory/guest-memory.ts": () =>
     viewAccessors({
-      index: ({ shift }) => [`const index = gpa >>> ${shift};`],
-      inReach: (row, operation) =>
-        `${roundTrip(row, "index")} === gpa && ${inQuads(row)} < this.${bound(operation)}`,
-      array: ({ bits }) => `this.u${bits}`,
+      // The bits that must be 0 in an aligned address become the highest bits of its index.
+      select: ({ shift }) =>
+        shift === 0 ? "gpa | 0" : `(gpa >>> ${shift}) | (gpa << ${32 - shift})`,
+      array: ({ bits }, operation) => `this.${operation === "read" ? "u" : "w"}${bits}`,
       brand: "slots",
       ...HOT,
     }),
@@ -47,7 +47,7 @@ const GENERATED: Readonly<Record<string, () => string>> = {
     viewAccessors({
       index: ({ shift }) => [`const index = gpa >>> ${shift};`],
       inReach: (row, operation) =>
-        `${roundTrip(row, "index")} === gpa - this.base && ${inQuads(row)} < this.${bound(operation)}`,
+        `${roundTrip(row, "index")} === gpa - this.base && ${inQuads(row)} < this.${operation === "read" ? "quads" : "writeQuads"}`,
       array: ({ bits }) => `this.u${bits}`,
       brand: "slots",
       ok: "OK",
@@ -102,11 +102,6 @@ const GENERATED: Readonly<Record<string, () => string>> = {
   "lib/space/native-access.ts": nativeSpaceAccessors,
   "lib/atomics/forms.ts": atomicForms,
 };
-
-/** The field that bounds the fast accesses of a memory, in units of 64 bits. */
-function bound(operation: "read" | "write"): string {
-  return operation === "read" ? "quads" : "writeQuads";
-}
 
 const check = process.argv.includes("--check");
 for (const [file, generate] of Object.entries(GENERATED)) {

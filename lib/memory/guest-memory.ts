@@ -59,9 +59,11 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   private u16: Uint16Array;
   private u32: Uint32Array;
   private u64: BigUint64Array;
-  private quads: number;
-  /** As `quads`, for writes. 0 while writes are tracked, so that they take the slow path. */
-  private writeQuads: number;
+  // The same arrays, for writes. Empty while writes are tracked, so that they take the slow path.
+  private w8: Uint8Array;
+  private w16: Uint16Array;
+  private w32: Uint32Array;
+  private w64: BigUint64Array;
   /** Makes the accesses that the hot path does not make. */
   private readonly general: GeneralAccess;
   // A property of the prototype, which V8 treats as a constant.
@@ -78,7 +80,8 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   readonly #borrowed: boolean;
   readonly #forgetEnding: () => void;
   readonly #marks = new MemoryMarks(() => {
-    this.writeQuads = this.#marks.dirty === null ? this.quads : 0;
+    const writable = this.#marks.dirty === null ? this.general.windows[0] : undefined;
+    this.#writeTo(writable ?? EMPTY_WINDOW);
     this.general.marksChanged();
   });
   readonly #shareable: SharedRam | null;
@@ -95,13 +98,15 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     this.#size = native.guestMemorySize(this.#handle);
     const base = native.guestMemoryOffset(this.#handle);
     const windows = cutWindows(this.#size, (start, length) => bytesAt(base + start, length));
-    const { u8, u16, u32, u64, quads } = windows[0] ?? EMPTY_WINDOW;
+    const { u8, u16, u32, u64 } = windows[0] ?? EMPTY_WINDOW;
     this.u8 = u8;
     this.u16 = u16;
     this.u32 = u32;
     this.u64 = u64;
-    this.quads = quads;
-    this.writeQuads = quads;
+    this.w8 = u8;
+    this.w16 = u16;
+    this.w32 = u32;
+    this.w64 = u64;
     this.general = new GeneralAccess(this.#size, windows, owner?.buffer ?? null, this.#marks);
     this.#shareable = sharedRamOf(owner, base, this.#size);
     this.#forgetEnding = onEnding(() => this.#end());
@@ -277,15 +282,14 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
 
   tryReadb(gpa: Gpa, out: Uint8Array): GuestMemAccessResult {
     try {
-      if (typeof gpa === "number" && out[0] !== undefined && out instanceof Uint8Array) {
+      if (out[0] !== undefined && out instanceof Uint8Array) {
         this.checkSlots(out);
-        const index = gpa >>> 0;
-        if (index === gpa && index >>> 3 < this.quads) {
-          const value = this.u8[index];
-          if (value !== undefined) {
-            out[0] = value;
-            return 0;
-          }
+        const index = typeof gpa === "number" && gpa >>> 0 === gpa ? gpa | 0 : -1;
+        const cells = this.u8;
+        if (index in cells) {
+          const value = cells[index]!;
+          out[0] = value;
+          return 0;
         }
       }
     } catch {
@@ -296,15 +300,14 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
 
   tryReadw(gpa: Gpa, out: Uint16Array): GuestMemAccessResult {
     try {
-      if (typeof gpa === "number" && out[0] !== undefined && out instanceof Uint16Array) {
+      if (out[0] !== undefined && out instanceof Uint16Array) {
         this.checkSlots(out);
-        const index = gpa >>> 1;
-        if ((index << 1) >>> 0 === gpa && index >>> 2 < this.quads) {
-          const value = this.u16[index];
-          if (value !== undefined) {
-            out[0] = value;
-            return 0;
-          }
+        const index = typeof gpa === "number" && gpa >>> 0 === gpa ? (gpa >>> 1) | (gpa << 31) : -1;
+        const cells = this.u16;
+        if (index in cells) {
+          const value = cells[index]!;
+          out[0] = value;
+          return 0;
         }
       }
     } catch {
@@ -315,15 +318,14 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
 
   tryReadl(gpa: Gpa, out: Uint32Array): GuestMemAccessResult {
     try {
-      if (typeof gpa === "number" && out[0] !== undefined && out instanceof Uint32Array) {
+      if (out[0] !== undefined && out instanceof Uint32Array) {
         this.checkSlots(out);
-        const index = gpa >>> 2;
-        if ((index << 2) >>> 0 === gpa && index >>> 1 < this.quads) {
-          const value = this.u32[index];
-          if (value !== undefined) {
-            out[0] = value;
-            return 0;
-          }
+        const index = typeof gpa === "number" && gpa >>> 0 === gpa ? (gpa >>> 2) | (gpa << 30) : -1;
+        const cells = this.u32;
+        if (index in cells) {
+          const value = cells[index]!;
+          out[0] = value;
+          return 0;
         }
       }
     } catch {
@@ -334,15 +336,14 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
 
   tryReadq(gpa: Gpa, out: BigUint64Array): GuestMemAccessResult {
     try {
-      if (typeof gpa === "number" && out[0] !== undefined && out instanceof BigUint64Array) {
+      if (out[0] !== undefined && out instanceof BigUint64Array) {
         this.checkSlots(out);
-        const index = gpa >>> 3;
-        if ((index << 3) >>> 0 === gpa && index < this.quads) {
-          const value = this.u64[index];
-          if (value !== undefined) {
-            out[0] = value;
-            return 0;
-          }
+        const index = typeof gpa === "number" && gpa >>> 0 === gpa ? (gpa >>> 3) | (gpa << 29) : -1;
+        const cells = this.u64;
+        if (index in cells) {
+          const value = cells[index]!;
+          out[0] = value;
+          return 0;
         }
       }
     } catch {
@@ -352,78 +353,80 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   }
 
   tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult {
-    if (typeof gpa === "number" && typeof value === "number" && (value & 0xff) === value) {
-      const index = gpa >>> 0;
-      const cells = this.u8;
-      if (index === gpa && index >>> 3 < this.writeQuads && cells[index] !== undefined) {
-        cells[index] = value;
-        return 0;
-      }
+    const index =
+      typeof gpa === "number" &&
+      typeof value === "number" &&
+      (value & 0xff) === value &&
+      gpa >>> 0 === gpa
+        ? gpa | 0
+        : -1;
+    const cells = this.w8;
+    if (index in cells) {
+      cells[index] = value;
+      return 0;
     }
     return this.general.tryWriteb(gpa, value);
   }
 
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
-    if (typeof gpa === "number" && typeof value === "number" && (value << 16) >>> 16 === value) {
-      const index = gpa >>> 1;
-      const cells = this.u16;
-      if (
-        (index << 1) >>> 0 === gpa &&
-        index >>> 2 < this.writeQuads &&
-        cells[index] !== undefined
-      ) {
-        cells[index] = value;
-        return 0;
-      }
+    const index =
+      typeof gpa === "number" &&
+      typeof value === "number" &&
+      (value << 16) >>> 16 === value &&
+      gpa >>> 0 === gpa
+        ? (gpa >>> 1) | (gpa << 31)
+        : -1;
+    const cells = this.w16;
+    if (index in cells) {
+      cells[index] = value;
+      return 0;
     }
     return this.general.tryWritew(gpa, value);
   }
 
   tryWritel(gpa: Gpa, value: number): GuestMemAccessResult {
-    if (typeof gpa === "number" && typeof value === "number" && value >>> 0 === value) {
-      const index = gpa >>> 2;
-      const cells = this.u32;
-      if (
-        (index << 2) >>> 0 === gpa &&
-        index >>> 1 < this.writeQuads &&
-        cells[index] !== undefined
-      ) {
-        cells[index] = value;
-        return 0;
-      }
+    const index =
+      typeof gpa === "number" &&
+      typeof value === "number" &&
+      value >>> 0 === value &&
+      gpa >>> 0 === gpa
+        ? (gpa >>> 2) | (gpa << 30)
+        : -1;
+    const cells = this.w32;
+    if (index in cells) {
+      cells[index] = value;
+      return 0;
     }
     return this.general.tryWritel(gpa, value);
   }
 
   tryWriteq(gpa: Gpa, value: bigint): GuestMemAccessResult {
-    if (
+    const index =
       typeof gpa === "number" &&
       typeof value === "bigint" &&
       !(value < 0n) &&
-      !(value > MAX_U64)
-    ) {
-      const index = gpa >>> 3;
-      const cells = this.u64;
-      if ((index << 3) >>> 0 === gpa && index < this.writeQuads && cells[index] !== undefined) {
-        cells[index] = value;
-        return 0;
-      }
+      !(value > MAX_U64) &&
+      gpa >>> 0 === gpa
+        ? (gpa >>> 3) | (gpa << 29)
+        : -1;
+    const cells = this.w64;
+    if (index in cells) {
+      cells[index] = value;
+      return 0;
     }
     return this.general.tryWriteq(gpa, value);
   }
 
   tryWriteqFrom(gpa: Gpa, source: BigUint64Array): GuestMemAccessResult {
     try {
-      if (typeof gpa === "number") {
-        const value = source[0];
-        if (value !== undefined && source instanceof BigUint64Array) {
-          this.checkSlots(source);
-          const index = gpa >>> 3;
-          const cells = this.u64;
-          if ((index << 3) >>> 0 === gpa && index < this.writeQuads && cells[index] !== undefined) {
-            cells[index] = value;
-            return 0;
-          }
+      const value = source[0];
+      if (value !== undefined && source instanceof BigUint64Array) {
+        this.checkSlots(source);
+        const index = typeof gpa === "number" && gpa >>> 0 === gpa ? (gpa >>> 3) | (gpa << 29) : -1;
+        const cells = this.w64;
+        if (index in cells) {
+          cells[index] = value;
+          return 0;
         }
       }
     } catch {
@@ -433,114 +436,106 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   }
 
   readb(gpa: Gpa): number {
-    if (typeof gpa === "number") {
-      const index = gpa >>> 0;
-      if (index === gpa && index >>> 3 < this.quads) {
-        const value = this.u8[index];
-        if (value !== undefined) {
-          return value;
-        }
-      }
+    const index = typeof gpa === "number" && gpa >>> 0 === gpa ? gpa | 0 : -1;
+    const cells = this.u8;
+    if (index in cells) {
+      const value = cells[index]!;
+      return value;
     }
     return this.general.readb(gpa);
   }
 
   readw(gpa: Gpa): number {
-    if (typeof gpa === "number") {
-      const index = gpa >>> 1;
-      if ((index << 1) >>> 0 === gpa && index >>> 2 < this.quads) {
-        const value = this.u16[index];
-        if (value !== undefined) {
-          return value;
-        }
-      }
+    const index = typeof gpa === "number" && gpa >>> 0 === gpa ? (gpa >>> 1) | (gpa << 31) : -1;
+    const cells = this.u16;
+    if (index in cells) {
+      const value = cells[index]!;
+      return value;
     }
     return this.general.readw(gpa);
   }
 
   readl(gpa: Gpa): number {
-    if (typeof gpa === "number") {
-      const index = gpa >>> 2;
-      if ((index << 2) >>> 0 === gpa && index >>> 1 < this.quads) {
-        const value = this.u32[index];
-        if (value !== undefined) {
-          return value;
-        }
-      }
+    const index = typeof gpa === "number" && gpa >>> 0 === gpa ? (gpa >>> 2) | (gpa << 30) : -1;
+    const cells = this.u32;
+    if (index in cells) {
+      const value = cells[index]!;
+      return value;
     }
     return this.general.readl(gpa);
   }
 
   readq(gpa: Gpa): bigint {
-    if (typeof gpa === "number") {
-      const index = gpa >>> 3;
-      if ((index << 3) >>> 0 === gpa && index < this.quads) {
-        const value = this.u64[index];
-        if (value !== undefined) {
-          return value;
-        }
-      }
+    const index = typeof gpa === "number" && gpa >>> 0 === gpa ? (gpa >>> 3) | (gpa << 29) : -1;
+    const cells = this.u64;
+    if (index in cells) {
+      const value = cells[index]!;
+      return value;
     }
     return this.general.readq(gpa);
   }
 
   writeb(gpa: Gpa, value: number): void {
-    if (typeof gpa === "number" && typeof value === "number" && (value & 0xff) === value) {
-      const index = gpa >>> 0;
-      const cells = this.u8;
-      if (index === gpa && index >>> 3 < this.writeQuads && cells[index] !== undefined) {
-        cells[index] = value;
-        return;
-      }
+    const index =
+      typeof gpa === "number" &&
+      typeof value === "number" &&
+      (value & 0xff) === value &&
+      gpa >>> 0 === gpa
+        ? gpa | 0
+        : -1;
+    const cells = this.w8;
+    if (index in cells) {
+      cells[index] = value;
+      return;
     }
     this.general.writeb(gpa, value);
   }
 
   writew(gpa: Gpa, value: number): void {
-    if (typeof gpa === "number" && typeof value === "number" && (value << 16) >>> 16 === value) {
-      const index = gpa >>> 1;
-      const cells = this.u16;
-      if (
-        (index << 1) >>> 0 === gpa &&
-        index >>> 2 < this.writeQuads &&
-        cells[index] !== undefined
-      ) {
-        cells[index] = value;
-        return;
-      }
+    const index =
+      typeof gpa === "number" &&
+      typeof value === "number" &&
+      (value << 16) >>> 16 === value &&
+      gpa >>> 0 === gpa
+        ? (gpa >>> 1) | (gpa << 31)
+        : -1;
+    const cells = this.w16;
+    if (index in cells) {
+      cells[index] = value;
+      return;
     }
     this.general.writew(gpa, value);
   }
 
   writel(gpa: Gpa, value: number): void {
-    if (typeof gpa === "number" && typeof value === "number" && value >>> 0 === value) {
-      const index = gpa >>> 2;
-      const cells = this.u32;
-      if (
-        (index << 2) >>> 0 === gpa &&
-        index >>> 1 < this.writeQuads &&
-        cells[index] !== undefined
-      ) {
-        cells[index] = value;
-        return;
-      }
+    const index =
+      typeof gpa === "number" &&
+      typeof value === "number" &&
+      value >>> 0 === value &&
+      gpa >>> 0 === gpa
+        ? (gpa >>> 2) | (gpa << 30)
+        : -1;
+    const cells = this.w32;
+    if (index in cells) {
+      cells[index] = value;
+      return;
     }
     this.general.writel(gpa, value);
   }
 
   writeq(gpa: Gpa, value: bigint): void {
-    if (
+    const index =
       typeof gpa === "number" &&
       typeof value === "bigint" &&
       !(value < 0n) &&
-      !(value > MAX_U64)
-    ) {
-      const index = gpa >>> 3;
-      const cells = this.u64;
-      if ((index << 3) >>> 0 === gpa && index < this.writeQuads && cells[index] !== undefined) {
-        cells[index] = value;
-        return;
-      }
+      !(value > MAX_U64) &&
+      gpa >>> 0 === gpa
+        ? (gpa >>> 3) | (gpa << 29)
+        : -1;
+    const cells = this.w64;
+    if (index in cells) {
+      cells[index] = value;
+      return;
     }
     this.general.writeq(gpa, value);
   }
@@ -741,15 +736,22 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
         detach(u8.buffer as ArrayBuffer);
       }
     }
-    const { u8, u16, u32, u64, quads } = EMPTY_WINDOW;
+    const { u8, u16, u32, u64 } = EMPTY_WINDOW;
     this.u8 = u8;
     this.u16 = u16;
     this.u32 = u32;
     this.u64 = u64;
-    this.quads = quads;
-    this.writeQuads = quads;
+    this.#writeTo(EMPTY_WINDOW);
     this.general.end();
     this.#atomics?.end();
+  }
+
+  /** Uses arrays for writes. */
+  #writeTo({ u8, u16, u32, u64 }: Pick<Window, "u8" | "u16" | "u32" | "u64">): void {
+    this.w8 = u8;
+    this.w16 = u16;
+    this.w32 = u32;
+    this.w64 = u64;
   }
 }
 

@@ -1,13 +1,29 @@
 import { QUAD_ROW, type WidthRow, WIDTHS } from "./widths.mjs";
 
 /** How the accessors of one class of the view path find the bytes of an access. */
-export interface ViewClass {
+export type ViewClass = Accessors & (Branching | Selecting);
+
+/** Accessors that branch to the slow path at each check. */
+interface Branching {
+  readonly select?: undefined;
   /** Statements that compute `index`, the element of the access, from `gpa`. */
   readonly index: (row: WidthRow, operation: "read" | "write") => readonly string[];
   /** A condition to check before `index` is computed, and the statements before the condition. */
   readonly aligned?: (row: WidthRow) => { readonly before: string; readonly condition: string };
   /** The condition that the access is aligned and within the typed arrays. */
   readonly inReach: (row: WidthRow, operation: "read" | "write") => string;
+}
+
+/**
+ * Accessors that use an index which no typed array has if a check fails. Their only branch to the
+ * slow path is that the typed array does not have the index.
+ */
+interface Selecting {
+  /** The element of an access to the integer `gpa` from 0 to 2^32 - 1. */
+  readonly select: (row: WidthRow) => string;
+}
+
+interface Accessors {
   /** The typed array of a width. */
   readonly array: (row: WidthRow, operation: "read" | "write") => string;
   /**
@@ -30,6 +46,8 @@ export interface ViewClass {
   readonly slowWrite?: (row: WidthRow) => string;
 }
 
+const NUMBER = 'typeof gpa === "number"';
+
 /** The accessors of one class of the view path. */
 export function viewAccessors(path: ViewClass): string {
   return [
@@ -43,28 +61,42 @@ export function viewAccessors(path: ViewClass): string {
 
 function tryRead(path: ViewClass, row: WidthRow): string {
   const { suffix, out } = row;
-  const fast = load(path, row, `out[0] = value; return ${path.ok};`);
+  const branded = ["out[0] !== undefined", `out instanceof ${out}`];
+  const then = `out[0] = value; return ${path.ok};`;
   const body =
     path.brand === "slots"
-      ? whereBranded(`
-        if (typeof gpa === "number" && out[0] !== undefined && out instanceof ${out}) {
-          this.checkSlots(out);
-          ${fast.trim()}
-        }`)
-      : `
-      if (
-        typeof gpa === "number" &&
-        this.isView(out) &&
-        out[0] !== undefined &&
-        out instanceof ${out}
-      ) {
-        ${fast}
-      }`;
+      ? whereBranded(
+          where(path, NUMBER, branded, (valid) => `
+            this.checkSlots(out);
+            ${load(path, row, valid, then).trim()}`),
+        )
+      : where(path, NUMBER, ["this.isView(out)", ...branded], (valid) =>
+          load(path, row, valid, then),
+        );
   return `
   tryRead${suffix}(gpa: Gpa, out: ${out}): GuestMemAccessResult {
     ${body}
     return ${path.slow.tryRead(row)};
   }`;
+}
+
+/**
+ * Statements for arguments that satisfy conditions. If the class selects its index, the statements
+ * must check `valid` themselves.
+ */
+function where(
+  path: ViewClass,
+  valid: string,
+  others: readonly string[],
+  statements: (valid: string) => string,
+): string {
+  const conditions = [...(path.select === undefined ? [valid] : []), ...others];
+  return conditions.length === 0
+    ? statements(valid)
+    : `
+    if (${conditions.join(" && ")}) {
+      ${statements(valid)}
+    }`;
 }
 
 /** Statements that throw if an object is not a typed array. */
@@ -80,14 +112,21 @@ function whereBranded(statements: string): string {
 function read(path: ViewClass, row: WidthRow): string {
   return `
   read${row.suffix}(gpa: Gpa): ${row.value} {
-    if (typeof gpa === "number") {
-      ${load(path, row, "return value;")}
-    }
+    ${where(path, NUMBER, [], (valid) => load(path, row, valid, "return value;"))}
     return ${path.slow.read(row)};
   }`;
 }
 
-function load(path: ViewClass, row: WidthRow, then: string): string {
+function load(path: ViewClass, row: WidthRow, valid: string, then: string): string {
+  if (path.select !== undefined) {
+    return `
+      ${selectIndex(path.select(row), valid)}
+      const cells = ${path.array(row, "read")};
+      if (index in cells) {
+        const value = cells[index]!;
+        ${then}
+      }`;
+  }
   return whereAligned(
     path,
     row,
@@ -100,7 +139,11 @@ function load(path: ViewClass, row: WidthRow, then: string): string {
   );
 }
 
-function whereAligned(path: ViewClass, row: WidthRow, statements: string): string {
+function selectIndex(index: string, valid: string): string {
+  return `const index = ${valid} && gpa >>> 0 === gpa ? ${index} : -1;`;
+}
+
+function whereAligned(path: Branching, row: WidthRow, statements: string): string {
   if (path.aligned === undefined) {
     return statements;
   }
@@ -115,32 +158,33 @@ function whereAligned(path: ViewClass, row: WidthRow, statements: string): strin
 function tryWrite(path: ViewClass, row: WidthRow): string {
   return `
   tryWrite${row.suffix}(gpa: Gpa, value: ${row.value}): GuestMemAccessResult {
-    if (typeof gpa === "number" && ${row.fits}) {
-      ${store(path, row, `return ${path.ok};`)}
-    }
+    ${whereFits(path, row, `return ${path.ok};`)}
     return ${path.slow.tryWrite(row)};
   }`;
 }
 
+function whereFits(path: ViewClass, row: WidthRow, then: string): string {
+  return where(path, `${NUMBER} && ${row.fits}`, [], (valid) => store(path, row, valid, then));
+}
+
 function tryWriteqFrom(path: ViewClass): string {
-  const fast = store(path, QUAD_ROW, `return ${path.ok};`);
+  const then = `return ${path.ok};`;
+  const branded = ["value !== undefined", "source instanceof BigUint64Array"].join(" && ");
   const body =
     path.brand === "slots"
-      ? whereBranded(`
-        if (typeof gpa === "number") {
+      ? whereBranded(
+          where(path, NUMBER, [], (valid) => `
+            const value = source[0];
+            if (${branded}) {
+              this.checkSlots(source);
+              ${store(path, QUAD_ROW, valid, then).trim()}
+            }`),
+        )
+      : where(path, NUMBER, ["this.isView(source)"], (valid) => `
           const value = source[0];
-          if (value !== undefined && source instanceof BigUint64Array) {
-            this.checkSlots(source);
-            ${fast.trim()}
-          }
-        }`)
-      : `
-      if (typeof gpa === "number" && this.isView(source)) {
-        const value = source[0];
-        if (value !== undefined && source instanceof BigUint64Array) {
-          ${fast.trim()}
-        }
-      }`;
+          if (${branded}) {
+            ${store(path, QUAD_ROW, valid, then).trim()}
+          }`);
   return `
   tryWriteqFrom(gpa: Gpa, source: BigUint64Array): GuestMemAccessResult {
     ${body}
@@ -161,24 +205,29 @@ function write(path: ViewClass, row: WidthRow): string {
   }
   return `
   ${head}
-    if (typeof gpa === "number" && ${row.fits}) {
-      ${store(path, row, "return;")}
-    }
+    ${whereFits(path, row, "return;")}
     ${path.slowWrite(row)};
   }`;
 }
 
-function store(path: ViewClass, row: WidthRow, then: string): string {
+function store(path: ViewClass, row: WidthRow, valid: string, then: string): string {
+  const stores = `cells[index] = value;${path.stored ?? ""} ${then}`;
   // A variable, since two loads of the field would take five more bytes of bytecode.
+  const cells = `const cells = ${path.array(row, "write")};`;
+  if (path.select !== undefined) {
+    return `
+      ${selectIndex(path.select(row), valid)}
+      ${cells}
+      if (index in cells) { ${stores} }`;
+  }
   return whereAligned(
     path,
     row,
     `
       ${path.index(row, "write").join("\n")}
-      const cells = ${path.array(row, "write")};
+      ${cells}
       if (${path.inReach(row, "write")} && cells[index] !== undefined) {
-        cells[index] = value;${path.stored ?? ""}
-        ${then}
+        ${stores}
       }`,
   );
 }
