@@ -15,6 +15,7 @@ import {
   type Value,
   type Width,
 } from "../base/widths.js";
+import { branchFromNowOn } from "./accessor-forms.js";
 import { EMPTY_WINDOW, WINDOW_SIZE, type Window } from "./windows.js";
 
 const { OK, FAULT_UNALIGNED, FAULT_BOUNDARY, ERROR_INTERNAL } = GuestMemAccessResult;
@@ -374,6 +375,7 @@ export class GeneralAccess {
     gpa: Gpa,
     out: A,
   ): GuestMemAccessResult {
+    branchFromNowOn();
     checkOut(width, out, "out");
     const address = toAddress(gpa);
     const result = this.#check(address, width.bytes);
@@ -388,6 +390,7 @@ export class GeneralAccess {
     gpa: Gpa,
     value: T,
   ): GuestMemAccessResult {
+    branchFromNowOn();
     const checked = width.checkValue(value);
     const address = toAddress(gpa);
     const result = this.#check(address, width.bytes);
@@ -400,6 +403,7 @@ export class GeneralAccess {
   }
 
   #read<T extends Value, A extends Out>(width: Width<T, A>, gpa: Gpa): T {
+    branchFromNowOn();
     const address = toAddress(gpa);
     const result = this.#check(address, width.bytes);
     if (result !== OK) {

@@ -7,7 +7,7 @@ import * as bulk from "./bulk.js";
 import { rangeError, typeError } from "../base/errors.js";
 import type { AtomicLanes } from "../atomics/lane.js";
 import { GeneralAccess } from "./general-access.js";
-import { MAX_U64, type Gpa } from "../base/gpa.js";
+import type { Gpa } from "../base/gpa.js";
 import { toByteCount } from "../base/arguments.js";
 import { MemoryMarks } from "./marks.js";
 import { native, type Handle } from "../native/addon.js";
@@ -17,7 +17,8 @@ import { reserveStack } from "../base/stack.js";
 import { newSharedBuffer, type SharedRam, sharedRamOf, viewOf } from "./shared-ram.js";
 import { uncloneable } from "../base/uncloneable.js";
 import { ViewAtomics } from "./atomics.js";
-import { BYTE, checkSlots } from "../base/widths.js";
+import { BYTE } from "../base/widths.js";
+import { branchFromNowOn, selectUntilRefusal } from "./accessor-forms.js";
 import { cutWindows, EMPTY_WINDOW, type Window } from "./windows.js";
 
 /**
@@ -41,35 +42,47 @@ import { cutWindows, EMPTY_WINDOW, type Window } from "./windows.js";
  * const result = memory.tryReadl(0x1002, out); // GuestMemAccessResult.FAULT_UNALIGNED
  * ```
  */
-export class GuestMemory implements GuestMemoryAccess, Disposable {
+// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- see the interface
+export class GuestMemory implements Disposable {
   /** @internal */
   readonly uncloneable = uncloneable;
 
   /** The native path to the same RAM: each call runs the compiled C++ accessor through N-API. */
   readonly native: NativeAccess;
 
-  // The fields below use TypeScript's private. V8 constant-folds #private fields less well: an
+  // The fields below are not #private. V8 constant-folds #private fields less well: an
   // access to a memory that is a constant of the caller would take a third more time. Code outside
   // the class that writes to a field cannot reach other memory, because the engine checks every
   // index against the typed array.
 
   // The fields of the first window, copied here for the hot path; empty after the RAM has ended.
   // Until then they are assigned only once, so that V8 can treat the arrays as constants.
-  private u8: Uint8Array;
-  private u16: Uint16Array;
-  private u32: Uint32Array;
-  private u64: BigUint64Array;
+  /** @internal */
+  protected u8: Uint8Array;
+  /** @internal */
+  protected u16: Uint16Array;
+  /** @internal */
+  protected u32: Uint32Array;
+  /** @internal */
+  protected u64: BigUint64Array;
   // The same arrays, for writes. Empty while writes are tracked, so that they take the slow path.
-  private w8: Uint8Array;
-  private w16: Uint16Array;
-  private w32: Uint32Array;
-  private w64: BigUint64Array;
+  /** @internal */
+  protected w8: Uint8Array;
+  /** @internal */
+  protected w16: Uint16Array;
+  /** @internal */
+  protected w32: Uint32Array;
+  /** @internal */
+  protected w64: BigUint64Array;
+  /** The elements of `u64`, which bound the accesses of all widths. @internal */
+  protected quads: number;
+  /** As `quads`, for writes. 0 while writes are tracked. @internal */
+  protected writeQuads: number;
   /** Makes the accesses that the hot path does not make. */
   private readonly general: GeneralAccess;
-  // A property of the prototype, which V8 treats as a constant.
-  declare private checkSlots: typeof checkSlots;
+  // The accessors. See accessor-forms.ts.
   static {
-    this.prototype.checkSlots = checkSlots;
+    selectUntilRefusal(this.prototype);
   }
 
   readonly #arena: Arena;
@@ -82,6 +95,9 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   readonly #marks = new MemoryMarks(() => {
     const writable = this.#marks.dirty === null ? this.general.windows[0] : undefined;
     this.#writeTo(writable ?? EMPTY_WINDOW);
+    if (writable === undefined) {
+      branchFromNowOn();
+    }
     this.general.marksChanged();
   });
   readonly #shareable: SharedRam | null;
@@ -98,7 +114,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     this.#size = native.guestMemorySize(this.#handle);
     const base = native.guestMemoryOffset(this.#handle);
     const windows = cutWindows(this.#size, (start, length) => bytesAt(base + start, length));
-    const { u8, u16, u32, u64 } = windows[0] ?? EMPTY_WINDOW;
+    const { u8, u16, u32, u64, quads } = windows[0] ?? EMPTY_WINDOW;
     this.u8 = u8;
     this.u16 = u16;
     this.u32 = u32;
@@ -107,6 +123,11 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     this.w16 = u16;
     this.w32 = u32;
     this.w64 = u64;
+    this.quads = quads;
+    this.writeQuads = quads;
+    if (this.#size > 2 ** 31) {
+      branchFromNowOn();
+    }
     this.general = new GeneralAccess(this.#size, windows, owner?.buffer ?? null, this.#marks);
     this.#shareable = sharedRamOf(owner, base, this.#size);
     this.#forgetEnding = onEnding(() => this.#end());
@@ -260,287 +281,6 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   toJSON(): { type: "GuestMemory"; size: number; destroyed: boolean } {
     return { type: "GuestMemory", size: this.#size, destroyed: this.#destroyed };
   }
-
-  // The accessors of the view path. The code is generated for each width: closures of one factory
-  // would share the type feedback of all four typed arrays, and V8 would inline none of them. The
-  // bytecode must be short, because V8 inlines at most 920 bytes of bytecode into one function.
-  // Therefore these accessors only make number-addressed accesses to the first window. `general`
-  // makes all others, and repeats all checks.
-  //
-  // - The comparison of the address with its shifted index refuses fractions, NaN, negative
-  //   numbers, unaligned addresses and addresses of 4 GiB and above at once.
-  // - In optimized code, the comparison of an element with undefined costs nothing: V8 must check
-  //   the index and the buffer, which may be detached, in any case. Therefore stores read the
-  //   element first, and no accessor reads a length.
-  // - The result is the literal 0 instead of `OK`, which would take more bytes of bytecode.
-  // - `instanceof` costs nothing after an access to an element of `out`, because V8 knows the type
-  //   then. Before it, V8 would walk the prototype chain. `checkSlots` costs nothing after
-  //   `instanceof`. The accessor catches what `checkSlots` or `out[0]` throws, and `general` throws
-  //   the error with a code.
-
-  // #region generated: npm run generate
-
-  tryReadb(gpa: Gpa, out: Uint8Array): GuestMemAccessResult {
-    try {
-      if (out[0] !== undefined && out instanceof Uint8Array) {
-        this.checkSlots(out);
-        const index = typeof gpa === "number" && gpa >>> 0 === gpa ? gpa | 0 : -1;
-        const cells = this.u8;
-        if (index in cells) {
-          const value = cells[index]!;
-          out[0] = value;
-          return 0;
-        }
-      }
-    } catch {
-      // Not a typed array. The slow path throws an error with a code.
-    }
-    return this.general.tryReadb(gpa, out);
-  }
-
-  tryReadw(gpa: Gpa, out: Uint16Array): GuestMemAccessResult {
-    try {
-      if (out[0] !== undefined && out instanceof Uint16Array) {
-        this.checkSlots(out);
-        const index = typeof gpa === "number" && gpa >>> 0 === gpa ? (gpa >>> 1) | (gpa << 31) : -1;
-        const cells = this.u16;
-        if (index in cells) {
-          const value = cells[index]!;
-          out[0] = value;
-          return 0;
-        }
-      }
-    } catch {
-      // Not a typed array. The slow path throws an error with a code.
-    }
-    return this.general.tryReadw(gpa, out);
-  }
-
-  tryReadl(gpa: Gpa, out: Uint32Array): GuestMemAccessResult {
-    try {
-      if (out[0] !== undefined && out instanceof Uint32Array) {
-        this.checkSlots(out);
-        const index = typeof gpa === "number" && gpa >>> 0 === gpa ? (gpa >>> 2) | (gpa << 30) : -1;
-        const cells = this.u32;
-        if (index in cells) {
-          const value = cells[index]!;
-          out[0] = value;
-          return 0;
-        }
-      }
-    } catch {
-      // Not a typed array. The slow path throws an error with a code.
-    }
-    return this.general.tryReadl(gpa, out);
-  }
-
-  tryReadq(gpa: Gpa, out: BigUint64Array): GuestMemAccessResult {
-    try {
-      if (out[0] !== undefined && out instanceof BigUint64Array) {
-        this.checkSlots(out);
-        const index = typeof gpa === "number" && gpa >>> 0 === gpa ? (gpa >>> 3) | (gpa << 29) : -1;
-        const cells = this.u64;
-        if (index in cells) {
-          const value = cells[index]!;
-          out[0] = value;
-          return 0;
-        }
-      }
-    } catch {
-      // Not a typed array. The slow path throws an error with a code.
-    }
-    return this.general.tryReadq(gpa, out);
-  }
-
-  tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult {
-    const index =
-      typeof gpa === "number" &&
-      typeof value === "number" &&
-      (value & 0xff) === value &&
-      gpa >>> 0 === gpa
-        ? gpa | 0
-        : -1;
-    const cells = this.w8;
-    if (index in cells) {
-      cells[index] = value;
-      return 0;
-    }
-    return this.general.tryWriteb(gpa, value);
-  }
-
-  tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
-    const index =
-      typeof gpa === "number" &&
-      typeof value === "number" &&
-      (value << 16) >>> 16 === value &&
-      gpa >>> 0 === gpa
-        ? (gpa >>> 1) | (gpa << 31)
-        : -1;
-    const cells = this.w16;
-    if (index in cells) {
-      cells[index] = value;
-      return 0;
-    }
-    return this.general.tryWritew(gpa, value);
-  }
-
-  tryWritel(gpa: Gpa, value: number): GuestMemAccessResult {
-    const index =
-      typeof gpa === "number" &&
-      typeof value === "number" &&
-      value >>> 0 === value &&
-      gpa >>> 0 === gpa
-        ? (gpa >>> 2) | (gpa << 30)
-        : -1;
-    const cells = this.w32;
-    if (index in cells) {
-      cells[index] = value;
-      return 0;
-    }
-    return this.general.tryWritel(gpa, value);
-  }
-
-  tryWriteq(gpa: Gpa, value: bigint): GuestMemAccessResult {
-    const index =
-      typeof gpa === "number" &&
-      typeof value === "bigint" &&
-      !(value < 0n) &&
-      !(value > MAX_U64) &&
-      gpa >>> 0 === gpa
-        ? (gpa >>> 3) | (gpa << 29)
-        : -1;
-    const cells = this.w64;
-    if (index in cells) {
-      cells[index] = value;
-      return 0;
-    }
-    return this.general.tryWriteq(gpa, value);
-  }
-
-  tryWriteqFrom(gpa: Gpa, source: BigUint64Array): GuestMemAccessResult {
-    try {
-      const value = source[0];
-      if (value !== undefined && source instanceof BigUint64Array) {
-        this.checkSlots(source);
-        const index = typeof gpa === "number" && gpa >>> 0 === gpa ? (gpa >>> 3) | (gpa << 29) : -1;
-        const cells = this.w64;
-        if (index in cells) {
-          cells[index] = value;
-          return 0;
-        }
-      }
-    } catch {
-      // Not a typed array. The slow path throws an error with a code.
-    }
-    return this.general.tryWriteqFrom(gpa, source);
-  }
-
-  readb(gpa: Gpa): number {
-    const index = typeof gpa === "number" && gpa >>> 0 === gpa ? gpa | 0 : -1;
-    const cells = this.u8;
-    if (index in cells) {
-      const value = cells[index]!;
-      return value;
-    }
-    return this.general.readb(gpa);
-  }
-
-  readw(gpa: Gpa): number {
-    const index = typeof gpa === "number" && gpa >>> 0 === gpa ? (gpa >>> 1) | (gpa << 31) : -1;
-    const cells = this.u16;
-    if (index in cells) {
-      const value = cells[index]!;
-      return value;
-    }
-    return this.general.readw(gpa);
-  }
-
-  readl(gpa: Gpa): number {
-    const index = typeof gpa === "number" && gpa >>> 0 === gpa ? (gpa >>> 2) | (gpa << 30) : -1;
-    const cells = this.u32;
-    if (index in cells) {
-      const value = cells[index]!;
-      return value;
-    }
-    return this.general.readl(gpa);
-  }
-
-  readq(gpa: Gpa): bigint {
-    const index = typeof gpa === "number" && gpa >>> 0 === gpa ? (gpa >>> 3) | (gpa << 29) : -1;
-    const cells = this.u64;
-    if (index in cells) {
-      const value = cells[index]!;
-      return value;
-    }
-    return this.general.readq(gpa);
-  }
-
-  writeb(gpa: Gpa, value: number): void {
-    const index =
-      typeof gpa === "number" &&
-      typeof value === "number" &&
-      (value & 0xff) === value &&
-      gpa >>> 0 === gpa
-        ? gpa | 0
-        : -1;
-    const cells = this.w8;
-    if (index in cells) {
-      cells[index] = value;
-      return;
-    }
-    this.general.writeb(gpa, value);
-  }
-
-  writew(gpa: Gpa, value: number): void {
-    const index =
-      typeof gpa === "number" &&
-      typeof value === "number" &&
-      (value << 16) >>> 16 === value &&
-      gpa >>> 0 === gpa
-        ? (gpa >>> 1) | (gpa << 31)
-        : -1;
-    const cells = this.w16;
-    if (index in cells) {
-      cells[index] = value;
-      return;
-    }
-    this.general.writew(gpa, value);
-  }
-
-  writel(gpa: Gpa, value: number): void {
-    const index =
-      typeof gpa === "number" &&
-      typeof value === "number" &&
-      value >>> 0 === value &&
-      gpa >>> 0 === gpa
-        ? (gpa >>> 2) | (gpa << 30)
-        : -1;
-    const cells = this.w32;
-    if (index in cells) {
-      cells[index] = value;
-      return;
-    }
-    this.general.writel(gpa, value);
-  }
-
-  writeq(gpa: Gpa, value: bigint): void {
-    const index =
-      typeof gpa === "number" &&
-      typeof value === "bigint" &&
-      !(value < 0n) &&
-      !(value > MAX_U64) &&
-      gpa >>> 0 === gpa
-        ? (gpa >>> 3) | (gpa << 29)
-        : -1;
-    const cells = this.w64;
-    if (index in cells) {
-      cells[index] = value;
-      return;
-    }
-    this.general.writeq(gpa, value);
-  }
-
-  // #endregion
 
   // Bulk access, at any alignment. If the range does not lie in RAM, the access throws and changes
   // no byte.
@@ -736,24 +476,30 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
         detach(u8.buffer as ArrayBuffer);
       }
     }
-    const { u8, u16, u32, u64 } = EMPTY_WINDOW;
+    const { u8, u16, u32, u64, quads } = EMPTY_WINDOW;
     this.u8 = u8;
     this.u16 = u16;
     this.u32 = u32;
     this.u64 = u64;
+    this.quads = quads;
     this.#writeTo(EMPTY_WINDOW);
     this.general.end();
     this.#atomics?.end();
   }
 
   /** Uses arrays for writes. */
-  #writeTo({ u8, u16, u32, u64 }: Pick<Window, "u8" | "u16" | "u32" | "u64">): void {
+  #writeTo({ u8, u16, u32, u64, quads }: Window): void {
     this.w8 = u8;
     this.w16 = u16;
     this.w32 = u32;
     this.w64 = u64;
+    this.writeQuads = quads;
   }
 }
+
+// The accessors, which the class inherits from a prototype that changes: see accessor-forms.ts.
+// eslint-disable-next-line @typescript-eslint/no-empty-object-type, @typescript-eslint/no-unsafe-declaration-merging
+export interface GuestMemory extends GuestMemoryAccess {}
 
 /** The parts of a {@link GuestMemory} that address spaces and snapshots use; not public. */
 export interface GuestMemoryInternals {
