@@ -38,10 +38,12 @@ export function branchFromNowOn(): void {
     selecting = null;
     // Properties that hide the inherited ones. If `selecting` inherited others instead, V8 would
     // inline none of them.
-    const { constructor: _, ...forms } = Object.getOwnPropertyDescriptors(BranchingAccess.prototype);
+    const forms = Object.getOwnPropertyDescriptors(BranchingAccess.prototype);
     for (const [name, form] of Object.entries(forms)) {
-      // Not `Object.defineProperty`, which throws if the user has frozen the prototype.
-      Reflect.defineProperty(prototype, name, form);
+      if (name !== "constructor") {
+        // Not `Object.defineProperty`, which throws if the user has frozen the prototype.
+        Reflect.defineProperty(prototype, name, form);
+      }
     }
   }
 }

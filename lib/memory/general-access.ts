@@ -26,7 +26,7 @@ const { OK, FAULT_UNALIGNED, FAULT_BOUNDARY, ERROR_INTERNAL } = GuestMemAccessRe
  *
  * `GuestMemory` calls it for every access that its own fast path does not make, so it repeats all
  * checks. Accesses above 4 GiB have a second fast path, over the window that was used last. Its
- * code is generated for each width, for the reasons that guest-memory.ts explains.
+ * code is generated for each width, for the reasons that accessor-forms.ts explains.
  */
 export class GeneralAccess {
   // The fields of the window used last, except the first window, copied here for the hot path. They

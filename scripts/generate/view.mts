@@ -66,9 +66,14 @@ function tryRead(path: ViewClass, row: WidthRow): string {
   const body =
     path.brand === "slots"
       ? whereBranded(
-          where(path, NUMBER, branded, (valid) => `
+          where(
+            path,
+            NUMBER,
+            branded,
+            (valid) => `
             this.checkSlots(out);
-            ${load(path, row, valid, then).trim()}`),
+            ${load(path, row, valid, then).trim()}`,
+          ),
         )
       : where(path, NUMBER, ["this.isView(out)", ...branded], (valid) =>
           load(path, row, valid, then),
@@ -173,18 +178,28 @@ function tryWriteqFrom(path: ViewClass): string {
   const body =
     path.brand === "slots"
       ? whereBranded(
-          where(path, NUMBER, [], (valid) => `
+          where(
+            path,
+            NUMBER,
+            [],
+            (valid) => `
             const value = source[0];
             if (${branded}) {
               this.checkSlots(source);
               ${store(path, QUAD_ROW, valid, then).trim()}
-            }`),
+            }`,
+          ),
         )
-      : where(path, NUMBER, ["this.isView(source)"], (valid) => `
+      : where(
+          path,
+          NUMBER,
+          ["this.isView(source)"],
+          (valid) => `
           const value = source[0];
           if (${branded}) {
             ${store(path, QUAD_ROW, valid, then).trim()}
-          }`);
+          }`,
+        );
   return `
   tryWriteqFrom(gpa: Gpa, source: BigUint64Array): GuestMemAccessResult {
     ${body}
