@@ -50,10 +50,10 @@ export class GuestMemory implements Disposable {
   /** The native path to the same RAM: each call runs the compiled C++ accessor through N-API. */
   readonly native: NativeAccess;
 
-  // The fields below are not #private. V8 constant-folds #private fields less well: an
-  // access to a memory that is a constant of the caller would take a third more time. Code outside
-  // the class that writes to a field cannot reach other memory, because the engine checks every
-  // index against the typed array.
+  // The fields below are not #private, because the accessors of accessor-forms.ts use them, and
+  // because V8 constant-folds #private fields less well: an access to a memory that is a constant of
+  // the caller would take a third more time. Code outside the class that writes to a field cannot
+  // reach other memory, because the engine checks every index against the typed array.
 
   // The fields of the first window, copied here for the hot path; empty after the RAM has ended.
   // Until then they are assigned only once, so that V8 can treat the arrays as constants.
@@ -126,6 +126,7 @@ export class GuestMemory implements Disposable {
     this.quads = quads;
     this.writeQuads = quads;
     if (this.#size > 2 ** 31) {
+      // The first form refuses bytes from 2 GiB on.
       branchFromNowOn();
     }
     this.general = new GeneralAccess(this.#size, windows, owner?.buffer ?? null, this.#marks);
