@@ -44,10 +44,10 @@ function tryForm(memory, workload, target = memory) {
   return makeLoop(
     workload,
     [
-      "memory.tryReadb(gpa, out0); sum += out0[0]",
-      "memory.tryReadw(gpa, out1); sum += out1[0]",
-      "memory.tryReadl(gpa, out2); sum += out2[0]",
-      "memory.tryReadq(gpa, out3); sum += halves[0]",
+      "memory.tryReadb(gpa, out0); sum = (sum + out0[0]) | 0",
+      "memory.tryReadw(gpa, out1); sum = (sum + out1[0]) | 0",
+      "memory.tryReadl(gpa, out2); sum = (sum + out2[0]) | 0",
+      "memory.tryReadq(gpa, out3); sum = (sum + halves[0]) | 0",
       "target.tryWriteb(gpa, i & 255)",
       "target.tryWritew(gpa, i & 255)",
       "target.tryWritel(gpa, i & 255)",
@@ -72,10 +72,10 @@ function throwingForm(memory, workload) {
   return makeLoop(
     workload,
     [
-      "sum += memory.readb(gpa)",
-      "sum += memory.readw(gpa)",
-      "sum += memory.readl(gpa)",
-      "cell[0] = memory.readq(gpa); sum += low[0]",
+      "sum = (sum + memory.readb(gpa)) | 0",
+      "sum = (sum + memory.readw(gpa)) | 0",
+      "sum = (sum + memory.readl(gpa)) | 0",
+      "cell[0] = memory.readq(gpa); sum = (sum + low[0]) | 0",
       "memory.writeb(gpa, i & 255)",
       "memory.writew(gpa, i & 255)",
       "memory.writel(gpa, i & 255)",
@@ -174,10 +174,10 @@ function inField(workload) {
   return makeLoop(
     workload,
     [
-      "sum += cpu.memory.readb(gpa)",
-      "sum += cpu.memory.readw(gpa)",
-      "sum += cpu.memory.readl(gpa)",
-      "cpu.memory.tryReadq(gpa, cpu.out3); sum += cpu.halves[0]",
+      "sum = (sum + cpu.memory.readb(gpa)) | 0",
+      "sum = (sum + cpu.memory.readw(gpa)) | 0",
+      "sum = (sum + cpu.memory.readl(gpa)) | 0",
+      "cpu.memory.tryReadq(gpa, cpu.out3); sum = (sum + cpu.halves[0]) | 0",
       "cpu.memory.writeb(gpa, i & 255)",
       "cpu.memory.writew(gpa, i & 255)",
       "cpu.memory.writel(gpa, i & 255)",
@@ -197,10 +197,10 @@ function dataView(workload) {
   return makeLoop(
     workload,
     [
-      guard(1, "sum += view.getUint8(gpa)"),
-      guard(2, "sum += view.getUint16(gpa, true)"),
-      guard(4, "sum += view.getUint32(gpa, true)"),
-      guard(8, "sum += view.getUint32(gpa, true); high = view.getUint32(gpa + 4, true)"),
+      guard(1, "sum = (sum + view.getUint8(gpa)) | 0"),
+      guard(2, "sum = (sum + view.getUint16(gpa, true)) | 0"),
+      guard(4, "sum = (sum + view.getUint32(gpa, true)) | 0"),
+      guard(8, "sum = (sum + view.getUint32(gpa, true)) | 0; high = view.getUint32(gpa + 4, true)"),
       guard(1, "view.setUint8(gpa, i & 255)"),
       guard(2, "view.setUint16(gpa, i & 255, true)"),
       guard(4, "view.setUint32(gpa, i & 255, true)"),
@@ -218,13 +218,13 @@ function dataViewCodes(workload) {
   return makeLoop(
     workload,
     [
-      `${guarded(1, "out0[0] = view.getUint8(gpa)")} sum += out0[0]`,
-      `${guarded(2, "out1[0] = view.getUint16(gpa, true)")} sum += out1[0]`,
-      `${guarded(4, "out2[0] = view.getUint32(gpa, true)")} sum += out2[0]`,
+      `${guarded(1, "out0[0] = view.getUint8(gpa)")} sum = (sum + out0[0]) | 0`,
+      `${guarded(2, "out1[0] = view.getUint16(gpa, true)")} sum = (sum + out1[0]) | 0`,
+      `${guarded(4, "out2[0] = view.getUint32(gpa, true)")} sum = (sum + out2[0]) | 0`,
       `${guarded(
         8,
         "out3[0] = view.getUint32(gpa, true); out3[1] = view.getUint32(gpa + 4, true)",
-      )} sum += out3[0]`,
+      )} sum = (sum + out3[0]) | 0`,
       guarded(1, "view.setUint8(gpa, i & 255)"),
       guarded(2, "view.setUint16(gpa, i & 255, true)"),
       guarded(4, "view.setUint32(gpa, i & 255, true)"),
@@ -246,10 +246,10 @@ function buffer(workload) {
   return makeLoop(
     workload,
     [
-      "sum += ram.readUInt8(gpa)",
-      "sum += ram.readUInt16LE(gpa)",
-      "sum += ram.readUInt32LE(gpa)",
-      "sum += Number(ram.readBigUInt64LE(gpa) & 0xffff_ffffn)",
+      "sum = (sum + ram.readUInt8(gpa)) | 0",
+      "sum = (sum + ram.readUInt16LE(gpa)) | 0",
+      "sum = (sum + ram.readUInt32LE(gpa)) | 0",
+      "sum = (sum + Number(ram.readBigUInt64LE(gpa) & 0xffff_ffffn)) | 0",
       "ram.writeUInt8(i & 255, gpa)",
       "ram.writeUInt16LE(i & 255, gpa)",
       "ram.writeUInt32LE(i & 255, gpa)",
@@ -268,10 +268,10 @@ function webAssembly(workload) {
   return makeLoop(
     workload,
     [
-      "sum += readb(gpa)",
-      "sum += readw(gpa)",
-      "sum += readl(gpa) >>> 0",
-      "sum += Number(readq(gpa) & 0xffff_ffffn)",
+      "sum = (sum + readb(gpa)) | 0",
+      "sum = (sum + readw(gpa)) | 0",
+      "sum = (sum + readl(gpa)) | 0",
+      "sum = (sum + Number(readq(gpa) & 0xffff_ffffn)) | 0",
       "writeb(gpa, i & 255)",
       "writew(gpa, i & 255)",
       "writel(gpa, i & 255)",
@@ -294,10 +294,10 @@ function koffiCalls(workload) {
   return makeLoop(
     workload,
     [
-      "readb(gpa, out0); sum += out0[0]",
-      "readw(gpa, out1); sum += out1[0]",
-      "readl(gpa, out2); sum += out2[0]",
-      "readq(gpa, out3); sum += halves[0]",
+      "readb(gpa, out0); sum = (sum + out0[0]) | 0",
+      "readw(gpa, out1); sum = (sum + out1[0]) | 0",
+      "readl(gpa, out2); sum = (sum + out2[0]) | 0",
+      "readq(gpa, out3); sum = (sum + halves[0]) | 0",
       "writeb(gpa, i & 255)",
       "writew(gpa, i & 255)",
       "writel(gpa, i & 255)",
@@ -327,7 +327,7 @@ function ffiCalls(workload) {
   });
   const bytes = Buffer.alloc(4);
   const none = "throw new Error('32 bits only')";
-  const read = "bench_readl([gpa, bytes]); sum += out[0]";
+  const read = "bench_readl([gpa, bytes]); sum = (sum + out[0]) | 0";
   const loop = makeLoop(
     workload,
     [none, none, read, none, none, none, "bench_writel([gpa, i & 255])", none],

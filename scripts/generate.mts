@@ -43,7 +43,17 @@ const HOT: Pick<ViewClass, "ok" | "slow" | "slowWrite"> = {
 
 /** The text of the generated region of each file. */
 const GENERATED: Readonly<Record<string, () => string>> = {
-  "lib/memory/guest-memory.ts": () =>
+  "lib/memory/selecting-access.ts": () =>
+    viewAccessors({
+      // The bits that must be 0 in an aligned address become the highest bits of its index.
+      select: ({ shift }) =>
+        shift === 0 ? "gpa | 0" : `(gpa >>> ${shift}) | (gpa << ${32 - shift})`,
+      selectHalves: "(gpa >>> 2) | (gpa << 29)",
+      array: ({ bits }, operation) => `this.${operation === "read" ? "u" : "w"}${bits}`,
+      brand: "slots",
+      ...HOT,
+    }),
+  "lib/memory/branching-access.ts": () =>
     viewAccessors({
       index: ({ shift }) => [`const index = gpa >>> ${shift};`],
       inReach: (row, operation) =>

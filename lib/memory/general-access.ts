@@ -17,6 +17,7 @@ import {
   type Value,
   type Width,
 } from "../base/widths.js";
+import { branchFromNowOn } from "./accessor-forms.js";
 import { EMPTY_WINDOW, WINDOW_SIZE, type Window, type Windows } from "./windows.js";
 
 const { OK, FAULT_UNALIGNED, FAULT_BOUNDARY, ERROR_INTERNAL } = GuestMemAccessResult;
@@ -27,7 +28,7 @@ const { OK, FAULT_UNALIGNED, FAULT_BOUNDARY, ERROR_INTERNAL } = GuestMemAccessRe
  *
  * `GuestMemory` calls it for every access that its own fast path does not make, so it repeats all
  * checks. Accesses above 4 GiB have a second fast path, over the window that was used last. Its
- * code is generated for each width, for the reasons that guest-memory.ts explains.
+ * code is generated for each width, for the reasons that accessor-forms.ts explains.
  */
 export class GeneralAccess {
   // The fields of the window used last, except the first window, copied here for the hot path. They
@@ -359,8 +360,8 @@ export class GeneralAccess {
       out instanceof Uint32Array
     ) {
       const index = gpa >>> 2;
+      const cells = this.u32;
       if (!(gpa & 7) && gpa >>> 0 === gpa - this.base && index >>> 1 < this.quads) {
-        const cells = this.u32;
         const high = cells[index + 1];
         if (high !== undefined) {
           out[at] = cells[index]!;
@@ -454,6 +455,7 @@ export class GeneralAccess {
     gpa: Gpa,
     out: A,
   ): GuestMemAccessResult {
+    branchFromNowOn();
     checkOut(width, out, "out");
     const address = toAddress(gpa);
     const result = this.#check(address, width.bytes);
@@ -468,6 +470,7 @@ export class GeneralAccess {
     gpa: Gpa,
     value: T,
   ): GuestMemAccessResult {
+    branchFromNowOn();
     const checked = width.checkValue(value);
     const address = toAddress(gpa);
     const result = this.#check(address, width.bytes);
@@ -480,6 +483,7 @@ export class GeneralAccess {
   }
 
   #tryReadHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
+    branchFromNowOn();
     checkHalvesOut(out, at);
     const address = toAddress(gpa);
     const result = this.#check(address, QUAD.bytes);
@@ -492,6 +496,7 @@ export class GeneralAccess {
   }
 
   #tryWriteHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult {
+    branchFromNowOn();
     LONG.checkValue(low, "low");
     LONG.checkValue(high, "high");
     const address = toAddress(gpa);
@@ -506,6 +511,7 @@ export class GeneralAccess {
   }
 
   #read<T extends Value, A extends Out>(width: Width<T, A>, gpa: Gpa): T {
+    branchFromNowOn();
     const address = toAddress(gpa);
     const result = this.#check(address, width.bytes);
     if (result !== OK) {

@@ -4,7 +4,7 @@ import type { GuestHalvesAccessors, GuestMemoryAccess } from "../base/access.js"
 import type { GuestAtomicAccess } from "../atomics/access.js";
 import { Arena, arenaInternals, type ArenaOptions, type CallerMemory, detach } from "./arena.js";
 import * as bulk from "./bulk.js";
-import { GuestMemoryFault, type Operation, typeError } from "../base/errors.js";
+import { type Operation, typeError } from "../base/errors.js";
 import type { AtomicLanes } from "../atomics/lane.js";
 import { GeneralAccess } from "./general-access.js";
 import type { Gpa } from "../base/gpa.js";
@@ -21,7 +21,8 @@ import { type AccessPolicy, checkPolicy, policyNumber } from "../base/policy.js"
 import { type PolicyAccess, policyAccess } from "./policy-access.js";
 import { uncloneable } from "../base/uncloneable.js";
 import { ViewAtomics } from "./atomics.js";
-import { BYTE, checkSlots, isView } from "../base/widths.js";
+import { BYTE } from "../base/widths.js";
+import { branchFromNowOn, selectUntilRefusal } from "./accessor-forms.js";
 import { EMPTY_WINDOW, WINDOW_SIZE, type Window, Windows } from "./windows.js";
 
 /**
@@ -45,39 +46,49 @@ import { EMPTY_WINDOW, WINDOW_SIZE, type Window, Windows } from "./windows.js";
  * const result = memory.tryReadl(0x1002, out); // GuestMemAccessResult.FAULT_UNALIGNED
  * ```
  */
-export class GuestMemory implements GuestMemoryAccess, Disposable {
+// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- see the interface
+export class GuestMemory implements Disposable {
   /** @internal */
   readonly uncloneable = uncloneable;
 
   /** The native path to the same RAM: each call runs the compiled C++ accessor through N-API. */
   readonly native: NativeAccess;
 
-  // The fields below use TypeScript's private. V8 constant-folds #private fields less well: an
-  // access to a memory that is a constant of the caller would take a third more time. Code outside
-  // the class that writes to a field cannot reach other memory, because the engine checks every
-  // index against the typed array.
+  // The fields below are not #private, because the accessors of accessor-forms.ts use them, and
+  // because V8 constant-folds #private fields less well: an access to a memory that is a constant of
+  // the caller would take a third more time. Code outside the class that writes to a field cannot
+  // reach other memory, because the engine checks every index against the typed array.
 
   // The fields of the first window, copied here for the hot path; empty after the RAM has ended.
   // Until then they are assigned only once, so that V8 can treat the arrays as constants. Therefore
-  // RAM over 4 GiB has those of the prototype, which are empty, until `#useFirst` adds its own. They
+  // RAM over 4 GiB has those of SelectingAccess, which are empty, until `#useFirst` adds its own. They
   // are the last fields of every memory, so that all memories get the same hidden class.
-  declare private u8: Uint8Array;
-  declare private u16: Uint16Array;
-  declare private u32: Uint32Array;
-  declare private u64: BigUint64Array;
-  declare private quads: number;
-  /** As `quads`, for writes. 0 while writes are tracked, so that they take the slow path. */
-  declare private writeQuads: number;
+  /** @internal */
+  declare protected u8: Uint8Array;
+  /** @internal */
+  declare protected u16: Uint16Array;
+  /** @internal */
+  declare protected u32: Uint32Array;
+  /** @internal */
+  declare protected u64: BigUint64Array;
+  // The same arrays, for writes. Empty while writes are tracked, so that they take the slow path.
+  /** @internal */
+  declare protected w8: Uint8Array;
+  /** @internal */
+  declare protected w16: Uint16Array;
+  /** @internal */
+  declare protected w32: Uint32Array;
+  /** @internal */
+  declare protected w64: BigUint64Array;
+  /** The elements of `u64`, which bound the accesses of all widths. @internal */
+  declare protected quads: number;
+  /** As `quads`, for writes. 0 while writes are tracked. @internal */
+  declare protected writeQuads: number;
   /** Makes the accesses that the hot path does not make. */
   private readonly general: GeneralAccess;
-  // Properties of the prototype, which V8 treats as constants.
-  declare private checkSlots: typeof checkSlots;
-  declare private isView: typeof isView;
   static {
-    const { u8, u16, u32, u64, quads } = EMPTY_WINDOW;
-    Object.assign(this.prototype, { u8, u16, u32, u64, quads, writeQuads: quads });
-    this.prototype.checkSlots = checkSlots;
-    this.prototype.isView = isView;
+    // The accessors. See accessor-forms.ts.
+    selectUntilRefusal(this.prototype);
   }
 
   readonly #arena: Arena;
@@ -88,8 +99,10 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   readonly #borrowed: boolean;
   readonly #forgetEnding: () => void;
   readonly #marks = new MemoryMarks(() => {
-    if (this.general.windows.madeAt(0) !== undefined) {
-      this.writeQuads = this.#marks.dirty === null ? this.quads : 0;
+    const first = this.general.windows.madeAt(0);
+    if (first !== undefined) {
+      this.#writeTo(this.#marks.dirty === null ? first : EMPTY_WINDOW);
+      branchFromNowOn();
     }
     this.general.marksChanged();
     this.#policies.forEach((policy) => policy.marksChanged());
@@ -125,6 +138,10 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
         this.#useFirst(first);
       },
     );
+    if (this.#size > 2 ** 31) {
+      // The first form refuses bytes from 2 GiB on.
+      branchFromNowOn();
+    }
     this.general = new GeneralAccess(this.#size, windows, owner?.buffer ?? null, this.#marks);
     this.#shareable = sharedRamOf(owner, base, this.#size);
     this.#forgetEnding = onEnding(() => this.#end());
@@ -357,366 +374,6 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   toJSON(): { type: "GuestMemory"; size: number; destroyed: boolean } {
     return { type: "GuestMemory", size: this.#size, destroyed: this.#destroyed };
   }
-
-  // The accessors of the view path. The code is generated for each width: closures of one factory
-  // would share the type feedback of all four typed arrays, and V8 would inline none of them. The
-  // bytecode must be short, because V8 inlines at most 920 bytes of bytecode into one function.
-  // Therefore these accessors only make number-addressed accesses to the first window. `general`
-  // makes all others, and repeats all checks.
-  //
-  // - The comparison of the address with that of its index refuses fractions, NaN, negative
-  //   numbers, unaligned addresses and addresses of 4 GiB and above at once.
-  // - In optimized code, the comparison of an element with undefined costs nothing: V8 must check
-  //   the index and the buffer, which may be detached, in any case. Therefore stores read the
-  //   element first, and no accessor reads a length.
-  // - The result is the literal 0 instead of `OK`, which would take more bytes of bytecode.
-  // - `instanceof` costs nothing after an access to an element of `out`, because V8 knows the type
-  //   then. Before it, V8 would walk the prototype chain. `checkSlots` costs nothing after
-  //   `instanceof`. The accessor catches what `checkSlots` or `out[0]` throws, and `general` throws
-  //   the error with a code.
-
-  // #region generated: npm run generate
-
-  tryReadb(gpa: Gpa, out: Uint8Array): GuestMemAccessResult {
-    try {
-      if (typeof gpa === "number" && out[0] !== undefined && out instanceof Uint8Array) {
-        this.checkSlots(out);
-        const index = gpa >>> 0;
-        if (index === gpa && index >>> 3 < this.quads) {
-          const value = this.u8[index];
-          if (value !== undefined) {
-            out[0] = value;
-            return 0;
-          }
-        }
-      }
-    } catch {
-      // Not a typed array. The slow path throws an error with a code.
-    }
-    return this.general.tryReadb(gpa, out);
-  }
-
-  tryReadw(gpa: Gpa, out: Uint16Array): GuestMemAccessResult {
-    try {
-      if (typeof gpa === "number" && out[0] !== undefined && out instanceof Uint16Array) {
-        this.checkSlots(out);
-        const index = gpa >>> 1;
-        if (index * 2 === gpa && index >>> 2 < this.quads) {
-          const value = this.u16[index];
-          if (value !== undefined) {
-            out[0] = value;
-            return 0;
-          }
-        }
-      }
-    } catch {
-      // Not a typed array. The slow path throws an error with a code.
-    }
-    return this.general.tryReadw(gpa, out);
-  }
-
-  tryReadl(gpa: Gpa, out: Uint32Array): GuestMemAccessResult {
-    try {
-      if (typeof gpa === "number" && out[0] !== undefined && out instanceof Uint32Array) {
-        this.checkSlots(out);
-        const index = gpa >>> 2;
-        if (index * 4 === gpa && index >>> 1 < this.quads) {
-          const value = this.u32[index];
-          if (value !== undefined) {
-            out[0] = value;
-            return 0;
-          }
-        }
-      }
-    } catch {
-      // Not a typed array. The slow path throws an error with a code.
-    }
-    return this.general.tryReadl(gpa, out);
-  }
-
-  tryReadq(gpa: Gpa, out: BigUint64Array): GuestMemAccessResult {
-    try {
-      if (typeof gpa === "number" && out[0] !== undefined && out instanceof BigUint64Array) {
-        this.checkSlots(out);
-        const index = gpa >>> 3;
-        if (index * 8 === gpa && index < this.quads) {
-          const value = this.u64[index];
-          if (value !== undefined) {
-            out[0] = value;
-            return 0;
-          }
-        }
-      }
-    } catch {
-      // Not a typed array. The slow path throws an error with a code.
-    }
-    return this.general.tryReadq(gpa, out);
-  }
-
-  tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult {
-    if (
-      typeof gpa === "number" &&
-      typeof value === "number" &&
-      ((value & 0xff) === value || (value | -0x80) === value)
-    ) {
-      const index = gpa >>> 0;
-      const cells = this.u8;
-      if (index === gpa && index >>> 3 < this.writeQuads && cells[index] !== undefined) {
-        cells[index] = value;
-        return 0;
-      }
-    }
-    return this.general.tryWriteb(gpa, value);
-  }
-
-  tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
-    if (
-      typeof gpa === "number" &&
-      typeof value === "number" &&
-      value >= -0x8000 &&
-      (value << 15) >> 15 === value
-    ) {
-      const index = gpa >>> 1;
-      const cells = this.u16;
-      if (index * 2 === gpa && index >>> 2 < this.writeQuads && cells[index] !== undefined) {
-        cells[index] = value;
-        return 0;
-      }
-    }
-    return this.general.tryWritew(gpa, value);
-  }
-
-  tryWritel(gpa: Gpa, value: number): GuestMemAccessResult {
-    if (
-      typeof gpa === "number" &&
-      typeof value === "number" &&
-      (value >>> 0 === value || (value | 0) === value)
-    ) {
-      const index = gpa >>> 2;
-      const cells = this.u32;
-      if (index * 4 === gpa && index >>> 1 < this.writeQuads && cells[index] !== undefined) {
-        cells[index] = value;
-        return 0;
-      }
-    }
-    return this.general.tryWritel(gpa, value);
-  }
-
-  tryWriteq(gpa: Gpa, value: bigint): GuestMemAccessResult {
-    if (
-      typeof gpa === "number" &&
-      typeof value === "bigint" &&
-      (BigInt.asUintN(64, value) === value || BigInt.asIntN(64, value) === value)
-    ) {
-      const index = gpa >>> 3;
-      const cells = this.u64;
-      if (index * 8 === gpa && index < this.writeQuads && cells[index] !== undefined) {
-        cells[index] = value;
-        return 0;
-      }
-    }
-    return this.general.tryWriteq(gpa, value);
-  }
-
-  tryWriteqFrom(gpa: Gpa, source: BigUint64Array): GuestMemAccessResult {
-    try {
-      if (typeof gpa === "number") {
-        const value = source[0];
-        if (value !== undefined && source instanceof BigUint64Array) {
-          this.checkSlots(source);
-          const index = gpa >>> 3;
-          const cells = this.u64;
-          if (index * 8 === gpa && index < this.writeQuads && cells[index] !== undefined) {
-            cells[index] = value;
-            return 0;
-          }
-        }
-      }
-    } catch {
-      // Not a typed array. The slow path throws an error with a code.
-    }
-    return this.general.tryWriteqFrom(gpa, source);
-  }
-
-  readb(gpa: Gpa): number {
-    if (typeof gpa === "number") {
-      const index = gpa >>> 0;
-      if (index === gpa && index >>> 3 < this.quads) {
-        const value = this.u8[index];
-        if (value !== undefined) {
-          return value;
-        }
-      }
-    }
-    return this.general.readb(gpa);
-  }
-
-  readw(gpa: Gpa): number {
-    if (typeof gpa === "number") {
-      const index = gpa >>> 1;
-      if (index * 2 === gpa && index >>> 2 < this.quads) {
-        const value = this.u16[index];
-        if (value !== undefined) {
-          return value;
-        }
-      }
-    }
-    return this.general.readw(gpa);
-  }
-
-  readl(gpa: Gpa): number {
-    if (typeof gpa === "number") {
-      const index = gpa >>> 2;
-      if (index * 4 === gpa && index >>> 1 < this.quads) {
-        const value = this.u32[index];
-        if (value !== undefined) {
-          return value;
-        }
-      }
-    }
-    return this.general.readl(gpa);
-  }
-
-  readq(gpa: Gpa): bigint {
-    if (typeof gpa === "number") {
-      const index = gpa >>> 3;
-      if (index * 8 === gpa && index < this.quads) {
-        const value = this.u64[index];
-        if (value !== undefined) {
-          return value;
-        }
-      }
-    }
-    return this.general.readq(gpa);
-  }
-
-  writeb(gpa: Gpa, value: number): void {
-    if (
-      typeof gpa === "number" &&
-      typeof value === "number" &&
-      ((value & 0xff) === value || (value | -0x80) === value)
-    ) {
-      const index = gpa >>> 0;
-      const cells = this.u8;
-      if (index === gpa && index >>> 3 < this.writeQuads && cells[index] !== undefined) {
-        cells[index] = value;
-        return;
-      }
-    }
-    this.general.writeb(gpa, value);
-  }
-
-  writew(gpa: Gpa, value: number): void {
-    if (
-      typeof gpa === "number" &&
-      typeof value === "number" &&
-      value >= -0x8000 &&
-      (value << 15) >> 15 === value
-    ) {
-      const index = gpa >>> 1;
-      const cells = this.u16;
-      if (index * 2 === gpa && index >>> 2 < this.writeQuads && cells[index] !== undefined) {
-        cells[index] = value;
-        return;
-      }
-    }
-    this.general.writew(gpa, value);
-  }
-
-  writel(gpa: Gpa, value: number): void {
-    if (
-      typeof gpa === "number" &&
-      typeof value === "number" &&
-      (value >>> 0 === value || (value | 0) === value)
-    ) {
-      const index = gpa >>> 2;
-      const cells = this.u32;
-      if (index * 4 === gpa && index >>> 1 < this.writeQuads && cells[index] !== undefined) {
-        cells[index] = value;
-        return;
-      }
-    }
-    this.general.writel(gpa, value);
-  }
-
-  writeq(gpa: Gpa, value: bigint): void {
-    if (
-      typeof gpa === "number" &&
-      typeof value === "bigint" &&
-      (BigInt.asUintN(64, value) === value || BigInt.asIntN(64, value) === value)
-    ) {
-      const index = gpa >>> 3;
-      const cells = this.u64;
-      if (index * 8 === gpa && index < this.writeQuads && cells[index] !== undefined) {
-        cells[index] = value;
-        return;
-      }
-    }
-    this.general.writeq(gpa, value);
-  }
-
-  tryReadqHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
-    if (
-      typeof gpa === "number" &&
-      typeof at === "number" &&
-      this.isView(out) &&
-      out[at] !== undefined &&
-      out[at + 1] !== undefined &&
-      out instanceof Uint32Array
-    ) {
-      const index = gpa >>> 2;
-      if (!(gpa & 7) && gpa >>> 0 === gpa) {
-        const cells = this.u32;
-        const high = cells[index + 1];
-        if (high !== undefined) {
-          out[at] = cells[index]!;
-          out[at + 1] = high;
-          return 0;
-        }
-      }
-    }
-    return this.general.tryReadqHalves(gpa, out, at);
-  }
-
-  tryWriteqHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult {
-    if (
-      typeof gpa === "number" &&
-      typeof low === "number" &&
-      (low >>> 0 === low || (low | 0) === low) &&
-      typeof high === "number" &&
-      (high >>> 0 === high || (high | 0) === high)
-    ) {
-      const index = gpa >>> 2;
-      const cells = this.u32;
-      if (
-        !(gpa & 7) &&
-        gpa >>> 0 === gpa &&
-        index >>> 1 < this.writeQuads &&
-        cells[index + 1] !== undefined
-      ) {
-        cells[index] = low;
-        cells[index + 1] = high;
-        return 0;
-      }
-    }
-    return this.general.tryWriteqHalves(gpa, low, high);
-  }
-
-  readqHalves(gpa: Gpa, out: Uint32Array, at: number): void {
-    const result = this.tryReadqHalves(gpa, out, at);
-    if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 8, "read");
-    }
-  }
-
-  writeqHalves(gpa: Gpa, low: number, high: number): void {
-    const result = this.tryWriteqHalves(gpa, low, high);
-    if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 8, "write");
-    }
-  }
-
-  // #endregion
 
   // Bulk access, at any alignment. If the range does not lie in RAM, the access throws and changes
   // no byte.
@@ -1056,14 +713,15 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   }
 
   /** Copies the fields of the first window for the hot paths. */
-  #useFirst({ u8, u16, u32, u64, quads }: Window): void {
+  #useFirst(first: Window): void {
+    const { u8, u16, u32, u64, quads } = first;
     this.native.useFirst(u8);
     this.u8 = u8;
     this.u16 = u16;
     this.u32 = u32;
     this.u64 = u64;
     this.quads = quads;
-    this.writeQuads = this.#marks.dirty === null ? quads : 0;
+    this.#writeTo(this.#marks.dirty === null ? first : EMPTY_WINDOW);
   }
 
   /** Whether a bulk access is not empty and lies entirely in the first window. */
@@ -1096,10 +754,19 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     this.u32 = u32;
     this.u64 = u64;
     this.quads = quads;
-    this.writeQuads = quads;
+    this.#writeTo(EMPTY_WINDOW);
     this.general.end();
     this.#policies.forEach((policy) => policy.end());
     this.#atomics?.end();
+  }
+
+  /** Uses arrays for writes. */
+  #writeTo({ u8, u16, u32, u64, quads }: Window): void {
+    this.w8 = u8;
+    this.w16 = u16;
+    this.w32 = u32;
+    this.w64 = u64;
+    this.writeQuads = quads;
   }
 }
 
@@ -1120,6 +787,9 @@ function createMemory(arena: Handle, adopted: Adopted | undefined): Handle {
     ? native.guestMemoryOver(arena, offset)
     : native.guestMemoryPart(arena, offset, bytes.length);
 }
+// The accessors, which the class inherits from a prototype that changes: see accessor-forms.ts.
+// eslint-disable-next-line @typescript-eslint/no-empty-object-type, @typescript-eslint/no-unsafe-declaration-merging
+export interface GuestMemory extends GuestMemoryAccess {}
 
 /** The parts of a {@link GuestMemory} that address spaces and snapshots use; not public. */
 export interface GuestMemoryInternals {

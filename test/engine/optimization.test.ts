@@ -35,6 +35,9 @@ const CALLED = {
   one_codes: CODES,
   one_halves: HALVES,
   one_values: VALUES,
+  late_codes: CODES,
+  late_halves: HALVES,
+  late_values: VALUES,
   ...POLICY_LOOPS,
   space_codes: CODES.filter((name) => !name.endsWith("w")),
   space_halves: HALVES.filter((name) => name !== "tryReadb"),
@@ -116,7 +119,7 @@ describe("what V8 makes of the hot paths", function () {
   });
 
   it("keeps them optimized when widths, memories and addresses are mixed", () => {
-    expect(outcome.reports).to.have.length(37);
+    expect(outcome.reports).to.have.length(43);
     expect(
       outcome.reports.filter(({ optimized }) => !optimized).map(({ name }) => name),
     ).to.deep.equal(["what has lost its code"]);
@@ -139,6 +142,9 @@ describe("what V8 makes of the hot paths", function () {
       one_codes: ["tryReadl"],
       one_halves: ["tryReadl"],
       one_values: [],
+      late_codes: [],
+      late_halves: [],
+      late_values: [],
       ...Object.fromEntries(
         Object.keys(POLICY_LOOPS).map((loop) => [
           loop,
