@@ -8,7 +8,7 @@ export type { GuestAtomicAccess } from "./atomics/access.js";
 export type { NativeAccess } from "./native/access.js";
 export { type Op, OpBuffer, OpKind, packOps, type TryAccess } from "./native/op-buffer.js";
 export { Arena, type CallerMemory } from "./memory/arena.js";
-export { DirtyBitmap } from "./memory/dirty-bitmap.js";
+export { DirtyBitmap, type DirtyCursor } from "./memory/dirty-bitmap.js";
 export { GuestMemory } from "./memory/guest-memory.js";
 export type { SharedRam } from "./memory/shared-ram.js";
 export { AddressSpace, type RamOptions, type RegionOptions } from "./space/address-space.js";

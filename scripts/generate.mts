@@ -12,7 +12,7 @@ import { fileURLToPath } from "node:url";
 import { format, resolveConfig } from "prettier";
 import { atomicForms } from "./generate/atomics.mjs";
 import { nativeAccessors, nativeSpaceAccessors } from "./generate/native.mjs";
-import { inQuads, roundTrip, type ViewClass, viewAccessors } from "./generate/view.mjs";
+import { inQuads, roundTrip, type ViewClass, viewAccessors, viewWrites } from "./generate/view.mjs";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
 const REGION = /(\/\/ #region generated: npm run generate\n)[^]*?(\n *\/\/ #endregion)/g;
@@ -32,16 +32,29 @@ const HOT: Pick<ViewClass, "ok" | "slow" | "slowWrite"> = {
   slowWrite: ({ suffix }) => `this.general.write${suffix}(gpa, value)`,
 };
 
+/** The view path of flat RAM. */
+const FLAT: ViewClass = {
+  index: ({ shift }) => [`const index = gpa >>> ${shift};`],
+  inReach: (row, operation) =>
+    `${roundTrip(row, "index")} === gpa && ${inQuads(row)} < this.${bound(operation)}`,
+  array: ({ bits }) => `this.u${bits}`,
+  brand: "slots",
+  ...HOT,
+};
+
 /** The text of the generated region of each file. */
 const GENERATED: Readonly<Record<string, () => string>> = {
-  "lib/memory/guest-memory.ts": () =>
-    viewAccessors({
-      index: ({ shift }) => [`const index = gpa >>> ${shift};`],
-      inReach: (row, operation) =>
-        `${roundTrip(row, "index")} === gpa && ${inQuads(row)} < this.${bound(operation)}`,
-      array: ({ bits }) => `this.u${bits}`,
-      brand: "slots",
-      ...HOT,
+  "lib/memory/guest-memory.ts": () => viewAccessors(FLAT),
+  "lib/memory/tracked-writes.ts": () =>
+    viewWrites({
+      ...FLAT,
+      index: ({ shift }) => [
+        `const index = gpa >>> ${shift};`,
+        `const page = index >>> ${12 - shift};`,
+        "const { marks } = this;",
+      ],
+      inReach: (row) => `${roundTrip(row, "index")} === gpa && marks[page] !== undefined`,
+      stored: () => " marks[page] = 1;",
     }),
   "lib/memory/general-access.ts": () =>
     viewAccessors({
@@ -88,8 +101,7 @@ const GENERATED: Readonly<Record<string, () => string>> = {
         `${roundTrip(row, "index")} === offset && ${inQuads(row)} < this.${operation}Quads`,
       array: ({ bits }, operation) => `this.${operation === "read" ? "r" : "w"}${bits}`,
       brand: "slots",
-      stored:
-        " if (this.dirty !== null) { this.dirty.markPage(this.firstPage + (offset >>> 12)); }",
+      stored: () => " const { marks } = this; if (marks !== null) { marks[offset >>> 12] = 1; }",
       ok: "OK",
       slow: {
         tryRead: ({ constant }) => `this.#tryRead(SPACE_${constant}, gpa, out)`,

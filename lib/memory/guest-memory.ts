@@ -5,6 +5,7 @@ import type { GuestAtomicAccess } from "../atomics/access.js";
 import { Arena, arenaInternals, detach } from "./arena.js";
 import * as bulk from "./bulk.js";
 import { rangeError, typeError } from "../base/errors.js";
+import type { DirtyBitmap, DirtyCursor } from "./dirty-bitmap.js";
 import type { AtomicLanes } from "../atomics/lane.js";
 import { GeneralAccess } from "./general-access.js";
 import { MAX_U64, type Gpa } from "../base/gpa.js";
@@ -15,10 +16,16 @@ import { NativeAccess } from "../native/access.js";
 import { GuestMemAccessResult } from "../base/result.js";
 import { reserveStack } from "../base/stack.js";
 import { newSharedBuffer, type SharedRam, sharedRamOf, viewOf } from "./shared-ram.js";
+import { TrackedWrites } from "./tracked-writes.js";
 import { uncloneable } from "../base/uncloneable.js";
 import { ViewAtomics } from "./atomics.js";
 import { BYTE, checkSlots } from "../base/widths.js";
-import { cutWindows, EMPTY_WINDOW, type Window } from "./windows.js";
+import { PAGE_SIZE } from "../base/page.js";
+import { cutWindows, EMPTY_WINDOW, WINDOW_SIZE, type Window } from "./windows.js";
+
+const NO_MARKS = new Uint8Array(0);
+/** Where the accessors of TrackedWrites set marks while the memory is not tracked. */
+const UNREAD_MARKS = new Uint8Array(WINDOW_SIZE / PAGE_SIZE);
 
 /**
  * Guest physical RAM: `guest_memory_t` of Pound's header.
@@ -62,6 +69,8 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   private quads: number;
   /** As `quads`, for writes. 0 while writes are tracked, so that they take the slow path. */
   private writeQuads: number;
+  /** The marks of the pages of the first window, which TrackedWrites sets. @internal */
+  protected marks: Uint8Array = NO_MARKS;
   /** Makes the accesses that the hot path does not make. */
   private readonly general: GeneralAccess;
   // A property of the prototype, which V8 treats as a constant.
@@ -77,10 +86,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   /** Whether the RAM lies in a buffer of the caller. */
   readonly #borrowed: boolean;
   readonly #forgetEnding: () => void;
-  readonly #marks = new MemoryMarks(() => {
-    this.writeQuads = this.#marks.dirty === null ? this.quads : 0;
-    this.general.marksChanged();
-  });
+  readonly #marks: MemoryMarks;
   readonly #shareable: SharedRam | null;
   #atomics: ViewAtomics | undefined;
   #exposed = false;
@@ -93,6 +99,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     this.#ownsArena = ownsArena;
     this.#borrowed = owner !== null;
     this.#size = native.guestMemorySize(this.#handle);
+    this.#marks = new MemoryMarks(this.#size, () => this.#marksChanged());
     const base = native.guestMemoryOffset(this.#handle);
     const windows = cutWindows(this.#size, (start, length) => bytesAt(base + start, length));
     const { u8, u16, u32, u64, quads } = windows[0] ?? EMPTY_WINDOW;
@@ -211,6 +218,47 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   /** Whether the RAM has ended: it is destroyed, or its arena is reset or destroyed. */
   get destroyed(): boolean {
     return this.#destroyed;
+  }
+
+  /**
+   * The dirty bitmap of the memory: the pages that were written since the last drain. Null if the
+   * memory is not tracked. All address spaces that map the memory mark their writes in it.
+   */
+  get dirty(): DirtyBitmap | null {
+    return this.#marks.dirty;
+  }
+
+  /**
+   * Starts dirty tracking. From now on, every write to the memory sets a mark: through its methods
+   * on both paths, and through any region of any space that maps it. Writes to buffers of the memory
+   * set none.
+   *
+   * @param bitmap - The bitmap to use, for instance one shared with other threads. By default the
+   * bitmap that the memory already has, or a new one.
+   * @returns The bitmap in use.
+   * @throws TypeError; RangeError if the bitmap is for RAM of another size; Error
+   * `ERR_OUT_OF_MEMORY`.
+   */
+  startTracking(bitmap?: DirtyBitmap): DirtyBitmap {
+    const chosen = this.#marks.choose(bitmap);
+    this.#marks.set(chosen);
+    return chosen;
+  }
+
+  /** Stops dirty tracking. The cursors of the memory get no more marks. */
+  stopTracking(): void {
+    this.#marks.set(null);
+  }
+
+  /**
+   * Adds a consumer of the dirty marks, which gets every page that is written from now on. Starts
+   * dirty tracking if needed. Other cursors, snapshots and {@link DirtyBitmap.drain} do not take
+   * its marks, nor it theirs.
+   *
+   * @throws Error `ERR_OUT_OF_MEMORY`.
+   */
+  dirtyCursor(): DirtyCursor {
+    return this.startTracking().dirtyCursor();
   }
 
   /**
@@ -706,6 +754,19 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     return view;
   }
 
+  #marksChanged(): void {
+    const { dirty, plain } = this.#marks;
+    this.writeQuads = dirty === null ? this.quads : 0;
+    this.general.marksChanged();
+    this.marks =
+      dirty === null ? UNREAD_MARKS : (plain?.subarray(0, UNREAD_MARKS.length) ?? NO_MARKS);
+    // The prototype stays after tracking has ended: V8 up to Node 22 would make a new hidden class
+    // for each change, and the call sites of the accessors would become megamorphic.
+    if (Object.getPrototypeOf(this) === GuestMemory.prototype) {
+      Reflect.setPrototypeOf(this, TrackedWrites.prototype);
+    }
+  }
+
   /** Call it before code outside this package receives a buffer over the RAM. */
   #expose(): void {
     if (!this.#exposed && !this.#borrowed) {
@@ -752,6 +813,11 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     this.#atomics?.end();
   }
 }
+
+// Memory that is or was tracked has the accessors of TrackedWrites for its writes, and those of
+// GuestMemory for the rest.
+Object.setPrototypeOf(TrackedWrites.prototype, GuestMemory.prototype);
+Object.defineProperty(TrackedWrites.prototype, "constructor", { value: GuestMemory });
 
 /** The parts of a {@link GuestMemory} that address spaces and snapshots use; not public. */
 export interface GuestMemoryInternals {

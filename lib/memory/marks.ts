@@ -1,9 +1,14 @@
-import type { DirtyBitmap } from "./dirty-bitmap.js";
+import { DirtyBitmap, type MarkWriter, type MarkWriterReference } from "./dirty-bitmap.js";
+import { isInstance } from "../base/arguments.js";
+import { rangeError, typeError } from "../base/errors.js";
 import { reserveStack } from "../base/stack.js";
 
 /** An object that maps a memory and caches its state, such as an address space. */
 export interface MemoryUser {
-  /** Called before the memory ends and before the dirty bitmap changes. It must drop the cache. */
+  /**
+   * Called before the memory ends, before the dirty bitmap changes, and after plain stores have
+   * ceased to suffice as marks. It must drop the cache.
+   */
   memoryChanging(): void;
 }
 
@@ -19,20 +24,51 @@ interface UserReference {
  * The memory's own methods on both paths and every address space that maps it mark their writes
  * here. References to users are weak, because a memory can outlive the address spaces that map it.
  */
-export class MemoryMarks {
+export class MemoryMarks implements MarkWriter {
   /** The bitmap to mark, or null while writes are not tracked. Read it after the write. */
   dirty: DirtyBitmap | null = null;
+  readonly #size: number;
   readonly #users = new Set<UserReference>();
   readonly #onChange: () => void;
+  readonly #self: MarkWriterReference = new WeakRef(this);
 
-  /** @param onChange - Called after `dirty` has changed. It must not throw. */
-  constructor(onChange: () => void) {
+  /**
+   * @param size - Bytes of the memory.
+   * @param onChange - Called after `dirty` or `plain` has changed. It must not throw.
+   */
+  constructor(size: number, onChange: () => void) {
+    this.#size = size;
     this.#onChange = onChange;
+  }
+
+  /**
+   * The marks, byte `n` for page `n` of the memory, for fast paths that store 1 after the write to a
+   * page. Null while writes are not tracked, and if a plain store does not suffice, so that only
+   * `dirty.markPage` can mark. A user has to read it again after `memoryChanging`.
+   */
+  get plain(): Uint8Array | null {
+    return this.dirty?.plainMarks ?? null;
   }
 
   /** Marks the pages of a range, after the write. */
   mark(offset: number, length: number): void {
     this.dirty?.mark(offset, length);
+  }
+
+  /**
+   * The bitmap to track the memory with: `bitmap` if it suits, by default the present or a new one.
+   *
+   * @throws TypeError; RangeError if the bitmap is for RAM of another size; Error
+   * `ERR_OUT_OF_MEMORY`.
+   */
+  choose(bitmap: DirtyBitmap = this.dirty ?? new DirtyBitmap(this.#size)): DirtyBitmap {
+    if (!isInstance(bitmap, DirtyBitmap)) {
+      throw typeError("bitmap must be a DirtyBitmap");
+    }
+    if (bitmap.size !== BigInt(this.#size)) {
+      throw rangeError("bitmap must be for RAM of the memory's size");
+    }
+    return bitmap;
   }
 
   /** Replaces the bitmap; null ends the tracking. */
@@ -43,9 +79,14 @@ export class MemoryMarks {
     }
     reserveStack();
     this.notifyUsers();
-    before?.interrupt();
-    bitmap?.interrupt();
+    before?.detach(this.#self);
+    bitmap?.attach(this.#self);
     this.dirty = bitmap;
+    this.#onChange();
+  }
+
+  marksChanged(): void {
+    this.notifyUsers();
     this.#onChange();
   }
 

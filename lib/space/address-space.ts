@@ -11,7 +11,7 @@ import { MAX_U64, type Gpa } from "../base/gpa.js";
 import { GuestMemory, isGuestMemory } from "../memory/guest-memory.js";
 import type { MmioDevice } from "./mmio.js";
 import { NativeSpaceAccess } from "./native-access.js";
-import { chooseBitmap, MmioRegion, RamRegion, type Region, RomRegion } from "./regions.js";
+import { MmioRegion, RamRegion, type Region, RomRegion } from "./regions.js";
 import { GuestMemAccessResult } from "../base/result.js";
 import { restoreSnapshot } from "../snapshot/restore.js";
 import type { Snapshot } from "../snapshot/snapshot.js";
@@ -133,7 +133,7 @@ export class AddressSpace implements GuestAccessors {
       const bitmap =
         trackDirty === false
           ? null
-          : chooseBitmap(region, trackDirty === true ? undefined : trackDirty);
+          : region.internals.marks.choose(trackDirty === true ? undefined : trackDirty);
       this.#bus.add(region, bitmap);
       return region;
     } catch (error) {

@@ -1,6 +1,5 @@
 import type { GuestAccessors } from "../base/access.js";
 import type { Bus } from "./bus.js";
-import { type DirtyBitmap } from "../memory/dirty-bitmap.js";
 import { PAGE_SIZE } from "../base/page.js";
 import { GuestMemoryFault } from "../base/errors.js";
 import { MAX_U64, type Gpa } from "../base/gpa.js";
@@ -10,10 +9,10 @@ import { SPACE_BYTE, SPACE_LONG, SPACE_QUAD, SPACE_WORD, type SpaceWidth } from 
 import { checkOut, checkSlots, QUAD, type Out, type Value } from "../base/widths.js";
 import { EMPTY_WINDOW } from "../memory/windows.js";
 
-const NOWHERE = { ...EMPTY_WINDOW, base: 0, from: 0 };
+const NOWHERE = { ...EMPTY_WINDOW, base: 0 };
 
 /** The fields of a stretch that the fast path caches. */
-type Reach = Pick<Stretch, "base" | "from" | "quads" | "u8" | "u16" | "u32" | "u64">;
+type Reach = Pick<Stretch, "base" | "quads" | "u8" | "u16" | "u32" | "u64">;
 
 /**
  * The view path of an address space for all accesses: to any region, with number and bigint
@@ -40,12 +39,8 @@ export class SpaceAccess implements GuestAccessors {
   private w16 = EMPTY_WINDOW.u16;
   private w32 = EMPTY_WINDOW.u32;
   private w64 = EMPTY_WINDOW.u64;
-  /** The bitmap that tracks the stretch for writes; null if it is not tracked. */
-  private dirty: DirtyBitmap | null = null;
-  /**
-   * The number of the first page of the stretch for writes, counted from the start of its region.
-   */
-  private firstPage = 0;
+  /** The marks of the pages of the stretch for writes; null if it is not tracked. */
+  private marks: Uint8Array | null = null;
   // On the prototype, because V8 treats a method of a prototype as a constant.
   declare private checkSlots: typeof checkSlots;
   static {
@@ -159,8 +154,9 @@ export class SpaceAccess implements GuestAccessors {
       const cells = this.w8;
       if (index === offset && index >>> 3 < this.writeQuads && cells[index] !== undefined) {
         cells[index] = value;
-        if (this.dirty !== null) {
-          this.dirty.markPage(this.firstPage + (offset >>> 12));
+        const { marks } = this;
+        if (marks !== null) {
+          marks[offset >>> 12] = 1;
         }
         return OK;
       }
@@ -179,8 +175,9 @@ export class SpaceAccess implements GuestAccessors {
         cells[index] !== undefined
       ) {
         cells[index] = value;
-        if (this.dirty !== null) {
-          this.dirty.markPage(this.firstPage + (offset >>> 12));
+        const { marks } = this;
+        if (marks !== null) {
+          marks[offset >>> 12] = 1;
         }
         return OK;
       }
@@ -199,8 +196,9 @@ export class SpaceAccess implements GuestAccessors {
         cells[index] !== undefined
       ) {
         cells[index] = value;
-        if (this.dirty !== null) {
-          this.dirty.markPage(this.firstPage + (offset >>> 12));
+        const { marks } = this;
+        if (marks !== null) {
+          marks[offset >>> 12] = 1;
         }
         return OK;
       }
@@ -220,8 +218,9 @@ export class SpaceAccess implements GuestAccessors {
       const cells = this.w64;
       if ((index << 3) >>> 0 === offset && index < this.writeQuads && cells[index] !== undefined) {
         cells[index] = value;
-        if (this.dirty !== null) {
-          this.dirty.markPage(this.firstPage + (offset >>> 12));
+        const { marks } = this;
+        if (marks !== null) {
+          marks[offset >>> 12] = 1;
         }
         return OK;
       }
@@ -244,8 +243,9 @@ export class SpaceAccess implements GuestAccessors {
             cells[index] !== undefined
           ) {
             cells[index] = value;
-            if (this.dirty !== null) {
-              this.dirty.markPage(this.firstPage + (offset >>> 12));
+            const { marks } = this;
+            if (marks !== null) {
+              marks[offset >>> 12] = 1;
             }
             return OK;
           }
@@ -407,9 +407,14 @@ export class SpaceAccess implements GuestAccessors {
         if ((at & (bytes - 1)) === 0 && at <= stretch.u8.length - bytes) {
           width.set(stretch.data, at, checked);
           // Marked after the write: see DirtyBitmap for the order.
-          region.dirty?.markPage(Math.floor(offset / PAGE_SIZE));
-          if (stretch.safe) {
-            this.#cacheForWrites(stretch, region.dirty);
+          const { marks } = region.internals;
+          marks.dirty?.markPage(Math.floor(offset / PAGE_SIZE));
+          // Without plain marks, each write to tracked RAM has to come here.
+          if (stretch.safe && (marks.dirty === null || marks.plain !== null)) {
+            this.#cacheForWrites(
+              stretch,
+              marks.plain?.subarray(Math.floor(stretch.from / PAGE_SIZE)) ?? null,
+            );
           }
           return OK;
         }
@@ -434,17 +439,13 @@ export class SpaceAccess implements GuestAccessors {
     this.r64 = u64;
   }
 
-  #cacheForWrites(
-    { base, from, quads, u8, u16, u32, u64 }: Reach,
-    dirty: DirtyBitmap | null,
-  ): void {
+  #cacheForWrites({ base, quads, u8, u16, u32, u64 }: Reach, marks: Uint8Array | null): void {
     this.writeBase = base;
     this.writeQuads = quads;
     this.w8 = u8;
     this.w16 = u16;
     this.w32 = u32;
     this.w64 = u64;
-    this.dirty = dirty;
-    this.firstPage = Math.floor(from / PAGE_SIZE);
+    this.marks = marks;
   }
 }

@@ -16,7 +16,7 @@ export interface ViewClass {
    */
   readonly brand: "slots" | "isView";
   /** The statements after a store. */
-  readonly stored?: string;
+  readonly stored?: (row: WidthRow) => string;
   /** The result code of a successful access. */
   readonly ok: string;
   /** The expressions for all accesses that are not within the typed arrays. */
@@ -34,11 +34,19 @@ export interface ViewClass {
 export function viewAccessors(path: ViewClass): string {
   return [
     ...WIDTHS.map((row) => tryRead(path, row)),
-    ...WIDTHS.map((row) => tryWrite(path, row)),
-    tryWriteqFrom(path),
+    ...tryWrites(path),
     ...WIDTHS.map((row) => read(path, row)),
     ...WIDTHS.map((row) => write(path, row)),
   ].join("\n\n");
+}
+
+/** The writing accessors of one class of the view path. */
+export function viewWrites(path: ViewClass): string {
+  return [...tryWrites(path), ...WIDTHS.map((row) => write(path, row))].join("\n\n");
+}
+
+function tryWrites(path: ViewClass): string[] {
+  return [...WIDTHS.map((row) => tryWrite(path, row)), tryWriteqFrom(path)];
 }
 
 function tryRead(path: ViewClass, row: WidthRow): string {
@@ -177,7 +185,7 @@ function store(path: ViewClass, row: WidthRow, then: string): string {
       ${path.index(row, "write").join("\n")}
       const cells = ${path.array(row, "write")};
       if (${path.inReach(row, "write")} && cells[index] !== undefined) {
-        cells[index] = value;${path.stored ?? ""}
+        cells[index] = value;${path.stored?.(row) ?? ""}
         ${then}
       }`,
   );

@@ -4,18 +4,12 @@ import { expect } from "chai";
 import fc from "fast-check";
 import { AddressSpace, Arena, DirtyBitmap, GuestMemory } from "pound-guest-memory";
 import { ExclusiveMonitor } from "pound-guest-memory/atomics";
-import type { DirtyBitmap as WithInternals } from "../../lib/memory/dirty-bitmap.js";
 import { OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
 
 const PAGE = 4096;
 
-/** A consumer of marks as snapshots have it. */
-function cursorOf(bitmap: DirtyBitmap): ReturnType<WithInternals["dirtyCursor"]> {
-  return (bitmap as unknown as WithInternals).dirtyCursor();
-}
-
 describe("DirtyBitmap", () => {
-  it("has a bit for each page, the last of which may be cut short", () => {
+  it("has a mark for each page, the last of which may be cut short", () => {
     for (const [size, pages] of [
       [0, 0],
       [1, 1],
@@ -37,8 +31,8 @@ describe("DirtyBitmap", () => {
           const size = 100 * PAGE;
           const bitmap = new DirtyBitmap(size);
           if (shared) {
-            // Four words of bits, and two that count the drains.
-            expect(bitmap.buffer.byteLength).to.equal(24);
+            // A byte for each page, and two words that count the drains.
+            expect(bitmap.buffer.byteLength).to.equal(108);
           }
           const expected = new Set<number>();
           for (const [offset, wanted] of ranges) {
@@ -62,7 +56,7 @@ describe("DirtyBitmap", () => {
     );
   });
 
-  it("shares its bits by way of its buffer", () => {
+  it("shares its marks by way of its buffer", () => {
     const one = new DirtyBitmap(40 * PAGE);
     const other = new DirtyBitmap(40 * PAGE, one.buffer);
     one.mark(39 * PAGE);
@@ -81,9 +75,9 @@ describe("DirtyBitmap", () => {
       fc.property(marks, fc.boolean(), (steps, shared) => {
         const bitmap = new DirtyBitmap(100 * PAGE);
         if (shared) {
-          expect(bitmap.buffer.byteLength).to.equal(24);
+          expect(bitmap.buffer.byteLength).to.equal(108);
         }
-        const cursor = cursorOf(bitmap);
+        const cursor = bitmap.dirtyCursor();
         const [own, others] = [new Set<number>(), new Set<number>()];
         const sorted = (pages: Set<number>) => [...pages].sort((a, b) => a - b);
         for (const [what, page] of steps) {
@@ -106,24 +100,34 @@ describe("DirtyBitmap", () => {
     );
   });
 
-  it("tells a consumer whether its marks are all that was written since the last time", () => {
+  it("says whether a consumer got all that was written since the last time", () => {
     const bitmap = new DirtyBitmap(40 * PAGE);
-    const cursor = cursorOf(bitmap);
-    expect(cursor.take().whole, "the first time").to.equal(false);
+    const cursor = bitmap.dirtyCursor();
+    const complete = (): boolean => {
+      cursor.drain();
+      return cursor.complete;
+    };
+    expect([cursor.complete, complete()], "the first time").to.deep.equal([true, true]);
     bitmap.drain();
-    expect(cursor.take().whole, "drained here").to.equal(true);
+    expect(complete(), "drained here").to.equal(true);
     const other = new DirtyBitmap(40 * PAGE, bitmap.buffer);
     other.drain();
-    expect(cursor.take().whole, "drained elsewhere").to.equal(false);
-    expect(cursor.take().whole, "and not again").to.equal(true);
+    cursor.skip();
+    expect(cursor.complete, "drained elsewhere, and skipped").to.equal(false);
+    expect(complete(), "and not again").to.equal(true);
     // As a drain elsewhere that has begun and not ended.
-    const counters = new Uint32Array(bitmap.buffer, 8);
+    const counters = new Uint32Array(bitmap.buffer, 40);
     Atomics.add(counters, 0, 1);
-    expect(cursor.take().whole, "begun").to.equal(false);
-    expect(cursor.take().whole, "still under way").to.equal(false);
+    expect(complete(), "begun").to.equal(false);
+    expect(complete(), "still under way").to.equal(false);
+    const late = bitmap.dirtyCursor();
     Atomics.add(counters, 1, 1);
-    expect(cursor.take().whole, "it may have ended after the last").to.equal(false);
-    expect(cursor.take().whole, "ended").to.equal(true);
+    late.drain();
+    expect([complete(), late.complete], "it may have ended after the last").to.deep.equal([
+      false,
+      false,
+    ]);
+    expect(complete(), "ended").to.equal(true);
   });
 
   it("is quick for the marks of 512 GiB, and holds no list of them that it need not", () => {
