@@ -12,11 +12,23 @@ const MAX_SIZE = PAGE_SIZE * 2 ** 32;
 /** Pages whose marks lie in one 32-bit word. */
 const PAGES_PER_WORD = 4;
 
+/** Words that one call of a loop handles. */
+const BLOCK = 1024;
+
+/** A word whose pages are all marked. */
+const ALL = 0x0101_0101;
+
 /** Words after the marks: the numbers of drains that all threads have begun and have ended. */
 const COUNTERS = 2;
 
 /** Whether the processor makes the stores of a thread visible to others in program order. */
 const KEEPS_STORE_ORDER = ["x64", "ia32"].includes(arch());
+
+/** A byte for each page, and the same bytes as 32-bit words. 1 is a mark. */
+interface Marks {
+  readonly words: Uint32Array;
+  readonly bytes: Uint8Array;
+}
 
 /** What caches {@link DirtyBitmap.plainMarks}. */
 export interface MarkWriter {
@@ -77,7 +89,7 @@ export class DirtyBitmap {
   private readonly bytes: Uint8Array;
   /** Whether marks have to be atomic. */
   private atomic: boolean;
-  readonly #words: Uint32Array;
+  readonly #marks: Marks;
   #shared: boolean;
   readonly #writers = new Set<MarkWriterReference>();
   /** Whether a memory has stopped to set marks here. */
@@ -111,8 +123,8 @@ export class DirtyBitmap {
     this.#shared = buffer !== undefined;
     this.atomic = this.#shared && !KEEPS_STORE_ORDER;
     const shared = sharedMarks(buffer, (words + COUNTERS) * 4);
-    this.bytes = new Uint8Array(shared, 0, this.pages);
-    this.#words = new Uint32Array(shared, 0, words);
+    this.#marks = marksIn(shared, words);
+    this.bytes = this.#marks.bytes;
     this.#counters = new Uint32Array(shared, words * 4, COUNTERS);
     this.#own = this.dirtyCursor();
   }
@@ -260,7 +272,7 @@ export class DirtyBitmap {
    * own, of a byte for each page, for the marks that others have taken and it has not.
    */
   dirtyCursor(): DirtyCursor {
-    const cursor = new DirtyCursor(this.#words, {
+    const cursor = new DirtyCursor(this.#marks, {
       collect: (of) => this.#collect(of),
       remove: (of) => void this.#cursors.splice(this.#cursors.indexOf(of), 1),
     });
@@ -309,27 +321,14 @@ export class DirtyBitmap {
 
   /** Clears the shared marks and adds them to the pending marks of every cursor of this object. */
   #moveMarks(): void {
-    const pending = this.#cursors.map((cursor) => cursor.pending);
+    const pending = this.#cursors.map((cursor) => cursor.pending.words);
     this.#ownDrains = (this.#ownDrains + 1) >>> 0;
     Atomics.add(this.#counters, 0, 1);
-    const words = this.#words;
-    const shared = this.#shared;
+    const { words } = this.#marks;
     let moved = false;
-    for (let word = 0; word < words.length; word++) {
-      // Most words are zero. A plain load is enough to see that: a mark that it misses is not older
-      // than this call, and stays.
-      let marks = words[word]!;
-      if (marks !== 0) {
-        if (shared) {
-          marks = Atomics.exchange(words, word, 0);
-        } else {
-          words[word] = 0;
-        }
-        for (const cells of pending) {
-          cells[word]! |= marks;
-        }
-        moved = true;
-      }
+    for (let from = 0; from < words.length; from += BLOCK) {
+      const to = Math.min(from + BLOCK, words.length);
+      moved = moveBlock(words, { from, to }, pending, this.#shared) || moved;
     }
     if (moved) {
       for (const cursor of this.#cursors) {
@@ -383,25 +382,25 @@ export class DirtyCursor implements Disposable {
   begun: number | undefined;
   /** Whether a mark is pending. @internal */
   isPending = false;
-  readonly #marks: Uint32Array;
+  readonly #marks: Marks;
   readonly #source: CursorSource;
   /**
    * Marks that were cleared in the bitmap and that this cursor has not taken yet, laid out as in the
    * bitmap.
    */
-  #pending: Uint32Array | null = null;
+  #pending: Marks | null = null;
   #isComplete = true;
   #isClosed = false;
 
   /** @param marks - The marks of the bitmap. @internal */
-  constructor(marks: Uint32Array, source: CursorSource) {
+  constructor(marks: Marks, source: CursorSource) {
     this.#marks = marks;
     this.#source = source;
   }
 
   /** @throws Error `ERR_OUT_OF_MEMORY`. @internal */
-  get pending(): Uint32Array {
-    return (this.#pending ??= newWords(this.#marks.length));
+  get pending(): Marks {
+    return (this.#pending ??= newMarks(this.#marks.words.length));
   }
 
   /**
@@ -414,7 +413,7 @@ export class DirtyCursor implements Disposable {
    */
   drain(): Uint32Array {
     this.#collect();
-    const pages = this.isPending ? pagesOf(this.#pending!, null) : new Uint32Array(0);
+    const pages = this.isPending ? pagesOf(this.pending, this.pending) : new Uint32Array(0);
     this.#clear();
     return pages;
   }
@@ -426,7 +425,7 @@ export class DirtyCursor implements Disposable {
    */
   peek(): Uint32Array {
     this.#checkOpen();
-    return pagesOf(this.#marks, this.#pending);
+    return pagesOf(this.#marks, this.#pending ?? this.#marks);
   }
 
   /**
@@ -436,7 +435,7 @@ export class DirtyCursor implements Disposable {
    */
   get count(): number {
     this.#checkOpen();
-    return countOf(this.#marks, this.#pending);
+    return countOf(this.#marks, this.#pending ?? this.#marks);
   }
 
   /**
@@ -474,9 +473,7 @@ export class DirtyCursor implements Disposable {
 
   /** Whether a page is marked. @internal */
   has(page: number): boolean {
-    const word = Math.floor(page / PAGES_PER_WORD);
-    const one = Uint32Array.of(this.#marks[word]! | (this.#pending?.[word] ?? 0));
-    return new Uint8Array(one.buffer)[page % PAGES_PER_WORD] !== 0;
+    return this.#marks.bytes[page] !== 0 || (this.#pending?.bytes[page] ?? 0) !== 0;
   }
 
   #collect(): void {
@@ -486,7 +483,7 @@ export class DirtyCursor implements Disposable {
 
   #clear(): void {
     if (this.isPending) {
-      this.#pending!.fill(0);
+      this.pending.words.fill(0);
       this.isPending = false;
     }
   }
@@ -498,12 +495,65 @@ export class DirtyCursor implements Disposable {
   }
 }
 
-/** The number of pages that are marked in `marks` or in `others`. */
-function countOf(marks: Uint32Array, others: Uint32Array | null): number {
+// The loops below run in functions of a block each, so that V8 compiles them after some calls. It
+// would compile a long loop only while it runs, and again when it meets the first mark.
+
+interface Block {
+  /** The first word. */
+  readonly from: number;
+  /** The word after the last one. */
+  readonly to: number;
+}
+
+/**
+ * Clears marks and adds them to those of each consumer.
+ *
+ * @param shared - Whether other threads may set and clear the marks at the same time.
+ * @returns Whether there were marks.
+ */
+function moveBlock(
+  words: Uint32Array,
+  { from, to }: Block,
+  pending: readonly Uint32Array[],
+  shared: boolean,
+): boolean {
+  let moved = false;
+  for (let word = from; word < to; word++) {
+    // Most words are 0. A plain load is enough to see that: a mark that it misses was not set before
+    // this call, and stays.
+    let marks = words[word]!;
+    if (marks !== 0) {
+      if (shared) {
+        marks = Atomics.exchange(words, word, 0);
+      } else {
+        words[word] = 0;
+      }
+      for (let i = 0; i < pending.length; i++) {
+        pending[i]![word]! |= marks;
+      }
+      moved = true;
+    }
+  }
+  return moved;
+}
+
+/** The number of pages that are marked in one of two arrays, which may be the same. */
+function countOf({ words }: Marks, others: Marks): number {
   let count = 0;
-  for (let word = 0; word < marks.length; word++) {
-    const cells = marks[word]! | (others === null ? 0 : others[word]!);
-    if (cells !== 0) {
+  for (let from = 0; from < words.length; from += BLOCK) {
+    const to = Math.min(from + BLOCK, words.length);
+    count += countBlock(words, others.words, { from, to });
+  }
+  return count;
+}
+
+function countBlock(marks: Uint32Array, others: Uint32Array, { from, to }: Block): number {
+  let count = 0;
+  for (let word = from; word < to; word++) {
+    const cells = marks[word]! | others[word]!;
+    if (cells === ALL) {
+      count += PAGES_PER_WORD;
+    } else if (cells !== 0) {
       count +=
         Number((cells & 0xff) !== 0) +
         Number((cells & 0xff00) !== 0) +
@@ -514,25 +564,45 @@ function countOf(marks: Uint32Array, others: Uint32Array | null): number {
   return count;
 }
 
-/** The pages that are marked in `marks` or in `others`, in ascending order. */
-function pagesOf(marks: Uint32Array, others: Uint32Array | null): Uint32Array {
+/** The pages that are marked in one of two arrays, which may be the same, in ascending order. */
+function pagesOf(marks: Marks, others: Marks): Uint32Array {
   const pages = newPages(countOf(marks, others));
-  const bytes = new Uint8Array(marks.buffer, marks.byteOffset);
-  const otherBytes = others === null ? null : new Uint8Array(others.buffer, others.byteOffset);
-  let at = 0;
-  // Other threads may set and clear marks since they were counted.
-  for (let word = 0; word < marks.length && at < pages.length; word++) {
-    if ((marks[word]! | (others === null ? 0 : others[word]!)) === 0) {
-      continue;
-    }
-    const first = word * PAGES_PER_WORD;
-    for (let page = first; page < first + PAGES_PER_WORD; page++) {
-      if (bytes[page] !== 0 || (otherBytes !== null && otherBytes[page] !== 0)) {
-        pages[at++] = page;
+  const { length } = marks.words;
+  let count = 0;
+  // Other threads may have set and cleared marks since they were counted.
+  for (let from = 0; from < length && count < pages.length; from += BLOCK) {
+    const to = Math.min(from + BLOCK, length);
+    count = listBlock(marks, others, { from, to }, pages, count);
+  }
+  return count < pages.length ? pages.slice(0, count) : pages;
+}
+
+/** Stores the marked pages in `pages` from the index `at` on, and returns the index after them. */
+function listBlock(
+  marks: Marks,
+  others: Marks,
+  { from, to }: Block,
+  pages: Uint32Array,
+  at: number,
+): number {
+  for (let word = from; word < to; word++) {
+    const cells = marks.words[word]! | others.words[word]!;
+    const page = word * PAGES_PER_WORD;
+    if (cells === ALL) {
+      pages[at] = page;
+      pages[at + 1] = page + 1;
+      pages[at + 2] = page + 2;
+      pages[at + 3] = page + 3;
+      at += PAGES_PER_WORD;
+    } else if (cells !== 0) {
+      for (let i = page; i < page + PAGES_PER_WORD; i++) {
+        if ((marks.bytes[i]! | others.bytes[i]!) !== 0) {
+          pages[at++] = i;
+        }
       }
     }
   }
-  return at < pages.length ? pages.slice(0, at) : pages;
+  return at;
 }
 
 function newPages(count: number): Uint32Array {
@@ -543,12 +613,16 @@ function newPages(count: number): Uint32Array {
   }
 }
 
-function newWords(count: number): Uint32Array {
+function newMarks(words: number): Marks {
   try {
-    return new Uint32Array(count);
+    return marksIn(new ArrayBuffer(words * 4), words);
   } catch {
     throw outOfMemoryError("the runtime has no room for the marks of a bitmap of this size");
   }
+}
+
+function marksIn(buffer: ArrayBufferLike, words: number): Marks {
+  return { words: new Uint32Array(buffer, 0, words), bytes: new Uint8Array(buffer, 0, words * 4) };
 }
 
 function sharedMarks(buffer: SharedArrayBuffer | undefined, bytes: number): SharedArrayBuffer {
