@@ -30,7 +30,8 @@ export class MemoryMarks implements MarkWriter {
   readonly #size: number;
   readonly #users = new Set<UserReference>();
   readonly #onChange: () => void;
-  readonly #self: MarkWriterReference = new WeakRef(this);
+  /** Made when the tracking starts: a new WeakRef keeps its object until the turn has ended. */
+  #self: MarkWriterReference | null = null;
 
   /**
    * @param size - Bytes of the memory.
@@ -79,8 +80,9 @@ export class MemoryMarks implements MarkWriter {
     }
     reserveStack();
     this.notifyUsers();
-    before?.detach(this.#self);
-    bitmap?.attach(this.#self);
+    const self = (this.#self ??= new WeakRef(this));
+    before?.detach(self);
+    bitmap?.attach(self);
     this.dirty = bitmap;
     this.#onChange();
   }
