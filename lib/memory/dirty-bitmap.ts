@@ -50,10 +50,9 @@ export interface MarkWriterReference {
  * that one drain misses is in the next drain, on whichever threads the write and the drains run.
  *
  * That needs the two stores of a writer to become visible in their order, first the bytes and then
- * the mark. If a drain then finds the mark, it also finds the bytes. If it does not, the mark has
- * not been stored yet, or an earlier drain of the same mark is in progress; either way the mark
- * remains for the next drain. Within a thread, the order always holds. Between threads, two parts
- * keep it:
+ * the mark. If a drain then finds the mark, its caller also finds the bytes. If it does not, the mark
+ * becomes visible later and remains for the next drain. Within a thread, the order always holds.
+ * Between threads, two parts keep it:
  *
  * - The processor: x86 makes stores visible in program order (TSO), so a plain store of a byte is
  *   enough. On other processors, marks are `Atomics.store` once {@link DirtyBitmap.buffer} was read,
