@@ -11,7 +11,7 @@ export type { NativeAccess } from "./native/access.js";
 export type { NativePolicyAccess } from "./native/policy-access.js";
 export { type Op, OpBuffer, OpKind, packOps, type TryAccess } from "./native/op-buffer.js";
 export { Arena, type ArenaOptions, type CallerMemory } from "./memory/arena.js";
-export { DirtyBitmap } from "./memory/dirty-bitmap.js";
+export { DirtyBitmap, type DirtyCursor } from "./memory/dirty-bitmap.js";
 export { GuestMemory } from "./memory/guest-memory.js";
 export type { PolicyAccess } from "./memory/policy-access.js";
 export type { SharedRam } from "./memory/shared-ram.js";

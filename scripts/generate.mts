@@ -19,7 +19,8 @@ import {
 } from "./generate/native.mjs";
 import { flatPolicyClasses, generalPolicyAccessors } from "./generate/policy.mjs";
 import { reachAccessors, tableAccessors } from "./generate/space.mjs";
-import { inQuads, roundTrip, type ViewClass, viewAccessors } from "./generate/view.mjs";
+import { inQuads, roundTrip, type ViewClass, viewAccessors, viewWrites } from "./generate/view.mjs";
+import type { WidthRow } from "./generate/widths.mjs";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
 const REGION = /(\/\/ #region generated: npm run generate\n)[^]*?(\n *\/\/ #endregion)/g;
@@ -41,6 +42,16 @@ const HOT: Pick<ViewClass, "ok" | "slow" | "slowWrite"> = {
   slowWrite: ({ suffix }) => `this.general.write${suffix}(gpa, value)`,
 };
 
+/** The parts that the accessors of flat RAM which branch have in common. */
+const FLAT = {
+  index: ({ shift }: WidthRow) => [`const index = gpa >>> ${shift};`],
+  array: ({ bits }: WidthRow) => `this.u${bits}`,
+  brand: "slots",
+  ...HOT,
+} as const;
+
+const MARKS = "const { marks } = this;";
+
 /** The text of the generated region of each file. */
 const GENERATED: Readonly<Record<string, () => string>> = {
   "lib/memory/selecting-access.ts": () =>
@@ -55,7 +66,6 @@ const GENERATED: Readonly<Record<string, () => string>> = {
     }),
   "lib/memory/branching-access.ts": () =>
     viewAccessors({
-      index: ({ shift }) => [`const index = gpa >>> ${shift};`],
       inReach: (row, operation) =>
         `${roundTrip(row, "index")} === gpa && ${inQuads(row)} < this.${bound(operation)}`,
       halves: (operation) => ({
@@ -65,9 +75,19 @@ const GENERATED: Readonly<Record<string, () => string>> = {
           (operation === "read" ? "" : " && index >>> 1 < this.writeQuads"),
         array: "this.u32",
       }),
-      array: ({ bits }) => `this.u${bits}`,
-      brand: "slots",
-      ...HOT,
+      ...FLAT,
+    }),
+  "lib/memory/tracked-writes.ts": () =>
+    viewWrites({
+      ...FLAT,
+      index: (row) => [...FLAT.index(row), `const page = index >>> ${12 - row.shift};`, MARKS],
+      inReach: (row) => `${roundTrip(row, "index")} === gpa && marks[page] !== undefined`,
+      halves: () => ({
+        before: ["const index = gpa >>> 2;", "const page = index >>> 10;", MARKS],
+        inReach: "!(gpa & 7) && gpa >>> 0 === gpa && marks[page] !== undefined",
+        array: "this.u32",
+      }),
+      stored: " marks[page] = 1;",
     }),
   "lib/memory/general-access.ts": () =>
     viewAccessors({

@@ -3,6 +3,7 @@ import {
   AddressSpace,
   Arena,
   type DirtyBitmap,
+  type DirtyCursor,
   type Gpa,
   type GuestAccessors,
   type GuestAtomicAccess,
@@ -53,6 +54,8 @@ expectTypeOf(space.snapshot(space.snapshot())).toEqualTypeOf<Snapshot>();
 expectTypeOf(space.restore(space.snapshot())).toBeNumber();
 expectTypeOf(memory).toExtend<GuestAccessors>();
 expectTypeOf(space.addRam(0, memory).dirty).toEqualTypeOf<DirtyBitmap | null>();
+expectTypeOf(space.addRam(0, memory).dirtyCursor()).toEqualTypeOf<DirtyCursor>();
+expectTypeOf(memory.dirtyCursor().drain()).toEqualTypeOf<Uint32Array>();
 expectTypeOf(space.addRom(0, new Uint8Array(1)).memory).toEqualTypeOf<GuestMemory>();
 for (const region of space.regions) {
   if (region.kind === "mmio") {

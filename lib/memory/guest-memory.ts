@@ -5,6 +5,7 @@ import type { GuestAtomicAccess } from "../atomics/access.js";
 import { Arena, arenaInternals, type ArenaOptions, type CallerMemory, detach } from "./arena.js";
 import * as bulk from "./bulk.js";
 import { type Operation, typeError } from "../base/errors.js";
+import type { DirtyBitmap, DirtyCursor } from "./dirty-bitmap.js";
 import type { AtomicLanes } from "../atomics/lane.js";
 import { GeneralAccess } from "./general-access.js";
 import type { Gpa } from "../base/gpa.js";
@@ -19,11 +20,17 @@ import { reserveStack } from "../base/stack.js";
 import { newSharedBuffer, type SharedRam, sharedRamOf, viewOf } from "./shared-ram.js";
 import { type AccessPolicy, checkPolicy, policyNumber } from "../base/policy.js";
 import { type PolicyAccess, policyAccess } from "./policy-access.js";
+import { TrackedWrites } from "./tracked-writes.js";
 import { uncloneable } from "../base/uncloneable.js";
 import { ViewAtomics } from "./atomics.js";
 import { BYTE } from "../base/widths.js";
+import { PAGE_SIZE } from "../base/page.js";
 import { branchFromNowOn, selectUntilRefusal } from "./accessor-forms.js";
 import { EMPTY_WINDOW, WINDOW_SIZE, type Window, Windows } from "./windows.js";
+
+const NO_MARKS = new Uint8Array(0);
+/** Where the accessors of TrackedWrites set marks while the memory is not tracked. */
+const UNREAD_MARKS = new Uint8Array(WINDOW_SIZE / PAGE_SIZE);
 
 /**
  * Guest physical RAM: `guest_memory_t` of Pound's header.
@@ -71,7 +78,7 @@ export class GuestMemory implements Disposable {
   declare protected u32: Uint32Array;
   /** @internal */
   declare protected u64: BigUint64Array;
-  // The same arrays, for writes. Empty while writes are tracked, so that they take the slow path.
+  // The same arrays, for writes. Empty while writes are tracked: see TrackedWrites.
   /** @internal */
   declare protected w8: Uint8Array;
   /** @internal */
@@ -84,6 +91,8 @@ export class GuestMemory implements Disposable {
   declare protected quads: number;
   /** As `quads`, for writes. 0 while writes are tracked. @internal */
   declare protected writeQuads: number;
+  /** The marks of the pages of the first window, which TrackedWrites sets. @internal */
+  protected marks: Uint8Array = NO_MARKS;
   /** Makes the accesses that the hot path does not make. */
   private readonly general: GeneralAccess;
   static {
@@ -98,15 +107,7 @@ export class GuestMemory implements Disposable {
   /** Whether the RAM lies in a buffer of the caller. */
   readonly #borrowed: boolean;
   readonly #forgetEnding: () => void;
-  readonly #marks = new MemoryMarks(() => {
-    const first = this.general.windows.madeAt(0);
-    if (first !== undefined) {
-      this.#writeTo(this.#marks.dirty === null ? first : EMPTY_WINDOW);
-      branchFromNowOn();
-    }
-    this.general.marksChanged();
-    this.#policies.forEach((policy) => policy.marksChanged());
-  });
+  readonly #marks: MemoryMarks;
   readonly #shareable: SharedRam | null;
   #atomics: ViewAtomics | undefined;
   #halves: HalvesAccess | undefined;
@@ -128,6 +129,7 @@ export class GuestMemory implements Disposable {
     this.#ownsArena = ownsArena;
     this.#borrowed = owner !== null || part !== undefined;
     this.#size = native.guestMemorySize(this.#handle);
+    this.#marks = new MemoryMarks(this.#size, () => this.#marksChanged());
     const base = native.guestMemoryOffset(this.#handle);
     const windows = new Windows(
       this.#size,
@@ -326,6 +328,47 @@ export class GuestMemory implements Disposable {
   /** Whether the RAM has ended: it is destroyed, or its arena is reset or destroyed. */
   get destroyed(): boolean {
     return this.#destroyed;
+  }
+
+  /**
+   * The dirty bitmap of the memory: the pages that were written since the last drain. Null if the
+   * memory is not tracked. All address spaces that map the memory mark their writes in it.
+   */
+  get dirty(): DirtyBitmap | null {
+    return this.#marks.dirty;
+  }
+
+  /**
+   * Starts dirty tracking. From now on, every write to the memory sets a mark: through its methods
+   * on both paths, and through any region of any space that maps it. Writes to buffers of the memory
+   * set none.
+   *
+   * @param bitmap - The bitmap to use, for instance one shared with other threads. By default the
+   * bitmap that the memory already has, or a new one.
+   * @returns The bitmap in use.
+   * @throws TypeError; RangeError if the bitmap is for RAM of another size; Error
+   * `ERR_OUT_OF_MEMORY`.
+   */
+  startTracking(bitmap?: DirtyBitmap): DirtyBitmap {
+    const chosen = this.#marks.choose(bitmap);
+    this.#marks.set(chosen);
+    return chosen;
+  }
+
+  /** Stops dirty tracking. The cursors of the memory get no more marks. */
+  stopTracking(): void {
+    this.#marks.set(null);
+  }
+
+  /**
+   * Adds a consumer of the dirty marks, which gets every page that is written from now on. Starts
+   * dirty tracking if needed. Other cursors, snapshots and {@link DirtyBitmap.drain} do not take
+   * its marks, nor it theirs.
+   *
+   * @throws Error `ERR_OUT_OF_MEMORY`.
+   */
+  dirtyCursor(): DirtyCursor {
+    return this.startTracking().dirtyCursor();
   }
 
   /**
@@ -703,6 +746,23 @@ export class GuestMemory implements Disposable {
     return view;
   }
 
+  #marksChanged(): void {
+    const { dirty, plain } = this.#marks;
+    const first = this.general.windows.madeAt(0);
+    if (first !== undefined) {
+      this.#writeTo(dirty === null ? first : EMPTY_WINDOW);
+    }
+    this.general.marksChanged();
+    this.#policies.forEach((policy) => policy.marksChanged());
+    this.marks =
+      dirty === null ? UNREAD_MARKS : (plain?.subarray(0, UNREAD_MARKS.length) ?? NO_MARKS);
+    // The prototype stays after tracking has ended: V8 up to Node 22 would make a new hidden class
+    // for each change, and the call sites of the accessors would become megamorphic.
+    if (Object.getPrototypeOf(this) === GuestMemory.prototype) {
+      Reflect.setPrototypeOf(this, TrackedWrites.prototype);
+    }
+  }
+
   /** Call it before code outside this package receives a view of a window. */
   #expose(window: Window): Window {
     if (!this.#borrowed && window !== EMPTY_WINDOW && !this.#exposed.has(window)) {
@@ -790,6 +850,10 @@ function createMemory(arena: Handle, adopted: Adopted | undefined): Handle {
 // The accessors, which the class inherits from a prototype that changes: see accessor-forms.ts.
 // eslint-disable-next-line @typescript-eslint/no-empty-object-type, @typescript-eslint/no-unsafe-declaration-merging
 export interface GuestMemory extends GuestMemoryAccess {}
+// Memory that is or was tracked has the accessors of TrackedWrites for its writes, and those of
+// GuestMemory for the rest.
+Object.setPrototypeOf(TrackedWrites.prototype, GuestMemory.prototype);
+Object.defineProperty(TrackedWrites.prototype, "constructor", { value: GuestMemory });
 
 /** The parts of a {@link GuestMemory} that address spaces and snapshots use; not public. */
 export interface GuestMemoryInternals {

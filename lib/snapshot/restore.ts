@@ -75,7 +75,7 @@ function checkRom({ region, ram, pages }: Restoring): void {
 }
 
 function restoreRegion({ region, ram, pages }: Restoring): number {
-  const dirty = region.dirty ?? null;
+  const { dirty } = region.memory;
   if (dirty === null) {
     return writePages(ram, pages, ram.candidates(pages));
   }

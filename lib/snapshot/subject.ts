@@ -1,5 +1,4 @@
 import { rangeError, typeError } from "../base/errors.js";
-import type { DirtyBitmap } from "../memory/dirty-bitmap.js";
 import { type GuestMemory, isGuestMemory } from "../memory/guest-memory.js";
 import type { RegionLayout } from "./layout.js";
 
@@ -7,8 +6,6 @@ import type { RegionLayout } from "./layout.js";
 export interface LiveRegion extends RegionLayout {
   /** The memory of a RAM or ROM region. */
   readonly memory?: GuestMemory;
-  /** The dirty bitmap of the memory; null or absent if it is not tracked. */
-  readonly dirty?: DirtyBitmap | null;
 }
 
 /**
@@ -34,9 +31,7 @@ const FLAT_NAME = "ram";
  */
 export function regionsOf(subject: SnapshotSubject): readonly LiveRegion[] {
   if (isGuestMemory(subject)) {
-    return [
-      { kind: "ram", name: FLAT_NAME, gpa: 0n, size: subject.size, memory: subject, dirty: null },
-    ];
+    return [{ kind: "ram", name: FLAT_NAME, gpa: 0n, size: subject.size, memory: subject }];
   }
   const regions: unknown = subject?.regions;
   if (!Array.isArray(regions)) {

@@ -76,7 +76,7 @@ function layoutOf({ kind, name, gpa, size }: LiveRegion): RegionLayout {
 }
 
 function readRegion(region: BackedRegion, ram: RamPages, parent: PageTable | null): PageTable {
-  const dirty = region.dirty ?? null;
+  const { dirty } = region.memory;
   if (dirty === null) {
     const base = parent ?? NO_PAGES;
     return readPages(ram, base, ram.candidates(base), ram.count, parent);

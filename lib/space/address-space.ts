@@ -15,7 +15,6 @@ import { NativeSpaceAccess } from "./native-access.js";
 import { type AddressSpaceOptions, checkSpaceOptions } from "./options.js";
 import {
   type Access,
-  chooseBitmap,
   MmioRegion,
   RamRegion,
   type Region,
@@ -194,7 +193,7 @@ export class AddressSpace implements GuestAccessors {
       const bitmap =
         trackDirty === false
           ? null
-          : chooseBitmap(region, trackDirty === true ? undefined : trackDirty);
+          : region.internals.marks.choose(trackDirty === true ? undefined : trackDirty);
       this.#bus.add(region, bitmap);
       return region;
     } catch (error) {

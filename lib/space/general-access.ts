@@ -1,6 +1,5 @@
 import type { GuestAccessors } from "../base/access.js";
 import type { Bus, Reach } from "./bus.js";
-import type { DirtyBitmap } from "../memory/dirty-bitmap.js";
 import { checkHalvesOut, quadOf, storeHalves } from "../base/halves.js";
 import { PAGE_SIZE } from "../base/page.js";
 import { GuestMemoryFault } from "../base/errors.js";
@@ -40,10 +39,10 @@ export class SpaceAccess implements GuestAccessors {
   private writeLength = 0;
   private writeFrom = 0;
   private writeView = EMPTY_WINDOW.data;
-  /** The bitmap that tracks the cached bytes for writes; null if they are not tracked. */
-  private dirty: DirtyBitmap | null = null;
-  /** The offset in the memory of the first of those bytes. */
-  private writeOffset = 0;
+  /** The marks of the pages of the cached bytes for writes; null if they are not tracked. */
+  private marks: Uint8Array | null = null;
+  /** The offset of the first of those bytes in its page. */
+  private writeInPage = 0;
   // On the prototype, because V8 treats a method of a prototype as a constant.
   declare private checkSlots: typeof checkSlots;
   declare private isView: typeof isView;
@@ -149,8 +148,9 @@ export class SpaceAccess implements GuestAccessors {
         const index = offset >>> 0;
         if (index === offset && index < this.writeLength) {
           this.writeView.setUint8(this.writeFrom + index, value);
-          if (this.dirty !== null) {
-            this.markWrite(index);
+          const { marks } = this;
+          if (marks !== null) {
+            marks[(this.writeInPage + index) >>> 12] = 1;
           }
           return OK;
         }
@@ -173,8 +173,9 @@ export class SpaceAccess implements GuestAccessors {
         const index = offset >>> 0;
         if (index === offset && (gpa & 1) === 0 && index + 1 < this.writeLength) {
           this.writeView.setUint16(this.writeFrom + index, value, true);
-          if (this.dirty !== null) {
-            this.markWrite(index);
+          const { marks } = this;
+          if (marks !== null) {
+            marks[(this.writeInPage + index) >>> 12] = 1;
           }
           return OK;
         }
@@ -196,8 +197,9 @@ export class SpaceAccess implements GuestAccessors {
         const index = offset >>> 0;
         if (index === offset && (gpa & 3) === 0 && index + 3 < this.writeLength) {
           this.writeView.setUint32(this.writeFrom + index, value, true);
-          if (this.dirty !== null) {
-            this.markWrite(index);
+          const { marks } = this;
+          if (marks !== null) {
+            marks[(this.writeInPage + index) >>> 12] = 1;
           }
           return OK;
         }
@@ -219,8 +221,9 @@ export class SpaceAccess implements GuestAccessors {
         const index = offset >>> 0;
         if (index === offset && (gpa & 7) === 0 && index + 7 < this.writeLength) {
           this.writeView.setBigUint64(this.writeFrom + index, value, true);
-          if (this.dirty !== null) {
-            this.markWrite(index);
+          const { marks } = this;
+          if (marks !== null) {
+            marks[(this.writeInPage + index) >>> 12] = 1;
           }
           return OK;
         }
@@ -242,8 +245,9 @@ export class SpaceAccess implements GuestAccessors {
           const index = offset >>> 0;
           if (index === offset && (gpa & 7) === 0 && index + 7 < this.writeLength) {
             this.writeView.setBigUint64(this.writeFrom + index, value, true);
-            if (this.dirty !== null) {
-              this.markWrite(index);
+            const { marks } = this;
+            if (marks !== null) {
+              marks[(this.writeInPage + index) >>> 12] = 1;
             }
             return OK;
           }
@@ -387,8 +391,9 @@ export class SpaceAccess implements GuestAccessors {
           const place = this.writeFrom + index;
           view.setUint32(place, low, true);
           view.setUint32(place + 4, high, true);
-          if (this.dirty !== null) {
-            this.markWrite(index);
+          const { marks } = this;
+          if (marks !== null) {
+            marks[(this.writeInPage + index) >>> 12] = 1;
           }
           return OK;
         }
@@ -485,20 +490,21 @@ export class SpaceAccess implements GuestAccessors {
         const at = reach.from + (offset - reach.offset);
         if ((offset & (bytes - 1)) === 0 && bytes <= room) {
           width.set(reach.view, at, checked);
-          const { dirty } = region.internals.marks;
+          const { marks } = region.internals;
           // Marked after the write: see DirtyBitmap for the order.
-          dirty?.markPage(Math.floor(offset / PAGE_SIZE));
-          this.#cacheForWrites(reach, dirty);
+          marks.dirty?.markPage(Math.floor(offset / PAGE_SIZE));
+          // Without plain marks, each write to tracked RAM has to come here.
+          if (marks.dirty === null || marks.plain !== null) {
+            this.#cacheForWrites(
+              reach,
+              marks.plain?.subarray(Math.floor(reach.offset / PAGE_SIZE)) ?? null,
+            );
+          }
           return OK;
         }
       }
     }
     return bus.write(false, kind, gpa, checked, region);
-  }
-
-  /** Marks the page of a write to the cached bytes. */
-  private markWrite(index: number): void {
-    this.dirty!.markPage(Math.floor((this.writeOffset + index) / PAGE_SIZE));
   }
 
   #cacheForReads({ base, length, view, from }: Reach): void {
@@ -508,12 +514,12 @@ export class SpaceAccess implements GuestAccessors {
     this.readFrom = from;
   }
 
-  #cacheForWrites({ base, length, view, from, offset }: Reach, dirty: DirtyBitmap | null): void {
+  #cacheForWrites({ base, length, view, from, offset }: Reach, marks: Uint8Array | null): void {
     this.writeBase = base;
     this.writeLength = length;
     this.writeView = view;
     this.writeFrom = from;
-    this.writeOffset = offset;
-    this.dirty = dirty;
+    this.writeInPage = offset % PAGE_SIZE;
+    this.marks = marks;
   }
 }

@@ -73,7 +73,8 @@ export function reachAccessors(): string {
         const index = offset >>> 0;
         if (index === offset${aligned} && ${last} < this.${operation}Length) { ${access} }`;
     },
-    stored: "if (this.dirty !== null) { this.markWrite(index); }",
+    stored:
+      "const { marks } = this; if (marks !== null) { marks[(this.writeInPage + index) >>> 12] = 1; }",
     ok: "OK",
     slow: {
       tryRead: ({ constant }) => `this.#tryRead(SPACE_${constant}, gpa, out)`,

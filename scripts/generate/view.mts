@@ -65,14 +65,26 @@ const NUMBER = 'typeof gpa === "number"';
 export function viewAccessors(path: ViewClass): string {
   return [
     ...WIDTHS.map((row) => tryRead(path, row)),
-    ...WIDTHS.map((row) => tryWrite(path, row)),
-    tryWriteqFrom(path),
+    ...tryWrites(path),
     ...WIDTHS.map((row) => read(path, row)),
     ...WIDTHS.map((row) => write(path, row)),
     tryReadqHalves(path),
     tryWriteqHalves(path),
     ...throwingHalves(),
   ].join("\n\n");
+}
+
+/** The writing accessors of one class of the view path. */
+export function viewWrites(path: ViewClass): string {
+  return [
+    ...tryWrites(path),
+    ...WIDTHS.map((row) => write(path, row)),
+    tryWriteqHalves(path),
+  ].join("\n\n");
+}
+
+function tryWrites(path: ViewClass): string[] {
+  return [...WIDTHS.map((row) => tryWrite(path, row)), tryWriteqFrom(path)];
 }
 
 function tryRead(path: ViewClass, row: WidthRow): string {

@@ -38,6 +38,9 @@ const CALLED = {
   late_codes: CODES,
   late_halves: HALVES,
   late_values: VALUES,
+  tracked_codes: CODES,
+  tracked_halves: HALVES,
+  tracked_values: VALUES,
   ...POLICY_LOOPS,
   space_codes: CODES.filter((name) => !name.endsWith("w")),
   space_halves: HALVES.filter((name) => name !== "tryReadb"),
@@ -119,7 +122,7 @@ describe("what V8 makes of the hot paths", function () {
   });
 
   it("keeps them optimized when widths, memories and addresses are mixed", () => {
-    expect(outcome.reports).to.have.length(43);
+    expect(outcome.reports).to.have.length(49);
     expect(
       outcome.reports.filter(({ optimized }) => !optimized).map(({ name }) => name),
     ).to.deep.equal(["what has lost its code"]);
@@ -145,6 +148,9 @@ describe("what V8 makes of the hot paths", function () {
       late_codes: [],
       late_halves: [],
       late_values: [],
+      tracked_codes: [],
+      tracked_halves: [],
+      tracked_values: [],
       ...Object.fromEntries(
         Object.keys(POLICY_LOOPS).map((loop) => [
           loop,

@@ -9,11 +9,10 @@ const { OK } = GuestMemAccessResult;
 const PATTERN = 0xf1e2_d3c4_b5a6_9788n;
 
 /** The same RAM three times over: by the view path, by the native path, and byte by byte. */
-function threeMemories(size: number): {
-  view: GuestMemory;
-  native: GuestMemory;
-  model: ByteMemory;
-} {
+function threeMemories(
+  size: number,
+  tracked = false,
+): { view: GuestMemory; native: GuestMemory; model: ByteMemory } {
   const memories = {
     view: GuestMemory.allocate(size),
     native: GuestMemory.allocate(size),
@@ -23,6 +22,10 @@ function threeMemories(size: number): {
     memories.view.writeb(i, (i * 37 + 11) & 0xff);
     memories.native.writeb(i, (i * 37 + 11) & 0xff);
     memories.model.bytes[i] = (i * 37 + 11) & 0xff;
+  }
+  if (tracked) {
+    memories.view.startTracking();
+    memories.native.startTracking();
   }
   return memories;
 }
@@ -53,12 +56,13 @@ function expectSameRead({ view, native, model }: Three, width: WidthCase, gpa: G
   }
 }
 
+/** @returns The result of the writes. */
 function expectSameWrite(
   { view, native, model }: Three,
   width: WidthCase,
   gpa: Gpa,
   { split, value = PATTERN }: { split: boolean; value?: bigint },
-): void {
+): GuestMemAccessResult {
   const cut = value & (2n ** BigInt(8 * width.bytes) - 1n);
   const expected = width.tryWrite(model, gpa, cut);
   const accesses = split
@@ -68,6 +72,7 @@ function expectSameWrite(
     const what = `${path}, write${width.suffix} ${gpa}${split ? " in halves" : ""}`;
     expect(width.tryWrite(access, gpa, cut), what).to.equal(expected);
   }
+  return expected;
 }
 
 /** The value of the throwing form, or the result code of the fault it threw. */
@@ -87,9 +92,16 @@ const EDGES: readonly Gpa[] = [2 ** 31, 2 ** 32, 2 ** 53, 2 ** 63, 2 ** 64].flat
 );
 
 describe("the two paths and a plain model", () => {
-  it("agree on every address of RAM of 0 to 24 bytes, at all widths, in both forms", () => {
+  for (const tracked of [false, true]) {
+    const which = tracked ? "tracked RAM" : "RAM";
+    it(`agree on every address of ${which} of 0 to 24 bytes, at all widths, in both forms`, () => {
+      sweep(tracked);
+    });
+  }
+
+  function sweep(tracked: boolean): void {
     for (let size = 0; size <= 24; size++) {
-      const three = threeMemories(size);
+      const three = threeMemories(size, tracked);
       const near = Array.from({ length: size + 12 }, (_, i) => i);
       const addresses: Gpa[] = [...near, ...near.map(BigInt), ...EDGES];
       for (const width of WIDTHS_AND_HALVES) {
@@ -116,7 +128,7 @@ describe("the two paths and a plain model", () => {
       }
       expectSameRam(three);
     }
-  });
+  }
 
   it("fault at the boundary where `size - width` would wrap", () => {
     const three = threeMemories(3);
@@ -130,28 +142,43 @@ describe("the two paths and a plain model", () => {
     expectSameRam(three);
   });
 
-  it("agree on random operations over random RAM", () => {
-    const size = fc.integer({ min: 0, max: 300 });
+  it("agree on random operations over random RAM, and on the pages that they mark", () => {
+    const size = fc.oneof(
+      fc.integer({ min: 0, max: 300 }),
+      fc.constantFrom(4096, 4104, 8191, 12300),
+    );
+    const near = fc.oneof(
+      fc.integer({ min: 0, max: 320 }),
+      fc
+        .constantFrom(4096, 8192, 12288)
+        .chain((edge) => fc.integer({ min: edge - 8, max: edge + 12 })),
+    );
     const operation = fc.record({
       width: fc.constantFrom(...WIDTHS_AND_HALVES),
       write: fc.boolean(),
       split: fc.boolean(),
       gpa: fc.oneof(
-        { weight: 6, arbitrary: fc.integer({ min: 0, max: 320 }) },
-        { weight: 2, arbitrary: fc.integer({ min: 0, max: 320 }).map(BigInt) },
+        { weight: 6, arbitrary: near },
+        { weight: 2, arbitrary: near.map(BigInt) },
         { weight: 1, arbitrary: fc.maxSafeNat() },
         { weight: 1, arbitrary: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }) },
       ),
     });
+    const operations = fc.array(operation, { maxLength: 60 });
     fc.assert(
-      fc.property(size, fc.array(operation, { maxLength: 60 }), (bytes, operations) => {
-        const three = threeMemories(bytes);
-        for (const { width, write, gpa, split } of operations) {
-          if (write) {
-            expectSameWrite(three, width, gpa, { split });
-          } else {
+      fc.property(size, operations, fc.boolean(), (bytes, steps, tracked) => {
+        const three = threeMemories(bytes, tracked);
+        const marked = new Set<number>();
+        for (const { width, write, gpa, split } of steps) {
+          if (!write) {
             expectSameRead(three, width, gpa);
+          } else if (expectSameWrite(three, width, gpa, { split }) === OK) {
+            marked.add(Math.floor(Number(gpa) / 4096));
           }
+        }
+        const pages = tracked ? [...marked].sort((a, b) => a - b) : null;
+        for (const { dirty } of [three.view, three.native]) {
+          expect(dirty && [...dirty.drain()]).to.deep.equal(pages);
         }
         expectSameRam(three);
         three.view.destroy();

@@ -1,7 +1,12 @@
 import { expect } from "chai";
 import fc from "fast-check";
 import { AddressSpace, DirtyBitmap, GuestMemory } from "pound-guest-memory";
-import { diffSnapshots, type Snapshot } from "pound-guest-memory/snapshot";
+import {
+  diffSnapshots,
+  restoreSnapshot,
+  type Snapshot,
+  takeSnapshot,
+} from "pound-guest-memory/snapshot";
 import { thrown } from "../support/errors.js";
 
 const PAGE = 4096;
@@ -79,6 +84,22 @@ describe("snapshots of an address space", () => {
     expect([...ram.dirty!.drain()], "written by restore").to.deep.equal([0, 6]);
     expect(space.restore(first), "what restore wrote is known to it").to.equal(0);
     expect(space.readq(BASE)).to.equal(0n);
+  });
+
+  it("of RAM alone read only its marked pages too", () => {
+    const memory = GuestMemory.allocate(8 * PAGE);
+    const cursor = memory.dirtyCursor();
+    const first = takeSnapshot(memory);
+    memory.writel(0, 1);
+    // An untracked write, which the snapshot must miss.
+    memory.buffer[5 * PAGE] = 1;
+    const second = takeSnapshot(memory, first);
+    expect([...diffSnapshots(first, second)]).to.deep.equal([{ gpa: 0n, length: 1 }]);
+    expect([...cursor.drain()]).to.deep.equal([0]);
+    expect(restoreSnapshot(memory, first)).to.equal(1);
+    expect([...cursor.drain()]).to.deep.equal([0]);
+    memory.stopTracking();
+    expect(restoreSnapshot(memory, first)).to.equal(1);
   });
 
   it("compare all pages if the bitmap may be incomplete", () => {

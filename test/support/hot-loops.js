@@ -165,6 +165,27 @@ for (const [form, body] of Object.entries(LOOPS)) {
   report(`${form}, addresses of every size`, mixed);
 }
 
+// Tracked memory, whose writes also mark pages: alone, and in turn with memory that is not tracked.
+const tracked = GuestMemory.allocate(SIZE);
+tracked.startTracking();
+for (const form of Object.keys(LOOPS)) {
+  const loop = makeLoop(`tracked_${form}`, LOOPS[form]);
+  optimize(loop, () => loop(tracked, ADDRESSES.small));
+  report(`${form}, tracked memory`, loop);
+  const both = makeLoop(`tracked_or_not_${form}`, LOOPS[form]);
+  optimize(both, () => {
+    both(tracked, ADDRESSES.small);
+    both(first, ADDRESSES.small);
+  });
+  for (let i = 0; i < 10; i++) {
+    both(first, ADDRESSES.small);
+    both(tracked, ADDRESSES.small);
+  }
+  tracked.dirty.drain();
+  both(tracked, ADDRESSES.small);
+  report(`${form}, memory that is tracked or not`, both);
+}
+
 // Faults and bigint addresses must not deoptimize the loop.
 const faulting = makeLoop("faulting", LOOPS.codes);
 const odd = Float64Array.from({ length: 4096 }, (_, i) => (i % 5 === 0 ? SIZE + i : i));
