@@ -9,6 +9,7 @@ import { MemoryLinks, type MemoryMarks, type MemoryUser } from "../memory/marks.
 import { PAGE_SIZE, pageOf } from "../base/page.js";
 import { EMPTY_WINDOW, WINDOW_SIZE } from "../memory/windows.js";
 import { MAX_END, PageTable } from "./page-table.js";
+import type { Reach } from "./reach.js";
 import { RegionMap, type Segment } from "./region-map.js";
 import {
   isRegion,
@@ -37,26 +38,6 @@ export interface Piece {
   /** Offset in bytes from the start of the memory. */
   readonly offset: number;
   readonly length: number;
-}
-
-/**
- * The bytes around an address which accesses of one kind reach without a further check: they lie in
- * one window of one memory, the same region is visible at all of them, and none of their pages is
- * watched or guarded.
- */
-export interface Reach {
-  /** Guest physical address of the first byte: at most 2^53 - 1. */
-  readonly base: number;
-  /** Bytes, at most 2^32. */
-  readonly length: number;
-  /** The window of the memory. Its length becomes 0 when its buffer is detached. */
-  readonly bytes: Uint8Array;
-  /** All bytes of the window. */
-  readonly view: DataView;
-  /** The offset of the first byte in `view`. */
-  readonly from: number;
-  /** The offset of the first byte in the memory. */
-  readonly offset: number;
 }
 
 /**

@@ -1,6 +1,7 @@
 import type { GuestAccessors, GuestHalvesAccessors } from "../base/access.js";
 import type { GuestAtomicAccess } from "../atomics/access.js";
-import type { Bus, Reach } from "./bus.js";
+import type { Bus } from "./bus.js";
+import type { Reach } from "./reach.js";
 import { GuestMemoryFault } from "../base/errors.js";
 import type { Gpa } from "../base/gpa.js";
 import { checkHalvesOut, quadOf, storeHalves } from "../base/halves.js";

@@ -76,11 +76,9 @@ export function viewAccessors(path: ViewClass): string {
 
 /** The writing accessors of one class of the view path. */
 export function viewWrites(path: ViewClass): string {
-  return [
-    ...tryWrites(path),
-    ...WIDTHS.map((row) => write(path, row)),
-    tryWriteqHalves(path),
-  ].join("\n\n");
+  return [...tryWrites(path), ...WIDTHS.map((row) => write(path, row)), tryWriteqHalves(path)].join(
+    "\n\n",
+  );
 }
 
 function tryWrites(path: ViewClass): string[] {
