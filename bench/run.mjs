@@ -11,6 +11,7 @@ import { allocation } from "./sections/allocation.mjs";
 import { bulk } from "./sections/bulk.mjs";
 import { clients } from "./sections/clients.mjs";
 import { loading } from "./sections/loading.mjs";
+import { policies } from "./sections/policies.mjs";
 import { large, sizes } from "./sections/sizes.mjs";
 import { startup } from "./sections/startup.mjs";
 
@@ -21,6 +22,7 @@ const SECTIONS = {
   sizes,
   bulk,
   loading,
+  policies,
   addressSpace,
   clients,
   accesses,

@@ -20,8 +20,8 @@ const knownOf = new WeakMap<GuestMemory, Known>();
 /** The marks of a bitmap. */
 export interface Marks {
   /**
-   * The contents of RAM when marks were taken before. Null if `pages` may be incomplete: at the
-   * first time, after a drain by another thread, and if tracking stopped in between.
+   * The contents of RAM when marks were taken before. Null if that never happened, and if `pages`
+   * may be incomplete: after a drain by another thread, and if tracking stopped in between.
    */
   readonly base: PageTable | null;
   /** The pages written since then, ascending. */
@@ -42,8 +42,8 @@ export function takeMarks(memory: GuestMemory, dirty: DirtyBitmap): Marks {
   // If the caller fails before it calls rememberContents, the marks are lost, so `pages` is
   // invalid.
   known.pages = null;
-  const { pages, whole } = known.cursor.take();
-  return { base: whole ? base : null, pages };
+  const pages = known.cursor.drain();
+  return { base: known.cursor.complete ? base : null, pages };
 }
 
 /** Records the contents that RAM had when the marks were last taken. */

@@ -3,7 +3,7 @@ import type { GuestMemory } from "../memory/guest-memory.js";
 import { rememberRestored, takeMarks } from "./known-contents.js";
 import type { PageTable } from "./page-table.js";
 import { RamPages } from "./ram-pages.js";
-import { dirtyOf, type LiveRegion, type SnapshotSubject, surveyOf } from "./subject.js";
+import { type LiveRegion, type SnapshotSubject, surveyOf } from "./subject.js";
 import {
   checkSameWindows,
   describeRegion,
@@ -150,7 +150,7 @@ function checkRom({ layout, ram, pages }: Restoring): void {
 }
 
 function restoreRegion({ memory, ram, pages }: Restoring): number {
-  const dirty = dirtyOf(memory);
+  const { dirty } = memory;
   if (dirty === null) {
     return writePages(ram, pages, ram.candidates(pages));
   }

@@ -1,7 +1,6 @@
 import { rangeError, typeError } from "../base/errors.js";
 import { PAGE_SIZE } from "../base/page.js";
-import type { DirtyBitmap } from "../memory/dirty-bitmap.js";
-import { type GuestMemory, guestMemoryInternals, isGuestMemory } from "../memory/guest-memory.js";
+import { type GuestMemory, isGuestMemory } from "../memory/guest-memory.js";
 import {
   misplacedWindow,
   placeMemories,
@@ -166,11 +165,6 @@ function surveyWindows(live: readonly LiveRegion[]): Survey {
     return { ...layout, region: index, offset, period: BigInt(period) };
   });
   return { regions: placeMemories(owners), memories, windows, live };
-}
-
-/** The dirty bitmap of a memory; null if it is not tracked. */
-export function dirtyOf(memory: GuestMemory): DirtyBitmap | null {
-  return guestMemoryInternals(memory).marks.dirty;
 }
 
 /** Whether a region has memory. */

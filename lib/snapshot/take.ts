@@ -6,7 +6,7 @@ import { NO_HEAT } from "./page-heat.js";
 import { PageStore } from "./page-store.js";
 import { NO_PAGES, type Page, type PageTable, samePage } from "./page-table.js";
 import { RamPages } from "./ram-pages.js";
-import { dirtyOf, type SnapshotSubject, type Survey, surveyOf } from "./subject.js";
+import { type SnapshotSubject, type Survey, surveyOf } from "./subject.js";
 import { checkSameWindows } from "./layout.js";
 import {
   contentsOf,
@@ -110,7 +110,7 @@ function parentRegions(
 }
 
 function readRegion(memory: GuestMemory, ram: RamPages, parent: PageTable | null): PageTable {
-  const dirty = dirtyOf(memory);
+  const { dirty } = memory;
   if (dirty === null) {
     const base = parent ?? NO_PAGES;
     return readPages(ram, base, ram.candidates(base), ram.count, parent);

@@ -1,11 +1,11 @@
 import { bytesOf } from "../base/view.js";
 import { inspect } from "node:util";
-import type { GuestAccessors } from "../base/access.js";
+import type { GuestAccessors, GuestHalvesAccessors } from "../base/access.js";
 import type { GuestAtomicAccess } from "../atomics/access.js";
 import { type InaccessibleRange, SpaceBulk } from "./bulk.js";
 import { Bus } from "./bus.js";
 import { DirtyBitmap } from "../memory/dirty-bitmap.js";
-import { rangeError, typeError } from "../base/errors.js";
+import { GuestMemoryFault, rangeError, typeError } from "../base/errors.js";
 import {
   checkFunction,
   checkObject,
@@ -13,14 +13,14 @@ import {
   toAddress,
   toByteCount,
 } from "../base/arguments.js";
-import { MAX_U64, type Gpa } from "../base/gpa.js";
+import type { Gpa } from "../base/gpa.js";
+import type { HalvesAccess } from "../base/halves-access.js";
 import { GuestMemory, guestMemoryInternals, isGuestMemory } from "../memory/guest-memory.js";
 import type { MmioDevice, WriteTrap } from "./mmio.js";
 import { NativeSpaceAccess } from "./native-access.js";
 import { type AccessFault, type AddressSpaceOptions, checkSpaceOptions } from "./options.js";
 import {
   type Access,
-  chooseBitmap,
   MmioRegion,
   RamRegion,
   type Region,
@@ -30,12 +30,13 @@ import {
 } from "./regions.js";
 import { SpaceArena } from "./space-arena.js";
 import { checkTotal, type GuestRange, toRanges } from "../base/ranges.js";
-import { GuestMemAccessResult } from "../base/result.js";
+import { GuestMemAccessResult, OK } from "../base/result.js";
 import { restoreSnapshot } from "../snapshot/restore.js";
 import type { Snapshot } from "../snapshot/snapshot.js";
 import { takeSnapshot } from "../snapshot/take.js";
 import { SpaceAccess } from "./general-access.js";
 import { spaceAtomics } from "./atomics.js";
+import { spaceHalves } from "./halves.js";
 import { uncloneable } from "../base/uncloneable.js";
 import type { WatchListener, Watchpoint, WatchRange } from "./watchpoint.js";
 import { BYTE, checkSlots } from "../base/widths.js";
@@ -147,6 +148,7 @@ export class AddressSpace implements GuestAccessors {
   readonly #bulk: SpaceBulk;
   readonly #arena: SpaceArena | null;
   #atomics: GuestAtomicAccess | undefined;
+  #halves: HalvesAccess | undefined;
 
   /**
    * Makes an empty address space.
@@ -164,6 +166,7 @@ export class AddressSpace implements GuestAccessors {
       () => {
         this.general.clear();
         this.native.clear();
+        this.#halves?.clear();
       },
       () => this.#mapChanged(),
       (home) => {
@@ -207,7 +210,7 @@ export class AddressSpace implements GuestAccessors {
       const bitmap =
         trackDirty === false
           ? null
-          : chooseBitmap(region, trackDirty === true ? undefined : trackDirty);
+          : region.internals.marks.choose(trackDirty === true ? undefined : trackDirty);
       this.#bus.add(region, bitmap);
       return region;
     } catch (error) {
@@ -295,6 +298,16 @@ export class AddressSpace implements GuestAccessors {
    */
   get lastFault(): AccessFault | null {
     return this.#bus.lastFault;
+  }
+
+  /**
+   * The accessors whose addresses and 64-bit values are two halves of 32 bits, for guests with 64-bit
+   * addresses. An access to RAM or ROM creates no bigint, also above 2^53 - 1, unless it touches
+   * another region than the access before. {@link NativeSpaceAccess.halves} has the same accessors
+   * on the native path.
+   */
+  get halves(): GuestHalvesAccessors {
+    return (this.#halves ??= spaceHalves(this.#bus, this, (memory) => memory));
   }
 
   /** The mapped regions, sorted by address. The array is a copy: later changes do not affect it. */
@@ -474,7 +487,11 @@ export class AddressSpace implements GuestAccessors {
 
   tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult {
     try {
-      if (typeof gpa === "number" && typeof value === "number" && (value & 0xff) === value) {
+      if (
+        typeof gpa === "number" &&
+        typeof value === "number" &&
+        ((value & 0xff) === value || (value | -0x80) === value)
+      ) {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
@@ -493,7 +510,12 @@ export class AddressSpace implements GuestAccessors {
 
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
     try {
-      if (typeof gpa === "number" && typeof value === "number" && (value << 16) >>> 16 === value) {
+      if (
+        typeof gpa === "number" &&
+        typeof value === "number" &&
+        value >= -0x8000 &&
+        (value << 15) >> 15 === value
+      ) {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
@@ -512,7 +534,11 @@ export class AddressSpace implements GuestAccessors {
 
   tryWritel(gpa: Gpa, value: number): GuestMemAccessResult {
     try {
-      if (typeof gpa === "number" && typeof value === "number" && value >>> 0 === value) {
+      if (
+        typeof gpa === "number" &&
+        typeof value === "number" &&
+        (value >>> 0 === value || (value | 0) === value)
+      ) {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
@@ -534,8 +560,7 @@ export class AddressSpace implements GuestAccessors {
       if (
         typeof gpa === "number" &&
         typeof value === "bigint" &&
-        !(value < 0n) &&
-        !(value > MAX_U64)
+        (BigInt.asUintN(64, value) === value || BigInt.asIntN(64, value) === value)
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
@@ -651,7 +676,11 @@ export class AddressSpace implements GuestAccessors {
 
   writeb(gpa: Gpa, value: number): void {
     try {
-      if (typeof gpa === "number" && typeof value === "number" && (value & 0xff) === value) {
+      if (
+        typeof gpa === "number" &&
+        typeof value === "number" &&
+        ((value & 0xff) === value || (value | -0x80) === value)
+      ) {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
@@ -670,7 +699,12 @@ export class AddressSpace implements GuestAccessors {
 
   writew(gpa: Gpa, value: number): void {
     try {
-      if (typeof gpa === "number" && typeof value === "number" && (value << 16) >>> 16 === value) {
+      if (
+        typeof gpa === "number" &&
+        typeof value === "number" &&
+        value >= -0x8000 &&
+        (value << 15) >> 15 === value
+      ) {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
@@ -689,7 +723,11 @@ export class AddressSpace implements GuestAccessors {
 
   writel(gpa: Gpa, value: number): void {
     try {
-      if (typeof gpa === "number" && typeof value === "number" && value >>> 0 === value) {
+      if (
+        typeof gpa === "number" &&
+        typeof value === "number" &&
+        (value >>> 0 === value || (value | 0) === value)
+      ) {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
@@ -711,8 +749,7 @@ export class AddressSpace implements GuestAccessors {
       if (
         typeof gpa === "number" &&
         typeof value === "bigint" &&
-        !(value < 0n) &&
-        !(value > MAX_U64)
+        (BigInt.asUintN(64, value) === value || BigInt.asIntN(64, value) === value)
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
@@ -728,6 +765,80 @@ export class AddressSpace implements GuestAccessors {
     }
 
     this.general.writeq(gpa, value);
+  }
+
+  tryReadqHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
+    try {
+      if (
+        typeof gpa === "number" &&
+        typeof at === "number" &&
+        out[at] !== undefined &&
+        out[at + 1] !== undefined &&
+        out instanceof Uint32Array
+      ) {
+        this.checkSlots(out);
+
+        const address = gpa >>> 0;
+        if (address === gpa) {
+          const distance = ~this.reads[address >>> this.shift]!;
+          if (!((address | distance) & 7)) {
+            const view = this.view;
+            const start = (address + distance) >>> 0;
+            const low = view.getUint32(start, true);
+            out[at + 1] = view.getUint32(start + 4, true);
+            out[at] = low;
+            return 0;
+          }
+        }
+      }
+    } catch {
+      // The slow path repeats all checks, and throws errors with a code.
+    }
+
+    return this.general.tryReadqHalves(gpa, out, at);
+  }
+
+  tryWriteqHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult {
+    try {
+      if (
+        typeof gpa === "number" &&
+        typeof low === "number" &&
+        (low >>> 0 === low || (low | 0) === low) &&
+        typeof high === "number" &&
+        (high >>> 0 === high || (high | 0) === high)
+      ) {
+        const address = gpa >>> 0;
+        if (address === gpa) {
+          const distance = ~this.writes[address >>> this.shift]!;
+          if (!((address | distance) & 7)) {
+            const view = this.view;
+            const start = (address + distance) >>> 0;
+            view.setUint32(start, low, true);
+            view.setUint32(start + 4, high, true);
+
+            return 0;
+          }
+        }
+      }
+    } catch {
+      // The slow path repeats all checks, and throws errors with a code.
+    }
+
+    return this.general.tryWriteqHalves(gpa, low, high);
+  }
+
+  readqHalves(gpa: Gpa, out: Uint32Array, at: number): void {
+    const result = this.tryReadqHalves(gpa, out, at);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, 8, "read", this.#bus.reason);
+    }
+  }
+
+  writeqHalves(gpa: Gpa, low: number, high: number): void {
+    const result = this.tryWriteqHalves(gpa, low, high);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, 8, "write", this.#bus.reason);
+    }
   }
 
   // #endregion

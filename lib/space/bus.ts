@@ -13,12 +13,13 @@ import type { Handle } from "../native/addon.js";
 import type { GuestMemory, GuestMemoryInternals } from "../memory/guest-memory.js";
 import { MemoryLinks, type MemoryMarks, type MemoryUser } from "../memory/marks.js";
 import { PAGE_SIZE, pageOf } from "../base/page.js";
-import { WINDOW_SIZE } from "../memory/windows.js";
+import { EMPTY_WINDOW, WINDOW_SIZE } from "../memory/windows.js";
 import { callHandler, checkReturned, type Handlers } from "./device.js";
 import { type AnyHandler, BUS_ERROR } from "./mmio.js";
 import type { AccessFault, SpaceSettings } from "./options.js";
 import { MAX_END, PageTable } from "./page-table.js";
-import { type Reach, RegionMap, type Segment } from "./region-map.js";
+import type { Reach } from "./reach.js";
+import { RegionMap, type Segment } from "./region-map.js";
 import {
   isRegion,
   type MmioRegion,
@@ -94,6 +95,8 @@ export class Bus implements MemoryUser {
   offset = 0;
   /** The bytes from that address to the end of the adjacent bytes of the region. */
   room = 0;
+  /** The bytes from the start of the adjacent bytes of the region to that address. */
+  #before = 0;
   /** The address that `find` looked up last; Infinity if it exceeds 2^53 - 1. */
   #address = 0;
   /** The result of the last `read`, and of every access that has faulted. */
@@ -157,6 +160,12 @@ export class Bus implements MemoryUser {
    */
   add(region: Region, dirty: DirtyBitmap | null = null): void {
     this.#map.checkAdd(region);
+    const settles =
+      region.kind === "ram" && !this.#hasArena && lowBytes(region) > lowBytes(this.#homeRegion);
+    if (settles) {
+      // The runtime may refuse the ArrayBuffer of the home buffer.
+      region.internals.windowAt(0);
+    }
     reserveStack();
     this.#invalidateRange(region);
     if (region.kind !== "mmio") {
@@ -167,7 +176,7 @@ export class Bus implements MemoryUser {
       region.internals.marks.set(dirty);
     }
     this.#map.add(region);
-    if (region.kind === "ram" && !this.#hasArena && lowBytes(region) > lowBytes(this.#homeRegion)) {
+    if (settles) {
       this.#settle(region);
     }
   }
@@ -185,11 +194,14 @@ export class Bus implements MemoryUser {
     if (!this.#map.has(region)) {
       throw rangeError("region is not mapped in this address space");
     }
+    const next = region === this.#homeRegion ? this.#largest(region) : this.#homeRegion;
+    // The runtime may refuse the ArrayBuffer of the home buffer.
+    next?.internals.windowAt(0);
     reserveStack();
     this.#invalidateRange(region);
     this.#map.remove(region);
     if (region === this.#homeRegion) {
-      this.#settle(this.#largest());
+      this.#settle(next);
     }
     if (region.kind !== "mmio") {
       region.user = null;
@@ -243,12 +255,11 @@ export class Bus implements MemoryUser {
     // Most banks are fully visible and not watched: their pages open at once.
     const { start, length, period, from, internals, readable, writable } = region;
     const segment = this.#map.near(start);
-    const window = internals.windows()[0];
+    const window = internals.windowAt(0);
     const { table } = this;
     if (
       table !== null &&
       !this.watched &&
-      window !== undefined &&
       segment?.region === region &&
       segment.length === length &&
       period === length &&
@@ -324,6 +335,7 @@ export class Bus implements MemoryUser {
       return region;
     }
     const inPeriod = offset < region.period ? offset : offset % region.period;
+    this.#before = Math.min(offset - segment.offset, inPeriod);
     this.offset = region.from + inPeriod;
     this.room = Math.min(room, region.period - inPeriod);
     return region;
@@ -363,6 +375,29 @@ export class Bus implements MemoryUser {
     return reach;
   }
 
+  /**
+   * How many bytes before and after an address of RAM or ROM lie in the same window without a
+   * watchpoint. Null if the page has one.
+   *
+   * @param gpa - The address that `find` has just looked up.
+   */
+  unwatchedAround(gpa: Gpa, kind: Operation): { before: number; after: number } | null {
+    const before = this.#before;
+    const after = this.room;
+    if (!this.watched) {
+      return { before, after };
+    }
+    const page = pageAt(gpa);
+    const gap = this.watches.index(kind).gapAt(page);
+    const inPage = typeof gpa === "number" ? gpa % PAGE_SIZE : Number(gpa % BigInt(PAGE_SIZE));
+    return gap === null
+      ? null
+      : {
+          before: Math.min(before, (page - gap.first) * PAGE_SIZE + inPage),
+          after: Math.min(after, (gap.last + 1 - page) * PAGE_SIZE - inPage),
+        };
+  }
+
   #reachOf(
     segment: Segment,
     region: RamRegion | RomRegion,
@@ -371,8 +406,8 @@ export class Bus implements MemoryUser {
   ): Reach | null {
     const { offset } = this;
     const number = Math.floor(offset / WINDOW_SIZE);
-    const window = region.internals.windows()[number];
-    if (window === undefined || address === Infinity) {
+    const window = region.internals.windowAt(offset);
+    if (address === Infinity) {
       return null;
     }
     // From here on, `low` and `high` are the ends of the reach.
@@ -491,7 +526,7 @@ export class Bus implements MemoryUser {
   /** Makes the memory of a region the home buffer; null if there is no RAM. */
   #settle(region: RamRegion | null): void {
     this.#homeRegion = region;
-    if (region === null || region.internals.windows()[0]?.data === this.#home) {
+    if (region === null || region.internals.windowAt(0).data === this.#home) {
       return;
     }
     if (this.#home !== null) {
@@ -502,9 +537,9 @@ export class Bus implements MemoryUser {
     this.#moveTo(region.internals);
   }
 
-  #moveTo({ windows, handle }: GuestMemoryInternals): void {
-    const [window] = windows();
-    if (window !== undefined) {
+  #moveTo({ windowAt, handle }: GuestMemoryInternals): void {
+    const window = windowAt(0);
+    if (window !== EMPTY_WINDOW) {
       this.#home = window.data;
       this.#homeHandle = handle;
       this.table?.setHome(handle);
@@ -512,11 +547,11 @@ export class Bus implements MemoryUser {
     }
   }
 
-  /** The RAM region with the most bytes that the page table covers. */
-  #largest(): RamRegion | null {
+  /** The RAM region, other than one, with the most bytes that the page table covers. */
+  #largest(except: RamRegion): RamRegion | null {
     let found: RamRegion | null = null;
     for (const region of this.#map.regions) {
-      if (region.kind === "ram" && lowBytes(region) > lowBytes(found)) {
+      if (region.kind === "ram" && region !== except && lowBytes(region) > lowBytes(found)) {
         found = region;
       }
     }
@@ -1071,7 +1106,7 @@ function toSmall(offset: number): number {
 
 /** The bytes of a region below 4 GiB, or 0 for none. */
 function lowBytes(region: RamRegion | null): number {
-  if (region === null || region.internals.windows().length === 0) {
+  if (region === null || region.memory.destroyed) {
     return 0;
   }
   return Math.max(0, Math.min(WINDOW_SIZE - region.start, region.length));

@@ -1,13 +1,14 @@
 import type { GuestAccessors } from "../base/access.js";
-import type { Bus, Reach } from "./bus.js";
-import type { DirtyBitmap } from "../memory/dirty-bitmap.js";
+import type { Bus } from "./bus.js";
+import type { Reach } from "./reach.js";
 import { DeviceAccess } from "./device-access.js";
+import { checkHalvesOut, quadOf, storeHalves } from "../base/halves.js";
 import { PAGE_SIZE } from "../base/page.js";
 import { GuestMemoryFault } from "../base/errors.js";
-import { MAX_U64, type Gpa } from "../base/gpa.js";
+import type { Gpa } from "../base/gpa.js";
 import { type GuestMemAccessResult, OK } from "../base/result.js";
 import { SPACE_BYTE, SPACE_LONG, SPACE_QUAD, SPACE_WORD, type SpaceWidth } from "./widths.js";
-import { checkOut, checkSlots, QUAD, type Out, type Value } from "../base/widths.js";
+import { checkOut, checkSlots, isView, QUAD, type Out, type Value } from "../base/widths.js";
 import { EMPTY_WINDOW } from "../memory/windows.js";
 
 const BLOCK_SIZE = 2 ** 32;
@@ -40,15 +41,15 @@ export class SpaceAccess implements GuestAccessors {
   private writeLast = 0;
   private writeDistance = 0;
   private writeView = EMPTY_WINDOW.data;
-  /** The bitmap that tracks the cached bytes for writes; null if they are not tracked. */
-  private dirty: DirtyBitmap | null = null;
-  /** The number of the first page of that view in the memory. */
-  private writePage = 0;
+  /** The marks of the pages of that view; null if its bytes are not tracked. */
+  private marks: Uint8Array | null = null;
   private readonly devices: DeviceAccess;
   // On the prototype, because V8 treats a method of a prototype as a constant.
   declare private checkSlots: typeof checkSlots;
+  declare private isView: typeof isView;
   static {
     this.prototype.checkSlots = checkSlots;
+    this.prototype.isView = isView;
   }
 
   readonly #bus: Bus;
@@ -64,7 +65,7 @@ export class SpaceAccess implements GuestAccessors {
     this.readView = EMPTY_WINDOW.data;
     this.writeHigh = -1;
     this.writeView = EMPTY_WINDOW.data;
-    this.dirty = null;
+    this.marks = null;
     this.devices.clear();
   }
 
@@ -198,14 +199,19 @@ export class SpaceAccess implements GuestAccessors {
   tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult {
     let isChecked = false;
     try {
-      if (typeof gpa === "number" && typeof value === "number" && (value & 0xff) === value) {
+      if (
+        typeof gpa === "number" &&
+        typeof value === "number" &&
+        ((value & 0xff) === value || (value | -0x80) === value)
+      ) {
         const address = gpa >>> 0;
         const index = (address - this.writeLow) >>> 0;
         if (index <= this.writeLast >>> 0 && gpa - address === this.writeHigh) {
           const place = (address + this.writeDistance) >>> 0;
           this.writeView.setUint8(place, value);
-          if (this.dirty !== null) {
-            this.markWrite(place);
+          const { marks } = this;
+          if (marks !== null) {
+            marks[place >>> 12] = 1;
           }
           return OK;
         }
@@ -215,7 +221,8 @@ export class SpaceAccess implements GuestAccessors {
       // The slow path repeats all checks, and throws errors with a code.
     }
     if (isChecked) {
-      const result = this.devices.write(SPACE_BYTE, gpa, value);
+      const unsigned = value & 255;
+      const result = this.devices.write(SPACE_BYTE, gpa, unsigned);
       if (result !== -1) {
         return result;
       }
@@ -226,7 +233,12 @@ export class SpaceAccess implements GuestAccessors {
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
     let isChecked = false;
     try {
-      if (typeof gpa === "number" && typeof value === "number" && (value << 16) >>> 16 === value) {
+      if (
+        typeof gpa === "number" &&
+        typeof value === "number" &&
+        value >= -0x8000 &&
+        (value << 15) >> 15 === value
+      ) {
         const address = gpa >>> 0;
         const index = (address - this.writeLow) >>> 0;
         if (
@@ -236,8 +248,9 @@ export class SpaceAccess implements GuestAccessors {
         ) {
           const place = (address + this.writeDistance) >>> 0;
           this.writeView.setUint16(place, value, true);
-          if (this.dirty !== null) {
-            this.markWrite(place);
+          const { marks } = this;
+          if (marks !== null) {
+            marks[place >>> 12] = 1;
           }
           return OK;
         }
@@ -247,7 +260,8 @@ export class SpaceAccess implements GuestAccessors {
       // The slow path repeats all checks, and throws errors with a code.
     }
     if (isChecked) {
-      const result = this.devices.write(SPACE_WORD, gpa, value);
+      const unsigned = value & 65535;
+      const result = this.devices.write(SPACE_WORD, gpa, unsigned);
       if (result !== -1) {
         return result;
       }
@@ -258,7 +272,11 @@ export class SpaceAccess implements GuestAccessors {
   tryWritel(gpa: Gpa, value: number): GuestMemAccessResult {
     let isChecked = false;
     try {
-      if (typeof gpa === "number" && typeof value === "number" && value >>> 0 === value) {
+      if (
+        typeof gpa === "number" &&
+        typeof value === "number" &&
+        (value >>> 0 === value || (value | 0) === value)
+      ) {
         const address = gpa >>> 0;
         const index = (address - this.writeLow) >>> 0;
         if (
@@ -268,8 +286,9 @@ export class SpaceAccess implements GuestAccessors {
         ) {
           const place = (address + this.writeDistance) >>> 0;
           this.writeView.setUint32(place, value, true);
-          if (this.dirty !== null) {
-            this.markWrite(place);
+          const { marks } = this;
+          if (marks !== null) {
+            marks[place >>> 12] = 1;
           }
           return OK;
         }
@@ -279,7 +298,8 @@ export class SpaceAccess implements GuestAccessors {
       // The slow path repeats all checks, and throws errors with a code.
     }
     if (isChecked) {
-      const result = this.devices.write(SPACE_LONG, gpa, value);
+      const unsigned = value >>> 0;
+      const result = this.devices.write(SPACE_LONG, gpa, unsigned);
       if (result !== -1) {
         return result;
       }
@@ -292,8 +312,7 @@ export class SpaceAccess implements GuestAccessors {
       if (
         typeof gpa === "number" &&
         typeof value === "bigint" &&
-        !(value < 0n) &&
-        !(value > MAX_U64)
+        (BigInt.asUintN(64, value) === value || BigInt.asIntN(64, value) === value)
       ) {
         const address = gpa >>> 0;
         const index = (address - this.writeLow) >>> 0;
@@ -304,8 +323,9 @@ export class SpaceAccess implements GuestAccessors {
         ) {
           const place = (address + this.writeDistance) >>> 0;
           this.writeView.setBigUint64(place, value, true);
-          if (this.dirty !== null) {
-            this.markWrite(place);
+          const { marks } = this;
+          if (marks !== null) {
+            marks[place >>> 12] = 1;
           }
           return OK;
         }
@@ -333,8 +353,9 @@ export class SpaceAccess implements GuestAccessors {
           ) {
             const place = (address + this.writeDistance) >>> 0;
             this.writeView.setBigUint64(place, value, true);
-            if (this.dirty !== null) {
-              this.markWrite(place);
+            const { marks } = this;
+            if (marks !== null) {
+              marks[place >>> 12] = 1;
             }
             return OK;
           }
@@ -476,6 +497,91 @@ export class SpaceAccess implements GuestAccessors {
     }
   }
 
+  tryReadqHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
+    try {
+      if (
+        typeof gpa === "number" &&
+        typeof at === "number" &&
+        out[at] !== undefined &&
+        out[at + 1] !== undefined &&
+        out instanceof Uint32Array
+      ) {
+        this.checkSlots(out);
+
+        const address = gpa >>> 0;
+        const index = (address - this.readLow) >>> 0;
+        if (
+          index <= this.readLast >>> 0 &&
+          (address & 7) === 0 &&
+          gpa - address === this.readHigh
+        ) {
+          const place = (address + this.readDistance) >>> 0;
+
+          const view = this.readView;
+          const start = place;
+          const low = view.getUint32(start, true);
+          out[at + 1] = view.getUint32(start + 4, true);
+          out[at] = low;
+          return OK;
+        }
+      }
+    } catch {
+      // The slow path repeats all checks, and throws errors with a code.
+    }
+
+    return this.#tryReadHalves(gpa, out, at);
+  }
+
+  tryWriteqHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult {
+    try {
+      if (
+        typeof gpa === "number" &&
+        typeof low === "number" &&
+        (low >>> 0 === low || (low | 0) === low) &&
+        typeof high === "number" &&
+        (high >>> 0 === high || (high | 0) === high)
+      ) {
+        const address = gpa >>> 0;
+        const index = (address - this.writeLow) >>> 0;
+        if (
+          index <= this.writeLast >>> 0 &&
+          (address & 7) === 0 &&
+          gpa - address === this.writeHigh
+        ) {
+          const place = (address + this.writeDistance) >>> 0;
+
+          const view = this.writeView;
+          const start = place;
+          view.setUint32(start, low, true);
+          view.setUint32(start + 4, high, true);
+          const { marks } = this;
+          if (marks !== null) {
+            marks[place >>> 12] = 1;
+          }
+          return OK;
+        }
+      }
+    } catch {
+      // The slow path repeats all checks, and throws errors with a code.
+    }
+
+    return this.#tryWrite(SPACE_QUAD, gpa, quadOf(low, high));
+  }
+
+  readqHalves(gpa: Gpa, out: Uint32Array, at: number): void {
+    const result = this.tryReadqHalves(gpa, out, at);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, 8, "read", this.#bus.reason);
+    }
+  }
+
+  writeqHalves(gpa: Gpa, low: number, high: number): void {
+    const result = this.tryWriteqHalves(gpa, low, high);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, 8, "write", this.#bus.reason);
+    }
+  }
+
   // #endregion
 
   #tryRead<T extends Value, A extends Out>(
@@ -488,6 +594,16 @@ export class SpaceAccess implements GuestAccessors {
     const { result } = this.#bus;
     if (result === OK) {
       kind.width.store(out, value);
+    }
+    return result;
+  }
+
+  #tryReadHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
+    checkHalvesOut(out, at);
+    const value = this.#load(SPACE_QUAD, gpa);
+    const { result } = this.#bus;
+    if (result === OK) {
+      storeHalves(out, at, value);
     }
     return result;
   }
@@ -548,10 +664,13 @@ export class SpaceAccess implements GuestAccessors {
         const at = reach.from + (offset - reach.offset);
         if ((offset & (bytes - 1)) === 0 && bytes <= room) {
           width.set(reach.view, at, checked);
-          const { dirty } = region.internals.marks;
+          const { marks } = region.internals;
           // Marked after the write: see DirtyBitmap for the order.
-          dirty?.markPage(Math.floor(offset / PAGE_SIZE));
-          this.#cacheForWrites(reach, offset, dirty);
+          marks.dirty?.markPage(Math.floor(offset / PAGE_SIZE));
+          // Without plain marks, each write to tracked RAM has to come here.
+          if (marks.dirty === null || marks.plain !== null) {
+            this.#cacheForWrites(reach, offset, marks.plain);
+          }
           return OK;
         }
       }
@@ -560,11 +679,6 @@ export class SpaceAccess implements GuestAccessors {
       this.devices.cache(region, "write", gpa);
     }
     return bus.write(false, kind, gpa, checked, region);
-  }
-
-  /** Marks the page of a write to the cached bytes. */
-  private markWrite(place: number): void {
-    this.dirty!.markPage(this.writePage + Math.floor(place / PAGE_SIZE));
   }
 
   /** @param offset - Offset in the memory of the last access. */
@@ -577,15 +691,16 @@ export class SpaceAccess implements GuestAccessors {
     this.readView = reach.view;
   }
 
-  #cacheForWrites(reach: Reach, offset: number, dirty: DirtyBitmap | null): void {
+  /** @param marks - The marks of the memory; null if it is not tracked. */
+  #cacheForWrites(reach: Reach, offset: number, marks: Uint8Array | null): void {
     const [low, high] = partOf(reach, offset);
     this.writeLow = low | 0;
     this.writeHigh = low < high ? low - (low >>> 0) : -1;
     this.writeLast = (high - low - 1) | 0;
     this.writeDistance = (reach.from - reach.base) | 0;
     this.writeView = reach.view;
-    this.writePage = Math.floor((reach.offset - reach.from) / PAGE_SIZE);
-    this.dirty = dirty;
+    // The view starts at a page of the memory.
+    this.marks = marks?.subarray((reach.offset - reach.from) / PAGE_SIZE) ?? null;
   }
 }
 

@@ -1,12 +1,16 @@
-import type { GuestAccessors } from "../base/access.js";
+import type { GuestAccessors, GuestHalvesAccessors } from "../base/access.js";
 import type { GuestAtomicAccess } from "../atomics/access.js";
-import type { Bus, Reach } from "./bus.js";
+import type { Bus } from "./bus.js";
+import type { Reach } from "./reach.js";
 import { GuestMemoryFault } from "../base/errors.js";
 import type { Gpa } from "../base/gpa.js";
+import { checkHalvesOut, quadOf, storeHalves } from "../base/halves.js";
+import type { HalvesAccess } from "../base/halves-access.js";
 import type { NativeAccess } from "../native/access.js";
 import { type GuestMemAccessResult, OK } from "../base/result.js";
 import { DeviceAccess } from "./device-access.js";
 import { spaceAtomics } from "./atomics.js";
+import { spaceHalves } from "./halves.js";
 import { SPACE_BYTE, SPACE_LONG, SPACE_QUAD, SPACE_WORD, type SpaceWidth } from "./widths.js";
 import { uncloneable } from "../base/uncloneable.js";
 import { BYTE, checkOut, isView, LONG, type Out, QUAD, type Value, WORD } from "../base/widths.js";
@@ -20,6 +24,7 @@ import {
   VALUE32,
   VALUE64,
   VALUE8,
+  VALUE_HIGH32,
 } from "../native/call-block.js";
 
 const {
@@ -35,11 +40,6 @@ const {
 
 /** A page table without pages. */
 const NO_ENTRIES: Int32Array = new Int32Array(new SharedArrayBuffer(0));
-
-/** Whether `value` is an integer from 0 to `mask`. `mask` must be 2^n - 1, with n up to 32. */
-function isInteger(value: number, mask: number): boolean {
-  return typeof value === "number" && value === (value & mask) >>> 0;
-}
 
 /**
  * The native path of an address space: {@link AddressSpace.native}. The compiled C++ accessors
@@ -67,6 +67,7 @@ export class NativeSpaceAccess implements GuestAccessors {
 
   readonly #bus: Bus;
   #atomics: GuestAtomicAccess | undefined;
+  #halves: HalvesAccess | undefined;
 
   /** @internal */
   constructor(bus: Bus, shift: number) {
@@ -80,8 +81,14 @@ export class NativeSpaceAccess implements GuestAccessors {
     return (this.#atomics ??= spaceAtomics(this.#bus, "native"));
   }
 
+  /** The accessors of {@link AddressSpace.halves} on the native path. */
+  get halves(): GuestHalvesAccessors {
+    return (this.#halves ??= spaceHalves(this.#bus, this, ({ native }) => native));
+  }
+
   /** Invalidates the cached reaches. @internal */
   clear(): void {
+    this.#halves?.clear();
     this.#readReach = null;
     this.#writeReach = null;
     this.#devices.clear();
@@ -179,7 +186,10 @@ export class NativeSpaceAccess implements GuestAccessors {
   }
 
   tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult {
-    const checked = isInteger(value, 0xff) ? value : BYTE.checkValue(value);
+    const checked =
+      typeof value === "number" && ((value & 0xff) === value || (value | -0x80) === value)
+        ? value
+        : BYTE.checkValue(value);
     if (typeof gpa === "number") {
       const address = gpa >>> 0;
       if (address === gpa && (this.writes[address >>> this.shift]! & 1) !== 0) {
@@ -197,7 +207,10 @@ export class NativeSpaceAccess implements GuestAccessors {
   }
 
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
-    const checked = isInteger(value, 0xffff) ? value : WORD.checkValue(value);
+    const checked =
+      typeof value === "number" && value >= -0x8000 && (value << 15) >> 15 === value
+        ? value
+        : WORD.checkValue(value);
     if (typeof gpa === "number") {
       const address = gpa >>> 0;
       if (address === gpa && (this.writes[address >>> this.shift]! & 1) !== 0) {
@@ -215,7 +228,10 @@ export class NativeSpaceAccess implements GuestAccessors {
   }
 
   tryWritel(gpa: Gpa, value: number): GuestMemAccessResult {
-    const checked = isInteger(value, 0xffff_ffff) ? value : LONG.checkValue(value);
+    const checked =
+      typeof value === "number" && (value >>> 0 === value || (value | 0) === value)
+        ? value
+        : LONG.checkValue(value);
     if (typeof gpa === "number") {
       const address = gpa >>> 0;
       if (address === gpa && (this.writes[address >>> this.shift]! & 1) !== 0) {
@@ -367,6 +383,74 @@ export class NativeSpaceAccess implements GuestAccessors {
     }
   }
 
+  tryReadqHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
+    if (
+      typeof at !== "number" ||
+      !isView(out) ||
+      out[at] === undefined ||
+      out[at + 1] === undefined ||
+      !(out instanceof Uint32Array)
+    ) {
+      checkHalvesOut(out, at);
+    }
+    if (typeof gpa === "number") {
+      const address = gpa >>> 0;
+      if (address === gpa && (this.reads[address >>> this.shift]! & 1) !== 0) {
+        const block = block32;
+        block[GPA_LOW32] = address;
+        block[MEMORY32] = this.number;
+
+        spaceReadq();
+        if (block[RESULT32] === OK) {
+          out[at] = block[VALUE32]!;
+          out[at + 1] = block[VALUE_HIGH32]!;
+          return OK;
+        }
+      }
+    }
+    return this.#tryReadHalves(gpa, out, at);
+  }
+
+  tryWriteqHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult {
+    const checkedLow =
+      typeof low === "number" && (low >>> 0 === low || (low | 0) === low)
+        ? low
+        : LONG.checkValue(low, "low");
+    const checkedHigh =
+      typeof high === "number" && (high >>> 0 === high || (high | 0) === high)
+        ? high
+        : LONG.checkValue(high, "high");
+    if (typeof gpa === "number") {
+      const address = gpa >>> 0;
+      if (address === gpa && (this.writes[address >>> this.shift]! & 1) !== 0) {
+        const block = block32;
+        block[GPA_LOW32] = address;
+        block[MEMORY32] = this.number;
+        block[VALUE32] = checkedLow;
+        block[VALUE_HIGH32] = checkedHigh;
+        spaceWriteq();
+        if (block[RESULT32] === OK) {
+          return OK;
+        }
+      }
+    }
+    return this.tryWrite(SPACE_QUAD, gpa, quadOf(checkedLow, checkedHigh));
+  }
+
+  readqHalves(gpa: Gpa, out: Uint32Array, at: number): void {
+    const result = this.tryReadqHalves(gpa, out, at);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, 8, "read", this.#bus.reason);
+    }
+  }
+
+  writeqHalves(gpa: Gpa, low: number, high: number): void {
+    const result = this.tryWriteqHalves(gpa, low, high);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, 8, "write", this.#bus.reason);
+    }
+  }
+
   // #endregion
 
   private tryRead<T extends Value, A extends Out>(
@@ -378,6 +462,16 @@ export class NativeSpaceAccess implements GuestAccessors {
     const { result } = this.#bus;
     if (result === OK) {
       kind.width.store(out, value);
+    }
+    return result;
+  }
+
+  #tryReadHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
+    checkHalvesOut(out, at);
+    const value = this.#load(SPACE_QUAD, gpa);
+    const { result } = this.#bus;
+    if (result === OK) {
+      storeHalves(out, at, value);
     }
     return result;
   }
@@ -426,6 +520,7 @@ export class NativeSpaceAccess implements GuestAccessors {
     gpa: Gpa,
     value: T,
   ): GuestMemAccessResult {
+    const checked = kind.width.checkValue(value);
     const bus = this.#bus;
     const known = this.#writeReach;
     if (known !== null && reaches(known, gpa, kind.bytes)) {
@@ -434,7 +529,7 @@ export class NativeSpaceAccess implements GuestAccessors {
       }
     }
     if (kind.log2 !== 3) {
-      const result = this.#devices.write(kind, gpa, value);
+      const result = this.#devices.write(kind, gpa, checked);
       if (result !== -1) {
         return result;
       }
@@ -447,7 +542,7 @@ export class NativeSpaceAccess implements GuestAccessors {
     if (region?.kind === "mmio") {
       this.#devices.cache(region, "write", gpa);
     }
-    return bus.write(true, kind, gpa, value, region);
+    return bus.write(true, kind, gpa, checked, region);
   }
 }
 

@@ -1,3 +1,4 @@
+import { fitsLong, throwingHalves } from "./view.mjs";
 import { QUAD_ROW, type WidthRow, WIDTHS } from "./widths.mjs";
 
 type Operation = "read" | "write";
@@ -31,6 +32,8 @@ interface SpaceClass {
     readonly tryRead: (row: WidthRow) => string;
     readonly tryWrite: (row: WidthRow) => string;
     readonly tryWriteqFrom: string;
+    readonly tryReadqHalves: string;
+    readonly tryWriteqHalves: string;
     readonly read: (row: WidthRow) => string;
     /** By default, the throwing form calls the `try…` form. */
     readonly write?: (row: WidthRow) => string;
@@ -59,6 +62,8 @@ export function tableAccessors(): string {
       tryRead: ({ suffix }) => `this.general.tryRead${suffix}(gpa, out)`,
       tryWrite: ({ suffix }) => `this.general.tryWrite${suffix}(gpa, value)`,
       tryWriteqFrom: "this.general.tryWriteqFrom(gpa, source)",
+      tryReadqHalves: "this.general.tryReadqHalves(gpa, out, at)",
+      tryWriteqHalves: "this.general.tryWriteqHalves(gpa, low, high)",
       read: ({ suffix }) => `this.general.read${suffix}(gpa)`,
       write: ({ suffix }) => `this.general.write${suffix}(gpa, value)`,
     },
@@ -83,15 +88,16 @@ export function reachAccessors(): string {
           ${access}
         }`;
     },
-    stored: "if (this.dirty !== null) { this.markWrite(place); }",
+    stored: "const { marks } = this; if (marks !== null) { marks[place >>> 12] = 1; }",
     ok: "OK",
     device: {
       tryRead: ({ constant }) => `
         const found = this.devices.read(SPACE_${constant}, gpa);
         if (found >= 0) { out[0] = found; return OK; }
         if (found !== -1) { return this.#bus.result; }`,
-      tryWrite: ({ constant }) => `
-        const result = this.devices.write(SPACE_${constant}, gpa, value);
+      tryWrite: ({ constant, bits }) => `
+        const unsigned = ${bits === 32 ? "value >>> 0" : `value & ${2 ** bits - 1}`};
+        const result = this.devices.write(SPACE_${constant}, gpa, unsigned);
         if (result !== -1) { return result; }`,
       read: ({ constant }) => `
         const found = this.devices.read(SPACE_${constant}, gpa);
@@ -102,6 +108,8 @@ export function reachAccessors(): string {
       tryRead: ({ constant }) => `this.#tryRead(SPACE_${constant}, gpa, out)`,
       tryWrite: ({ constant }) => `this.#tryWrite(SPACE_${constant}, gpa, value)`,
       tryWriteqFrom: 'this.tryWriteq(gpa, checkOut(QUAD, source, "source")[0]!)',
+      tryReadqHalves: "this.#tryReadHalves(gpa, out, at)",
+      tryWriteqHalves: "this.#tryWrite(SPACE_QUAD, gpa, quadOf(low, high))",
       read: ({ constant }) => `this.#read(SPACE_${constant}, gpa)`,
     },
   });
@@ -166,6 +174,9 @@ function spaceAccessors(path: SpaceClass): string {
   }`,
     ),
     ...WIDTHS.map((row) => write(path, row)),
+    tryReadqHalves(path),
+    tryWriteqHalves(path),
+    ...throwingHalves(", this.#bus.reason"),
   ].join("\n\n");
 }
 
@@ -189,6 +200,61 @@ function write(path: SpaceClass, row: WidthRow): string {
       }`,
     )}
     ${path.slow.write(row)};
+  }`;
+}
+
+function tryReadqHalves(path: SpaceClass): string {
+  const read = path.where(
+    QUAD_ROW,
+    "read",
+    (view, offset) => `
+      const view = ${view};
+      const start = ${offset};
+      const low = view.getUint32(start, true);
+      out[at + 1] = view.getUint32(start + 4, true);
+      out[at] = low;
+      return ${path.ok};`,
+  );
+  return `
+  tryReadqHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
+    ${guarded(
+      () => `
+      if (
+        typeof gpa === "number" &&
+        typeof at === "number" &&
+        out[at] !== undefined &&
+        out[at + 1] !== undefined &&
+        out instanceof Uint32Array
+      ) {
+        this.checkSlots(out);
+        ${read}
+      }`,
+    )}
+    return ${path.slow.tryReadqHalves};
+  }`;
+}
+
+function tryWriteqHalves(path: SpaceClass): string {
+  const write = path.where(
+    QUAD_ROW,
+    "write",
+    (view, offset) => `
+      const view = ${view};
+      const start = ${offset};
+      view.setUint32(start, low, true);
+      view.setUint32(start + 4, high, true);
+      ${path.stored}
+      return ${path.ok};`,
+  );
+  return `
+  tryWriteqHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult {
+    ${guarded(
+      () => `
+      if (typeof gpa === "number" && ${fitsLong("low")} && ${fitsLong("high")}) {
+        ${write}
+      }`,
+    )}
+    return ${path.slow.tryWriteqHalves};
   }`;
 }
 

@@ -1,7 +1,12 @@
 import { expect } from "chai";
 import fc from "fast-check";
 import { AddressSpace, DirtyBitmap, GuestMemory } from "pound-guest-memory";
-import { diffSnapshots, type Snapshot } from "pound-guest-memory/snapshot";
+import {
+  diffSnapshots,
+  restoreSnapshot,
+  type Snapshot,
+  takeSnapshot,
+} from "pound-guest-memory/snapshot";
 import { thrown } from "../support/errors.js";
 
 const PAGE = 4096;
@@ -100,6 +105,22 @@ describe("snapshots of an address space", () => {
     space.writeb(BASE, 99);
     expect(space.restore(snapshot!)).to.equal(2);
     expect([space.readb(0), space.readb(BASE)]).to.deep.equal([3, 32]);
+  });
+
+  it("of RAM alone read only its marked pages too", () => {
+    const memory = GuestMemory.allocate(8 * PAGE);
+    const cursor = memory.dirtyCursor();
+    const first = takeSnapshot(memory);
+    memory.writel(0, 1);
+    // An untracked write, which the snapshot must miss.
+    memory.buffer[5 * PAGE] = 1;
+    const second = takeSnapshot(memory, first);
+    expect([...diffSnapshots(first, second)]).to.deep.equal([{ gpa: 0n, length: 1 }]);
+    expect([...cursor.drain()]).to.deep.equal([0]);
+    expect(restoreSnapshot(memory, first)).to.equal(1);
+    expect([...cursor.drain()]).to.deep.equal([0]);
+    memory.stopTracking();
+    expect(restoreSnapshot(memory, first)).to.equal(1);
   });
 
   it("compare all pages if the bitmap may be incomplete", () => {

@@ -341,7 +341,7 @@ for (const path of ["view", "native"] as const) {
         ["1", WRONG_TYPE],
         [undefined, WRONG_TYPE],
         [1n, WRONG_TYPE],
-        [-1, OUT_OF_RANGE],
+        [-(2 ** 31) - 1, OUT_OF_RANGE],
         [2 ** 32, OUT_OF_RANGE],
       ] as const) {
         found = value;
@@ -439,7 +439,7 @@ for (const path of ["view", "native"] as const) {
         expect(thrown(() => access.tryReadl(0x1004, new Uint8Array(1) as never))).to.include(
           WRONG_TYPE,
         );
-        expect(thrown(() => access.tryWritel(0x1004, -1))).to.include(OUT_OF_RANGE);
+        expect(thrown(() => access.tryWritel(0x1004, 2 ** 32))).to.include(OUT_OF_RANGE);
       }
       expect(out[0]).to.equal(0);
     });
@@ -479,7 +479,7 @@ for (const path of ["view", "native"] as const) {
         readl: () => answers.shift() as number,
         writel: () => answers.shift(),
       });
-      answers.push(1, BUS_ERROR, 2, BUS_ERROR, BUS_ERROR, -1, 0.5, "1", -0);
+      answers.push(1, BUS_ERROR, 2, BUS_ERROR, BUS_ERROR, 2 ** 32, 0.5, "1", -0);
       const out = new Uint32Array(1);
       expect(access.readl(0x1000)).to.equal(1);
       expect([access.tryReadl(0x1000, out), out[0]]).to.deep.equal([OK, 2]);
