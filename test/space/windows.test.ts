@@ -339,7 +339,7 @@ describe("maps of an address space", () => {
               windows.splice(windows.indexOf(window), 1);
             } else if (what === "select" && window?.bytes && window.region.kind !== "mmio") {
               const { region } = window;
-              const select = (): void => region.select(8 * offset, memories[memory]!);
+              const select = (): void => region.select(8 * offset, memories[memory]);
               if (8 * offset + window.period <= MEMORY) {
                 select();
                 window.bytes = bytes[memory]!;
@@ -365,9 +365,9 @@ describe("maps of an address space", () => {
               const access = i % 4 < 2 ? space : space.native;
               const writes = what === "write" || i > 5;
               let expected: number = OK;
-              if (first == null || !whole || (first!.window.bytes === null && width > 1)) {
+              if (first == null || !whole || (first.window.bytes === null && width > 1)) {
                 expected = FAULT_BOUNDARY;
-              } else if (writes && !first!.window.writable) {
+              } else if (writes && !first.window.writable) {
                 expected = FAULT_BOUNDARY;
               } else if (address % width !== 0) {
                 expected = FAULT_UNALIGNED;
