@@ -491,10 +491,10 @@ export class Bus implements MemoryUser {
   #growTable(): void {
     const memories = this.#map.regions.filter(({ kind }) => kind !== "mmio");
     const ends = memories.map(({ start, length }) => (start < MAX_END ? start + length : 0));
-    const table = new PageTable(
-      this.#options.pageSize,
-      ends.reduce((a, b) => Math.max(a, b), 1),
-    );
+    // Doubling the table bounds how often it grows if accesses alternate with additions of regions.
+    const least = this.table === null ? 1 : 2 * this.table.end;
+    const end = ends.reduce((a, b) => Math.max(a, b), least);
+    const table = new PageTable(this.#options.pageSize, end);
     if (this.#homeHandle !== null) {
       table.setHome(this.#homeHandle);
     }

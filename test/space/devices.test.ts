@@ -379,7 +379,7 @@ for (const path of ["view", "native"] as const) {
   describe(`devices that were accessed before on the ${path} path`, () => {
     /** A device whose registers hold a number, and which counts the writes. */
     const numbered = (number: number) => {
-      const device = { writes: 0, readl: () => number, writel: () => void device.writes++ };
+      const device = { writes: 0, readl: () => number, writel: () => device.writes++ };
       return device;
     };
 
