@@ -109,12 +109,7 @@ export class HalvesAccess implements GuestHalvesAccessors {
         return OK;
       }
     }
-    const gpa = this.locate(gpaLow, gpaHigh, "read");
-    const result = this.located.tryReadb(gpa, out);
-    // The whole repeats an access that faults, because it knows the reason.
-    return result === OK || this.located === this.whole
-      ? result
-      : this.whole.tryReadb(gpaOf(gpaLow, gpaHigh), out);
+    return this.slowReadb(gpaLow, gpaHigh, out);
   }
 
   tryReadw(gpaLow: number, gpaHigh: number, out: Uint16Array): GuestMemAccessResult {
@@ -127,12 +122,7 @@ export class HalvesAccess implements GuestHalvesAccessors {
         return OK;
       }
     }
-    const gpa = this.locate(gpaLow, gpaHigh, "read");
-    const result = this.located.tryReadw(gpa, out);
-    // The whole repeats an access that faults, because it knows the reason.
-    return result === OK || this.located === this.whole
-      ? result
-      : this.whole.tryReadw(gpaOf(gpaLow, gpaHigh), out);
+    return this.slowReadw(gpaLow, gpaHigh, out);
   }
 
   tryReadl(gpaLow: number, gpaHigh: number, out: Uint32Array): GuestMemAccessResult {
@@ -145,12 +135,7 @@ export class HalvesAccess implements GuestHalvesAccessors {
         return OK;
       }
     }
-    const gpa = this.locate(gpaLow, gpaHigh, "read");
-    const result = this.located.tryReadl(gpa, out);
-    // The whole repeats an access that faults, because it knows the reason.
-    return result === OK || this.located === this.whole
-      ? result
-      : this.whole.tryReadl(gpaOf(gpaLow, gpaHigh), out);
+    return this.slowReadl(gpaLow, gpaHigh, out);
   }
 
   tryReadq(gpaLow: number, gpaHigh: number, out: Uint32Array, at: number): GuestMemAccessResult {
@@ -163,12 +148,7 @@ export class HalvesAccess implements GuestHalvesAccessors {
         return OK;
       }
     }
-    const gpa = this.locate(gpaLow, gpaHigh, "read");
-    const result = this.located.tryReadqHalves(gpa, out, at);
-    // The whole repeats an access that faults, because it knows the reason.
-    return result === OK || this.located === this.whole
-      ? result
-      : this.whole.tryReadqHalves(gpaOf(gpaLow, gpaHigh), out, at);
+    return this.slowReadq(gpaLow, gpaHigh, out, at);
   }
 
   tryWriteb(gpaLow: number, gpaHigh: number, value: number): GuestMemAccessResult {
@@ -181,12 +161,7 @@ export class HalvesAccess implements GuestHalvesAccessors {
         return OK;
       }
     }
-    const gpa = this.locate(gpaLow, gpaHigh, "write");
-    const result = this.located.tryWriteb(gpa, value);
-    // The whole repeats an access that faults, because it knows the reason.
-    return result === OK || this.located === this.whole
-      ? result
-      : this.whole.tryWriteb(gpaOf(gpaLow, gpaHigh), value);
+    return this.slowWriteb(gpaLow, gpaHigh, value);
   }
 
   tryWritew(gpaLow: number, gpaHigh: number, value: number): GuestMemAccessResult {
@@ -199,12 +174,7 @@ export class HalvesAccess implements GuestHalvesAccessors {
         return OK;
       }
     }
-    const gpa = this.locate(gpaLow, gpaHigh, "write");
-    const result = this.located.tryWritew(gpa, value);
-    // The whole repeats an access that faults, because it knows the reason.
-    return result === OK || this.located === this.whole
-      ? result
-      : this.whole.tryWritew(gpaOf(gpaLow, gpaHigh), value);
+    return this.slowWritew(gpaLow, gpaHigh, value);
   }
 
   tryWritel(gpaLow: number, gpaHigh: number, value: number): GuestMemAccessResult {
@@ -217,12 +187,7 @@ export class HalvesAccess implements GuestHalvesAccessors {
         return OK;
       }
     }
-    const gpa = this.locate(gpaLow, gpaHigh, "write");
-    const result = this.located.tryWritel(gpa, value);
-    // The whole repeats an access that faults, because it knows the reason.
-    return result === OK || this.located === this.whole
-      ? result
-      : this.whole.tryWritel(gpaOf(gpaLow, gpaHigh), value);
+    return this.slowWritel(gpaLow, gpaHigh, value);
   }
 
   tryWriteq(gpaLow: number, gpaHigh: number, low: number, high: number): GuestMemAccessResult {
@@ -235,12 +200,7 @@ export class HalvesAccess implements GuestHalvesAccessors {
         return OK;
       }
     }
-    const gpa = this.locate(gpaLow, gpaHigh, "write");
-    const result = this.located.tryWriteqHalves(gpa, low, high);
-    // The whole repeats an access that faults, because it knows the reason.
-    return result === OK || this.located === this.whole
-      ? result
-      : this.whole.tryWriteqHalves(gpaOf(gpaLow, gpaHigh), low, high);
+    return this.slowWriteq(gpaLow, gpaHigh, low, high);
   }
 
   readb(gpaLow: number, gpaHigh: number): number {
@@ -300,6 +260,88 @@ export class HalvesAccess implements GuestHalvesAccessors {
     if (result !== OK) {
       throw new GuestMemoryFault(result, gpaOf(gpaLow, gpaHigh), 8, "write", this.reason());
     }
+  }
+
+  private slowReadb(gpaLow: number, gpaHigh: number, out: Uint8Array): GuestMemAccessResult {
+    const gpa = this.locate(gpaLow, gpaHigh, "read");
+    const result = this.located.tryReadb(gpa, out);
+    // The whole repeats an access that faults, because it knows the reason.
+    return result === OK || this.located === this.whole
+      ? result
+      : this.whole.tryReadb(gpaOf(gpaLow, gpaHigh), out);
+  }
+
+  private slowReadw(gpaLow: number, gpaHigh: number, out: Uint16Array): GuestMemAccessResult {
+    const gpa = this.locate(gpaLow, gpaHigh, "read");
+    const result = this.located.tryReadw(gpa, out);
+    // The whole repeats an access that faults, because it knows the reason.
+    return result === OK || this.located === this.whole
+      ? result
+      : this.whole.tryReadw(gpaOf(gpaLow, gpaHigh), out);
+  }
+
+  private slowReadl(gpaLow: number, gpaHigh: number, out: Uint32Array): GuestMemAccessResult {
+    const gpa = this.locate(gpaLow, gpaHigh, "read");
+    const result = this.located.tryReadl(gpa, out);
+    // The whole repeats an access that faults, because it knows the reason.
+    return result === OK || this.located === this.whole
+      ? result
+      : this.whole.tryReadl(gpaOf(gpaLow, gpaHigh), out);
+  }
+
+  private slowReadq(
+    gpaLow: number,
+    gpaHigh: number,
+    out: Uint32Array,
+    at: number,
+  ): GuestMemAccessResult {
+    const gpa = this.locate(gpaLow, gpaHigh, "read");
+    const result = this.located.tryReadqHalves(gpa, out, at);
+    // The whole repeats an access that faults, because it knows the reason.
+    return result === OK || this.located === this.whole
+      ? result
+      : this.whole.tryReadqHalves(gpaOf(gpaLow, gpaHigh), out, at);
+  }
+
+  private slowWriteb(gpaLow: number, gpaHigh: number, value: number): GuestMemAccessResult {
+    const gpa = this.locate(gpaLow, gpaHigh, "write");
+    const result = this.located.tryWriteb(gpa, value);
+    // The whole repeats an access that faults, because it knows the reason.
+    return result === OK || this.located === this.whole
+      ? result
+      : this.whole.tryWriteb(gpaOf(gpaLow, gpaHigh), value);
+  }
+
+  private slowWritew(gpaLow: number, gpaHigh: number, value: number): GuestMemAccessResult {
+    const gpa = this.locate(gpaLow, gpaHigh, "write");
+    const result = this.located.tryWritew(gpa, value);
+    // The whole repeats an access that faults, because it knows the reason.
+    return result === OK || this.located === this.whole
+      ? result
+      : this.whole.tryWritew(gpaOf(gpaLow, gpaHigh), value);
+  }
+
+  private slowWritel(gpaLow: number, gpaHigh: number, value: number): GuestMemAccessResult {
+    const gpa = this.locate(gpaLow, gpaHigh, "write");
+    const result = this.located.tryWritel(gpa, value);
+    // The whole repeats an access that faults, because it knows the reason.
+    return result === OK || this.located === this.whole
+      ? result
+      : this.whole.tryWritel(gpaOf(gpaLow, gpaHigh), value);
+  }
+
+  private slowWriteq(
+    gpaLow: number,
+    gpaHigh: number,
+    low: number,
+    high: number,
+  ): GuestMemAccessResult {
+    const gpa = this.locate(gpaLow, gpaHigh, "write");
+    const result = this.located.tryWriteqHalves(gpa, low, high);
+    // The whole repeats an access that faults, because it knows the reason.
+    return result === OK || this.located === this.whole
+      ? result
+      : this.whole.tryWriteqHalves(gpaOf(gpaLow, gpaHigh), low, high);
   }
 
   // #endregion

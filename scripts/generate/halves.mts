@@ -13,6 +13,8 @@ export function halvesAccessors(): string {
     ...WIDTHS.map((row) => tryAccess("write", row, writing(row))),
     ...WIDTHS.map((row) => (row.suffix === "q" ? access("read", row, reading(row)) : read(row))),
     ...WIDTHS.map((row) => access("write", row, writing(row))),
+    ...WIDTHS.map((row) => slowAccess("read", row, reading(row))),
+    ...WIDTHS.map((row) => slowAccess("write", row, writing(row))),
   ].join("\n\n");
 }
 
@@ -42,12 +44,7 @@ function tryAccess(operation: "read" | "write", row: WidthRow, values: Arguments
         return OK;
       }
     }
-    const gpa = this.locate(gpaLow, gpaHigh, "${operation}");
-    const result = this.located.${whole}(gpa, ${values.passed});
-    // The whole repeats an access that faults, because it knows the reason.
-    return result === OK || this.located === this.whole
-      ? result
-      : this.whole.${whole}(gpaOf(gpaLow, gpaHigh), ${values.passed});
+    return this.slow${kind}${row.suffix}(gpaLow, gpaHigh, ${values.passed});
   }`;
 }
 
@@ -73,5 +70,21 @@ function access(operation: "read" | "write", row: WidthRow, values: Arguments): 
     if (result !== OK) {
       throw new GuestMemoryFault(result, gpaOf(gpaLow, gpaHigh), ${row.bytes}, "${operation}", this.reason());
     }
+  }`;
+}
+
+/** An access outside the cached range, in a method of its own, which V8 need not inline. */
+function slowAccess(operation: "read" | "write", row: WidthRow, values: Arguments): string {
+  const kind = operation === "read" ? "Read" : "Write";
+  const whole = `try${kind}${row.suffix}${row.suffix === "q" ? "Halves" : ""}`;
+  return `
+  private slow${kind}${row.suffix}(
+    gpaLow: number, gpaHigh: number, ${values.declared}): GuestMemAccessResult {
+    const gpa = this.locate(gpaLow, gpaHigh, "${operation}");
+    const result = this.located.${whole}(gpa, ${values.passed});
+    // The whole repeats an access that faults, because it knows the reason.
+    return result === OK || this.located === this.whole
+      ? result
+      : this.whole.${whole}(gpaOf(gpaLow, gpaHigh), ${values.passed});
   }`;
 }
