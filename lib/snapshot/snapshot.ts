@@ -29,13 +29,18 @@ export interface RegionContents {
   readonly heat: HeatTable;
 }
 
+/** A `WeakRef`, which the `lib` of a consumer need not declare. */
+interface WeakReference<T> {
+  deref(): T | undefined;
+}
+
 /**
  * The live region of a window and the memory that it showed. Weak references: a snapshot keeps no
  * RAM alive.
  */
 export interface Origin {
-  readonly region: WeakRef<object>;
-  readonly memory: WeakRef<GuestMemory>;
+  readonly region: WeakReference<object>;
+  readonly memory: WeakReference<GuestMemory>;
 }
 
 /** The contents of a snapshot. Not public. */
