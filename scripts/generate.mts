@@ -46,7 +46,6 @@ const HOT: Pick<ViewClass, "ok" | "slow" | "slowWrite"> = {
 const FLAT = {
   index: ({ shift }: WidthRow) => [`const index = gpa >>> ${shift};`],
   array: ({ bits }: WidthRow) => `this.u${bits}`,
-  brand: "slots",
   ...HOT,
 } as const;
 
@@ -61,7 +60,6 @@ const GENERATED: Readonly<Record<string, () => string>> = {
         shift === 0 ? "gpa | 0" : `(gpa >>> ${shift}) | (gpa << ${32 - shift})`,
       selectHalves: "(gpa >>> 2) | (gpa << 29)",
       array: ({ bits }, operation) => `this.${operation === "read" ? "u" : "w"}${bits}`,
-      brand: "slots",
       ...HOT,
     }),
   "lib/memory/branching-access.ts": () =>
@@ -100,7 +98,6 @@ const GENERATED: Readonly<Record<string, () => string>> = {
         array: "this.u32",
       }),
       array: ({ bits }) => `this.u${bits}`,
-      brand: "slots",
       ok: "OK",
       slow: {
         tryRead: ({ constant }) => `this.#tryRead(${constant}, gpa, out)`,

@@ -8,8 +8,6 @@ interface Branching {
   readonly select?: undefined;
   /** Statements that compute `index`, the element of the access, from `gpa`. */
   readonly index: (row: WidthRow, operation: "read" | "write") => readonly string[];
-  /** A condition to check before `index` is computed, and the statements before the condition. */
-  readonly aligned?: (row: WidthRow) => { readonly before: string; readonly condition: string };
   /** The condition that the access is aligned and within the typed arrays. */
   readonly inReach: (row: WidthRow, operation: "read" | "write") => string;
   /**
@@ -37,11 +35,6 @@ interface Selecting {
 interface Accessors {
   /** The typed array of a width. */
   readonly array: (row: WidthRow, operation: "read" | "write") => string;
-  /**
-   * How to refuse objects that only have the prototype of a typed array: by reading an internal
-   * slot, which throws, or by `ArrayBuffer.isView`, which takes fewer bytes of bytecode.
-   */
-  readonly brand: "slots" | "isView";
   /** The statements after a store. */
   readonly stored?: string;
   /** The result code of a successful access. */
@@ -91,21 +84,16 @@ function tryRead(path: ViewClass, row: WidthRow): string {
   const { suffix, out } = row;
   const branded = ["out[0] !== undefined", `out instanceof ${out}`];
   const then = `out[0] = value; return ${path.ok};`;
-  const body =
-    path.brand === "slots"
-      ? whereBranded(
-          where(
-            path,
-            NUMBER,
-            branded,
-            (valid) => `
-            this.checkSlots(out);
-            ${load(path, row, valid, then).trim()}`,
-          ),
-        )
-      : where(path, NUMBER, ["this.isView(out)", ...branded], (valid) =>
-          load(path, row, valid, then),
-        );
+  const body = whereBranded(
+    where(
+      path,
+      NUMBER,
+      branded,
+      (valid) => `
+      this.checkSlots(out);
+      ${load(path, row, valid, then).trim()}`,
+    ),
+  );
   return `
   tryRead${suffix}(gpa: Gpa, out: ${out}): GuestMemAccessResult {
     ${body}
@@ -160,32 +148,16 @@ function load(path: ViewClass, row: WidthRow, valid: string, then: string): stri
         ${then}
       }`;
   }
-  return whereAligned(
-    path,
-    row,
-    `
+  return `
       ${path.index(row, "read").join("\n")}
       if (${path.inReach(row, "read")}) {
         const value = ${path.array(row, "read")}[index];
         if (value !== undefined) { ${then} }
-      }`,
-  );
+      }`;
 }
 
 function selectIndex(index: string, valid: string): string {
   return `const index = ${valid} && gpa >>> 0 === gpa ? ${index} : -1;`;
-}
-
-function whereAligned(path: Branching, row: WidthRow, statements: string): string {
-  if (path.aligned === undefined) {
-    return statements;
-  }
-  const { before, condition } = path.aligned(row);
-  return `
-      ${before}
-      if (${condition}) {
-        ${statements}
-      }`;
 }
 
 function tryWrite(path: ViewClass, row: WidthRow): string {
@@ -203,31 +175,19 @@ function whereFits(path: ViewClass, row: WidthRow, then: string): string {
 function tryWriteqFrom(path: ViewClass): string {
   const then = `return ${path.ok};`;
   const branded = ["value !== undefined", "source instanceof BigUint64Array"].join(" && ");
-  const body =
-    path.brand === "slots"
-      ? whereBranded(
-          where(
-            path,
-            NUMBER,
-            [],
-            (valid) => `
-            const value = source[0];
-            if (${branded}) {
-              this.checkSlots(source);
-              ${store(path, QUAD_ROW, valid, then).trim()}
-            }`,
-          ),
-        )
-      : where(
-          path,
-          NUMBER,
-          ["this.isView(source)"],
-          (valid) => `
-          const value = source[0];
-          if (${branded}) {
-            ${store(path, QUAD_ROW, valid, then).trim()}
-          }`,
-        );
+  const body = whereBranded(
+    where(
+      path,
+      NUMBER,
+      [],
+      (valid) => `
+      const value = source[0];
+      if (${branded}) {
+        this.checkSlots(source);
+        ${store(path, QUAD_ROW, valid, then).trim()}
+      }`,
+    ),
+  );
   return `
   tryWriteqFrom(gpa: Gpa, source: BigUint64Array): GuestMemAccessResult {
     ${body}
@@ -264,16 +224,12 @@ function store(path: ViewClass, row: WidthRow, valid: string, then: string): str
       ${cells}
       if (index in cells) { ${stores} }`;
   }
-  return whereAligned(
-    path,
-    row,
-    `
+  return `
       ${path.index(row, "write").join("\n")}
       ${cells}
       if (${path.inReach(row, "write")} && cells[index] !== undefined) {
         ${stores}
-      }`,
-  );
+      }`;
 }
 
 /** The condition that a value is one half of a 64-bit value. */
