@@ -1,4 +1,3 @@
-import { isSharedArrayBuffer } from "node:util/types";
 import { bytesOf } from "../base/view.js";
 import { outOfMemoryError } from "../base/errors.js";
 import { MAX_U64, type Gpa } from "../base/gpa.js";
@@ -155,17 +154,11 @@ function fill(planned: readonly Planned[], file: Uint8Array): void {
 /** Whether a write may change bytes of the file that a later write needs. */
 function isOverwritten(planned: readonly Planned[], file: Uint8Array): boolean {
   const places = planned.flatMap(({ places }) => places.flatMap(cutAtWindows));
-  const isShared = isSharedArrayBuffer(file.buffer);
   return (
     // A single write handles overlap by itself.
     places.length > 1 &&
     [...new Set(places.map(({ memory }) => memory))].some((memory) =>
-      guestMemoryInternals(memory)
-        .madeWindows()
-        // Two SharedArrayBuffers can be views of the same memory.
-        .some(
-          ({ u8 }) => u8.buffer === file.buffer || (isShared && isSharedArrayBuffer(u8.buffer)),
-        ),
+      guestMemoryInternals(memory).mayAlias(file),
     )
   );
 }

@@ -157,7 +157,6 @@ export class GuestMemory implements Disposable {
       handle: this.#handle,
       size: this.#size,
       windowAt: (address) => windows.at(address),
-      madeWindows: () => windows.made(),
       checkRange: (address, length) => this.general.checkRange(address, length),
       marks: this.#marks,
       atomicLanes: () => this.#viewAtomics().lanes,
@@ -867,8 +866,6 @@ export interface GuestMemoryInternals {
    * @throws Error `ERR_OUT_OF_MEMORY` if the runtime refuses an ArrayBuffer.
    */
   windowAt(address: number): Window;
-  /** The windows that are made. Every view of the RAM has the buffer of one of them. */
-  madeWindows(): readonly Window[];
   /** The result of an access to a range, without the check of its alignment. */
   checkRange(address: number, length: number): GuestMemAccessResult;
   /** The dirty bitmap of the RAM, and the users to notify before the RAM ends. */

@@ -55,6 +55,15 @@ export interface RamOptions extends RegionOptions, WindowOptions {
   readonly fill?: number;
 }
 
+/** The place of a byte of a region. */
+interface Location {
+  readonly region: Region;
+  /** Offset in bytes in the memory of the region, or from the start of a device. */
+  readonly offset: number;
+  /** The bytes from there on that the region shows one after the other. */
+  readonly room: number;
+}
+
 const ACCESSES: readonly unknown[] = ["", "r", "w", "x", "rw", "rx", "wx", "rwx"];
 
 /** Options of {@link AddressSpace.addRom}. */
@@ -349,6 +358,17 @@ export class AddressSpace implements GuestAccessors {
    */
   regionAt(gpa: Gpa): Region | null {
     return this.#bus.find(gpa);
+  }
+
+  /**
+   * The region that is visible at an address, and where its byte lies. Null if the address is not
+   * mapped.
+   *
+   * @internal
+   */
+  locate(gpa: bigint): Location | null {
+    const region = this.#bus.find(gpa);
+    return region && { region, offset: this.#bus.offset, room: this.#bus.room };
   }
 
   /**
