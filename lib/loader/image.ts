@@ -1,3 +1,4 @@
+import type { BlockRun } from "./blocks.js";
 import type { ElfImage } from "./elf.js";
 
 /** The format of a file, without its compression. `"linux"` is an `Image` of arm64 or riscv. */
@@ -34,5 +35,8 @@ export interface Image {
 }
 
 /** An image before the format and the compression are known. */
-export type Contents = Pick<Image, "entry" | "segments"> &
-  Partial<Pick<Image, "name" | "elf" | "families">>;
+export interface Contents
+  extends Pick<Image, "entry" | "segments">, Partial<Pick<Image, "name" | "elf" | "families">> {
+  /** The blocks of the file that hold the bytes of each segment, if it consists of blocks. */
+  readonly blocks?: readonly (readonly BlockRun[])[] | null;
+}

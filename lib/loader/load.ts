@@ -4,6 +4,7 @@ import { MAX_U64, type Gpa } from "../base/gpa.js";
 import { guestMemoryInternals } from "../memory/guest-memory.js";
 import { WINDOW_SIZE } from "../memory/windows.js";
 import { BadImageError } from "./bad-image.js";
+import { partsOf } from "./blocks.js";
 import { claimedSize, parseElf, type ElfImage, type ElfOptions, type ElfSegment } from "./elf.js";
 import type { Image } from "./image.js";
 import { fillPlaces, findPlaces, type LoadTarget, type Place } from "./place.js";
@@ -95,14 +96,20 @@ export function loadImage(
   file: ArrayBufferView,
   options: ImageOptions = {},
 ): Image {
-  const { image, bytes } = readChecked(bytesOf(file, "file"), checkImageOptions(options));
+  const { image, bytes, blocks } = readChecked(bytesOf(file, "file"), checkImageOptions(options));
   if (image.elf !== null) {
     fill(planElf(target, bytes, image.elf), bytes);
     return image;
   }
-  const planned = image.segments.map(({ gpa, size, bytes: contents }): Planned => {
-    placesFor(target, gpa, size, () => 0);
-    return { places: placesFor(target, gpa, BigInt(contents.length), () => 0), contents };
+  const places = image.segments.map(({ gpa, size }) => placesFor(target, gpa, size, () => 0));
+  if (blocks !== null) {
+    const stable = isInside(places.flat(), bytes) ? copyOf(bytes) : bytes;
+    blocks.forEach((runs, i) => fillPlaces(places[i]!, partsOf(stable, runs)));
+    return image;
+  }
+  const planned = image.segments.map(({ gpa, bytes: contents }): Planned => {
+    const length = BigInt(contents.length);
+    return { places: placesFor(target, gpa, length, () => 0), contents };
   });
   for (const segment of planned) {
     // Only a file with one segment has it as a view of the file.
@@ -143,23 +150,21 @@ interface Planned {
 
 /** Writes the planned contents, which are parts of `file`. */
 function fill(planned: readonly Planned[], file: Uint8Array): void {
-  const stable = isOverwritten(planned, file) ? copyOf(file) : file;
-  for (const { places, contents } of planned) {
+  const all = planned.map((plan) => ({ ...plan, places: plan.places.flatMap(cutAtWindows) }));
+  const pieces = all.flatMap(({ places }) => places);
+  // A single write handles overlap by itself.
+  const stable = pieces.length > 1 && isInside(pieces, file) ? copyOf(file) : file;
+  for (const { places, contents } of all) {
     const start = contents.byteOffset - file.byteOffset;
     // A write across two windows would allocate a copy of its bytes.
-    fillPlaces(places.flatMap(cutAtWindows), stable.subarray(start, start + contents.length));
+    fillPlaces(places, [stable.subarray(start, start + contents.length)]);
   }
 }
 
-/** Whether a write may change bytes of the file that a later write needs. */
-function isOverwritten(planned: readonly Planned[], file: Uint8Array): boolean {
-  const places = planned.flatMap(({ places }) => places.flatMap(cutAtWindows));
-  return (
-    // A single write handles overlap by itself.
-    places.length > 1 &&
-    [...new Set(places.map(({ memory }) => memory))].some((memory) =>
-      guestMemoryInternals(memory).mayAlias(file),
-    )
+/** Whether a file may lie in the memory that it is loaded to, where a write may change its rest. */
+function isInside(places: readonly Place[], file: Uint8Array): boolean {
+  return [...new Set(places.map(({ memory }) => memory))].some((memory) =>
+    guestMemoryInternals(memory).mayAlias(file),
   );
 }
 

@@ -77,13 +77,26 @@ function placesOf(target: LoadTarget): (gpa: bigint) => Place | string {
   };
 }
 
-/** Writes `bytes` to the start of the places, and zeros to the rest. */
-export function fillPlaces(places: readonly Place[], bytes: Uint8Array): void {
-  let done = 0;
-  for (const { memory, offset, length } of places) {
-    const part = bytes.subarray(done, done + length);
-    memory.write(offset, part);
-    memory.fill(offset + part.length, length - part.length, 0);
-    done += part.length;
+/** Writes parts, one after the other, to the start of the places, and zeros to the rest. */
+export function fillPlaces(places: readonly Place[], parts: Iterable<Uint8Array>): void {
+  let index = 0;
+  /** The bytes of the place at `index` that are written. */
+  let used = 0;
+  for (const part of parts) {
+    for (let done = 0; done < part.length;) {
+      const { memory, offset, length } = places[index]!;
+      const count = Math.min(part.length - done, length - used);
+      memory.write(offset + used, part.subarray(done, done + count));
+      done += count;
+      used += count;
+      if (used === length) {
+        index++;
+        used = 0;
+      }
+    }
+  }
+  for (const { memory, offset, length } of places.slice(index)) {
+    memory.fill(offset + used, length - used, 0);
+    used = 0;
   }
 }

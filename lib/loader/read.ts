@@ -64,11 +64,14 @@ export function readImage(file: ArrayBufferView, options: ImageOptions = {}): Im
   return readChecked(bytes, checkImageOptions(options)).image;
 }
 
-/** As {@link readImage}, of checked arguments. Also returns the decompressed bytes of the file. */
+/**
+ * As {@link readImage}, of checked arguments. Also returns the decompressed bytes of the file, and
+ * the blocks that hold the bytes of each segment, if the file consists of blocks.
+ */
 export function readChecked(
   file: Uint8Array,
   settings: Settings,
-): { readonly image: Image; readonly bytes: Uint8Array } {
+): Required<Pick<Contents, "blocks">> & { readonly image: Image; readonly bytes: Uint8Array } {
   const { format, maxSize } = settings;
   const compression: Compression[] = [];
   let bytes = file;
@@ -86,9 +89,9 @@ export function readChecked(
   if (contents.compression) {
     compression.push(contents.compression);
   }
-  const { entry, segments, name = null, elf = null, families = [] } = contents;
+  const { entry, segments, name = null, elf = null, families = [], blocks = null } = contents;
   const image = { format: found, compression, name, entry, segments, elf, families };
-  return { image, bytes };
+  return { image, bytes, blocks };
 }
 
 function formatOf(file: Uint8Array): ImageFormat {

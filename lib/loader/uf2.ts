@@ -1,8 +1,8 @@
 import { BadImageError } from "./bad-image.js";
-import type { Contents } from "./image.js";
+import { BLOCK_SIZE, type BlockRun, bytesOfBlocks, isAscending, joined, sizeOf } from "./blocks.js";
+import type { Contents, ImageSegment } from "./image.js";
 import { Pieces } from "./pieces.js";
 
-const BLOCK = 512;
 const MAGIC_0 = 0x0a324655;
 const MAGIC_1 = 0x9e5d5157;
 const MAGIC_END = 0x0ab16f30;
@@ -26,13 +26,6 @@ export function isUf2(file: Uint8Array): boolean {
   );
 }
 
-/** The blocks of one numbering: those of a family that state the same count. */
-interface Series {
-  readonly family: number | null;
-  readonly count: number;
-  readonly seen: Set<number>;
-}
-
 /**
  * Reads a UF2 file.
  *
@@ -40,27 +33,42 @@ interface Series {
  * @throws BadImageError with the offset of a block or of its field.
  */
 export function parseUf2(file: Uint8Array, family: number | undefined): Contents {
-  if (file.length % BLOCK !== 0) {
-    throw new BadImageError(file.length, `a size that is no multiple of ${BLOCK} bytes`);
+  if (file.length === 0 || file.length % BLOCK_SIZE !== 0) {
+    throw new BadImageError(file.length, `the size is not a multiple of ${BLOCK_SIZE} bytes`);
   }
   const view = new DataView(file.buffer, file.byteOffset, file.length);
-  const families = familiesOf(view);
-  if (family === undefined && families.length > 1) {
-    throw new BadImageError(
-      28,
-      `blocks of several families, one of which must be chosen: ${families.map(hex).join(", ")}`,
-    );
-  }
-  if (family !== undefined && !families.includes(family)) {
-    throw new BadImageError(28, `no blocks of family ${hex(family)}`);
-  }
-  const pieces = new Pieces(file.length);
-  const series = new Map<string, Series>();
-  let last: Series | undefined;
-  const starts: number[] = [];
-  const blocks: number[] = [];
-  for (let at = 0; at < file.length; at += BLOCK) {
-    if (!isUsed(view, at) || (family !== undefined && familyOf(view, at) !== family)) {
+  const { runs, families } = readBlocks(view, family);
+  const blocks = isAscending(runs) ? joined(runs) : null;
+  const segments =
+    blocks === null ? merged(file, runs) : blocks.map((part) => segmentOf(file, part));
+  return { entry: null, segments, blocks, families };
+}
+
+/** Checks the blocks, and returns where the data of the chosen family are, and all families. */
+function readBlocks(
+  view: DataView,
+  chosen: number | undefined,
+): { runs: BlockRun[]; families: (number | null)[] } {
+  const numbers = new BlockNumbers();
+  const runs: { gpa: number; start: number; size: number; count: number }[] = [];
+  const families = new Set<number | null>();
+  let wanted: number | null | undefined = chosen;
+  let last: number | null | undefined;
+  for (let at = 0; at < view.byteLength; at += BLOCK_SIZE) {
+    checkMagic(view, at, MAGIC_0);
+    checkMagic(view, at + 4, MAGIC_1);
+    checkMagic(view, at + 508, MAGIC_END);
+    if (!isUsed(view, at)) {
+      continue;
+    }
+    const family = familyOf(view, at);
+    if (family !== last) {
+      families.add(family);
+      last = family;
+      // ??= would replace null, which stands for blocks without a family.
+      wanted = wanted === undefined ? family : wanted;
+    }
+    if (family !== wanted) {
       continue;
     }
     const size = payloadSize(view, at);
@@ -68,33 +76,78 @@ export function parseUf2(file: Uint8Array, family: number | undefined): Contents
     if (gpa + size > 0x1_0000_0000) {
       throw new BadImageError(at + 12, "data past the last address");
     }
-    last = addToSeries(series, last, view, at);
-    starts.push(pieces.length);
-    blocks.push(at);
-    pieces.startAt(gpa, size);
-    pieces.bytes.set(file.subarray(at + 32, at + 32 + size), pieces.length);
-    pieces.length += size;
+    const number = view.getUint32(at + 20, true);
+    const count = view.getUint32(at + 24, true);
+    const fault = numbers.add(number, count);
+    if (fault !== null) {
+      throw new BadImageError(at + 20, `block ${number} of ${count}${fault}`);
+    }
+    const run = runs.at(-1);
+    if (
+      run !== undefined &&
+      run.size === size &&
+      run.start + BLOCK_SIZE * run.count === at + 32 &&
+      run.gpa + size * run.count === gpa
+    ) {
+      run.count++;
+    } else if (size > 0) {
+      runs.push({ gpa, start: at + 32, size, count: 1 });
+    }
   }
-  checkSeries(series, file.length);
-  const segments = pieces.segments((index) => {
+  checkFamilies([...families], chosen);
+  const missing = numbers.missing(view.byteLength / BLOCK_SIZE);
+  if (missing !== null) {
+    const of = wanted === undefined || wanted === null ? "" : ` of family ${hex(wanted)}`;
+    throw new BadImageError(view.byteLength, `${missing} blocks${of} are missing`);
+  }
+  return { runs, families: [...families] };
+}
+
+/** Checks that one family is chosen, and that the file has it. */
+function checkFamilies(families: readonly (number | null)[], chosen: number | undefined): void {
+  if (chosen !== undefined && !families.includes(chosen)) {
+    throw new BadImageError(28, `no blocks of family ${hex(chosen)}`);
+  }
+  if (chosen === undefined && families.length > 1) {
+    throw new BadImageError(
+      28,
+      `blocks of several families, one of which must be chosen: ${families.map(hex).join(", ")}`,
+    );
+  }
+}
+
+/** The segment of data that lie in order. */
+function segmentOf(file: Uint8Array, runs: readonly BlockRun[]): ImageSegment {
+  let bytes: Uint8Array | undefined;
+  return {
+    gpa: BigInt(runs[0]!.gpa),
+    size: BigInt(sizeOf(runs)),
+    // Made when it is first used: loadImage does not need it.
+    get bytes() {
+      return (bytes ??= bytesOfBlocks(file, runs));
+    },
+  };
+}
+
+/** The segments of data that lie in any order or overlap. */
+function merged(file: Uint8Array, runs: readonly BlockRun[]): ImageSegment[] {
+  const pieces = new Pieces(sizeOf(runs));
+  const starts: number[] = [];
+  const blocks: number[] = [];
+  for (const { gpa, start, size, count } of runs) {
+    for (let i = 0; i < count; i++) {
+      const at = start + BLOCK_SIZE * i;
+      starts.push(pieces.length);
+      blocks.push(at - 32);
+      pieces.startAt(gpa + size * i, size);
+      pieces.bytes.set(file.subarray(at, at + size), pieces.length);
+      pieces.length += size;
+    }
+  }
+  return pieces.segments((index) => {
     const block = blocks[starts.findLastIndex((start) => start <= index)]!;
     throw new BadImageError(block + 12, "other bytes for addresses that have some");
   });
-  return { entry: null, segments, families };
-}
-
-/** The families of all blocks with data, in the order of the file. Checks the magic numbers. */
-function familiesOf(view: DataView): (number | null)[] {
-  const found = new Set<number | null>();
-  for (let at = 0; at < view.byteLength; at += BLOCK) {
-    checkMagic(view, at, MAGIC_0);
-    checkMagic(view, at + 4, MAGIC_1);
-    checkMagic(view, at + 508, MAGIC_END);
-    if (isUsed(view, at)) {
-      found.add(familyOf(view, at));
-    }
-  }
-  return [...found];
 }
 
 function checkMagic(view: DataView, at: number, value: number): void {
@@ -142,46 +195,60 @@ function hasTag(view: DataView, at: number, wanted: number): boolean {
   return false;
 }
 
-/**
- * Adds a block to its series, and returns the series.
- *
- * @param last - The series of the block before, which is usually the same.
- */
-function addToSeries(
-  series: Map<string, Series>,
-  last: Series | undefined,
-  view: DataView,
-  at: number,
-): Series {
-  const number = view.getUint32(at + 20, true);
-  const count = view.getUint32(at + 24, true);
-  const family = familyOf(view, at);
-  let blocks = last;
-  if (blocks?.family !== family || blocks.count !== count) {
-    const key = `${family} ${count}`;
-    blocks = series.get(key) ?? { family, count, seen: new Set() };
-    series.set(key, blocks);
+/** Checks the numbers of the blocks of a family. A file may number several parts of it apart. */
+class BlockNumbers {
+  /** The blocks so far that state the same count, by that count. */
+  readonly #series = new Map<number, Series>();
+  #last: Series | undefined;
+
+  /** Adds a block, and returns what is wrong with its number; null if nothing is. */
+  add(number: number, count: number): string | null {
+    if (number >= count) {
+      return "";
+    }
+    let series = this.#last;
+    if (series?.count !== count) {
+      series = this.#series.get(count) ?? { count, next: 0, seen: null };
+      this.#series.set(count, series);
+      this.#last = series;
+    }
+    if (series.seen === null) {
+      if (number === series.next) {
+        series.next++;
+        return null;
+      }
+      series.seen = new Set(Array.from({ length: series.next }, (_, i) => i));
+    }
+    if (series.seen.has(number)) {
+      return " comes twice";
+    }
+    series.seen.add(number);
+    return null;
   }
-  if (number >= count) {
-    throw new BadImageError(at + 20, `block ${number} of ${count}`);
+
+  /**
+   * Which blocks are missing; null if none are. Some tools number the blocks of all families
+   * together, so that one family has only some of the numbers.
+   *
+   * @param total - The blocks of the file.
+   */
+  missing(total: number): string | null {
+    for (const { count, next, seen } of this.#series.values()) {
+      const found = seen?.size ?? next;
+      if (found !== count && count !== total) {
+        return `${count - found} of ${count}`;
+      }
+    }
+    return null;
   }
-  if (blocks.seen.has(number)) {
-    throw new BadImageError(at + 20, `block ${number} of ${count} comes twice`);
-  }
-  blocks.seen.add(number);
-  return blocks;
 }
 
-/** Checks that no block is missing. Some tools number the blocks of all families together. */
-function checkSeries(series: ReadonlyMap<string, Series>, fileSize: number): void {
-  for (const { family, count, seen } of series.values()) {
-    if (seen.size !== count && count !== fileSize / BLOCK) {
-      throw new BadImageError(
-        fileSize,
-        `${count - seen.size} of ${count} blocks${family === null ? "" : ` of family ${hex(family)}`} are missing`,
-      );
-    }
-  }
+interface Series {
+  readonly count: number;
+  /** The number of blocks, while their numbers are 0, 1, 2 and so on. */
+  next: number;
+  /** All numbers, once they are not. */
+  seen: Set<number> | null;
 }
 
 function hex(family: number | null): string {

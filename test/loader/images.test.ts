@@ -63,6 +63,42 @@ describe("readImage of UF2", () => {
     ]);
   });
 
+  it("loads a file that lies in the memory that it is loaded to", () => {
+    const count = 300;
+    const blocks = Array.from({ length: count }, (_, i) => one(i & 0xff, i, count, PICO));
+    using memory = GuestMemory.allocate(MIB);
+    const file = makeUf2(blocks.map((spec, i) => ({ ...spec, gpa: 0x4_0000 + 256 * i })));
+    memory.write(0x3_0000, file);
+    loadImage(memory, memory.slice(0x3_0000, file.length));
+    for (let i = 0; i < count; i++) {
+      expect(memory.read(0x4_0000 + 256 * i, 256).equals(block(i & 0xff)), `${i}`).to.equal(true);
+    }
+  });
+
+  it("loads blocks of several sizes to several regions, and makes the bytes when they are read", () => {
+    const sizes = [476, 476, 256, 1, 0, 99];
+    let gpa = 4096 - 500;
+    const specs = sizes.map((size, number) => {
+      const spec = { gpa, bytes: Buffer.alloc(size, number + 1), number, count: sizes.length };
+      gpa += size;
+      return spec;
+    });
+    const space = new AddressSpace();
+    space.addRom(0, 4096, { fill: 0xff });
+    space.addRam(4096, 4096, { fill: 0xa5, trackDirty: true });
+    const { segments } = loadImage(space, makeUf2(specs));
+    const whole = Buffer.concat(specs.map(({ bytes }) => bytes));
+    expect(segments.map(({ gpa: start, size }) => [start, size])).to.deep.equal([
+      [BigInt(4096 - 500), BigInt(whole.length)],
+    ]);
+    expect(Buffer.from(segments[0]!.bytes).equals(whole)).to.equal(true);
+    expect(segments[0]!.bytes).to.equal(segments[0]!.bytes);
+    const expected = Buffer.alloc(8192, 0xa5);
+    expected.fill(0xff, 0, 4096);
+    whole.copy(expected, 4096 - 500);
+    expect(space.read(0, 8192).equals(expected)).to.equal(true);
+  });
+
   it("needs a choice between several families", () => {
     const file = makeUf2([one(1, 0, 1, PICO), one(2, 0, 2, 7), one(3, 1, 2, 7), one(4, 2, 4)]);
     const error = refusal(file);
