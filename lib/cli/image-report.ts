@@ -1,3 +1,4 @@
+import { hex, printable } from "../base/printable.js";
 import type { Image, ImageSegment } from "../loader/image.js";
 
 /** What an image is, as lines of text. */
@@ -6,11 +7,14 @@ export function describeImage(image: Image, listsSymbols: boolean): string {
   const lines = [
     `format:   ${formatText(image)}`,
     ...(image.compression.length > 0 ? [`packed:   ${image.compression.join(", ")}`] : []),
-    ...(image.name === null ? [] : [`name:     ${image.name}`]),
-    ...(elf?.interpreter == null ? [] : [`linker:   ${elf.interpreter}`]),
+    ...(image.name === null ? [] : [`name:     ${printable(image.name)}`]),
+    ...(elf?.interpreter == null ? [] : [`linker:   ${printable(elf.interpreter)}`]),
     ...(elf?.buildId == null ? [] : [`build id: ${elf.buildId}`]),
     ...(image.families.some((family) => family !== null)
       ? [`families: ${image.families.map((family) => hex(family ?? 0)).join(", ")}`]
+      : []),
+    ...(image.parts.length > 0
+      ? [`files:    ${image.parts.map(({ length }) => `${length} bytes`).join(", ")}`]
       : []),
     `entry:    ${entry === null ? "none" : hex(entry) + symbolText(image, entry)}`,
     "segments:",
@@ -20,7 +24,9 @@ export function describeImage(image: Image, listsSymbols: boolean): string {
     lines.push(`symbols:  ${elf.symbols.size}`);
     if (listsSymbols) {
       for (const { address, size, kind, name } of elf.symbols) {
-        lines.push(`  ${hex(address)} ${String(size).padStart(8)} ${kind.padEnd(8)} ${name}`);
+        lines.push(
+          `  ${hex(address)} ${String(size).padStart(8)} ${kind.padEnd(8)} ${printable(name)}`,
+        );
       }
     }
   }
@@ -36,6 +42,7 @@ export function imageAsJson(image: Image, listsSymbols: boolean): unknown {
     name,
     entry: entry === null ? null : hex(entry),
     families,
+    parts: image.parts.map(({ length }) => length),
     segments: image.segments.map((segment, i) => ({
       gpa: hex(segment.gpa),
       size: Number(segment.size),
@@ -113,9 +120,5 @@ function symbolText({ elf }: Image, gpa: bigint): string {
   if (match == null) {
     return "";
   }
-  return ` ${match.symbol.name}${match.offset === 0n ? "" : `+${match.offset}`}`;
-}
-
-function hex(value: bigint | number): string {
-  return `0x${value.toString(16)}`;
+  return ` ${printable(match.symbol.name)}${match.offset === 0n ? "" : `+${match.offset}`}`;
 }

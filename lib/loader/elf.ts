@@ -1,3 +1,4 @@
+import { hex } from "../base/printable.js";
 import { BadImageError } from "./bad-image.js";
 import {
   E_MACHINE,
@@ -412,8 +413,4 @@ function entryPoint(fields: ElfFields, loaded: readonly Loaded[], bias: bigint):
     throw new BadImageError(field, `the entry point ${hex(entry)} is in no segment`);
   }
   return home.segment.gpa + (entry - home.base);
-}
-
-function hex(value: bigint): string {
-  return `0x${value.toString(16)}`;
 }

@@ -32,11 +32,18 @@ export interface Image {
   readonly elf: ElfImage | null;
   /** The UF2 families of the file, in order; empty for other formats. Null is a block without one. */
   readonly families: readonly (number | null)[];
+  /**
+   * The files of a uImage that has several, as they lie in it; empty for all others. The first is the
+   * kernel, whose bytes are the segment. The others, such as a RAM disk, name no address.
+   */
+  readonly parts: readonly Uint8Array[];
 }
 
 /** An image before the format and the compression are known. */
 export interface Contents
-  extends Pick<Image, "entry" | "segments">, Partial<Pick<Image, "name" | "elf" | "families">> {
+  extends
+    Pick<Image, "entry" | "segments">,
+    Partial<Pick<Image, "name" | "elf" | "families" | "parts">> {
   /** The blocks of the file that hold the bytes of each segment, if it consists of blocks. */
   readonly blocks?: readonly (readonly BlockRun[])[] | null;
 }

@@ -1,6 +1,6 @@
 import type { Contents } from "./image.js";
 import { Pieces } from "./pieces.js";
-import { RecordReader } from "./records.js";
+import { contradiction, hexByte, RecordReader, startOf } from "./records.js";
 
 const DATA = 0;
 const END_OF_FILE = 1;
@@ -15,11 +15,6 @@ const SIZES: readonly (number | undefined)[] = [undefined, 0, 2, 4, 2, 4];
 /** Whether the first line that is not blank starts as in Intel HEX. */
 export function isIntelHex(file: Uint8Array): boolean {
   return /^\s*:[0-9a-fA-F]{10}/.test(startOf(file));
-}
-
-/** The start of a file as text. */
-export function startOf(file: Uint8Array): string {
-  return Buffer.from(file.buffer, file.byteOffset, Math.min(file.length, 64)).toString("latin1");
 }
 
 /**
@@ -84,15 +79,6 @@ export function parseIntelHex(file: Uint8Array, stopAt = Infinity): Contents {
   }
 }
 
-/** The error that reading the file again throws at the line of a contradiction. */
-export function contradiction(again: () => unknown): unknown {
-  try {
-    return again();
-  } catch (error) {
-    return error;
-  }
-}
-
 /** Checks the length, the checksum and the type of a record, and returns the type. */
 function checkRecord(reader: RecordReader): number {
   const { data, length } = reader;
@@ -118,11 +104,6 @@ function checkRecord(reader: RecordReader): number {
     reader.fail(`a record of type ${hexByte(type)} with ${data[0]!} bytes of data, not ${size}`);
   }
   return type;
-}
-
-/** A byte as two digits, as in the file. */
-export function hexByte(value: number): string {
-  return value.toString(16).toUpperCase().padStart(2, "0");
 }
 
 /** Adds some of the data of a record, which starts at its byte 4. */

@@ -3,6 +3,7 @@ import { outOfMemoryError } from "../base/errors.js";
 import { MAX_U64, type Gpa } from "../base/gpa.js";
 import { guestMemoryInternals } from "../memory/guest-memory.js";
 import { WINDOW_SIZE } from "../memory/windows.js";
+import { hex } from "../base/printable.js";
 import { BadImageError } from "./bad-image.js";
 import { partsOf } from "./blocks.js";
 import { claimedSize, parseElf, type ElfImage, type ElfOptions, type ElfSegment } from "./elf.js";
@@ -239,9 +240,8 @@ function placesFor(
   if (Array.isArray(found)) {
     return found;
   }
-  const range = `0x${gpa.toString(16)} to 0x${(gpa + size - 1n).toString(16)}`;
   throw new BadImageError(
     fileOffset(found.gpa),
-    `${range} does not fit: ${found.reason} at 0x${found.gpa.toString(16)}`,
+    `${hex(gpa)} to ${hex(gpa + size - 1n)} does not fit: ${found.reason} at ${hex(found.gpa)}`,
   );
 }

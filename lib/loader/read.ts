@@ -6,11 +6,12 @@ import { BadImageError } from "./bad-image.js";
 import { compressionOf, decompress } from "./compression.js";
 import { type ElfImage, type ElfOptions, isElf, parseElf } from "./elf.js";
 import { ELF_MACHINES } from "./elf-machines.js";
-import { isUimage, linuxMachine, parseLinux, parseUimage } from "./headers.js";
 import type { Compression, Contents, Image, ImageFormat } from "./image.js";
 import { isIntelHex, parseIntelHex } from "./intel-hex.js";
+import { linuxMachine, parseLinux } from "./linux.js";
 import { isSrec, parseSrec } from "./srec.js";
 import { isUf2, parseUf2 } from "./uf2.js";
+import { isUimage, parseUimage } from "./uimage.js";
 
 /** Options of `loadImage` and `readImage`. Those of {@link ElfOptions} apply to ELF files. */
 export interface ImageOptions extends ElfOptions {
@@ -89,8 +90,9 @@ export function readChecked(
   if (contents.compression) {
     compression.push(contents.compression);
   }
-  const { entry, segments, name = null, elf = null, families = [], blocks = null } = contents;
-  const image = { format: found, compression, name, entry, segments, elf, families };
+  const { entry, segments, blocks = null } = contents;
+  const { name = null, elf = null, families = [], parts = [] } = contents;
+  const image = { format: found, compression, name, entry, segments, elf, families, parts };
   return { image, bytes, blocks };
 }
 

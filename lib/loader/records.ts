@@ -131,3 +131,22 @@ export class RecordReader {
     }
   }
 }
+
+/** The start of a file as text. */
+export function startOf(file: Uint8Array): string {
+  return Buffer.from(file.buffer, file.byteOffset, Math.min(file.length, 64)).toString("latin1");
+}
+
+/** The error that reading the file again throws at the line of a contradiction. */
+export function contradiction(again: () => unknown): unknown {
+  try {
+    return again();
+  } catch (error) {
+    return error;
+  }
+}
+
+/** A byte as two digits, as in the file. */
+export function hexByte(value: number): string {
+  return value.toString(16).toUpperCase().padStart(2, "0");
+}

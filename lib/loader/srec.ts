@@ -1,7 +1,6 @@
 import type { Contents } from "./image.js";
-import { contradiction, hexByte, startOf } from "./intel-hex.js";
 import { Pieces } from "./pieces.js";
-import { RecordReader } from "./records.js";
+import { contradiction, hexByte, RecordReader, startOf } from "./records.js";
 
 /** The bytes of the address of each type of record. */
 const ADDRESS_SIZES = [2, 2, 3, 4, 0, 2, 3, 4, 3, 2] as const;

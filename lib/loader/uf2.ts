@@ -1,3 +1,4 @@
+import { hex } from "../base/printable.js";
 import { BadImageError } from "./bad-image.js";
 import { BLOCK_SIZE, type BlockRun, bytesOfBlocks, isAscending, joined, sizeOf } from "./blocks.js";
 import type { Contents, ImageSegment } from "./image.js";
@@ -111,7 +112,7 @@ function checkFamilies(families: readonly (number | null)[], chosen: number | un
   if (chosen === undefined && families.length > 1) {
     throw new BadImageError(
       28,
-      `blocks of several families, one of which must be chosen: ${families.map(hex).join(", ")}`,
+      `blocks of several families, one of which must be chosen: ${families.map(nameOf).join(", ")}`,
     );
   }
 }
@@ -251,6 +252,6 @@ interface Series {
   seen: Set<number> | null;
 }
 
-function hex(family: number | null): string {
-  return family === null ? "none" : `0x${family.toString(16)}`;
+function nameOf(family: number | null): string {
+  return family === null ? "none" : hex(family);
 }

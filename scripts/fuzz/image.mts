@@ -34,6 +34,8 @@ const SREC = [
 
 function seeds(): Buffer[] {
   const bytes = Buffer.alloc(256, 7);
+  // The data of a uImage of two files: the list of their sizes, and the files.
+  const several = Buffer.concat([Buffer.from("000000640000006400000000", "hex"), bytes]);
   const blocks = [0, 1, 2].map((number) => ({
     gpa: 0x1000 + 256 * number,
     bytes,
@@ -50,6 +52,7 @@ function seeds(): Buffer[] {
     makeUf2(blocks.map((block) => ({ ...block, tags: Uint8Array.of(8, 1, 2, 3, 4, 5, 6, 7) }))),
     makeUimage({ load: 0x100, entry: 0x140, data: bytes }),
     makeUimage({ load: 0x100, entry: 0x140, data: gzipSync(bytes), compression: 1 }),
+    makeUimage({ load: 0x100, entry: 0x140, data: several, type: 4 }),
     makeLinux("arm64", 0n, 0x3000n, 0x400),
     makeLinux("riscv", 0x20_0000n, 0x3000n, 0x400),
     gzipSync(HEX),

@@ -68,6 +68,7 @@ describe("pound-guest-memory image", () => {
       name: null,
       entry: "0x1004",
       families: [],
+      parts: [],
       segments: [
         { gpa: "0x1000", size: 21, fileSize: 21, vaddr: "0xc0001000", access: "r-x" },
         { gpa: "0x1f00", size: 256, fileSize: 4, vaddr: "0xc0001f00", access: "rw-" },

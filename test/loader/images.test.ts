@@ -11,7 +11,7 @@ import {
   readImage,
 } from "pound-guest-memory/loader";
 import { OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
-import { makeLinux, makeUf2, makeUimage } from "../support/image-files.js";
+import { makeLinux, makeUf2, makeUimage, signUimage } from "../support/image-files.js";
 
 const MIB = 2 ** 20;
 
@@ -178,6 +178,53 @@ describe("readImage of uImage", () => {
     expect(readImage(makeUimage({ load: 0, entry: 0, data, type: 3 })).entry).to.equal(null);
   });
 
+  it("takes the entry point of a kernel that runs anywhere as an offset", () => {
+    const file = makeUimage({ load: 0x100, entry: 0x40, data, type: 14 });
+    expect(readImage(file, { gpa: 0x8000 }).entry).to.equal(0x8040n);
+  });
+
+  it("loads the kernel of several files, and returns all of them", () => {
+    // mkimage -A ppc -O linux -T multi -C none -a 0x400000 -e 0x400010 -n multi -d kernel:ramdisk:dtb
+    const file = Buffer.from(
+      "270519568c3359256b0796bc000000270040000000400010f5a65ba3050704006d756c7469" +
+        "00".repeat(27) +
+        "0000000c000000080000000300000000" +
+        Buffer.from("kernel bytesramdisk!dtb").toString("hex"),
+      "hex",
+    );
+    const space = new AddressSpace();
+    space.addRam(0x40_0000, 4096, { fill: 0xa5 });
+    const image = loadImage(space, file);
+    expect(image).to.deep.include({ format: "uimage", name: "multi", entry: 0x40_0010n });
+    expect(image.parts.map((part) => Buffer.from(part).toString())).to.deep.equal([
+      "kernel bytes",
+      "ramdisk!",
+      "dtb",
+    ]);
+    expect(space.read(0x40_0000, 16).toString("latin1")).to.equal("kernel bytes\xa5\xa5\xa5\xa5");
+    // The compression of the header is that of the kernel.
+    const kernel = zlib.gzipSync(data);
+    const sizes = Buffer.alloc(12);
+    sizes.writeUInt32BE(kernel.length, 0);
+    sizes.writeUInt32BE(3, 4);
+    const gap = Buffer.alloc(-kernel.length & 3);
+    const packed = Buffer.concat([sizes, kernel, gap, Buffer.from("dtb")]);
+    const { segments, parts, compression } = readImage(
+      makeUimage({ load: 0x100, entry: 0x100, data: packed, type: 4, compression: 1 }),
+    );
+    expect(compression).to.deep.equal(["gzip"]);
+    expect(Buffer.from(segments[0]!.bytes).equals(data)).to.equal(true);
+    expect(parts[0]).to.deep.equal(Uint8Array.from(kernel));
+    expect(Buffer.from(parts[1]!).toString()).to.equal("dtb");
+  });
+
+  /** A file with a list of sizes and 256 bytes of data. */
+  function multi(sizes: readonly number[]): Buffer {
+    const list = Buffer.alloc(4 * sizes.length + 4);
+    sizes.forEach((size, i) => list.writeUInt32BE(size, 4 * i));
+    return makeUimage({ load: 0, entry: 0, data: Buffer.concat([list, data]), type: 4 });
+  }
+
   const good = makeUimage({ load: 0x100, entry: 0x140, data });
   const broken = (offset: number): Buffer => {
     const copy = Buffer.from(good);
@@ -189,7 +236,9 @@ describe("readImage of uImage", () => {
     ["wrong data", broken(100), 24, /checksum of the data/],
     ["truncated data", good.subarray(0, 200), 12, /past the end/],
     ["a truncated header", good.subarray(0, 40), 40, /64-byte header/],
-    ["several files", makeUimage({ load: 0, entry: 0, data, type: 4 }), 30, /several files/],
+    ["several files without an end", signUimage(multi([256]).subarray(0, 68)), 64, /has no end/],
+    ["several files that are none", multi([]), 64, /that has none/],
+    ["several files past the end", multi([4, 400]), 68, /file 1 reaches past the end/],
     ["lzma", makeUimage({ load: 0, entry: 0, data, compression: 3 }), 31, /by lzma/],
     ["a kernel without address", makeUimage({ load: 0, entry: 0, data, type: 14 }), 16, /gpa/],
     ["damaged gzip", makeUimage({ load: 0, entry: 0, data, compression: 1 }), 64, /damaged gzip/],
