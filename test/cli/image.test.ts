@@ -165,6 +165,7 @@ describe("pound-guest-memory image", () => {
       [file, "--to", "exe", "-o", "x"],
       [file, "--gpa", "-1"],
       [file, "--to", "raw", "-o", join(folder, "x"), "--fill", "256"],
+      [file, "--to", "uf2", "-o", join(folder, "x"), "--family", "0x100000000"],
     ]) {
       expect(run(...args).status, args.join(" ")).to.equal(2);
     }
