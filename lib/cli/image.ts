@@ -34,13 +34,17 @@ export function registerImage(program: Command): void {
     .option("--json", "print JSON")
     .option("--symbols", "list the symbols of an ELF file")
     .addOption(new Option("--format <name>", "read the file as this format").choices(FORMATS))
-    .option("--gpa <n>", "the address of a raw image, or the start of RAM of a Linux Image", toInt)
-    .option("--bias <n>", "move a position-independent ELF file up", toInt)
+    .option(
+      "--gpa <n>",
+      "the address of a raw image, or the start of RAM of a Linux Image",
+      bits(64),
+    )
+    .option("--bias <n>", "move a position-independent ELF file up", bits(64))
     .option("--virtual", "put the segments of an ELF file at their virtual addresses")
-    .option("--family <n>", "the UF2 family to read, or to write", toInt)
+    .option("--family <n>", "the UF2 family to read, or to write", bits(32))
     .addOption(new Option("--to <name>", "convert to this format").choices(TARGETS))
     .option("-o, --output <file>", "the file to write, for --to")
-    .option("--fill <n>", "the byte between the segments of a raw file", toInt, 0n)
+    .option("--fill <n>", "the byte between the segments of a raw file", bits(8), 0n)
     .action((file: string, flags: Flags) => {
       if ((flags.to === undefined) !== (flags.output === undefined)) {
         throw new CliError("--to and --output need one another");
@@ -81,9 +85,6 @@ function converted(
     if (end - start > MAX_RAW) {
       throw new CliError(`a raw file would have ${end - start} bytes: more than ${MAX_RAW}`);
     }
-    if (fill > 255n) {
-      throw new CliError("--fill must be from 0 to 255");
-    }
     return toRaw(segments, Number(fill));
   }
   if (end > 2n ** 32n || (entry ?? 0n) >= 2n ** 32n) {
@@ -99,9 +100,12 @@ function converted(
   }
 }
 
-function toInt(text: string): bigint {
-  if (!/^(\d+|0x[\da-f]+)$/i.test(text) || BigInt(text) >= 2n ** 64n) {
-    throw new InvalidArgumentError("It must be a number from 0 to 2^64 - 1, such as 0x80000000.");
-  }
-  return BigInt(text);
+/** A parser of numbers of up to some bits. */
+function bits(count: number): (text: string) => bigint {
+  return (text) => {
+    if (!/^(\d+|0x[\da-f]+)$/i.test(text) || BigInt(text) >> BigInt(count) !== 0n) {
+      throw new InvalidArgumentError(`It must be a number from 0 to 2^${count} - 1, such as 0x80.`);
+    }
+    return BigInt(text);
+  };
 }

@@ -47,3 +47,8 @@ export interface Contents
   /** The blocks of the file that hold the bytes of each segment, if it consists of blocks. */
   readonly blocks?: readonly (readonly BlockRun[])[] | null;
 }
+
+/** The segment of bytes that lie together; none if there are no bytes. */
+export function segmentsOf(gpa: bigint, bytes: Uint8Array): ImageSegment[] {
+  return bytes.length === 0 ? [] : [{ gpa, size: BigInt(bytes.length), bytes }];
+}

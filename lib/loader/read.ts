@@ -6,7 +6,13 @@ import { BadImageError } from "./bad-image.js";
 import { compressionOf, decompress } from "./compression.js";
 import { type ElfImage, type ElfOptions, isElf, parseElf } from "./elf.js";
 import { ELF_MACHINES } from "./elf-machines.js";
-import type { Compression, Contents, Image, ImageFormat } from "./image.js";
+import {
+  type Compression,
+  type Contents,
+  type Image,
+  type ImageFormat,
+  segmentsOf,
+} from "./image.js";
 import { isIntelHex, parseIntelHex } from "./intel-hex.js";
 import { linuxMachine, parseLinux } from "./linux.js";
 import { isSrec, parseSrec } from "./srec.js";
@@ -138,10 +144,7 @@ function parse(
           "no format that is known; the option gpa would load it as a raw image",
         );
       }
-      return {
-        entry: null,
-        segments: file.length === 0 ? [] : [{ gpa: at, size: BigInt(file.length), bytes: file }],
-      };
+      return { entry: null, segments: segmentsOf(at, file) };
     }
   }
 }

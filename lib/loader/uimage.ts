@@ -2,7 +2,7 @@ import * as zlib from "node:zlib";
 import { hex } from "../base/printable.js";
 import { BadImageError } from "./bad-image.js";
 import { decompress } from "./compression.js";
-import type { Compression, Contents } from "./image.js";
+import { type Compression, type Contents, segmentsOf } from "./image.js";
 
 /* U-Boot's legacy uImage (include/image.h), which mkimage makes. */
 
@@ -50,7 +50,7 @@ export function parseUimage(
   return {
     name,
     entry: entryOf(type, BigInt(start), BigInt(load), to),
-    segments: [{ gpa: to, size: BigInt(bytes.length), bytes }],
+    segments: segmentsOf(to, bytes),
     parts,
     compression: compression === "none" ? null : compression,
   };
