@@ -19,6 +19,7 @@ export { GuestMemory } from "./memory/guest-memory.js";
 export type { SharedRam } from "./memory/shared-ram.js";
 export { AddressSpace, type RamOptions, type RomOptions } from "./space/address-space.js";
 export type { InaccessibleRange } from "./space/bulk.js";
+export type { CodeGuard, CodeWrite, CodeWriteListener } from "./space/code-guard.js";
 export type { Unmapped, UnmappedRead, UnmappedWrite } from "./space/holes.js";
 export {
   type AccessWidth,

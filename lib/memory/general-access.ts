@@ -38,7 +38,7 @@ export class GeneralAccess {
   private u32: Uint32Array;
   private u64: BigUint64Array;
   private quads: number;
-  /** As `quads`, for writes. 0 while writes are tracked, so that they take the slow path. */
+  /** As `quads`, for writes. 0 while writes are tracked or guarded: they take the slow path. */
   private writeQuads: number;
   private base: number;
   // A property of the prototype, which V8 treats as a constant.
@@ -81,9 +81,9 @@ export class GeneralAccess {
     return this.#windows;
   }
 
-  /** Call it after the tracking of writes has started or ended. */
+  /** Call it after the tracking or the guarding of writes has started or ended. */
   marksChanged(): void {
-    this.writeQuads = this.#marks.dirty === null ? this.quads : 0;
+    this.writeQuads = this.#marks.idle ? this.quads : 0;
   }
 
   /** Ends the use of the RAM. The result of every later access is `ERROR_INTERNAL`. */
@@ -390,7 +390,13 @@ export class GeneralAccess {
   ): GuestMemAccessResult {
     const checked = width.checkValue(value);
     const address = toAddress(gpa);
-    const result = this.#check(address, width.bytes);
+    let result = this.#check(address, width.bytes);
+    const { guards } = this.#marks;
+    if (guards !== null && result === OK) {
+      guards.call(address, width.bytes);
+      // A listener may have destroyed the memory.
+      result = this.#check(address, width.bytes);
+    }
     if (result === OK) {
       width.set(this.#windowAt(address).data, address >>> 0, checked);
       // After the write, as DirtyBitmap requires.
@@ -441,6 +447,18 @@ export class GeneralAccess {
       }
     }
     return OK;
+  }
+
+  /** Calls the guards of a write that does not fault, and returns the result of `checkRange`. */
+  prepareWrite(address: number, length: number): GuestMemAccessResult {
+    const result = this.checkRange(address, length);
+    const { guards } = this.#marks;
+    if (guards === null || result !== OK || length === 0) {
+      return result;
+    }
+    guards.call(address, length);
+    // A listener may have destroyed the memory.
+    return this.checkRange(address, length);
   }
 
   #windowAt(address: number): Window {

@@ -61,7 +61,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   private u32: Uint32Array;
   private u64: BigUint64Array;
   private quads: number;
-  /** As `quads`, for writes. 0 while writes are tracked, so that they take the slow path. */
+  /** As `quads`, for writes. 0 while writes are tracked or guarded: they take the slow path. */
   private writeQuads: number;
   /** Makes the accesses that the hot path does not make. */
   private readonly general: GeneralAccess;
@@ -79,7 +79,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   readonly #borrowed: boolean;
   readonly #forgetEnding: () => void;
   readonly #marks = new MemoryMarks(() => {
-    this.writeQuads = this.#marks.dirty === null ? this.quads : 0;
+    this.writeQuads = this.#marks.idle ? this.quads : 0;
     this.general.marksChanged();
   });
   readonly #shareable: SharedRam | null;
@@ -672,14 +672,16 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
    */
   tryWrite(gpa: Gpa, source: ArrayBufferView): GuestMemAccessResult {
     const length = fastLength(source);
-    if (this.#inFirstWindow(gpa, length)) {
+    if (this.#marks.guards === null && this.#inFirstWindow(gpa, length)) {
       this.u8.set(source as Uint8Array, gpa);
       this.#marks.mark(gpa, length);
       return OK;
     }
     const bytes = bytesOf(source, "source");
     const start = toAddress(gpa);
-    const result = this.general.checkRange(start, bytes.length);
+    const count = bytes.length;
+    const result = this.general.prepareWrite(start, count);
+    bulk.checkStillThere(bytes, count);
     if (result === OK) {
       bulk.write(this.general.windows, start, bytes);
       this.#marks.mark(start, bytes.length);
@@ -709,13 +711,13 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   tryFill(gpa: Gpa, length: Gpa, value: number): GuestMemAccessResult {
     const count = toByteCount(length, "length");
     const byte = BYTE.checkValue(value);
-    if (this.#inFirstWindow(gpa, count)) {
+    if (this.#marks.guards === null && this.#inFirstWindow(gpa, count)) {
       this.u8.fill(byte, gpa, gpa + count);
       this.#marks.mark(gpa, count);
       return OK;
     }
     const start = toAddress(gpa);
-    const result = this.general.checkRange(start, count);
+    const result = this.general.prepareWrite(start, count);
     if (result === OK) {
       bulk.fill(this.general.windows, start, count, byte);
       this.#marks.mark(start, count);
@@ -745,7 +747,12 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
    */
   tryCopy(target: Gpa, source: Gpa, length: Gpa): GuestMemAccessResult {
     const count = toByteCount(length, "length");
-    if (this.#inFirstWindow(source, count) && this.#inFirstWindow(target, count)) {
+    const { guards } = this.#marks;
+    if (
+      guards === null &&
+      this.#inFirstWindow(source, count) &&
+      this.#inFirstWindow(target, count)
+    ) {
       this.u8.copyWithin(target, source, source + count);
       this.#marks.mark(target, count);
       return OK;
@@ -753,7 +760,8 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     const from = toAddress(source);
     const to = toAddress(target);
     const readable = this.general.checkRange(from, count);
-    const result = readable === OK ? this.general.checkRange(to, count) : readable;
+    // A listener of a guard that ends the memory ends it for both ranges.
+    const result = readable === OK ? this.general.prepareWrite(to, count) : readable;
     if (result === OK) {
       bulk.copy(this.general.windows, to, from, count);
       this.#marks.mark(to, count);
@@ -836,7 +844,17 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   #writeVector(list: RangeList, source: ArrayBufferView): GuestMemAccessResult {
     const bytes = bytesOf(source, "source");
     checkTotal(list, bytes, "source");
-    const result = this.#checkRanges(list);
+    const { length } = bytes;
+    let result = this.#checkRanges(list);
+    const { guards } = this.#marks;
+    if (guards !== null && result === OK) {
+      for (let i = 0; i < list.gpas.length; i++) {
+        this.general.prepareWrite(Number(list.gpas[i]), list.lengths[i]!);
+      }
+      // A listener may have destroyed the memory, or detached the source.
+      result = this.#checkRanges(list);
+      bulk.checkStillThere(bytes, length);
+    }
     if (result === OK) {
       bulk.writeVector(this.general.windows, list, bytes);
       for (let i = 0; i < list.gpas.length; i++) {
@@ -945,6 +963,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   /** Ends the RAM: every later access is `ERROR_INTERNAL`. The caller has reserved the stack. */
   #end(): void {
     this.#marks.notifyUsers();
+    this.#marks.guards?.disarm();
     native.guestMemoryDestroy(this.#handle);
     this.#destroyed = true;
     // The first detached buffer makes all typed array accesses of the process slightly slower, for

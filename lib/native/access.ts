@@ -22,7 +22,7 @@ import type { Marks } from "./marks.js";
 import { native, type Handle } from "./addon.js";
 import { block16, block32, block64, block8 } from "./block-views.js";
 import { nativeLanes } from "./atomics.js";
-import { OpBuffer, opWrites } from "./op-buffer.js";
+import { OpBuffer, opWidth, opWrites } from "./op-buffer.js";
 import { type GuestMemAccessResult, OK } from "../base/result.js";
 import { uncloneable } from "../base/uncloneable.js";
 import {
@@ -163,38 +163,58 @@ export class NativeAccess implements GuestMemoryAccess {
   }
 
   tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult {
-    block8[VALUE8] = isInteger(value, 0xff) ? value : BYTE.checkValue(value);
+    const checked = isInteger(value, 0xff) ? value : BYTE.checkValue(value);
+    if (this.marks.guards !== null) {
+      this.callGuards(gpa, 1);
+    }
+    block8[VALUE8] = checked;
     this.prepare(gpa);
     writeb();
     return this.marks.dirty === null ? result() : this.mark(gpa);
   }
 
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
-    block16[VALUE16] = isInteger(value, 0xffff) ? value : WORD.checkValue(value);
+    const checked = isInteger(value, 0xffff) ? value : WORD.checkValue(value);
+    if (this.marks.guards !== null) {
+      this.callGuards(gpa, 2);
+    }
+    block16[VALUE16] = checked;
     this.prepare(gpa);
     writew();
     return this.marks.dirty === null ? result() : this.mark(gpa);
   }
 
   tryWritel(gpa: Gpa, value: number): GuestMemAccessResult {
-    block32[VALUE32] = isInteger(value, 0xffff_ffff) ? value : LONG.checkValue(value);
+    const checked = isInteger(value, 0xffff_ffff) ? value : LONG.checkValue(value);
+    if (this.marks.guards !== null) {
+      this.callGuards(gpa, 4);
+    }
+    block32[VALUE32] = checked;
     this.prepare(gpa);
     writel();
     return this.marks.dirty === null ? result() : this.mark(gpa);
   }
 
   tryWriteq(gpa: Gpa, value: bigint): GuestMemAccessResult {
-    block64[VALUE64] = QUAD.checkValue(value);
+    const checked = QUAD.checkValue(value);
+    if (this.marks.guards !== null) {
+      this.callGuards(gpa, 8);
+    }
+    block64[VALUE64] = checked;
     this.prepare(gpa);
     writeq();
     return this.marks.dirty === null ? result() : this.mark(gpa);
   }
 
   tryWriteqFrom(gpa: Gpa, source: BigUint64Array): GuestMemAccessResult {
-    block64[VALUE64] =
+    const value =
       isView(source) && source[0] !== undefined && source instanceof BigUint64Array
         ? source[0]
         : checkOut(QUAD, source, "source")[0]!;
+    if (this.marks.guards !== null) {
+      this.callGuards(gpa, 8);
+    }
+    block64[VALUE64] = value;
     this.prepare(gpa);
     writeq();
     return this.marks.dirty === null ? result() : this.mark(gpa);
@@ -248,14 +268,24 @@ export class NativeAccess implements GuestMemoryAccess {
 
   /**
    * Runs a batch of operations in one call: C++ loops over the compiled accessors. Sets the result
-   * of each operation, and the value of each read that completed.
+   * of each operation, and the value of each read that completed. Code guards of all its writes are
+   * called before the first operation.
    *
    * @returns The number of operations that faulted.
    * @throws TypeError if `ops` is not an {@link OpBuffer}; Error `ERR_DESTROYED` if its bytes are
    * detached.
    */
   run(ops: OpBuffer): number {
-    const faults = native.guestMemoryRun(this.#handle, OpBuffer.bytesOf(ops));
+    const bytes = OpBuffer.bytesOf(ops);
+    if (this.marks.guards !== null) {
+      for (let i = 0; i < ops.length; i++) {
+        const kind = ops.kind(i);
+        if (opWrites(kind)) {
+          this.callGuards(ops.gpaOf(i), opWidth(kind));
+        }
+      }
+    }
+    const faults = native.guestMemoryRun(this.#handle, bytes);
     const { dirty } = this.marks;
     for (let i = 0; dirty !== null && i < ops.length; i++) {
       if (opWrites(ops.kind(i)) && ops.result(i) === OK) {
@@ -263,6 +293,14 @@ export class NativeAccess implements GuestMemoryAccess {
       }
     }
     return faults;
+  }
+
+  /** Calls the guards of a write that does not fault. */
+  private callGuards(gpa: Gpa, bytes: number): void {
+    const address = toAddress(gpa);
+    if (address % bytes === 0 && address + bytes <= Number(this.size) && !this.#lost(address)) {
+      this.marks.guards?.call(address, bytes);
+    }
   }
 
   /** Marks the page of the last write if the write completed. */

@@ -91,6 +91,9 @@ class NativeLane<T extends Value> implements AtomicLane<T> {
   }
 
   private run(operation: number, gpa: Gpa): T | undefined {
+    if (this.marks.guards !== null && operation !== ATOMIC_LOAD) {
+      this.callGuards(gpa);
+    }
     this.prepare(gpa);
     block32[OPERATION32] = operation + this.log2;
     atomic();
@@ -105,6 +108,18 @@ class NativeLane<T extends Value> implements AtomicLane<T> {
     }
     this.code = code;
     return undefined;
+  }
+
+  /** Calls the guards of a write that does not fault, and keeps the operands in the call block. */
+  private callGuards(gpa: Gpa): void {
+    const { block } = this;
+    const value = block[this.valueAt]!;
+    const expected = block[this.expectedAt]!;
+    if (this.checkStore(gpa) === OK) {
+      this.marks.guards?.call(Number(gpa), this.bytes);
+    }
+    block[this.valueAt] = value;
+    block[this.expectedAt] = expected;
   }
 
   /** Whether an operation that returned `found` has written to RAM. */

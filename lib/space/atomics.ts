@@ -92,9 +92,7 @@ class SpaceLane<T extends Value, A extends Out> implements AtomicLane<T> {
   ): T | undefined {
     const lane = this.prepare(gpa, value);
     const { offset } = this;
-    return lane === null
-      ? undefined
-      : this.read(lane, gpa, "write", (of) => operate(of, offset));
+    return lane === null ? undefined : this.read(lane, gpa, "write", (of) => operate(of, offset));
   }
 
   /** As `locate`, and notifies write watchpoints if the write does not fault. */

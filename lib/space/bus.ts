@@ -13,7 +13,9 @@ import type { Handle } from "../native/addon.js";
 import type { GuestMemory, GuestMemoryInternals } from "../memory/guest-memory.js";
 import { MemoryLinks, type MemoryMarks, type MemoryUser } from "../memory/marks.js";
 import { PAGE_SIZE, pageOf } from "../base/page.js";
+import { PageIndex } from "../base/page-index.js";
 import { WINDOW_SIZE } from "../memory/windows.js";
+import { CodeGuard, type CodeWriteListener, GuardPart } from "./code-guard.js";
 import { checkReturned } from "./device.js";
 import { type AnyHandler, BUS_ERROR } from "./mmio.js";
 import type { AccessFault, SpaceSettings } from "./options.js";
@@ -86,6 +88,8 @@ export class Bus implements MemoryUser {
   /** Whether there are watchpoints. */
   private watched = false;
   readonly watches = new WatchTable();
+  /** The armed guards of translated code. */
+  readonly #guards = new PageIndex<CodeGuard>();
   /** Incremented when the reach of accesses changes. */
   #version = 0;
   /** The segment found before `#hit`: accesses often alternate between two regions. */
@@ -162,6 +166,11 @@ export class Bus implements MemoryUser {
    */
   add(region: Region, dirty: DirtyBitmap | null = null): void {
     this.#map.checkAdd(region);
+    if (!this.#guards.isEmpty) {
+      this.#callGuards(region, (visible) => (visible?.priority ?? -Infinity) < region.priority);
+      // A listener may have changed the map.
+      this.#map.checkAdd(region);
+    }
     reserveStack();
     this.#invalidateRange(region);
     if (region.kind !== "mmio") {
@@ -187,8 +196,11 @@ export class Bus implements MemoryUser {
     if (!isRegion(region)) {
       throw typeError("region must be a region of the address space");
     }
-    if (!this.#map.has(region)) {
-      throw rangeError("region is not mapped in this address space");
+    this.#checkMapped(region);
+    if (!this.#guards.isEmpty) {
+      this.#callGuards(region, (visible) => visible === region);
+      // A listener may have changed the map.
+      this.#checkMapped(region);
     }
     reserveStack();
     this.#invalidateRange(region);
@@ -200,6 +212,99 @@ export class Bus implements MemoryUser {
       region.user = null;
       this.#links.remove(region.internals.marks);
     }
+  }
+
+  #checkMapped(region: Region): void {
+    if (!this.#map.has(region)) {
+      throw rangeError("region is not mapped in this address space");
+    }
+  }
+
+  /** As {@link AddressSpace.guardCode}. */
+  guardCode(gpa: Gpa, length: Gpa, listener: CodeWriteListener): CodeGuard {
+    const guard = new CodeGuard(gpa, length, this.#options.pageSize, listener, this.#guards);
+    const { start, bytes, parts } = guard;
+    for (let done = 0; done < bytes;) {
+      const at = gpaAt(start, done);
+      const region = this.find(at);
+      const { offset, room } = this;
+      if (region === null) {
+        done += this.#map.gapAt(BigInt(at));
+        continue;
+      }
+      const count = Math.min(bytes - done, room);
+      if (region.kind !== "mmio" && region.internals.checkRange(offset, count) === OK) {
+        const { marks } = region.internals;
+        const end = offset + count;
+        // If an error ends the loop, only caches are lost.
+        marks.notifyGuarding(this, offset, end);
+        if (this.#links.count(marks) === 1) {
+          this.#closeWrites(region, offset, end);
+        } else {
+          this.memoryGuarding(marks, offset, end);
+        }
+        parts.push(new GuardPart(guard, at, marks, offset, end));
+      }
+      done += count;
+    }
+    this.#version++;
+    this.#invalidate();
+    guard.arm();
+    return guard;
+  }
+
+  memoryGuarding(marks: MemoryMarks, offset: number, end: number): void {
+    this.#version++;
+    this.#invalidate();
+    for (const region of this.#map.regions) {
+      if (region.kind !== "mmio" && region.internals.marks === marks) {
+        this.#closeWrites(region, offset, end);
+      }
+    }
+  }
+
+  /** Clears the entries for writes of the pages of a window that show bytes of its memory. */
+  #closeWrites(region: RamRegion | RomRegion, offset: number, end: number): void {
+    const { table } = this;
+    const { start, length, from, period } = region;
+    const low = Math.max(offset - from, 0);
+    const high = Math.min(end - from, period);
+    if (table !== null && low < high) {
+      const repeats = period < length;
+      table.clearOf(table.writes, start + (repeats ? 0 : low), start + (repeats ? length : high));
+    }
+  }
+
+  /**
+   * Calls the guards whose bytes change together with a region.
+   *
+   * @param changes - Whether a place changes where a region is visible, or none.
+   */
+  #callGuards(region: Region, changes: (visible: Region | null) => boolean): void {
+    const { gpa, size } = region;
+    const guards = this.#guards.touching(pageOf(gpa), pageOf(gpa + size - 1n));
+    for (const guard of guards) {
+      const low = guard.gpa > gpa ? guard.gpa : gpa;
+      const [guardEnd, regionEnd] = [guard.gpa + guard.length, gpa + size];
+      const high = guardEnd < regionEnd ? guardEnd : regionEnd;
+      if (low < high && guard.armed && this.#visibleIn(low, high).some(changes)) {
+        guard.call(low, Number(high - low), "map");
+      }
+    }
+  }
+
+  /** The regions that are visible in a range; null for a part without a region. */
+  #visibleIn(gpa: bigint, end: bigint): (Region | null)[] {
+    const segments = this.#map.segmentsIn(gpa, end);
+    const found: (Region | null)[] = segments.map(({ region }) => region);
+    let at = gpa;
+    for (const segment of segments) {
+      if (segment.gpa > at) {
+        found.push(null);
+      }
+      at = segment.end;
+    }
+    return at < end ? [...found, null] : found;
   }
 
   watch(range: WatchRange, listener: WatchListener): Watchpoint {
@@ -230,6 +335,12 @@ export class Bus implements MemoryUser {
       if (region.kind !== "mmio" && region.internals.marks === marks) {
         this.table?.clear(start, start + length);
       }
+    }
+  }
+
+  beforeSelect(region: RamRegion | RomRegion): void {
+    if (!this.#guards.isEmpty) {
+      this.#callGuards(region, (visible) => visible === region);
     }
   }
 
@@ -264,7 +375,7 @@ export class Bus implements MemoryUser {
       if (readable && distance !== null) {
         table.open(table.reads, start, start, start + length, distance);
       }
-      if (writable && distance !== null && internals.marks.dirty === null) {
+      if (writable && distance !== null && internals.marks.idle) {
         table.open(table.writes, start, start, start + length, distance);
       }
     }
@@ -312,7 +423,11 @@ export class Bus implements MemoryUser {
     this.#hit = segment;
     const { region } = segment;
     // The number is exact, unless the region is larger than any memory.
-    return this.#found(segment, address, far ? Number(BigInt(gpa) - region.gpa) : address - region.start);
+    return this.#found(
+      segment,
+      address,
+      far ? Number(BigInt(gpa) - region.gpa) : address - region.start,
+    );
   }
 
   #found(segment: Segment, address: number, offset: number): Region {
@@ -386,6 +501,15 @@ export class Bus implements MemoryUser {
       start + window.u8.length,
       Number.MAX_SAFE_INTEGER,
     );
+    const { guards } = region.internals.marks;
+    if (guards !== null && kind === "write") {
+      const gap = guards.gapAt(offset);
+      if (gap === null) {
+        return null;
+      }
+      low = Math.max(low, address - (offset - gap.low));
+      high = Math.min(high, address + (gap.high - offset));
+    }
     if (this.watched) {
       const gap = this.watches.index(kind).gapAt(Math.floor(address / PAGE_SIZE));
       if (gap === null) {
@@ -425,7 +549,10 @@ export class Bus implements MemoryUser {
   #growTable(): void {
     const memories = this.#map.regions.filter(({ kind }) => kind !== "mmio");
     const ends = memories.map(({ start, length }) => (start < MAX_END ? start + length : 0));
-    const table = new PageTable(this.#options.pageSize, ends.reduce((a, b) => Math.max(a, b), 1));
+    const table = new PageTable(
+      this.#options.pageSize,
+      ends.reduce((a, b) => Math.max(a, b), 1),
+    );
     if (this.#homeHandle !== null) {
       table.setHome(this.#homeHandle);
     }

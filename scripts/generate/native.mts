@@ -21,7 +21,11 @@ export function nativeAccessors(): string {
     ...WIDTHS.map(
       (row) => `
   tryWrite${row.suffix}(gpa: Gpa, value: ${row.value}): GuestMemAccessResult {
-    ${cell(row)} = ${checked(row)};
+    const checked = ${checked(row)};
+    if (this.marks.guards !== null) {
+      this.callGuards(gpa, ${row.bytes});
+    }
+    ${cell(row)} = checked;
     this.prepare(gpa);
     write${row.suffix}();
     return this.marks.dirty === null ? result() : this.mark(gpa);
@@ -29,10 +33,14 @@ export function nativeAccessors(): string {
     ),
     `
   tryWriteqFrom(gpa: Gpa, source: BigUint64Array): GuestMemAccessResult {
-    ${cell(QUAD_ROW)} =
+    const value =
       isView(source) && source[0] !== undefined && source instanceof BigUint64Array
         ? source[0]
         : checkOut(QUAD, source, "source")[0]!;
+    if (this.marks.guards !== null) {
+      this.callGuards(gpa, 8);
+    }
+    ${cell(QUAD_ROW)} = value;
     this.prepare(gpa);
     writeq();
     return this.marks.dirty === null ? result() : this.mark(gpa);
