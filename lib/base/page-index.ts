@@ -35,12 +35,17 @@ export class PageIndex<T> {
     return [...new Set([...this.#pages.values()].flat())];
   }
 
+  /** The values that touch a page. */
+  at(page: number): readonly T[] {
+    return this.#pages.get(page) ?? NONE;
+  }
+
   /** The values that touch a range of pages, each once. */
   touching(first: number, last: number): readonly T[] {
-    const pages = this.#pages;
     if (first === last) {
-      return pages.get(first) ?? NONE;
+      return this.at(first);
     }
+    const pages = this.#pages;
     const found = new Set<T>();
     if (last - first < pages.size) {
       for (let page = first; page <= last; page++) {

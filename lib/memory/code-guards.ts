@@ -45,16 +45,22 @@ export class CodeGuards {
    * Calls the guards of the bytes of a write that will not fault. Call it before the write.
    *
    * @param length - Bytes, at least 1.
+   * @returns Whether a guard was called. Its listener may have destroyed the memory.
    * @throws What a listener throws. The guards that were not called yet stay armed.
    */
-  call(offset: number, length: number): void {
+  call(offset: number, length: number): boolean {
     const end = offset + length;
-    for (const bytes of this.#index.touching(pageOf(offset), pageOf(end - 1))) {
+    const touching = this.#index.touching(pageOf(offset), pageOf(end - 1));
+    let called = false;
+    for (let i = 0; i < touching.length; i++) {
+      const bytes = touching[i]!;
       // An earlier listener may have removed the guard.
       if (bytes.armed && bytes.offset < end && bytes.end > offset) {
         bytes.call(offset, end);
+        called = true;
       }
     }
+    return called;
   }
 
   /**
@@ -65,13 +71,22 @@ export class CodeGuards {
     const page = pageOf(offset);
     let low = (page - SEARCHED) * PAGE_SIZE;
     let high = (page + SEARCHED + 1) * PAGE_SIZE;
-    for (const { offset: start, end } of this.#index.touching(page - SEARCHED, page + SEARCHED)) {
-      if (start <= offset && offset < end) {
-        return null;
-      }
-      if (end <= offset) {
+    for (const { offset: start, end } of this.#index.at(page)) {
+      if (start > offset) {
+        high = Math.min(high, start);
+      } else if (end <= offset) {
         low = Math.max(low, end);
       } else {
+        return null;
+      }
+    }
+    for (let at = page - 1; at * PAGE_SIZE >= low; at--) {
+      for (const { end } of this.#index.at(at)) {
+        low = Math.max(low, end);
+      }
+    }
+    for (let at = page + 1; at * PAGE_SIZE < high; at++) {
+      for (const { offset: start } of this.#index.at(at)) {
         high = Math.min(high, start);
       }
     }

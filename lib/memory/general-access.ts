@@ -392,9 +392,7 @@ export class GeneralAccess {
     const address = toAddress(gpa);
     let result = this.#check(address, width.bytes);
     const { guards } = this.#marks;
-    if (guards !== null && result === OK) {
-      guards.call(address, width.bytes);
-      // A listener may have destroyed the memory.
+    if (guards !== null && result === OK && guards.call(address, width.bytes)) {
       result = this.#check(address, width.bytes);
     }
     if (result === OK) {
@@ -456,9 +454,7 @@ export class GeneralAccess {
     if (guards === null || result !== OK || length === 0) {
       return result;
     }
-    guards.call(address, length);
-    // A listener may have destroyed the memory.
-    return this.checkRange(address, length);
+    return guards.call(address, length) ? this.checkRange(address, length) : OK;
   }
 
   #windowAt(address: number): Window {
