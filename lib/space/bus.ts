@@ -7,12 +7,13 @@ import {
   reasonOfResult,
   typeError,
 } from "../base/errors.js";
-import { MAX_U64, type Gpa } from "../base/gpa.js";
+import { MAX_U64, toBigInt, type Gpa } from "../base/gpa.js";
 import { GuestMemAccessResult } from "../base/result.js";
+import type { NativeAccess } from "../native/access.js";
 import type { Handle } from "../native/addon.js";
 import type { GuestMemory, GuestMemoryInternals } from "../memory/guest-memory.js";
 import { MemoryLinks, type MemoryMarks, type MemoryUser } from "../memory/marks.js";
-import { PAGE_SIZE, pageOf } from "../base/page.js";
+import { PAGE_SIZE, pageAt, pageOf } from "../base/page.js";
 import { PageIndex } from "../base/page-index.js";
 import { WINDOW_SIZE } from "../memory/windows.js";
 import { CodeGuard, type CodeWriteListener, GuardPart } from "./code-guard.js";
@@ -70,6 +71,14 @@ export interface Reach {
   readonly offset: number;
 }
 
+/** The bytes around watched ones that accesses of one kind reach, watched pages included. */
+interface WatchedReach {
+  readonly reach: Reach;
+  readonly region: RamRegion | RomRegion;
+  readonly view: GuestMemory;
+  readonly native: NativeAccess;
+}
+
 /**
  * The state that both paths of an address space share: the map, the watchpoints, the page table and
  * the rules for the result of an access.
@@ -88,6 +97,9 @@ export class Bus implements MemoryUser {
   /** Whether there are watchpoints. */
   private watched = false;
   readonly watches = new WatchTable();
+  // The reach of the last watched access of each kind, which saves the next one most checks.
+  #watchedRead: WatchedReach | null = null;
+  #watchedWrite: WatchedReach | null = null;
   /** The armed guards of translated code. */
   readonly #guards = new PageIndex<CodeGuard>();
   /** Incremented when the reach of accesses changes. */
@@ -455,6 +467,17 @@ export class Bus implements MemoryUser {
   reach(region: RamRegion | RomRegion, kind: Operation): Reach | null {
     const segment = this.#hit!;
     const address = this.#address;
+    if (this.watched && this.watches.index(kind).covers(pageAt(address))) {
+      const reach = this.#reachOf(segment, region, kind, address, true);
+      const { memory } = region;
+      const watched = reach && { reach, region, view: memory, native: memory.native };
+      if (kind === "read") {
+        this.#watchedRead = watched;
+      } else {
+        this.#watchedWrite = watched;
+      }
+      return null;
+    }
     const cached = kind === "read" ? segment.readReach : segment.writeReach;
     if (cached !== null && segment.version === this.#version && cached.bytes.length > 0) {
       if (address >= cached.base && address - cached.base < cached.length) {
@@ -462,7 +485,7 @@ export class Bus implements MemoryUser {
         return cached;
       }
     }
-    const reach = this.#reachOf(segment, region, kind, address);
+    const reach = this.#reachOf(segment, region, kind, address, false);
     if (segment.version !== this.#version) {
       segment.readReach = null;
       segment.writeReach = null;
@@ -484,6 +507,7 @@ export class Bus implements MemoryUser {
     region: RamRegion | RomRegion,
     kind: Operation,
     address: number,
+    throughWatched: boolean,
   ): Reach | null {
     const { offset } = this;
     const number = Math.floor(offset / WINDOW_SIZE);
@@ -510,8 +534,8 @@ export class Bus implements MemoryUser {
       low = Math.max(low, address - (offset - gap.low));
       high = Math.min(high, address + (gap.high - offset));
     }
-    if (this.watched) {
-      const gap = this.watches.index(kind).gapAt(Math.floor(address / PAGE_SIZE));
+    if (this.watched && !throughWatched) {
+      const gap = this.watches.index(kind).gapAt(pageAt(address));
       if (gap === null) {
         return null;
       }
@@ -648,6 +672,63 @@ export class Bus implements MemoryUser {
   ): GuestMemAccessResult {
     const result = this.#write(native, kind, gpa, value, region, true);
     return result === OK ? OK : this.#rewrite(native, kind, gpa, value);
+  }
+
+  /**
+   * Makes a read of watched RAM or ROM that lies in the reach of the last one. Undefined, and nothing
+   * has happened, if it does not lie there.
+   */
+  readWatched<T extends Value, A extends Out>(
+    native: boolean,
+    kind: SpaceWidth<T, A>,
+    gpa: Gpa,
+  ): T | undefined {
+    const found = this.#watchedRead;
+    if (found === null || !reaches(found.reach, gpa, kind.bytes)) {
+      return undefined;
+    }
+    const index = this.watches.index("read");
+    const page = pageAt(gpa);
+    const offset = found.reach.offset + (gpa - found.reach.base);
+    if (
+      !index.covers(page) ||
+      kind.tryRead(native ? found.native : found.view, offset, kind.scratch) !== OK
+    ) {
+      return undefined;
+    }
+    const value = kind.scratch[0] as T;
+    this.#announce(index.atPage(page), gpa, kind.bytes, "read", value);
+    this.result = OK;
+    return value;
+  }
+
+  /** As `readWatched`, for a write. */
+  writeWatched<T extends Value, A extends Out>(
+    native: boolean,
+    kind: SpaceWidth<T, A>,
+    gpa: Gpa,
+    value: T,
+  ): GuestMemAccessResult | undefined {
+    const found = this.#watchedWrite;
+    const { bytes } = kind;
+    if (found === null || !reaches(found.reach, gpa, bytes)) {
+      return undefined;
+    }
+    const index = this.watches.index("write");
+    const page = pageAt(gpa);
+    const { reach, region } = found;
+    const offset = reach.offset + (gpa - reach.base);
+    if (!index.covers(page) || (offset & (bytes - 1)) !== 0 || reach.bytes.length === 0) {
+      return undefined;
+    }
+    this.#announce(index.atPage(page), gpa, bytes, "write", value);
+    const result = kind.tryWrite(native ? found.native : found.view, offset, value);
+    if (result !== OK) {
+      // A listener has destroyed the memory.
+      this.#fault(result, region, bytes, bytes, gpa, "write", true);
+      return this.#rewrite(native, kind, gpa, value);
+    }
+    return OK;
   }
 
   /** Finishes a read that has faulted: repeats it once if the listener of faults asks for it. */
@@ -1076,9 +1157,21 @@ export class Bus implements MemoryUser {
     if (!index.covers(page)) {
       return;
     }
+    this.#announce(index.atPage(page), gpa, width, kind, value);
+  }
+
+  /** Calls the listeners of the watchpoints that an access touches. */
+  #announce(
+    watchpoints: readonly Watchpoint[],
+    gpa: Gpa,
+    width: number,
+    kind: Operation,
+    value: Value | undefined,
+  ): void {
     // Created only if a listener is called.
     let access: WatchedAccess | undefined;
-    for (const watchpoint of index.atPage(page)) {
+    for (let i = 0; i < watchpoints.length; i++) {
+      const watchpoint = watchpoints[i]!;
       // An earlier listener may have removed this watchpoint.
       if (watchpoint.touches(gpa, width) && !watchpoint.removed) {
         access ??= describe(gpa, width, kind, value);
@@ -1090,7 +1183,7 @@ export class Bus implements MemoryUser {
   /** As `notify`, for a bulk access: calls each listener once. */
   notifyBulk(gpa: Gpa, length: number, kind: Operation): void {
     if (this.watched && length !== 0) {
-      const start = BigInt(gpa);
+      const start = toBigInt(gpa);
       const access = { gpa: start, width: length, kind };
       for (const watchpoint of this.watches.index(kind).touching(start, length)) {
         if (!watchpoint.removed) {
@@ -1130,6 +1223,8 @@ export class Bus implements MemoryUser {
   #invalidateCaches(): void {
     this.#hit = null;
     this.#previous = null;
+    this.#watchedRead = null;
+    this.#watchedWrite = null;
     this.#version++;
     this.#mapChanged();
     this.#invalidate();
@@ -1145,16 +1240,17 @@ function toSmall(offset: number): number {
   return small === offset ? small : offset;
 }
 
+/** Whether all bytes of an access lie in a reach. */
+export function reaches({ base, length }: Reach, gpa: Gpa, bytes: number): gpa is number {
+  return typeof gpa === "number" && gpa >= base && gpa - base + bytes <= length;
+}
+
 /** The bytes of a region below 4 GiB, or 0 for none. */
 function lowBytes(region: RamRegion | null): number {
   if (region === null || region.internals.windows().length === 0) {
     return 0;
   }
   return Math.max(0, Math.min(WINDOW_SIZE - region.start, region.length));
-}
-
-function pageAt(gpa: Gpa): number {
-  return typeof gpa === "number" ? Math.floor(gpa / PAGE_SIZE) : pageOf(gpa);
 }
 
 /** The result of an access to a device, before its handler is called. */
@@ -1221,6 +1317,6 @@ function plainAddress(gpa: Gpa): Gpa {
 }
 
 function describe(gpa: Gpa, width: number, kind: Operation, value?: Value): WatchedAccess {
-  const start = BigInt(gpa);
+  const start = toBigInt(gpa);
   return value === undefined ? { gpa: start, width, kind } : { gpa: start, width, kind, value };
 }

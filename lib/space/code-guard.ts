@@ -1,8 +1,8 @@
 import { inspect } from "node:util";
 import { checkFunction, gpaAt, toAddress, toByteCount } from "../base/arguments.js";
 import { rangeError } from "../base/errors.js";
-import { MAX_U64, type Gpa } from "../base/gpa.js";
-import { PAGE_SIZE, pageOf } from "../base/page.js";
+import { MAX_U64, toBigInt, type Gpa } from "../base/gpa.js";
+import { pageAt } from "../base/page.js";
 import type { PageIndex } from "../base/page-index.js";
 import type { GuardedBytes } from "../memory/code-guards.js";
 import type { MemoryMarks } from "../memory/marks.js";
@@ -141,7 +141,7 @@ export class CodeGuard {
   call(gpa: Gpa, length: number, cause: "write" | "map"): void {
     this.remove();
     const listener = this.#listener;
-    listener({ gpa: BigInt(gpa), length, cause, guard: this });
+    listener({ gpa: toBigInt(gpa), length, cause, guard: this });
   }
 }
 
@@ -168,8 +168,4 @@ export class GuardPart implements GuardedBytes {
   disarm(): void {
     this.guard.remove();
   }
-}
-
-function pageAt(gpa: Gpa): number {
-  return typeof gpa === "number" ? Math.floor(gpa / PAGE_SIZE) : pageOf(gpa);
 }

@@ -1,6 +1,6 @@
 import type { GuestAccessors } from "../base/access.js";
 import type { GuestAtomicAccess } from "../atomics/access.js";
-import type { Bus, Reach } from "./bus.js";
+import { type Bus, type Reach, reaches } from "./bus.js";
 import { GuestMemoryFault } from "../base/errors.js";
 import type { Gpa } from "../base/gpa.js";
 import type { NativeAccess } from "../native/access.js";
@@ -388,6 +388,10 @@ export class NativeSpaceAccess implements GuestAccessors {
         return kind.scratch[0] as T;
       }
     }
+    const watched = bus.readWatched(true, kind, gpa);
+    if (watched !== undefined) {
+      return watched;
+    }
     const region = bus.find(gpa);
     if (region !== null && region.kind !== "mmio" && region.readable) {
       this.#readReach = bus.reach(region, "read");
@@ -408,6 +412,10 @@ export class NativeSpaceAccess implements GuestAccessors {
         return OK;
       }
     }
+    const watched = bus.writeWatched(true, kind, gpa, value);
+    if (watched !== undefined) {
+      return watched;
+    }
     const region = bus.find(gpa);
     if (region !== null && region.kind !== "mmio" && region.writable) {
       this.#writeReach = bus.reach(region, "write");
@@ -415,9 +423,4 @@ export class NativeSpaceAccess implements GuestAccessors {
     }
     return bus.write(true, kind, gpa, value, region);
   }
-}
-
-/** Whether all bytes of an access lie in a reach. */
-function reaches({ base, length }: Reach, gpa: Gpa, bytes: number): gpa is number {
-  return typeof gpa === "number" && gpa >= base && gpa - base + bytes <= length;
 }

@@ -63,6 +63,9 @@ export class WatchTable {
   }
 }
 
+/** The most pages whose watchpoints an index keeps: a watched range may have millions. */
+const MAX_FOUND = 4096;
+
 /** An index of the watchpoints for one kind of access. Immutable, apart from its caches. */
 export class WatchIndex {
   readonly #watchpoints: readonly Watchpoint[];
@@ -74,6 +77,8 @@ export class WatchIndex {
   // The last gap that `covers` found: all pages between these two, exclusive, are not watched.
   #gapStart = -Infinity;
   #gapEnd = -Infinity;
+  /** The watchpoints that touch each page, as far as `atPage` was asked for them. */
+  readonly #found = new Map<number, readonly Watchpoint[]>();
   // The last page that `atPage` looked up, and the watchpoints that touch it.
   #lastPage = -1;
   #lastFound: readonly Watchpoint[] = [];
@@ -125,7 +130,15 @@ export class WatchIndex {
   /** The watchpoints that touch a watched page, in the order they were added. */
   atPage(page: number): readonly Watchpoint[] {
     if (page !== this.#lastPage) {
-      this.#lastFound = this.#overlapping(page, page);
+      const known = this.#found.get(page);
+      const found = known ?? this.#overlapping(page, page);
+      if (known === undefined) {
+        if (this.#found.size === MAX_FOUND) {
+          this.#found.clear();
+        }
+        this.#found.set(page, found);
+      }
+      this.#lastFound = found;
       this.#lastPage = page;
     }
     return this.#lastFound;

@@ -47,8 +47,7 @@ for (const { suffix, bytes, write, tryWrite } of WIDTHS) {
     }
   };
   for (const path of ["view", "native"] as const) {
-    const of = <T extends { native: unknown }>(target: T) =>
-      (path === "view" ? target : target.native) as AddressSpace & GuestMemory;
+    const of = (target: AddressSpace | GuestMemory) => (path === "view" ? target : target.native);
     WRITES[`write${suffix} of the space, ${path}`] = ({ space }) => {
       each((i, value) => {
         write(of(space), GPA + i, value);
@@ -66,8 +65,7 @@ for (const { suffix, bytes, write, tryWrite } of WIDTHS) {
 }
 
 for (const path of ["view", "native"] as const) {
-  const of = <T extends { native: { atomics: unknown } }>(target: T) =>
-    (path === "view" ? target : target.native) as AddressSpace & GuestMemory;
+  const of = (target: AddressSpace | GuestMemory) => (path === "view" ? target : target.native);
   Object.assign(WRITES, {
     [`tryWriteqFrom of the space, ${path}`]: ({ space }: Machine) =>
       of(space).tryWriteqFrom(GPA, BigUint64Array.of(ONES)),
