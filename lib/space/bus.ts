@@ -21,6 +21,7 @@ import { checkReturned } from "./device.js";
 import { type AnyHandler, BUS_ERROR } from "./mmio.js";
 import type { AccessFault, SpaceSettings } from "./options.js";
 import { MAX_END, PageTable } from "./page-table.js";
+import { type Reach, reaches } from "./reach.js";
 import { RegionMap, type Segment } from "./region-map.js";
 import {
   isRegion,
@@ -49,26 +50,6 @@ export interface Piece {
   /** Offset in bytes from the start of the memory. */
   readonly offset: number;
   readonly length: number;
-}
-
-/**
- * The bytes around an address which accesses of one kind reach without a further check: they lie in
- * one window of one memory, the same region is visible at all of them, and none of their pages is
- * watched or guarded.
- */
-export interface Reach {
-  /** Guest physical address of the first byte: at most 2^53 - 1. */
-  readonly base: number;
-  /** Bytes, at most 2^32. */
-  readonly length: number;
-  /** The window of the memory. Its length becomes 0 when its buffer is detached. */
-  readonly bytes: Uint8Array;
-  /** All bytes of the window. */
-  readonly view: DataView;
-  /** The offset of the first byte in `view`. */
-  readonly from: number;
-  /** The offset of the first byte in the memory. */
-  readonly offset: number;
 }
 
 /** The bytes around watched ones that accesses of one kind reach, watched pages included. */
@@ -1238,11 +1219,6 @@ export class Bus implements MemoryUser {
 function toSmall(offset: number): number {
   const small = offset | 0;
   return small === offset ? small : offset;
-}
-
-/** Whether all bytes of an access lie in a reach. */
-export function reaches({ base, length }: Reach, gpa: Gpa, bytes: number): gpa is number {
-  return typeof gpa === "number" && gpa >= base && gpa - base + bytes <= length;
 }
 
 /** The bytes of a region below 4 GiB, or 0 for none. */

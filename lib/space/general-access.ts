@@ -1,5 +1,6 @@
 import type { GuestAccessors } from "../base/access.js";
-import type { Bus, Reach } from "./bus.js";
+import type { Bus } from "./bus.js";
+import type { Reach } from "./reach.js";
 import type { DirtyBitmap } from "../memory/dirty-bitmap.js";
 import { PAGE_SIZE } from "../base/page.js";
 import { GuestMemoryFault } from "../base/errors.js";

@@ -1,6 +1,7 @@
 import type { GuestAccessors } from "../base/access.js";
 import type { GuestAtomicAccess } from "../atomics/access.js";
-import { type Bus, type Reach, reaches } from "./bus.js";
+import type { Bus } from "./bus.js";
+import { type Reach, reaches } from "./reach.js";
 import { GuestMemoryFault } from "../base/errors.js";
 import type { Gpa } from "../base/gpa.js";
 import type { NativeAccess } from "../native/access.js";

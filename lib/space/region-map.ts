@@ -1,7 +1,7 @@
 import { rangeError } from "../base/errors.js";
 import { MAX_U64 } from "../base/gpa.js";
 import { printable } from "../base/printable.js";
-import type { Reach } from "./bus.js";
+import type { Reach } from "./reach.js";
 import type { Region } from "./regions.js";
 
 const MAX_SAFE = BigInt(Number.MAX_SAFE_INTEGER);

@@ -162,8 +162,8 @@ abstract class MemoryRegion extends BaseRegion {
   }
 
   /**
-   * The memory that the window shows. Its own accessors set dirty marks but call no watchpoints.
-   * Writes to its buffers do neither.
+   * The memory that the window shows. Its own accessors set dirty marks and call code guards, but
+   * no watchpoints. Writes to its buffers do none of this.
    */
   get memory(): GuestMemory {
     return this.#memory;
