@@ -9,15 +9,14 @@ import {
 } from "../base/errors.js";
 import { MAX_U64, toBigInt, type Gpa } from "../base/gpa.js";
 import { GuestMemAccessResult } from "../base/result.js";
-import type { NativeAccess } from "../native/access.js";
 import type { Handle } from "../native/addon.js";
 import type { GuestMemory, GuestMemoryInternals } from "../memory/guest-memory.js";
 import { MemoryLinks, type MemoryMarks, type MemoryUser } from "../memory/marks.js";
 import { PAGE_SIZE, pageAt, pageOf } from "../base/page.js";
 import { PageIndex } from "../base/page-index.js";
-import { WINDOW_SIZE } from "../memory/windows.js";
+import { EMPTY_WINDOW, WINDOW_SIZE } from "../memory/windows.js";
 import { CodeGuard, type CodeWriteListener, GuardPart } from "./code-guard.js";
-import { checkReturned } from "./device.js";
+import { callHandler, checkReturned, type Handlers } from "./device.js";
 import { type AnyHandler, BUS_ERROR } from "./mmio.js";
 import type { AccessFault, SpaceSettings } from "./options.js";
 import { MAX_END, PageTable } from "./page-table.js";
@@ -41,6 +40,8 @@ import {
 import { WatchTable } from "./watch-table.js";
 import type { Out, Value } from "../base/widths.js";
 
+export type { Reach };
+
 const { OK, FAULT_UNALIGNED, FAULT_BOUNDARY } = GuestMemAccessResult;
 
 /** The part of a bulk access that lies in one memory. */
@@ -56,8 +57,21 @@ export interface Piece {
 interface WatchedReach {
   readonly reach: Reach;
   readonly region: RamRegion | RomRegion;
-  readonly view: GuestMemory;
-  readonly native: NativeAccess;
+  readonly memory: GuestMemory;
+  readonly internals: GuestMemoryInternals;
+}
+
+/** Registers of a device below 4 GiB, none of whose pages is watched for accesses of one kind. */
+export interface Registers {
+  /** Guest physical address of the first byte, as a signed 32-bit integer. */
+  readonly low: number;
+  /** Bytes, less than 2^31. */
+  readonly length: number;
+  /** Bytes from the start of the region to the first byte. `offset + length` is less than 2^31. */
+  readonly offset: number;
+  readonly region: MmioRegion;
+  readonly device: unknown;
+  readonly handlers: Handlers;
 }
 
 /**
@@ -96,6 +110,8 @@ export class Bus implements MemoryUser {
   offset = 0;
   /** The bytes from that address to the end of the adjacent bytes of the region. */
   room = 0;
+  /** The bytes from the start of the adjacent bytes of the region to that address. */
+  #before = 0;
   /** The address that `find` looked up last; Infinity if it exceeds 2^53 - 1. */
   #address = 0;
   /** The result of the last `read`, and of every access that has faulted. */
@@ -164,6 +180,12 @@ export class Bus implements MemoryUser {
       // A listener may have changed the map.
       this.#map.checkAdd(region);
     }
+    const settles =
+      region.kind === "ram" && !this.#hasArena && lowBytes(region) > lowBytes(this.#homeRegion);
+    if (settles) {
+      // The runtime may refuse the ArrayBuffer of the home buffer.
+      region.internals.windowAt(0);
+    }
     reserveStack();
     this.#invalidateRange(region);
     if (region.kind !== "mmio") {
@@ -174,7 +196,7 @@ export class Bus implements MemoryUser {
       region.internals.marks.set(dirty);
     }
     this.#map.add(region);
-    if (region.kind === "ram" && !this.#hasArena && lowBytes(region) > lowBytes(this.#homeRegion)) {
+    if (settles) {
       this.#settle(region);
     }
   }
@@ -195,11 +217,14 @@ export class Bus implements MemoryUser {
       // A listener may have changed the map.
       this.#checkMapped(region);
     }
+    const next = region === this.#homeRegion ? this.#largest(region) : this.#homeRegion;
+    // The runtime may refuse the ArrayBuffer of the home buffer.
+    next?.internals.windowAt(0);
     reserveStack();
     this.#invalidateRange(region);
     this.#map.remove(region);
     if (region === this.#homeRegion) {
-      this.#settle(this.#largest());
+      this.#settle(next);
     }
     if (region.kind !== "mmio") {
       region.user = null;
@@ -240,15 +265,13 @@ export class Bus implements MemoryUser {
       }
       done += count;
     }
-    this.#version++;
-    this.#invalidate();
+    this.#invalidateReaches();
     guard.arm();
     return guard;
   }
 
   memoryGuarding(marks: MemoryMarks, offset: number, end: number): void {
-    this.#version++;
-    this.#invalidate();
+    this.#invalidateReaches();
     for (const region of this.#map.regions) {
       if (region.kind !== "mmio" && region.internals.marks === marks) {
         this.#closeWrites(region, offset, end);
@@ -352,12 +375,11 @@ export class Bus implements MemoryUser {
     // Most banks are fully visible and not watched: their pages open at once.
     const { start, length, period, from, internals, readable, writable } = region;
     const segment = this.#map.near(start);
-    const window = internals.windows()[0];
+    const window = internals.windowAt(0);
     const { table } = this;
     if (
       table !== null &&
       !this.watched &&
-      window !== undefined &&
       segment?.region === region &&
       segment.length === length &&
       period === length &&
@@ -433,6 +455,7 @@ export class Bus implements MemoryUser {
       return region;
     }
     const inPeriod = offset < region.period ? offset : offset % region.period;
+    this.#before = Math.min(offset - segment.offset, inPeriod);
     this.offset = region.from + inPeriod;
     this.room = Math.min(room, region.period - inPeriod);
     return region;
@@ -450,8 +473,8 @@ export class Bus implements MemoryUser {
     const address = this.#address;
     if (this.watched && this.watches.index(kind).covers(pageAt(address))) {
       const reach = this.#reachOf(segment, region, kind, address, true);
-      const { memory } = region;
-      const watched = reach && { reach, region, view: memory, native: memory.native };
+      const { memory, internals } = region;
+      const watched = reach && { reach, region, memory, internals };
       if (kind === "read") {
         this.#watchedRead = watched;
       } else {
@@ -483,6 +506,29 @@ export class Bus implements MemoryUser {
     return reach;
   }
 
+  /**
+   * How many bytes before and after an address of RAM or ROM lie in the same window without a
+   * watchpoint. Null if the page has one.
+   *
+   * @param gpa - The address that `find` has just looked up.
+   */
+  unwatchedAround(gpa: Gpa, kind: Operation): { before: number; after: number } | null {
+    const before = this.#before;
+    const after = this.room;
+    if (!this.watched) {
+      return { before, after };
+    }
+    const page = pageAt(gpa);
+    const gap = this.watches.index(kind).gapAt(page);
+    const inPage = typeof gpa === "number" ? gpa % PAGE_SIZE : Number(gpa % BigInt(PAGE_SIZE));
+    return gap === null
+      ? null
+      : {
+          before: Math.min(before, (page - gap.first) * PAGE_SIZE + inPage),
+          after: Math.min(after, (gap.last + 1 - page) * PAGE_SIZE - inPage),
+        };
+  }
+
   #reachOf(
     segment: Segment,
     region: RamRegion | RomRegion,
@@ -492,8 +538,8 @@ export class Bus implements MemoryUser {
   ): Reach | null {
     const { offset } = this;
     const number = Math.floor(offset / WINDOW_SIZE);
-    const window = region.internals.windows()[number];
-    if (window === undefined || address === Infinity) {
+    const window = region.internals.windowAt(offset);
+    if (address === Infinity) {
       return null;
     }
     // From here on, `low` and `high` are the ends of the reach.
@@ -515,13 +561,8 @@ export class Bus implements MemoryUser {
       low = Math.max(low, address - (offset - gap.low));
       high = Math.min(high, address + (gap.high - offset));
     }
-    if (this.watched && !throughWatched) {
-      const gap = this.watches.index(kind).gapAt(pageAt(address));
-      if (gap === null) {
-        return null;
-      }
-      low = Math.max(low, gap.first * PAGE_SIZE);
-      high = Math.min(high, (gap.last + 1) * PAGE_SIZE);
+    if (!throughWatched) {
+      [low, high] = this.#withoutWatches(kind, address, low, high);
     }
     return high <= address
       ? null
@@ -532,6 +573,45 @@ export class Bus implements MemoryUser {
           view: window.data,
           from: low - start,
           offset: offset - (address - low),
+        };
+  }
+
+  /**
+   * The part of a range around an address without watched pages: its first address, and the address
+   * after its last one. It is empty if the page of the address is watched.
+   */
+  #withoutWatches(
+    kind: Operation,
+    address: number,
+    low: number,
+    high: number,
+  ): readonly [number, number] {
+    if (!this.watched) {
+      return [low, high];
+    }
+    const gap = this.watches.index(kind).gapAt(Math.floor(address / PAGE_SIZE));
+    return gap === null
+      ? [address, address]
+      : [Math.max(low, gap.first * PAGE_SIZE), Math.min(high, (gap.last + 1) * PAGE_SIZE)];
+  }
+
+  /**
+   * The registers around the address that `find` has just looked up, in a device; null if their
+   * page is watched, or if they lie above 4 GiB or too far from the start of the device.
+   */
+  registers(region: MmioRegion, kind: Operation): Registers | null {
+    const { start, near, offset } = this.#hit!;
+    const [low, high] = this.#withoutWatches(kind, this.#address, start, start + near);
+    const first = offset + (low - start);
+    return high <= this.#address || first + (high - low) >= 2 ** 31
+      ? null
+      : {
+          low: low | 0,
+          length: high - low,
+          offset: first,
+          region,
+          device: region.device,
+          handlers: kind === "read" ? region.reads : region.writes,
         };
   }
 
@@ -554,10 +634,10 @@ export class Bus implements MemoryUser {
   #growTable(): void {
     const memories = this.#map.regions.filter(({ kind }) => kind !== "mmio");
     const ends = memories.map(({ start, length }) => (start < MAX_END ? start + length : 0));
-    const table = new PageTable(
-      this.#options.pageSize,
-      ends.reduce((a, b) => Math.max(a, b), 1),
-    );
+    // Doubling the table bounds how often it grows if accesses alternate with additions of regions.
+    const least = this.table === null ? 1 : 2 * this.table.end;
+    const end = ends.reduce((a, b) => Math.max(a, b), least);
+    const table = new PageTable(this.#options.pageSize, end);
     if (this.#homeHandle !== null) {
       table.setHome(this.#homeHandle);
     }
@@ -589,7 +669,7 @@ export class Bus implements MemoryUser {
   /** Makes the memory of a region the home buffer; null if there is no RAM. */
   #settle(region: RamRegion | null): void {
     this.#homeRegion = region;
-    if (region === null || region.internals.windows()[0]?.data === this.#home) {
+    if (region === null || region.internals.windowAt(0).data === this.#home) {
       return;
     }
     if (this.#home !== null) {
@@ -600,9 +680,9 @@ export class Bus implements MemoryUser {
     this.#moveTo(region.internals);
   }
 
-  #moveTo({ windows, handle }: GuestMemoryInternals): void {
-    const [window] = windows();
-    if (window !== undefined) {
+  #moveTo({ windowAt, handle }: GuestMemoryInternals): void {
+    const window = windowAt(0);
+    if (window !== EMPTY_WINDOW) {
       this.#home = window.data;
       this.#homeHandle = handle;
       this.table?.setHome(handle);
@@ -610,11 +690,11 @@ export class Bus implements MemoryUser {
     }
   }
 
-  /** The RAM region with the most bytes that the page table covers. */
-  #largest(): RamRegion | null {
+  /** The RAM region, other than one, with the most bytes that the page table covers. */
+  #largest(except: RamRegion): RamRegion | null {
     let found: RamRegion | null = null;
     for (const region of this.#map.regions) {
-      if (region.kind === "ram" && lowBytes(region) > lowBytes(found)) {
+      if (region.kind === "ram" && region !== except && lowBytes(region) > lowBytes(found)) {
         found = region;
       }
     }
@@ -673,7 +753,7 @@ export class Bus implements MemoryUser {
     const offset = found.reach.offset + (gpa - found.reach.base);
     if (
       !index.covers(page) ||
-      kind.tryRead(native ? found.native : found.view, offset, kind.scratch) !== OK
+      kind.tryRead(native ? found.memory.native : found.memory, offset, kind.scratch) !== OK
     ) {
       return undefined;
     }
@@ -703,13 +783,46 @@ export class Bus implements MemoryUser {
       return undefined;
     }
     this.#announce(index.atPage(page), gpa, bytes, "write", value);
-    const result = kind.tryWrite(native ? found.native : found.view, offset, value);
+    if (!native && this.#watchedWrite === found) {
+      // No listener has changed the map or ended the memory.
+      kind.width.set(reach.view, reach.from + (gpa - reach.base), value);
+      found.internals.marks.dirty?.markPage(Math.floor(offset / PAGE_SIZE));
+      return OK;
+    }
+    const result = store(native, kind, found, offset, value);
     if (result !== OK) {
       // A listener has destroyed the memory.
       this.#fault(result, region, bytes, bytes, gpa, "write", true);
       return this.#rewrite(native, kind, gpa, value);
     }
     return OK;
+  }
+
+  /**
+   * As `read`, for a device whose handler has just been called.
+   *
+   * @param found - What the handler returned.
+   */
+  finishRead<T extends Value, A extends Out>(
+    native: boolean,
+    kind: SpaceWidth<T, A>,
+    gpa: Gpa,
+    region: MmioRegion,
+    found: unknown,
+  ): T {
+    const value = this.#finishRead(found, kind, gpa, region);
+    return this.result === OK ? value : this.#reread(native, kind, gpa, value);
+  }
+
+  /** As `write`, for a device whose handler has just refused it. No watchpoint was notified. */
+  finishRefused<T extends Value, A extends Out>(
+    native: boolean,
+    kind: SpaceWidth<T, A>,
+    gpa: Gpa,
+    value: T,
+  ): GuestMemAccessResult {
+    this.#refuseWrite(false);
+    return this.#rewrite(native, kind, gpa, value);
   }
 
   /** Finishes a read that has faulted: repeats it once if the listener of faults asks for it. */
@@ -784,17 +897,12 @@ export class Bus implements MemoryUser {
   ): T {
     const { offset, room } = this;
     const { bytes, mask } = kind;
-    const { fns, takeWidth } = region.reads;
-    const handler = fns[kind.log2]!;
+    const handler = region.reads[kind.log2]!;
     const result = checkRegister(gpa, room, bytes, handler);
     if (result !== OK) {
       return this.#refuse(result, region, room, kind, gpa, "read");
     }
-    const { device } = region;
-    const found =
-      (takeWidth & bytes) === 0
-        ? Reflect.apply(handler, device, [offset])
-        : Reflect.apply(handler, device, [offset, bytes]);
+    const found = callHandler(handler, region.device, offset);
     if (typeof found === "number" && !this.watched) {
       const value = (found & mask) >>> 0;
       if (value === found && mask !== 0) {
@@ -878,10 +986,15 @@ export class Bus implements MemoryUser {
     }
     const { offset, room } = this;
     const { bytes } = kind;
-    const { memory } = region;
+    const { memory, internals } = region;
     const trap = region.kind === "rom" ? region.onWrite : null;
     let announced = false;
-    if (!region.writable || room < bytes || this.isWatched(gpa, "write")) {
+    if (
+      !region.writable ||
+      room < bytes ||
+      internals.marks.guards !== null ||
+      this.isWatched(gpa, "write")
+    ) {
       // The owner of ROM handles a write that has the rights of a read.
       const rights = trap === null ? "write" : "read";
       const result = checkAligned(region, gpa, offset, room, bytes, rights);
@@ -898,7 +1011,7 @@ export class Bus implements MemoryUser {
         ? this.#refuseWrite(announced)
         : OK;
     }
-    const result = kind.tryWrite(native ? memory.native : memory, offset, value);
+    const result = store(native, kind, { memory, internals }, offset, value);
     if (result !== OK) {
       this.#fault(result, region, room, bytes, gpa, "write", announced);
     }
@@ -915,8 +1028,7 @@ export class Bus implements MemoryUser {
   ): GuestMemAccessResult {
     const { offset, room } = this;
     const { bytes } = kind;
-    const { fns, takeWidth } = region.writes;
-    const handler = fns[kind.log2]!;
+    const handler = region.writes[kind.log2]!;
     const result = checkRegister(gpa, room, bytes, handler);
     if (result !== OK) {
       return this.#fault(result, region, room, bytes, gpa, "write");
@@ -925,11 +1037,7 @@ export class Bus implements MemoryUser {
     if (announced) {
       this.notify(gpa, bytes, "write", value);
     }
-    const { device } = region;
-    const answer =
-      (takeWidth & bytes) === 0
-        ? Reflect.apply(handler, device, [offset, value])
-        : Reflect.apply(handler, device, [offset, value, bytes]);
+    const answer = callHandler(handler, region.device, offset, value);
     return answer === BUS_ERROR ? this.#refuseWrite(announced) : OK;
   }
 
@@ -1204,10 +1312,14 @@ export class Bus implements MemoryUser {
   #invalidateCaches(): void {
     this.#hit = null;
     this.#previous = null;
+    this.#mapChanged();
+    this.#invalidateReaches();
+  }
+
+  #invalidateReaches(): void {
     this.#watchedRead = null;
     this.#watchedWrite = null;
     this.#version++;
-    this.#mapChanged();
     this.#invalidate();
   }
 }
@@ -1223,7 +1335,7 @@ function toSmall(offset: number): number {
 
 /** The bytes of a region below 4 GiB, or 0 for none. */
 function lowBytes(region: RamRegion | null): number {
-  if (region === null || region.internals.windows().length === 0) {
+  if (region === null || region.memory.destroyed) {
     return 0;
   }
   return Math.max(0, Math.min(WINDOW_SIZE - region.start, region.length));
@@ -1279,6 +1391,27 @@ function checkAligned(
 ): GuestMemAccessResult {
   const result = checkMemory(region, offset, room, bytes, operation);
   return result === OK && !isAligned(gpa, bytes) ? FAULT_UNALIGNED : result;
+}
+
+/** Makes an aligned write to a memory on one path. */
+function store<T extends Value, A extends Out>(
+  native: boolean,
+  kind: SpaceWidth<T, A>,
+  { memory, internals }: Pick<Piece, "memory" | "internals">,
+  offset: number,
+  value: T,
+): GuestMemAccessResult {
+  const { marks } = internals;
+  if (native || marks.guards === null) {
+    return kind.tryWrite(native ? memory.native : memory, offset, value);
+  }
+  // Not by an accessor of the memory, which would leave its fast form: see accessor-forms.ts.
+  const result = internals.prepareWrite(offset, kind.bytes);
+  if (result === OK) {
+    kind.width.set(internals.windowAt(offset).data, offset % WINDOW_SIZE, value);
+    marks.mark(offset, kind.bytes);
+  }
+  return result;
 }
 
 /** The bytes from the start of a region to an address in it. */

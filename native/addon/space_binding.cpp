@@ -78,8 +78,8 @@ template <typename Access>
 napi_value access_table(Environment* environment, Access run) {
     CallBlock* block = environment->call_block();
     const Environment::Table& entry = environment->table(block->memory());
-    const guest_page_table_t table{entry.reads, entry.writes, entry.entries, entry.shift,
-                                   {entry.home.base, entry.home.size}};
+    const guest_page_table_t table{
+        entry.reads, entry.writes, entry.entries, entry.shift, {entry.home.base, entry.home.size}};
     block->set_result(run(&table, block) ? uint32_t{kvm::memory::GUEST_MEM_ACCESS_OK} : NOT_MADE);
     return nullptr;
 }
@@ -119,9 +119,9 @@ napi_value write_call(napi_env env, napi_callback_info info) {
 }
 
 constexpr Accessor ACCESSORS[] = {
-    {"spaceReadb", read_call<uint8_t>},   {"spaceReadw", read_call<uint16_t>},
-    {"spaceReadl", read_call<uint32_t>},  {"spaceReadq", read_call<uint64_t>},
-    {"spaceWriteb", write_call<uint8_t>}, {"spaceWritew", write_call<uint16_t>},
+    {"spaceReadb", read_call<uint8_t>},    {"spaceReadw", read_call<uint16_t>},
+    {"spaceReadl", read_call<uint32_t>},   {"spaceReadq", read_call<uint64_t>},
+    {"spaceWriteb", write_call<uint8_t>},  {"spaceWritew", write_call<uint16_t>},
     {"spaceWritel", write_call<uint32_t>}, {"spaceWriteq", write_call<uint64_t>},
 };
 
@@ -170,10 +170,10 @@ Napi::Value page_table_create(const Napi::CallbackInfo& info) {
         return throw_range(env, "the tables must have one length, and shift must be from 8 to 16");
     }
     table.entries = static_cast<uint32_t>(reads);
-    return make_handle(env, std::make_shared<SharedTable>(
-                                table, info[0].As<Napi::Int32Array>(),
-                                info[1].As<Napi::Int32Array>(),
-                                env.GetInstanceData<InstanceData>()->environment));
+    return make_handle(
+        env, std::make_shared<SharedTable>(table, info[0].As<Napi::Int32Array>(),
+                                           info[1].As<Napi::Int32Array>(),
+                                           env.GetInstanceData<InstanceData>()->environment));
 }
 
 /** pageTableSetHome(table, memory): undefined */

@@ -4,14 +4,17 @@ import {
   AddressSpace,
   type CodeWrite,
   GuestMemAccessResult,
+  type GuestAtomicAccess,
+  type GuestHalvesAccessors,
   GuestMemory,
   OpKind,
   packOps,
 } from "pound-guest-memory";
 import { ExclusiveMonitor } from "pound-guest-memory/atomics";
 import { loadRaw } from "pound-guest-memory/loader";
+import { runAlone } from "../support/alone.js";
 import { FAULT, OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
-import { WIDTHS } from "../support/widths.js";
+import { WIDTHS_AND_HALVES } from "../support/widths.js";
 
 const { OK, FAULT_BOUNDARY, FAULT_UNALIGNED } = GuestMemAccessResult;
 
@@ -40,7 +43,50 @@ type Machine = ReturnType<typeof machine>;
 /** The ways to write ones to the 8 bytes at `AT`. */
 const WRITES: Record<string, (machine: Machine) => void> = {};
 
-for (const { suffix, bytes, write, tryWrite } of WIDTHS) {
+/** Ones in the low and the high half. */
+const HALF = 0x0101_0101;
+const POLICIES = (["fault", "allow"] as const).flatMap((alignment) =>
+  (["little", "big"] as const).map((endian) => ({ alignment, endian })),
+);
+
+/** The writes by the accessors of one path with an address in halves. */
+const BY_HALVES: Record<string, (halves: GuestHalvesAccessors, at: number) => void> = {
+  writeb: (halves, at) => {
+    for (let i = 0; i < 8; i++) {
+      halves.writeb(at + i, 0, 1);
+    }
+  },
+  writew: (halves, at) => {
+    for (let i = 0; i < 8; i += 2) {
+      halves.writew(at + i, 0, 0x0101);
+    }
+  },
+  writel: (halves, at) => {
+    halves.writel(at, 0, HALF);
+    halves.writel(at + 4, 0, HALF);
+  },
+  writeq: (halves, at) => {
+    halves.writeq(at, 0, HALF, HALF);
+  },
+};
+
+/** The atomic writes with values in halves. */
+const ATOMIC_HALVES: Record<string, (atomics: GuestAtomicAccess, at: number) => void> = {
+  store: (atomics, at) => {
+    atomics.storeqHalves(at, HALF, HALF);
+  },
+  exchange: (atomics, at) => {
+    atomics.exchangeqHalves(at, HALF, HALF, new Uint32Array(2), 0);
+  },
+  comparison: (atomics, at) => {
+    atomics.compareExchangeqHalves(at, 0, 0, HALF, HALF, new Uint32Array(2), 0);
+  },
+  addition: (atomics, at) => {
+    atomics.addqHalves(at, HALF, HALF, new Uint32Array(2), 0);
+  },
+};
+
+for (const { suffix, bytes, write, tryWrite } of WIDTHS_AND_HALVES) {
   const each = (action: (at: number, value: bigint) => void) => {
     for (let i = 0; i < 8; i += bytes) {
       action(i, BigInt.asUintN(8 * bytes, ONES));
@@ -61,6 +107,15 @@ for (const { suffix, bytes, write, tryWrite } of WIDTHS) {
         write(of(memory), AT + i, value);
       });
     };
+    for (const policy of POLICIES) {
+      const name = `${policy.alignment}, ${policy.endian}, ${path}`;
+      WRITES[`write${suffix} under a policy, ${name}`] = ({ memory }) => {
+        const access = memory.withPolicy(policy);
+        each((i, value) => {
+          write(path === "view" ? access : access.native, AT + i, value);
+        });
+      };
+    }
   }
 }
 
@@ -75,6 +130,16 @@ for (const path of ["view", "native"] as const) {
   for (const target of ["space", "memory"] as const) {
     const at = target === "space" ? GPA : AT;
     const atomics = (of_: Machine) => of(of_[target]).atomics;
+    for (const [name, write] of Object.entries(BY_HALVES)) {
+      WRITES[`${name} by halves, ${target}, ${path}`] = (of_) => {
+        write(of(of_[target]).halves, at);
+      };
+    }
+    for (const [name, write] of Object.entries(ATOMIC_HALVES)) {
+      WRITES[`an atomic ${name} of halves, ${target}, ${path}`] = (of_) => {
+        write(atomics(of_), at);
+      };
+    }
     Object.assign(WRITES, {
       [`an atomic store, ${target}, ${path}`]: (of_: Machine) => atomics(of_).storeq(at, ONES),
       [`an atomic exchange, ${target}, ${path}`]: (of_: Machine) =>
@@ -130,6 +195,16 @@ Object.assign(WRITES, {
   },
   "a batch": ({ memory }: Machine) =>
     memory.native.run(packOps([{ kind: OpKind.WRITEQ, gpa: BigInt(AT), value: ONES }])),
+  "a batch under a policy": ({ memory }: Machine) =>
+    memory
+      .withPolicy({ alignment: "allow" })
+      .native.run(packOps([{ kind: OpKind.WRITEQ, gpa: BigInt(AT), value: ONES }])),
+  "unaligned writes": ({ memory }: Machine) => {
+    const access = memory.withPolicy({ alignment: "allow" });
+    access.writew(AT - 1, 0x0100);
+    access.writel(AT + 1, HALF);
+    access.native.writel(AT + 4, HALF);
+  },
   "a mirror in the space": ({ space, memory }: Machine) => {
     if (space.regionAt(0x1000_0000) === null) {
       space.addRam(0x1000_0000, memory);
@@ -221,6 +296,83 @@ describe("code guards", () => {
       expect(made.memory.readq(AT)).to.equal(ONES);
     });
   }
+
+  describe("of other memory, called once by each write", () => {
+    const variants: Record<string, (machine: Machine) => void> = {
+      "tracked memory": ({ memory }) => {
+        memory.startTracking();
+      },
+      "memory with marks that threads share": ({ memory }) => {
+        expect(memory.startTracking().buffer.byteLength).to.be.above(0);
+      },
+      "memory whose tracking has ended": ({ memory }) => {
+        memory.startTracking();
+        memory.stopTracking();
+      },
+      "a watched page": ({ space }) => {
+        space.watch({ gpa: GPA, length: 8 }, () => {});
+        // The next access uses the reach of this one.
+        space.writeb(GPA, 0);
+        space.native.writeb(GPA, 0);
+      },
+    };
+    for (const [variant, prepare] of Object.entries(variants)) {
+      it(variant, () => {
+        for (const [name, write] of Object.entries(WRITES)) {
+          made = machine();
+          calls = [];
+          seen = [];
+          prepare(made);
+          const { space, memory } = made;
+          memory.dirty?.drain();
+          const guard = space.guardCode(GPA, 4, listener);
+          write(made);
+          expect(seen, name).to.deep.equal([0n]);
+          expect(guard.armed, name).to.equal(false);
+          expect(memory.readq(AT), name).to.equal(ONES);
+          expect(memory.dirty?.drain().includes(PAGE / 4096) ?? true, name).to.equal(true);
+        }
+      });
+    }
+  });
+
+  it("see writes of both forms of the accessors, and leave the first form in use", () => {
+    const { status, output } = runAlone(`
+      const { AddressSpace, GuestMemory } = require("pound-guest-memory");
+      const memory = GuestMemory.allocate(65536);
+      const space = new AddressSpace();
+      space.addRam(0, memory);
+      const calls = [];
+      const hasFirst = () => !Object.hasOwn(GuestMemory.prototype, "readl");
+      const value = BigUint64Array.of(1n);
+      const writes = {
+        tryWriteb: [1], tryWritew: [1], tryWritel: [1], tryWriteq: [1n], tryWriteqFrom: [value],
+        writeb: [1], writew: [1], writel: [1], writeq: [1n],
+        tryWriteqHalves: [1, 0], writeqHalves: [1, 0],
+      };
+      const each = (access) => {
+        for (const [name, operands] of Object.entries(writes)) {
+          access[name](0x2000, ...operands);
+          access[name](0x4000, ...operands);
+          calls.push(0);
+          space.guardCode(0x2000, 8, () => calls[calls.length - 1]++);
+          access[name](0x4000, ...operands);
+          access[name](0x2000, ...operands);
+          access[name](0x2000, ...operands);
+        }
+      };
+      each(space);
+      each(space.native);
+      memory.writel(8, 1);
+      calls.push(hasFirst());
+      // The first form stays where the prototype is frozen.
+      Object.freeze(GuestMemory.prototype);
+      each(memory);
+      calls.push(hasFirst());
+      console.log(calls.join(""));`);
+    expect(status, output).to.equal(0);
+    expect(output.trim()).to.equal(`${"1".repeat(22)}true${"1".repeat(11)}true`);
+  });
 
   it("cover the pages that the range touches, and no other byte", () => {
     for (const pageSize of [256, 4096]) {
