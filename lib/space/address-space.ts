@@ -161,26 +161,24 @@ export class AddressSpace implements GuestAccessors {
     const { pageSize, arena } = settings;
     this.#arena = arena === 0 ? null : new SpaceArena(arena);
     this.shift = Math.log2(pageSize);
-    this.#bus = new Bus(
-      settings,
-      this.#arena && guestMemoryInternals(this.#arena.home),
-      () => {
+    this.#bus = new Bus(settings, this.#arena && guestMemoryInternals(this.#arena.home), {
+      invalidate: () => {
         this.general.clear();
         this.native.clear();
         this.#halves?.clear();
       },
-      () => this.#mapChanged(),
-      (home) => {
+      mapChanged: () => this.#mapChanged(),
+      moveHome: (home) => {
         this.view = home;
       },
-      ({ reads, writes, number }) => {
+      moveTable: ({ reads, writes, number }) => {
         this.reads = reads;
         this.writes = writes;
         this.native.number = number;
         this.native.reads = reads;
         this.native.writes = writes;
       },
-    );
+    });
     this.#bulk = new SpaceBulk(this.#bus);
     this.general = new SpaceAccess(this.#bus);
     this.native = new NativeSpaceAccess(this.#bus, this.shift);
@@ -298,7 +296,7 @@ export class AddressSpace implements GuestAccessors {
    * ```
    */
   get lastFault(): AccessFault | null {
-    return this.#bus.lastFault;
+    return this.#bus.outcome.lastFault;
   }
 
   /**
@@ -322,7 +320,7 @@ export class AddressSpace implements GuestAccessors {
    * @throws TypeError, RangeError if `gpa` is not an address: an integer from 0 to 2^64 - 1.
    */
   regionAt(gpa: Gpa): Region | null {
-    return this.#bus.find(gpa);
+    return this.#bus.lookup.find(gpa);
   }
 
   /**
@@ -873,14 +871,14 @@ export class AddressSpace implements GuestAccessors {
   readqHalves(gpa: Gpa, out: Uint32Array, at: number): void {
     const result = this.tryReadqHalves(gpa, out, at);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 8, "read", this.#bus.reason);
+      throw new GuestMemoryFault(result, gpa, 8, "read", this.#bus.outcome.reason);
     }
   }
 
   writeqHalves(gpa: Gpa, low: number, high: number): void {
     const result = this.tryWriteqHalves(gpa, low, high);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 8, "write", this.#bus.reason);
+      throw new GuestMemoryFault(result, gpa, 8, "write", this.#bus.outcome.reason);
     }
   }
 
