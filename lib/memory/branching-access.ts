@@ -128,8 +128,7 @@ export class BranchingAccess implements Omit<GuestMemoryAccess, "size"> {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      value >= -0x8000 &&
-      (value << 15) >> 15 === value
+      ((value & 0xffff) === value || (value | -0x8000) === value)
     ) {
       const index = gpa >>> 1;
       const cells = this.u16;
@@ -265,8 +264,7 @@ export class BranchingAccess implements Omit<GuestMemoryAccess, "size"> {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      value >= -0x8000 &&
-      (value << 15) >> 15 === value
+      ((value & 0xffff) === value || (value | -0x8000) === value)
     ) {
       const index = gpa >>> 1;
       const cells = this.u16;

@@ -193,8 +193,7 @@ export class GeneralAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      value >= -0x8000 &&
-      (value << 15) >> 15 === value
+      ((value & 0xffff) === value || (value | -0x8000) === value)
     ) {
       const index = gpa >>> 1;
       const cells = this.u16;

@@ -230,8 +230,7 @@ class FaultLittle extends PolicyAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      value >= -0x8000 &&
-      (value << 15) >> 15 === value
+      ((value & 0xffff) === value || (value | -0x8000) === value)
     ) {
       const at = (gpa & -2) >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -382,8 +381,7 @@ class FaultLittle extends PolicyAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      value >= -0x8000 &&
-      (value << 15) >> 15 === value
+      ((value & 0xffff) === value || (value | -0x8000) === value)
     ) {
       const at = (gpa & -2) >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -585,8 +583,7 @@ class FaultBig extends PolicyAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      value >= -0x8000 &&
-      (value << 15) >> 15 === value
+      ((value & 0xffff) === value || (value | -0x8000) === value)
     ) {
       const at = (gpa & -2) >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -737,8 +734,7 @@ class FaultBig extends PolicyAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      value >= -0x8000 &&
-      (value << 15) >> 15 === value
+      ((value & 0xffff) === value || (value | -0x8000) === value)
     ) {
       const at = (gpa & -2) >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -940,8 +936,7 @@ class AllowLittle extends PolicyAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      value >= -0x8000 &&
-      (value << 15) >> 15 === value
+      ((value & 0xffff) === value || (value | -0x8000) === value)
     ) {
       const at = gpa >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -1092,8 +1087,7 @@ class AllowLittle extends PolicyAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      value >= -0x8000 &&
-      (value << 15) >> 15 === value
+      ((value & 0xffff) === value || (value | -0x8000) === value)
     ) {
       const at = gpa >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -1295,8 +1289,7 @@ class AllowBig extends PolicyAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      value >= -0x8000 &&
-      (value << 15) >> 15 === value
+      ((value & 0xffff) === value || (value | -0x8000) === value)
     ) {
       const at = gpa >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -1447,8 +1440,7 @@ class AllowBig extends PolicyAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      value >= -0x8000 &&
-      (value << 15) >> 15 === value
+      ((value & 0xffff) === value || (value | -0x8000) === value)
     ) {
       const at = gpa >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {

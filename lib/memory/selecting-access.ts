@@ -117,13 +117,10 @@ export class SelectingAccess implements Omit<GuestMemoryAccess, "size"> {
   }
 
   tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult {
+    const unsigned = typeof value === "number" && (value & 0xff) === value;
+    const signed = typeof value === "number" && (value | -0x80) === value;
     const index =
-      typeof gpa === "number" &&
-      typeof value === "number" &&
-      ((value & 0xff) === value || (value | -0x80) === value) &&
-      gpa >>> 0 === gpa
-        ? gpa | 0
-        : -1;
+      typeof gpa === "number" && (unsigned || signed) && gpa >>> 0 === gpa ? gpa | 0 : -1;
     const cells = this.w8;
     if (index in cells) {
       cells[index] = value;
@@ -133,12 +130,10 @@ export class SelectingAccess implements Omit<GuestMemoryAccess, "size"> {
   }
 
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
+    const unsigned = typeof value === "number" && (value & 0xffff) === value;
+    const signed = typeof value === "number" && (value | -0x8000) === value;
     const index =
-      typeof gpa === "number" &&
-      typeof value === "number" &&
-      value >= -0x8000 &&
-      (value << 15) >> 15 === value &&
-      gpa >>> 0 === gpa
+      typeof gpa === "number" && (unsigned || signed) && gpa >>> 0 === gpa
         ? (gpa >>> 1) | (gpa << 31)
         : -1;
     const cells = this.w16;
@@ -150,11 +145,10 @@ export class SelectingAccess implements Omit<GuestMemoryAccess, "size"> {
   }
 
   tryWritel(gpa: Gpa, value: number): GuestMemAccessResult {
+    const unsigned = typeof value === "number" && value >>> 0 === value;
+    const signed = typeof value === "number" && (value | 0) === value;
     const index =
-      typeof gpa === "number" &&
-      typeof value === "number" &&
-      (value >>> 0 === value || (value | 0) === value) &&
-      gpa >>> 0 === gpa
+      typeof gpa === "number" && (unsigned || signed) && gpa >>> 0 === gpa
         ? (gpa >>> 2) | (gpa << 30)
         : -1;
     const cells = this.w32;
@@ -166,11 +160,10 @@ export class SelectingAccess implements Omit<GuestMemoryAccess, "size"> {
   }
 
   tryWriteq(gpa: Gpa, value: bigint): GuestMemAccessResult {
+    const unsigned = typeof value === "bigint" && BigInt.asUintN(64, value) === value;
+    const signed = typeof value === "bigint" && BigInt.asIntN(64, value) === value;
     const index =
-      typeof gpa === "number" &&
-      typeof value === "bigint" &&
-      (BigInt.asUintN(64, value) === value || BigInt.asIntN(64, value) === value) &&
-      gpa >>> 0 === gpa
+      typeof gpa === "number" && (unsigned || signed) && gpa >>> 0 === gpa
         ? (gpa >>> 3) | (gpa << 29)
         : -1;
     const cells = this.w64;
@@ -240,13 +233,10 @@ export class SelectingAccess implements Omit<GuestMemoryAccess, "size"> {
   }
 
   writeb(gpa: Gpa, value: number): void {
+    const unsigned = typeof value === "number" && (value & 0xff) === value;
+    const signed = typeof value === "number" && (value | -0x80) === value;
     const index =
-      typeof gpa === "number" &&
-      typeof value === "number" &&
-      ((value & 0xff) === value || (value | -0x80) === value) &&
-      gpa >>> 0 === gpa
-        ? gpa | 0
-        : -1;
+      typeof gpa === "number" && (unsigned || signed) && gpa >>> 0 === gpa ? gpa | 0 : -1;
     const cells = this.w8;
     if (index in cells) {
       cells[index] = value;
@@ -256,12 +246,10 @@ export class SelectingAccess implements Omit<GuestMemoryAccess, "size"> {
   }
 
   writew(gpa: Gpa, value: number): void {
+    const unsigned = typeof value === "number" && (value & 0xffff) === value;
+    const signed = typeof value === "number" && (value | -0x8000) === value;
     const index =
-      typeof gpa === "number" &&
-      typeof value === "number" &&
-      value >= -0x8000 &&
-      (value << 15) >> 15 === value &&
-      gpa >>> 0 === gpa
+      typeof gpa === "number" && (unsigned || signed) && gpa >>> 0 === gpa
         ? (gpa >>> 1) | (gpa << 31)
         : -1;
     const cells = this.w16;
@@ -273,11 +261,10 @@ export class SelectingAccess implements Omit<GuestMemoryAccess, "size"> {
   }
 
   writel(gpa: Gpa, value: number): void {
+    const unsigned = typeof value === "number" && value >>> 0 === value;
+    const signed = typeof value === "number" && (value | 0) === value;
     const index =
-      typeof gpa === "number" &&
-      typeof value === "number" &&
-      (value >>> 0 === value || (value | 0) === value) &&
-      gpa >>> 0 === gpa
+      typeof gpa === "number" && (unsigned || signed) && gpa >>> 0 === gpa
         ? (gpa >>> 2) | (gpa << 30)
         : -1;
     const cells = this.w32;
@@ -289,11 +276,10 @@ export class SelectingAccess implements Omit<GuestMemoryAccess, "size"> {
   }
 
   writeq(gpa: Gpa, value: bigint): void {
+    const unsigned = typeof value === "bigint" && BigInt.asUintN(64, value) === value;
+    const signed = typeof value === "bigint" && BigInt.asIntN(64, value) === value;
     const index =
-      typeof gpa === "number" &&
-      typeof value === "bigint" &&
-      (BigInt.asUintN(64, value) === value || BigInt.asIntN(64, value) === value) &&
-      gpa >>> 0 === gpa
+      typeof gpa === "number" && (unsigned || signed) && gpa >>> 0 === gpa
         ? (gpa >>> 3) | (gpa << 29)
         : -1;
     const cells = this.w64;
@@ -305,34 +291,40 @@ export class SelectingAccess implements Omit<GuestMemoryAccess, "size"> {
   }
 
   tryReadqHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
-    if (
-      typeof at === "number" &&
-      this.isView(out) &&
-      out[at] !== undefined &&
-      out[at + 1] !== undefined &&
-      out instanceof Uint32Array
-    ) {
-      const index = typeof gpa === "number" && gpa >>> 0 === gpa ? (gpa >>> 2) | (gpa << 29) : -1;
-      const cells = this.u32;
-      if (index in cells) {
-        const high = cells[index + 1];
-        if (high !== undefined) {
-          out[at] = cells[index]!;
-          out[at + 1] = high;
-          return 0;
+    try {
+      if (
+        typeof at === "number" &&
+        out[at] !== undefined &&
+        out[at + 1] !== undefined &&
+        out instanceof Uint32Array
+      ) {
+        this.checkSlots(out);
+        const index = typeof gpa === "number" && gpa >>> 0 === gpa ? (gpa >>> 2) | (gpa << 29) : -1;
+        const cells = this.u32;
+        if (index in cells) {
+          const high = cells[index + 1];
+          if (high !== undefined) {
+            out[at] = cells[index]!;
+            out[at + 1] = high;
+            return 0;
+          }
         }
       }
+    } catch {
+      // Not a typed array. The slow path throws an error with a code.
     }
     return this.general.tryReadqHalves(gpa, out, at);
   }
 
   tryWriteqHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult {
+    const lowUnsigned = typeof low === "number" && low >>> 0 === low;
+    const lowSigned = typeof low === "number" && (low | 0) === low;
+    const highUnsigned = typeof high === "number" && high >>> 0 === high;
+    const highSigned = typeof high === "number" && (high | 0) === high;
     const index =
       typeof gpa === "number" &&
-      typeof low === "number" &&
-      (low >>> 0 === low || (low | 0) === low) &&
-      typeof high === "number" &&
-      (high >>> 0 === high || (high | 0) === high) &&
+      (lowUnsigned || lowSigned) &&
+      (highUnsigned || highSigned) &&
       gpa >>> 0 === gpa
         ? (gpa >>> 2) | (gpa << 29)
         : -1;

@@ -52,8 +52,7 @@ export abstract class TrackedWrites {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      value >= -0x8000 &&
-      (value << 15) >> 15 === value
+      ((value & 0xffff) === value || (value | -0x8000) === value)
     ) {
       const index = gpa >>> 1;
       const page = index >>> 11;
@@ -152,8 +151,7 @@ export abstract class TrackedWrites {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      value >= -0x8000 &&
-      (value << 15) >> 15 === value
+      ((value & 0xffff) === value || (value | -0x8000) === value)
     ) {
       const index = gpa >>> 1;
       const page = index >>> 11;

@@ -107,7 +107,7 @@ export class NativePolicyAccess implements GuestMemoryAccess {
 
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
     block16[VALUE16] =
-      typeof value === "number" && value >= -0x8000 && (value << 15) >> 15 === value
+      typeof value === "number" && ((value & 0xffff) === value || (value | -0x8000) === value)
         ? value
         : WORD.checkValue(value);
     this.prepare(gpa, 5);

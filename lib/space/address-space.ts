@@ -513,8 +513,7 @@ export class AddressSpace implements GuestAccessors {
       if (
         typeof gpa === "number" &&
         typeof value === "number" &&
-        value >= -0x8000 &&
-        (value << 15) >> 15 === value
+        ((value & 0xffff) === value || (value | -0x8000) === value)
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
@@ -702,8 +701,7 @@ export class AddressSpace implements GuestAccessors {
       if (
         typeof gpa === "number" &&
         typeof value === "number" &&
-        value >= -0x8000 &&
-        (value << 15) >> 15 === value
+        ((value & 0xffff) === value || (value | -0x8000) === value)
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {

@@ -236,8 +236,7 @@ export class SpaceAccess implements GuestAccessors {
       if (
         typeof gpa === "number" &&
         typeof value === "number" &&
-        value >= -0x8000 &&
-        (value << 15) >> 15 === value
+        ((value & 0xffff) === value || (value | -0x8000) === value)
       ) {
         const address = gpa >>> 0;
         const index = (address - this.writeLow) >>> 0;

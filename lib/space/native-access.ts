@@ -208,7 +208,7 @@ export class NativeSpaceAccess implements GuestAccessors {
 
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
     const checked =
-      typeof value === "number" && value >= -0x8000 && (value << 15) >> 15 === value
+      typeof value === "number" && ((value & 0xffff) === value || (value | -0x8000) === value)
         ? value
         : WORD.checkValue(value);
     if (typeof gpa === "number") {

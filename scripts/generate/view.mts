@@ -1,4 +1,4 @@
-import { LONG_ROW, QUAD_ROW, type WidthRow, WIDTHS } from "./widths.mjs";
+import { fits, LONG_ROW, QUAD_ROW, type WidthRow, WIDTHS } from "./widths.mjs";
 
 /** How the accessors of one class of the view path find the bytes of an access. */
 export type ViewClass = Accessors & (Branching | Selecting);
@@ -169,7 +169,35 @@ function tryWrite(path: ViewClass, row: WidthRow): string {
 }
 
 function whereFits(path: ViewClass, row: WidthRow, then: string): string {
-  return where(path, `${NUMBER} && ${row.fits}`, [], (valid) => store(path, row, valid, then));
+  const { before, condition } = fitting(path, row, "value");
+  const body = where(path, `${NUMBER} && ${condition}`, [], (valid) =>
+    store(path, row, valid, then),
+  );
+  return `${before} ${body}`;
+}
+
+/**
+ * The condition that the width can hold a variable, and the statements before it.
+ *
+ * An operation that has never run makes V8 compile a branch out of the caller's loop. Therefore the
+ * accessors that select their index compute the conditions of both signs.
+ */
+function fitting(
+  path: ViewClass,
+  row: WidthRow,
+  variable: string,
+): { readonly before: string; readonly condition: string } {
+  if (path.select === undefined) {
+    return { before: "", condition: fits(row, variable) };
+  }
+  const isUnsigned = variable === "value" ? "unsigned" : `${variable}Unsigned`;
+  const isSigned = variable === "value" ? "signed" : `${variable}Signed`;
+  return {
+    before: `
+      const ${isUnsigned} = ${fits(row, variable, ["unsigned"])};
+      const ${isSigned} = ${fits(row, variable, ["signed"])};`,
+    condition: `(${isUnsigned} || ${isSigned})`,
+  };
 }
 
 function tryWriteqFrom(path: ViewClass): string {
@@ -232,11 +260,6 @@ function store(path: ViewClass, row: WidthRow, valid: string, then: string): str
       }`;
 }
 
-/** The condition that a value is one half of a 64-bit value. */
-export function fitsLong(value: string): string {
-  return LONG_ROW.fits.replaceAll("value", value);
-}
-
 // Short code is worth more here than the order of the statements: with the accessors of the other
 // widths, these must fit into the 920 bytes of bytecode. Therefore `at` is not optional, `isView`
 // replaces `checkSlots` and its try, and `!` replaces the comparison with 0.
@@ -264,16 +287,8 @@ function halvesOf(path: ViewClass, operation: "read" | "write", valid: string): 
 
 function tryReadqHalves(path: ViewClass): string {
   const { valid, before, inReach, array } = halvesOf(path, "read", NUMBER);
-  return `
-  tryReadqHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
-    if (
-      ${valid.map((condition) => `${condition} &&`).join("\n")}
-      typeof at === "number" &&
-      this.isView(out) &&
-      out[at] !== undefined &&
-      out[at + 1] !== undefined &&
-      out instanceof Uint32Array
-    ) {
+  const places = ["out[at] !== undefined", "out[at + 1] !== undefined", "out instanceof Uint32Array"];
+  const load = `
       ${before.join("\n")}
       const cells = ${array};
       if (${inReach}) {
@@ -283,17 +298,27 @@ function tryReadqHalves(path: ViewClass): string {
           out[at + 1] = high;
           return ${path.ok};
         }
-      }
-    }
+      }`;
+  const conditions = (isView: readonly string[]) =>
+    [...valid, 'typeof at === "number"', ...isView, ...places].join(" && ");
+  const body =
+    path.select === undefined
+      ? `if (${conditions(["this.isView(out)"])}) { ${load} }`
+      : whereBranded(`if (${conditions([])}) { this.checkSlots(out); ${load.trim()} }`);
+  return `
+  tryReadqHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
+    ${body}
     return ${path.slow.tryReadqHalves};
   }`;
 }
 
 function tryWriteqHalves(path: ViewClass): string {
-  const fits = `${NUMBER} && ${fitsLong("low")} && ${fitsLong("high")}`;
-  const { valid, before, inReach, array } = halvesOf(path, "write", fits);
+  const low = fitting(path, LONG_ROW, "low");
+  const high = fitting(path, LONG_ROW, "high");
+  const fit = `${NUMBER} && ${low.condition} && ${high.condition}`;
+  const { valid, before, inReach, array } = halvesOf(path, "write", fit);
   const store = `
-      ${before.join("\n")}
+      ${low.before} ${high.before} ${before.join("\n")}
       const cells = ${array};
       if (${inReach} && cells[index + 1] !== undefined) {
         cells[index] = low;

@@ -12,8 +12,10 @@ export interface WidthRow {
   readonly value: "number" | "bigint";
   /** The typed array that a read stores its value in. */
   readonly out: string;
-  /** The condition that the width can hold `value`, signed or unsigned. A store wraps it. */
-  readonly fits: string;
+  /** The condition that the width can hold `value` as an unsigned number. */
+  readonly unsigned: string;
+  /** The condition that the width can hold `value` as a signed number. A store wraps it. */
+  readonly signed: string;
 }
 
 export const WIDTHS: readonly WidthRow[] = [
@@ -25,7 +27,8 @@ export const WIDTHS: readonly WidthRow[] = [
     shift: 0,
     value: "number",
     out: "Uint8Array",
-    fits: 'typeof value === "number" && ((value & 0xff) === value || (value | -0x80) === value)',
+    unsigned: "(value & 0xff) === value",
+    signed: "(value | -0x80) === value",
   },
   {
     suffix: "w",
@@ -35,9 +38,8 @@ export const WIDTHS: readonly WidthRow[] = [
     shift: 1,
     value: "number",
     out: "Uint16Array",
-    // The shifts refuse fractions and everything outside -2^16 to 2^16 - 1. A condition for each sign
-    // takes seven more bytes of bytecode.
-    fits: 'typeof value === "number" && value >= -0x8000 && (value << 15) >> 15 === value',
+    unsigned: "(value & 0xffff) === value",
+    signed: "(value | -0x8000) === value",
   },
   {
     suffix: "l",
@@ -47,7 +49,8 @@ export const WIDTHS: readonly WidthRow[] = [
     shift: 2,
     value: "number",
     out: "Uint32Array",
-    fits: 'typeof value === "number" && (value >>> 0 === value || (value | 0) === value)',
+    unsigned: "value >>> 0 === value",
+    signed: "(value | 0) === value",
   },
   {
     suffix: "q",
@@ -58,7 +61,8 @@ export const WIDTHS: readonly WidthRow[] = [
     value: "bigint",
     out: "BigUint64Array",
     // V8 compares bigints cut to 64 bits without a call, unlike the ends of the range.
-    fits: 'typeof value === "bigint" && (BigInt.asUintN(64, value) === value || BigInt.asIntN(64, value) === value)',
+    unsigned: "BigInt.asUintN(64, value) === value",
+    signed: "BigInt.asIntN(64, value) === value",
   },
 ];
 
@@ -67,3 +71,14 @@ export const LONG_ROW = WIDTHS[2]!;
 
 /** The width with accessors that take their value from an array or as two halves. */
 export const QUAD_ROW = WIDTHS[3]!;
+
+/** The condition that the width can hold a variable, as a number of one of the kinds. */
+export function fits(
+  row: WidthRow,
+  variable = "value",
+  kinds: readonly ("unsigned" | "signed")[] = ["unsigned", "signed"],
+): string {
+  const conditions = kinds.map((kind) => row[kind]);
+  const either = conditions.length === 1 ? conditions[0]! : `(${conditions.join(" || ")})`;
+  return `typeof value === "${row.value}" && ${either}`.replaceAll(/\bvalue\b/gu, variable);
+}
