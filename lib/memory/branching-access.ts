@@ -112,7 +112,9 @@ export class BranchingAccess implements Omit<GuestMemoryAccess, "size"> {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      ((value & 0xff) === value || (value | -0x80) === value)
+      value >= -0x80 &&
+      value <= 0xff &&
+      (value | 0) === value
     ) {
       const index = gpa >>> 0;
       const cells = this.u8;
@@ -128,7 +130,9 @@ export class BranchingAccess implements Omit<GuestMemoryAccess, "size"> {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      ((value & 0xffff) === value || (value | -0x8000) === value)
+      value >= -0x8000 &&
+      value <= 0xffff &&
+      (value | 0) === value
     ) {
       const index = gpa >>> 1;
       const cells = this.u16;
@@ -248,7 +252,9 @@ export class BranchingAccess implements Omit<GuestMemoryAccess, "size"> {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      ((value & 0xff) === value || (value | -0x80) === value)
+      value >= -0x80 &&
+      value <= 0xff &&
+      (value | 0) === value
     ) {
       const index = gpa >>> 0;
       const cells = this.u8;
@@ -264,7 +270,9 @@ export class BranchingAccess implements Omit<GuestMemoryAccess, "size"> {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      ((value & 0xffff) === value || (value | -0x8000) === value)
+      value >= -0x8000 &&
+      value <= 0xffff &&
+      (value | 0) === value
     ) {
       const index = gpa >>> 1;
       const cells = this.u16;

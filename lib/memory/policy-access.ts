@@ -211,7 +211,9 @@ class FaultLittle extends PolicyAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      ((value & 0xff) === value || (value | -0x80) === value)
+      value >= -0x80 &&
+      value <= 0xff &&
+      (value | 0) === value
     ) {
       const at = gpa >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -230,7 +232,9 @@ class FaultLittle extends PolicyAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      ((value & 0xffff) === value || (value | -0x8000) === value)
+      value >= -0x8000 &&
+      value <= 0xffff &&
+      (value | 0) === value
     ) {
       const at = (gpa & -2) >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -362,7 +366,9 @@ class FaultLittle extends PolicyAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      ((value & 0xff) === value || (value | -0x80) === value)
+      value >= -0x80 &&
+      value <= 0xff &&
+      (value | 0) === value
     ) {
       const at = gpa >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -381,7 +387,9 @@ class FaultLittle extends PolicyAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      ((value & 0xffff) === value || (value | -0x8000) === value)
+      value >= -0x8000 &&
+      value <= 0xffff &&
+      (value | 0) === value
     ) {
       const at = (gpa & -2) >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -564,7 +572,9 @@ class FaultBig extends PolicyAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      ((value & 0xff) === value || (value | -0x80) === value)
+      value >= -0x80 &&
+      value <= 0xff &&
+      (value | 0) === value
     ) {
       const at = gpa >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -583,7 +593,9 @@ class FaultBig extends PolicyAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      ((value & 0xffff) === value || (value | -0x8000) === value)
+      value >= -0x8000 &&
+      value <= 0xffff &&
+      (value | 0) === value
     ) {
       const at = (gpa & -2) >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -715,7 +727,9 @@ class FaultBig extends PolicyAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      ((value & 0xff) === value || (value | -0x80) === value)
+      value >= -0x80 &&
+      value <= 0xff &&
+      (value | 0) === value
     ) {
       const at = gpa >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -734,7 +748,9 @@ class FaultBig extends PolicyAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      ((value & 0xffff) === value || (value | -0x8000) === value)
+      value >= -0x8000 &&
+      value <= 0xffff &&
+      (value | 0) === value
     ) {
       const at = (gpa & -2) >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -917,7 +933,9 @@ class AllowLittle extends PolicyAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      ((value & 0xff) === value || (value | -0x80) === value)
+      value >= -0x80 &&
+      value <= 0xff &&
+      (value | 0) === value
     ) {
       const at = gpa >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -936,7 +954,9 @@ class AllowLittle extends PolicyAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      ((value & 0xffff) === value || (value | -0x8000) === value)
+      value >= -0x8000 &&
+      value <= 0xffff &&
+      (value | 0) === value
     ) {
       const at = gpa >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -1068,7 +1088,9 @@ class AllowLittle extends PolicyAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      ((value & 0xff) === value || (value | -0x80) === value)
+      value >= -0x80 &&
+      value <= 0xff &&
+      (value | 0) === value
     ) {
       const at = gpa >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -1087,7 +1109,9 @@ class AllowLittle extends PolicyAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      ((value & 0xffff) === value || (value | -0x8000) === value)
+      value >= -0x8000 &&
+      value <= 0xffff &&
+      (value | 0) === value
     ) {
       const at = gpa >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -1270,7 +1294,9 @@ class AllowBig extends PolicyAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      ((value & 0xff) === value || (value | -0x80) === value)
+      value >= -0x80 &&
+      value <= 0xff &&
+      (value | 0) === value
     ) {
       const at = gpa >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -1289,7 +1315,9 @@ class AllowBig extends PolicyAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      ((value & 0xffff) === value || (value | -0x8000) === value)
+      value >= -0x8000 &&
+      value <= 0xffff &&
+      (value | 0) === value
     ) {
       const at = gpa >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -1421,7 +1449,9 @@ class AllowBig extends PolicyAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      ((value & 0xff) === value || (value | -0x80) === value)
+      value >= -0x80 &&
+      value <= 0xff &&
+      (value | 0) === value
     ) {
       const at = gpa >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -1440,7 +1470,9 @@ class AllowBig extends PolicyAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      ((value & 0xffff) === value || (value | -0x8000) === value)
+      value >= -0x8000 &&
+      value <= 0xffff &&
+      (value | 0) === value
     ) {
       const at = gpa >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {

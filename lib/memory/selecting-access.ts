@@ -44,11 +44,11 @@ export class SelectingAccess implements Omit<GuestMemoryAccess, "size"> {
 
   // #region generated: npm run generate
 
-  tryReadb(gpa: Gpa, out: Uint8Array): GuestMemAccessResult {
+  tryReadb(gpa: number, out: Uint8Array): GuestMemAccessResult {
     try {
       if (out[0] !== undefined && out instanceof Uint8Array) {
         this.checkSlots(out);
-        const index = typeof gpa === "number" && gpa >>> 0 === gpa ? gpa | 0 : -1;
+        const index = gpa >>> 0 === gpa ? gpa | 0 : -1;
         const cells = this.u8;
         if (index in cells) {
           const value = cells[index]!;
@@ -62,11 +62,11 @@ export class SelectingAccess implements Omit<GuestMemoryAccess, "size"> {
     return this.general.tryReadb(gpa, out);
   }
 
-  tryReadw(gpa: Gpa, out: Uint16Array): GuestMemAccessResult {
+  tryReadw(gpa: number, out: Uint16Array): GuestMemAccessResult {
     try {
       if (out[0] !== undefined && out instanceof Uint16Array) {
         this.checkSlots(out);
-        const index = typeof gpa === "number" && gpa >>> 0 === gpa ? (gpa >>> 1) | (gpa << 31) : -1;
+        const index = gpa >>> 0 === gpa ? (gpa >>> 1) | (gpa << 31) : -1;
         const cells = this.u16;
         if (index in cells) {
           const value = cells[index]!;
@@ -80,11 +80,11 @@ export class SelectingAccess implements Omit<GuestMemoryAccess, "size"> {
     return this.general.tryReadw(gpa, out);
   }
 
-  tryReadl(gpa: Gpa, out: Uint32Array): GuestMemAccessResult {
+  tryReadl(gpa: number, out: Uint32Array): GuestMemAccessResult {
     try {
       if (out[0] !== undefined && out instanceof Uint32Array) {
         this.checkSlots(out);
-        const index = typeof gpa === "number" && gpa >>> 0 === gpa ? (gpa >>> 2) | (gpa << 30) : -1;
+        const index = gpa >>> 0 === gpa ? (gpa >>> 2) | (gpa << 30) : -1;
         const cells = this.u32;
         if (index in cells) {
           const value = cells[index]!;
@@ -98,11 +98,11 @@ export class SelectingAccess implements Omit<GuestMemoryAccess, "size"> {
     return this.general.tryReadl(gpa, out);
   }
 
-  tryReadq(gpa: Gpa, out: BigUint64Array): GuestMemAccessResult {
+  tryReadq(gpa: number, out: BigUint64Array): GuestMemAccessResult {
     try {
       if (out[0] !== undefined && out instanceof BigUint64Array) {
         this.checkSlots(out);
-        const index = typeof gpa === "number" && gpa >>> 0 === gpa ? (gpa >>> 3) | (gpa << 29) : -1;
+        const index = gpa >>> 0 === gpa ? (gpa >>> 3) | (gpa << 29) : -1;
         const cells = this.u64;
         if (index in cells) {
           const value = cells[index]!;
@@ -117,10 +117,15 @@ export class SelectingAccess implements Omit<GuestMemoryAccess, "size"> {
   }
 
   tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult {
-    const unsigned = typeof value === "number" && (value & 0xff) === value;
-    const signed = typeof value === "number" && (value | -0x80) === value;
     const index =
-      typeof gpa === "number" && (unsigned || signed) && gpa >>> 0 === gpa ? gpa | 0 : -1;
+      typeof gpa === "number" &&
+      typeof value === "number" &&
+      value >= -0x80 &&
+      value <= 0xff &&
+      (value | 0) === value &&
+      gpa >>> 0 === gpa
+        ? gpa | 0
+        : -1;
     const cells = this.w8;
     if (index in cells) {
       cells[index] = value;
@@ -130,10 +135,13 @@ export class SelectingAccess implements Omit<GuestMemoryAccess, "size"> {
   }
 
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
-    const unsigned = typeof value === "number" && (value & 0xffff) === value;
-    const signed = typeof value === "number" && (value | -0x8000) === value;
     const index =
-      typeof gpa === "number" && (unsigned || signed) && gpa >>> 0 === gpa
+      typeof gpa === "number" &&
+      typeof value === "number" &&
+      value >= -0x8000 &&
+      value <= 0xffff &&
+      (value | 0) === value &&
+      gpa >>> 0 === gpa
         ? (gpa >>> 1) | (gpa << 31)
         : -1;
     const cells = this.w16;
@@ -145,10 +153,10 @@ export class SelectingAccess implements Omit<GuestMemoryAccess, "size"> {
   }
 
   tryWritel(gpa: Gpa, value: number): GuestMemAccessResult {
-    const unsigned = typeof value === "number" && value >>> 0 === value;
-    const signed = typeof value === "number" && (value | 0) === value;
+    const valueUnsigned = typeof value === "number" && value >>> 0 === value;
+    const valueSigned = typeof value === "number" && (value | 0) === value;
     const index =
-      typeof gpa === "number" && (unsigned || signed) && gpa >>> 0 === gpa
+      typeof gpa === "number" && (valueUnsigned || valueSigned) && gpa >>> 0 === gpa
         ? (gpa >>> 2) | (gpa << 30)
         : -1;
     const cells = this.w32;
@@ -160,10 +168,10 @@ export class SelectingAccess implements Omit<GuestMemoryAccess, "size"> {
   }
 
   tryWriteq(gpa: Gpa, value: bigint): GuestMemAccessResult {
-    const unsigned = typeof value === "bigint" && BigInt.asUintN(64, value) === value;
-    const signed = typeof value === "bigint" && BigInt.asIntN(64, value) === value;
+    const valueUnsigned = typeof value === "bigint" && BigInt.asUintN(64, value) === value;
+    const valueSigned = typeof value === "bigint" && BigInt.asIntN(64, value) === value;
     const index =
-      typeof gpa === "number" && (unsigned || signed) && gpa >>> 0 === gpa
+      typeof gpa === "number" && (valueUnsigned || valueSigned) && gpa >>> 0 === gpa
         ? (gpa >>> 3) | (gpa << 29)
         : -1;
     const cells = this.w64;
@@ -174,12 +182,12 @@ export class SelectingAccess implements Omit<GuestMemoryAccess, "size"> {
     return this.general.tryWriteq(gpa, value);
   }
 
-  tryWriteqFrom(gpa: Gpa, source: BigUint64Array): GuestMemAccessResult {
+  tryWriteqFrom(gpa: number, source: BigUint64Array): GuestMemAccessResult {
     try {
       const value = source[0];
       if (value !== undefined && source instanceof BigUint64Array) {
         this.checkSlots(source);
-        const index = typeof gpa === "number" && gpa >>> 0 === gpa ? (gpa >>> 3) | (gpa << 29) : -1;
+        const index = gpa >>> 0 === gpa ? (gpa >>> 3) | (gpa << 29) : -1;
         const cells = this.w64;
         if (index in cells) {
           cells[index] = value;
@@ -233,10 +241,15 @@ export class SelectingAccess implements Omit<GuestMemoryAccess, "size"> {
   }
 
   writeb(gpa: Gpa, value: number): void {
-    const unsigned = typeof value === "number" && (value & 0xff) === value;
-    const signed = typeof value === "number" && (value | -0x80) === value;
     const index =
-      typeof gpa === "number" && (unsigned || signed) && gpa >>> 0 === gpa ? gpa | 0 : -1;
+      typeof gpa === "number" &&
+      typeof value === "number" &&
+      value >= -0x80 &&
+      value <= 0xff &&
+      (value | 0) === value &&
+      gpa >>> 0 === gpa
+        ? gpa | 0
+        : -1;
     const cells = this.w8;
     if (index in cells) {
       cells[index] = value;
@@ -246,10 +259,13 @@ export class SelectingAccess implements Omit<GuestMemoryAccess, "size"> {
   }
 
   writew(gpa: Gpa, value: number): void {
-    const unsigned = typeof value === "number" && (value & 0xffff) === value;
-    const signed = typeof value === "number" && (value | -0x8000) === value;
     const index =
-      typeof gpa === "number" && (unsigned || signed) && gpa >>> 0 === gpa
+      typeof gpa === "number" &&
+      typeof value === "number" &&
+      value >= -0x8000 &&
+      value <= 0xffff &&
+      (value | 0) === value &&
+      gpa >>> 0 === gpa
         ? (gpa >>> 1) | (gpa << 31)
         : -1;
     const cells = this.w16;
@@ -261,10 +277,10 @@ export class SelectingAccess implements Omit<GuestMemoryAccess, "size"> {
   }
 
   writel(gpa: Gpa, value: number): void {
-    const unsigned = typeof value === "number" && value >>> 0 === value;
-    const signed = typeof value === "number" && (value | 0) === value;
+    const valueUnsigned = typeof value === "number" && value >>> 0 === value;
+    const valueSigned = typeof value === "number" && (value | 0) === value;
     const index =
-      typeof gpa === "number" && (unsigned || signed) && gpa >>> 0 === gpa
+      typeof gpa === "number" && (valueUnsigned || valueSigned) && gpa >>> 0 === gpa
         ? (gpa >>> 2) | (gpa << 30)
         : -1;
     const cells = this.w32;
@@ -276,10 +292,10 @@ export class SelectingAccess implements Omit<GuestMemoryAccess, "size"> {
   }
 
   writeq(gpa: Gpa, value: bigint): void {
-    const unsigned = typeof value === "bigint" && BigInt.asUintN(64, value) === value;
-    const signed = typeof value === "bigint" && BigInt.asIntN(64, value) === value;
+    const valueUnsigned = typeof value === "bigint" && BigInt.asUintN(64, value) === value;
+    const valueSigned = typeof value === "bigint" && BigInt.asIntN(64, value) === value;
     const index =
-      typeof gpa === "number" && (unsigned || signed) && gpa >>> 0 === gpa
+      typeof gpa === "number" && (valueUnsigned || valueSigned) && gpa >>> 0 === gpa
         ? (gpa >>> 3) | (gpa << 29)
         : -1;
     const cells = this.w64;

@@ -33,7 +33,9 @@ export abstract class TrackedWrites {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      ((value & 0xff) === value || (value | -0x80) === value)
+      value >= -0x80 &&
+      value <= 0xff &&
+      (value | 0) === value
     ) {
       const index = gpa >>> 0;
       const page = index >>> 12;
@@ -52,7 +54,9 @@ export abstract class TrackedWrites {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      ((value & 0xffff) === value || (value | -0x8000) === value)
+      value >= -0x8000 &&
+      value <= 0xffff &&
+      (value | 0) === value
     ) {
       const index = gpa >>> 1;
       const page = index >>> 11;
@@ -132,7 +136,9 @@ export abstract class TrackedWrites {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      ((value & 0xff) === value || (value | -0x80) === value)
+      value >= -0x80 &&
+      value <= 0xff &&
+      (value | 0) === value
     ) {
       const index = gpa >>> 0;
       const page = index >>> 12;
@@ -151,7 +157,9 @@ export abstract class TrackedWrites {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      ((value & 0xffff) === value || (value | -0x8000) === value)
+      value >= -0x8000 &&
+      value <= 0xffff &&
+      (value | 0) === value
     ) {
       const index = gpa >>> 1;
       const page = index >>> 11;

@@ -170,7 +170,7 @@ export class NativeAccess implements GuestMemoryAccess {
 
   tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult {
     block8[VALUE8] =
-      typeof value === "number" && ((value & 0xff) === value || (value | -0x80) === value)
+      typeof value === "number" && value >= -0x80 && value <= 0xff && (value | 0) === value
         ? value
         : BYTE.checkValue(value);
     this.prepare(gpa);
@@ -180,7 +180,7 @@ export class NativeAccess implements GuestMemoryAccess {
 
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
     block16[VALUE16] =
-      typeof value === "number" && ((value & 0xffff) === value || (value | -0x8000) === value)
+      typeof value === "number" && value >= -0x8000 && value <= 0xffff && (value | 0) === value
         ? value
         : WORD.checkValue(value);
     this.prepare(gpa);

@@ -490,7 +490,9 @@ export class AddressSpace implements GuestAccessors {
       if (
         typeof gpa === "number" &&
         typeof value === "number" &&
-        ((value & 0xff) === value || (value | -0x80) === value)
+        value >= -0x80 &&
+        value <= 0xff &&
+        (value | 0) === value
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
@@ -513,7 +515,9 @@ export class AddressSpace implements GuestAccessors {
       if (
         typeof gpa === "number" &&
         typeof value === "number" &&
-        ((value & 0xffff) === value || (value | -0x8000) === value)
+        value >= -0x8000 &&
+        value <= 0xffff &&
+        (value | 0) === value
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
@@ -678,7 +682,9 @@ export class AddressSpace implements GuestAccessors {
       if (
         typeof gpa === "number" &&
         typeof value === "number" &&
-        ((value & 0xff) === value || (value | -0x80) === value)
+        value >= -0x80 &&
+        value <= 0xff &&
+        (value | 0) === value
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
@@ -701,7 +707,9 @@ export class AddressSpace implements GuestAccessors {
       if (
         typeof gpa === "number" &&
         typeof value === "number" &&
-        ((value & 0xffff) === value || (value | -0x8000) === value)
+        value >= -0x8000 &&
+        value <= 0xffff &&
+        (value | 0) === value
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {

@@ -12,10 +12,11 @@ export interface WidthRow {
   readonly value: "number" | "bigint";
   /** The typed array that a read stores its value in. */
   readonly out: string;
-  /** The condition that the width can hold `value` as an unsigned number. */
-  readonly unsigned: string;
-  /** The condition that the width can hold `value` as a signed number. A store wraps it. */
-  readonly signed: string;
+  /**
+   * Conditions on a `value` of the right type, one of which holds if the width can hold it, signed or
+   * unsigned. A store wraps it.
+   */
+  readonly holds: readonly string[];
 }
 
 export const WIDTHS: readonly WidthRow[] = [
@@ -27,8 +28,8 @@ export const WIDTHS: readonly WidthRow[] = [
     shift: 0,
     value: "number",
     out: "Uint8Array",
-    unsigned: "(value & 0xff) === value",
-    signed: "(value | -0x80) === value",
+    // V8 does not repeat comparisons that a mask in the caller decides.
+    holds: ["value >= -0x80 && value <= 0xff && (value | 0) === value"],
   },
   {
     suffix: "w",
@@ -38,8 +39,7 @@ export const WIDTHS: readonly WidthRow[] = [
     shift: 1,
     value: "number",
     out: "Uint16Array",
-    unsigned: "(value & 0xffff) === value",
-    signed: "(value | -0x8000) === value",
+    holds: ["value >= -0x8000 && value <= 0xffff && (value | 0) === value"],
   },
   {
     suffix: "l",
@@ -49,8 +49,7 @@ export const WIDTHS: readonly WidthRow[] = [
     shift: 2,
     value: "number",
     out: "Uint32Array",
-    unsigned: "value >>> 0 === value",
-    signed: "(value | 0) === value",
+    holds: ["value >>> 0 === value", "(value | 0) === value"],
   },
   {
     suffix: "q",
@@ -61,8 +60,7 @@ export const WIDTHS: readonly WidthRow[] = [
     value: "bigint",
     out: "BigUint64Array",
     // V8 compares bigints cut to 64 bits without a call, unlike the ends of the range.
-    unsigned: "BigInt.asUintN(64, value) === value",
-    signed: "BigInt.asIntN(64, value) === value",
+    holds: ["BigInt.asUintN(64, value) === value", "BigInt.asIntN(64, value) === value"],
   },
 ];
 
@@ -72,13 +70,12 @@ export const LONG_ROW = WIDTHS[2]!;
 /** The width with accessors that take their value from an array or as two halves. */
 export const QUAD_ROW = WIDTHS[3]!;
 
-/** The condition that the width can hold a variable, as a number of one of the kinds. */
+/** The condition that a variable has the type of the width's values and one of `conditions` holds. */
 export function fits(
-  row: WidthRow,
+  { value, holds }: WidthRow,
   variable = "value",
-  kinds: readonly ("unsigned" | "signed")[] = ["unsigned", "signed"],
+  conditions: readonly string[] = holds,
 ): string {
-  const conditions = kinds.map((kind) => row[kind]);
   const either = conditions.length === 1 ? conditions[0]! : `(${conditions.join(" || ")})`;
-  return `typeof value === "${row.value}" && ${either}`.replaceAll(/\bvalue\b/gu, variable);
+  return `typeof value === "${value}" && ${either}`.replaceAll(/\bvalue\b/gu, variable);
 }
