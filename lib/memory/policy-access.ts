@@ -59,7 +59,7 @@ export abstract class PolicyAccess implements GuestMemoryAccess {
    * @internal
    */
   protected units: number;
-  /** As `units`, for writes. 0 while writes are tracked: they take the slow path. @internal */
+  /** As `units`, for writes. 0 while writes are tracked or guarded. @internal */
   protected writeUnits: number;
   /** Makes the accesses that the hot path does not make. @internal */
   protected readonly general: GeneralPolicyAccess;
@@ -81,7 +81,7 @@ export abstract class PolicyAccess implements GuestMemoryAccess {
     // The last byte of the last unit may be the first one of an unaligned access of 8 bytes.
     const beyond = policy.alignment === "allow" ? 7 : 0;
     this.units = Math.max(0, Math.floor((data.byteLength - beyond) / 8));
-    this.writeUnits = marks.dirty === null ? this.units : 0;
+    this.writeUnits = marks.idle ? this.units : 0;
     this.general = new GeneralPolicyAccess(general, marks, policy);
     this.#owner = owner;
     this.#marks = marks;
@@ -91,9 +91,9 @@ export abstract class PolicyAccess implements GuestMemoryAccess {
     return this.#owner.size;
   }
 
-  /** Call it after the tracking of writes has started or ended. @internal */
+  /** Call it after the tracking or the guarding of writes has started or ended. @internal */
   marksChanged(): void {
-    this.writeUnits = this.#marks.dirty === null ? this.units : 0;
+    this.writeUnits = this.#marks.idle ? this.units : 0;
   }
 
   /** Ends the use of the RAM. The result of every later access is `ERROR_INTERNAL`. @internal */
@@ -211,7 +211,9 @@ class FaultLittle extends PolicyAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      ((value & 0xff) === value || (value | -0x80) === value)
+      value >= -0x80 &&
+      value <= 0xff &&
+      (value | 0) === value
     ) {
       const at = gpa >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -231,7 +233,8 @@ class FaultLittle extends PolicyAccess {
       typeof gpa === "number" &&
       typeof value === "number" &&
       value >= -0x8000 &&
-      (value << 15) >> 15 === value
+      value <= 0xffff &&
+      (value | 0) === value
     ) {
       const at = (gpa & -2) >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -363,7 +366,9 @@ class FaultLittle extends PolicyAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      ((value & 0xff) === value || (value | -0x80) === value)
+      value >= -0x80 &&
+      value <= 0xff &&
+      (value | 0) === value
     ) {
       const at = gpa >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -383,7 +388,8 @@ class FaultLittle extends PolicyAccess {
       typeof gpa === "number" &&
       typeof value === "number" &&
       value >= -0x8000 &&
-      (value << 15) >> 15 === value
+      value <= 0xffff &&
+      (value | 0) === value
     ) {
       const at = (gpa & -2) >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -566,7 +572,9 @@ class FaultBig extends PolicyAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      ((value & 0xff) === value || (value | -0x80) === value)
+      value >= -0x80 &&
+      value <= 0xff &&
+      (value | 0) === value
     ) {
       const at = gpa >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -586,7 +594,8 @@ class FaultBig extends PolicyAccess {
       typeof gpa === "number" &&
       typeof value === "number" &&
       value >= -0x8000 &&
-      (value << 15) >> 15 === value
+      value <= 0xffff &&
+      (value | 0) === value
     ) {
       const at = (gpa & -2) >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -718,7 +727,9 @@ class FaultBig extends PolicyAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      ((value & 0xff) === value || (value | -0x80) === value)
+      value >= -0x80 &&
+      value <= 0xff &&
+      (value | 0) === value
     ) {
       const at = gpa >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -738,7 +749,8 @@ class FaultBig extends PolicyAccess {
       typeof gpa === "number" &&
       typeof value === "number" &&
       value >= -0x8000 &&
-      (value << 15) >> 15 === value
+      value <= 0xffff &&
+      (value | 0) === value
     ) {
       const at = (gpa & -2) >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -921,7 +933,9 @@ class AllowLittle extends PolicyAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      ((value & 0xff) === value || (value | -0x80) === value)
+      value >= -0x80 &&
+      value <= 0xff &&
+      (value | 0) === value
     ) {
       const at = gpa >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -941,7 +955,8 @@ class AllowLittle extends PolicyAccess {
       typeof gpa === "number" &&
       typeof value === "number" &&
       value >= -0x8000 &&
-      (value << 15) >> 15 === value
+      value <= 0xffff &&
+      (value | 0) === value
     ) {
       const at = gpa >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -1073,7 +1088,9 @@ class AllowLittle extends PolicyAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      ((value & 0xff) === value || (value | -0x80) === value)
+      value >= -0x80 &&
+      value <= 0xff &&
+      (value | 0) === value
     ) {
       const at = gpa >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -1093,7 +1110,8 @@ class AllowLittle extends PolicyAccess {
       typeof gpa === "number" &&
       typeof value === "number" &&
       value >= -0x8000 &&
-      (value << 15) >> 15 === value
+      value <= 0xffff &&
+      (value | 0) === value
     ) {
       const at = gpa >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -1276,7 +1294,9 @@ class AllowBig extends PolicyAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      ((value & 0xff) === value || (value | -0x80) === value)
+      value >= -0x80 &&
+      value <= 0xff &&
+      (value | 0) === value
     ) {
       const at = gpa >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -1296,7 +1316,8 @@ class AllowBig extends PolicyAccess {
       typeof gpa === "number" &&
       typeof value === "number" &&
       value >= -0x8000 &&
-      (value << 15) >> 15 === value
+      value <= 0xffff &&
+      (value | 0) === value
     ) {
       const at = gpa >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -1428,7 +1449,9 @@ class AllowBig extends PolicyAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      ((value & 0xff) === value || (value | -0x80) === value)
+      value >= -0x80 &&
+      value <= 0xff &&
+      (value | 0) === value
     ) {
       const at = gpa >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -1448,7 +1471,8 @@ class AllowBig extends PolicyAccess {
       typeof gpa === "number" &&
       typeof value === "number" &&
       value >= -0x8000 &&
-      (value << 15) >> 15 === value
+      value <= 0xffff &&
+      (value | 0) === value
     ) {
       const at = gpa >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {

@@ -4,6 +4,7 @@ import type { GuestAccessors, GuestHalvesAccessors } from "../base/access.js";
 import type { GuestAtomicAccess } from "../atomics/access.js";
 import { type InaccessibleRange, SpaceBulk } from "./bulk.js";
 import { Bus } from "./bus.js";
+import type { CodeGuard, CodeWriteListener } from "./code-guard.js";
 import { DirtyBitmap } from "../memory/dirty-bitmap.js";
 import { GuestMemoryFault, rangeError, typeError } from "../base/errors.js";
 import {
@@ -176,26 +177,24 @@ export class AddressSpace implements GuestAccessors {
     const { pageSize, arena } = settings;
     this.#arena = arena === 0 ? null : new SpaceArena(arena);
     this.shift = Math.log2(pageSize);
-    this.#bus = new Bus(
-      settings,
-      this.#arena && guestMemoryInternals(this.#arena.home),
-      () => {
+    this.#bus = new Bus(settings, this.#arena && guestMemoryInternals(this.#arena.home), {
+      invalidate: () => {
         this.general.clear();
         this.native.clear();
         this.#halves?.clear();
       },
-      () => this.#mapChanged(),
-      (home) => {
+      mapChanged: () => this.#mapChanged(),
+      moveHome: (home) => {
         this.view = home;
       },
-      ({ reads, writes, number }) => {
+      moveTable: ({ reads, writes, number }) => {
         this.reads = reads;
         this.writes = writes;
         this.native.number = number;
         this.native.reads = reads;
         this.native.writes = writes;
       },
-    );
+    });
     this.#bulk = new SpaceBulk(this.#bus);
     this.general = new SpaceAccess(this.#bus);
     this.native = new NativeSpaceAccess(this.#bus, this.shift);
@@ -333,7 +332,7 @@ export class AddressSpace implements GuestAccessors {
    * ```
    */
   get lastFault(): AccessFault | null {
-    return this.#bus.lastFault;
+    return this.#bus.outcome.lastFault;
   }
 
   /**
@@ -357,7 +356,7 @@ export class AddressSpace implements GuestAccessors {
    * @throws TypeError, RangeError if `gpa` is not an address: an integer from 0 to 2^64 - 1.
    */
   regionAt(gpa: Gpa): Region | null {
-    return this.#bus.find(gpa);
+    return this.#bus.lookup.find(gpa);
   }
 
   /**
@@ -367,8 +366,9 @@ export class AddressSpace implements GuestAccessors {
    * @internal
    */
   locate(gpa: bigint): Location | null {
-    const region = this.#bus.find(gpa);
-    return region && { region, offset: this.#bus.offset, room: this.#bus.room };
+    const { lookup } = this.#bus;
+    const region = lookup.find(gpa);
+    return region && { region, offset: lookup.offset, room: lookup.room };
   }
 
   /**
@@ -396,6 +396,48 @@ export class AddressSpace implements GuestAccessors {
    */
   watch(range: WatchRange, listener: WatchListener): Watchpoint {
     return this.#bus.watch(range, listener);
+  }
+
+  /**
+   * Guards pages that hold translated code: calls `onWrite` before the first change of their bytes,
+   * and disarms the guard. A later change calls nothing, until a new guard is armed.
+   *
+   * A change is a write to the memory by any method of this package, through any window of any
+   * space that shows the bytes or through the methods of the memory itself: plain, native, batched
+   * and bulk accesses, atomic operations (also a comparison that fails), `poke`, the loaders and
+   * the restoring of snapshots. A bank switch, and a region that is added or removed, also call it
+   * if the guarded addresses then show other memory. An access that faults does not. Writes to a
+   * {@link GuestMemory.buffer}, through another `GuestMemory` over the same bytes and by other
+   * threads are not seen. When the memory is destroyed, its guards are disarmed without a call.
+   *
+   * The guard covers the pages of the page table (`pageSize`) that the range touches. Writes to
+   * other pages of the space stay as fast as without guards. Writes through the accessors of the
+   * guarded memory itself take a slower path while the guard is armed.
+   *
+   * Arming does not change {@link AddressSpace.generation}: a cache of translated code would
+   * discard all its code when it guards a new page. A software TLB that holds places for writes must
+   * drop those of the guarded pages.
+   *
+   * @param gpa - Guest physical address of the first byte of the code. It need not be mapped.
+   * @param length - Bytes, from 1 to 2^53 - 1.
+   * @param onWrite - It may arm guards, which the write that has called it does not call, and change
+   * the map. If it throws, the write does not happen.
+   * @throws TypeError; RangeError if the range is empty or ends above 2^64.
+   *
+   * @example
+   * ```js
+   * import { AddressSpace } from "pound-guest-memory";
+   *
+   * const space = new AddressSpace();
+   * space.addRam(0, 65536);
+   * const translated = new Map([[0x1000n, "code of page 1"]]);
+   * space.guardCode(0x1000, 64, ({ guard }) => translated.delete(guard.gpa));
+   * space.fill(0x800, 4096, 0);
+   * console.log(translated.size); // 0
+   * ```
+   */
+  guardCode(gpa: Gpa, length: Gpa, onWrite: CodeWriteListener): CodeGuard {
+    return this.#bus.guardCode(gpa, length, onWrite);
   }
 
   /**
@@ -537,7 +579,9 @@ export class AddressSpace implements GuestAccessors {
       if (
         typeof gpa === "number" &&
         typeof value === "number" &&
-        ((value & 0xff) === value || (value | -0x80) === value)
+        value >= -0x80 &&
+        value <= 0xff &&
+        (value | 0) === value
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
@@ -561,7 +605,8 @@ export class AddressSpace implements GuestAccessors {
         typeof gpa === "number" &&
         typeof value === "number" &&
         value >= -0x8000 &&
-        (value << 15) >> 15 === value
+        value <= 0xffff &&
+        (value | 0) === value
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
@@ -726,7 +771,9 @@ export class AddressSpace implements GuestAccessors {
       if (
         typeof gpa === "number" &&
         typeof value === "number" &&
-        ((value & 0xff) === value || (value | -0x80) === value)
+        value >= -0x80 &&
+        value <= 0xff &&
+        (value | 0) === value
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
@@ -750,7 +797,8 @@ export class AddressSpace implements GuestAccessors {
         typeof gpa === "number" &&
         typeof value === "number" &&
         value >= -0x8000 &&
-        (value << 15) >> 15 === value
+        value <= 0xffff &&
+        (value | 0) === value
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
@@ -877,14 +925,14 @@ export class AddressSpace implements GuestAccessors {
   readqHalves(gpa: Gpa, out: Uint32Array, at: number): void {
     const result = this.tryReadqHalves(gpa, out, at);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 8, "read", this.#bus.reason);
+      throw new GuestMemoryFault(result, gpa, 8, "read", this.#bus.outcome.reason);
     }
   }
 
   writeqHalves(gpa: Gpa, low: number, high: number): void {
     const result = this.tryWriteqHalves(gpa, low, high);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 8, "write", this.#bus.reason);
+      throw new GuestMemoryFault(result, gpa, 8, "write", this.#bus.outcome.reason);
     }
   }
 

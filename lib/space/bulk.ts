@@ -1,10 +1,11 @@
 import { gpaAt, toAddress } from "../base/arguments.js";
-import { GuestMemoryFault, type Operation, rangeError } from "../base/errors.js";
+import { GuestMemoryFault, type Operation } from "../base/errors.js";
 import { MAX_U64, type Gpa } from "../base/gpa.js";
 import type { RangeList } from "../base/ranges.js";
 import { type GuestMemAccessResult, OK } from "../base/result.js";
-import { newBuffer } from "../memory/bulk.js";
-import type { Bus, Piece } from "./bus.js";
+import { checkStillThere, newBuffer } from "../memory/bulk.js";
+import type { Bus } from "./bus.js";
+import type { Piece } from "./pieces.js";
 
 /** A part of the range of a `peek` or a `poke` that could not be accessed. */
 export interface InaccessibleRange {
@@ -36,7 +37,7 @@ export class SpaceBulk {
         this.#faultGpa,
         this.#faultLength,
         this.#faultOperation,
-        this.bus.reason,
+        this.bus.outcome.reason,
       );
     }
   }
@@ -47,7 +48,7 @@ export class SpaceBulk {
     this.check(this.#locate(gpa, length, "read", pieces));
     const target = newBuffer(length);
     copyOut(pieces, target);
-    this.bus.notifyBulk(gpa, length, "read");
+    this.bus.watches.notifyBulk(gpa, length, "read");
     return target;
   }
 
@@ -57,7 +58,7 @@ export class SpaceBulk {
     const result = this.#locate(gpa, length, "read", pieces);
     if (result === OK) {
       copyOut(pieces, target);
-      this.bus.notifyBulk(gpa, length, "read");
+      this.bus.watches.notifyBulk(gpa, length, "read");
     }
     return result;
   }
@@ -67,12 +68,15 @@ export class SpaceBulk {
     const pieces: Piece[] = [];
     let result = this.#locate(gpa, length, "write", pieces);
     if (result === OK) {
-      this.bus.notifyBulk(gpa, length, "write");
+      this.bus.watches.notifyBulk(gpa, length, "write");
+      callGuards(pieces);
       checkStillThere(source, length);
       result = this.#recheck(pieces, gpa, length, "write");
     }
     if (result === OK) {
-      copyIn(pieces, source);
+      unguarded(pieces, () => {
+        copyIn(pieces, source);
+      });
     }
     return result;
   }
@@ -81,13 +85,16 @@ export class SpaceBulk {
     const pieces: Piece[] = [];
     let result = this.#locate(gpa, length, "write", pieces);
     if (result === OK) {
-      this.bus.notifyBulk(gpa, length, "write");
+      this.bus.watches.notifyBulk(gpa, length, "write");
+      callGuards(pieces);
       result = this.#recheck(pieces, gpa, length, "write");
     }
     if (result === OK) {
-      for (const { memory, offset, length: part } of pieces) {
-        memory.fill(offset, part, value);
-      }
+      unguarded(pieces, () => {
+        for (const { memory, offset, length: part } of pieces) {
+          memory.fill(offset, part, value);
+        }
+      });
     }
     return result;
   }
@@ -101,15 +108,18 @@ export class SpaceBulk {
       result = this.#locate(target, length, "write", to);
     }
     if (result === OK) {
-      this.bus.notifyBulk(source, length, "read");
-      this.bus.notifyBulk(target, length, "write");
+      this.bus.watches.notifyBulk(source, length, "read");
+      this.bus.watches.notifyBulk(target, length, "write");
+      callGuards(to);
       result = this.#recheck(from, source, length, "read");
     }
     if (result === OK) {
       result = this.#recheck(to, target, length, "write");
     }
     if (result === OK) {
-      move(from, to, length);
+      unguarded(to, () => {
+        move(from, to, length);
+      });
     }
     return result;
   }
@@ -124,7 +134,7 @@ export class SpaceBulk {
     }
     copyOut(pieces, target);
     for (let i = 0; i < gpas.length; i++) {
-      this.bus.notifyBulk(gpas[i]!, lengths[i]!, "read");
+      this.bus.watches.notifyBulk(gpas[i]!, lengths[i]!, "read");
     }
     return OK;
   }
@@ -142,10 +152,11 @@ export class SpaceBulk {
       ends.push(pieces.length);
     }
     for (let i = 0; i < gpas.length; i++) {
-      this.bus.notifyBulk(gpas[i]!, lengths[i]!, "write");
+      this.bus.watches.notifyBulk(gpas[i]!, lengths[i]!, "write");
     }
+    callGuards(pieces);
     checkStillThere(source, length);
-    if (this.bus.recheck(pieces) !== OK) {
+    if (this.bus.pieces.recheck(pieces) !== OK) {
       for (let i = 0; i < gpas.length; i++) {
         const parts = pieces.slice(ends[i - 1] ?? 0, ends[i]);
         const result = this.#recheck(parts, gpas[i]!, lengths[i]!, "write");
@@ -154,7 +165,9 @@ export class SpaceBulk {
         }
       }
     }
-    copyIn(pieces, source);
+    unguarded(pieces, () => {
+      copyIn(pieces, source);
+    });
     return OK;
   }
 
@@ -172,13 +185,23 @@ export class SpaceBulk {
     return inaccessible;
   }
 
-  /** Copies `source` to RAM and ROM in a range, and returns the other parts. */
+  /**
+   * Copies `source` to RAM and ROM in a range, and returns the other parts.
+   *
+   * @throws RangeError if a listener has detached the source; {@link GuestMemoryFault} if it has
+   * destroyed the memory.
+   */
   poke(gpa: Gpa, source: Uint8Array): InaccessibleRange[] {
-    const { pieces, inaccessible } = this.#survey(gpa, source.length);
+    const { length } = source;
+    const { pieces, inaccessible } = this.#survey(gpa, length);
+    callGuards(pieces);
+    checkStillThere(source, length);
     const stable = pieces.length > 1 && mayAlias(pieces, source) ? new Uint8Array(source) : source;
-    for (const { memory, offset, length, position } of pieces) {
-      memory.write(offset, partOf(stable, position, length));
-    }
+    unguarded(pieces, () => {
+      for (const { memory, offset, length: part, position } of pieces) {
+        memory.write(offset, partOf(stable, position, part));
+      }
+    });
     return inaccessible;
   }
 
@@ -193,9 +216,9 @@ export class SpaceBulk {
     for (let position = 0; position < length;) {
       const at = gpaAt(gpa, position);
       const left = length - position;
-      const region = at <= MAX_U64 ? this.bus.find(at) : null;
-      const { offset } = this.bus;
-      const part = at <= MAX_U64 ? Math.min(left, this.bus.extent(at)) : left;
+      const region = at <= MAX_U64 ? this.bus.lookup.find(at) : null;
+      const { offset } = this.bus.lookup;
+      const part = at <= MAX_U64 ? Math.min(left, this.bus.lookup.extent(at)) : left;
       if (
         region !== null &&
         region.kind !== "mmio" &&
@@ -217,7 +240,12 @@ export class SpaceBulk {
   }
 
   #locate(gpa: Gpa, length: number, operation: Operation, pieces: Piece[]): GuestMemAccessResult {
-    return this.#fault(this.bus.pieces(gpa, length, operation, pieces), gpa, length, operation);
+    return this.#fault(
+      this.bus.pieces.split(gpa, length, operation, pieces),
+      gpa,
+      length,
+      operation,
+    );
   }
 
   #recheck(
@@ -226,9 +254,9 @@ export class SpaceBulk {
     length: number,
     operation: Operation,
   ): GuestMemAccessResult {
-    const result = this.bus.recheck(pieces);
+    const result = this.bus.pieces.recheck(pieces);
     if (result !== OK) {
-      this.bus.recordFault(gpa, length, operation);
+      this.bus.outcome.recordFault(gpa, length, operation);
     }
     return this.#fault(result, gpa, length, operation);
   }
@@ -249,10 +277,27 @@ export class SpaceBulk {
   }
 }
 
-/** @throws RangeError if a listener has detached the source of a write, or cut it off. */
-function checkStillThere(source: Uint8Array, length: number): void {
-  if (source.length !== length) {
-    throw rangeError("source was detached, or cut off, by a listener");
+/** Calls the guards of all bytes of a write, before the first byte changes. */
+function callGuards(pieces: readonly Piece[]): void {
+  for (const { internals, offset, length } of pieces) {
+    internals.marks.guards?.call(offset, length);
+  }
+}
+
+/**
+ * Makes a write whose guards were called. It does not call the guards that their listeners have
+ * armed.
+ */
+function unguarded(pieces: readonly Piece[], write: () => void): void {
+  const guarded = pieces
+    .map(({ internals }) => internals.marks)
+    .filter(({ guards }) => guards !== null);
+  const armed = guarded.map(({ guards }) => guards);
+  try {
+    guarded.forEach((marks) => (marks.guards = null));
+    write();
+  } finally {
+    guarded.forEach((marks, i) => (marks.guards = armed[i]!));
   }
 }
 

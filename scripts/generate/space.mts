@@ -1,5 +1,5 @@
-import { fitsLong, throwingHalves } from "./view.mjs";
-import { QUAD_ROW, type WidthRow, WIDTHS } from "./widths.mjs";
+import { throwingHalves } from "./view.mjs";
+import { fits, LONG_ROW, QUAD_ROW, type WidthRow, WIDTHS } from "./widths.mjs";
 
 type Operation = "read" | "write";
 
@@ -94,7 +94,7 @@ export function reachAccessors(): string {
       tryRead: ({ constant }) => `
         const found = this.devices.read(SPACE_${constant}, gpa);
         if (found >= 0) { out[0] = found; return OK; }
-        if (found !== -1) { return this.#bus.result; }`,
+        if (found !== -1) { return this.#bus.outcome.result; }`,
       tryWrite: ({ constant, bits }) => `
         const unsigned = ${bits === 32 ? "value >>> 0" : `value & ${2 ** bits - 1}`};
         const result = this.devices.write(SPACE_${constant}, gpa, unsigned);
@@ -137,7 +137,7 @@ function spaceAccessors(path: SpaceClass): string {
   tryWrite${row.suffix}(gpa: Gpa, value: ${row.value}): GuestMemAccessResult {
     ${guarded(
       (checked) => `
-      if (typeof gpa === "number" && ${row.fits}) {
+      if (typeof gpa === "number" && ${fits(row)}) {
         ${store(path, row, `return ${path.ok};`)}
         ${checked}
       }`,
@@ -176,7 +176,7 @@ function spaceAccessors(path: SpaceClass): string {
     ...WIDTHS.map((row) => write(path, row)),
     tryReadqHalves(path),
     tryWriteqHalves(path),
-    ...throwingHalves(", this.#bus.reason"),
+    ...throwingHalves(", this.#bus.outcome.reason"),
   ].join("\n\n");
 }
 
@@ -187,7 +187,7 @@ function write(path: SpaceClass, row: WidthRow): string {
   ${head}
     const result = this.tryWrite${row.suffix}(gpa, value);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, ${row.bytes}, "write", this.#bus.reason);
+      throw new GuestMemoryFault(result, gpa, ${row.bytes}, "write", this.#bus.outcome.reason);
     }
   }`;
   }
@@ -195,7 +195,7 @@ function write(path: SpaceClass, row: WidthRow): string {
   ${head}
     ${guarded(
       () => `
-      if (typeof gpa === "number" && ${row.fits}) {
+      if (typeof gpa === "number" && ${fits(row)}) {
         ${store(path, row, "return;")}
       }`,
     )}
@@ -250,7 +250,7 @@ function tryWriteqHalves(path: SpaceClass): string {
   tryWriteqHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult {
     ${guarded(
       () => `
-      if (typeof gpa === "number" && ${fitsLong("low")} && ${fitsLong("high")}) {
+      if (typeof gpa === "number" && ${fits(LONG_ROW, "low")} && ${fits(LONG_ROW, "high")}) {
         ${write}
       }`,
     )}
