@@ -11,7 +11,9 @@ export function describeImage(image: Image, listsSymbols: boolean): string {
     ...(elf?.interpreter == null ? [] : [`linker:   ${printable(elf.interpreter)}`]),
     ...(elf?.buildId == null ? [] : [`build id: ${elf.buildId}`]),
     ...(image.families.some((family) => family !== null)
-      ? [`families: ${image.families.map((family) => hex(family ?? 0)).join(", ")}`]
+      ? [
+          `families: ${image.families.map((family) => (family === null ? "none" : hex(family))).join(", ")}`,
+        ]
       : []),
     ...(image.parts.length > 0
       ? [`files:    ${image.parts.map(({ length }) => `${length} bytes`).join(", ")}`]
