@@ -11,7 +11,7 @@ import { MAX_U64, toBigInt, type Gpa } from "../base/gpa.js";
 import { GuestMemAccessResult } from "../base/result.js";
 import type { Handle } from "../native/addon.js";
 import type { GuestMemory, GuestMemoryInternals } from "../memory/guest-memory.js";
-import { MemoryLinks, type MemoryMarks, type MemoryUser } from "../memory/marks.js";
+import { MemoryLinks, type MemoryMarks, type MemoryUser, UNREAD_MARKS } from "../memory/marks.js";
 import { PAGE_SIZE, pageAt, pageOf } from "../base/page.js";
 import { PageIndex } from "../base/page-index.js";
 import { EMPTY_WINDOW, WINDOW_SIZE } from "../memory/windows.js";
@@ -134,12 +134,17 @@ export class Bus implements MemoryUser {
   /** The region whose memory is the home buffer; null if the space was made with an arena. */
   #homeRegion: RamRegion | null = null;
   readonly #hasArena: boolean;
+  /** The marks of the pages of the arena, for the memories in it; null if there is no arena. */
+  readonly #arenaMarks: Uint8Array | null;
+  /** Where the fast paths mark the pages of the home buffer; null before the first mark. */
+  #marked: Uint8Array | null = null;
 
   #watchpointsMade = 0;
   readonly #links = new MemoryLinks(this);
   readonly #invalidate: () => void;
   readonly #moveHome: (home: DataView) => void;
   readonly #moveTable: (table: PageTable) => void;
+  readonly #moveMarks: (marks: Uint8Array) => void;
   readonly #mapChanged: () => void;
 
   /**
@@ -149,6 +154,8 @@ export class Bus implements MemoryUser {
    * @param mapChanged - Called when a copy of the map that a program keeps is no longer valid.
    * @param moveHome - Called when the fast paths must access another home buffer.
    * @param moveTable - Called when the fast paths must use another page table.
+   * @param moveMarks - Called when the fast paths must mark the pages of the home buffer that they
+   * write, or mark them in another array.
    */
   constructor(
     options: SpaceSettings,
@@ -157,10 +164,13 @@ export class Bus implements MemoryUser {
     mapChanged: () => void,
     moveHome: (home: DataView) => void,
     moveTable: (table: PageTable) => void,
+    moveMarks: (marks: Uint8Array) => void,
   ) {
     this.#options = options;
     this.#moveTable = moveTable;
+    this.#moveMarks = moveMarks;
     this.#hasArena = arena !== null;
+    this.#arenaMarks = arena && arena.marks.arenaMarks;
     this.#invalidate = invalidate;
     this.#mapChanged = mapChanged;
     this.#moveHome = moveHome;
@@ -390,7 +400,9 @@ export class Bus implements MemoryUser {
       if (readable && distance !== null) {
         table.open(table.reads, start, start, start + length, distance);
       }
-      if (writable && distance !== null && internals.marks.idle) {
+      const { marks } = internals;
+      const open = writable && distance !== null && marks.guards === null;
+      if (open && this.#mayOpenWrites(marks, window.data)) {
         table.open(table.writes, start, start, start + length, distance);
       }
     }
@@ -618,16 +630,59 @@ export class Bus implements MemoryUser {
   /** Sets the entries of the page table around an address, if its bytes lie in the home buffer. */
   #open(region: RamRegion | RomRegion, kind: Operation, address: number, reach: Reach): void {
     const { view, from, base, length } = reach;
-    if (kind === "write" && region.internals.marks.dirty !== null) {
-      return;
-    }
     const distance = address < MAX_END ? this.#distance(view, from, length, base) : null;
-    if (distance !== null) {
+    const { marks } = region.internals;
+    if (distance !== null && (kind === "read" || this.#mayOpenWrites(marks, view))) {
       if (address >= this.table!.end) {
         this.#growTable();
       }
       this.table!.open(this.#entries(kind), address, base, base + length, distance);
     }
+  }
+
+  /**
+   * Whether the fast paths may write to a memory in the home buffer. If they have to mark its pages,
+   * they do so from now on.
+   *
+   * @param view - The window of the memory that has the buffer of the home buffer.
+   */
+  #mayOpenWrites(marks: MemoryMarks, view: DataView): boolean {
+    if (this.#marked === null && marks.dirty === null) {
+      return true;
+    }
+    const needed = this.#marksOf(marks, view);
+    if (needed === null) {
+      return false;
+    }
+    if (needed !== this.#marked) {
+      if (this.#marked === null) {
+        // Another memory with the same bytes, such as one over a buffer of the home buffer, may have
+        // entries. Its pages have other marks.
+        for (const { start, length } of this.#map.segments) {
+          this.table?.clearOf(this.table.writes, start, start + length);
+        }
+      }
+      this.#moveMarks(needed);
+      this.table?.setMarks(needed);
+      this.#marked = needed;
+    }
+    return true;
+  }
+
+  /**
+   * The array for marks of the pages of the home buffer in which a memory has its marks. Null if it
+   * has them elsewhere, or if a plain store does not suffice.
+   */
+  #marksOf(marks: MemoryMarks, view: DataView): Uint8Array | null {
+    const { dirty, plain } = marks;
+    if (this.#arenaMarks !== null) {
+      const isPart = marks.arenaMarks?.buffer === this.#arenaMarks.buffer;
+      return isPart && dirty?.isShared !== true ? this.#arenaMarks : null;
+    }
+    if (view !== this.#home) {
+      return null;
+    }
+    return dirty === null ? UNREAD_MARKS : plain;
   }
 
   /** Makes a page table for all RAM and ROM below 4 GiB. Accesses fill it. */
@@ -640,6 +695,9 @@ export class Bus implements MemoryUser {
     const table = new PageTable(this.#options.pageSize, end);
     if (this.#homeHandle !== null) {
       table.setHome(this.#homeHandle);
+    }
+    if (this.#marked !== null) {
+      table.setMarks(this.#marked);
     }
     this.table = table;
     this.#moveTable(table);
