@@ -539,7 +539,9 @@ export class AddressSpace implements GuestAccessors {
       if (
         typeof gpa === "number" &&
         typeof value === "number" &&
-        ((value & 0xff) === value || (value | -0x80) === value)
+        value >= -0x80 &&
+        value <= 0xff &&
+        (value | 0) === value
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
@@ -563,7 +565,8 @@ export class AddressSpace implements GuestAccessors {
         typeof gpa === "number" &&
         typeof value === "number" &&
         value >= -0x8000 &&
-        (value << 15) >> 15 === value
+        value <= 0xffff &&
+        (value | 0) === value
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
@@ -728,7 +731,9 @@ export class AddressSpace implements GuestAccessors {
       if (
         typeof gpa === "number" &&
         typeof value === "number" &&
-        ((value & 0xff) === value || (value | -0x80) === value)
+        value >= -0x80 &&
+        value <= 0xff &&
+        (value | 0) === value
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
@@ -752,7 +757,8 @@ export class AddressSpace implements GuestAccessors {
         typeof gpa === "number" &&
         typeof value === "number" &&
         value >= -0x8000 &&
-        (value << 15) >> 15 === value
+        value <= 0xffff &&
+        (value | 0) === value
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {

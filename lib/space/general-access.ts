@@ -202,7 +202,9 @@ export class SpaceAccess implements GuestAccessors {
       if (
         typeof gpa === "number" &&
         typeof value === "number" &&
-        ((value & 0xff) === value || (value | -0x80) === value)
+        value >= -0x80 &&
+        value <= 0xff &&
+        (value | 0) === value
       ) {
         const address = gpa >>> 0;
         const index = (address - this.writeLow) >>> 0;
@@ -237,7 +239,8 @@ export class SpaceAccess implements GuestAccessors {
         typeof gpa === "number" &&
         typeof value === "number" &&
         value >= -0x8000 &&
-        (value << 15) >> 15 === value
+        value <= 0xffff &&
+        (value | 0) === value
       ) {
         const address = gpa >>> 0;
         const index = (address - this.writeLow) >>> 0;

@@ -32,7 +32,9 @@ export abstract class MarkingWrites {
       if (
         typeof gpa === "number" &&
         typeof value === "number" &&
-        ((value & 0xff) === value || (value | -0x80) === value)
+        value >= -0x80 &&
+        value <= 0xff &&
+        (value | 0) === value
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
@@ -58,7 +60,8 @@ export abstract class MarkingWrites {
         typeof gpa === "number" &&
         typeof value === "number" &&
         value >= -0x8000 &&
-        (value << 15) >> 15 === value
+        value <= 0xffff &&
+        (value | 0) === value
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
@@ -159,7 +162,9 @@ export abstract class MarkingWrites {
       if (
         typeof gpa === "number" &&
         typeof value === "number" &&
-        ((value & 0xff) === value || (value | -0x80) === value)
+        value >= -0x80 &&
+        value <= 0xff &&
+        (value | 0) === value
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
@@ -185,7 +190,8 @@ export abstract class MarkingWrites {
         typeof gpa === "number" &&
         typeof value === "number" &&
         value >= -0x8000 &&
-        (value << 15) >> 15 === value
+        value <= 0xffff &&
+        (value | 0) === value
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {

@@ -1,5 +1,5 @@
-import { fitsLong, throwingHalves } from "./view.mjs";
-import { QUAD_ROW, type WidthRow, WIDTHS } from "./widths.mjs";
+import { throwingHalves } from "./view.mjs";
+import { fits, LONG_ROW, QUAD_ROW, type WidthRow, WIDTHS } from "./widths.mjs";
 
 type Operation = "read" | "write";
 
@@ -183,7 +183,7 @@ function tryWrites(path: SpaceClass): string[] {
   tryWrite${row.suffix}(gpa: Gpa, value: ${row.value}): GuestMemAccessResult {
     ${guarded(
       (checked) => `
-      if (typeof gpa === "number" && ${row.fits}) {
+      if (typeof gpa === "number" && ${fits(row)}) {
         ${store(path, row, `return ${path.ok};`)}
         ${checked}
       }`,
@@ -224,7 +224,7 @@ function write(path: SpaceClass, row: WidthRow): string {
   ${head}
     ${guarded(
       () => `
-      if (typeof gpa === "number" && ${row.fits}) {
+      if (typeof gpa === "number" && ${fits(row)}) {
         ${store(path, row, "return;")}
       }`,
     )}
@@ -279,7 +279,7 @@ function tryWriteqHalves(path: SpaceClass): string {
   tryWriteqHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult {
     ${guarded(
       () => `
-      if (typeof gpa === "number" && ${fitsLong("low")} && ${fitsLong("high")}) {
+      if (typeof gpa === "number" && ${fits(LONG_ROW, "low")} && ${fits(LONG_ROW, "high")}) {
         ${write}
       }`,
     )}
