@@ -168,25 +168,23 @@ export class AddressSpace implements GuestAccessors {
     const { pageSize, arena } = settings;
     this.#arena = arena === 0 ? null : new SpaceArena(arena);
     this.shift = Math.log2(pageSize);
-    this.#bus = new Bus(
-      settings,
-      this.#arena && guestMemoryInternals(this.#arena.home),
-      () => {
+    this.#bus = new Bus(settings, this.#arena && guestMemoryInternals(this.#arena.home), {
+      invalidate: () => {
         this.general.clear();
         this.native.clear();
         this.#halves?.clear();
       },
-      () => this.#mapChanged(),
-      (home) => {
+      mapChanged: () => this.#mapChanged(),
+      moveHome: (home) => {
         this.view = home;
       },
-      (table) => {
+      moveTable: (table) => {
         this.#useTable(table);
       },
-      (marks) => {
+      moveMarks: (marks) => {
         this.#markIn(marks);
       },
-    );
+    });
     this.#bulk = new SpaceBulk(this.#bus);
     this.general = new SpaceAccess(this.#bus);
     this.native = new NativeSpaceAccess(this.#bus, this.shift);
@@ -304,7 +302,7 @@ export class AddressSpace implements GuestAccessors {
    * ```
    */
   get lastFault(): AccessFault | null {
-    return this.#bus.lastFault;
+    return this.#bus.outcome.lastFault;
   }
 
   /**
@@ -328,7 +326,7 @@ export class AddressSpace implements GuestAccessors {
    * @throws TypeError, RangeError if `gpa` is not an address: an integer from 0 to 2^64 - 1.
    */
   regionAt(gpa: Gpa): Region | null {
-    return this.#bus.find(gpa);
+    return this.#bus.lookup.find(gpa);
   }
 
   /**
@@ -885,14 +883,14 @@ export class AddressSpace implements GuestAccessors {
   readqHalves(gpa: Gpa, out: Uint32Array, at: number): void {
     const result = this.tryReadqHalves(gpa, out, at);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 8, "read", this.#bus.reason);
+      throw new GuestMemoryFault(result, gpa, 8, "read", this.#bus.outcome.reason);
     }
   }
 
   writeqHalves(gpa: Gpa, low: number, high: number): void {
     const result = this.tryWriteqHalves(gpa, low, high);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 8, "write", this.#bus.reason);
+      throw new GuestMemoryFault(result, gpa, 8, "write", this.#bus.outcome.reason);
     }
   }
 

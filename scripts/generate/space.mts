@@ -112,7 +112,7 @@ export function reachAccessors(): string {
       tryRead: ({ constant }) => `
         const found = this.devices.read(SPACE_${constant}, gpa);
         if (found >= 0) { out[0] = found; return OK; }
-        if (found !== -1) { return this.#bus.result; }`,
+        if (found !== -1) { return this.#bus.outcome.result; }`,
       tryWrite: ({ constant, bits }) => `
         const unsigned = ${bits === 32 ? "value >>> 0" : `value & ${2 ** bits - 1}`};
         const result = this.devices.write(SPACE_${constant}, gpa, unsigned);
@@ -167,7 +167,7 @@ function spaceAccessors(path: SpaceClass): string {
     ...WIDTHS.map((row) => write(path, row)),
     tryReadqHalves(path),
     tryWriteqHalves(path),
-    ...throwingHalves(", this.#bus.reason"),
+    ...throwingHalves(", this.#bus.outcome.reason"),
   ].join("\n\n");
 }
 
@@ -216,7 +216,7 @@ function write(path: SpaceClass, row: WidthRow): string {
   ${head}
     const result = this.tryWrite${row.suffix}(gpa, value);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, ${row.bytes}, "write", this.#bus.reason);
+      throw new GuestMemoryFault(result, gpa, ${row.bytes}, "write", this.#bus.outcome.reason);
     }
   }`;
   }
