@@ -29,6 +29,8 @@ import {
   RomRegion,
   type WindowOptions,
 } from "./regions.js";
+import { MarkingWrites } from "./marking-writes.js";
+import { NO_ENTRIES, type PageTable } from "./page-table.js";
 import { SpaceArena } from "./space-arena.js";
 import { checkTotal, type GuestRange, toRanges } from "../base/ranges.js";
 import { GuestMemAccessResult, OK } from "../base/result.js";
@@ -157,6 +159,9 @@ export class AddressSpace implements GuestAccessors {
   declare private view: DataView;
   // On the prototype, because V8 treats a method of a prototype as a constant.
   declare private checkSlots: typeof checkSlots;
+  // Those of MarkingWrites, unset until it is in use. `writes` is empty then: see there.
+  declare private marks: DataView;
+  declare private markedWrites: Int32Array;
   static {
     this.prototype.checkSlots = checkSlots;
   }
@@ -164,6 +169,8 @@ export class AddressSpace implements GuestAccessors {
   readonly #bus: Bus;
   readonly #bulk: SpaceBulk;
   readonly #arena: SpaceArena | null;
+  /** Whether writes through the page table have to mark the pages. */
+  #marksPages = false;
   #atomics: GuestAtomicAccess | undefined;
   #halves: HalvesAccess | undefined;
 
@@ -187,12 +194,11 @@ export class AddressSpace implements GuestAccessors {
       moveHome: (home) => {
         this.view = home;
       },
-      moveTable: ({ reads, writes, number }) => {
-        this.reads = reads;
-        this.writes = writes;
-        this.native.number = number;
-        this.native.reads = reads;
-        this.native.writes = writes;
+      moveTable: (table) => {
+        this.#useTable(table);
+      },
+      moveMarks: (marks) => {
+        this.#markIn(marks);
       },
     });
     this.#bulk = new SpaceBulk(this.#bus);
@@ -1125,6 +1131,37 @@ export class AddressSpace implements GuestAccessors {
     return this.#bulk.poke(gpa, bytesOf(source, "source"));
   }
 
+  #useTable({ reads, writes, number }: PageTable): void {
+    this.native.number = number;
+    this.native.reads = reads;
+    this.native.writes = writes;
+    this.reads = reads;
+    if (!this.#marksPages) {
+      this.writes = writes;
+    } else if (this.#hasMarkingWrites()) {
+      this.markedWrites = writes;
+    }
+  }
+
+  #markIn(marks: Uint8Array): void {
+    const view = new DataView(marks.buffer, marks.byteOffset, marks.length);
+    // From here on, the accessors of this class take the slow path. They are in use if the stack ends
+    // below, if the space is not extensible, and in a subclass.
+    this.#marksPages = true;
+    this.writes = NO_ENTRIES;
+    if (Object.getPrototypeOf(this) === AddressSpace.prototype) {
+      Reflect.setPrototypeOf(this, MarkingWrites.prototype);
+    }
+    if (this.#hasMarkingWrites()) {
+      this.marks = view;
+      this.markedWrites = this.native.writes;
+    }
+  }
+
+  #hasMarkingWrites(): boolean {
+    return Object.getPrototypeOf(this) === MarkingWrites.prototype;
+  }
+
   #mapChanged(): void {
     (this as { generation: number }).generation++;
   }
@@ -1158,6 +1195,9 @@ export class AddressSpace implements GuestAccessors {
     return memory;
   }
 }
+
+Object.setPrototypeOf(MarkingWrites.prototype, AddressSpace.prototype);
+Object.defineProperty(MarkingWrites.prototype, "constructor", { value: AddressSpace });
 
 /** Checks the option `fill`, which only new memory of a stated size can have. */
 function checkFill(fill: number | undefined, isNew: boolean): void {
