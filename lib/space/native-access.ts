@@ -11,6 +11,7 @@ import { type GuestMemAccessResult, OK } from "../base/result.js";
 import { DeviceAccess } from "./device-access.js";
 import { spaceAtomics } from "./atomics.js";
 import { spaceHalves } from "./halves.js";
+import { NO_ENTRIES } from "./page-table.js";
 import { SPACE_BYTE, SPACE_LONG, SPACE_QUAD, SPACE_WORD, type SpaceWidth } from "./widths.js";
 import { uncloneable } from "../base/uncloneable.js";
 import { BYTE, checkOut, isView, LONG, type Out, QUAD, type Value, WORD } from "../base/widths.js";
@@ -37,9 +38,6 @@ const {
   spaceWritel,
   spaceWriteq,
 } = native;
-
-/** A page table without pages. */
-const NO_ENTRIES: Int32Array = new Int32Array(new SharedArrayBuffer(0));
 
 /**
  * The native path of an address space: {@link AddressSpace.native}. The compiled C++ accessors
