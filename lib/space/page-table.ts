@@ -7,6 +7,9 @@ export const MAX_END = 2 ** 32;
 /** The most pages on each side of an address that one access opens. */
 const MAX_OPENED = 2 ** 15;
 
+/** The entries of a table without pages. */
+export const NO_ENTRIES: Int32Array = new Int32Array(new SharedArrayBuffer(0));
+
 /** Bytes of a page of the table, if the options name no other size. */
 export const DEFAULT_PAGE_SIZE = 4096;
 
@@ -52,6 +55,14 @@ export class PageTable {
   /** Sets the memory that the entries lead to on the native path. The table must be clear. */
   setHome(memory: Handle): void {
     native.pageTableSetHome(this.#handle, memory);
+  }
+
+  /**
+   * Sets the array in which the native path marks the pages that it writes, a byte for each page of
+   * the home buffer. It lies in a SharedArrayBuffer.
+   */
+  setMarks(marks: Uint8Array): void {
+    native.pageTableSetMarks(this.#handle, marks);
   }
 
   /** Sets the entries of the pages that touch a range of addresses to the slow path. */

@@ -191,7 +191,7 @@ export function nativeSpaceAccessors(): string {
   write${row.suffix}(gpa: Gpa, value: ${row.value}): void {
     const result = this.tryWrite${row.suffix}(gpa, value);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, ${row.bytes}, "write", this.#bus.reason);
+      throw new GuestMemoryFault(result, gpa, ${row.bytes}, "write", this.#bus.outcome.reason);
     }
   }`,
     ),
@@ -214,7 +214,7 @@ export function nativeSpaceAccessors(): string {
     }
     return this.tryWrite(SPACE_QUAD, gpa, quadOf(checkedLow, checkedHigh));
   }`,
-    ...throwingHalves(", this.#bus.reason"),
+    ...throwingHalves(", this.#bus.outcome.reason"),
   ].join("\n\n");
 }
 
