@@ -11,6 +11,7 @@ export type { Gpa } from "./base/gpa.js";
 export type { GuestRange } from "./base/ranges.js";
 export { GuestMemAccessResult, resultName } from "./base/result.js";
 export type { GuestAtomicAccess } from "./atomics/access.js";
+export type { NativeHandle } from "./native/addon.js";
 export type { NativeAccess } from "./native/access.js";
 export { type Op, OpBuffer, OpKind, packOps, type TryAccess } from "./native/op-buffer.js";
 export { Arena, type ArenaOptions, type CallerMemory } from "./memory/arena.js";

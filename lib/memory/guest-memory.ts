@@ -10,7 +10,7 @@ import { GeneralAccess } from "./general-access.js";
 import { MAX_U64, type Gpa } from "../base/gpa.js";
 import { toAddress, toByteCount } from "../base/arguments.js";
 import { MemoryMarks } from "./marks.js";
-import { native, type Handle } from "../native/addon.js";
+import { native, type Handle, type NativeHandle } from "../native/addon.js";
 import { NativeAccess } from "../native/access.js";
 import { checkTotal, type GuestRange, type RangeList, toRanges } from "../base/ranges.js";
 import { type GuestMemAccessResult, OK } from "../base/result.js";
@@ -84,6 +84,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   });
   readonly #shareable: SharedRam | null;
   #atomics: ViewAtomics | undefined;
+  #nativeHandle: NativeHandle | undefined;
   #exposed = false;
   #destroyed = false;
 
@@ -255,6 +256,18 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
    */
   get atomics(): GuestAtomicAccess {
     return this.#viewAtomics();
+  }
+
+  /**
+   * The handle for native addons (`pound_memory_get` of `node/guest_handle.h`). It is the same
+   * object each time, and works in this thread only.
+   *
+   * Writes of an addon set no dirty marks: call `mark` of the bitmap afterwards.
+   *
+   * @throws Error `ERR_OUT_OF_MEMORY`.
+   */
+  get handle(): NativeHandle {
+    return (this.#nativeHandle ??= native.coreMemoryCreate(this.#handle));
   }
 
   /** Whether the RAM has ended: it is destroyed, or its arena is reset or destroyed. */

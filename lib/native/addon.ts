@@ -3,6 +3,12 @@ import { loadAddon } from "./load-addon.js";
 /** A tagged `External`. Only the addon can make one. */
 export type Handle = { readonly __handle: unique symbol };
 
+/**
+ * An External for native addons, which open it with `node/guest_handle.h`. JavaScript can only pass
+ * it on.
+ */
+export type NativeHandle = { readonly __nativeHandle: unique symbol };
+
 /** The compiled accessors. The call block names the memory and has the arguments and the result. */
 export interface NativeAccessors {
   readonly readb: () => void;
@@ -68,6 +74,11 @@ export interface NativeBinding extends NativeAccessors {
   pageTableSetHome(table: Handle, memory: Handle): void;
   /** The number of the table in the call block, valid while the handle lives. */
   pageTableNumber(table: Handle): number;
+
+  coreMemoryCreate(memory: Handle): NativeHandle;
+  coreSpaceCreate(): NativeHandle;
+  /** Sets the page table that addons get at the beginning of their next run. */
+  coreSpaceSetTable(space: NativeHandle, table: Handle): void;
 }
 
 /** The addon, either prebuilt or built during the installation. */

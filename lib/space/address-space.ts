@@ -16,6 +16,7 @@ import {
 import { MAX_U64, type Gpa } from "../base/gpa.js";
 import { GuestMemory, guestMemoryInternals, isGuestMemory } from "../memory/guest-memory.js";
 import type { MmioDevice, WriteTrap } from "./mmio.js";
+import { native, type NativeHandle } from "../native/addon.js";
 import { NativeSpaceAccess } from "./native-access.js";
 import { type AccessFault, type AddressSpaceOptions, checkSpaceOptions } from "./options.js";
 import {
@@ -146,6 +147,7 @@ export class AddressSpace implements GuestAccessors {
   readonly #bulk: SpaceBulk;
   readonly #arena: SpaceArena | null;
   #atomics: GuestAtomicAccess | undefined;
+  #nativeHandle: NativeHandle | undefined;
 
   /**
    * Makes an empty address space.
@@ -168,10 +170,13 @@ export class AddressSpace implements GuestAccessors {
       (home) => {
         this.view = home;
       },
-      ({ reads, writes, number }) => {
+      ({ reads, writes, number, handle }) => {
         this.reads = reads;
         this.writes = writes;
         this.native.number = number;
+        if (this.#nativeHandle !== undefined) {
+          native.coreSpaceSetTable(this.#nativeHandle, handle);
+        }
       },
     );
     this.#bulk = new SpaceBulk(this.#bus);
@@ -273,6 +278,22 @@ export class AddressSpace implements GuestAccessors {
    */
   get atomics(): GuestAtomicAccess {
     return (this.#atomics ??= spaceAtomics(this.#bus, "view"));
+  }
+
+  /**
+   * The handle for native addons (`pound_space_get` of `node/guest_handle.h`), which use the page
+   * table of the space. It is the same object each time, and works in this thread only.
+   *
+   * @throws Error `ERR_OUT_OF_MEMORY`.
+   */
+  get handle(): NativeHandle {
+    if (this.#nativeHandle === undefined) {
+      this.#nativeHandle = native.coreSpaceCreate();
+      if (this.#bus.table !== null) {
+        native.coreSpaceSetTable(this.#nativeHandle, this.#bus.table.handle);
+      }
+    }
+    return this.#nativeHandle;
   }
 
   /**

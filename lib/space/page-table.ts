@@ -34,8 +34,8 @@ export class PageTable {
   readonly end: number;
   /** The number of the table in the call block of the addon. */
   readonly number: number;
+  readonly handle: Handle;
   readonly #pageSize: number;
-  readonly #handle: Handle;
 
   /** @param end - The table covers the addresses below it, as far as they lie below 4 GiB. */
   constructor(pageSize: number, end: number) {
@@ -45,13 +45,13 @@ export class PageTable {
     this.end = entries * pageSize;
     this.reads = new Int32Array(new SharedArrayBuffer(4 * entries));
     this.writes = new Int32Array(new SharedArrayBuffer(4 * entries));
-    this.#handle = native.pageTableCreate(this.reads, this.writes, this.shift);
-    this.number = native.pageTableNumber(this.#handle);
+    this.handle = native.pageTableCreate(this.reads, this.writes, this.shift);
+    this.number = native.pageTableNumber(this.handle);
   }
 
   /** Sets the memory that the entries lead to on the native path. The table must be clear. */
   setHome(memory: Handle): void {
-    native.pageTableSetHome(this.#handle, memory);
+    native.pageTableSetHome(this.handle, memory);
   }
 
   /** Sets the entries of the pages that touch a range of addresses to the slow path. */

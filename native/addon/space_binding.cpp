@@ -12,9 +12,7 @@ namespace pound::addon {
 
 using kvm::memory::guest_page_table_t;
 
-namespace {
-
-/** The page table of an address space. TypeScript fills the entries. */
+/** TypeScript fills the entries. */
 class SharedTable final : public MemoryUser {
 public:
     SharedTable(const Environment::Table& table, Napi::Int32Array reads, Napi::Int32Array writes,
@@ -54,6 +52,10 @@ public:
         return number_;
     }
 
+    const Environment::Table& table() const {
+        return environment_->table(number_);
+    }
+
 private:
     void leave_home() {
         environment_->set_table(number_, Environment::NO_TABLE);
@@ -71,15 +73,20 @@ private:
     uint32_t number_;
 };
 
+namespace {
+
 /** The result of an access that takes the slow path: NOT_MADE of lib/native/call-block.ts. */
 constexpr uint32_t NOT_MADE = 4;
+
+guest_page_table_t as_page_table(const Environment::Table& table) {
+    return {
+        table.reads, table.writes, table.entries, table.shift, {table.home.base, table.home.size}};
+}
 
 template <typename Access>
 napi_value access_table(Environment* environment, Access run) {
     CallBlock* block = environment->call_block();
-    const Environment::Table& entry = environment->table(block->memory());
-    const guest_page_table_t table{entry.reads, entry.writes, entry.entries, entry.shift,
-                                   {entry.home.base, entry.home.size}};
+    const guest_page_table_t table = as_page_table(environment->table(block->memory()));
     block->set_result(run(&table, block) ? uint32_t{kvm::memory::GUEST_MEM_ACCESS_OK} : NOT_MADE);
     return nullptr;
 }
@@ -119,9 +126,9 @@ napi_value write_call(napi_env env, napi_callback_info info) {
 }
 
 constexpr Accessor ACCESSORS[] = {
-    {"spaceReadb", read_call<uint8_t>},   {"spaceReadw", read_call<uint16_t>},
-    {"spaceReadl", read_call<uint32_t>},  {"spaceReadq", read_call<uint64_t>},
-    {"spaceWriteb", write_call<uint8_t>}, {"spaceWritew", write_call<uint16_t>},
+    {"spaceReadb", read_call<uint8_t>},    {"spaceReadw", read_call<uint16_t>},
+    {"spaceReadl", read_call<uint32_t>},   {"spaceReadq", read_call<uint64_t>},
+    {"spaceWriteb", write_call<uint8_t>},  {"spaceWritew", write_call<uint16_t>},
     {"spaceWritel", write_call<uint32_t>}, {"spaceWriteq", write_call<uint64_t>},
 };
 
@@ -130,10 +137,18 @@ constexpr Accessor ACCESSORS[] = {
 template <>
 inline constexpr napi_type_tag HANDLE_TAG<SharedTable> = {0x5d1f7a9c3b60e248, 0x94c2e80b17fd6a35};
 
+std::shared_ptr<SharedTable> open_table(Napi::Value value) {
+    return open_handle<SharedTable>(value);
+}
+
+guest_page_table_t entries_of(const SharedTable& table) {
+    return as_page_table(table.table());
+}
+
 namespace {
 
 /** The entries of a table: a typed array over a SharedArrayBuffer. Null for any other value. */
-const int32_t* entries_of(Napi::Value value, size_t* length) {
+const int32_t* array_of(Napi::Value value, size_t* length) {
     napi_typedarray_type type = napi_uint8_array;
     void* data = nullptr;
     napi_value buffer = nullptr;
@@ -160,8 +175,8 @@ Napi::Value page_table_create(const Napi::CallbackInfo& info) {
     size_t reads = 0;
     size_t writes = 0;
     Environment::Table table = Environment::NO_TABLE;
-    table.reads = entries_of(info[0], &reads);
-    table.writes = entries_of(info[1], &writes);
+    table.reads = array_of(info[0], &reads);
+    table.writes = array_of(info[1], &writes);
     if (table.reads == nullptr || table.writes == nullptr || !info[2].IsNumber()) {
         return throw_type(env, "reads and writes must be Int32Arrays of SharedArrayBuffers");
     }
@@ -170,10 +185,10 @@ Napi::Value page_table_create(const Napi::CallbackInfo& info) {
         return throw_range(env, "the tables must have one length, and shift must be from 8 to 16");
     }
     table.entries = static_cast<uint32_t>(reads);
-    return make_handle(env, std::make_shared<SharedTable>(
-                                table, info[0].As<Napi::Int32Array>(),
-                                info[1].As<Napi::Int32Array>(),
-                                env.GetInstanceData<InstanceData>()->environment));
+    return make_handle(
+        env, std::make_shared<SharedTable>(table, info[0].As<Napi::Int32Array>(),
+                                           info[1].As<Napi::Int32Array>(),
+                                           env.GetInstanceData<InstanceData>()->environment));
 }
 
 /** pageTableSetHome(table, memory): undefined */

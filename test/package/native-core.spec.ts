@@ -1,0 +1,148 @@
+import { spawnSync } from "node:child_process";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { isAbsolute, join } from "node:path";
+import { expect } from "chai";
+import { type Ended, npm, outsideNpm, ROOT, run } from "./support/machine.js";
+
+const ADDON = "build/Release/pound_guest_memory.node";
+
+/** An addon, in C and C++, that is built against the packed package and uses its memories. */
+describe("a native addon that uses the package", () => {
+  let folder: string;
+  let installed: string;
+
+  before(function () {
+    if (!existsSync(join(ROOT, ADDON)) || spawnSync("c++", ["--version"]).error !== undefined) {
+      expect(process.env["POUND_REQUIRE_ALL"]).to.not.equal("1");
+      console.log("    SKIPPED (needs the built addon and a compiler)");
+      this.skip();
+    }
+    folder = mkdtempSync(join(tmpdir(), "pound-core-"));
+    installed = join(folder, "node_modules/pound-guest-memory");
+    const args = ["pack", "--ignore-scripts", "--silent", "--pack-destination", folder];
+    const packed = npm(args, ROOT, outsideNpm());
+    expect(packed.status, packed.output).to.equal(0);
+    mkdirSync(installed, { recursive: true });
+    const tarball = packed.output.trim();
+    const unpacked = run("tar", ["-xzf", tarball, "-C", installed, "--strip-components=1"], folder);
+    expect(unpacked.status, unpacked.output).to.equal(0);
+    mkdirSync(join(installed, "build/Release"), { recursive: true });
+    cpSync(join(ROOT, ADDON), join(installed, ADDON));
+    cpSync(join(ROOT, "test/package/fixtures/core"), folder, { recursive: true });
+    const scripts = { build: "node-gyp rebuild" };
+    writeFileSync(join(folder, "package.json"), JSON.stringify({ name: "core", scripts }));
+    const built = npm(["run", "build"], folder, outsideNpm());
+    expect(built.status, built.output).to.equal(0);
+  });
+
+  after(() => {
+    if (folder !== undefined) {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+
+  /** Runs a scenario in a process of its own, because a fault would end the process. */
+  function scenario(name: string): unknown {
+    const args = ["--expose-gc", "scenarios.cjs", name];
+    const { status, output }: Ended = run(process.execPath, args, folder);
+    expect(status, output).to.equal(0);
+    return JSON.parse(output);
+  }
+
+  it("finds the headers without a load of the addon, from any folder", () => {
+    const print = (code: string): string =>
+      run(process.execPath, ["-p", code], folder).output.trim();
+    const include = print("require('pound-guest-memory/include').include_dir");
+    expect(isAbsolute(include)).to.equal(false);
+    expect(existsSync(join(folder, include, "kvm/guest.h"))).to.equal(true);
+    expect(existsSync(join(folder, include, "node/guest_handle.h"))).to.equal(true);
+    const loaded = print(
+      "require('pound-guest-memory/include'); Object.keys(require.cache).join()",
+    );
+    expect(loaded.replaceAll("\\", "/")).to.match(/^[^,]*\/dist\/include\/index\.js$/);
+  });
+
+  it("is built by cmake-js too", function () {
+    if (spawnSync("cmake", ["--version"]).error !== undefined) {
+      expect(process.env["POUND_REQUIRE_ALL"]).to.not.equal("1");
+      console.log("      SKIPPED (not installed: cmake)");
+      this.skip();
+    }
+    const api = join(ROOT, "node_modules/node-api-headers/include");
+    const options = ["-S", ".", "-B", "cmake", `-DCMAKE_JS_INC=${api}`];
+    for (const args of [options, ["--build", "cmake"]]) {
+      const { status, output } = run("cmake", args, folder, outsideNpm());
+      expect(status, output).to.equal(0);
+    }
+    expect(existsSync(join(folder, "cmake/core.node"))).to.equal(true);
+  });
+
+  it("accesses the RAM of a GuestMemory", () => {
+    expect(scenario("access")).to.deep.equal([0, 6, 0, 2, 9, 4096, true]);
+  });
+
+  it("accesses addresses above 4 GiB", () => {
+    expect(scenario("large")).to.deep.equal([0, 2, 7, 2 ** 32 + 4096]);
+  });
+
+  it("works if it was built for an older minor version of the interface", () => {
+    expect(scenario("older")).to.deep.equal([4096, 4096, 2]);
+  });
+
+  it("gets an error for a value that is not a handle that it can use", () => {
+    const wrong = "TypeError ERR_INVALID_HANDLE";
+    expect(scenario("refusals")).to.deep.equal([
+      `object: ${wrong}`,
+      `number: ${wrong}`,
+      `null: ${wrong}`,
+      `Buffer: ${wrong}`,
+      `Proxy: ${wrong}`,
+      `GuestMemory: ${wrong}`,
+      `handle of a space: ${wrong}`,
+      `foreign External: ${wrong}`,
+      "newer major version: Error ERR_ABI_VERSION",
+      "older minor version: Error ERR_ABI_VERSION",
+      "newer minor version: 0",
+      `another environment: ${wrong}`,
+      "destroyed: Error ERR_DESTROYED",
+    ]);
+  });
+
+  it("can end a run after whatever happened to the memory, and begins none after its end", () => {
+    // A write and a read during the run, and the result of the next begin.
+    expect(scenario("lifetime")).to.deep.equal({
+      bytesOfNext: 0,
+      destroyed: [0, 1, 3],
+      reset: [0, 1, 3],
+      collected: [0, 1, 0],
+      transferred: [0, 1, 0],
+      shared: [0, 1, 3],
+    });
+  });
+
+  it("uses an ArrayBuffer on the thread of its environment only, while it is attached", () => {
+    expect(scenario("arrayBuffer")).to.deep.equal([3, 0, 3]);
+  });
+
+  it("runs on other threads while JavaScript uses the memory and destroys it", () => {
+    expect(scenario("threads")).to.deep.equal({
+      pages: ["bigint", 3],
+      shared: ["bigint", 3],
+      work: 3000,
+    });
+  });
+
+  it("outlives 1000 workers whose memories it runs on", () => {
+    expect(scenario("workers")).to.deep.equal([
+      { "allocate: 3": 500, "allocateShared: 3": 500 },
+      [0, 0, 8],
+    ]);
+  });
+
+  it("accesses an address space through its page table", () => {
+    // The numbers of words that are left to JavaScript, and the words.
+    expect(scenario("space")).to.deep.equal([10, 10, 0, 8, 8, 1, 10, 3, true]);
+    expect(scenario("spaceFirst")).to.deep.equal([0, 2]);
+  });
+});
