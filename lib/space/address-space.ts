@@ -5,6 +5,7 @@ import type { GuestAtomicAccess } from "../atomics/access.js";
 import { type InaccessibleRange, SpaceBulk } from "./bulk.js";
 import { Bus } from "./bus.js";
 import { DirtyBitmap } from "../memory/dirty-bitmap.js";
+import { completeExit } from "./exit.js";
 import { rangeError, typeError } from "../base/errors.js";
 import {
   checkFunction,
@@ -294,6 +295,21 @@ export class AddressSpace implements GuestAccessors {
       }
     }
     return this.#nativeHandle;
+  }
+
+  /**
+   * Makes the access that a native core has left to JavaScript (`guest_exit_t` of
+   * `kvm/guest_space.h`), and stores the result in the exit. The core then executes the instruction
+   * again.
+   *
+   * @param exit - At least 5 elements: the address, the value, the width in bytes, 1 for a read or
+   * 2 for a write, and the state, which must be 1 (pending).
+   * @returns The result code, which the core gets as the result of the access.
+   * @throws TypeError, RangeError for an invalid exit; what the handler of a device throws. The exit
+   * stays pending after an error.
+   */
+  complete(exit: BigUint64Array): GuestMemAccessResult {
+    return completeExit(this, exit);
   }
 
   /**

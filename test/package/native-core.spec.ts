@@ -145,4 +145,14 @@ describe("a native addon that uses the package", () => {
     expect(scenario("space")).to.deep.equal([10, 10, 0, 8, 8, 1, 10, 3, true]);
     expect(scenario("spaceFirst")).to.deep.equal([0, 2]);
   });
+
+  it("gets the results of the view path from an address space, with exits to JavaScript", () => {
+    expect(scenario("spaceDifferential")).to.deep.equal([[], true, true, true, true]);
+  });
+
+  it("gets an error for an exit that is not one", () => {
+    const range = "RangeError ERR_OUT_OF_RANGE";
+    const wrong = ["TypeError ERR_INVALID_ARG_TYPE", range, range, range, range];
+    expect(scenario("badExits")).to.deep.equal([...wrong, 2]);
+  });
 });

@@ -1,0 +1,96 @@
+#include "kvm/guest_space.h"
+
+#include <doctest/doctest.h>
+
+#include <vector>
+
+using namespace pound::kvm::memory;
+
+namespace {
+
+/** A space of one mapped page, of two pages that the table covers. */
+struct Space {
+    std::vector<uint8_t> bytes = std::vector<uint8_t>(4096);
+    // The distance is 0 for the first page, and the second one takes the slow path.
+    std::vector<int32_t> entries{~0, 0};
+    guest_page_table_t table{entries.data(), entries.data(), 2, 12, {bytes.data(), bytes.size()}};
+    guest_exit_t exit{};
+    guest_space_t space{&table, &exit};
+};
+
+} // namespace
+
+TEST_CASE("accesses to a page of the table do not exit") {
+    Space made;
+    CHECK(guest_space_writeq(&made.space, 8, 0x8877665544332211) == GUEST_MEM_ACCESS_OK);
+    uint8_t byte = 0;
+    uint16_t word = 0;
+    uint32_t dword = 0;
+    uint64_t quad = 0;
+    CHECK(guest_space_readb(&made.space, 8, &byte) == GUEST_MEM_ACCESS_OK);
+    CHECK(guest_space_readw(&made.space, 8, &word) == GUEST_MEM_ACCESS_OK);
+    CHECK(guest_space_readl(&made.space, 8, &dword) == GUEST_MEM_ACCESS_OK);
+    CHECK(guest_space_readq(&made.space, 8, &quad) == GUEST_MEM_ACCESS_OK);
+    CHECK(byte == 0x11);
+    CHECK(word == 0x2211);
+    CHECK(dword == 0x44332211);
+    CHECK(quad == 0x8877665544332211);
+    CHECK(made.bytes[8] == 0x11);
+    CHECK(guest_space_writeb(&made.space, 1, 0xab) == GUEST_MEM_ACCESS_OK);
+    CHECK(guest_space_writew(&made.space, 2, 0xabcd) == GUEST_MEM_ACCESS_OK);
+    CHECK(guest_space_writel(&made.space, 4, 0x12345678) == GUEST_MEM_ACCESS_OK);
+    CHECK(guest_space_readq(&made.space, 0, &quad) == GUEST_MEM_ACCESS_OK);
+    CHECK(quad == 0x12345678abcdab00);
+    CHECK(made.exit.state == GUEST_EXIT_IDLE);
+}
+
+TEST_CASE("a read that exits has the value of the owner when it is repeated") {
+    Space made;
+    uint32_t value = 1;
+    CHECK(guest_space_readl(&made.space, 4096, &value) == GUEST_SPACE_EXIT);
+    CHECK(value == 1);
+    CHECK(made.exit.gpa == 4096);
+    CHECK(made.exit.width == 4);
+    CHECK(made.exit.reason == GUEST_EXIT_READ);
+    CHECK(made.exit.state == GUEST_EXIT_PENDING);
+    made.exit.value = 0x1234;
+    made.exit.state = GUEST_EXIT_COMPLETED + GUEST_MEM_ACCESS_OK;
+    // Even if the owner has made the page accessible, the access is made once.
+    made.entries[1] = ~-4096;
+    CHECK(guest_space_readl(&made.space, 4096, &value) == GUEST_MEM_ACCESS_OK);
+    CHECK(value == 0x1234);
+    CHECK(made.exit.state == GUEST_EXIT_IDLE);
+    CHECK(guest_space_readl(&made.space, 4096, &value) == GUEST_MEM_ACCESS_OK);
+    CHECK(value == 0);
+}
+
+TEST_CASE("a write that exits has the result of the owner when it is repeated") {
+    Space made;
+    CHECK(guest_space_writew(&made.space, 4098, 0xbeef) == GUEST_SPACE_EXIT);
+    CHECK(made.exit.reason == GUEST_EXIT_WRITE);
+    CHECK(made.exit.value == 0xbeef);
+    CHECK(made.exit.width == 2);
+    made.exit.state = GUEST_EXIT_COMPLETED + GUEST_MEM_ACCESS_FAULT_BOUNDARY;
+    CHECK(guest_space_writew(&made.space, 4098, 0xbeef) == GUEST_MEM_ACCESS_FAULT_BOUNDARY);
+    CHECK(made.exit.state == GUEST_EXIT_IDLE);
+}
+
+TEST_CASE("another access than the completed one exits anew") {
+    Space made;
+    uint8_t byte = 0;
+    CHECK(guest_space_readb(&made.space, 4096, &byte) == GUEST_SPACE_EXIT);
+    made.exit.state = GUEST_EXIT_COMPLETED;
+    CHECK(guest_space_readb(&made.space, 4097, &byte) == GUEST_SPACE_EXIT);
+    CHECK(made.exit.gpa == 4097);
+    made.exit.state = GUEST_EXIT_COMPLETED;
+    CHECK(guest_space_writeb(&made.space, 4097, 5) == GUEST_SPACE_EXIT);
+    CHECK(made.exit.state == GUEST_EXIT_PENDING);
+}
+
+TEST_CASE("an access that is not aligned is left to the owner") {
+    Space made;
+    uint32_t value = 0;
+    CHECK(guest_space_readl(&made.space, 2, &value) == GUEST_SPACE_EXIT);
+    made.exit.state = GUEST_EXIT_COMPLETED + GUEST_MEM_ACCESS_FAULT_UNALIGNED;
+    CHECK(guest_space_readl(&made.space, 2, &value) == GUEST_MEM_ACCESS_FAULT_UNALIGNED);
+}
