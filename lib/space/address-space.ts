@@ -302,7 +302,7 @@ export class AddressSpace implements GuestAccessors {
    * `kvm/guest_space.h`), and stores the result in the exit. The core then executes the instruction
    * again.
    *
-   * @param exit - At least 5 elements: the address, the value, the width in bytes, 1 for a read or
+   * @param exit - At least 32 elements. The first five are the address, the value, the width in bytes, 1 for a read or
    * 2 for a write, and the state, which must be 1 (pending).
    * @returns The result code, which the core gets as the result of the access.
    * @throws TypeError, RangeError for an invalid exit; what the handler of a device throws. The exit

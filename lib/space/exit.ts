@@ -9,7 +9,9 @@ const VALUE = 1;
 const WIDTH = 2;
 const REASON = 3;
 const STATE = 4;
-const LENGTH = 5;
+
+/** The length of an exit. C++ keeps accesses of the instruction in the other elements. */
+const LENGTH = 32;
 
 const READ = 1n;
 const WRITE = 2n;

@@ -1,5 +1,13 @@
 import { spawnSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { isAbsolute, join } from "node:path";
 import { expect } from "chai";
@@ -49,6 +57,27 @@ describe("a native addon that uses the package", () => {
     expect(status, output).to.equal(0);
     return JSON.parse(output);
   }
+
+  it("has a guide with a core that works as written", () => {
+    const guide = readFileSync(join(ROOT, "docs/native-cores.md"), "utf8");
+    const example = join(folder, "guide");
+    mkdirSync(example);
+    for (const [file, language] of [
+      ["binding.gyp", "json"],
+      ["core.cpp", "cpp"],
+      ["main.cjs", "javascript"],
+    ] as const) {
+      const block = new RegExp(`^\`\`\`${language}\n([^]*?)^\`\`\`$`, "m").exec(guide);
+      writeFileSync(join(example, file), block![1]!);
+    }
+    const scripts = { build: "node-gyp rebuild" };
+    writeFileSync(join(example, "package.json"), JSON.stringify({ name: "guide", scripts }));
+    const built = npm(["run", "build"], example, outsideNpm());
+    expect(built.status, built.output).to.equal(0);
+    const { status, output } = run(process.execPath, ["main.cjs"], example);
+    expect(output).to.equal("count 100000\nhalted 0\n");
+    expect(status).to.equal(0);
+  });
 
   it("finds the headers without a load of the addon, from any folder", () => {
     const print = (code: string): string =>

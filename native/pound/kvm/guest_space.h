@@ -26,10 +26,23 @@ enum guest_exit_state_t : uint64_t {
     GUEST_EXIT_COMPLETED = 2,
 };
 
+/** An access that its owner has made. */
+struct guest_completed_access_t {
+    uint64_t gpa;
+    uint64_t value;
+    uint64_t width;
+    uint64_t reason;
+    /** A guest_mem_access_result_t. */
+    uint64_t result;
+};
+
+/** The most accesses of one instruction that can exit. */
+constexpr uint64_t GUEST_EXITS_PER_INSTRUCTION = 4;
+
 /**
  * An access that a core leaves to the owner of the address space, as KVM leaves an access to a
  * device to user space: it goes to a device, a hole or a watched page, or is the first one to a
- * page. In JavaScript it is a BigUint64Array of five elements, which `space.complete()` serves.
+ * page. In JavaScript it is a BigUint64Array of 32 elements, which `space.complete()` serves.
  */
 struct guest_exit_t {
     uint64_t gpa;
@@ -41,7 +54,14 @@ struct guest_exit_t {
     uint64_t reason;
     /** A guest_exit_state_t. */
     uint64_t state;
+    /** The completed accesses of the instruction, in their order. */
+    uint64_t completed;
+    /** How many of them this execution of the instruction has repeated. */
+    uint64_t repeated;
+    guest_completed_access_t accesses[GUEST_EXITS_PER_INSTRUCTION];
+    uint64_t reserved[5];
 };
+static_assert(sizeof(guest_exit_t) == 32 * sizeof(uint64_t), "the length that JavaScript checks");
 
 /** The result of an access that exits. The other results are those of guest_mem_access_result_t. */
 constexpr int32_t GUEST_SPACE_EXIT = 4;
@@ -55,54 +75,105 @@ struct guest_space_t {
 
 namespace detail {
 
-/** Takes the result of an exit that the owner has completed, or else starts an exit. */
+/** Whether the owner has made the access in an earlier execution of the instruction. */
+inline bool repeat_access(guest_exit_t* exit, uint64_t gpa, uint64_t width,
+                          guest_exit_reason_t reason, int32_t* out_result, uint64_t* out_val) {
+    // JavaScript can write to all fields, so the numbers are checked before their use as indices.
+    const uint64_t completed = exit->completed;
+    if (exit->state >= GUEST_EXIT_COMPLETED && completed < GUEST_EXITS_PER_INSTRUCTION) {
+        const uint64_t result = exit->state - GUEST_EXIT_COMPLETED;
+        exit->accesses[completed] = {exit->gpa, exit->value, exit->width, exit->reason, result};
+        exit->completed = completed + 1;
+        exit->state = GUEST_EXIT_IDLE;
+    }
+    const uint64_t repeated = exit->repeated;
+    if (repeated >= exit->completed || repeated >= GUEST_EXITS_PER_INSTRUCTION) {
+        return false;
+    }
+    const guest_completed_access_t& access = exit->accesses[repeated];
+    if (access.gpa != gpa || access.width != width || access.reason != reason) {
+        return false;
+    }
+    exit->repeated = repeated + 1;
+    *out_result = static_cast<int32_t>(access.result);
+    *out_val = access.value;
+    return true;
+}
+
+/** Starts an exit. The instruction will be executed again from its beginning. */
 inline int32_t leave_access(guest_exit_t* exit, uint64_t gpa, uint64_t width,
                             guest_exit_reason_t reason, uint64_t value) {
-    assert(nullptr != exit);
-    if (exit->state >= GUEST_EXIT_COMPLETED && exit->gpa == gpa && exit->width == width &&
-        exit->reason == reason && (reason == GUEST_EXIT_READ || exit->value == value)) {
-        const auto result = static_cast<int32_t>(exit->state - GUEST_EXIT_COMPLETED);
-        exit->state = GUEST_EXIT_IDLE;
-        return result;
+    if (exit->completed >= GUEST_EXITS_PER_INSTRUCTION) {
+        return GUEST_MEM_ACCESS_ERROR_INTERNAL;
     }
-    *exit = {gpa, value, width, reason, GUEST_EXIT_PENDING};
+    exit->gpa = gpa;
+    exit->value = value;
+    exit->width = width;
+    exit->reason = reason;
+    exit->state = GUEST_EXIT_PENDING;
+    exit->repeated = 0;
     return GUEST_SPACE_EXIT;
 }
 
 template <typename T>
 inline int32_t space_read(guest_space_t* space, uint64_t gpa, T* out_val) {
-    // A completed exit comes first: the owner may have made the page accessible meanwhile, but a
-    // read of a device must not be repeated.
-    if (space->exit->state == GUEST_EXIT_IDLE && guest_page_read(space->table, gpa, out_val)) {
+    guest_exit_t* exit = space->exit;
+    assert(nullptr != exit);
+    int32_t result = GUEST_MEM_ACCESS_OK;
+    uint64_t value = 0;
+    // This comes first: the owner may have made the page accessible meanwhile, but the access must
+    // not be made twice.
+    if ((exit->state | exit->completed) != 0 &&
+        repeat_access(exit, gpa, sizeof(T), GUEST_EXIT_READ, &result, &value)) {
+        if (result == GUEST_MEM_ACCESS_OK) {
+            *out_val = static_cast<T>(value);
+        }
+        return result;
+    }
+    if (guest_page_read(space->table, gpa, out_val)) {
         return GUEST_MEM_ACCESS_OK;
     }
-    const int32_t result = leave_access(space->exit, gpa, sizeof(T), GUEST_EXIT_READ, 0);
-    if (result == GUEST_MEM_ACCESS_OK) {
-        *out_val = static_cast<T>(space->exit->value);
-    }
-    return result;
+    return leave_access(exit, gpa, sizeof(T), GUEST_EXIT_READ, 0);
 }
 
 template <typename T>
 inline int32_t space_write(guest_space_t* space, uint64_t gpa, T val) {
-    if (space->exit->state == GUEST_EXIT_IDLE && guest_page_write(space->table, gpa, val)) {
+    guest_exit_t* exit = space->exit;
+    assert(nullptr != exit);
+    int32_t result = GUEST_MEM_ACCESS_OK;
+    uint64_t value = 0;
+    if ((exit->state | exit->completed) != 0 &&
+        repeat_access(exit, gpa, sizeof(T), GUEST_EXIT_WRITE, &result, &value)) {
+        return result;
+    }
+    if (guest_page_write(space->table, gpa, val)) {
         return GUEST_MEM_ACCESS_OK;
     }
-    return leave_access(space->exit, gpa, sizeof(T), GUEST_EXIT_WRITE, val);
+    return leave_access(exit, gpa, sizeof(T), GUEST_EXIT_WRITE, val);
 }
 
 } // namespace detail
 
 /**
+ * Ends an instruction. A core calls it after each instruction that has made its accesses, faulting
+ * ones too, because an equal access of the next instruction is a new access.
+ */
+inline void guest_space_retire(guest_space_t* space) {
+    space->exit->completed = 0;
+    space->exit->repeated = 0;
+}
+
+/**
  * Reads 8, 16, 32 or 64 bits, little-endian, at guest physical address `gpa`.
  *
  * If the result is GUEST_SPACE_EXIT, the core returns from its run without a change of its state.
- * After the owner has completed the exit, the core executes the same instruction again, and the
- * same access then has the result of the owner. So an instruction may make at most one access that
- * exits, and must make its other accesses after that one.
+ * After the owner has completed the exit, the core executes the same instruction again, from its
+ * fetch. The accesses that have exited then have the results of the owner. After the instruction
+ * the core calls guest_space_retire().
  *
  * @param out_val Written only if the result is GUEST_MEM_ACCESS_OK.
- * @return GUEST_SPACE_EXIT, or a guest_mem_access_result_t.
+ * @return GUEST_SPACE_EXIT, or a guest_mem_access_result_t. The fifth exit of one instruction is
+ * GUEST_MEM_ACCESS_ERROR_INTERNAL.
  */
 inline int32_t guest_space_readb(guest_space_t* space, uint64_t gpa, uint8_t* out_val) {
     return detail::space_read(space, gpa, out_val);

@@ -56,12 +56,80 @@ TEST_CASE("a read that exits has the value of the owner when it is repeated") {
     made.exit.value = 0x1234;
     made.exit.state = GUEST_EXIT_COMPLETED + GUEST_MEM_ACCESS_OK;
     // Even if the owner has made the page accessible, the access is made once.
-    made.entries[1] = ~-4096;
+    made.entries[1] = ~(-4096);
     CHECK(guest_space_readl(&made.space, 4096, &value) == GUEST_MEM_ACCESS_OK);
     CHECK(value == 0x1234);
     CHECK(made.exit.state == GUEST_EXIT_IDLE);
+    guest_space_retire(&made.space);
     CHECK(guest_space_readl(&made.space, 4096, &value) == GUEST_MEM_ACCESS_OK);
     CHECK(value == 0);
+}
+
+TEST_CASE("an instruction repeats its exits in order, and makes its other accesses again") {
+    Space made;
+    made.bytes[16] = 7;
+    uint8_t code = 0;
+    uint8_t in_ram = 0;
+    uint32_t device = 0;
+    // The code lies on a slow page too, and each execution starts with the fetch.
+    const auto execute = [&] {
+        int32_t result = guest_space_readb(&made.space, 8192, &code);
+        if (result == GUEST_MEM_ACCESS_OK) {
+            result = guest_space_readb(&made.space, 16, &in_ram);
+        }
+        if (result == GUEST_MEM_ACCESS_OK) {
+            result = guest_space_readl(&made.space, 4096, &device);
+        }
+        return result == GUEST_MEM_ACCESS_OK ? guest_space_writel(&made.space, 4100, device)
+                                             : result;
+    };
+    const uint64_t expected[] = {8192, 4096, 4100, 8192, 4096, 4100};
+    uint32_t exits = 0;
+    for (int instruction = 0; instruction < 2; ++instruction) {
+        while (execute() == GUEST_SPACE_EXIT) {
+            REQUIRE(exits < 6);
+            CHECK(made.exit.gpa == expected[exits]);
+            made.exit.value = made.exit.reason == GUEST_EXIT_READ ? 50 + exits : made.exit.value;
+            made.exit.state = GUEST_EXIT_COMPLETED + GUEST_MEM_ACCESS_OK;
+            ++exits;
+        }
+        CHECK(made.exit.value == device);
+        guest_space_retire(&made.space);
+    }
+    CHECK(exits == 6);
+    CHECK(code == 53);
+    CHECK(device == 54);
+    CHECK(in_ram == 7);
+}
+
+TEST_CASE("the fifth exit of an instruction is an internal error") {
+    Space made;
+    uint8_t byte = 0;
+    for (uint64_t exit = 0; exit < 5; ++exit) {
+        int32_t result = GUEST_MEM_ACCESS_OK;
+        for (uint64_t i = 0; i <= exit && result == GUEST_MEM_ACCESS_OK; ++i) {
+            result = guest_space_readb(&made.space, 4096 + i, &byte);
+        }
+        CHECK(result == (exit < 4 ? GUEST_SPACE_EXIT : GUEST_MEM_ACCESS_ERROR_INTERNAL));
+        made.exit.state = exit < 4 ? GUEST_EXIT_COMPLETED : GUEST_EXIT_IDLE;
+    }
+}
+
+TEST_CASE("an exit with damaged numbers reaches no other memory") {
+    for (const uint64_t damaged : {uint64_t{4}, uint64_t{1} << 32, UINT64_MAX}) {
+        for (const uint64_t state : {0, 1, 2, 9}) {
+            Space made;
+            uint8_t byte = 0;
+            made.exit.completed = damaged;
+            made.exit.repeated = damaged - 1;
+            made.exit.state = state;
+            const int32_t result = guest_space_readb(&made.space, 4096, &byte);
+            CHECK(result == GUEST_MEM_ACCESS_ERROR_INTERNAL);
+            guest_space_retire(&made.space);
+            made.exit.state = GUEST_EXIT_IDLE;
+            CHECK(guest_space_readb(&made.space, 4096, &byte) == GUEST_SPACE_EXIT);
+        }
+    }
 }
 
 TEST_CASE("a write that exits has the result of the owner when it is repeated") {
@@ -83,6 +151,7 @@ TEST_CASE("another access than the completed one exits anew") {
     CHECK(guest_space_readb(&made.space, 4097, &byte) == GUEST_SPACE_EXIT);
     CHECK(made.exit.gpa == 4097);
     made.exit.state = GUEST_EXIT_COMPLETED;
+    guest_space_retire(&made.space);
     CHECK(guest_space_writeb(&made.space, 4097, 5) == GUEST_SPACE_EXIT);
     CHECK(made.exit.state == GUEST_EXIT_PENDING);
 }
