@@ -1,5 +1,5 @@
+import { isBigUint64Array } from "node:util/types";
 import type { GuestAccessors } from "../base/access.js";
-import { isInstance } from "../base/arguments.js";
 import { rangeError, typeError } from "../base/errors.js";
 import { type GuestMemAccessResult, OK } from "../base/result.js";
 
@@ -32,7 +32,7 @@ const longs = new Uint32Array(1);
  * stays pending then.
  */
 export function completeExit(space: GuestAccessors, exit: BigUint64Array): GuestMemAccessResult {
-  if (!isInstance(exit, BigUint64Array)) {
+  if (!isBigUint64Array(exit)) {
     throw typeError("exit must be a BigUint64Array");
   }
   if (exit.length < LENGTH || exit[STATE] !== PENDING) {

@@ -65,7 +65,7 @@ describe("a native addon that uses the package", () => {
     for (const [file, language] of [
       ["binding.gyp", "json"],
       ["core.cpp", "cpp"],
-      ["main.cjs", "javascript"],
+      ["main.js", "javascript"],
     ] as const) {
       const block = new RegExp(`^\`\`\`${language}\n([^]*?)^\`\`\`$`, "m").exec(guide);
       writeFileSync(join(example, file), block![1]!);
@@ -74,7 +74,7 @@ describe("a native addon that uses the package", () => {
     writeFileSync(join(example, "package.json"), JSON.stringify({ name: "guide", scripts }));
     const built = npm(["run", "build"], example, outsideNpm());
     expect(built.status, built.output).to.equal(0);
-    const { status, output } = run(process.execPath, ["main.cjs"], example);
+    const { status, output } = run(process.execPath, ["main.js"], example);
     expect(output).to.equal("count 100000\nhalted 0\n");
     expect(status).to.equal(0);
   });
