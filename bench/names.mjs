@@ -11,6 +11,8 @@ export const SECTION_NAMES = [
   "sizes",
   "bulk",
   "loading",
+  "policies",
   "addressSpace",
+  "clients",
   "accesses",
 ];

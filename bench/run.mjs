@@ -9,11 +9,24 @@ import { accesses } from "./sections/accesses.mjs";
 import { addressSpace } from "./sections/address-space.mjs";
 import { allocation } from "./sections/allocation.mjs";
 import { bulk } from "./sections/bulk.mjs";
+import { clients } from "./sections/clients.mjs";
 import { loading } from "./sections/loading.mjs";
+import { policies } from "./sections/policies.mjs";
 import { large, sizes } from "./sections/sizes.mjs";
 import { startup } from "./sections/startup.mjs";
 
-const SECTIONS = { startup, large, allocation, sizes, bulk, loading, addressSpace, accesses };
+const SECTIONS = {
+  startup,
+  large,
+  allocation,
+  sizes,
+  bulk,
+  loading,
+  policies,
+  addressSpace,
+  clients,
+  accesses,
+};
 
 const { values } = parseArgs({ options: { json: { type: "string" }, only: { type: "string" } } });
 const machine = {

@@ -4,7 +4,7 @@
 import { readFileSync } from "node:fs";
 import * as ffi from "ffi-rs";
 import koffi from "koffi";
-import { GuestMemory, OpBuffer } from "pound-guest-memory";
+import { AddressSpace, GuestMemory, OpBuffer } from "pound-guest-memory";
 import { addon, ADDON_PATH, SIZE } from "./addon.mjs";
 import { CPP } from "./names.mjs";
 
@@ -44,10 +44,10 @@ function tryForm(memory, workload, target = memory) {
   return makeLoop(
     workload,
     [
-      "memory.tryReadb(gpa, out0); sum += out0[0]",
-      "memory.tryReadw(gpa, out1); sum += out1[0]",
-      "memory.tryReadl(gpa, out2); sum += out2[0]",
-      "memory.tryReadq(gpa, out3); sum += halves[0]",
+      "memory.tryReadb(gpa, out0); sum = (sum + out0[0]) | 0",
+      "memory.tryReadw(gpa, out1); sum = (sum + out1[0]) | 0",
+      "memory.tryReadl(gpa, out2); sum = (sum + out2[0]) | 0",
+      "memory.tryReadq(gpa, out3); sum = (sum + halves[0]) | 0",
       "target.tryWriteb(gpa, i & 255)",
       "target.tryWritew(gpa, i & 255)",
       "target.tryWritel(gpa, i & 255)",
@@ -72,10 +72,10 @@ function throwingForm(memory, workload) {
   return makeLoop(
     workload,
     [
-      "sum += memory.readb(gpa)",
-      "sum += memory.readw(gpa)",
-      "sum += memory.readl(gpa)",
-      "cell[0] = memory.readq(gpa); sum += low[0]",
+      "sum = (sum + memory.readb(gpa)) | 0",
+      "sum = (sum + memory.readw(gpa)) | 0",
+      "sum = (sum + memory.readl(gpa)) | 0",
+      "cell[0] = memory.readq(gpa); sum = (sum + low[0]) | 0",
       "memory.writeb(gpa, i & 255)",
       "memory.writew(gpa, i & 255)",
       "memory.writel(gpa, i & 255)",
@@ -90,6 +90,82 @@ function throwingForm(memory, workload) {
   );
 }
 
+/** 64 bits as two halves, which a load stores in a register file. */
+function halvesForm(access, workload) {
+  return makeLoop(
+    workload,
+    [
+      "sum += access.readb(gpa)",
+      "sum += access.readw(gpa)",
+      "sum += access.readl(gpa)",
+      "access.tryReadqHalves(gpa, registers, 10); sum += registers[10]",
+      "access.writeb(gpa, i & 255)",
+      "access.writew(gpa, i & 255)",
+      "access.writel(gpa, i & 255)",
+      "access.tryWriteqHalves(gpa, i & 255, 0)",
+    ],
+    { access, registers: new Uint32Array(64) },
+  );
+}
+
+/** The same, with the memory and the register file in the fields of an object. */
+function halvesInField(workload) {
+  return makeLoop(
+    workload,
+    [
+      "sum += cpu.memory.readb(gpa)",
+      "sum += cpu.memory.readw(gpa)",
+      "sum += cpu.memory.readl(gpa)",
+      "cpu.memory.tryReadqHalves(gpa, cpu.registers, 10); sum += cpu.registers[10]",
+      "cpu.memory.writeb(gpa, i & 255)",
+      "cpu.memory.writew(gpa, i & 255)",
+      "cpu.memory.writel(gpa, i & 255)",
+      "cpu.memory.tryWriteqHalves(gpa, i & 255, 0)",
+    ],
+    { cpus: [{ memory: GuestMemory.allocate(SIZE), registers: new Uint32Array(64) }] },
+    "const cpu = cpus[0];",
+  );
+}
+
+/** Addresses as two halves too. */
+function addressesInHalves(access, workload) {
+  return makeLoop(
+    workload,
+    [
+      "sum += access.readb(gpa, 0)",
+      "sum += access.readw(gpa, 0)",
+      "sum += access.readl(gpa, 0)",
+      "access.tryReadq(gpa, 0, registers, 10); sum += registers[10]",
+      "access.writeb(gpa, 0, i & 255)",
+      "access.writew(gpa, 0, i & 255)",
+      "access.writel(gpa, 0, i & 255)",
+      "access.tryWriteq(gpa, 0, i & 255, 0)",
+    ],
+    { access, registers: new Uint32Array(64) },
+  );
+}
+
+function spaceOfOneRam() {
+  const space = new AddressSpace();
+  space.addRam(0, SIZE);
+  return space;
+}
+
+/** The ways with values or addresses as two halves. */
+function halvesWays(workload) {
+  return {
+    "view path, 64 bits as halves": halvesForm(GuestMemory.allocate(SIZE), workload),
+    "view path, halves, in an object's field": halvesInField(workload),
+    "address space, 64 bits as halves": halvesForm(spaceOfOneRam(), workload),
+    "view path, addresses as halves too": addressesInHalves(
+      GuestMemory.allocate(SIZE).halves,
+      workload,
+    ),
+    "address space, addresses as halves too": addressesInHalves(spaceOfOneRam().halves, workload),
+    "native path, 64 bits as halves": halvesForm(GuestMemory.allocate(SIZE).native, workload),
+  };
+}
+
 /** An emulator keeps its memory in a field: V8 knows the memory's type, but not its identity. */
 function inField(workload) {
   const out3 = new BigUint64Array(1);
@@ -98,10 +174,10 @@ function inField(workload) {
   return makeLoop(
     workload,
     [
-      "sum += cpu.memory.readb(gpa)",
-      "sum += cpu.memory.readw(gpa)",
-      "sum += cpu.memory.readl(gpa)",
-      "cpu.memory.tryReadq(gpa, cpu.out3); sum += cpu.halves[0]",
+      "sum = (sum + cpu.memory.readb(gpa)) | 0",
+      "sum = (sum + cpu.memory.readw(gpa)) | 0",
+      "sum = (sum + cpu.memory.readl(gpa)) | 0",
+      "cpu.memory.tryReadq(gpa, cpu.out3); sum = (sum + cpu.halves[0]) | 0",
       "cpu.memory.writeb(gpa, i & 255)",
       "cpu.memory.writew(gpa, i & 255)",
       "cpu.memory.writel(gpa, i & 255)",
@@ -121,10 +197,10 @@ function dataView(workload) {
   return makeLoop(
     workload,
     [
-      guard(1, "sum += view.getUint8(gpa)"),
-      guard(2, "sum += view.getUint16(gpa, true)"),
-      guard(4, "sum += view.getUint32(gpa, true)"),
-      guard(8, "sum += view.getUint32(gpa, true); high = view.getUint32(gpa + 4, true)"),
+      guard(1, "sum = (sum + view.getUint8(gpa)) | 0"),
+      guard(2, "sum = (sum + view.getUint16(gpa, true)) | 0"),
+      guard(4, "sum = (sum + view.getUint32(gpa, true)) | 0"),
+      guard(8, "sum = (sum + view.getUint32(gpa, true)) | 0; high = view.getUint32(gpa + 4, true)"),
       guard(1, "view.setUint8(gpa, i & 255)"),
       guard(2, "view.setUint16(gpa, i & 255, true)"),
       guard(4, "view.setUint32(gpa, i & 255, true)"),
@@ -142,13 +218,13 @@ function dataViewCodes(workload) {
   return makeLoop(
     workload,
     [
-      `${guarded(1, "out0[0] = view.getUint8(gpa)")} sum += out0[0]`,
-      `${guarded(2, "out1[0] = view.getUint16(gpa, true)")} sum += out1[0]`,
-      `${guarded(4, "out2[0] = view.getUint32(gpa, true)")} sum += out2[0]`,
+      `${guarded(1, "out0[0] = view.getUint8(gpa)")} sum = (sum + out0[0]) | 0`,
+      `${guarded(2, "out1[0] = view.getUint16(gpa, true)")} sum = (sum + out1[0]) | 0`,
+      `${guarded(4, "out2[0] = view.getUint32(gpa, true)")} sum = (sum + out2[0]) | 0`,
       `${guarded(
         8,
         "out3[0] = view.getUint32(gpa, true); out3[1] = view.getUint32(gpa + 4, true)",
-      )} sum += out3[0]`,
+      )} sum = (sum + out3[0]) | 0`,
       guarded(1, "view.setUint8(gpa, i & 255)"),
       guarded(2, "view.setUint16(gpa, i & 255, true)"),
       guarded(4, "view.setUint32(gpa, i & 255, true)"),
@@ -170,10 +246,10 @@ function buffer(workload) {
   return makeLoop(
     workload,
     [
-      "sum += ram.readUInt8(gpa)",
-      "sum += ram.readUInt16LE(gpa)",
-      "sum += ram.readUInt32LE(gpa)",
-      "sum += Number(ram.readBigUInt64LE(gpa) & 0xffff_ffffn)",
+      "sum = (sum + ram.readUInt8(gpa)) | 0",
+      "sum = (sum + ram.readUInt16LE(gpa)) | 0",
+      "sum = (sum + ram.readUInt32LE(gpa)) | 0",
+      "sum = (sum + Number(ram.readBigUInt64LE(gpa) & 0xffff_ffffn)) | 0",
       "ram.writeUInt8(i & 255, gpa)",
       "ram.writeUInt16LE(i & 255, gpa)",
       "ram.writeUInt32LE(i & 255, gpa)",
@@ -192,10 +268,10 @@ function webAssembly(workload) {
   return makeLoop(
     workload,
     [
-      "sum += readb(gpa)",
-      "sum += readw(gpa)",
-      "sum += readl(gpa) >>> 0",
-      "sum += Number(readq(gpa) & 0xffff_ffffn)",
+      "sum = (sum + readb(gpa)) | 0",
+      "sum = (sum + readw(gpa)) | 0",
+      "sum = (sum + readl(gpa)) | 0",
+      "sum = (sum + Number(readq(gpa) & 0xffff_ffffn)) | 0",
       "writeb(gpa, i & 255)",
       "writew(gpa, i & 255)",
       "writel(gpa, i & 255)",
@@ -218,10 +294,10 @@ function koffiCalls(workload) {
   return makeLoop(
     workload,
     [
-      "readb(gpa, out0); sum += out0[0]",
-      "readw(gpa, out1); sum += out1[0]",
-      "readl(gpa, out2); sum += out2[0]",
-      "readq(gpa, out3); sum += halves[0]",
+      "readb(gpa, out0); sum = (sum + out0[0]) | 0",
+      "readw(gpa, out1); sum = (sum + out1[0]) | 0",
+      "readl(gpa, out2); sum = (sum + out2[0]) | 0",
+      "readq(gpa, out3); sum = (sum + halves[0]) | 0",
       "writeb(gpa, i & 255)",
       "writew(gpa, i & 255)",
       "writel(gpa, i & 255)",
@@ -251,7 +327,7 @@ function ffiCalls(workload) {
   });
   const bytes = Buffer.alloc(4);
   const none = "throw new Error('32 bits only')";
-  const read = "bench_readl([gpa, bytes]); sum += out[0]";
+  const read = "bench_readl([gpa, bytes]); sum = (sum + out[0]) | 0";
   const loop = makeLoop(
     workload,
     [none, none, read, none, none, none, "bench_writel([gpa, i & 255])", none],
@@ -329,6 +405,7 @@ export function waysFor(workload) {
     // Its loads do not see its stores, so their sum is of no use.
     [NATIVE_BY_TURNS]: (kinds, gpas) => (byTurns(kinds, gpas), null),
     [KOFFI]: koffiCalls(workload),
+    ...(width === 3 ? halvesWays(workload) : {}),
     ...(width === 2 && !mixed ? { "ffi-rs, a call each": ffiCalls(workload) } : {}),
   };
 }

@@ -1,6 +1,6 @@
 // TypeScript 6 loads the types of Node only where a reference or a tsconfig.json names them.
 /// <reference types="node" preserve="true" />
-export type { GuestAccessors, GuestMemoryAccess } from "./base/access.js";
+export type { GuestAccessors, GuestHalvesAccessors, GuestMemoryAccess } from "./base/access.js";
 export {
   type ErrorCode,
   type FaultReason,
@@ -9,14 +9,17 @@ export {
 } from "./base/errors.js";
 export type { Gpa } from "./base/gpa.js";
 export type { GuestRange } from "./base/ranges.js";
+export type { AccessPolicy, AlignmentPolicy, Endian } from "./base/policy.js";
 export { GuestMemAccessResult, resultName } from "./base/result.js";
 export type { GuestAtomicAccess } from "./atomics/access.js";
 export type { NativeHandle } from "./native/addon.js";
 export type { NativeAccess } from "./native/access.js";
+export type { NativePolicyAccess } from "./native/policy-access.js";
 export { type Op, OpBuffer, OpKind, packOps, type TryAccess } from "./native/op-buffer.js";
 export { Arena, type ArenaOptions, type CallerMemory } from "./memory/arena.js";
-export { DirtyBitmap } from "./memory/dirty-bitmap.js";
+export { DirtyBitmap, type DirtyCursor } from "./memory/dirty-bitmap.js";
 export { GuestMemory } from "./memory/guest-memory.js";
+export type { PolicyAccess } from "./memory/policy-access.js";
 export type { SharedRam } from "./memory/shared-ram.js";
 export { AddressSpace, type RamOptions, type RomOptions } from "./space/address-space.js";
 export type { InaccessibleRange } from "./space/bulk.js";

@@ -11,9 +11,16 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { format, resolveConfig } from "prettier";
 import { atomicForms } from "./generate/atomics.mjs";
-import { nativeAccessors, nativeSpaceAccessors } from "./generate/native.mjs";
+import { halvesAccessors } from "./generate/halves.mjs";
+import {
+  nativeAccessors,
+  nativePolicyAccessors,
+  nativeSpaceAccessors,
+} from "./generate/native.mjs";
+import { flatPolicyClasses, generalPolicyAccessors } from "./generate/policy.mjs";
 import { reachAccessors, tableAccessors } from "./generate/space.mjs";
-import { inQuads, roundTrip, type ViewClass, viewAccessors } from "./generate/view.mjs";
+import { inQuads, roundTrip, type ViewClass, viewAccessors, viewWrites } from "./generate/view.mjs";
+import type { WidthRow } from "./generate/widths.mjs";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
 const REGION = /(\/\/ #region generated: npm run generate\n)[^]*?(\n *\/\/ #endregion)/g;
@@ -28,40 +35,86 @@ const HOT: Pick<ViewClass, "ok" | "slow" | "slowWrite"> = {
     tryRead: ({ suffix }) => `this.general.tryRead${suffix}(gpa, out)`,
     tryWrite: ({ suffix }) => `this.general.tryWrite${suffix}(gpa, value)`,
     tryWriteqFrom: "this.general.tryWriteqFrom(gpa, source)",
+    tryReadqHalves: "this.general.tryReadqHalves(gpa, out, at)",
+    tryWriteqHalves: "this.general.tryWriteqHalves(gpa, low, high)",
     read: ({ suffix }) => `this.general.read${suffix}(gpa)`,
   },
   slowWrite: ({ suffix }) => `this.general.write${suffix}(gpa, value)`,
 };
 
+/** The parts that the accessors of flat RAM which branch have in common. */
+const FLAT = {
+  index: ({ shift }: WidthRow) => [`const index = gpa >>> ${shift};`],
+  array: ({ bits }: WidthRow) => `this.u${bits}`,
+  ...HOT,
+} as const;
+
+const MARKS = "const { marks } = this;";
+
 /** The text of the generated region of each file. */
 const GENERATED: Readonly<Record<string, () => string>> = {
-  "lib/memory/guest-memory.ts": () =>
+  "lib/memory/selecting-access.ts": () =>
     viewAccessors({
-      index: ({ shift }) => [`const index = gpa >>> ${shift};`],
+      // The bits that must be 0 in an aligned address become the highest bits of its index.
+      select: ({ shift }) =>
+        shift === 0 ? "gpa | 0" : `(gpa >>> ${shift}) | (gpa << ${32 - shift})`,
+      selectHalves: "(gpa >>> 2) | (gpa << 29)",
+      array: ({ bits }, operation) => `this.${operation === "read" ? "u" : "w"}${bits}`,
+      ...HOT,
+    }),
+  "lib/memory/branching-access.ts": () =>
+    viewAccessors({
       inReach: (row, operation) =>
         `${roundTrip(row, "index")} === gpa && ${inQuads(row)} < this.${bound(operation)}`,
-      array: ({ bits }) => `this.u${bits}`,
-      brand: "slots",
-      ...HOT,
+      halves: (operation) => ({
+        before: ["const index = gpa >>> 2;"],
+        inReach:
+          "!(gpa & 7) && gpa >>> 0 === gpa" +
+          (operation === "read" ? "" : " && index >>> 1 < this.writeQuads"),
+        array: "this.u32",
+      }),
+      ...FLAT,
+    }),
+  "lib/memory/tracked-writes.ts": () =>
+    viewWrites({
+      ...FLAT,
+      index: (row) => [...FLAT.index(row), `const page = index >>> ${12 - row.shift};`, MARKS],
+      inReach: (row) => `${roundTrip(row, "index")} === gpa && marks[page] !== undefined`,
+      halves: () => ({
+        before: ["const index = gpa >>> 2;", "const page = index >>> 10;", MARKS],
+        inReach: "!(gpa & 7) && gpa >>> 0 === gpa && marks[page] !== undefined",
+        array: "this.u32",
+      }),
+      stored: " marks[page] = 1;",
     }),
   "lib/memory/general-access.ts": () =>
     viewAccessors({
       index: ({ shift }) => [`const index = gpa >>> ${shift};`],
       inReach: (row, operation) =>
         `${roundTrip(row, "index")} === gpa - this.base && ${inQuads(row)} < this.${bound(operation)}`,
+      halves: (operation) => ({
+        before: ["const index = gpa >>> 2;"],
+        inReach: `!(gpa & 7) && gpa >>> 0 === gpa - this.base && index >>> 1 < this.${bound(operation)}`,
+        array: "this.u32",
+      }),
       array: ({ bits }) => `this.u${bits}`,
-      brand: "slots",
       ok: "OK",
       slow: {
         tryRead: ({ constant }) => `this.#tryRead(${constant}, gpa, out)`,
         tryWrite: ({ constant }) => `this.#tryWrite(${constant}, gpa, value)`,
         tryWriteqFrom: 'this.#tryWrite(QUAD, gpa, checkOut(QUAD, source, "source")[0]!)',
+        tryReadqHalves: "this.#tryReadHalves(gpa, out, at)",
+        tryWriteqHalves: "this.#tryWriteHalves(gpa, low, high)",
         read: ({ constant }) => `this.#read(${constant}, gpa)`,
       },
     }),
   "lib/space/address-space.ts": tableAccessors,
   "lib/space/general-access.ts": reachAccessors,
+  "lib/base/halves-access.ts": halvesAccessors,
   "lib/native/access.ts": nativeAccessors,
+  "lib/native/policy-access.ts": nativePolicyAccessors,
+  "lib/memory/policy-access.ts": flatPolicyClasses,
+  "lib/memory/general-policy-access.ts": generalPolicyAccessors,
   "lib/space/native-access.ts": nativeSpaceAccessors,
   "lib/atomics/forms.ts": atomicForms,
 };

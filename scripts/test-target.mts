@@ -47,8 +47,14 @@ function stage(target: Target): string {
   if (status !== 0) {
     throw new Error("the tests do not compile");
   }
-  // Tests read these files; one looks for error codes in the sources.
-  const sources = ["lib", "native/addon", "test/fixtures", "test/support/hot-loops.js"];
+  // Tests read or import these files; one looks for error codes in the sources.
+  const sources = [
+    "lib",
+    "native/addon",
+    "test/fixtures",
+    "test/support/hot-loops.js",
+    "examples/rp2040",
+  ];
   const read = ["traces", ...sources];
   for (const part of ["package.json", "dist", prebuildPath(target), ...read]) {
     mkdirSync(dirname(join(folder, part)), { recursive: true });

@@ -5,9 +5,11 @@ import {
   BUS_ERROR,
   type BusError,
   type DirtyBitmap,
+  type DirtyCursor,
   type Gpa,
   type GuestAccessors,
   type GuestAtomicAccess,
+  type GuestHalvesAccessors,
   GuestMemAccessResult,
   GuestMemory,
   type GuestMemoryAccess,
@@ -34,6 +36,9 @@ expectTypeOf(GuestMemoryFault).instance.toHaveProperty("operation");
 expectTypeOf(memory.atomics).toEqualTypeOf<GuestAtomicAccess>();
 expectTypeOf(memory.native.atomics).toEqualTypeOf<GuestAtomicAccess>();
 expectTypeOf(memory.atomics.addq(0, 1n)).toBeBigInt();
+expectTypeOf(memory.halves).toEqualTypeOf<GuestHalvesAccessors>();
+expectTypeOf(memory.tryReadqHalves(0, new Uint32Array(2), 0)).toEqualTypeOf<0 | 1 | 2 | 3>();
+expectTypeOf<GuestAtomicAccess["addqHalves"]>().returns.toBeVoid();
 expectTypeOf(memory.shareable).toEqualTypeOf<SharedRam | null>();
 expectTypeOf(new ExclusiveMonitor(memory.atomics).storeExclusivel(0, 1)).toBeBoolean();
 expectTypeOf(Arena.over(new SharedArrayBuffer(8))).toEqualTypeOf<Arena>();
@@ -42,6 +47,8 @@ declare const space: AddressSpace;
 
 expectTypeOf(space).toExtend<GuestAccessors>();
 expectTypeOf(space.native).toExtend<GuestAccessors>();
+expectTypeOf(space.halves).toEqualTypeOf<GuestHalvesAccessors>();
+expectTypeOf(space.native.halves).toEqualTypeOf<GuestHalvesAccessors>();
 expectTypeOf(space).not.toHaveProperty("size");
 expectTypeOf(space).toExtend<SnapshotSubject>();
 expectTypeOf(memory).toExtend<SnapshotSubject>();
@@ -49,6 +56,8 @@ expectTypeOf(space.snapshot(space.snapshot())).toEqualTypeOf<Snapshot>();
 expectTypeOf(space.restore(space.snapshot())).toBeNumber();
 expectTypeOf(memory).toExtend<GuestAccessors>();
 expectTypeOf(space.addRam(0, memory).dirty).toEqualTypeOf<DirtyBitmap | null>();
+expectTypeOf(space.addRam(0, memory).dirtyCursor()).toEqualTypeOf<DirtyCursor>();
+expectTypeOf(memory.dirtyCursor().drain()).toEqualTypeOf<Uint32Array>();
 expectTypeOf(space.addRom(0, new Uint8Array(1)).memory).toEqualTypeOf<GuestMemory>();
 for (const region of space.regions) {
   if (region.kind === "mmio") {
@@ -83,5 +92,7 @@ memory.writel(0, 1n);
 memory.readb("0");
 // @ts-expect-error -- the array must be of the access's width
 memory.tryReadl(0, new Uint16Array(1));
+// @ts-expect-error -- the halves need a place in the array
+memory.tryReadqHalves(0, new Uint32Array(2));
 // @ts-expect-error -- the RAM's size is fixed
 memory.size = 5n;

@@ -6,6 +6,37 @@ import { workloads } from "../workloads.mjs";
 
 /** Operations timed together: few enough that most slices run without an interruption. */
 const SLICE = 8192;
+/** Enough for V8 to compile a loop with all of its optimizations. */
+const WARM_UP_RUNS = 50;
+
+/**
+ * Runs every way on slices that have each kind of operation equally often.
+ *
+ * V8 inlines a call into a loop only if the loop makes it often enough, and it counts calls only
+ * until it first compiles the loop. In a trace with few stores, chance would decide whether it
+ * inlines them, and a call that it does not inline makes it keep the loop's variables in memory.
+ */
+function warmUp(ways, { kinds, gpas }) {
+  const byKind = new Map();
+  for (let i = 0; i < kinds.length; i++) {
+    if (!byKind.has(kinds[i])) {
+      byKind.set(kinds[i], []);
+    }
+    byKind.get(kinds[i]).push(gpas[i]);
+  }
+  const all = [...byKind];
+  const slice = Array.from({ length: SLICE }, (_, i) => {
+    const [kind, known] = all[i % all.length];
+    return { kind, gpa: known[i % known.length] };
+  });
+  const sliceKinds = Uint8Array.from(slice, ({ kind }) => kind);
+  const sliceGpas = Uint32Array.from(slice, ({ gpa }) => gpa);
+  for (const way of Object.values(ways)) {
+    for (let i = 0; i < WARM_UP_RUNS; i++) {
+      way(sliceKinds, sliceGpas);
+    }
+  }
+}
 
 /** Checks that every way has loaded the same values, or else the figures cannot be compared. */
 function checkSums(ways, { kinds, gpas }) {
@@ -13,10 +44,10 @@ function checkSums(ways, { kinds, gpas }) {
   for (const way of Object.values(ways)) {
     way(kinds, gpas);
   }
-  const expected = ways[CPP](kinds, gpas);
+  const expected = Number(BigInt.asIntN(32, BigInt(ways[CPP](kinds, gpas))));
   for (const [name, way] of Object.entries(ways)) {
     const found = way(kinds, gpas);
-    if (typeof found === "number" && found !== expected) {
+    if (name !== CPP && typeof found === "number" && found !== expected) {
       throw new Error(`${name}: loaded ${found} in all, and C++ ${expected}`);
     }
   }
@@ -78,6 +109,7 @@ async function nsPerAccess(ways, slices) {
 
 async function run(workload) {
   const ways = waysFor(workload);
+  warmUp(ways, workload);
   checkSums(ways, workload);
   const slices = slicesOf(workload);
   const ns = await nsPerAccess(ways, slices);

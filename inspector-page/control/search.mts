@@ -5,8 +5,8 @@ import type { Navigation } from "../model/navigation.mjs";
 import type { Query } from "../model/query.mjs";
 import type { StatusLine } from "../panels/status-line.mjs";
 
-/** The highest guest physical address. */
-const MAX_GPA = 2n ** 64n - 1n;
+/** An address above all bytes. Those that no window shows have addresses above 2^64. */
+const MAX_GPA = 2n ** 72n - 1n;
 
 type Ask = (from: bigint, signal: AbortSignal, progress: Progress) => Promise<bigint | null>;
 

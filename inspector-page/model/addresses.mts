@@ -37,11 +37,11 @@ export function regionAt(regions: readonly Region[], gpa: bigint): Region | null
   );
 }
 
-/** Counts the hexadecimal digits that the highest address of the regions needs: 8, 12 or 16. */
+/** Counts the hexadecimal digits that the highest address of the regions needs: 8, 12 or more. */
 export function addressDigits(regions: readonly Region[]): number {
   const end = regions.reduce((most, { gpa, size }) => (gpa + size > most ? gpa + size : most), 0n);
   const digits = end === 0n ? 1 : (end - 1n).toString(16).length;
-  return digits <= 8 ? 8 : digits <= 12 ? 12 : 16;
+  return digits <= 8 ? 8 : digits <= 12 ? 12 : Math.max(16, digits);
 }
 
 /** Formats an address in hexadecimal, padded with zeros to at least `digits` digits. */
@@ -88,7 +88,7 @@ function parseNumber(text: string): bigint | null {
     return BigInt(text.slice(1));
   }
   const digits = text.replace(/^0x/i, "").replaceAll("_", "");
-  return /^[\da-f]{1,16}$/i.test(digits) ? BigInt(`0x${digits}`) : null;
+  return /^[\da-f]{1,18}$/i.test(digits) ? BigInt(`0x${digits}`) : null;
 }
 
 const UNITS = ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"] as const;

@@ -12,6 +12,11 @@ import type { GuestMemAccessResult } from "../base/result.js";
  * the operation there. On a fault `out` is unchanged. In the other form, these values are returned.
  * The `operation` of a {@link GuestMemoryFault} is `"read"` for a load and `"write"` for all
  * others.
+ *
+ * The names with `Halves` are 64-bit operations on values in two halves, each from -2^31 to 2^32 - 1.
+ * Both of their forms store the value before the operation in `out[at]` (low) and `out[at + 1]`
+ * (high). Both paths run them in C++, because JavaScript's `Atomics` take and return 64 bits only as
+ * bigints.
  */
 export interface GuestAtomicAccess {
   /** `guest_mem_atomic_loadb`. */
@@ -180,4 +185,84 @@ export interface GuestAtomicAccess {
   xorl(gpa: Gpa, value: number): number;
   /** `guest_mem_atomic_xorq`. @throws {@link GuestMemoryFault} */
   xorq(gpa: Gpa, value: bigint): bigint;
+
+  /** `guest_mem_atomic_loadq`. */
+  tryLoadqHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult;
+  /** `guest_mem_atomic_storeq`. */
+  tryStoreqHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult;
+  /** `guest_mem_atomic_exchangeq`. */
+  tryExchangeqHalves(
+    gpa: Gpa,
+    low: number,
+    high: number,
+    out: Uint32Array,
+    at: number,
+  ): GuestMemAccessResult;
+  /** `guest_mem_atomic_cmpxchgq`. */
+  tryCompareExchangeqHalves(
+    gpa: Gpa,
+    expectedLow: number,
+    expectedHigh: number,
+    replacementLow: number,
+    replacementHigh: number,
+    out: Uint32Array,
+    at: number,
+  ): GuestMemAccessResult;
+  /** `guest_mem_atomic_addq`. */
+  tryAddqHalves(
+    gpa: Gpa,
+    low: number,
+    high: number,
+    out: Uint32Array,
+    at: number,
+  ): GuestMemAccessResult;
+  /** `guest_mem_atomic_andq`. */
+  tryAndqHalves(
+    gpa: Gpa,
+    low: number,
+    high: number,
+    out: Uint32Array,
+    at: number,
+  ): GuestMemAccessResult;
+  /** `guest_mem_atomic_orq`. */
+  tryOrqHalves(
+    gpa: Gpa,
+    low: number,
+    high: number,
+    out: Uint32Array,
+    at: number,
+  ): GuestMemAccessResult;
+  /** `guest_mem_atomic_xorq`. */
+  tryXorqHalves(
+    gpa: Gpa,
+    low: number,
+    high: number,
+    out: Uint32Array,
+    at: number,
+  ): GuestMemAccessResult;
+
+  /** `guest_mem_atomic_loadq`. @throws {@link GuestMemoryFault} */
+  loadqHalves(gpa: Gpa, out: Uint32Array, at: number): void;
+  /** `guest_mem_atomic_storeq`. @throws {@link GuestMemoryFault} */
+  storeqHalves(gpa: Gpa, low: number, high: number): void;
+  /** `guest_mem_atomic_exchangeq`. @throws {@link GuestMemoryFault} */
+  exchangeqHalves(gpa: Gpa, low: number, high: number, out: Uint32Array, at: number): void;
+  /** `guest_mem_atomic_cmpxchgq`. @throws {@link GuestMemoryFault} */
+  compareExchangeqHalves(
+    gpa: Gpa,
+    expectedLow: number,
+    expectedHigh: number,
+    replacementLow: number,
+    replacementHigh: number,
+    out: Uint32Array,
+    at: number,
+  ): void;
+  /** `guest_mem_atomic_addq`. @throws {@link GuestMemoryFault} */
+  addqHalves(gpa: Gpa, low: number, high: number, out: Uint32Array, at: number): void;
+  /** `guest_mem_atomic_andq`. @throws {@link GuestMemoryFault} */
+  andqHalves(gpa: Gpa, low: number, high: number, out: Uint32Array, at: number): void;
+  /** `guest_mem_atomic_orq`. @throws {@link GuestMemoryFault} */
+  orqHalves(gpa: Gpa, low: number, high: number, out: Uint32Array, at: number): void;
+  /** `guest_mem_atomic_xorq`. @throws {@link GuestMemoryFault} */
+  xorqHalves(gpa: Gpa, low: number, high: number, out: Uint32Array, at: number): void;
 }

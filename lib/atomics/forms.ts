@@ -1,7 +1,18 @@
 import type { GuestAtomicAccess } from "./access.js";
-import type { AtomicLane, AtomicLanes } from "./lane.js";
+import { type AtomicLane, type AtomicLanes, found, type HalvesLane } from "./lane.js";
+import {
+  ATOMIC_ADD,
+  ATOMIC_AND,
+  ATOMIC_COMPARE_EXCHANGE,
+  ATOMIC_EXCHANGE,
+  ATOMIC_LOAD,
+  ATOMIC_OR,
+  ATOMIC_STORE,
+  ATOMIC_XOR,
+} from "./operations.js";
 import { GuestMemoryFault, type Operation } from "../base/errors.js";
 import type { Gpa } from "../base/gpa.js";
+import { checkHalvesOut } from "../base/halves.js";
 import { type GuestMemAccessResult, OK } from "../base/result.js";
 import { uncloneable } from "../base/uncloneable.js";
 import { BYTE, checkOut, isView, LONG, QUAD, WORD, type Value } from "../base/widths.js";
@@ -64,6 +75,45 @@ function out64(out: BigUint64Array): BigUint64Array {
     : checkOut(QUAD, out, "out");
 }
 
+/** Checks the array that receives two halves. */
+function outHalves(out: Uint32Array, at: number): Uint32Array {
+  if (
+    !isView(out) ||
+    typeof at !== "number" ||
+    out[at] === undefined ||
+    out[at + 1] === undefined ||
+    !(out instanceof Uint32Array)
+  ) {
+    checkHalvesOut(out, at);
+  }
+  return out;
+}
+
+/** Checks half of a value. */
+function half(value: number, what: string): number {
+  return typeof value === "number" && value >>> 0 === value ? value : LONG.checkValue(value, what);
+}
+
+/** Stores the halves that an operation with this result has found. */
+function halvesInto(
+  out: Uint32Array,
+  at: number,
+  result: GuestMemAccessResult,
+): GuestMemAccessResult {
+  if (result === OK) {
+    out[at] = found[0]!;
+    out[at + 1] = found[1]!;
+  }
+  return result;
+}
+
+/** Throws a fault of 64 bits. */
+function throwFault(result: GuestMemAccessResult, gpa: Gpa, operation: Operation): void {
+  if (result !== OK) {
+    throw new GuestMemoryFault(result, gpa, QUAD.bytes, operation);
+  }
+}
+
 /**
  * Both forms of every atomic operation of every width, over the lanes of one path. This class
  * checks the JavaScript arguments, `out` first and values next. The lane checks the guest's access.
@@ -76,14 +126,16 @@ export class AtomicAccess implements GuestAtomicAccess {
   private readonly w: AtomicLane<number>;
   private readonly l: AtomicLane<number>;
   private readonly q: AtomicLane<bigint>;
+  private readonly halves: HalvesLane;
 
   constructor(lanes: AtomicLanes) {
     this.lanes = lanes;
-    const { b, w, l, q } = lanes;
+    const { b, w, l, q, halves } = lanes;
     this.b = b;
     this.w = w;
     this.l = l;
     this.q = q;
+    this.halves = halves;
   }
 
   /** The value that `JSON.stringify` writes, without the bytes of RAM. */
@@ -403,6 +455,159 @@ export class AtomicAccess implements GuestAtomicAccess {
 
   xorq(gpa: Gpa, value: bigint): bigint {
     return valueOrThrow(this.q, gpa, "write", this.q.xor(gpa, QUAD.checkValue(value)));
+  }
+
+  tryLoadqHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
+    return halvesInto(outHalves(out, at), at, this.halves.run(ATOMIC_LOAD, gpa, 0, 0, 0, 0));
+  }
+
+  loadqHalves(gpa: Gpa, out: Uint32Array, at: number): void {
+    throwFault(this.tryLoadqHalves(gpa, out, at), gpa, "read");
+  }
+
+  tryStoreqHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult {
+    return this.halves.run(ATOMIC_STORE, gpa, 0, 0, half(low, "low"), half(high, "high"));
+  }
+
+  storeqHalves(gpa: Gpa, low: number, high: number): void {
+    throwFault(this.tryStoreqHalves(gpa, low, high), gpa, "write");
+  }
+
+  tryExchangeqHalves(
+    gpa: Gpa,
+    low: number,
+    high: number,
+    out: Uint32Array,
+    at: number,
+  ): GuestMemAccessResult {
+    return halvesInto(
+      outHalves(out, at),
+      at,
+      this.halves.run(ATOMIC_EXCHANGE, gpa, 0, 0, half(low, "low"), half(high, "high")),
+    );
+  }
+
+  exchangeqHalves(gpa: Gpa, low: number, high: number, out: Uint32Array, at: number): void {
+    throwFault(this.tryExchangeqHalves(gpa, low, high, out, at), gpa, "write");
+  }
+
+  tryCompareExchangeqHalves(
+    gpa: Gpa,
+    expectedLow: number,
+    expectedHigh: number,
+    replacementLow: number,
+    replacementHigh: number,
+    out: Uint32Array,
+    at: number,
+  ): GuestMemAccessResult {
+    return halvesInto(
+      outHalves(out, at),
+      at,
+      this.halves.run(
+        ATOMIC_COMPARE_EXCHANGE,
+        gpa,
+        half(expectedLow, "expectedLow"),
+        half(expectedHigh, "expectedHigh"),
+        half(replacementLow, "replacementLow"),
+        half(replacementHigh, "replacementHigh"),
+      ),
+    );
+  }
+
+  compareExchangeqHalves(
+    gpa: Gpa,
+    expectedLow: number,
+    expectedHigh: number,
+    replacementLow: number,
+    replacementHigh: number,
+    out: Uint32Array,
+    at: number,
+  ): void {
+    throwFault(
+      this.tryCompareExchangeqHalves(
+        gpa,
+        expectedLow,
+        expectedHigh,
+        replacementLow,
+        replacementHigh,
+        out,
+        at,
+      ),
+      gpa,
+      "write",
+    );
+  }
+
+  tryAddqHalves(
+    gpa: Gpa,
+    low: number,
+    high: number,
+    out: Uint32Array,
+    at: number,
+  ): GuestMemAccessResult {
+    return halvesInto(
+      outHalves(out, at),
+      at,
+      this.halves.run(ATOMIC_ADD, gpa, 0, 0, half(low, "low"), half(high, "high")),
+    );
+  }
+
+  addqHalves(gpa: Gpa, low: number, high: number, out: Uint32Array, at: number): void {
+    throwFault(this.tryAddqHalves(gpa, low, high, out, at), gpa, "write");
+  }
+
+  tryAndqHalves(
+    gpa: Gpa,
+    low: number,
+    high: number,
+    out: Uint32Array,
+    at: number,
+  ): GuestMemAccessResult {
+    return halvesInto(
+      outHalves(out, at),
+      at,
+      this.halves.run(ATOMIC_AND, gpa, 0, 0, half(low, "low"), half(high, "high")),
+    );
+  }
+
+  andqHalves(gpa: Gpa, low: number, high: number, out: Uint32Array, at: number): void {
+    throwFault(this.tryAndqHalves(gpa, low, high, out, at), gpa, "write");
+  }
+
+  tryOrqHalves(
+    gpa: Gpa,
+    low: number,
+    high: number,
+    out: Uint32Array,
+    at: number,
+  ): GuestMemAccessResult {
+    return halvesInto(
+      outHalves(out, at),
+      at,
+      this.halves.run(ATOMIC_OR, gpa, 0, 0, half(low, "low"), half(high, "high")),
+    );
+  }
+
+  orqHalves(gpa: Gpa, low: number, high: number, out: Uint32Array, at: number): void {
+    throwFault(this.tryOrqHalves(gpa, low, high, out, at), gpa, "write");
+  }
+
+  tryXorqHalves(
+    gpa: Gpa,
+    low: number,
+    high: number,
+    out: Uint32Array,
+    at: number,
+  ): GuestMemAccessResult {
+    return halvesInto(
+      outHalves(out, at),
+      at,
+      this.halves.run(ATOMIC_XOR, gpa, 0, 0, half(low, "low"), half(high, "high")),
+    );
+  }
+
+  xorqHalves(gpa: Gpa, low: number, high: number, out: Uint32Array, at: number): void {
+    throwFault(this.tryXorqHalves(gpa, low, high, out, at), gpa, "write");
   }
 
   // #endregion

@@ -28,12 +28,41 @@ export interface AtomicLane<T extends Value> {
   checkStore(gpa: Gpa): GuestMemAccessResult;
 }
 
+/**
+ * The 64-bit atomic operations of one path, with values as two 32-bit halves. The caller has checked
+ * that each half is a number from 0 to 2^32 - 1.
+ */
+export interface HalvesLane {
+  /**
+   * Runs an operation. On `OK`, {@link found} is the value before it.
+   *
+   * @param operation - One of the numbers of operations.ts.
+   * @param expectedLow - The low half of the value that a compare-and-exchange expects.
+   * @param low - The low half of the value to store or to combine, ignored by a load.
+   */
+  run(
+    operation: number,
+    gpa: Gpa,
+    expectedLow: number,
+    expectedHigh: number,
+    low: number,
+    high: number,
+  ): GuestMemAccessResult;
+}
+
+/**
+ * The halves of the value that the last operation of a {@link HalvesLane} has found. Read them
+ * before any other call, which may overwrite them.
+ */
+export const found: Uint32Array = new Uint32Array(2);
+
 /** One lane for each width. */
 export interface AtomicLanes {
   readonly b: AtomicLane<number>;
   readonly w: AtomicLane<number>;
   readonly l: AtomicLane<number>;
   readonly q: AtomicLane<bigint>;
+  readonly halves: HalvesLane;
 }
 
 /** A typed array of numbers or of bigints. */

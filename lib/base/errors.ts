@@ -9,8 +9,8 @@ import type { Gpa } from "./gpa.js";
  * - `ERR_INVALID_HANDLE` (TypeError): a handle was not made by this package, or has another kind.
  * - `ERR_ARENA_EXHAUSTED` (RangeError): the arena has too few bytes left.
  * - `ERR_OUT_OF_MEMORY` (Error): the operating system or the runtime refused memory.
- * - `ERR_DESTROYED` (Error): the arena or memory is destroyed, or the buffer of an arena, a memory
- *   or an `OpBuffer` is detached.
+ * - `ERR_DESTROYED` (Error): the arena or memory is destroyed, the buffer of an arena, a memory or an
+ *   `OpBuffer` is detached, or a `DirtyCursor` is closed.
  * - `ERR_GUEST_MEMORY_FAULT` ({@link GuestMemoryFault}): a guest access did not complete.
  * - `ERR_BAD_IMAGE` (`BadImageError`): a file cannot be loaded into guest memory.
  * - `ERR_SNAPSHOT_INVALID` (`SnapshotFormatError`): a file is not a snapshot, or is damaged.

@@ -3,6 +3,9 @@
  */
 export const MAX_U64: bigint = 0xffff_ffff_ffff_ffffn;
 
+/** The smallest signed 64-bit value. */
+export const MIN_I64: bigint = -0x8000_0000_0000_0000n;
+
 /**
  * A guest physical address, or a count of guest bytes.
  *

@@ -1,4 +1,4 @@
-/** Bytes of a page, the unit of dirty bits and of snapshots. */
+/** Bytes of a page, the unit of dirty marks and of snapshots. */
 export const PAGE_SIZE = 4096;
 
 /** An inclusive range of page numbers. */

@@ -1,6 +1,6 @@
 import { isBigUint64Array, isUint16Array, isUint32Array, isUint8Array } from "node:util/types";
 import { rangeError, typeError } from "./errors.js";
-import { MAX_U64 } from "./gpa.js";
+import { MAX_U64, MIN_I64 } from "./gpa.js";
 
 /** A typed array whose first element receives the value of a read. */
 export type Out = Uint8Array | Uint16Array | Uint32Array | BigUint64Array;
@@ -24,10 +24,12 @@ export interface Width<T extends Value, A extends Out> {
   isOut(out: unknown): out is A;
   /** `out[0] = value`. */
   store(out: A, value: T): void;
-  get(view: DataView, offset: number): T;
-  set(view: DataView, offset: number, value: T): void;
+  /** @param littleEndian - True by default. */
+  get(view: DataView, offset: number, littleEndian?: boolean): T;
+  set(view: DataView, offset: number, value: T, littleEndian?: boolean): void;
   /**
-   * Returns the value, or throws if the width cannot represent it.
+   * Returns the value as unsigned, or throws if the width cannot represent it, neither as a signed
+   * nor as an unsigned integer.
    *
    * @param what - The name of the value in the error message.
    * @throws TypeError for a value of the wrong type; RangeError for a value out of range.
@@ -57,10 +59,11 @@ function numberWidth<A extends Exclude<Out, BigUint64Array>>(
   bytes: 1 | 2 | 4,
   outName: string,
   isOut: (out: unknown) => boolean,
-  get: (view: DataView, offset: number) => number,
-  set: (view: DataView, offset: number, value: number) => void,
+  get: Width<number, A>["get"],
+  set: Width<number, A>["set"],
 ): Width<number, A> {
-  const max = 2 ** (8 * bytes) - 1;
+  const span = 2 ** (8 * bytes);
+  const [min, max] = [-span / 2, span - 1];
   return {
     bytes,
     outName,
@@ -74,10 +77,10 @@ function numberWidth<A extends Exclude<Out, BigUint64Array>>(
       if (typeof value !== "number") {
         throw typeError(`${what} must be a number`);
       }
-      if (!Number.isInteger(value) || value < 0 || value > max) {
-        throw rangeError(`${what} must be an integer from 0 to ${max}`);
+      if (!Number.isInteger(value) || value < min || value > max) {
+        throw rangeError(`${what} must be an integer from ${min} to ${max}`);
       }
-      return value;
+      return value < 0 ? value + span : value;
     },
   };
 }
@@ -96,8 +99,8 @@ export const WORD = numberWidth<Uint16Array>(
   2,
   "Uint16Array",
   (out) => (isView(out) && out instanceof Uint16Array) || isUint16Array(out),
-  (view, offset) => view.getUint16(offset, true),
-  (view, offset, value) => view.setUint16(offset, value, true),
+  (view, offset, littleEndian = true) => view.getUint16(offset, littleEndian),
+  (view, offset, value, littleEndian = true) => view.setUint16(offset, value, littleEndian),
 );
 
 /** 32 bits. */
@@ -105,8 +108,8 @@ export const LONG = numberWidth<Uint32Array>(
   4,
   "Uint32Array",
   (out) => (isView(out) && out instanceof Uint32Array) || isUint32Array(out),
-  (view, offset) => view.getUint32(offset, true),
-  (view, offset, value) => view.setUint32(offset, value, true),
+  (view, offset, littleEndian = true) => view.getUint32(offset, littleEndian),
+  (view, offset, value, littleEndian = true) => view.setUint32(offset, value, littleEndian),
 );
 
 /** 64 bits. */
@@ -118,16 +121,16 @@ export const QUAD: Width<bigint, BigUint64Array> = {
   store(out, value) {
     out[0] = value;
   },
-  get: (view, offset) => view.getBigUint64(offset, true),
-  set: (view, offset, value) => view.setBigUint64(offset, value, true),
+  get: (view, offset, littleEndian = true) => view.getBigUint64(offset, littleEndian),
+  set: (view, offset, value, littleEndian = true) => view.setBigUint64(offset, value, littleEndian),
   checkValue(value, what = "value") {
     if (typeof value !== "bigint") {
       throw typeError(`${what} must be a bigint`);
     }
-    if (value < 0n || value > MAX_U64) {
-      throw rangeError(`${what} must be from 0 to 2^64 - 1`);
+    if (value < MIN_I64 || value > MAX_U64) {
+      throw rangeError(`${what} must be from -2^63 to 2^64 - 1`);
     }
-    return value;
+    return BigInt.asUintN(64, value);
   },
 };
 

@@ -11,6 +11,12 @@ import {
 import { decodeOpLog } from "../crosscheck/op-log.js";
 import { exhaustiveOps, lackeyOps, type OpSource, randomOps } from "../crosscheck/sources.js";
 import { GuestMemory } from "../memory/guest-memory.js";
+import {
+  type AccessPolicy,
+  type AlignmentPolicy,
+  type Endian,
+  policyNumber,
+} from "../base/policy.js";
 import { GuestMemAccessResult } from "../base/result.js";
 import { CliError } from "./failure.js";
 import { skipForeignOption } from "./replay.js";
@@ -27,6 +33,8 @@ interface CrosscheckArguments {
   readonly skipForeign: boolean;
   readonly log?: string;
   readonly exhaustive: boolean;
+  readonly alignment: AlignmentPolicy;
+  readonly endian: Endian;
   readonly subject?: string;
   readonly json: boolean;
 }
@@ -35,6 +43,7 @@ interface CrosscheckArguments {
 interface Plan {
   readonly source: OpSource;
   readonly size: number;
+  readonly policy: AccessPolicy;
   readonly label: string;
   /** The number of operations; undefined if it is not known beforehand. */
   readonly total?: number;
@@ -59,9 +68,28 @@ export function registerCrosscheck(program: Command): void {
       ]),
     )
     .addOption(skipForeignOption())
-    .addOption(new Option("--log <file>", "the operations of a log").conflicts(["exhaustive"]))
+    .addOption(
+      new Option("--log <file>", "the operations of a log").conflicts([
+        "exhaustive",
+        "alignment",
+        "endian",
+      ]),
+    )
+    .addOption(
+      new Option("--alignment <policy>", "whether unaligned accesses fault")
+        .choices(["fault", "allow"])
+        .default("fault"),
+    )
+    .addOption(
+      new Option("--endian <order>", "byte order of values")
+        .choices(["little", "big"])
+        .default("little"),
+    )
     .option("--exhaustive", "every address and width of RAM of 0 to 64 bytes", false)
-    .option("--subject <module>", "a module whose default export, given a size, makes a memory")
+    .option(
+      "--subject <module>",
+      "a module whose default export, given a size and a policy, makes a memory",
+    )
     .option("--json", "print the result as JSON", false)
     .action(async (options: CrosscheckArguments) => {
       const result = await run(options);
@@ -73,13 +101,18 @@ export function registerCrosscheck(program: Command): void {
 async function run(options: CrosscheckArguments): Promise<CrosscheckResult> {
   const subject = await loadSubject(options.subject);
   if (options.exhaustive) {
-    return crosscheckSmall(subject, (size) => exhaustiveOps(size));
+    const { alignment, endian } = options;
+    return crosscheckSmall(subject, (size) => exhaustiveOps(size), undefined, {
+      alignment,
+      endian,
+    });
   }
-  const { source, size, label, total } = planOf(options);
+  const { source, size, policy, label, total } = planOf(options);
   const bar = startBar("checking", total);
   try {
     return await crosscheck(subject, source, {
       size,
+      policy,
       label,
       onProgress: (done) => bar?.update(done),
     });
@@ -88,23 +121,31 @@ async function run(options: CrosscheckArguments): Promise<CrosscheckResult> {
   }
 }
 
-function planOf({ ops, seed, size, trace, skipForeign, log }: CrosscheckArguments): Plan {
+function planOf(options: CrosscheckArguments): Plan {
+  const { ops, seed, size, trace, skipForeign, log, alignment, endian } = options;
+  const policy = { alignment, endian };
   if (log !== undefined) {
     const decoded = decodeOpLog(readFileSync(log));
     const source: OpSource = () => [decoded.ops];
-    return { source, size: decoded.size, label: log, total: decoded.ops.length };
+    return { ...decoded, source, label: log, total: decoded.ops.length };
   }
   if (trace !== undefined) {
-    return { source: lackeyOps(trace, size, { skipForeign }), size, label: trace };
+    return { source: lackeyOps(trace, size, { skipForeign }), size, policy, label: trace };
   }
   const source = randomOps({ seed, count: ops, size });
-  return { source, size, label: `seed ${seed} and size ${formatSize(size)}`, total: ops };
+  return { source, size, policy, label: `seed ${seed} and size ${formatSize(size)}`, total: ops };
 }
+
+/** The view path: the memory itself, or its policy object for any but the default policy. */
+const viewPath: MakeMemory = (size, policy) => {
+  const memory = GuestMemory.allocate(size);
+  return policyNumber(policy) === 0 ? memory : memory.withPolicy(policy);
+};
 
 /** The function of a module that makes a memory; the view path's if there is no module. */
 async function loadSubject(path: string | undefined): Promise<MakeMemory> {
   if (path === undefined) {
-    return (size) => GuestMemory.allocate(size);
+    return viewPath;
   }
   const module = (await import(pathToFileURL(resolve(path)).href)) as { default?: unknown };
   const exported = module.default;

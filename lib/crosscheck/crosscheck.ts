@@ -9,21 +9,28 @@ import {
   type Op,
   OpBuffer,
   OpKind,
+  opWidth,
   opWrites,
   packOps,
   type TryAccess,
 } from "../native/op-buffer.js";
+import { type AccessPolicy, checkPolicy } from "../base/policy.js";
 import { GuestMemAccessResult } from "../base/result.js";
 import { expectOutcome, type Outcome, runAll, runOp } from "./run-op.js";
 import { listedOps, type OpSource } from "./sources.js";
 
-/** A function that makes a new memory of `size` zeroed bytes at each call. */
-export type MakeMemory = (size: number) => TryAccess;
+/**
+ * A function that makes a new memory of `size` zeroed bytes at each call. Its accesses follow
+ * `policy`.
+ */
+export type MakeMemory = (size: number, policy: Required<AccessPolicy>) => TryAccess;
 
 /** Options of {@link crosscheck}. */
 export interface CrosscheckOptions {
   /** Bytes of RAM of both memories. */
   readonly size: number;
+  /** The access policy of both memories. The default is that of Pound's header. */
+  readonly policy?: AccessPolicy;
   /** Makes the memory to compare with. The default is the native path, the compiled C++. */
   readonly reference?: MakeMemory;
   /** Names the operations in the report, for instance `"seed 1"`. */
@@ -58,12 +65,19 @@ class Pair {
   readonly subject: TryAccess;
   readonly #reference: TryAccess;
   readonly #ram: GuestMemory | null;
+  readonly #policy: Required<AccessPolicy>;
   readonly #expected: Outcome = { result: 0, value: 0 };
   readonly #actual: Outcome = { result: 0, value: 0 };
 
-  constructor(makeSubject: MakeMemory, size: number, makeReference?: MakeMemory) {
-    this.subject = checkTryAccess(makeSubject(size), "the subject");
-    const reference = makeReference?.(size);
+  constructor(
+    makeSubject: MakeMemory,
+    size: number,
+    policy: Required<AccessPolicy>,
+    makeReference?: MakeMemory,
+  ) {
+    this.#policy = policy;
+    this.subject = checkTryAccess(makeSubject(size, policy), "the subject");
+    const reference = makeReference?.(size, policy);
     this.#ram = makeReference === undefined ? GuestMemory.allocate(size) : null;
     this.#reference = this.#ram ?? checkTryAccess(reference as TryAccess, "the reference");
   }
@@ -73,7 +87,7 @@ class Pair {
     if (this.#ram === null) {
       runAll(this.#reference, ops);
     } else {
-      this.#ram.native.run(ops);
+      this.#ram.withPolicy(this.#policy).native.run(ops);
     }
     for (let index = 0; index < ops.length; index++) {
       expectOutcome(ops, index, this.#expected);
@@ -138,7 +152,8 @@ function readBytes(memory: TryAccess, start: number, end: number): Uint8Array | 
 }
 
 /**
- * Runs the same operations on a memory and on the compiled C++ accessors, and compares every result
+ * Runs the same operations on a memory and on the compiled C++ accessors, under the same access
+ * policy, and compares every result
  * code, every value and, along the way and at the end, RAM. Stops at the first difference and
  * shortens the operations that lead to it.
  *
@@ -159,7 +174,8 @@ function readBytes(memory: TryAccess, start: number, end: number): Uint8Array | 
  * );
  * console.log(operations, difference?.report ?? "no difference");
  * ```
- * @param makeSubject - Makes the memory to check: any object with the eight `try…` methods.
+ * @param makeSubject - Makes the memory to check: any object with the eight `try…` methods. Writes
+ * pass it signed and unsigned values.
  * @param source - The operations.
  * @throws RangeError, TypeError for an invalid argument, for a memory that lacks one of the
  * methods, or for a source that returns anything but batches; the errors of the source.
@@ -179,7 +195,8 @@ export async function crosscheck(
   ] as const) {
     checkFunction(value, what);
   }
-  const pair = new Pair(makeSubject, size, reference);
+  const policy = checkPolicy(options.policy ?? {});
+  const pair = new Pair(makeSubject, size, policy, reference);
   const faults = [0, 0, 0, 0];
   let operations = 0;
   let failedAt: number | null = null;
@@ -247,8 +264,10 @@ function differentByteOfPages(pair: Pair, ops: OpBuffer, size: number): number |
   const pages = new Set<number>();
   for (let i = 0; i < ops.length && pages.size < 4; i++) {
     const gpa = ops.gpaOf(i);
-    if (opWrites(ops.kind(i)) && gpa < size) {
+    const kind = ops.kind(i);
+    if (opWrites(kind) && gpa < size) {
       pages.add(Math.floor(Number(gpa) / PAGE_SIZE));
+      pages.add(Math.floor((Number(gpa) + opWidth(kind) - 1) / PAGE_SIZE));
     }
   }
   for (const page of pages) {
@@ -346,13 +365,14 @@ async function explain(
   makeSubject: MakeMemory,
   history: readonly Op[],
   index: number,
-  { size, reference, label }: CrosscheckOptions,
+  { size, policy: given = {}, reference, label }: CrosscheckOptions,
 ): Promise<Difference> {
+  const policy = checkPolicy(given);
   // Only the rare difference needs these, so they are not loaded with the package.
   const { formatReport } = await import("./report.js");
   const { shrink } = await import("./shrink.js");
   const firstFound = (ops: readonly Op[]): Found | null => {
-    const pair = new Pair(makeSubject, size, reference);
+    const pair = new Pair(makeSubject, size, policy, reference);
     try {
       return pair.run(packOps(ops));
     } finally {
@@ -366,7 +386,7 @@ async function explain(
   const shrunk = shows(start) ? shrink(start, shows) : start;
   const found = firstFound(shrunk);
   const ops = found === null ? shrunk : shrunk.slice(0, found.index + 1);
-  const pair = new Pair(makeSubject, size, reference);
+  const pair = new Pair(makeSubject, size, policy, reference);
   try {
     pair.run(packOps(ops));
     const [expectedBytes, actualBytes] = pair.lineAt(lineAddress(ops, size), size);
@@ -379,7 +399,7 @@ async function explain(
       expectedBytes,
       actualBytes,
     };
-    return { ...parts, report: formatReport(parts, size, label) };
+    return { ...parts, report: formatReport(parts, size, policy, label) };
   } finally {
     pair.close();
   }
@@ -395,6 +415,7 @@ function lineAddress(ops: readonly Op[], size: number): number {
  * this covers every address and width.
  *
  * @param sourceFor - Returns the operations for RAM of a size in bytes.
+ * @param policy - As {@link CrosscheckOptions.policy}.
  * @returns The first result with a difference, with the operations and faults of the sizes before
  * it; or the sums over all sizes.
  * @throws as {@link crosscheck}.
@@ -403,13 +424,15 @@ export async function crosscheckSmall(
   makeSubject: MakeMemory,
   sourceFor: (size: number) => OpSource,
   maxSize = 64,
+  policy: AccessPolicy = {},
 ): Promise<CrosscheckResult> {
   checkFunction(sourceFor, "sourceFor");
   toByteCount(maxSize, "maxSize");
   let operations = 0;
   const faults = [0, 0, 0, 0];
   for (let size = 0; size <= maxSize; size++) {
-    const result = await crosscheck(makeSubject, sourceFor(size), { size, label: `${size} bytes` });
+    const label = `${size} bytes`;
+    const result = await crosscheck(makeSubject, sourceFor(size), { size, policy, label });
     operations += result.operations;
     result.faults.forEach((count, code) => (faults[code] = faults[code]! + count));
     if (result.difference !== null) {

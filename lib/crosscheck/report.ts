@@ -1,6 +1,8 @@
-import { type Op, opWidth, opWrites } from "../native/op-buffer.js";
+import { type Op, opWrites } from "../native/op-buffer.js";
+import type { AccessPolicy } from "../base/policy.js";
 import { resultName } from "../base/result.js";
 import type { Difference, Side } from "./difference.js";
+import { writtenValue } from "./run-op.js";
 
 const SUFFIXES = ["b", "w", "l", "q"] as const;
 const OUTS = ["Uint8Array", "Uint16Array", "Uint32Array", "BigUint64Array"] as const;
@@ -9,11 +11,16 @@ const OUTS = ["Uint8Array", "Uint16Array", "Uint32Array", "BigUint64Array"] as c
 export function formatReport(
   { index, ops, expected, actual, expectedBytes, actualBytes }: Omit<Difference, "report">,
   size: number,
+  { alignment, endian }: Required<AccessPolicy>,
   label: string | undefined,
 ): string {
   const found = label === undefined ? `operation ${index}` : `operation ${index} of ${label}`;
+  const policy =
+    alignment === "fault" && endian === "little"
+      ? ""
+      : ` (alignment ${alignment}, endian ${endian})`;
   return [
-    `difference at ${found}, on RAM of ${size} bytes; as short as it gets:`,
+    `difference at ${found}, on RAM of ${size} bytes${policy}; as short as it gets:`,
     "",
     ...ops.map((op) => `  ${formatOp(op)}`),
     "",
@@ -33,8 +40,9 @@ export function formatOp({ kind, gpa, value }: Op): string {
   if (!opWrites(kind)) {
     return `memory.tryRead${suffix}(${address}, new ${OUTS[kind & 3]!}(1));`;
   }
-  const cut = BigInt.asUintN(8 * opWidth(kind), value);
-  return `memory.tryWrite${suffix}(${address}, 0x${cut.toString(16)}${suffix === "q" ? "n" : ""});`;
+  const passed = writtenValue(kind, value);
+  const [sign, digits] = passed < 0n ? ["-", -passed] : ["", passed];
+  return `memory.tryWrite${suffix}(${address}, ${sign}0x${digits.toString(16)}${suffix === "q" ? "n" : ""});`;
 }
 
 function formatAddress(gpa: bigint): string {

@@ -1,7 +1,7 @@
 import { basename } from "node:path";
 import { PAGE_SIZE } from "../base/page.js";
 import { checkSameLayout } from "../snapshot/layout.js";
-import { openSnapshot } from "../snapshot/file.js";
+import { openSnapshot, type SnapshotFile } from "../snapshot/file.js";
 import { differingPages, findDifference } from "./difference.js";
 import { Budget, type Direction, type Found } from "./find.js";
 import { heatOf } from "./heat.js";
@@ -10,6 +10,7 @@ import type { FindInfo, HeatInfo, PageInfo, SnapshotInfo } from "./protocol.js";
 import { badParameter, RequestError } from "./request-error.js";
 import { MAX_PATTERN, searchBytes } from "./search.js";
 import { type Place, SnapshotReader } from "./snapshot-reader.js";
+import { areasOf } from "./snapshot-view.js";
 
 /** The most bytes of one response. */
 const MAX_BYTES = 65_536;
@@ -38,24 +39,29 @@ export class InspectorApi {
    * errors of the file system.
    */
   static async open(paths: readonly string[]): Promise<InspectorApi> {
-    const readers: SnapshotReader[] = [];
+    const files: SnapshotFile[] = [];
     try {
       for (const path of paths) {
-        readers.push(new SnapshotReader(await openSnapshot(path)));
+        files.push(await openSnapshot(path));
       }
-      const [first, second] = readers;
+      const [first, second] = files;
       if (first !== undefined && second !== undefined) {
-        checkSameLayout(first.file.regions, second.file.regions, "the other snapshot");
+        checkSameLayout(first, second);
       }
+      // Banks may show other bytes in the second snapshot. One memory is compared with itself.
+      const areas = first === undefined ? [] : areasOf(first);
+      return new InspectorApi(
+        paths,
+        files.map((file) => new SnapshotReader(file, areas)),
+      );
     } catch (error) {
-      await closeAll(readers);
+      await closeAll(files);
       throw error;
     }
-    return new InspectorApi(paths, readers);
   }
 
   async close(): Promise<void> {
-    await closeAll(this.#readers);
+    await closeAll(this.#readers.map(({ file }) => file));
   }
 
   /**
@@ -92,17 +98,17 @@ export class InspectorApi {
   #snapshot(): SnapshotInfo {
     const [first, second] = this.#readers.map(({ file }) => file);
     this.#info ??= {
-      files: this.#readers.map(({ file }, i) => ({
+      files: this.#readers.map(({ file: { file } }, i) => ({
         name: basename(this.#paths[i]!),
         size: file.size,
         generation: file.generation,
       })),
-      regions: first!.regions.map(({ kind, name, gpa, size, storedPages }, i) => ({
+      regions: first!.regions.map(({ kind, name, gpa, size }, i) => ({
         kind,
         name,
         gpa: hex(gpa),
         size: hex(size),
-        storedPages,
+        storedPages: first!.storedPages(i),
         differingPages: second === undefined ? 0 : countOf(differingPages(first!, second, i)),
       })),
     };
@@ -192,6 +198,6 @@ function hex(value: bigint): string {
   return `0x${value.toString(16)}`;
 }
 
-async function closeAll(readers: readonly SnapshotReader[]): Promise<void> {
-  await Promise.all(readers.map(({ file }) => file.close()));
+async function closeAll(files: readonly Pick<SnapshotFile, "close">[]): Promise<void> {
+  await Promise.all(files.map((file) => file.close()));
 }

@@ -1,5 +1,5 @@
 import { PAGE_SIZE } from "../base/page.js";
-import type { SnapshotFile } from "../snapshot/file.js";
+import type { SnapshotView } from "./snapshot-view.js";
 import type { Budget, Direction, Found } from "./find.js";
 import type { SnapshotReader } from "./snapshot-reader.js";
 
@@ -8,8 +8,8 @@ const GAP = 8;
 
 /** The numbers of the pages of a region that differ between two snapshots, upwards from `from`. */
 export function* differingPages(
-  a: SnapshotFile,
-  b: SnapshotFile,
+  a: SnapshotView,
+  b: SnapshotView,
   region: number,
   from = 0,
 ): Generator<number> {
@@ -18,8 +18,8 @@ export function* differingPages(
 
 /** The numbers of the pages below `from` that differ, downwards. */
 function* differingPagesBelow(
-  a: SnapshotFile,
-  b: SnapshotFile,
+  a: SnapshotView,
+  b: SnapshotView,
   region: number,
   from: number,
 ): Generator<number> {

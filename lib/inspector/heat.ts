@@ -1,4 +1,4 @@
-import type { SnapshotFile } from "../snapshot/file.js";
+import type { SnapshotView } from "./snapshot-view.js";
 import { differingPages } from "./difference.js";
 import type { HeatInfo } from "./protocol.js";
 
@@ -12,7 +12,7 @@ export interface HeatRange {
 }
 
 /** Sums up the pages of a range by buckets. */
-export function heatOf(file: SnapshotFile, other: SnapshotFile | null, range: HeatRange): HeatInfo {
+export function heatOf(file: SnapshotView, other: SnapshotView | null, range: HeatRange): HeatInfo {
   const { region, from, pages } = range;
   const bucketPages = Math.max(1, Math.ceil(pages / range.buckets));
   const count = Math.ceil(pages / bucketPages);

@@ -1,5 +1,7 @@
-import { MAX_U64 } from "../base/gpa.js";
 import { badParameter } from "./request-error.js";
+
+/** Exceeds all addresses of a snapshot file: 2^64 plus 2^16 memories of less than 2^53 bytes. */
+const MAX_ADDRESS = 2n ** 72n;
 
 /** The query of a request. Each method checks the parameter that it returns. */
 export class Parameters {
@@ -9,11 +11,14 @@ export class Parameters {
     this.#values = values;
   }
 
-  /** An address: hexadecimal after `0x`, or decimal. */
+  /**
+   * An address: hexadecimal after `0x`, or decimal. Bytes that no window shows have addresses of
+   * more than 64 bits.
+   */
   address(name: string): bigint {
     const text = this.#text(name);
-    if (!/^(0x[\da-f]{1,16}|\d{1,20})$/i.test(text) || BigInt(text) > MAX_U64) {
-      throw badParameter(`${name} must be an address from 0 to 2^64 - 1`);
+    if (!/^(0x[\da-f]{1,18}|\d{1,22})$/i.test(text) || BigInt(text) >= MAX_ADDRESS) {
+      throw badParameter(`${name} must be an address from 0 to 2^72 - 1`);
     }
     return BigInt(text);
   }

@@ -1,5 +1,6 @@
 import { PAGE_SIZE } from "../base/page.js";
 import type { SnapshotFile } from "../snapshot/file.js";
+import { type Area, areasOf, SnapshotView } from "./snapshot-view.js";
 
 /** The number of cached pages. */
 const CACHED_PAGES = 256;
@@ -14,11 +15,12 @@ export interface Place {
 
 /** Reads a snapshot page by page, and caches the last pages used. */
 export class SnapshotReader {
-  readonly file: SnapshotFile;
+  readonly file: SnapshotView;
   readonly #cache = new Map<string, Promise<Uint8Array>>();
 
-  constructor(file: SnapshotFile) {
-    this.file = file;
+  /** @param areas - The areas to show the snapshot by. */
+  constructor(file: SnapshotFile, areas: readonly Area[] = areasOf(file)) {
+    this.file = new SnapshotView(file, areas);
   }
 
   /** The place of an address in RAM or ROM; null for any other address. */

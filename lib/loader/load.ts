@@ -115,7 +115,7 @@ function isOverwritten(planned: readonly Planned[], file: Uint8Array): boolean {
     places.length > 1 &&
     [...new Set(places.map(({ memory }) => memory))].some((memory) =>
       guestMemoryInternals(memory)
-        .windows()
+        .madeWindows()
         // Two SharedArrayBuffers can be views of the same memory.
         .some(
           ({ u8 }) => u8.buffer === file.buffer || (isShared && isSharedArrayBuffer(u8.buffer)),

@@ -5,7 +5,7 @@ import type { Gpa } from "../base/gpa.js";
 import type { MemoryMarks } from "./marks.js";
 import type { GuestMemAccessResult } from "../base/result.js";
 import type { Value } from "../base/widths.js";
-import { EMPTY_WINDOW, WINDOW_SIZE, type Window } from "./windows.js";
+import { EMPTY_WINDOW, WINDOW_SIZE, type Window, type Windows } from "./windows.js";
 
 /**
  * The type of `Atomics`, generic over numbers and bigints, which its declared overloads are not.
@@ -34,23 +34,25 @@ const atomics = Atomics as unknown as GenericAtomics;
  */
 class ViewLane<T extends Value> implements AtomicLane<T> {
   private first: Cells<T>;
-  private all: readonly Cells<T>[] = [];
+  /** By number of the window, those that were used. */
+  private all: Cells<T>[] = [];
   /** The typed array in which `locate` found the value. */
   private cells: Cells<T>;
   private readonly shift: number;
 
   constructor(
     private readonly native: AtomicLane<T>,
+    private readonly windows: Windows,
     private readonly cellsOf: (window: Window) => Cells<T>,
     private readonly marks: MemoryMarks,
   ) {
-    this.first = this.cells = cellsOf(EMPTY_WINDOW);
+    this.first = this.cells = cellsOf(windows.at(0));
     this.shift = Math.log2(native.bytes);
   }
 
-  use(windows: readonly Window[]): void {
-    this.all = windows.map(this.cellsOf);
-    this.first = this.cells = this.all[0] ?? this.cellsOf(EMPTY_WINDOW);
+  end(): void {
+    this.all = [];
+    this.first = this.cells = this.cellsOf(EMPTY_WINDOW);
   }
 
   get bytes(): 1 | 2 | 4 | 8 {
@@ -133,42 +135,54 @@ class ViewLane<T extends Value> implements AtomicLane<T> {
       return -1;
     }
     const low = gpa >>> 0;
-    // For a number that is not an address, the quotient is not an index of a window.
-    const cells = low === gpa ? this.first : this.all[(gpa - low) / WINDOW_SIZE];
+    const cells = low === gpa ? this.first : this.cellsAt((gpa - low) / WINDOW_SIZE);
     const index = low >>> this.shift;
-    if (cells === undefined || (index << this.shift) >>> 0 !== low || index >= cells.length) {
+    if ((index << this.shift) >>> 0 !== low || index >= cells.length) {
       return -1;
     }
     this.cells = cells;
     return index;
   }
+
+  /**
+   * The typed array over a window. It is empty if `number`, which need not be an integer, is not
+   * the number of a window.
+   */
+  private cellsAt(number: number): Cells<T> {
+    const found = this.all[number];
+    if (found !== undefined) {
+      return found;
+    }
+    const window = Number.isInteger(number) ? this.windows.at(number * WINDOW_SIZE) : EMPTY_WINDOW;
+    const cells = this.cellsOf(window);
+    if (window !== EMPTY_WINDOW) {
+      this.all[number] = cells;
+    }
+    return cells;
+  }
 }
 
 /** The atomic accessors of the view path. */
 export class ViewAtomics extends AtomicAccess {
-  readonly #lanes: readonly { use(windows: readonly Window[]): void }[];
+  readonly #lanes: readonly { end(): void }[];
 
   /** @param native - The lanes of the same memory's native path. */
-  constructor(native: AtomicLanes, windows: readonly Window[], marks: MemoryMarks) {
-    const b = new ViewLane(native.b, ({ u8 }) => u8, marks);
-    const w = new ViewLane(native.w, ({ u16 }) => u16, marks);
-    const l = new ViewLane(native.l, ({ u32 }) => u32, marks);
-    const q = new ViewLane(native.q, ({ u64 }) => u64, marks);
-    super({ b, w, l, q });
+  constructor(native: AtomicLanes, windows: Windows, marks: MemoryMarks) {
+    const b = new ViewLane(native.b, windows, ({ u8 }) => u8, marks);
+    const w = new ViewLane(native.w, windows, ({ u16 }) => u16, marks);
+    const l = new ViewLane(native.l, windows, ({ u32 }) => u32, marks);
+    const q = new ViewLane(native.q, windows, ({ u64 }) => u64, marks);
+    // JavaScript's Atomics have 64 bits only as bigints, so the native lane has the halves.
+    super({ b, w, l, q, halves: native.halves });
     this.#lanes = [b, w, l, q];
-    this.use(windows);
   }
 
   /**
    * Ends the use of the RAM. The native lanes make every later access, and return ERROR_INTERNAL.
    */
   end(): void {
-    this.use([]);
-  }
-
-  private use(windows: readonly Window[]): void {
     for (const lane of this.#lanes) {
-      lane.use(windows);
+      lane.end();
     }
   }
 }

@@ -3,13 +3,11 @@ import { rangeError } from "../base/errors.js";
 import { type Gpa } from "../base/gpa.js";
 import { toAddress } from "../base/arguments.js";
 import type { RangeList } from "../base/ranges.js";
-import { EMPTY_WINDOW, WINDOW_SIZE, type Window } from "./windows.js";
+import { WINDOW_SIZE, type Windows } from "./windows.js";
 
 /*
  * Bulk access across windows. The callers have checked that every range lies in RAM.
  */
-
-type Windows = readonly Window[];
 
 /** The maximum length of a Buffer in bytes. */
 const MAX_BUFFER = 2 ** 32;
@@ -51,8 +49,8 @@ export function rangeLength(from: Gpa, to: Gpa): number {
 /** The bytes from `start` to the end of its window, at most `length`. */
 function chunkAt(windows: Windows, start: number, length: number): Uint8Array {
   const offset = start % WINDOW_SIZE;
-  // An empty range may start at the end of the last window.
-  const { u8 } = windows[Math.floor(start / WINDOW_SIZE)] ?? EMPTY_WINDOW;
+  // Empty for an empty range at the end of RAM.
+  const { u8 } = windows.at(start);
   return u8.subarray(offset, Math.min(u8.length, offset + length));
 }
 
@@ -115,7 +113,7 @@ export function readVector(
   for (let i = 0; i < gpas.length; i++) {
     let at = Number(gpas[i]);
     for (let left = lengths[i]!; left > 0;) {
-      const { u8 } = windows[Math.floor(at / WINDOW_SIZE)]!;
+      const { u8 } = windows.at(at);
       const offset = at % WINDOW_SIZE;
       const count = Math.min(left, u8.length - offset);
       // Half the cost of subarray(), which looks up the species constructor.
@@ -143,7 +141,7 @@ export function writeVector(
   for (let i = 0; i < gpas.length; i++) {
     let at = Number(gpas[i]);
     for (let left = lengths[i]!; left > 0;) {
-      const { u8 } = windows[Math.floor(at / WINDOW_SIZE)]!;
+      const { u8 } = windows.at(at);
       const offset = at % WINDOW_SIZE;
       const count = Math.min(left, u8.length - offset);
       u8.set(new Uint8Array(buffer, byteOffset + done, count), offset);
@@ -160,10 +158,12 @@ export function writeVector(
  */
 export function mayAlias(windows: Windows, bytes: Uint8Array): boolean {
   const { buffer } = bytes;
-  return windows.some(
-    ({ u8 }) =>
-      u8.buffer === buffer || (isSharedArrayBuffer(buffer) && isSharedArrayBuffer(u8.buffer)),
-  );
+  return windows
+    .made()
+    .some(
+      ({ u8 }) =>
+        u8.buffer === buffer || (isSharedArrayBuffer(buffer) && isSharedArrayBuffer(u8.buffer)),
+    );
 }
 
 /** Whether a range spans more than one window. */

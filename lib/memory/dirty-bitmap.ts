@@ -1,32 +1,71 @@
-import { PAGE_SIZE } from "../base/page.js";
+import { arch } from "node:os";
 import { isSharedArrayBuffer } from "node:util/types";
-import { outOfMemoryError, rangeError, typeError } from "../base/errors.js";
+import { PAGE_SIZE } from "../base/page.js";
+import { destroyedError, outOfMemoryError, rangeError, typeError } from "../base/errors.js";
 import { type Gpa } from "../base/gpa.js";
 import { toAddress, toByteCount } from "../base/arguments.js";
+import { reserveStack } from "../base/stack.js";
 
 /** Page numbers must fit in a Uint32Array. */
 const MAX_SIZE = PAGE_SIZE * 2 ** 32;
 
-const ALL = 0xffff_ffff;
+/** Pages whose marks lie in one 32-bit word. */
+const PAGES_PER_WORD = 4;
 
-/** Words after the bits: the numbers of drains that all threads have begun and have ended. */
+/** Words that one call of a loop handles. */
+const BLOCK = 1024;
+
+/** A word whose pages are all marked. */
+const ALL = 0x0101_0101;
+
+/** Words after the marks: the numbers of drains that all threads have begun and have ended. */
 const COUNTERS = 2;
 
+/** Whether the processor makes the stores of a thread visible to others in program order. */
+const KEEPS_STORE_ORDER = ["x64", "ia32"].includes(arch());
+
+/** A byte for each page, and the same bytes as 32-bit words. 1 is a mark. */
+interface Marks {
+  readonly words: Uint32Array;
+  readonly bytes: Uint8Array;
+}
+
+/** What caches {@link DirtyBitmap.plainMarks}. */
+export interface MarkWriter {
+  /** Called after `plainMarks` has become null. The caller has reserved the stack. */
+  marksChanged(): void;
+}
+
+/** A weak reference to a writer: a `WeakRef`, which the `lib` of a consumer need not declare. */
+export interface MarkWriterReference {
+  deref(): MarkWriter | undefined;
+}
+
 /**
- * Tracks which pages of a block of RAM were written, with one bit for each page of 4096 bytes.
+ * Tracks which pages of a block of RAM were written, with one byte for each page of 4096 bytes: 1
+ * is a mark.
  *
- * A page is marked after its bytes were written, and {@link DirtyBitmap.drain} clears the marks
- * before its caller reads the bytes. Therefore a write that one drain misses is in the next drain,
- * on whichever threads the write and the drains run.
+ * A page is marked after its bytes were written, even if it is marked already, and
+ * {@link DirtyBitmap.drain} clears the marks before its caller reads the bytes. Therefore a write
+ * that one drain misses is in the next drain, on whichever threads the write and the drains run.
  *
- * The bits lie in a SharedArrayBuffer. Until {@link DirtyBitmap.buffer} is first read, no other
- * thread can access them, and a mark is a plain store. Afterwards each mark is an atomic operation,
- * even if the bit seems to be set already: a drain on another thread may have cleared the bit and
- * read the page before the write of this processor became visible there. Only the atomic operation
- * orders the write before the mark.
+ * That needs the two stores of a writer to become visible in their order, first the bytes and then
+ * the mark. If a drain then finds the mark, its caller also finds the bytes. If it does not, the mark
+ * becomes visible later and remains for the next drain. Within a thread, the order always holds.
+ * Between threads, two parts keep it:
  *
- * Each snapshot has a cursor of its own. Marks that a snapshot takes stay in the bitmap for other
- * consumers, and marks that {@link DirtyBitmap.drain} clears still reach the snapshots.
+ * - The processor: x86 makes stores visible in program order (TSO), so a plain store of a byte is
+ *   enough. On other processors, marks are `Atomics.store` once {@link DirtyBitmap.buffer} was read,
+ *   that is, once another thread can have the marks.
+ * - The compiler: JavaScript permits engines to reorder plain stores, but V8 does not. Its compilers
+ *   keep the stores of a function in one chain of effects, and emit them in this order. They remove
+ *   a store only if a later one overwrites it, so the last mark always follows the last bytes.
+ *
+ * A mark that was found set must be stored again: another thread may be about to clear it, and may
+ * read the page before the write of this processor becomes visible.
+ *
+ * Each consumer has a {@link DirtyCursor}. Marks that one cursor takes stay for the others, among
+ * them those of snapshots and that of {@link DirtyBitmap.drain}.
  *
  * @example
  *
@@ -40,15 +79,20 @@ const COUNTERS = 2;
  * ```
  */
 export class DirtyBitmap {
-  /** Bytes of RAM that the bits stand for. */
+  /** Bytes of RAM that the marks stand for. */
   readonly size: bigint;
   /** The number of pages. The last page may be shorter than 4096 bytes. */
   readonly pages: number;
 
-  // TypeScript's private instead of #private, as in GuestMemory, for the speed of every tracked
-  // write.
-  private readonly words: Uint32Array;
-  private shared: boolean;
+  // TypeScript's private instead of #private, as in GuestMemory, for the speed of every mark.
+  private readonly bytes: Uint8Array;
+  /** Whether marks have to be atomic. */
+  private atomic: boolean;
+  readonly #marks: Marks;
+  #shared: boolean;
+  readonly #writers = new Set<MarkWriterReference>();
+  /** Whether a memory has stopped to set marks here. */
+  #stopped = false;
   /** The numbers of drains that all threads have begun and have ended. */
   readonly #counters: Uint32Array;
   /** The number of drains through this object, modulo 2^32. */
@@ -60,10 +104,12 @@ export class DirtyBitmap {
 
   /**
    * @param size - Bytes of RAM, from 0 to 2^44.
-   * @param buffer - The {@link DirtyBitmap.buffer} of another bitmap, to share its bits. By default
-   * the bitmap has its own bits, all clear.
+   * @param buffer - The {@link DirtyBitmap.buffer} of another bitmap, to share its marks. By default
+   * the bitmap has its own, all clear. They reserve a byte for each page, so 2^32 bytes for the
+   * largest size; the system provides their memory when pages are first marked.
    * @throws TypeError, RangeError for an invalid size; TypeError if `buffer` is not a
-   * SharedArrayBuffer; RangeError if it is too small; Error `ERR_OUT_OF_MEMORY`.
+   * SharedArrayBuffer; RangeError if it is too small; Error `ERR_OUT_OF_MEMORY` if the system or the
+   * runtime refuses so many bytes.
    */
   constructor(size: Gpa, buffer?: SharedArrayBuffer) {
     const bytes = toByteCount(size, "size");
@@ -72,28 +118,43 @@ export class DirtyBitmap {
     }
     this.size = BigInt(bytes);
     this.pages = Math.ceil(bytes / PAGE_SIZE);
-    const count = Math.ceil(this.pages / 32);
-    this.shared = buffer !== undefined;
-    const bits = sharedBits(buffer, (count + COUNTERS) * 4);
-    this.words = new Uint32Array(bits, 0, count);
-    this.#counters = new Uint32Array(bits, count * 4, COUNTERS);
+    const words = Math.ceil(this.pages / PAGES_PER_WORD);
+    this.#shared = buffer !== undefined;
+    this.atomic = this.#shared && !KEEPS_STORE_ORDER;
+    const shared = sharedMarks(buffer, (words + COUNTERS) * 4);
+    this.#marks = marksIn(shared, words);
+    this.bytes = this.#marks.bytes;
+    this.#counters = new Uint32Array(shared, words * 4, COUNTERS);
     this.#own = this.dirtyCursor();
   }
 
-  /** The size of the RAM in bytes, for `JSON.stringify`, which would otherwise write every bit. */
+  /** The size of the RAM in bytes, for `JSON.stringify`, which would otherwise write every mark. */
   toJSON(): { type: "DirtyBitmap"; size: number } {
     return { type: "DirtyBitmap", size: Number(this.size) };
   }
 
   /**
-   * The bits: page `n` is bit `n % 32` of the 32-bit word `n / 32`, in host byte order. Two more
-   * words follow, which count drains. To share the bits, send the buffer to a worker and pass it to
-   * the constructor there. After the first read of this property, marks are atomic, which is
-   * slower.
+   * The marks: byte `n` is 1 if page `n` is marked, otherwise 0. From the next multiple of 4 on, two
+   * 32-bit words follow, which count drains. To share the marks, send the buffer to a worker and
+   * pass it to the constructor there. After the first read of this property, marks are atomic on
+   * processors other than x86, which is slower.
    */
   get buffer(): SharedArrayBuffer {
-    this.shared = true;
-    return this.words.buffer as SharedArrayBuffer;
+    if (!this.#shared) {
+      this.#share();
+    }
+    return this.bytes.buffer as SharedArrayBuffer;
+  }
+
+  #share(): void {
+    if (!KEEPS_STORE_ORDER) {
+      reserveStack();
+      this.atomic = true;
+      for (const writer of this.#writers) {
+        writer.deref()?.marksChanged();
+      }
+    }
+    this.#shared = true;
   }
 
   /**
@@ -122,26 +183,47 @@ export class DirtyBitmap {
     return (Atomics.load(this.#counters, 0) - this.#othersDrains) >>> 0;
   }
 
-  /** Records that writes before or after this call may be unmarked. @internal */
-  interrupt(): void {
+  /** Call it before a memory sets marks here. @internal */
+  attach(writer: MarkWriterReference): void {
+    this.#writers.add(writer);
+    this.#interrupt(false);
+  }
+
+  /** Call it before a memory stops to set marks here. @internal */
+  detach(writer: MarkWriterReference): void {
+    this.#writers.delete(writer);
+    this.#interrupt(true);
+  }
+
+  /** Records that writes before this call, and after it if `stopped`, may be unmarked. */
+  #interrupt(stopped: boolean): void {
+    this.#stopped = stopped;
     Atomics.add(this.#counters, 0, 1);
     Atomics.add(this.#counters, 1, 1);
   }
 
-  /** Marks one page. The caller has checked the number. @internal */
+  /**
+   * The marks, byte `n` for page `n`, for fast paths that store 1 after the write to a page. Null
+   * if a plain store does not suffice, so that only `markPage` can mark.
+   *
+   * @internal
+   */
+  get plainMarks(): Uint8Array | null {
+    return this.atomic ? null : this.bytes;
+  }
+
+  /** Marks one page, after the write. The caller has checked the number. @internal */
   markPage(page: number): void {
-    const word = page >>> 5;
-    const bit = 1 << (page & 31);
-    if (this.shared) {
-      Atomics.or(this.words, word, bit);
-    } else if ((this.words[word]! & bit) === 0) {
-      this.words[word] = this.words[word]! | bit;
+    if (this.atomic) {
+      Atomics.store(this.bytes, page, 1);
+    } else {
+      this.bytes[page] = 1;
     }
   }
 
   /** Whether another thread may mark and drain pages. @internal */
   get isShared(): boolean {
-    return this.shared;
+    return this.#shared;
   }
 
   /**
@@ -155,17 +237,12 @@ export class DirtyBitmap {
     if (start >= Number(this.size)) {
       throw rangeError("offset must lie in the RAM of the bitmap");
     }
-    const page = Math.floor(start / PAGE_SIZE);
-    return (this.#wordOf(this.#own, Math.floor(page / 32)) & (1 << (page & 31))) !== 0;
+    return this.#own.has(Math.floor(start / PAGE_SIZE));
   }
 
   /** The number of marked pages. */
   get count(): number {
-    let count = 0;
-    for (let word = 0; word < this.words.length; word++) {
-      count += bitsIn(this.#wordOf(this.#own, word));
-    }
-    return count;
+    return this.#own.count;
   }
 
   /**
@@ -174,17 +251,13 @@ export class DirtyBitmap {
    * @throws RangeError if there are more page numbers than an array can hold.
    */
   peek(): Uint32Array {
-    const words = newWords(this.words.length);
-    for (let word = 0; word < words.length; word++) {
-      words[word] = this.#wordOf(this.#own, word);
-    }
-    return takePages(words);
+    return this.#own.peek();
   }
 
   /**
-   * Clears all marks and returns the numbers of the pages that were marked, in ascending order. It
-   * clears 32 marks in one atomic operation: a page that is written during the call is in this
-   * result or in the next one. Read the bytes of the pages only after the call.
+   * Clears all marks and returns the numbers of the pages that were marked, in ascending order. A
+   * page that is written during the call is in this result or in the next one. Read the bytes of
+   * the pages only after the call.
    *
    * @throws RangeError if there are more page numbers than an array can hold. The pages stay marked
    * then.
@@ -193,169 +266,342 @@ export class DirtyBitmap {
     return this.#own.drain();
   }
 
-  /** Adds a consumer of the marks that are made from now on. @internal */
+  /**
+   * Adds a consumer that gets the marks that are made from now on. Each consumer has an array of its
+   * own, of a byte for each page, for the marks that others have taken and it has not.
+   */
   dirtyCursor(): DirtyCursor {
-    const cursor = new DirtyCursor(this.words.length, (of) => this.#collect(of));
+    const cursor = new DirtyCursor(this.#marks, {
+      collect: (of) => this.#collect(of),
+      remove: (of) => void this.#cursors.splice(this.#cursors.indexOf(of), 1),
+    });
+    // The new cursor does not get the marks that exist now. For the first one there are none, or
+    // they are those of other threads.
     if (this.#cursors.length > 0) {
-      // The new cursor does not get the marks that exist now.
-      this.#handOut();
-      this.#othersDrains = (this.#othersDrains + 1) >>> 0;
+      this.#collect(cursor);
+    } else {
+      cursor.begun = this.#begun();
     }
     this.#cursors.push(cursor);
     return cursor;
   }
 
   /**
-   * Moves all marks from the shared bits to every cursor of this object.
+   * Moves all marks from the shared bytes to every cursor of this object.
    *
    * @param cursor - The cursor that takes its marks next.
-   * @returns Whether no other thread has drained since the last call for this cursor.
+   * @returns Whether the marks of the cursor include every write since the last call for it.
    */
   #collect(cursor: DirtyCursor): boolean {
     // Read before the marks are moved: if another thread is draining now, it may take some of the
     // marks that are made from now on.
-    const begun = this.#foreignDrains(0);
-    const quiet = begun === this.#foreignDrains(1);
-    this.#handOut();
+    const begun = this.#begun();
+    this.#moveMarks();
     if (cursor !== this.#own) {
       this.#othersDrains = (this.#othersDrains + 1) >>> 0;
     }
     const whole = cursor.begun === this.#foreignDrains(0);
-    cursor.begun = quiet ? begun : undefined;
+    cursor.begun = begun;
     return whole;
+  }
+
+  /**
+   * The number of drains that other threads have begun. Undefined if marks may get lost from now
+   * on: such a drain is in progress, or no memory sets marks.
+   */
+  #begun(): number | undefined {
+    const begun = this.#foreignDrains(0);
+    return begun === this.#foreignDrains(1) && !this.#stopped ? begun : undefined;
   }
 
   #foreignDrains(counter: 0 | 1): number {
     return (Atomics.load(this.#counters, counter) - this.#ownDrains) >>> 0;
   }
 
-  /** Clears the shared bits and adds them to the pending marks of every cursor of this object. */
-  #handOut(): void {
-    const pending = this.#cursors.map((cursor) => cursor.pending);
+  /** Clears the shared marks and adds them to the pending marks of every cursor of this object. */
+  #moveMarks(): void {
+    const pending = this.#cursors.map((cursor) => cursor.pending.words);
     this.#ownDrains = (this.#ownDrains + 1) >>> 0;
     Atomics.add(this.#counters, 0, 1);
-    const { words } = this;
-    for (let word = 0; word < words.length; word++) {
-      // Most words are zero, and a load keeps their cache lines shared between processors.
-      if (Atomics.load(words, word) !== 0) {
-        const bits = Atomics.exchange(words, word, 0);
-        for (const marks of pending) {
-          marks[word]! |= bits;
-        }
+    const { words } = this.#marks;
+    let moved = false;
+    for (let from = 0; from < words.length; from += BLOCK) {
+      const to = Math.min(from + BLOCK, words.length);
+      moved = moveBlock(words, { from, to }, pending, this.#shared) || moved;
+    }
+    if (moved) {
+      for (const cursor of this.#cursors) {
+        cursor.isPending = true;
       }
     }
     Atomics.add(this.#counters, 1, 1);
   }
 
-  /** The marks of 32 pages for a cursor. */
-  #wordOf(cursor: DirtyCursor, word: number): number {
-    return Atomics.load(this.words, word) | cursor.pendingAt(word);
-  }
-
   #markPages(first: number, last: number): void {
-    for (let page = first; page <= last;) {
-      const bit = page % 32;
-      const word = Math.floor(page / 32);
-      const whole = Math.floor((last + 1) / 32) - word;
-      if (bit === 0 && whole > 0 && !this.shared) {
-        this.words.fill(ALL, word, word + whole);
-        page += 32 * whole;
-        continue;
-      }
-      const count = Math.min(32 - bit, last - page + 1);
-      const bits = count === 32 ? ALL : ((1 << count) - 1) << bit;
-      Atomics.or(this.words, word, bits);
-      page += count;
+    if (!this.atomic) {
+      this.bytes.fill(1, first, last + 1);
+      return;
+    }
+    for (let page = first; page <= last; page++) {
+      Atomics.store(this.bytes, page, 1);
     }
   }
+}
+
+/** What a cursor asks of its bitmap. */
+interface CursorSource {
+  /** Moves all marks of the bitmap to its cursors. Returns whether those of this one are complete. */
+  collect(cursor: DirtyCursor): boolean;
+  /** Ends the use of the cursor. */
+  remove(cursor: DirtyCursor): void;
 }
 
 /**
- * A consumer of the marks of a {@link DirtyBitmap}. Other consumers keep the marks that it takes.
+ * A consumer of the marks of a {@link DirtyBitmap}, such as a snapshotter, a display or a migration.
+ * Each cursor gets every mark: other consumers keep the marks that it takes.
+ *
+ * @example
+ *
+ * ```ts
+ * const memory = GuestMemory.allocate(64 * 1024);
+ * const display = memory.dirtyCursor();
+ * const migration = memory.dirtyCursor();
+ * memory.writel(0x2000, 1);
+ * const redraw = display.drain(); // Uint32Array [2]
+ * const send = migration.drain(); // Uint32Array [2]
+ * ```
  */
-export class DirtyCursor {
+export class DirtyCursor implements Disposable {
   /**
    * The number of drains that other threads had begun when this cursor last took marks. Undefined
-   * if such a drain was in progress, or if this cursor has not taken marks yet.
+   * if marks may have got lost since.
+   *
+   * @internal
    */
   begun: number | undefined;
-  readonly #length: number;
-  readonly #collect: (cursor: DirtyCursor) => boolean;
-  /** Marks that were cleared in the bitmap and that this cursor has not taken yet. */
-  #pending: Uint32Array | null = null;
+  /** Whether a mark is pending. @internal */
+  isPending = false;
+  readonly #marks: Marks;
+  readonly #source: CursorSource;
+  /**
+   * Marks that were cleared in the bitmap and that this cursor has not taken yet, laid out as in the
+   * bitmap.
+   */
+  #pending: Marks | null = null;
+  #isComplete = true;
+  #isClosed = false;
 
-  /** Only {@link DirtyBitmap.dirtyCursor} calls it. @internal */
-  constructor(length: number, collect: (cursor: DirtyCursor) => boolean) {
-    this.#length = length;
-    this.#collect = collect;
+  /** @param marks - The marks of the bitmap. @internal */
+  constructor(marks: Marks, source: CursorSource) {
+    this.#marks = marks;
+    this.#source = source;
   }
 
-  /** The marks that this cursor has not taken. @throws Error `ERR_OUT_OF_MEMORY`. @internal */
-  get pending(): Uint32Array {
-    return (this.#pending ??= newWords(this.#length));
-  }
-
-  /** @internal */
-  pendingAt(word: number): number {
-    return this.#pending === null ? 0 : this.#pending[word]!;
-  }
-
-  /** As {@link DirtyBitmap.drain}. */
-  drain(): Uint32Array {
-    return this.take().pages;
+  /** @throws Error `ERR_OUT_OF_MEMORY`. @internal */
+  get pending(): Marks {
+    return (this.#pending ??= newMarks(this.#marks.words.length));
   }
 
   /**
-   * As {@link DirtyCursor.drain}.
+   * The pages that were written since the last call, or since the cursor was made, in ascending
+   * order. Pages are numbered from the start of the memory. Read their bytes only after the call: a
+   * page that is written during the call is in this result or in the next one.
    *
-   * @returns `whole` is true if the marks include every write since the last call. It is false for
-   * the first call, after a drain by another thread, and if tracking stopped in between.
+   * @throws RangeError if there are more page numbers than an array can hold, which the cursor keeps
+   * then; Error `ERR_DESTROYED` if the cursor is closed; Error `ERR_OUT_OF_MEMORY`.
    */
-  take(): { readonly pages: Uint32Array; readonly whole: boolean } {
-    const whole = this.#collect(this);
-    return { whole, pages: takePages(this.pending) };
+  drain(): Uint32Array {
+    this.#collect();
+    const pages = this.isPending ? pagesOf(this.pending, this.pending) : new Uint32Array(0);
+    this.#clear();
+    return pages;
   }
 
-  /** Discards the current marks. */
+  /**
+   * The pages that {@link DirtyCursor.drain} would return. They stay marked.
+   *
+   * @throws as {@link DirtyCursor.drain}.
+   */
+  peek(): Uint32Array {
+    this.#checkOpen();
+    return pagesOf(this.#marks, this.#pending ?? this.#marks);
+  }
+
+  /**
+   * The number of pages that {@link DirtyCursor.drain} would return.
+   *
+   * @throws Error `ERR_DESTROYED` if the cursor is closed.
+   */
+  get count(): number {
+    this.#checkOpen();
+    return countOf(this.#marks, this.#pending ?? this.#marks);
+  }
+
+  /**
+   * Whether the last {@link DirtyCursor.drain} returned all pages that had been written since the
+   * one before it. It is false if a thread with the same {@link DirtyBitmap.buffer} has drained in
+   * between, or if tracking of the memory has stopped. Then treat all pages as written.
+   */
+  get complete(): boolean {
+    return this.#isComplete;
+  }
+
+  /**
+   * Discards the current marks.
+   *
+   * @throws Error `ERR_DESTROYED` if the cursor is closed; Error `ERR_OUT_OF_MEMORY`.
+   */
   skip(): void {
-    this.#collect(this);
-    this.pending.fill(0);
+    this.#collect();
+    this.#clear();
+  }
+
+  /** Ends the use of the cursor and frees its marks. A second call has no effect. */
+  close(): void {
+    if (!this.#isClosed) {
+      this.#source.remove(this);
+      this.#isClosed = true;
+      this.#pending = null;
+    }
+  }
+
+  /** As {@link DirtyCursor.close}, for `using` declarations. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /** Whether a page is marked. @internal */
+  has(page: number): boolean {
+    return this.#marks.bytes[page] !== 0 || (this.#pending?.bytes[page] ?? 0) !== 0;
+  }
+
+  #collect(): void {
+    this.#checkOpen();
+    this.#isComplete = this.#source.collect(this);
+  }
+
+  #clear(): void {
+    if (this.isPending) {
+      this.pending.words.fill(0);
+      this.isPending = false;
+    }
+  }
+
+  #checkOpen(): void {
+    if (this.#isClosed) {
+      throw destroyedError("the cursor is closed");
+    }
   }
 }
 
-/** The pages whose bits are set in `words`, in ascending order. Clears the words. */
-function takePages(words: Uint32Array): Uint32Array {
-  let count = 0;
-  for (let word = 0; word < words.length; word++) {
-    count += bitsIn(words[word]!);
-  }
-  const pages = newPages(count);
-  let at = 0;
-  for (let word = 0; word < words.length; word++) {
-    let bits = words[word]!;
-    if (bits === 0) {
-      continue;
-    }
-    words[word] = 0;
-    if (bits === ALL) {
-      const end = at + 32;
-      for (let page = word * 32; at < end; page++) {
-        pages[at++] = page;
+// The loops below run in functions of a block each, so that V8 compiles them after some calls. It
+// would compile a long loop only while it runs, and again when it meets the first mark.
+
+interface Block {
+  /** The first word. */
+  readonly from: number;
+  /** The word after the last one. */
+  readonly to: number;
+}
+
+/**
+ * Clears marks and adds them to those of each consumer.
+ *
+ * @param shared - Whether other threads may set and clear the marks at the same time.
+ * @returns Whether there were marks.
+ */
+function moveBlock(
+  words: Uint32Array,
+  { from, to }: Block,
+  pending: readonly Uint32Array[],
+  shared: boolean,
+): boolean {
+  let moved = false;
+  for (let word = from; word < to; word++) {
+    // Most words are 0. A plain load is enough to see that: a mark that it misses was not set before
+    // this call, and stays.
+    let marks = words[word]!;
+    if (marks !== 0) {
+      if (shared) {
+        marks = Atomics.exchange(words, word, 0);
+      } else {
+        words[word] = 0;
       }
-      continue;
-    }
-    for (; bits !== 0; bits &= bits - 1) {
-      pages[at++] = word * 32 + (31 - Math.clz32(bits & -bits));
+      for (let i = 0; i < pending.length; i++) {
+        pending[i]![word]! |= marks;
+      }
+      moved = true;
     }
   }
-  return pages;
+  return moved;
 }
 
-/** The number of set bits in a 32-bit word. */
-function bitsIn(word: number): number {
-  let bits = word - ((word >>> 1) & 0x5555_5555);
-  bits = (bits & 0x3333_3333) + ((bits >>> 2) & 0x3333_3333);
-  return Math.imul((bits + (bits >>> 4)) & 0x0f0f_0f0f, 0x0101_0101) >>> 24;
+/** The number of pages that are marked in one of two arrays, which may be the same. */
+function countOf({ words }: Marks, others: Marks): number {
+  let count = 0;
+  for (let from = 0; from < words.length; from += BLOCK) {
+    const to = Math.min(from + BLOCK, words.length);
+    count += countBlock(words, others.words, { from, to });
+  }
+  return count;
+}
+
+function countBlock(marks: Uint32Array, others: Uint32Array, { from, to }: Block): number {
+  let count = 0;
+  for (let word = from; word < to; word++) {
+    const cells = marks[word]! | others[word]!;
+    if (cells === ALL) {
+      count += PAGES_PER_WORD;
+    } else if (cells !== 0) {
+      count +=
+        Number((cells & 0xff) !== 0) +
+        Number((cells & 0xff00) !== 0) +
+        Number((cells & 0xff_0000) !== 0) +
+        Number((cells & 0xff00_0000) !== 0);
+    }
+  }
+  return count;
+}
+
+/** The pages that are marked in one of two arrays, which may be the same, in ascending order. */
+function pagesOf(marks: Marks, others: Marks): Uint32Array {
+  const pages = newPages(countOf(marks, others));
+  const { length } = marks.words;
+  let count = 0;
+  // Other threads may have set and cleared marks since they were counted.
+  for (let from = 0; from < length && count < pages.length; from += BLOCK) {
+    const to = Math.min(from + BLOCK, length);
+    count = listBlock(marks, others, { from, to }, pages, count);
+  }
+  return count < pages.length ? pages.slice(0, count) : pages;
+}
+
+/** Stores the marked pages in `pages` from the index `at` on, and returns the index after them. */
+function listBlock(
+  marks: Marks,
+  others: Marks,
+  { from, to }: Block,
+  pages: Uint32Array,
+  at: number,
+): number {
+  for (let word = from; word < to; word++) {
+    const cells = marks.words[word]! | others.words[word]!;
+    const page = word * PAGES_PER_WORD;
+    if (cells === ALL) {
+      pages[at] = page;
+      pages[at + 1] = page + 1;
+      pages[at + 2] = page + 2;
+      pages[at + 3] = page + 3;
+      at += PAGES_PER_WORD;
+    } else if (cells !== 0) {
+      for (let i = page; i < page + PAGES_PER_WORD; i++) {
+        if ((marks.bytes[i]! | others.bytes[i]!) !== 0) {
+          pages[at++] = i;
+        }
+      }
+    }
+  }
+  return at;
 }
 
 function newPages(count: number): Uint32Array {
@@ -366,15 +612,19 @@ function newPages(count: number): Uint32Array {
   }
 }
 
-function newWords(count: number): Uint32Array {
+function newMarks(words: number): Marks {
   try {
-    return new Uint32Array(count);
+    return marksIn(new ArrayBuffer(words * 4), words);
   } catch {
     throw outOfMemoryError("the runtime has no room for the marks of a bitmap of this size");
   }
 }
 
-function sharedBits(buffer: SharedArrayBuffer | undefined, bytes: number): SharedArrayBuffer {
+function marksIn(buffer: ArrayBufferLike, words: number): Marks {
+  return { words: new Uint32Array(buffer, 0, words), bytes: new Uint8Array(buffer, 0, words * 4) };
+}
+
+function sharedMarks(buffer: SharedArrayBuffer | undefined, bytes: number): SharedArrayBuffer {
   if (buffer === undefined) {
     try {
       return new SharedArrayBuffer(bytes);

@@ -1,6 +1,7 @@
 import { GuestMemoryFault, type Operation } from "../base/errors.js";
+import { checkHalvesOut } from "../base/halves.js";
 import { PAGE_SIZE } from "../base/page.js";
-import { MAX_U64, type Gpa } from "../base/gpa.js";
+import type { Gpa } from "../base/gpa.js";
 import { toAddress } from "../base/arguments.js";
 import type { MemoryMarks } from "./marks.js";
 import { GuestMemAccessResult } from "../base/result.js";
@@ -8,6 +9,7 @@ import {
   BYTE,
   checkOut,
   checkSlots,
+  isView,
   LONG,
   QUAD,
   WORD,
@@ -15,7 +17,8 @@ import {
   type Value,
   type Width,
 } from "../base/widths.js";
-import { EMPTY_WINDOW, WINDOW_SIZE, type Window } from "./windows.js";
+import { branchFromNowOn } from "./accessor-forms.js";
+import { EMPTY_WINDOW, WINDOW_SIZE, type Window, type Windows } from "./windows.js";
 
 const { OK, FAULT_UNALIGNED, FAULT_BOUNDARY, ERROR_INTERNAL } = GuestMemAccessResult;
 
@@ -25,14 +28,13 @@ const { OK, FAULT_UNALIGNED, FAULT_BOUNDARY, ERROR_INTERNAL } = GuestMemAccessRe
  *
  * `GuestMemory` calls it for every access that its own fast path does not make, so it repeats all
  * checks. Accesses above 4 GiB have a second fast path, over the window that was used last. Its
- * code is generated for each width, for the reasons that guest-memory.ts explains.
+ * code is generated for each width, for the reasons that accessor-forms.ts explains.
  */
 export class GeneralAccess {
   // The fields of the window used last, except the first window, copied here for the hot path. They
-  // use TypeScript's private for speed. As long as they are assigned only once, V8 treats the
-  // arrays as constants. The base of a window is a multiple of 2^32, so the bitwise operators
-  // compute the same index from an address as from an offset. V8 therefore reuses the index that
-  // the inlined fast path of the first window has computed.
+  // use TypeScript's private for speed. The base of a window is a multiple of 2^32, so the bitwise
+  // operators compute the same index from an address as from an offset. V8 therefore reuses the
+  // index that the inlined fast path of the first window has computed.
   private u8: Uint8Array;
   private u16: Uint16Array;
   private u32: Uint32Array;
@@ -41,16 +43,17 @@ export class GeneralAccess {
   /** As `quads`, for writes. 0 while writes are tracked, so that they take the slow path. */
   private writeQuads: number;
   private base: number;
-  // A property of the prototype, which V8 treats as a constant.
+  // Properties of the prototype, which V8 treats as constants.
   declare private checkSlots: typeof checkSlots;
+  declare private isView: typeof isView;
   static {
     this.prototype.checkSlots = checkSlots;
+    this.prototype.isView = isView;
   }
 
   readonly #size: number;
   readonly #owner: ArrayBufferLike | null;
   readonly #marks: MemoryMarks;
-  #windows: readonly Window[];
   #ended = false;
 
   /**
@@ -59,26 +62,21 @@ export class GeneralAccess {
    */
   constructor(
     size: number,
-    windows: readonly Window[],
+    readonly windows: Windows,
     owner: ArrayBufferLike | null,
     marks: MemoryMarks,
   ) {
     this.#size = size;
-    this.#windows = windows;
     this.#owner = owner;
     this.#marks = marks;
-    const { u8, u16, u32, u64, quads } = windows[1] ?? EMPTY_WINDOW;
+    const { u8, u16, u32, u64, quads } = EMPTY_WINDOW;
     this.u8 = u8;
     this.u16 = u16;
     this.u32 = u32;
     this.u64 = u64;
     this.quads = quads;
     this.writeQuads = quads;
-    this.base = WINDOW_SIZE;
-  }
-
-  get windows(): readonly Window[] {
-    return this.#windows;
+    this.base = 0;
   }
 
   /** Call it after the tracking of writes has started or ended. */
@@ -89,8 +87,8 @@ export class GeneralAccess {
   /** Ends the use of the RAM. The result of every later access is `ERROR_INTERNAL`. */
   end(): void {
     this.#ended = true;
-    this.#windows = [];
-    this.#use(WINDOW_SIZE, EMPTY_WINDOW);
+    this.windows.end();
+    this.#use(0, EMPTY_WINDOW);
   }
 
   // #region generated: npm run generate
@@ -119,7 +117,7 @@ export class GeneralAccess {
       if (typeof gpa === "number" && out[0] !== undefined && out instanceof Uint16Array) {
         this.checkSlots(out);
         const index = gpa >>> 1;
-        if ((index << 1) >>> 0 === gpa - this.base && index >>> 2 < this.quads) {
+        if (index * 2 === gpa - this.base && index >>> 2 < this.quads) {
           const value = this.u16[index];
           if (value !== undefined) {
             out[0] = value;
@@ -138,7 +136,7 @@ export class GeneralAccess {
       if (typeof gpa === "number" && out[0] !== undefined && out instanceof Uint32Array) {
         this.checkSlots(out);
         const index = gpa >>> 2;
-        if ((index << 2) >>> 0 === gpa - this.base && index >>> 1 < this.quads) {
+        if (index * 4 === gpa - this.base && index >>> 1 < this.quads) {
           const value = this.u32[index];
           if (value !== undefined) {
             out[0] = value;
@@ -157,7 +155,7 @@ export class GeneralAccess {
       if (typeof gpa === "number" && out[0] !== undefined && out instanceof BigUint64Array) {
         this.checkSlots(out);
         const index = gpa >>> 3;
-        if ((index << 3) >>> 0 === gpa - this.base && index < this.quads) {
+        if (index * 8 === gpa - this.base && index < this.quads) {
           const value = this.u64[index];
           if (value !== undefined) {
             out[0] = value;
@@ -172,7 +170,11 @@ export class GeneralAccess {
   }
 
   tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult {
-    if (typeof gpa === "number" && typeof value === "number" && (value & 0xff) === value) {
+    if (
+      typeof gpa === "number" &&
+      typeof value === "number" &&
+      ((value & 0xff) === value || (value | -0x80) === value)
+    ) {
       const index = gpa >>> 0;
       const cells = this.u8;
       if (
@@ -188,11 +190,16 @@ export class GeneralAccess {
   }
 
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
-    if (typeof gpa === "number" && typeof value === "number" && (value << 16) >>> 16 === value) {
+    if (
+      typeof gpa === "number" &&
+      typeof value === "number" &&
+      value >= -0x8000 &&
+      (value << 15) >> 15 === value
+    ) {
       const index = gpa >>> 1;
       const cells = this.u16;
       if (
-        (index << 1) >>> 0 === gpa - this.base &&
+        index * 2 === gpa - this.base &&
         index >>> 2 < this.writeQuads &&
         cells[index] !== undefined
       ) {
@@ -204,11 +211,15 @@ export class GeneralAccess {
   }
 
   tryWritel(gpa: Gpa, value: number): GuestMemAccessResult {
-    if (typeof gpa === "number" && typeof value === "number" && value >>> 0 === value) {
+    if (
+      typeof gpa === "number" &&
+      typeof value === "number" &&
+      (value >>> 0 === value || (value | 0) === value)
+    ) {
       const index = gpa >>> 2;
       const cells = this.u32;
       if (
-        (index << 2) >>> 0 === gpa - this.base &&
+        index * 4 === gpa - this.base &&
         index >>> 1 < this.writeQuads &&
         cells[index] !== undefined
       ) {
@@ -223,16 +234,11 @@ export class GeneralAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "bigint" &&
-      !(value < 0n) &&
-      !(value > MAX_U64)
+      (BigInt.asUintN(64, value) === value || BigInt.asIntN(64, value) === value)
     ) {
       const index = gpa >>> 3;
       const cells = this.u64;
-      if (
-        (index << 3) >>> 0 === gpa - this.base &&
-        index < this.writeQuads &&
-        cells[index] !== undefined
-      ) {
+      if (index * 8 === gpa - this.base && index < this.writeQuads && cells[index] !== undefined) {
         cells[index] = value;
         return OK;
       }
@@ -249,7 +255,7 @@ export class GeneralAccess {
           const index = gpa >>> 3;
           const cells = this.u64;
           if (
-            (index << 3) >>> 0 === gpa - this.base &&
+            index * 8 === gpa - this.base &&
             index < this.writeQuads &&
             cells[index] !== undefined
           ) {
@@ -280,7 +286,7 @@ export class GeneralAccess {
   readw(gpa: Gpa): number {
     if (typeof gpa === "number") {
       const index = gpa >>> 1;
-      if ((index << 1) >>> 0 === gpa - this.base && index >>> 2 < this.quads) {
+      if (index * 2 === gpa - this.base && index >>> 2 < this.quads) {
         const value = this.u16[index];
         if (value !== undefined) {
           return value;
@@ -293,7 +299,7 @@ export class GeneralAccess {
   readl(gpa: Gpa): number {
     if (typeof gpa === "number") {
       const index = gpa >>> 2;
-      if ((index << 2) >>> 0 === gpa - this.base && index >>> 1 < this.quads) {
+      if (index * 4 === gpa - this.base && index >>> 1 < this.quads) {
         const value = this.u32[index];
         if (value !== undefined) {
           return value;
@@ -306,7 +312,7 @@ export class GeneralAccess {
   readq(gpa: Gpa): bigint {
     if (typeof gpa === "number") {
       const index = gpa >>> 3;
-      if ((index << 3) >>> 0 === gpa - this.base && index < this.quads) {
+      if (index * 8 === gpa - this.base && index < this.quads) {
         const value = this.u64[index];
         if (value !== undefined) {
           return value;
@@ -344,13 +350,74 @@ export class GeneralAccess {
     }
   }
 
+  tryReadqHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
+    if (
+      typeof gpa === "number" &&
+      typeof at === "number" &&
+      this.isView(out) &&
+      out[at] !== undefined &&
+      out[at + 1] !== undefined &&
+      out instanceof Uint32Array
+    ) {
+      const index = gpa >>> 2;
+      const cells = this.u32;
+      if (!(gpa & 7) && gpa >>> 0 === gpa - this.base && index >>> 1 < this.quads) {
+        const high = cells[index + 1];
+        if (high !== undefined) {
+          out[at] = cells[index]!;
+          out[at + 1] = high;
+          return OK;
+        }
+      }
+    }
+    return this.#tryReadHalves(gpa, out, at);
+  }
+
+  tryWriteqHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult {
+    if (
+      typeof gpa === "number" &&
+      typeof low === "number" &&
+      (low >>> 0 === low || (low | 0) === low) &&
+      typeof high === "number" &&
+      (high >>> 0 === high || (high | 0) === high)
+    ) {
+      const index = gpa >>> 2;
+      const cells = this.u32;
+      if (
+        !(gpa & 7) &&
+        gpa >>> 0 === gpa - this.base &&
+        index >>> 1 < this.writeQuads &&
+        cells[index + 1] !== undefined
+      ) {
+        cells[index] = low;
+        cells[index + 1] = high;
+        return OK;
+      }
+    }
+    return this.#tryWriteHalves(gpa, low, high);
+  }
+
+  readqHalves(gpa: Gpa, out: Uint32Array, at: number): void {
+    const result = this.tryReadqHalves(gpa, out, at);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, 8, "read");
+    }
+  }
+
+  writeqHalves(gpa: Gpa, low: number, high: number): void {
+    const result = this.tryWriteqHalves(gpa, low, high);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, 8, "write");
+    }
+  }
+
   // #endregion
 
   /**
    * Checks the range of a bulk access and returns its address as a number.
    *
    * @throws {@link GuestMemoryFault} if the range does not lie in RAM; TypeError, RangeError for an
-   * invalid address.
+   * invalid address; Error `ERR_OUT_OF_MEMORY` if a window to write to cannot be made.
    */
   locateRange(gpa: Gpa, length: number, operation: Operation): number {
     const address = toAddress(gpa);
@@ -358,7 +425,21 @@ export class GeneralAccess {
     if (result !== OK) {
       throw new GuestMemoryFault(result, gpa, length, operation);
     }
+    if (operation === "write") {
+      this.makeWindows(address, length);
+    }
     return address;
+  }
+
+  /**
+   * Makes the windows of a range of RAM. Call it before the first byte of the range is written.
+   *
+   * @throws Error `ERR_OUT_OF_MEMORY` if the runtime refuses an ArrayBuffer.
+   */
+  makeWindows(address: number, length: number): void {
+    for (let end = address + length; end > address; end -= WINDOW_SIZE) {
+      this.windows.at(end - 1);
+    }
   }
 
   /** Whether the RAM has ended or the buffer over `address` is detached. */
@@ -366,7 +447,7 @@ export class GeneralAccess {
     if (this.#ended || this.#owner?.byteLength === 0) {
       return true;
     }
-    return address < this.#size && this.#windowAt(address).u8.length === 0;
+    return address < this.#size && this.windows.madeAt(address)?.u8.length === 0;
   }
 
   #tryRead<T extends Value, A extends Out>(
@@ -374,11 +455,12 @@ export class GeneralAccess {
     gpa: Gpa,
     out: A,
   ): GuestMemAccessResult {
+    branchFromNowOn();
     checkOut(width, out, "out");
     const address = toAddress(gpa);
     const result = this.#check(address, width.bytes);
     if (result === OK) {
-      width.store(out, width.get(this.#windowAt(address).data, address >>> 0));
+      width.store(out, width.get(this.windows.at(address).data, address >>> 0));
     }
     return result;
   }
@@ -388,24 +470,54 @@ export class GeneralAccess {
     gpa: Gpa,
     value: T,
   ): GuestMemAccessResult {
+    branchFromNowOn();
     const checked = width.checkValue(value);
     const address = toAddress(gpa);
     const result = this.#check(address, width.bytes);
     if (result === OK) {
-      width.set(this.#windowAt(address).data, address >>> 0, checked);
+      width.set(this.windows.at(address).data, address >>> 0, checked);
       // After the write, as DirtyBitmap requires.
       this.#marks.dirty?.markPage(Math.floor(address / PAGE_SIZE));
     }
     return result;
   }
 
+  #tryReadHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
+    branchFromNowOn();
+    checkHalvesOut(out, at);
+    const address = toAddress(gpa);
+    const result = this.#check(address, QUAD.bytes);
+    if (result === OK) {
+      const { data } = this.windows.at(address);
+      out[at] = LONG.get(data, address >>> 0);
+      out[at + 1] = LONG.get(data, (address >>> 0) + LONG.bytes);
+    }
+    return result;
+  }
+
+  #tryWriteHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult {
+    branchFromNowOn();
+    LONG.checkValue(low, "low");
+    LONG.checkValue(high, "high");
+    const address = toAddress(gpa);
+    const result = this.#check(address, QUAD.bytes);
+    if (result === OK) {
+      const { data } = this.windows.at(address);
+      LONG.set(data, address >>> 0, low);
+      LONG.set(data, (address >>> 0) + LONG.bytes, high);
+      this.#marks.dirty?.markPage(Math.floor(address / PAGE_SIZE));
+    }
+    return result;
+  }
+
   #read<T extends Value, A extends Out>(width: Width<T, A>, gpa: Gpa): T {
+    branchFromNowOn();
     const address = toAddress(gpa);
     const result = this.#check(address, width.bytes);
     if (result !== OK) {
       throw new GuestMemoryFault(result, gpa, width.bytes, "read");
     }
-    return width.get(this.#windowAt(address).data, address >>> 0);
+    return width.get(this.windows.at(address).data, address >>> 0);
   }
 
   /** Makes the checks of an access. On `OK`, its window becomes the window of the fast path. */
@@ -421,7 +533,7 @@ export class GeneralAccess {
     // An aligned access never crosses a window, whose size is a multiple of every width.
     const base = address - (address % WINDOW_SIZE);
     if (base !== 0 && base !== this.base) {
-      this.#use(base, this.#windowAt(address));
+      this.#use(base, this.windows.at(address));
     }
     return OK;
   }
@@ -441,10 +553,6 @@ export class GeneralAccess {
       }
     }
     return OK;
-  }
-
-  #windowAt(address: number): Window {
-    return this.#windows[Math.floor(address / WINDOW_SIZE)] ?? EMPTY_WINDOW;
   }
 
   #use(base: number, { u8, u16, u32, u64, quads }: Window): void {

@@ -1,25 +1,36 @@
 import { bytesOf, fastLength } from "../base/view.js";
 import { inspect } from "node:util";
-import type { GuestMemoryAccess } from "../base/access.js";
+import type { GuestHalvesAccessors, GuestMemoryAccess } from "../base/access.js";
 import type { GuestAtomicAccess } from "../atomics/access.js";
 import { Arena, arenaInternals, type ArenaOptions, type CallerMemory, detach } from "./arena.js";
 import * as bulk from "./bulk.js";
 import { type Operation, typeError } from "../base/errors.js";
+import type { DirtyBitmap, DirtyCursor } from "./dirty-bitmap.js";
 import type { AtomicLanes } from "../atomics/lane.js";
 import { GeneralAccess } from "./general-access.js";
-import { MAX_U64, type Gpa } from "../base/gpa.js";
+import type { Gpa } from "../base/gpa.js";
 import { toAddress, toByteCount } from "../base/arguments.js";
 import { MemoryMarks } from "./marks.js";
 import { native, type Handle, type NativeHandle } from "../native/addon.js";
 import { NativeAccess } from "../native/access.js";
+import { HalvesAccess, rangesOfRam } from "../base/halves-access.js";
 import { checkTotal, type GuestRange, type RangeList, toRanges } from "../base/ranges.js";
 import { type GuestMemAccessResult, OK } from "../base/result.js";
 import { reserveStack } from "../base/stack.js";
 import { newSharedBuffer, type SharedRam, sharedRamOf, viewOf } from "./shared-ram.js";
+import { type AccessPolicy, checkPolicy, policyNumber } from "../base/policy.js";
+import { type PolicyAccess, policyAccess } from "./policy-access.js";
+import { TrackedWrites } from "./tracked-writes.js";
 import { uncloneable } from "../base/uncloneable.js";
 import { ViewAtomics } from "./atomics.js";
-import { BYTE, checkSlots } from "../base/widths.js";
-import { cutWindows, EMPTY_WINDOW, makeWindow, type Window } from "./windows.js";
+import { BYTE } from "../base/widths.js";
+import { PAGE_SIZE } from "../base/page.js";
+import { branchFromNowOn, selectUntilRefusal } from "./accessor-forms.js";
+import { EMPTY_WINDOW, WINDOW_SIZE, type Window, Windows } from "./windows.js";
+
+const NO_MARKS = new Uint8Array(0);
+/** Where the accessors of TrackedWrites set marks while the memory is not tracked. */
+const UNREAD_MARKS = new Uint8Array(WINDOW_SIZE / PAGE_SIZE);
 
 /**
  * Guest physical RAM: `guest_memory_t` of Pound's header.
@@ -42,33 +53,51 @@ import { cutWindows, EMPTY_WINDOW, makeWindow, type Window } from "./windows.js"
  * const result = memory.tryReadl(0x1002, out); // GuestMemAccessResult.FAULT_UNALIGNED
  * ```
  */
-export class GuestMemory implements GuestMemoryAccess, Disposable {
+// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- see the interface
+export class GuestMemory implements Disposable {
   /** @internal */
   readonly uncloneable = uncloneable;
 
   /** The native path to the same RAM: each call runs the compiled C++ accessor through N-API. */
   readonly native: NativeAccess;
 
-  // The fields below use TypeScript's private. V8 constant-folds #private fields less well: an
-  // access to a memory that is a constant of the caller would take a third more time. Code outside
-  // the class that writes to a field cannot reach other memory, because the engine checks every
-  // index against the typed array.
+  // The fields below are not #private, because the accessors of accessor-forms.ts use them, and
+  // because V8 constant-folds #private fields less well: an access to a memory that is a constant of
+  // the caller would take a third more time. Code outside the class that writes to a field cannot
+  // reach other memory, because the engine checks every index against the typed array.
 
   // The fields of the first window, copied here for the hot path; empty after the RAM has ended.
-  // Until then they are assigned only once, so that V8 can treat the arrays as constants.
-  private u8: Uint8Array;
-  private u16: Uint16Array;
-  private u32: Uint32Array;
-  private u64: BigUint64Array;
-  private quads: number;
-  /** As `quads`, for writes. 0 while writes are tracked, so that they take the slow path. */
-  private writeQuads: number;
+  // Until then they are assigned only once, so that V8 can treat the arrays as constants. Therefore
+  // RAM over 4 GiB has those of SelectingAccess, which are empty, until `#useFirst` adds its own. They
+  // are the last fields of every memory, so that all memories get the same hidden class.
+  /** @internal */
+  declare protected u8: Uint8Array;
+  /** @internal */
+  declare protected u16: Uint16Array;
+  /** @internal */
+  declare protected u32: Uint32Array;
+  /** @internal */
+  declare protected u64: BigUint64Array;
+  // The same arrays, for writes. Empty while writes are tracked: see TrackedWrites.
+  /** @internal */
+  declare protected w8: Uint8Array;
+  /** @internal */
+  declare protected w16: Uint16Array;
+  /** @internal */
+  declare protected w32: Uint32Array;
+  /** @internal */
+  declare protected w64: BigUint64Array;
+  /** The elements of `u64`, which bound the accesses of all widths. @internal */
+  declare protected quads: number;
+  /** As `quads`, for writes. 0 while writes are tracked. @internal */
+  declare protected writeQuads: number;
+  /** The marks of the pages of the first window, which TrackedWrites sets. @internal */
+  protected marks: Uint8Array = NO_MARKS;
   /** Makes the accesses that the hot path does not make. */
   private readonly general: GeneralAccess;
-  // A property of the prototype, which V8 treats as a constant.
-  declare private checkSlots: typeof checkSlots;
   static {
-    this.prototype.checkSlots = checkSlots;
+    // The accessors. See accessor-forms.ts.
+    selectUntilRefusal(this.prototype);
   }
 
   readonly #arena: Arena;
@@ -78,14 +107,15 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   /** Whether the RAM lies in a buffer of the caller. */
   readonly #borrowed: boolean;
   readonly #forgetEnding: () => void;
-  readonly #marks = new MemoryMarks(() => {
-    this.writeQuads = this.#marks.dirty === null ? this.quads : 0;
-    this.general.marksChanged();
-  });
+  readonly #marks: MemoryMarks;
   readonly #shareable: SharedRam | null;
   #atomics: ViewAtomics | undefined;
   #nativeHandle: NativeHandle | undefined;
-  #exposed = false;
+  #halves: HalvesAccess | undefined;
+  /** The policy objects of this memory, by the number of the policy. */
+  readonly #policies: PolicyAccess[] = [];
+  /** The windows that code outside this package may have a view of. */
+  readonly #exposed = new Set<Window>();
   #destroyed = false;
 
   /**
@@ -100,37 +130,48 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     this.#ownsArena = ownsArena;
     this.#borrowed = owner !== null || part !== undefined;
     this.#size = native.guestMemorySize(this.#handle);
+    this.#marks = new MemoryMarks(this.#size, () => this.#marksChanged());
     const base = native.guestMemoryOffset(this.#handle);
-    const windows =
+    const windows = new Windows(
+      this.#size,
       part === undefined
-        ? cutWindows(this.#size, (start, length) => bytesAt(base + start, length))
-        : [makeWindow(part)];
-    const { u8, u16, u32, u64, quads } = windows[0] ?? EMPTY_WINDOW;
-    this.u8 = u8;
-    this.u16 = u16;
-    this.u32 = u32;
-    this.u64 = u64;
-    this.quads = quads;
-    this.writeQuads = quads;
+        ? (start, length) => bytesAt(base + start, length)
+        : (start, length) => part.subarray(start, start + length),
+      (first) => {
+        this.#useFirst(first);
+      },
+    );
+    if (this.#size > 2 ** 31) {
+      // The first form refuses bytes from 2 GiB on.
+      branchFromNowOn();
+    }
     this.general = new GeneralAccess(this.#size, windows, owner?.buffer ?? null, this.#marks);
     this.#shareable = sharedRamOf(owner, base, this.#size);
     this.#forgetEnding = onEnding(() => this.#end());
     this.native = new NativeAccess(
       this.#handle,
       this.size,
-      u8,
       (address) => this.general.lost(address),
       this.#marks,
     );
     internals.set(this, {
       handle: this.#handle,
       size: this.#size,
-      windows: () => this.general.windows,
+      windowAt: (address) => windows.at(address),
+      madeWindows: () => windows.made(),
       checkRange: (address, length) => this.general.checkRange(address, length),
       marks: this.#marks,
       atomicLanes: () => this.#viewAtomics().lanes,
       mayAlias: (bytes) => bulk.mayAlias(this.general.windows, bytes),
     });
+    if (this.#size === 0) {
+      this.#useFirst(EMPTY_WINDOW);
+    } else if (this.#borrowed) {
+      // Now, because no view can be made of a buffer that the caller has detached.
+      windows.all();
+    } else if (this.#size <= WINDOW_SIZE) {
+      windows.at(0);
+    }
   }
 
   /**
@@ -152,6 +193,12 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
    * Without that, the memory is released in a turn of the event loop after the garbage collection:
    * 300 memories of 16 MiB that one loop fills and drops take 4.8 GB at the peak, and 0.06 GB with
    * `destroy()`.
+   *
+   * The view path needs an ArrayBuffer for each 4 GiB. V8 collects garbage before it returns such a
+   * buffer, which takes milliseconds. Therefore RAM over 4 GiB makes each buffer when its 4 GiB are
+   * first accessed, and an access throws `ERR_OUT_OF_MEMORY` if the runtime refuses the buffer. To
+   * make the first one early, read {@link GuestMemory.buffer} or write to RAM in bulk: objects that
+   * store the memory afterwards access it faster.
    *
    * @param size - Bytes, from 0 to 2^53 - 1 less the descriptor.
    * @throws TypeError, RangeError for an invalid size; TypeError for invalid options; Error
@@ -270,9 +317,71 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     return (this.#nativeHandle ??= native.coreMemoryCreate(this.#handle));
   }
 
+  /** The accessors whose addresses and 64-bit values are two halves of 32 bits. */
+  get halves(): GuestHalvesAccessors {
+    return (this.#halves ??= new HalvesAccess(this, rangesOfRam(this, this.#size)));
+  }
+
+  /**
+   * The accessors of this memory under an access policy: with unaligned accesses, or with values in
+   * big-endian order. Each call with the same policy returns the same object.
+   *
+   * @throws TypeError, RangeError for an invalid policy; Error `ERR_OUT_OF_MEMORY`.
+   */
+  withPolicy(policy: AccessPolicy): PolicyAccess {
+    const checked = checkPolicy(policy);
+    return (this.#policies[policyNumber(checked)] ??= policyAccess(checked, {
+      owner: this,
+      native: this.native,
+      general: this.general,
+      marks: this.#marks,
+    }));
+  }
+
   /** Whether the RAM has ended: it is destroyed, or its arena is reset or destroyed. */
   get destroyed(): boolean {
     return this.#destroyed;
+  }
+
+  /**
+   * The dirty bitmap of the memory: the pages that were written since the last drain. Null if the
+   * memory is not tracked. All address spaces that map the memory mark their writes in it.
+   */
+  get dirty(): DirtyBitmap | null {
+    return this.#marks.dirty;
+  }
+
+  /**
+   * Starts dirty tracking. From now on, every write to the memory sets a mark: through its methods
+   * on both paths, and through any region of any space that maps it. Writes to buffers of the memory
+   * set none.
+   *
+   * @param bitmap - The bitmap to use, for instance one shared with other threads. By default the
+   * bitmap that the memory already has, or a new one.
+   * @returns The bitmap in use.
+   * @throws TypeError; RangeError if the bitmap is for RAM of another size; Error
+   * `ERR_OUT_OF_MEMORY`.
+   */
+  startTracking(bitmap?: DirtyBitmap): DirtyBitmap {
+    const chosen = this.#marks.choose(bitmap);
+    this.#marks.set(chosen);
+    return chosen;
+  }
+
+  /** Stops dirty tracking. The cursors of the memory get no more marks. */
+  stopTracking(): void {
+    this.#marks.set(null);
+  }
+
+  /**
+   * Adds a consumer of the dirty marks, which gets every page that is written from now on. Starts
+   * dirty tracking if needed. Other cursors, snapshots and {@link DirtyBitmap.drain} do not take
+   * its marks, nor it theirs.
+   *
+   * @throws Error `ERR_OUT_OF_MEMORY`.
+   */
+  dirtyCursor(): DirtyCursor {
+    return this.startTracking().dirtyCursor();
   }
 
   /**
@@ -281,13 +390,17 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
    * unless the RAM lies in memory of the caller. Afterwards this property is an empty Buffer.
    */
   get buffer(): Buffer {
-    return this.buffers[0] ?? Buffer.alloc(0);
+    return bulk.asBuffer(this.#expose(this.general.windows.at(0)).u8);
   }
 
-  /** Views of the RAM, one per 4 GiB: byte `i` of buffer `n` is address `n * 2^32 + i`. */
+  /**
+   * Views of the RAM, one per 4 GiB: byte `i` of buffer `n` is address `n * 2^32 + i`. All of them
+   * are made, which takes milliseconds per view.
+   *
+   * @throws Error `ERR_OUT_OF_MEMORY`.
+   */
   get buffers(): Buffer[] {
-    this.#expose();
-    return this.general.windows.map(({ u8 }) => bulk.asBuffer(u8));
+    return this.general.windows.all().map((window) => bulk.asBuffer(this.#expose(window).u8));
   }
 
   /**
@@ -317,297 +430,6 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   toJSON(): { type: "GuestMemory"; size: number; destroyed: boolean } {
     return { type: "GuestMemory", size: this.#size, destroyed: this.#destroyed };
   }
-
-  // The accessors of the view path. The code is generated for each width: closures of one factory
-  // would share the type feedback of all four typed arrays, and V8 would inline none of them. The
-  // bytecode must be short, because V8 inlines at most 920 bytes of bytecode into one function.
-  // Therefore these accessors only make number-addressed accesses to the first window. `general`
-  // makes all others, and repeats all checks.
-  //
-  // - The comparison of the address with its shifted index refuses fractions, NaN, negative
-  //   numbers, unaligned addresses and addresses of 4 GiB and above at once.
-  // - In optimized code, the comparison of an element with undefined costs nothing: V8 must check
-  //   the index and the buffer, which may be detached, in any case. Therefore stores read the
-  //   element first, and no accessor reads a length.
-  // - The result is the literal 0 instead of `OK`, which would take more bytes of bytecode.
-  // - `instanceof` costs nothing after an access to an element of `out`, because V8 knows the type
-  //   then. Before it, V8 would walk the prototype chain. `checkSlots` costs nothing after
-  //   `instanceof`. The accessor catches what `checkSlots` or `out[0]` throws, and `general` throws
-  //   the error with a code.
-
-  // #region generated: npm run generate
-
-  tryReadb(gpa: Gpa, out: Uint8Array): GuestMemAccessResult {
-    try {
-      if (typeof gpa === "number" && out[0] !== undefined && out instanceof Uint8Array) {
-        this.checkSlots(out);
-        const index = gpa >>> 0;
-        if (index === gpa && index >>> 3 < this.quads) {
-          const value = this.u8[index];
-          if (value !== undefined) {
-            out[0] = value;
-            return 0;
-          }
-        }
-      }
-    } catch {
-      // Not a typed array. The slow path throws an error with a code.
-    }
-    return this.general.tryReadb(gpa, out);
-  }
-
-  tryReadw(gpa: Gpa, out: Uint16Array): GuestMemAccessResult {
-    try {
-      if (typeof gpa === "number" && out[0] !== undefined && out instanceof Uint16Array) {
-        this.checkSlots(out);
-        const index = gpa >>> 1;
-        if ((index << 1) >>> 0 === gpa && index >>> 2 < this.quads) {
-          const value = this.u16[index];
-          if (value !== undefined) {
-            out[0] = value;
-            return 0;
-          }
-        }
-      }
-    } catch {
-      // Not a typed array. The slow path throws an error with a code.
-    }
-    return this.general.tryReadw(gpa, out);
-  }
-
-  tryReadl(gpa: Gpa, out: Uint32Array): GuestMemAccessResult {
-    try {
-      if (typeof gpa === "number" && out[0] !== undefined && out instanceof Uint32Array) {
-        this.checkSlots(out);
-        const index = gpa >>> 2;
-        if ((index << 2) >>> 0 === gpa && index >>> 1 < this.quads) {
-          const value = this.u32[index];
-          if (value !== undefined) {
-            out[0] = value;
-            return 0;
-          }
-        }
-      }
-    } catch {
-      // Not a typed array. The slow path throws an error with a code.
-    }
-    return this.general.tryReadl(gpa, out);
-  }
-
-  tryReadq(gpa: Gpa, out: BigUint64Array): GuestMemAccessResult {
-    try {
-      if (typeof gpa === "number" && out[0] !== undefined && out instanceof BigUint64Array) {
-        this.checkSlots(out);
-        const index = gpa >>> 3;
-        if ((index << 3) >>> 0 === gpa && index < this.quads) {
-          const value = this.u64[index];
-          if (value !== undefined) {
-            out[0] = value;
-            return 0;
-          }
-        }
-      }
-    } catch {
-      // Not a typed array. The slow path throws an error with a code.
-    }
-    return this.general.tryReadq(gpa, out);
-  }
-
-  tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult {
-    if (typeof gpa === "number" && typeof value === "number" && (value & 0xff) === value) {
-      const index = gpa >>> 0;
-      const cells = this.u8;
-      if (index === gpa && index >>> 3 < this.writeQuads && cells[index] !== undefined) {
-        cells[index] = value;
-        return 0;
-      }
-    }
-    return this.general.tryWriteb(gpa, value);
-  }
-
-  tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
-    if (typeof gpa === "number" && typeof value === "number" && (value << 16) >>> 16 === value) {
-      const index = gpa >>> 1;
-      const cells = this.u16;
-      if (
-        (index << 1) >>> 0 === gpa &&
-        index >>> 2 < this.writeQuads &&
-        cells[index] !== undefined
-      ) {
-        cells[index] = value;
-        return 0;
-      }
-    }
-    return this.general.tryWritew(gpa, value);
-  }
-
-  tryWritel(gpa: Gpa, value: number): GuestMemAccessResult {
-    if (typeof gpa === "number" && typeof value === "number" && value >>> 0 === value) {
-      const index = gpa >>> 2;
-      const cells = this.u32;
-      if (
-        (index << 2) >>> 0 === gpa &&
-        index >>> 1 < this.writeQuads &&
-        cells[index] !== undefined
-      ) {
-        cells[index] = value;
-        return 0;
-      }
-    }
-    return this.general.tryWritel(gpa, value);
-  }
-
-  tryWriteq(gpa: Gpa, value: bigint): GuestMemAccessResult {
-    if (
-      typeof gpa === "number" &&
-      typeof value === "bigint" &&
-      !(value < 0n) &&
-      !(value > MAX_U64)
-    ) {
-      const index = gpa >>> 3;
-      const cells = this.u64;
-      if ((index << 3) >>> 0 === gpa && index < this.writeQuads && cells[index] !== undefined) {
-        cells[index] = value;
-        return 0;
-      }
-    }
-    return this.general.tryWriteq(gpa, value);
-  }
-
-  tryWriteqFrom(gpa: Gpa, source: BigUint64Array): GuestMemAccessResult {
-    try {
-      if (typeof gpa === "number") {
-        const value = source[0];
-        if (value !== undefined && source instanceof BigUint64Array) {
-          this.checkSlots(source);
-          const index = gpa >>> 3;
-          const cells = this.u64;
-          if ((index << 3) >>> 0 === gpa && index < this.writeQuads && cells[index] !== undefined) {
-            cells[index] = value;
-            return 0;
-          }
-        }
-      }
-    } catch {
-      // Not a typed array. The slow path throws an error with a code.
-    }
-    return this.general.tryWriteqFrom(gpa, source);
-  }
-
-  readb(gpa: Gpa): number {
-    if (typeof gpa === "number") {
-      const index = gpa >>> 0;
-      if (index === gpa && index >>> 3 < this.quads) {
-        const value = this.u8[index];
-        if (value !== undefined) {
-          return value;
-        }
-      }
-    }
-    return this.general.readb(gpa);
-  }
-
-  readw(gpa: Gpa): number {
-    if (typeof gpa === "number") {
-      const index = gpa >>> 1;
-      if ((index << 1) >>> 0 === gpa && index >>> 2 < this.quads) {
-        const value = this.u16[index];
-        if (value !== undefined) {
-          return value;
-        }
-      }
-    }
-    return this.general.readw(gpa);
-  }
-
-  readl(gpa: Gpa): number {
-    if (typeof gpa === "number") {
-      const index = gpa >>> 2;
-      if ((index << 2) >>> 0 === gpa && index >>> 1 < this.quads) {
-        const value = this.u32[index];
-        if (value !== undefined) {
-          return value;
-        }
-      }
-    }
-    return this.general.readl(gpa);
-  }
-
-  readq(gpa: Gpa): bigint {
-    if (typeof gpa === "number") {
-      const index = gpa >>> 3;
-      if ((index << 3) >>> 0 === gpa && index < this.quads) {
-        const value = this.u64[index];
-        if (value !== undefined) {
-          return value;
-        }
-      }
-    }
-    return this.general.readq(gpa);
-  }
-
-  writeb(gpa: Gpa, value: number): void {
-    if (typeof gpa === "number" && typeof value === "number" && (value & 0xff) === value) {
-      const index = gpa >>> 0;
-      const cells = this.u8;
-      if (index === gpa && index >>> 3 < this.writeQuads && cells[index] !== undefined) {
-        cells[index] = value;
-        return;
-      }
-    }
-    this.general.writeb(gpa, value);
-  }
-
-  writew(gpa: Gpa, value: number): void {
-    if (typeof gpa === "number" && typeof value === "number" && (value << 16) >>> 16 === value) {
-      const index = gpa >>> 1;
-      const cells = this.u16;
-      if (
-        (index << 1) >>> 0 === gpa &&
-        index >>> 2 < this.writeQuads &&
-        cells[index] !== undefined
-      ) {
-        cells[index] = value;
-        return;
-      }
-    }
-    this.general.writew(gpa, value);
-  }
-
-  writel(gpa: Gpa, value: number): void {
-    if (typeof gpa === "number" && typeof value === "number" && value >>> 0 === value) {
-      const index = gpa >>> 2;
-      const cells = this.u32;
-      if (
-        (index << 2) >>> 0 === gpa &&
-        index >>> 1 < this.writeQuads &&
-        cells[index] !== undefined
-      ) {
-        cells[index] = value;
-        return;
-      }
-    }
-    this.general.writel(gpa, value);
-  }
-
-  writeq(gpa: Gpa, value: bigint): void {
-    if (
-      typeof gpa === "number" &&
-      typeof value === "bigint" &&
-      !(value < 0n) &&
-      !(value > MAX_U64)
-    ) {
-      const index = gpa >>> 3;
-      const cells = this.u64;
-      if ((index << 3) >>> 0 === gpa && index < this.writeQuads && cells[index] !== undefined) {
-        cells[index] = value;
-        return;
-      }
-    }
-    this.general.writeq(gpa, value);
-  }
-
-  // #endregion
 
   // Bulk access, at any alignment. If the range does not lie in RAM, the access throws and changes
   // no byte.
@@ -694,6 +516,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     const start = toAddress(gpa);
     const result = this.general.checkRange(start, bytes.length);
     if (result === OK) {
+      this.general.makeWindows(start, bytes.length);
       bulk.write(this.general.windows, start, bytes);
       this.#marks.mark(start, bytes.length);
     }
@@ -716,7 +539,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
    * As {@link GuestMemory.fill}, but returns the result code of a fault.
    *
    * @param length - Bytes, from 0 to 2^53 - 1.
-   * @param value - From 0 to 255.
+   * @param value - From -128 to 255.
    * @throws TypeError, RangeError for an invalid argument.
    */
   tryFill(gpa: Gpa, length: Gpa, value: number): GuestMemAccessResult {
@@ -730,6 +553,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     const start = toAddress(gpa);
     const result = this.general.checkRange(start, count);
     if (result === OK) {
+      this.general.makeWindows(start, count);
       bulk.fill(this.general.windows, start, count, byte);
       this.#marks.mark(start, count);
     }
@@ -768,6 +592,8 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     const readable = this.general.checkRange(from, count);
     const result = readable === OK ? this.general.checkRange(to, count) : readable;
     if (result === OK) {
+      this.general.makeWindows(from, count);
+      this.general.makeWindows(to, count);
       bulk.copy(this.general.windows, to, from, count);
       this.#marks.mark(to, count);
     }
@@ -851,6 +677,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     checkTotal(list, bytes, "source");
     const result = this.#checkRanges(list);
     if (result === OK) {
+      list.gpas.forEach((gpa, i) => this.general.makeWindows(Number(gpa), list.lengths[i]!));
       bulk.writeVector(this.general.windows, list, bytes);
       for (let i = 0; i < list.gpas.length; i++) {
         this.#marks.mark(Number(list.gpas[i]), list.lengths[i]!);
@@ -895,7 +722,7 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
   /**
    * Finds the first occurrence of `needle` that lies entirely in `[from, to)`.
    *
-   * @param needle - Bytes, or a number from 0 to 255 for one byte.
+   * @param needle - Bytes, or a number from -128 to 255 for one byte.
    * @param from - The first address of the search; 0 by default.
    * @param to - The address after the last one; the end of RAM by default.
    * @returns The guest physical address, or null if there is no occurrence. An empty needle is
@@ -924,23 +751,50 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
    */
   slice(gpa: Gpa, length: Gpa): Buffer {
     const count = toByteCount(length, "length");
-    const view = bulk.slice(
-      this.general.windows,
-      this.general.locateRange(gpa, count, "read"),
-      count,
-    );
-    this.#expose();
+    const start = this.general.locateRange(gpa, count, "read");
+    const view = bulk.slice(this.general.windows, start, count);
+    if (count !== 0) {
+      this.#expose(this.general.windows.at(start));
+    }
     return view;
   }
 
-  /** Call it before code outside this package receives a buffer over the RAM. */
-  #expose(): void {
-    if (!this.#exposed && !this.#borrowed) {
-      for (const { u8 } of this.general.windows) {
-        native.handOut(u8.buffer as ArrayBuffer);
-      }
+  #marksChanged(): void {
+    const { dirty, plain } = this.#marks;
+    const first = this.general.windows.madeAt(0);
+    if (first !== undefined) {
+      this.#writeTo(dirty === null ? first : EMPTY_WINDOW);
     }
-    this.#exposed = true;
+    this.general.marksChanged();
+    this.#policies.forEach((policy) => policy.marksChanged());
+    this.marks =
+      dirty === null ? UNREAD_MARKS : (plain?.subarray(0, UNREAD_MARKS.length) ?? NO_MARKS);
+    // The prototype stays after tracking has ended: V8 up to Node 22 would make a new hidden class
+    // for each change, and the call sites of the accessors would become megamorphic.
+    if (Object.getPrototypeOf(this) === GuestMemory.prototype) {
+      Reflect.setPrototypeOf(this, TrackedWrites.prototype);
+    }
+  }
+
+  /** Call it before code outside this package receives a view of a window. */
+  #expose(window: Window): Window {
+    if (!this.#borrowed && window !== EMPTY_WINDOW && !this.#exposed.has(window)) {
+      native.handOut(window.u8.buffer as ArrayBuffer);
+      this.#exposed.add(window);
+    }
+    return window;
+  }
+
+  /** Copies the fields of the first window for the hot paths. */
+  #useFirst(first: Window): void {
+    const { u8, u16, u32, u64, quads } = first;
+    this.native.useFirst(u8);
+    this.u8 = u8;
+    this.u16 = u16;
+    this.u32 = u32;
+    this.u64 = u64;
+    this.quads = quads;
+    this.#writeTo(this.#marks.dirty === null ? first : EMPTY_WINDOW);
   }
 
   /** Whether a bulk access is not empty and lies entirely in the first window. */
@@ -963,20 +817,29 @@ export class GuestMemory implements GuestMemoryAccess, Disposable {
     // The first detached buffer makes all typed array accesses of the process slightly slower, for
     // the rest of its life. Therefore buffers are detached only if code outside this package may
     // have a view. The pages stay mapped as long as the views exist in any case.
-    if (this.#exposed && !this.#borrowed) {
-      for (const { u8 } of this.general.windows) {
-        detach(u8.buffer as ArrayBuffer);
-      }
+    for (const { u8 } of this.#exposed) {
+      detach(u8.buffer as ArrayBuffer);
     }
+    this.#exposed.clear();
     const { u8, u16, u32, u64, quads } = EMPTY_WINDOW;
     this.u8 = u8;
     this.u16 = u16;
     this.u32 = u32;
     this.u64 = u64;
     this.quads = quads;
-    this.writeQuads = quads;
+    this.#writeTo(EMPTY_WINDOW);
     this.general.end();
+    this.#policies.forEach((policy) => policy.end());
     this.#atomics?.end();
+  }
+
+  /** Uses arrays for writes. */
+  #writeTo({ u8, u16, u32, u64, quads }: Window): void {
+    this.w8 = u8;
+    this.w16 = u16;
+    this.w32 = u32;
+    this.w64 = u64;
+    this.writeQuads = quads;
   }
 }
 
@@ -997,14 +860,28 @@ function createMemory(arena: Handle, adopted: Adopted | undefined): Handle {
     ? native.guestMemoryOver(arena, offset)
     : native.guestMemoryPart(arena, offset, bytes.length);
 }
+// The accessors, which the class inherits from a prototype that changes: see accessor-forms.ts.
+// eslint-disable-next-line @typescript-eslint/no-empty-object-type, @typescript-eslint/no-unsafe-declaration-merging
+export interface GuestMemory extends GuestMemoryAccess {}
+// Memory that is or was tracked has the accessors of TrackedWrites for its writes, and those of
+// GuestMemory for the rest.
+Object.setPrototypeOf(TrackedWrites.prototype, GuestMemory.prototype);
+Object.defineProperty(TrackedWrites.prototype, "constructor", { value: GuestMemory });
 
 /** The parts of a {@link GuestMemory} that address spaces and snapshots use; not public. */
 export interface GuestMemoryInternals {
   readonly handle: Handle;
   /** Bytes of RAM. */
   readonly size: number;
-  /** The windows of the RAM; empty after the RAM has ended. */
-  windows(): readonly Window[];
+  /**
+   * The window that contains an address. Empty if the address does not lie in RAM, and after the RAM
+   * has ended.
+   *
+   * @throws Error `ERR_OUT_OF_MEMORY` if the runtime refuses an ArrayBuffer.
+   */
+  windowAt(address: number): Window;
+  /** The windows that are made. Every view of the RAM has the buffer of one of them. */
+  madeWindows(): readonly Window[];
   /** The result of an access to a range, without the check of its alignment. */
   checkRange(address: number, length: number): GuestMemAccessResult;
   /** The dirty bitmap of the RAM, and the users to notify before the RAM ends. */

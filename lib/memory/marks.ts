@@ -1,10 +1,13 @@
-import type { DirtyBitmap } from "./dirty-bitmap.js";
+import { DirtyBitmap, type MarkWriter, type MarkWriterReference } from "./dirty-bitmap.js";
+import { isInstance } from "../base/arguments.js";
+import { rangeError, typeError } from "../base/errors.js";
 import { reserveStack } from "../base/stack.js";
 
 /** An object that maps a memory and caches its state, such as an address space. */
 export interface MemoryUser {
   /**
-   * Called before the memory ends and before its dirty bitmap changes. It must drop the cache.
+   * Called before the memory ends, before its dirty bitmap changes, and after plain stores have
+   * ceased to suffice as marks. It must drop the cache.
    *
    * @param marks - The marks of the memory.
    */
@@ -23,20 +26,52 @@ interface UserReference {
  * The memory's own methods on both paths and every address space that maps it mark their writes
  * here. References to users are weak, because a memory can outlive the address spaces that map it.
  */
-export class MemoryMarks {
+export class MemoryMarks implements MarkWriter {
   /** The bitmap to mark, or null while writes are not tracked. Read it after the write. */
   dirty: DirtyBitmap | null = null;
+  readonly #size: number;
   readonly #users = new Set<UserReference>();
   readonly #onChange: () => void;
+  /** Made when the tracking starts: a new WeakRef keeps its object until the turn has ended. */
+  #self: MarkWriterReference | null = null;
 
-  /** @param onChange - Called after `dirty` has changed. It must not throw. */
-  constructor(onChange: () => void) {
+  /**
+   * @param size - Bytes of the memory.
+   * @param onChange - Called after `dirty` or `plain` has changed. It must not throw.
+   */
+  constructor(size: number, onChange: () => void) {
+    this.#size = size;
     this.#onChange = onChange;
+  }
+
+  /**
+   * The marks, byte `n` for page `n` of the memory, for fast paths that store 1 after the write to a
+   * page. Null while writes are not tracked, and if a plain store does not suffice, so that only
+   * `dirty.markPage` can mark. A user has to read it again after `memoryChanging`.
+   */
+  get plain(): Uint8Array | null {
+    return this.dirty?.plainMarks ?? null;
   }
 
   /** Marks the pages of a range, after the write. */
   mark(offset: number, length: number): void {
     this.dirty?.mark(offset, length);
+  }
+
+  /**
+   * The bitmap to track the memory with: `bitmap` if it suits, by default the present or a new one.
+   *
+   * @throws TypeError; RangeError if the bitmap is for RAM of another size; Error
+   * `ERR_OUT_OF_MEMORY`.
+   */
+  choose(bitmap: DirtyBitmap = this.dirty ?? new DirtyBitmap(this.#size)): DirtyBitmap {
+    if (!isInstance(bitmap, DirtyBitmap)) {
+      throw typeError("bitmap must be a DirtyBitmap");
+    }
+    if (bitmap.size !== BigInt(this.#size)) {
+      throw rangeError("bitmap must be for RAM of the memory's size");
+    }
+    return bitmap;
   }
 
   /** Replaces the bitmap; null ends the tracking. */
@@ -47,9 +82,15 @@ export class MemoryMarks {
     }
     reserveStack();
     this.notifyUsers();
-    before?.interrupt();
-    bitmap?.interrupt();
+    const self = (this.#self ??= new WeakRef(this));
+    before?.detach(self);
+    bitmap?.attach(self);
     this.dirty = bitmap;
+    this.#onChange();
+  }
+
+  marksChanged(): void {
+    this.notifyUsers();
     this.#onChange();
   }
 

@@ -55,17 +55,80 @@ export function makeWindow(bytes: Uint8Array): Window {
 export const EMPTY_WINDOW = makeWindow(new Uint8Array(0));
 
 /**
- * Divides `size` bytes of RAM into windows.
+ * The windows of one memory. Each is made when it is first used: V8 collects garbage before it
+ * returns an ArrayBuffer of gigabytes, and large RAM has thousands of windows.
  *
- * @param bytesAt - Returns the bytes of one window, given its first address and its length.
+ * `napi_adjust_external_memory` cannot prevent the collection. V8 aborts the process if the sum
+ * gets negative, and its limit follows the sum down.
  */
-export function cutWindows(
-  size: number,
-  bytesAt: (start: number, length: number) => Uint8Array,
-): Window[] {
-  const windows: Window[] = [];
-  for (let start = 0; start < size; start += WINDOW_SIZE) {
-    windows.push(makeWindow(bytesAt(start, Math.min(WINDOW_SIZE, size - start))));
+export class Windows {
+  readonly #size: number;
+  readonly #bytesAt: (start: number, length: number) => Uint8Array;
+  readonly #onFirst: (first: Window) => void;
+  #made: (Window | undefined)[] = [];
+  #ended = false;
+
+  /**
+   * @param size - Bytes of RAM.
+   * @param bytesAt - Returns the bytes of one window, given its first address and its length.
+   * @param onFirst - Called when the window of address 0 is made.
+   */
+  constructor(
+    size: number,
+    bytesAt: (start: number, length: number) => Uint8Array,
+    onFirst: (first: Window) => void,
+  ) {
+    this.#size = size;
+    this.#bytesAt = bytesAt;
+    this.#onFirst = onFirst;
   }
-  return windows;
+
+  /**
+   * The window that contains `address`. It is empty if the address does not lie in RAM, and after
+   * the RAM has ended.
+   *
+   * @throws Error `ERR_OUT_OF_MEMORY` if the runtime refuses an ArrayBuffer.
+   */
+  at(address: number): Window {
+    return this.#made[Math.floor(address / WINDOW_SIZE)] ?? this.#make(address);
+  }
+
+  /** The window that contains `address`, or undefined if it is not made yet. */
+  madeAt(address: number): Window | undefined {
+    return this.#made[Math.floor(address / WINDOW_SIZE)];
+  }
+
+  /** All windows. Makes those that are not made yet. @throws as {@link Windows.at}. */
+  all(): Window[] {
+    const windows: Window[] = [];
+    for (let start = 0; start < this.#size && !this.#ended; start += WINDOW_SIZE) {
+      windows.push(this.at(start));
+    }
+    return windows;
+  }
+
+  /** The windows that are made. Every view of the RAM has the buffer of one of them. */
+  made(): Window[] {
+    return this.#made.filter((window) => window !== undefined);
+  }
+
+  /** Drops the windows when the RAM ends. */
+  end(): void {
+    this.#ended = true;
+    this.#made = [];
+  }
+
+  #make(address: number): Window {
+    if (this.#ended || !(address >= 0 && address < this.#size)) {
+      return EMPTY_WINDOW;
+    }
+    const number = Math.floor(address / WINDOW_SIZE);
+    const start = number * WINDOW_SIZE;
+    const window = makeWindow(this.#bytesAt(start, Math.min(WINDOW_SIZE, this.#size - start)));
+    this.#made[number] = window;
+    if (number === 0) {
+      this.#onFirst(window);
+    }
+    return window;
+  }
 }

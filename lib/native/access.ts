@@ -1,20 +1,22 @@
-import type { GuestMemoryAccess } from "../base/access.js";
+import type { GuestHalvesAccessors, GuestMemoryAccess } from "../base/access.js";
 import type { GuestAtomicAccess } from "../atomics/access.js";
 import type { AtomicLanes } from "../atomics/lane.js";
 import { AtomicAccess } from "../atomics/forms.js";
+import { result } from "./call.js";
 import {
   GPA_HIGH32,
   GPA_LOW32,
   MEMORY32,
   NO_MEMORY,
-  RESULT32,
   VALUE16,
   VALUE32,
   VALUE64,
   VALUE8,
+  VALUE_HIGH32,
   WIDE_ADDRESS,
 } from "./call-block.js";
-import { PAGE_SIZE } from "../base/page.js";
+import { checkHalvesOut } from "../base/halves.js";
+import { HalvesAccess, rangesOfRam } from "../base/halves-access.js";
 import { GuestMemoryFault } from "../base/errors.js";
 import { type Gpa } from "../base/gpa.js";
 import { toAddress } from "../base/arguments.js";
@@ -22,7 +24,7 @@ import type { Marks } from "./marks.js";
 import { native, type Handle } from "./addon.js";
 import { block16, block32, block64, block8 } from "./block-views.js";
 import { nativeLanes } from "./atomics.js";
-import { OpBuffer, opWrites } from "./op-buffer.js";
+import { OpBuffer, opWidth, opWrites } from "./op-buffer.js";
 import { type GuestMemAccessResult, OK } from "../base/result.js";
 import { uncloneable } from "../base/uncloneable.js";
 import {
@@ -38,16 +40,6 @@ import {
 } from "../base/widths.js";
 
 const { readb, readw, readl, readq, writeb, writew, writel, writeq } = native;
-
-/** The result code of the last call. */
-function result(): GuestMemAccessResult {
-  return block32[RESULT32] as GuestMemAccessResult;
-}
-
-/** Whether `value` is an integer from 0 to `mask`. `mask` must be 2^n - 1, with n up to 32. */
-function isInteger(value: number, mask: number): boolean {
-  return typeof value === "number" && value === (value & mask) >>> 0;
-}
 
 /**
  * The native path: each call crosses N-API and runs the compiled C++ accessor, which makes every
@@ -70,35 +62,49 @@ export class NativeAccess implements GuestMemoryAccess {
   readonly size: bigint;
   readonly #handle: Handle;
   private readonly number: number;
-  private readonly first: Uint8Array;
-  private readonly marks: Marks;
+  // The bytes of the view path's first window. Until that is made, the field is missing, and the
+  // prototype has an array that is never detached.
+  declare private first: Uint8Array;
+  static {
+    this.prototype.first = new Uint8Array(1);
+  }
+  /** @internal */
+  readonly marks: Marks;
   readonly #lost: (address: number) => boolean;
   #atomicLanes: AtomicLanes | undefined;
   #atomics: AtomicAccess | undefined;
+  #halves: HalvesAccess | undefined;
 
   /**
-   * @param first - The bytes of the view path's first window.
    * @param lost - Returns whether the buffer over an address is detached, as the view path checks
    * it.
    */
-  constructor(
-    handle: Handle,
-    size: bigint,
-    first: Uint8Array,
-    lost: (address: number) => boolean,
-    marks: Marks,
-  ) {
+  constructor(handle: Handle, size: bigint, lost: (address: number) => boolean, marks: Marks) {
     this.size = size;
     this.#handle = handle;
     this.number = native.guestMemoryNumber(handle);
-    this.first = first;
     this.marks = marks;
     this.#lost = lost;
+  }
+
+  /**
+   * Sets the bytes of the view path's first window, so that the native path checks whether they are
+   * detached.
+   *
+   * @internal
+   */
+  useFirst(bytes: Uint8Array): void {
+    this.first = bytes;
   }
 
   /** Atomic access through N-API: each call runs the compiled C++ accessor. */
   get atomics(): GuestAtomicAccess {
     return (this.#atomics ??= new AtomicAccess(this.atomicLanes));
+  }
+
+  /** The accessors of {@link GuestMemory.halves} on the native path. */
+  get halves(): GuestHalvesAccessors {
+    return (this.#halves ??= new HalvesAccess(this, rangesOfRam(this, Number(this.size))));
   }
 
   /** @internal */
@@ -163,21 +169,30 @@ export class NativeAccess implements GuestMemoryAccess {
   }
 
   tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult {
-    block8[VALUE8] = isInteger(value, 0xff) ? value : BYTE.checkValue(value);
+    block8[VALUE8] =
+      typeof value === "number" && ((value & 0xff) === value || (value | -0x80) === value)
+        ? value
+        : BYTE.checkValue(value);
     this.prepare(gpa);
     writeb();
     return this.marks.dirty === null ? result() : this.mark(gpa);
   }
 
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
-    block16[VALUE16] = isInteger(value, 0xffff) ? value : WORD.checkValue(value);
+    block16[VALUE16] =
+      typeof value === "number" && value >= -0x8000 && (value << 15) >> 15 === value
+        ? value
+        : WORD.checkValue(value);
     this.prepare(gpa);
     writew();
     return this.marks.dirty === null ? result() : this.mark(gpa);
   }
 
   tryWritel(gpa: Gpa, value: number): GuestMemAccessResult {
-    block32[VALUE32] = isInteger(value, 0xffff_ffff) ? value : LONG.checkValue(value);
+    block32[VALUE32] =
+      typeof value === "number" && (value >>> 0 === value || (value | 0) === value)
+        ? value
+        : LONG.checkValue(value);
     this.prepare(gpa);
     writel();
     return this.marks.dirty === null ? result() : this.mark(gpa);
@@ -244,6 +259,54 @@ export class NativeAccess implements GuestMemoryAccess {
     this.#check(this.tryWriteq(gpa, value), QUAD, gpa, "write");
   }
 
+  tryReadqHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
+    if (
+      typeof at !== "number" ||
+      !isView(out) ||
+      out[at] === undefined ||
+      out[at + 1] === undefined ||
+      !(out instanceof Uint32Array)
+    ) {
+      checkHalvesOut(out, at);
+    }
+    this.prepare(gpa);
+    readq();
+    const code = result();
+    if (code === OK) {
+      out[at] = block32[VALUE32]!;
+      out[at + 1] = block32[VALUE_HIGH32]!;
+    }
+    return code;
+  }
+
+  tryWriteqHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult {
+    block32[VALUE32] =
+      typeof low === "number" && (low >>> 0 === low || (low | 0) === low)
+        ? low
+        : LONG.checkValue(low, "low");
+    block32[VALUE_HIGH32] =
+      typeof high === "number" && (high >>> 0 === high || (high | 0) === high)
+        ? high
+        : LONG.checkValue(high, "high");
+    this.prepare(gpa);
+    writeq();
+    return this.marks.dirty === null ? result() : this.mark(gpa);
+  }
+
+  readqHalves(gpa: Gpa, out: Uint32Array, at: number): void {
+    const result = this.tryReadqHalves(gpa, out, at);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, 8, "read");
+    }
+  }
+
+  writeqHalves(gpa: Gpa, low: number, high: number): void {
+    const result = this.tryWriteqHalves(gpa, low, high);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, 8, "write");
+    }
+  }
+
   // #endregion
 
   /**
@@ -255,22 +318,27 @@ export class NativeAccess implements GuestMemoryAccess {
    * detached.
    */
   run(ops: OpBuffer): number {
-    const faults = native.guestMemoryRun(this.#handle, OpBuffer.bytesOf(ops));
-    const { dirty } = this.marks;
-    for (let i = 0; dirty !== null && i < ops.length; i++) {
-      if (opWrites(ops.kind(i)) && ops.result(i) === OK) {
-        dirty.markPage(Math.floor(Number(ops.gpaOf(i)) / PAGE_SIZE));
+    return this.runUnder(0, ops);
+  }
+
+  /** Runs a batch under the access policy with a number. @internal */
+  runUnder(policy: number, ops: OpBuffer): number {
+    const faults = native.guestMemoryRun(this.#handle, OpBuffer.bytesOf(ops), policy);
+    for (let i = 0; this.marks.dirty !== null && i < ops.length; i++) {
+      const kind = ops.kind(i);
+      if (opWrites(kind) && ops.result(i) === OK) {
+        this.marks.mark(Number(ops.gpaOf(i)), opWidth(kind));
       }
     }
     return faults;
   }
 
-  /** Marks the page of the last write if the write completed. */
-  private mark(gpa: Gpa): GuestMemAccessResult {
+  /** Marks the pages of the last write, of `bytes` bytes, if the write completed. @internal */
+  mark(gpa: Gpa, bytes = 1): GuestMemAccessResult {
     const code = result();
     if (code === OK) {
       // After the write, as DirtyBitmap requires.
-      this.marks.dirty!.markPage(Math.floor(Number(gpa) / PAGE_SIZE));
+      this.marks.mark(Number(gpa), bytes);
     }
     return code;
   }
@@ -280,8 +348,8 @@ export class NativeAccess implements GuestMemoryAccess {
     return { type: "NativeAccess", size: Number(this.size) };
   }
 
-  /** Writes the memory and the address of the next call into the call block. */
-  private prepare(gpa: Gpa): void {
+  /** Writes the memory and the address of the next call into the call block. @internal */
+  prepare(gpa: Gpa): void {
     if (typeof gpa === "number") {
       const low = gpa >>> 0;
       if (low === gpa && this.first[0] !== undefined) {

@@ -30,6 +30,8 @@ export interface NativeAccessors {
   readonly spaceWriteq: () => void;
   /** Runs the atomic operation that the call block names. */
   readonly atomic: () => void;
+  /** Makes the access, under an access policy, that the call block names. */
+  readonly accessUnderPolicy: () => void;
 }
 
 /** The exports of the addon. Every function checks its arguments and throws errors with a code. */
@@ -64,7 +66,8 @@ export interface NativeBinding extends NativeAccessors {
   guestMemorySize(memory: Handle): number;
   guestMemoryOffset(memory: Handle): number;
   guestMemoryDestroy(memory: Handle): void;
-  guestMemoryRun(memory: Handle, ops: Uint8Array): number;
+  /** @param policy - The number of an access policy. */
+  guestMemoryRun(memory: Handle, ops: Uint8Array, policy: number): number;
   /** The number of the memory in the call block, valid while the handle lives. */
   guestMemoryNumber(memory: Handle): number;
 

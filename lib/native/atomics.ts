@@ -1,4 +1,10 @@
-import type { AtomicLane, AtomicLanes, Cells } from "../atomics/lane.js";
+import {
+  type AtomicLane,
+  type AtomicLanes,
+  type Cells,
+  found,
+  type HalvesLane,
+} from "../atomics/lane.js";
 import {
   ATOMIC_ADD,
   ATOMIC_AND,
@@ -8,10 +14,16 @@ import {
   ATOMIC_OR,
   ATOMIC_STORE,
   ATOMIC_XOR,
+} from "../atomics/operations.js";
+import {
+  EXPECTED32,
   EXPECTED8,
+  EXPECTED_HIGH32,
   OPERATION32,
   RESULT32,
+  VALUE32,
   VALUE8,
+  VALUE_HIGH32,
 } from "./call-block.js";
 import { PAGE_SIZE } from "../base/page.js";
 import type { Gpa } from "../base/gpa.js";
@@ -22,6 +34,7 @@ import type { Value } from "../base/widths.js";
 
 const block32 = new Uint32Array(native.callBlock);
 const { atomic } = native;
+const LOG2_QUAD = 3;
 
 /** Writes the memory and the address of the next call into the call block. */
 type Prepare = (gpa: Gpa) => void;
@@ -115,6 +128,48 @@ class NativeLane<T extends Value> implements AtomicLane<T> {
   }
 }
 
+/** The 64-bit atomic operations through N-API, with values in halves. They need no bigint. */
+class NativeHalves implements HalvesLane {
+  constructor(
+    private readonly prepare: Prepare,
+    private readonly marks: Marks,
+  ) {}
+
+  run(
+    operation: number,
+    gpa: Gpa,
+    expectedLow: number,
+    expectedHigh: number,
+    low: number,
+    high: number,
+  ): GuestMemAccessResult {
+    const block = block32;
+    block[VALUE32] = low;
+    block[VALUE_HIGH32] = high;
+    block[EXPECTED32] = expectedLow;
+    block[EXPECTED_HIGH32] = expectedHigh;
+    this.prepare(gpa);
+    block[OPERATION32] = operation + LOG2_QUAD;
+    atomic();
+    const code = block[RESULT32] as GuestMemAccessResult;
+    if (code === OK) {
+      found[0] = block[VALUE32]!;
+      found[1] = block[VALUE_HIGH32]!;
+      if (this.marks.dirty !== null && this.stored(operation, expectedLow, expectedHigh)) {
+        this.marks.dirty.markPage(Math.floor(Number(gpa) / PAGE_SIZE));
+      }
+    }
+    return code;
+  }
+
+  /** Whether an operation that completed has written to RAM. */
+  private stored(operation: number, expectedLow: number, expectedHigh: number): boolean {
+    return operation === ATOMIC_COMPARE_EXCHANGE
+      ? found[0] === expectedLow && found[1] === expectedHigh
+      : operation !== ATOMIC_LOAD;
+  }
+}
+
 /** The lanes of the native path of one memory. */
 export function nativeLanes(prepare: Prepare, marks: Marks): AtomicLanes {
   const block = native.callBlock;
@@ -123,5 +178,6 @@ export function nativeLanes(prepare: Prepare, marks: Marks): AtomicLanes {
     w: new NativeLane<number>(2, new Uint16Array(block), prepare, marks),
     l: new NativeLane<number>(4, block32, prepare, marks),
     q: new NativeLane<bigint>(8, new BigUint64Array(block), prepare, marks),
+    halves: new NativeHalves(prepare, marks),
   };
 }

@@ -14,7 +14,11 @@ export const VALUE8 = 16;
 export const VALUE16 = 8;
 export const VALUE32 = 4;
 export const VALUE64 = 2;
+/** The high half of a 64-bit value, whose low half is at `VALUE32`. */
+export const VALUE_HIGH32 = 5;
 export const EXPECTED8 = 24;
+export const EXPECTED32 = 6;
+export const EXPECTED_HIGH32 = 7;
 export const OPERATION32 = 8;
 
 /** Set in the field `memory` if `gpa_high` counts too. If not, the address is `gpa_low`. */
@@ -28,14 +32,3 @@ export const NOT_MADE = 4;
 
 /** The memory number that no memory has; native/addon/environment.h reserves it. */
 export const NO_MEMORY = 0;
-
-// The atomic operations of 8 bits. The numbers of 16, 32 and 64 bits follow each of them.
-// native/addon/atomic_binding.cpp asserts the same numbers of its table.
-export const ATOMIC_LOAD = 0;
-export const ATOMIC_STORE = 4;
-export const ATOMIC_EXCHANGE = 8;
-export const ATOMIC_COMPARE_EXCHANGE = 12;
-export const ATOMIC_ADD = 16;
-export const ATOMIC_AND = 20;
-export const ATOMIC_OR = 24;
-export const ATOMIC_XOR = 28;

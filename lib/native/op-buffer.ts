@@ -1,4 +1,4 @@
-import type { GuestMemoryAccess } from "../base/access.js";
+import type { GuestHalvesAccessors, GuestMemoryAccess } from "../base/access.js";
 import { bytesOf } from "../base/view.js";
 import { destroyedError, outOfMemoryError, rangeError, typeError } from "../base/errors.js";
 import { checkFunction, checkObject, toByteCount } from "../base/arguments.js";
@@ -29,7 +29,10 @@ const VALUE = 8;
 const KIND = 16;
 const RESULT = 17;
 
-/** The methods that the operations of a batch call. */
+/**
+ * The methods that the operations of a batch call. Those with values or addresses in halves are
+ * optional.
+ */
 export type TryAccess = Pick<
   GuestMemoryAccess,
   | "tryReadb"
@@ -40,21 +43,46 @@ export type TryAccess = Pick<
   | "tryWritew"
   | "tryWritel"
   | "tryWriteq"
->;
+> &
+  Partial<Pick<GuestMemoryAccess, "tryReadqHalves" | "tryWriteqHalves">> & {
+    readonly halves?: Pick<
+      GuestHalvesAccessors,
+      | "tryReadb"
+      | "tryReadw"
+      | "tryReadl"
+      | "tryReadq"
+      | "tryWriteb"
+      | "tryWritew"
+      | "tryWritel"
+      | "tryWriteq"
+    >;
+  };
 
 /**
  * Checks that a memory has the methods of {@link TryAccess}.
  *
  * @param what - The name of the memory in the error message.
- * @throws TypeError if `memory` is not an object or a method is missing.
+ * @throws TypeError if `memory` is not an object, or if a method is missing or not a function.
  */
 export function checkTryAccess(memory: TryAccess, what: string): TryAccess {
   const methods = checkObject(memory, what);
+  checkEight(methods, what);
+  for (const name of ["tryReadqHalves", "tryWriteqHalves"] as const) {
+    if (methods[name] !== undefined) {
+      checkFunction(methods[name], `${name} of ${what}`);
+    }
+  }
+  if (methods.halves !== undefined) {
+    checkEight(checkObject(methods.halves, `halves of ${what}`), `halves of ${what}`);
+  }
+  return memory;
+}
+
+function checkEight(methods: { readonly [K in keyof TryAccess]?: unknown }, what: string): void {
   for (const width of ["b", "w", "l", "q"] as const) {
     checkFunction(methods[`tryRead${width}`], `tryRead${width} of ${what}`);
     checkFunction(methods[`tryWrite${width}`], `tryWrite${width} of ${what}`);
   }
-  return memory;
 }
 
 /** One unpacked operation. */
@@ -160,8 +188,8 @@ export class OpBuffer {
    * Appends an operation.
    *
    * @param gpa - A number from 0 to 2^53 - 1, or a bigint, of which the low 64 bits are used.
-   * @param value - The value of a write, with the range of `gpa`. The run truncates it to the
-   * width.
+   * @param value - The value of a write: an integer from -2^53 + 1 to 2^53 - 1, or a bigint, of
+   * which the low 64 bits are used. The run truncates it to the width.
    * @throws TypeError for an argument of the wrong type; RangeError if the buffer is full, if
    * `kind` is unknown, or if a number is out of range; Error `ERR_DESTROYED` if the bytes are
    * detached.
@@ -174,7 +202,7 @@ export class OpBuffer {
       throw rangeError("kind must be one of OpKind");
     }
     checkU64(gpa, "gpa");
-    checkU64(value, "value");
+    checkInteger(value, "value");
     if (this.#length === this.#capacity) {
       throw rangeError(`the buffer holds no more than ${this.#capacity} operations`);
     }
@@ -237,10 +265,15 @@ export class OpBuffer {
     return this.#view.getUint32(this.#at(index) + VALUE, true);
   }
 
+  /** The high 32 bits of the value. */
+  highValue(index: number): number {
+    return this.#view.getUint32(this.#at(index) + VALUE + 4, true);
+  }
+
   /** @param value - As in {@link OpBuffer.push}. */
   setValue(index: number, value: Gpa): void {
     const at = this.#at(index);
-    checkU64(value, "value");
+    checkInteger(value, "value");
     this.#setU64(at + VALUE, value);
   }
 
@@ -251,7 +284,10 @@ export class OpBuffer {
   /** @param result - From 0 to 255. */
   setResult(index: number, result: GuestMemAccessResult): void {
     const at = this.#at(index);
-    this.#bytes[at + RESULT] = BYTE.checkValue(result, "result");
+    if (BYTE.checkValue(result, "result") !== (result as number)) {
+      throw rangeError("result must be an integer from 0 to 255");
+    }
+    this.#bytes[at + RESULT] = result;
   }
 
   op(index: number): Op {
@@ -281,7 +317,7 @@ export class OpBuffer {
       this.#view.setBigUint64(at, value, true);
     } else {
       this.#view.setUint32(at, value, true);
-      this.#view.setUint32(at + 4, value / 2 ** 32, true);
+      this.#view.setUint32(at + 4, Math.floor(value / 2 ** 32), true);
     }
   }
 }
@@ -296,9 +332,16 @@ function newBytes(capacity: number): Uint8Array {
 }
 
 function checkU64(value: Gpa, what: string): void {
+  checkInteger(value, what);
+  if (typeof value === "number" && value < 0) {
+    throw rangeError(`${what} must be an integer from 0 to 2^53 - 1, or a bigint`);
+  }
+}
+
+function checkInteger(value: Gpa, what: string): void {
   if (typeof value === "number") {
-    if (!Number.isSafeInteger(value) || value < 0) {
-      throw rangeError(`${what} must be an integer from 0 to 2^53 - 1, or a bigint`);
+    if (!Number.isSafeInteger(value)) {
+      throw rangeError(`${what} must be a safe integer, or a bigint`);
     }
   } else if (typeof value !== "bigint") {
     throw typeError(`${what} must be a number or a bigint`);

@@ -1,6 +1,6 @@
 import { PAGE_SIZE } from "../base/page.js";
 import { type Page, type PageTable, ZERO_PAGE } from "./page-table.js";
-import { checkSameLayout } from "./layout.js";
+import { checkSameLayout, type Piece, piecesOf } from "./layout.js";
 import { contentsOf, type Snapshot } from "./snapshot.js";
 
 /** A range of adjacent bytes that all differ between two snapshots. */
@@ -12,22 +12,43 @@ export interface ChangedRange {
 }
 
 /**
- * The bytes that differ between two snapshots of the same regions, by ascending address. Ranges are
- * as long as possible, but never span two regions. Pages that the snapshots share are not compared.
- * The iterable is lazy: it finds the ranges while it is iterated.
+ * The bytes that differ between two snapshots of the same regions. Ranges are as long as possible,
+ * but never span two regions. Pages that the snapshots share are not compared. The iterable is
+ * lazy: it finds the ranges while it is iterated.
+ *
+ * The ranges are in the order of `regions` and, in each, of its bytes. If the regions of the
+ * snapshots are memories, the address of a byte is that in the first window of `b` that shows it.
+ * A byte that no window shows has its address in `regions`, 2^64 or above. A bank that shows
+ * another part of its memory is no difference: compare `windows` for that.
  *
  * @throws TypeError; Error `ERR_SNAPSHOT_MISMATCH` if the regions of the two snapshots differ.
  */
 export function diffSnapshots(a: Snapshot, b: Snapshot): Iterable<ChangedRange> {
   const [before, after] = [contentsOf(a), contentsOf(b)];
-  checkSameLayout(a.regions, b.regions, "the other snapshot");
+  checkSameLayout(a, b);
   return (function* () {
-    for (const [i, { layout, pages }] of before.entries()) {
-      for (const { start, length } of joined(changedRuns(pages, after[i]!.pages))) {
-        yield { gpa: layout.gpa + BigInt(start), length };
-      }
+    const pieces = piecesOf(b);
+    for (const [i, { pages }] of before.regions.entries()) {
+      const runs = joined(changedRuns(pages, after.regions[i]!.pages));
+      yield* addressed(runs, pieces[i]!);
     }
   })();
+}
+
+/** Cuts runs at the ends of pieces, and gives them addresses. Both are ascending. */
+function* addressed(runs: Iterable<Run>, pieces: readonly Piece[]): Generator<ChangedRange> {
+  let next = 0;
+  for (const { start, length } of runs) {
+    for (let at = start; at < start + length;) {
+      while (pieces[next]!.start + pieces[next]!.length <= at) {
+        next++;
+      }
+      const piece = pieces[next]!;
+      const end = Math.min(start + length, piece.start + piece.length);
+      yield { gpa: piece.gpa + BigInt(at - piece.start), length: end - at };
+      at = end;
+    }
+  }
 }
 
 interface Run {

@@ -7,14 +7,15 @@ import { toByteCount } from "../base/arguments.js";
 import {
   dataOffset,
   decodeHeader,
-  decodeRegions,
+  decodeLayout,
   encodeTables,
-  type FileRegion,
+  type FileLayout,
   HEADER_SIZE,
   type Header,
   pageDigest,
   PageRecords,
 } from "./format.js";
+import type { SnapshotWindow } from "./layout.js";
 import { HeatTable, type PageHeat } from "./page-heat.js";
 import { NO_PAGES, type Page, type PageTable, samePage } from "./page-table.js";
 import { replaceFile } from "./replace-file.js";
@@ -129,7 +130,7 @@ export async function openSnapshot(path: string): Promise<SnapshotFile> {
     const { size } = stats;
     const header = decodeHeader(await readAt(handle, 0, Math.min(HEADER_SIZE, size)), size);
     const tables = await readAt(handle, HEADER_SIZE, dataOffset(header) - HEADER_SIZE);
-    return new SnapshotFile(handle, header, decodeRegions(tables, header), tables);
+    return new SnapshotFile(handle, header, decodeLayout(tables, header), tables);
   } catch (error) {
     await handle.close();
     throw error;
@@ -149,7 +150,10 @@ export interface FilePage {
 
 /** An open snapshot file. Only its tables are in memory. */
 export class SnapshotFile implements AsyncDisposable {
+  /** As {@link Snapshot.regions}. */
   readonly regions: readonly SnapshotRegion[];
+  /** As {@link Snapshot.windows}. */
+  readonly windows: readonly SnapshotWindow[];
   readonly generation: number;
   /** Size of the file in bytes. */
   readonly size: number;
@@ -161,7 +165,8 @@ export class SnapshotFile implements AsyncDisposable {
   readonly #first: readonly number[];
 
   /** Use {@link openSnapshot}. @internal */
-  constructor(handle: FileHandle, header: Header, regions: readonly FileRegion[], tables: Buffer) {
+  constructor(handle: FileHandle, header: Header, layout: FileLayout, tables: Buffer) {
+    const { regions, windows } = layout;
     const table = tables.subarray(header.regionBytes);
     this.#records = new PageRecords(table, HEADER_SIZE + header.regionBytes, regions, header);
     this.#handle = handle;
@@ -173,6 +178,7 @@ export class SnapshotFile implements AsyncDisposable {
     this.#first = first;
     this.generation = header.generation;
     this.size = header.fileSize;
+    this.windows = windows;
     this.regions = regions.map(({ layout }, i) => ({
       ...layout,
       storedPages: this.#records.rank(first[i + 1]!) - this.#records.rank(first[i]!),
@@ -280,7 +286,7 @@ export class SnapshotFile implements AsyncDisposable {
       const pages = await this.#loadPages(i);
       regions.push({ layout: { kind, name, gpa, size }, pages, heat: this.#loadHeat(i) });
     }
-    return makeSnapshot(regions, this.generation);
+    return makeSnapshot({ regions, windows: this.windows, origins: null }, this.generation);
   }
 
   async #loadPages(region: number): Promise<PageTable> {

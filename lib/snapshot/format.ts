@@ -5,15 +5,32 @@ import { SnapshotFormatError } from "./errors.js";
 import { MAX_U64 } from "../base/gpa.js";
 import type { PageHeat } from "./page-heat.js";
 import type { Page } from "./page-table.js";
-import type { RegionKind, RegionLayout } from "./layout.js";
-import type { RegionContents } from "./snapshot.js";
+import {
+  areMemories,
+  misplacedWindow,
+  placeMemories,
+  plainWindows,
+  type RegionKind,
+  type RegionLayout,
+  type SnapshotWindow,
+} from "./layout.js";
+import type { RegionContents, SnapshotContents } from "./snapshot.js";
 
 // Encodes and decodes the tables of a snapshot file, which docs/snapshot-format.md specifies.
 
-/** The first eight bytes of a file. The last of them is the version of the format. */
-const MAGIC = Buffer.from("PGMSNP\0\x01", "latin1");
+/** The first bytes of a file. The next byte is the version of the format. */
+const MAGIC = Buffer.from("PGMSNP\0", "latin1");
+/** The version in which the regions are those of the space. */
+const PLAIN = 1;
+/** The version with a table of windows. Its regions are whole memories. */
+const WINDOWED = 2;
 export const HEADER_SIZE = 128;
 const REGION_SIZE = 40;
+const WINDOW_SIZE = 56;
+/** The region of a window of MMIO. */
+const NO_REGION = 0xffff_ffff;
+/** The alignment of a window's offset, as that of `region.select`. */
+const OFFSET_ALIGNMENT = 8n;
 export const RECORD_SIZE = 32;
 const DIGEST_SIZE = 16;
 const NO_DIGEST = Buffer.alloc(DIGEST_SIZE);
@@ -36,7 +53,8 @@ const AT = {
   stored: 32,
   fileSize: 40,
   generation: 48,
-  reserved: 52,
+  windows: 52,
+  reserved: 56,
   tablesDigest: 64,
   headerDigest: 96,
 } as const;
@@ -44,7 +62,7 @@ const AT = {
 /** The decoded header. */
 export interface Header {
   readonly regions: number;
-  /** Size of the region table in bytes. */
+  /** Size of the region table and the window table in bytes. */
   readonly regionBytes: number;
   /** Number of page records of all regions. */
   readonly records: number;
@@ -53,6 +71,8 @@ export interface Header {
   /** Size of the file in bytes. */
   readonly fileSize: number;
   readonly generation: number;
+  /** Number of windows; null in version 1, which has no table of them. */
+  readonly windows: number | null;
   readonly tablesDigest: Buffer;
 }
 
@@ -61,6 +81,12 @@ export interface FileRegion {
   readonly layout: RegionLayout;
   /** Number of page records. */
   readonly records: number;
+}
+
+/** The decoded region table and window table. */
+export interface FileLayout {
+  readonly regions: readonly FileRegion[];
+  readonly windows: readonly SnapshotWindow[];
 }
 
 /** A record of the page table. */
@@ -86,32 +112,35 @@ export function dataOffset({
 
 /** Encodes everything before the stored pages, and lists these pages in the order of the file. */
 export function encodeTables(
-  contents: readonly RegionContents[],
+  { regions, windows }: Pick<SnapshotContents, "regions" | "windows">,
   generation: number,
 ): { head: Buffer; pages: () => Iterable<Page> } {
-  const pageTables = contents.map(encodePages);
-  const regionTable = Buffer.concat(
-    contents.map(({ layout }, i) => encodeRegion(layout, pageTables[i]!.length / RECORD_SIZE)),
-  );
+  const isWindowed = areMemories({ regions: regions.map(({ layout }) => layout), windows });
+  const pageTables = regions.map(encodePages);
+  const regionTable = Buffer.concat([
+    ...regions.map(({ layout }, i) => encodeRegion(layout, pageTables[i]!.length / RECORD_SIZE)),
+    ...(isWindowed ? windows : []).map(encodeWindow),
+  ]);
   const tables = Buffer.concat([regionTable, ...pageTables]);
-  if (contents.length > MAX_REGIONS || tables.length > MAX_TABLES) {
+  if (Math.max(regions.length, windows.length) > MAX_REGIONS || tables.length > MAX_TABLES) {
     throw rangeError("the snapshot has more regions or pages than a file can hold");
   }
   const records = (tables.length - regionTable.length) / RECORD_SIZE;
-  const stored = contents.reduce((sum, { pages }) => sum + pages.stored, 0);
+  const stored = regions.reduce((sum, { pages }) => sum + pages.stored, 0);
   const start = dataOffset({ regionBytes: regionTable.length, records });
   const head = Buffer.alloc(start);
   encodeHeader(head, {
-    regions: contents.length,
+    regions: regions.length,
     regionBytes: regionTable.length,
     records,
     stored,
     fileSize: start + stored * PAGE_SIZE,
     generation,
+    windows: isWindowed ? windows.length : null,
     tablesDigest: sha256(tables),
   });
   tables.copy(head, HEADER_SIZE);
-  return { head, pages: () => pagesOf(contents) };
+  return { head, pages: () => pagesOf(regions) };
 }
 
 function* pagesOf(contents: readonly RegionContents[]): Generator<Page> {
@@ -124,6 +153,7 @@ function* pagesOf(contents: readonly RegionContents[]): Generator<Page> {
 
 function encodeHeader(head: Buffer, header: Header): void {
   MAGIC.copy(head);
+  head[MAGIC.length] = header.windows === null ? PLAIN : WINDOWED;
   head.writeUInt32LE(PAGE_SIZE, AT.pageSize);
   head.writeUInt32LE(header.regions, AT.regions);
   head.writeBigUInt64LE(BigInt(header.regionBytes), AT.regionBytes);
@@ -131,22 +161,41 @@ function encodeHeader(head: Buffer, header: Header): void {
   head.writeBigUInt64LE(BigInt(header.stored), AT.stored);
   head.writeBigUInt64LE(BigInt(header.fileSize), AT.fileSize);
   head.writeUInt32LE(header.generation, AT.generation);
+  head.writeUInt32LE(header.windows ?? 0, AT.windows);
   header.tablesDigest.copy(head, AT.tablesDigest);
   sha256(head.subarray(0, AT.headerDigest)).copy(head, AT.headerDigest);
 }
 
 function encodeRegion({ kind, name, gpa, size }: RegionLayout, records: number): Buffer {
+  const entry = encodeEntry(REGION_SIZE, { kind, name });
+  // The addresses of memories follow from their sizes.
+  entry.writeBigUInt64LE(gpa > MAX_U64 ? 0n : gpa, 8);
+  entry.writeBigUInt64LE(size, 16);
+  entry.writeBigUInt64LE(BigInt(records), 24);
+  return entry;
+}
+
+function encodeWindow(window: SnapshotWindow): Buffer {
+  const entry = encodeEntry(WINDOW_SIZE, window);
+  entry.writeBigUInt64LE(window.gpa, 8);
+  entry.writeBigUInt64LE(window.size, 16);
+  entry.writeBigUInt64LE(window.offset, 24);
+  entry.writeBigUInt64LE(window.period, 32);
+  entry.writeBigInt64LE(BigInt(window.priority), 40);
+  entry.writeUInt32LE(window.region ?? NO_REGION, 48);
+  return entry;
+}
+
+/** Encodes the kind and the name of an entry of a table. */
+function encodeEntry(size: number, { kind, name }: Pick<RegionLayout, "kind" | "name">): Buffer {
   const text = Buffer.from(name);
   if (text.length > MAX_NAME) {
     throw rangeError(`the name of a region must have at most ${MAX_NAME} bytes in UTF-8`);
   }
-  const entry = Buffer.alloc(roundUp(REGION_SIZE + text.length, 8));
+  const entry = Buffer.alloc(roundUp(size + text.length, 8));
   entry.writeUInt32LE(KINDS.indexOf(kind), 0);
   entry.writeUInt32LE(text.length, 4);
-  entry.writeBigUInt64LE(gpa, 8);
-  entry.writeBigUInt64LE(size, 16);
-  entry.writeBigUInt64LE(BigInt(records), 24);
-  text.copy(entry, REGION_SIZE);
+  text.copy(entry, size);
   return entry;
 }
 
@@ -205,7 +254,8 @@ export function decodeHeader(bytes: Buffer, fileSize: number): Header {
   if (bytes.readUInt32LE(AT.pageSize) !== PAGE_SIZE) {
     throw new SnapshotFormatError(`the page size is not ${PAGE_SIZE}`, AT.pageSize);
   }
-  requireZero(bytes, AT.reserved, AT.tablesDigest, 0);
+  const version = bytes[MAGIC.length];
+  requireZero(bytes, version === PLAIN ? AT.windows : AT.reserved, AT.tablesDigest, 0);
   const header: Header = {
     regions: bytes.readUInt32LE(AT.regions),
     regionBytes: readCount(bytes, AT.regionBytes, 0),
@@ -213,6 +263,7 @@ export function decodeHeader(bytes: Buffer, fileSize: number): Header {
     stored: readCount(bytes, AT.stored, 0),
     fileSize: readCount(bytes, AT.fileSize, 0),
     generation: bytes.readUInt32LE(AT.generation),
+    windows: version === PLAIN ? null : bytes.readUInt32LE(AT.windows),
     tablesDigest: bytes.subarray(AT.tablesDigest, AT.headerDigest),
   };
   checkCounts(header, fileSize);
@@ -220,12 +271,15 @@ export function decodeHeader(bytes: Buffer, fileSize: number): Header {
 }
 
 function checkMagic(bytes: Buffer): void {
-  const name = MAGIC.length - 1;
-  if (!bytes.subarray(0, name).equals(MAGIC.subarray(0, name))) {
+  if (!bytes.subarray(0, MAGIC.length).equals(MAGIC)) {
     throw new SnapshotFormatError("it does not start as a snapshot does", 0);
   }
-  if (bytes[name] !== MAGIC[name]) {
-    throw new SnapshotFormatError(`it is of version ${bytes[name] ?? "none"}, not 1`, name);
+  const version = bytes[MAGIC.length];
+  if (version !== PLAIN && version !== WINDOWED) {
+    throw new SnapshotFormatError(
+      `it is of version ${version ?? "none"}, not ${PLAIN} or ${WINDOWED}`,
+      MAGIC.length,
+    );
   }
 }
 
@@ -234,6 +288,9 @@ function checkCounts(header: Header, fileSize: number): void {
   const { regions, regionBytes, records, stored } = header;
   if (regions > MAX_REGIONS) {
     throw new SnapshotFormatError(`it has more than ${MAX_REGIONS} regions`, AT.regions);
+  }
+  if ((header.windows ?? 0) > MAX_REGIONS) {
+    throw new SnapshotFormatError(`it has more than ${MAX_REGIONS} windows`, AT.windows);
   }
   if (regionBytes + records * RECORD_SIZE > MAX_TABLES) {
     throw new SnapshotFormatError("its tables have more than 1 GiB", AT.regionBytes);
@@ -255,79 +312,168 @@ function checkCounts(header: Header, fileSize: number): void {
 }
 
 /**
- * Decodes and checks the region table.
+ * Decodes and checks the region table and the window table.
  *
  * @param tables - All bytes between the header and the first stored page.
  * @throws {@link SnapshotFormatError}
  */
-export function decodeRegions(tables: Buffer, header: Header): FileRegion[] {
+export function decodeLayout(tables: Buffer, header: Header): FileLayout {
   const end = header.regionBytes + header.records * RECORD_SIZE;
   if (!sha256(tables.subarray(0, end)).equals(header.tablesDigest)) {
     throw new SnapshotFormatError("the checksum of the tables is wrong", AT.tablesDigest);
   }
   requireZero(tables, end, tables.length, HEADER_SIZE);
+  const table = new TableReader(tables.subarray(0, header.regionBytes));
   const regions: FileRegion[] = [];
-  const table = tables.subarray(0, header.regionBytes);
-  let at = 0;
   for (let i = 0; i < header.regions; i++) {
-    const { region, next } = decodeRegion(table, at);
+    const region = decodeRegion(table, header.windows !== null);
     const before = regions.at(-1)?.layout;
-    if (before !== undefined && region.layout.gpa < before.gpa + before.size) {
-      throw new SnapshotFormatError(
-        `region ${i} does not start behind the one before it`,
-        HEADER_SIZE + at + 8,
-      );
+    if (
+      header.windows === null &&
+      before !== undefined &&
+      region.layout.gpa < before.gpa + before.size
+    ) {
+      throw table.error(`region ${i} does not start behind the one before it`, 8);
     }
     regions.push(region);
-    at = next;
   }
-  if (at !== table.length) {
-    throw new SnapshotFormatError("the region table goes on after its end", HEADER_SIZE + at);
-  }
+  const layout =
+    header.windows === null
+      ? { regions, windows: plainWindows(regions.map((region) => region.layout)) }
+      : decodeWindows(table, regions, header.windows);
+  table.requireEnd();
   if (regions.reduce((sum, { records }) => sum + records, 0) !== header.records) {
     throw new SnapshotFormatError(
       "the regions have another number of page records than the file",
       AT.records,
     );
   }
-  return regions;
+  return layout;
 }
 
-function decodeRegion(table: Buffer, at: number): { region: FileRegion; next: number } {
-  const fail = (reason: string, offset: number): SnapshotFormatError =>
-    new SnapshotFormatError(reason, HEADER_SIZE + at + offset);
-  if (at + REGION_SIZE > table.length) {
-    throw fail("the region table ends in the middle of a region", 0);
+function decodeRegion(table: TableReader, isMemory: boolean): FileRegion {
+  const { kind, name, entry } = table.next(REGION_SIZE, "region");
+  const gpa = entry.readBigUInt64LE(8);
+  const size = entry.readBigUInt64LE(16);
+  if (isMemory && (kind === "mmio" || gpa !== 0n)) {
+    throw table.error("a memory has an address, or is MMIO", 0);
   }
-  const kind = KINDS[table.readUInt32LE(at)];
-  if (kind === undefined) {
-    throw fail("a region is of unknown kind", 0);
-  }
-  const nameLength = table.readUInt32LE(at + 4);
-  const next = at + roundUp(REGION_SIZE + nameLength, 8);
-  if (nameLength > MAX_NAME || next > table.length) {
-    throw fail("the name of a region is too long", 4);
-  }
-  const gpa = table.readBigUInt64LE(at + 8);
-  const size = table.readBigUInt64LE(at + 16);
   if (gpa + size > MAX_U64 + 1n) {
-    throw fail("a region ends above 2^64", 16);
+    throw table.error("a region ends above 2^64", 16);
   }
   if (kind !== "mmio" && (gpa % BigInt(PAGE_SIZE) !== 0n || size > Number.MAX_SAFE_INTEGER)) {
-    throw fail("RAM or ROM is not aligned to pages, or has 2^53 bytes or more", 8);
+    throw table.error("RAM or ROM is not aligned to pages, or has 2^53 bytes or more", 8);
   }
-  const records = readCount(table, at + 24, HEADER_SIZE);
+  const records = readCount(entry, 24, table.offset);
   if (kind === "mmio" && records !== 0) {
-    throw fail("a region of MMIO has pages", 24);
+    throw table.error("a region of MMIO has pages", 24);
   }
-  const nameEnd = at + REGION_SIZE + nameLength;
-  requireZero(table, at + 32, at + REGION_SIZE, HEADER_SIZE);
-  requireZero(table, nameEnd, next, HEADER_SIZE);
-  const name = decodeName(
-    table.subarray(at + REGION_SIZE, nameEnd),
-    HEADER_SIZE + at + REGION_SIZE,
-  );
-  return { region: { layout: { kind, name, gpa, size }, records }, next };
+  requireZero(entry, 32, REGION_SIZE, table.offset);
+  return { layout: { kind, name, gpa, size }, records };
+}
+
+function decodeWindows(
+  table: TableReader,
+  memories: readonly FileRegion[],
+  count: number,
+): FileLayout {
+  const placed = placeMemories(memories.map(({ layout }) => layout));
+  const regions = memories.map(({ records }, i) => ({ layout: placed[i]!, records }));
+  const windows: SnapshotWindow[] = [];
+  let known = 0;
+  for (let i = 0; i < count; i++) {
+    const window = decodeWindow(table, placed);
+    if (window.region !== null && window.region > known) {
+      throw table.error("memories are not in the order of their windows", 48);
+    }
+    known += Number(window.region === known);
+    windows.push(window);
+  }
+  const misplaced = misplacedWindow(windows);
+  if (misplaced >= 0) {
+    throw table.error(`window ${misplaced} is not in order, or overlaps one of its priority`, 0);
+  }
+  if (known !== memories.length) {
+    throw table.error("a memory has no window", 0);
+  }
+  return { regions, windows };
+}
+
+function decodeWindow(table: TableReader, regions: readonly RegionLayout[]): SnapshotWindow {
+  const { kind, name, entry } = table.next(WINDOW_SIZE, "window");
+  const [gpa, size] = [entry.readBigUInt64LE(8), entry.readBigUInt64LE(16)];
+  const [offset, period] = [entry.readBigUInt64LE(24), entry.readBigUInt64LE(32)];
+  const priority = Number(entry.readBigInt64LE(40));
+  const index = entry.readUInt32LE(48);
+  const region = index === NO_REGION ? null : index;
+  if (gpa + size > MAX_U64 + 1n) {
+    throw table.error("a window ends above 2^64", 16);
+  }
+  if (!Number.isSafeInteger(priority)) {
+    throw table.error("a priority of 2^53 or more", 40);
+  }
+  if ((kind === "mmio") !== (region === null)) {
+    throw table.error("a window of RAM or ROM has no memory, or one of MMIO has one", 48);
+  }
+  const memory = region === null ? { kind, size: 0n } : regions[region];
+  const isWhole = period === 0n ? region === null || size === 0n : size % period === 0n;
+  if (
+    memory === undefined ||
+    (kind === "ram" && memory.kind !== "ram") ||
+    offset + period > memory.size ||
+    offset % OFFSET_ALIGNMENT !== 0n ||
+    !isWhole
+  ) {
+    throw table.error("a window shows bytes that are not in its memory", 24);
+  }
+  requireZero(entry, 52, WINDOW_SIZE, table.offset);
+  return { kind, name, gpa, size, priority, region, offset, period };
+}
+
+/** Reads the entries of the region table and the window table, one after the other. */
+class TableReader {
+  /** The offset of the current entry in the file. */
+  offset = HEADER_SIZE;
+  #at = 0;
+
+  constructor(private readonly table: Buffer) {}
+
+  /** Reads the next entry, of `size` bytes and a name. */
+  next(size: number, what: string): { kind: RegionKind; name: string; entry: Buffer } {
+    const { table } = this;
+    const at = this.#at;
+    this.offset = HEADER_SIZE + at;
+    if (at + size > table.length) {
+      throw this.error(`the ${what} table ends in the middle of a ${what}`, 0);
+    }
+    const kind = KINDS[table.readUInt32LE(at)];
+    if (kind === undefined) {
+      throw this.error(`a ${what} is of unknown kind`, 0);
+    }
+    const nameLength = table.readUInt32LE(at + 4);
+    const next = at + roundUp(size + nameLength, 8);
+    if (nameLength > MAX_NAME || next > table.length) {
+      throw this.error(`the name of a ${what} is too long`, 4);
+    }
+    const nameEnd = at + size + nameLength;
+    requireZero(table, nameEnd, next, HEADER_SIZE);
+    const name = decodeName(table.subarray(at + size, nameEnd), this.offset + size);
+    this.#at = next;
+    return { kind, name, entry: table.subarray(at, at + size) };
+  }
+
+  /** @throws {@link SnapshotFormatError} if there are bytes behind the last entry. */
+  requireEnd(): void {
+    if (this.#at !== this.table.length) {
+      const end = HEADER_SIZE + this.#at;
+      throw new SnapshotFormatError("the region table goes on after its end", end);
+    }
+  }
+
+  /** An error at an offset in the current entry. */
+  error(reason: string, offset: number): SnapshotFormatError {
+    return new SnapshotFormatError(reason, this.offset + offset);
+  }
 }
 
 /**

@@ -9,7 +9,7 @@ export {
   saveSnapshot,
   type SnapshotFile,
 } from "./file.js";
-export type { RegionKind, RegionLayout } from "./layout.js";
+export type { RegionKind, RegionLayout, SnapshotWindow } from "./layout.js";
 export type { PageHeat } from "./page-heat.js";
 export { restoreSnapshot } from "./restore.js";
 export { Snapshot, type SnapshotRegion } from "./snapshot.js";

@@ -1,8 +1,10 @@
 import type { DirtyBitmap, DirtyCursor } from "../memory/dirty-bitmap.js";
+import type { GuestMemory } from "../memory/guest-memory.js";
 import type { PageTable } from "./page-table.js";
 
 /** What is known of tracked memory since its last snapshot. */
 interface Known {
+  readonly dirty: DirtyBitmap;
   /** Takes marks without taking them from other consumers of the bitmap. */
   readonly cursor: DirtyCursor;
   /**
@@ -12,41 +14,49 @@ interface Known {
   pages: WeakRef<PageTable> | null;
 }
 
-const knownOf = new WeakMap<DirtyBitmap, Known>();
+// By memory and not by bitmap: several memories of one size may have the same bitmap.
+const knownOf = new WeakMap<GuestMemory, Known>();
 
 /** The marks of a bitmap. */
 export interface Marks {
   /**
-   * The contents of RAM when marks were taken before. Null if `pages` may be incomplete: at the
-   * first time, after a drain by another thread, and if tracking stopped in between.
+   * The contents of RAM when marks were taken before. Null if that never happened, and if `pages`
+   * may be incomplete: after a drain by another thread, and if tracking stopped in between.
    */
   readonly base: PageTable | null;
   /** The pages written since then, ascending. */
   readonly pages: Uint32Array;
 }
 
-/** Takes the marks of a bitmap. Call it before reading the pages, so that no write is lost. */
-export function takeMarks(dirty: DirtyBitmap): Marks {
-  const known = knownOf.get(dirty) ?? { cursor: dirty.dirtyCursor(), pages: null };
-  knownOf.set(dirty, known);
+/**
+ * Takes the marks of a memory from its bitmap. Call it before reading the pages, so that no write is
+ * lost.
+ */
+export function takeMarks(memory: GuestMemory, dirty: DirtyBitmap): Marks {
+  let known = knownOf.get(memory);
+  if (known?.dirty !== dirty) {
+    known = { dirty, cursor: dirty.dirtyCursor(), pages: null };
+    knownOf.set(memory, known);
+  }
   const base = known.pages?.deref() ?? null;
   // If the caller fails before it calls rememberContents, the marks are lost, so `pages` is
   // invalid.
   known.pages = null;
-  const { pages, whole } = known.cursor.take();
-  return { base: whole ? base : null, pages };
+  const pages = known.cursor.drain();
+  return { base: known.cursor.complete ? base : null, pages };
 }
 
 /** Records the contents that RAM had when the marks were last taken. */
-export function rememberContents(dirty: DirtyBitmap, pages: PageTable): void {
-  knownOf.get(dirty)!.pages = new WeakRef(pages);
+export function rememberContents(memory: GuestMemory, pages: PageTable): void {
+  knownOf.get(memory)!.pages = new WeakRef(pages);
 }
 
 /** As `rememberContents`, after `pages` were restored to RAM, which marked the restored pages. */
-export function rememberRestored(dirty: DirtyBitmap, pages: PageTable): void {
+export function rememberRestored(memory: GuestMemory, pages: PageTable): void {
+  const { cursor, dirty } = knownOf.get(memory)!;
   // In a shared bitmap, the marks since takeMarks may also be those of another thread.
   if (!dirty.isShared) {
-    knownOf.get(dirty)!.cursor.skip();
+    cursor.skip();
   }
-  rememberContents(dirty, pages);
+  rememberContents(memory, pages);
 }

@@ -3,19 +3,39 @@ import type { GuestMemory } from "../memory/guest-memory.js";
 import { rememberRestored, takeMarks } from "./known-contents.js";
 import type { PageTable } from "./page-table.js";
 import { RamPages } from "./ram-pages.js";
-import { type BackedRegion, isBacked, regionsOf, type SnapshotSubject } from "./subject.js";
-import { checkSameLayout, describeRegion } from "./layout.js";
-import { contentsOf, type Snapshot } from "./snapshot.js";
+import { type LiveRegion, type SnapshotSubject, surveyOf } from "./subject.js";
+import {
+  checkSameWindows,
+  describeRegion,
+  type RegionLayout,
+  type SnapshotWindow,
+} from "./layout.js";
+import { contentsOf, type Origin, type Snapshot } from "./snapshot.js";
 
+/** The bytes of a region of the snapshot, and the memory that they are for. */
 interface Restoring {
-  readonly region: BackedRegion;
+  readonly layout: RegionLayout;
+  readonly memory: GuestMemory;
   readonly ram: RamPages;
   readonly pages: PageTable;
 }
 
+/** A live region that shows other bytes than in the snapshot. */
+interface Switch {
+  readonly region: LiveRegion;
+  readonly offset: bigint;
+  readonly memory: GuestMemory;
+}
+
 /**
- * Restores the RAM of the subject from a snapshot. Everything is checked before the first byte
- * changes. Pages that already have the right bytes are not written.
+ * Restores the RAM of the subject from a snapshot, and the bytes that each region shows. Everything
+ * is checked before the first byte changes. Pages that already have the right bytes are not
+ * written.
+ *
+ * A region that the snapshot was taken of gets back the memory that it showed then, even if it
+ * shows another one now. For other regions (those of another space, or of a snapshot from a file),
+ * the memory is the one that the region shows now; the regions that showed one memory in the
+ * snapshot must show one memory.
  *
  * In tracked RAM, each page that is written is marked, as by any other write. If RAM is tracked and
  * the last snapshot taken of it or restored to it still exists, only the pages that can differ are
@@ -23,26 +43,39 @@ interface Restoring {
  *
  * @returns The number of pages written.
  * @throws TypeError; Error `ERR_SNAPSHOT_MISMATCH` if the regions differ from those of the snapshot
- * in kind, address or size, if a ROM has other bytes, or if the snapshot has different bytes for
- * two regions that map the same memory; Error `ERR_DESTROYED` if memory was destroyed or detached.
+ * in kind, address, size, mirrors or priority, if a memory of the snapshot is not there any more or
+ * has another size, if a ROM has other bytes, or if the snapshot has different bytes for two
+ * regions that map the same memory; Error `ERR_DESTROYED` if memory was destroyed or detached.
  */
 export function restoreSnapshot(subject: SnapshotSubject, snapshot: Snapshot): number {
-  const contents = contentsOf(snapshot);
-  const regions = regionsOf(subject);
-  checkSameLayout(snapshot.regions, regions, "the memory");
-  const plan = regions.flatMap((region, i): Restoring[] => {
-    const { pages } = contents[i]!;
-    return isBacked(region)
-      ? [{ region, ram: new RamPages(region.memory, region.name), pages }]
-      : [];
-  });
+  const { regions, windows, origins } = contentsOf(snapshot);
+  const { live, windows: now } = surveyOf(subject);
+  checkSameWindows(windows, now, "the memory");
+  const plan = new Map<number, Restoring>();
   const writable = new Map<GuestMemory, Restoring>();
-  for (const restoring of plan.filter(({ region }) => region.kind === "ram")) {
-    const { memory } = restoring.region;
-    writable.set(memory, writable.get(memory) ?? restoring);
-  }
-  for (const restoring of plan) {
-    const original = writable.get(restoring.region.memory);
+  const switches: Switch[] = [];
+  windows.forEach((window, i) => {
+    if (window.region === null) {
+      return;
+    }
+    const { layout, pages } = regions[window.region]!;
+    const region = live[i]!;
+    const memory = memoryOf(window, region, origins?.[i] ?? null);
+    const known = plan.get(window.region);
+    checkMemory(layout, memory, known?.memory ?? memory);
+    const ram = known?.ram ?? new RamPages(memory, window.name);
+    const restoring = known ?? { layout, memory, ram, pages };
+    plan.set(window.region, restoring);
+    if (window.kind === "ram" && !writable.has(memory)) {
+      writable.set(memory, restoring);
+    }
+    const { offset } = window;
+    if (region.memory !== memory || (region.offset ?? 0n) !== offset) {
+      switches.push(checkSwitch({ region, offset, memory }));
+    }
+  });
+  for (const restoring of plan.values()) {
+    const original = writable.get(restoring.memory);
     if (original === undefined) {
       checkRom(restoring);
     } else {
@@ -53,38 +86,80 @@ export function restoreSnapshot(subject: SnapshotSubject, snapshot: Snapshot): n
   for (const restoring of writable.values()) {
     written += restoreRegion(restoring);
   }
+  for (const { region, offset, memory } of switches) {
+    region.select!(offset, memory);
+  }
   return written;
 }
 
+/** The memory that a region showed in the snapshot. */
+function memoryOf(window: SnapshotWindow, region: LiveRegion, origin: Origin | null): GuestMemory {
+  if (origin === null || origin.region.deref() !== region) {
+    return region.memory!;
+  }
+  const memory = origin.memory.deref();
+  if (memory === undefined) {
+    throw mismatchError(`the memory that ${describeRegion(window)} showed is not there any more`);
+  }
+  return memory;
+}
+
+/**
+ * Checks the memory for a region of the snapshot.
+ *
+ * @param other - The memory of the same region of the snapshot in another window.
+ */
+function checkMemory(layout: RegionLayout, memory: GuestMemory, other: GuestMemory): void {
+  if (memory.size !== layout.size) {
+    throw mismatchError(
+      `the snapshot has ${describeRegion(layout)} where the memory has ${memory.size} bytes`,
+    );
+  }
+  if (memory !== other) {
+    throw mismatchError(
+      `the regions that show ${describeRegion(layout)} in the snapshot show several memories now`,
+    );
+  }
+}
+
+function checkSwitch(change: Switch): Switch {
+  if (typeof change.region.select !== "function") {
+    throw mismatchError(
+      `${describeRegion(change.region)} shows other bytes than in the snapshot, and has no select`,
+    );
+  }
+  return change;
+}
+
 /** Checks that the snapshot has the same bytes for two regions that map the same memory. */
-function checkMirror({ region, pages }: Restoring, original: Restoring): void {
+function checkMirror({ layout, pages }: Restoring, original: Restoring): void {
   for (const page of pages.changedPages(original.pages)) {
-    const [mirror, other] = [region, original.region].map(describeRegion);
+    const [mirror, other] = [layout, original.layout].map(describeRegion);
     throw mismatchError(
       `${mirror} and ${other} are the same memory, and hold different bytes in the snapshot at page ${page}`,
     );
   }
 }
 
-function checkRom({ region, ram, pages }: Restoring): void {
+function checkRom({ layout, ram, pages }: Restoring): void {
   for (const page of ram.candidates(pages)) {
     if (!ram.holds(page, pages.get(page))) {
-      throw mismatchError(`${describeRegion(region)} holds other bytes in the snapshot`);
+      throw mismatchError(`${describeRegion(layout)} holds other bytes in the snapshot`);
     }
   }
 }
 
-function restoreRegion({ region, ram, pages }: Restoring): number {
-  const dirty = region.dirty ?? null;
+function restoreRegion({ memory, ram, pages }: Restoring): number {
+  const { dirty } = memory;
   if (dirty === null) {
     return writePages(ram, pages, ram.candidates(pages));
   }
-  const { base, pages: marked } = takeMarks(dirty);
+  const { base, pages: marked } = takeMarks(memory, dirty);
   const written =
     base === null
       ? writePages(ram, pages, ram.candidates(pages))
       : writePages(ram, pages, marked) + writePages(ram, pages, base.changedPages(pages));
-  rememberRestored(dirty, pages);
+  rememberRestored(memory, pages);
   return written;
 }
 

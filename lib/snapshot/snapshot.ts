@@ -2,12 +2,19 @@ import { inspect } from "node:util";
 import { newBuffer } from "../memory/bulk.js";
 import { PAGE_SIZE } from "../base/page.js";
 import { GuestMemoryFault, typeError } from "../base/errors.js";
-import { type Gpa } from "../base/gpa.js";
+import { type Gpa, MAX_U64 } from "../base/gpa.js";
+import type { GuestMemory } from "../memory/guest-memory.js";
 import { toAddress, toByteCount } from "../base/arguments.js";
 import { GuestMemAccessResult } from "../base/result.js";
 import type { HeatTable, PageHeat } from "./page-heat.js";
 import { type PageTable, ZERO_PAGE } from "./page-table.js";
-import type { RegionLayout } from "./layout.js";
+import {
+  areMemories,
+  type RegionLayout,
+  type SnapshotWindow,
+  type VisiblePart,
+  visibleParts,
+} from "./layout.js";
 
 /** A region of a {@link Snapshot}. */
 export interface SnapshotRegion extends RegionLayout {
@@ -22,14 +29,36 @@ export interface RegionContents {
   readonly heat: HeatTable;
 }
 
-const contents = new WeakMap<Snapshot, readonly RegionContents[]>();
+/** A `WeakRef`, which the `lib` of a consumer need not declare. */
+interface WeakReference<T> {
+  deref(): T | undefined;
+}
 
 /**
- * The contents of a snapshot, region by region.
+ * The live region of a window and the memory that it showed. Weak references: a snapshot keeps no
+ * RAM alive.
+ */
+export interface Origin {
+  readonly region: WeakReference<object>;
+  readonly memory: WeakReference<GuestMemory>;
+}
+
+/** The contents of a snapshot. Not public. */
+export interface SnapshotContents {
+  readonly regions: readonly RegionContents[];
+  readonly windows: readonly SnapshotWindow[];
+  /** The origin of each window, null for MMIO. Null for a snapshot from a file. */
+  readonly origins: readonly (Origin | null)[] | null;
+}
+
+const contents = new WeakMap<Snapshot, SnapshotContents>();
+
+/**
+ * The contents of a snapshot.
  *
  * @throws TypeError if `snapshot` is not a Snapshot.
  */
-export function contentsOf(snapshot: Snapshot): readonly RegionContents[] {
+export function contentsOf(snapshot: Snapshot): SnapshotContents {
   const found = contents.get(snapshot);
   if (found === undefined) {
     throw typeError("snapshot must be a Snapshot");
@@ -38,12 +67,13 @@ export function contentsOf(snapshot: Snapshot): readonly RegionContents[] {
 }
 
 /** Makes a snapshot. Not public: a Snapshot always has contents. */
-export function makeSnapshot(regions: readonly RegionContents[], generation: number): Snapshot {
-  const snapshot = new Snapshot(
-    regions.map(({ layout, pages }) => ({ ...layout, storedPages: pages.stored })),
-    generation,
-  );
-  contents.set(snapshot, regions);
+export function makeSnapshot(parts: SnapshotContents, generation: number): Snapshot {
+  const regions = parts.regions.map(({ layout, pages }) => ({
+    ...layout,
+    storedPages: pages.stored,
+  }));
+  const snapshot = new Snapshot(regions, parts.windows, generation);
+  contents.set(snapshot, parts);
   return snapshot;
 }
 
@@ -52,25 +82,38 @@ export function makeSnapshot(regions: readonly RegionContents[], generation: num
  * snapshots of a chain share the pages that did not change between them.
  */
 export class Snapshot {
-  /** The regions, sorted by address. */
+  /**
+   * The bytes, sorted by address. If each region of the space was a whole memory that lay apart
+   * from the others, these are the regions of the space. Otherwise, they are the memories, in the
+   * order of their first windows, at addresses from 2^64 on, where no guest sees them.
+   */
   readonly regions: readonly SnapshotRegion[];
+  /** The regions of the space and the bytes that they showed, by address and then by priority. */
+  readonly windows: readonly SnapshotWindow[];
   /**
    * The position in the chain: 0 for a snapshot without a parent, otherwise 1 more than the parent.
    */
   readonly generation: number;
+  #parts: readonly VisiblePart[] | null = null;
 
   /** Use `takeSnapshot` or `loadSnapshot`. @internal */
-  constructor(regions: readonly SnapshotRegion[], generation: number) {
+  constructor(
+    regions: readonly SnapshotRegion[],
+    windows: readonly SnapshotWindow[],
+    generation: number,
+  ) {
     this.regions = Object.freeze(regions.map((region) => Object.freeze(region)));
+    this.windows = Object.freeze(windows.map((window) => Object.freeze(window)));
     this.generation = generation;
   }
 
   /**
-   * Copies bytes from the snapshot into a new Buffer.
+   * Copies bytes from the snapshot into a new Buffer: those that the guest saw at an address, or
+   * those of a memory at its address in `regions`.
    *
    * @param length - Bytes, from 0 to 2^32.
-   * @throws `GuestMemoryFault` if the range does not lie in one region of RAM or ROM; TypeError,
-   * RangeError; Error `ERR_OUT_OF_MEMORY`.
+   * @throws `GuestMemoryFault` if the range does not lie in one copy of the bytes of one visible
+   * region of RAM or ROM; TypeError, RangeError; Error `ERR_OUT_OF_MEMORY`.
    */
   read(gpa: Gpa, length: Gpa): Buffer {
     const count = toByteCount(length, "length");
@@ -111,12 +154,26 @@ export class Snapshot {
   }
 
   #locate(gpa: Gpa, length: number): { region: RegionContents; offset: number } {
-    toAddress(gpa);
+    if (typeof gpa !== "bigint" || gpa <= MAX_U64) {
+      toAddress(gpa);
+    }
     const start = BigInt(gpa);
-    for (const region of contentsOf(this)) {
+    const end = start + BigInt(length);
+    const { regions, windows } = contentsOf(this);
+    for (const region of regions) {
       const { kind, gpa: base, size } = region.layout;
-      if (kind !== "mmio" && start >= base && start + BigInt(length) <= base + size) {
+      if (kind !== "mmio" && start >= base && end <= base + size) {
         return { region, offset: Number(start - base) };
+      }
+    }
+    this.#parts ??= areMemories(this) ? visibleParts(windows) : [];
+    for (const { window, from, to } of this.#parts) {
+      const { region, gpa: base, offset, period } = window;
+      if (region !== null && start >= from && end <= to) {
+        const at = (start - base) % period;
+        if (at + BigInt(length) <= period) {
+          return { region: regions[region]!, offset: Number(offset + at) };
+        }
       }
     }
     throw new GuestMemoryFault(GuestMemAccessResult.FAULT_BOUNDARY, gpa, length, "read");

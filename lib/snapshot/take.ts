@@ -1,19 +1,20 @@
 import { typeError } from "../base/errors.js";
 import { isInstance } from "../base/arguments.js";
+import type { GuestMemory } from "../memory/guest-memory.js";
 import { takeMarks, rememberContents } from "./known-contents.js";
 import { NO_HEAT } from "./page-heat.js";
 import { PageStore } from "./page-store.js";
 import { NO_PAGES, type Page, type PageTable, samePage } from "./page-table.js";
 import { RamPages } from "./ram-pages.js";
+import { type SnapshotSubject, type Survey, surveyOf } from "./subject.js";
+import { checkSameWindows } from "./layout.js";
 import {
-  type BackedRegion,
-  isBacked,
-  type LiveRegion,
-  regionsOf,
-  type SnapshotSubject,
-} from "./subject.js";
-import { checkSameLayout, type RegionLayout } from "./layout.js";
-import { contentsOf, makeSnapshot, type RegionContents, Snapshot } from "./snapshot.js";
+  contentsOf,
+  makeSnapshot,
+  type RegionContents,
+  Snapshot,
+  type SnapshotContents,
+} from "./snapshot.js";
 
 const NOTHING: Omit<RegionContents, "layout"> = { pages: NO_PAGES, heat: NO_HEAT };
 
@@ -27,6 +28,9 @@ const NOTHING: Omit<RegionContents, "layout"> = { pages: NO_PAGES, heat: NO_HEAT
  * Snapshots read the dirty marks through a cursor of their own, so they take no marks from
  * `DirtyBitmap.drain`, nor `drain` from them. Only a drain by another thread takes marks from both;
  * all pages are compared then.
+ *
+ * All bytes of each memory are saved once, also those that no region shows now, together with the
+ * bytes that each region shows. Memory that no region shows any part of is not saved.
  *
  * @param parent - An earlier snapshot of the same regions. The new snapshot continues its chain:
  * its generation is 1 higher, and its page heat counts the pages that differ from `parent`.
@@ -49,45 +53,75 @@ export function takeSnapshot(subject: SnapshotSubject, parent?: Snapshot): Snaps
   if (parent !== undefined && !isInstance(parent, Snapshot)) {
     throw typeError("parent must be a Snapshot");
   }
-  const regions = regionsOf(subject);
-  const before = parent === undefined ? undefined : contentsOf(parent);
+  const survey = surveyOf(subject);
+  const { regions, memories, windows, live } = survey;
+  const before = parent === undefined ? null : contentsOf(parent);
   const generation = parent === undefined ? 0 : parent.generation + 1;
   if (parent !== undefined) {
-    checkSameLayout(parent.regions, regions, "the memory");
+    checkSameWindows(parent.windows, windows, "the memory");
   }
-  const ram = regions.map((region) =>
-    isBacked(region) ? new RamPages(region.memory, region.name) : null,
+  const ram = memories.map((memory, i) =>
+    memory === null ? null : new RamPages(memory, regions[i]!.name),
   );
-  const contents = regions.map((region, i): RegionContents => {
-    const layout = layoutOf(region);
-    if (!isBacked(region)) {
+  const parents = parentRegions(before, survey);
+  const contents = memories.map((memory, i): RegionContents => {
+    const layout = regions[i]!;
+    if (memory === null) {
       return { layout, ...NOTHING };
     }
-    const was = before?.[i];
-    const pages = readRegion(region, ram[i]!, was?.pages ?? null);
+    const was = parents[i] ?? null;
+    const pages = readRegion(memory, ram[i]!, was?.pages ?? null);
     const heat = was?.heat.after(was.pages.changedPages(pages), generation) ?? NO_HEAT;
     return { layout, pages, heat };
   });
-  return makeSnapshot(contents, generation);
+  const origins = live.map((region, i) => {
+    const index = windows[i]!.region;
+    const memory = index === null ? null : memories[index]!;
+    return memory === null ? null : { region: new WeakRef(region), memory: new WeakRef(memory) };
+  });
+  return makeSnapshot({ regions: contents, windows, origins }, generation);
 }
 
-function layoutOf({ kind, name, gpa, size }: LiveRegion): RegionLayout {
-  return { kind, name, gpa, size };
+/**
+ * The contents of each memory in the parent: those of the same memory if it was there, otherwise
+ * those that the first window of the memory showed, if the sizes are equal.
+ */
+function parentRegions(
+  before: SnapshotContents | null,
+  { regions, memories, windows }: Survey,
+): (RegionContents | undefined)[] {
+  const parents: (RegionContents | undefined)[] = [];
+  if (before === null) {
+    return parents;
+  }
+  const known = new Map<GuestMemory | undefined, number>();
+  before.origins?.forEach((origin, i) => {
+    known.set(origin?.memory.deref(), before.windows[i]!.region ?? -1);
+  });
+  windows.forEach(({ region }, i) => {
+    if (region === null || region in parents) {
+      return;
+    }
+    const index = known.get(memories[region]!) ?? before.windows[i]!.region;
+    const parent = index === null ? undefined : before.regions[index];
+    parents[region] = parent?.layout.size === regions[region]!.size ? parent : undefined;
+  });
+  return parents;
 }
 
-function readRegion(region: BackedRegion, ram: RamPages, parent: PageTable | null): PageTable {
-  const dirty = region.dirty ?? null;
+function readRegion(memory: GuestMemory, ram: RamPages, parent: PageTable | null): PageTable {
+  const { dirty } = memory;
   if (dirty === null) {
     const base = parent ?? NO_PAGES;
     return readPages(ram, base, ram.candidates(base), ram.count, parent);
   }
-  const marks = takeMarks(dirty);
+  const marks = takeMarks(memory, dirty);
   const base = marks.base ?? parent ?? NO_PAGES;
   const pages =
     marks.base === null
       ? readPages(ram, base, ram.candidates(base), ram.count, parent)
       : readPages(ram, base, marks.pages, marks.pages.length, parent);
-  rememberContents(dirty, pages);
+  rememberContents(memory, pages);
   return pages;
 }
 

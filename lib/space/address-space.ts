@@ -1,12 +1,12 @@
 import { bytesOf } from "../base/view.js";
 import { inspect } from "node:util";
-import type { GuestAccessors } from "../base/access.js";
+import type { GuestAccessors, GuestHalvesAccessors } from "../base/access.js";
 import type { GuestAtomicAccess } from "../atomics/access.js";
 import { type InaccessibleRange, SpaceBulk } from "./bulk.js";
 import { Bus } from "./bus.js";
 import { DirtyBitmap } from "../memory/dirty-bitmap.js";
 import { completeExit } from "./exit.js";
-import { rangeError, typeError } from "../base/errors.js";
+import { GuestMemoryFault, rangeError, typeError } from "../base/errors.js";
 import {
   checkFunction,
   checkObject,
@@ -14,7 +14,8 @@ import {
   toAddress,
   toByteCount,
 } from "../base/arguments.js";
-import { MAX_U64, type Gpa } from "../base/gpa.js";
+import type { Gpa } from "../base/gpa.js";
+import type { HalvesAccess } from "../base/halves-access.js";
 import { GuestMemory, guestMemoryInternals, isGuestMemory } from "../memory/guest-memory.js";
 import type { MmioDevice, WriteTrap } from "./mmio.js";
 import { native, type NativeHandle } from "../native/addon.js";
@@ -22,7 +23,6 @@ import { NativeSpaceAccess } from "./native-access.js";
 import { type AccessFault, type AddressSpaceOptions, checkSpaceOptions } from "./options.js";
 import {
   type Access,
-  chooseBitmap,
   MmioRegion,
   RamRegion,
   type Region,
@@ -32,12 +32,13 @@ import {
 } from "./regions.js";
 import { SpaceArena } from "./space-arena.js";
 import { checkTotal, type GuestRange, toRanges } from "../base/ranges.js";
-import { GuestMemAccessResult } from "../base/result.js";
+import { GuestMemAccessResult, OK } from "../base/result.js";
 import { restoreSnapshot } from "../snapshot/restore.js";
 import type { Snapshot } from "../snapshot/snapshot.js";
 import { takeSnapshot } from "../snapshot/take.js";
 import { SpaceAccess } from "./general-access.js";
 import { spaceAtomics } from "./atomics.js";
+import { spaceHalves } from "./halves.js";
 import { uncloneable } from "../base/uncloneable.js";
 import type { WatchListener, Watchpoint, WatchRange } from "./watchpoint.js";
 import { BYTE, checkSlots } from "../base/widths.js";
@@ -71,8 +72,8 @@ export interface RomOptions extends RegionOptions, WindowOptions {
  *
  * Each access is dispatched to the region that contains all its bytes. The result is
  * `FAULT_BOUNDARY`, and nothing changes, if no region contains them, if the access writes to ROM,
- * or if the device has no handler for the width and direction, or refuses the access. The other result codes are those of
- * {@link GuestMemory}.
+ * or if the device has no handler for the width and direction, or refuses the access. The other
+ * result codes are those of {@link GuestMemory}.
  *
  * The accessors of this class are the view path. {@link AddressSpace.native} has the same accessors
  * on the native path.
@@ -128,7 +129,8 @@ export class AddressSpace implements GuestAccessors {
   // These fields are private to TypeScript only, for the reason given in GuestMemory, and are not
   // grouped in an object, which saves the hot path a load.
   //
-  // The tables are unset until the first access: it throws and takes the slow path, which makes them.
+  // The tables are unset until the first access, which throws and takes the slow path. That makes
+  // them.
   declare private reads: Int32Array;
   declare private writes: Int32Array;
   /** log2 of the bytes of a page. */
@@ -149,6 +151,7 @@ export class AddressSpace implements GuestAccessors {
   readonly #arena: SpaceArena | null;
   #atomics: GuestAtomicAccess | undefined;
   #nativeHandle: NativeHandle | undefined;
+  #halves: HalvesAccess | undefined;
 
   /**
    * Makes an empty address space.
@@ -166,6 +169,7 @@ export class AddressSpace implements GuestAccessors {
       () => {
         this.general.clear();
         this.native.clear();
+        this.#halves?.clear();
       },
       () => this.#mapChanged(),
       (home) => {
@@ -175,6 +179,8 @@ export class AddressSpace implements GuestAccessors {
         this.reads = reads;
         this.writes = writes;
         this.native.number = number;
+        this.native.reads = reads;
+        this.native.writes = writes;
         if (this.#nativeHandle !== undefined) {
           native.coreSpaceSetTable(this.#nativeHandle, handle);
         }
@@ -182,7 +188,7 @@ export class AddressSpace implements GuestAccessors {
     );
     this.#bulk = new SpaceBulk(this.#bus);
     this.general = new SpaceAccess(this.#bus);
-    this.native = new NativeSpaceAccess(this.#bus);
+    this.native = new NativeSpaceAccess(this.#bus, this.shift);
   }
 
   /**
@@ -210,7 +216,7 @@ export class AddressSpace implements GuestAccessors {
       const bitmap =
         trackDirty === false
           ? null
-          : chooseBitmap(region, trackDirty === true ? undefined : trackDirty);
+          : region.internals.marks.choose(trackDirty === true ? undefined : trackDirty);
       this.#bus.add(region, bitmap);
       return region;
     } catch (error) {
@@ -331,6 +337,16 @@ export class AddressSpace implements GuestAccessors {
     return this.#bus.lastFault;
   }
 
+  /**
+   * The accessors whose addresses and 64-bit values are two halves of 32 bits, for guests with 64-bit
+   * addresses. An access to RAM or ROM creates no bigint, also above 2^53 - 1, unless it touches
+   * another region than the access before. {@link NativeSpaceAccess.halves} has the same accessors
+   * on the native path.
+   */
+  get halves(): GuestHalvesAccessors {
+    return (this.#halves ??= spaceHalves(this.#bus, this, (memory) => memory));
+  }
+
   /** The mapped regions, sorted by address. The array is a copy: later changes do not affect it. */
   get regions(): readonly Region[] {
     return [...this.#bus.regions];
@@ -395,10 +411,10 @@ export class AddressSpace implements GuestAccessors {
   }
 
   /**
-   * Restores RAM from a snapshot, as {@link restoreSnapshot} does. No watchpoint is called.
+   * Restores RAM and banks from a snapshot, as {@link restoreSnapshot} does. Calls no watchpoint.
    *
    * @returns The number of pages written.
-   * @throws The errors of {@link restoreSnapshot}. RAM does not change then.
+   * @throws The errors of {@link restoreSnapshot}. Neither RAM nor banks change then.
    */
   restore(snapshot: Snapshot): number {
     return restoreSnapshot(this, snapshot);
@@ -430,7 +446,7 @@ export class AddressSpace implements GuestAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if ((distance & 1) === 0) {
+          if (!(distance & 1)) {
             out[0] = this.view.getUint8((address + distance) >>> 0);
             return 0;
           }
@@ -439,6 +455,7 @@ export class AddressSpace implements GuestAccessors {
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
     }
+
     return this.general.tryReadb(gpa, out);
   }
 
@@ -450,7 +467,7 @@ export class AddressSpace implements GuestAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (((address | distance) & 1) === 0) {
+          if (!((address | distance) & 1)) {
             out[0] = this.view.getUint16((address + distance) >>> 0, true);
             return 0;
           }
@@ -459,6 +476,7 @@ export class AddressSpace implements GuestAccessors {
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
     }
+
     return this.general.tryReadw(gpa, out);
   }
 
@@ -470,7 +488,7 @@ export class AddressSpace implements GuestAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (((address | distance) & 3) === 0) {
+          if (!((address | distance) & 3)) {
             out[0] = this.view.getUint32((address + distance) >>> 0, true);
             return 0;
           }
@@ -479,6 +497,7 @@ export class AddressSpace implements GuestAccessors {
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
     }
+
     return this.general.tryReadl(gpa, out);
   }
 
@@ -490,7 +509,7 @@ export class AddressSpace implements GuestAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (((address | distance) & 7) === 0) {
+          if (!((address | distance) & 7)) {
             out[0] = this.view.getBigUint64((address + distance) >>> 0, true);
             return 0;
           }
@@ -499,16 +518,21 @@ export class AddressSpace implements GuestAccessors {
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
     }
+
     return this.general.tryReadq(gpa, out);
   }
 
   tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult {
     try {
-      if (typeof gpa === "number" && typeof value === "number" && (value & 0xff) === value) {
+      if (
+        typeof gpa === "number" &&
+        typeof value === "number" &&
+        ((value & 0xff) === value || (value | -0x80) === value)
+      ) {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if ((distance & 1) === 0) {
+          if (!(distance & 1)) {
             this.view.setUint8((address + distance) >>> 0, value);
             return 0;
           }
@@ -517,16 +541,22 @@ export class AddressSpace implements GuestAccessors {
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
     }
+
     return this.general.tryWriteb(gpa, value);
   }
 
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
     try {
-      if (typeof gpa === "number" && typeof value === "number" && (value << 16) >>> 16 === value) {
+      if (
+        typeof gpa === "number" &&
+        typeof value === "number" &&
+        value >= -0x8000 &&
+        (value << 15) >> 15 === value
+      ) {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if (((address | distance) & 1) === 0) {
+          if (!((address | distance) & 1)) {
             this.view.setUint16((address + distance) >>> 0, value, true);
             return 0;
           }
@@ -535,16 +565,21 @@ export class AddressSpace implements GuestAccessors {
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
     }
+
     return this.general.tryWritew(gpa, value);
   }
 
   tryWritel(gpa: Gpa, value: number): GuestMemAccessResult {
     try {
-      if (typeof gpa === "number" && typeof value === "number" && value >>> 0 === value) {
+      if (
+        typeof gpa === "number" &&
+        typeof value === "number" &&
+        (value >>> 0 === value || (value | 0) === value)
+      ) {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if (((address | distance) & 3) === 0) {
+          if (!((address | distance) & 3)) {
             this.view.setUint32((address + distance) >>> 0, value, true);
             return 0;
           }
@@ -553,6 +588,7 @@ export class AddressSpace implements GuestAccessors {
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
     }
+
     return this.general.tryWritel(gpa, value);
   }
 
@@ -561,13 +597,12 @@ export class AddressSpace implements GuestAccessors {
       if (
         typeof gpa === "number" &&
         typeof value === "bigint" &&
-        !(value < 0n) &&
-        !(value > MAX_U64)
+        (BigInt.asUintN(64, value) === value || BigInt.asIntN(64, value) === value)
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if (((address | distance) & 7) === 0) {
+          if (!((address | distance) & 7)) {
             this.view.setBigUint64((address + distance) >>> 0, value, true);
             return 0;
           }
@@ -576,6 +611,7 @@ export class AddressSpace implements GuestAccessors {
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
     }
+
     return this.general.tryWriteq(gpa, value);
   }
 
@@ -589,7 +625,7 @@ export class AddressSpace implements GuestAccessors {
           const address = gpa >>> 0;
           if (address === gpa) {
             const distance = ~this.writes[address >>> this.shift]!;
-            if (((address | distance) & 7) === 0) {
+            if (!((address | distance) & 7)) {
               this.view.setBigUint64((address + distance) >>> 0, value, true);
               return 0;
             }
@@ -599,6 +635,7 @@ export class AddressSpace implements GuestAccessors {
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
     }
+
     return this.general.tryWriteqFrom(gpa, source);
   }
 
@@ -608,7 +645,7 @@ export class AddressSpace implements GuestAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if ((distance & 1) === 0) {
+          if (!(distance & 1)) {
             return this.view.getUint8((address + distance) >>> 0);
           }
         }
@@ -616,6 +653,7 @@ export class AddressSpace implements GuestAccessors {
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
     }
+
     return this.general.readb(gpa);
   }
 
@@ -625,7 +663,7 @@ export class AddressSpace implements GuestAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (((address | distance) & 1) === 0) {
+          if (!((address | distance) & 1)) {
             return this.view.getUint16((address + distance) >>> 0, true);
           }
         }
@@ -633,6 +671,7 @@ export class AddressSpace implements GuestAccessors {
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
     }
+
     return this.general.readw(gpa);
   }
 
@@ -642,7 +681,7 @@ export class AddressSpace implements GuestAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (((address | distance) & 3) === 0) {
+          if (!((address | distance) & 3)) {
             return this.view.getUint32((address + distance) >>> 0, true);
           }
         }
@@ -650,6 +689,7 @@ export class AddressSpace implements GuestAccessors {
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
     }
+
     return this.general.readl(gpa);
   }
 
@@ -659,7 +699,7 @@ export class AddressSpace implements GuestAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (((address | distance) & 7) === 0) {
+          if (!((address | distance) & 7)) {
             return this.view.getBigUint64((address + distance) >>> 0, true);
           }
         }
@@ -667,16 +707,21 @@ export class AddressSpace implements GuestAccessors {
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
     }
+
     return this.general.readq(gpa);
   }
 
   writeb(gpa: Gpa, value: number): void {
     try {
-      if (typeof gpa === "number" && typeof value === "number" && (value & 0xff) === value) {
+      if (
+        typeof gpa === "number" &&
+        typeof value === "number" &&
+        ((value & 0xff) === value || (value | -0x80) === value)
+      ) {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if ((distance & 1) === 0) {
+          if (!(distance & 1)) {
             this.view.setUint8((address + distance) >>> 0, value);
             return;
           }
@@ -685,16 +730,22 @@ export class AddressSpace implements GuestAccessors {
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
     }
+
     this.general.writeb(gpa, value);
   }
 
   writew(gpa: Gpa, value: number): void {
     try {
-      if (typeof gpa === "number" && typeof value === "number" && (value << 16) >>> 16 === value) {
+      if (
+        typeof gpa === "number" &&
+        typeof value === "number" &&
+        value >= -0x8000 &&
+        (value << 15) >> 15 === value
+      ) {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if (((address | distance) & 1) === 0) {
+          if (!((address | distance) & 1)) {
             this.view.setUint16((address + distance) >>> 0, value, true);
             return;
           }
@@ -703,16 +754,21 @@ export class AddressSpace implements GuestAccessors {
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
     }
+
     this.general.writew(gpa, value);
   }
 
   writel(gpa: Gpa, value: number): void {
     try {
-      if (typeof gpa === "number" && typeof value === "number" && value >>> 0 === value) {
+      if (
+        typeof gpa === "number" &&
+        typeof value === "number" &&
+        (value >>> 0 === value || (value | 0) === value)
+      ) {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if (((address | distance) & 3) === 0) {
+          if (!((address | distance) & 3)) {
             this.view.setUint32((address + distance) >>> 0, value, true);
             return;
           }
@@ -721,6 +777,7 @@ export class AddressSpace implements GuestAccessors {
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
     }
+
     this.general.writel(gpa, value);
   }
 
@@ -729,13 +786,12 @@ export class AddressSpace implements GuestAccessors {
       if (
         typeof gpa === "number" &&
         typeof value === "bigint" &&
-        !(value < 0n) &&
-        !(value > MAX_U64)
+        (BigInt.asUintN(64, value) === value || BigInt.asIntN(64, value) === value)
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if (((address | distance) & 7) === 0) {
+          if (!((address | distance) & 7)) {
             this.view.setBigUint64((address + distance) >>> 0, value, true);
             return;
           }
@@ -744,7 +800,82 @@ export class AddressSpace implements GuestAccessors {
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
     }
+
     this.general.writeq(gpa, value);
+  }
+
+  tryReadqHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
+    try {
+      if (
+        typeof gpa === "number" &&
+        typeof at === "number" &&
+        out[at] !== undefined &&
+        out[at + 1] !== undefined &&
+        out instanceof Uint32Array
+      ) {
+        this.checkSlots(out);
+
+        const address = gpa >>> 0;
+        if (address === gpa) {
+          const distance = ~this.reads[address >>> this.shift]!;
+          if (!((address | distance) & 7)) {
+            const view = this.view;
+            const start = (address + distance) >>> 0;
+            const low = view.getUint32(start, true);
+            out[at + 1] = view.getUint32(start + 4, true);
+            out[at] = low;
+            return 0;
+          }
+        }
+      }
+    } catch {
+      // The slow path repeats all checks, and throws errors with a code.
+    }
+
+    return this.general.tryReadqHalves(gpa, out, at);
+  }
+
+  tryWriteqHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult {
+    try {
+      if (
+        typeof gpa === "number" &&
+        typeof low === "number" &&
+        (low >>> 0 === low || (low | 0) === low) &&
+        typeof high === "number" &&
+        (high >>> 0 === high || (high | 0) === high)
+      ) {
+        const address = gpa >>> 0;
+        if (address === gpa) {
+          const distance = ~this.writes[address >>> this.shift]!;
+          if (!((address | distance) & 7)) {
+            const view = this.view;
+            const start = (address + distance) >>> 0;
+            view.setUint32(start, low, true);
+            view.setUint32(start + 4, high, true);
+
+            return 0;
+          }
+        }
+      }
+    } catch {
+      // The slow path repeats all checks, and throws errors with a code.
+    }
+
+    return this.general.tryWriteqHalves(gpa, low, high);
+  }
+
+  readqHalves(gpa: Gpa, out: Uint32Array, at: number): void {
+    const result = this.tryReadqHalves(gpa, out, at);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, 8, "read", this.#bus.reason);
+    }
+  }
+
+  writeqHalves(gpa: Gpa, low: number, high: number): void {
+    const result = this.tryWriteqHalves(gpa, low, high);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, 8, "write", this.#bus.reason);
+    }
   }
 
   // #endregion

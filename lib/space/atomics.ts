@@ -1,8 +1,18 @@
-import type { AtomicLane, AtomicLanes } from "../atomics/lane.js";
+import { type AtomicLane, type AtomicLanes, found, type HalvesLane } from "../atomics/lane.js";
 import { AtomicAccess } from "../atomics/forms.js";
+import {
+  ATOMIC_ADD,
+  ATOMIC_AND,
+  ATOMIC_COMPARE_EXCHANGE,
+  ATOMIC_EXCHANGE,
+  ATOMIC_LOAD,
+  ATOMIC_OR,
+  ATOMIC_STORE,
+} from "../atomics/operations.js";
 import type { Bus } from "./bus.js";
 import { type FaultReason, type Operation, reasonOfResult } from "../base/errors.js";
 import type { Gpa } from "../base/gpa.js";
+import { quadOf, storeHalves } from "../base/halves.js";
 import type { RamRegion, RomRegion } from "./regions.js";
 import { type GuestMemAccessResult, OK } from "../base/result.js";
 import { SPACE_BYTE, SPACE_LONG, SPACE_QUAD, SPACE_WORD, type SpaceWidth } from "./widths.js";
@@ -92,9 +102,7 @@ class SpaceLane<T extends Value, A extends Out> implements AtomicLane<T> {
   ): T | undefined {
     const lane = this.prepare(gpa, value);
     const { offset } = this;
-    return lane === null
-      ? undefined
-      : this.read(lane, gpa, "write", (of) => operate(of, offset));
+    return lane === null ? undefined : this.read(lane, gpa, "write", (of) => operate(of, offset));
   }
 
   /** As `locate`, and notifies write watchpoints if the write does not fault. */
@@ -166,19 +174,98 @@ class SpaceLane<T extends Value, A extends Out> implements AtomicLane<T> {
     this.bus.recordFault(gpa, this.bytes, operation);
   }
 
-  private lanesOf({ memory, internals }: Backed): AtomicLane<T> {
-    return this.laneOf(
-      this.path === "native" ? memory.native.atomicLanes : internals.atomicLanes(),
-    );
+  private lanesOf(region: Backed): AtomicLane<T> {
+    return this.laneOf(lanesOf(region, this.path));
+  }
+}
+
+/** The lanes of the memory of a region. */
+function lanesOf({ memory, internals }: Backed, path: Path): AtomicLanes {
+  return path === "native" ? memory.native.atomicLanes : internals.atomicLanes();
+}
+
+/**
+ * The 64-bit atomic operations on an address space, with values in halves. Those on RAM without
+ * watchpoints need no bigint.
+ */
+class SpaceHalves implements HalvesLane {
+  constructor(
+    private readonly bus: Bus,
+    private readonly path: Path,
+    private readonly quads: AtomicLane<bigint>,
+  ) {}
+
+  run(
+    operation: number,
+    gpa: Gpa,
+    expectedLow: number,
+    expectedHigh: number,
+    low: number,
+    high: number,
+  ): GuestMemAccessResult {
+    const { bus, quads } = this;
+    const region = bus.find(gpa);
+    const { offset, room } = bus;
+    if (
+      region?.kind === "ram" &&
+      region.readable &&
+      region.writable &&
+      room >= quads.bytes &&
+      !bus.isWatched(gpa, "read") &&
+      !bus.isWatched(gpa, "write")
+    ) {
+      const { halves } = lanesOf(region, this.path);
+      // An access that faults is repeated below, which records the fault.
+      if (halves.run(operation, offset, expectedLow, expectedHigh, low, high) === OK) {
+        return OK;
+      }
+    }
+    const value = quadOf(low, high);
+    const old = runQuad(quads, operation, gpa, value, quadOf(expectedLow, expectedHigh));
+    if (old === undefined) {
+      return quads.code;
+    }
+    storeHalves(found, 0, old);
+    return OK;
+  }
+}
+
+/** Runs the operation of a number. The last one is `ATOMIC_XOR`. */
+function runQuad(
+  lane: AtomicLane<bigint>,
+  operation: number,
+  gpa: Gpa,
+  value: bigint,
+  expected: bigint,
+): bigint | undefined {
+  switch (operation) {
+    case ATOMIC_LOAD:
+      return lane.load(gpa);
+    case ATOMIC_STORE:
+      return lane.store(gpa, value);
+    case ATOMIC_EXCHANGE:
+      return lane.exchange(gpa, value);
+    case ATOMIC_COMPARE_EXCHANGE:
+      return lane.compareExchange(gpa, expected, value);
+    case ATOMIC_ADD:
+      return lane.add(gpa, value);
+    case ATOMIC_AND:
+      return lane.and(gpa, value);
+    case ATOMIC_OR:
+      return lane.or(gpa, value);
+    default:
+      return lane.xor(gpa, value);
   }
 }
 
 /** The atomic operations of an address space on one path. */
 export function spaceAtomics(bus: Bus, path: Path): AtomicAccess {
+  const q = new SpaceLane(bus, path, SPACE_QUAD, (lanes) => lanes.q);
   return new AtomicAccess({
     b: new SpaceLane(bus, path, SPACE_BYTE, ({ b }) => b),
     w: new SpaceLane(bus, path, SPACE_WORD, ({ w }) => w),
     l: new SpaceLane(bus, path, SPACE_LONG, ({ l }) => l),
-    q: new SpaceLane(bus, path, SPACE_QUAD, ({ q }) => q),
+    q,
+    halves: new SpaceHalves(bus, path, q),
   });
 }

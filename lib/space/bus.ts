@@ -13,11 +13,12 @@ import type { Handle } from "../native/addon.js";
 import type { GuestMemory, GuestMemoryInternals } from "../memory/guest-memory.js";
 import { MemoryLinks, type MemoryMarks, type MemoryUser } from "../memory/marks.js";
 import { PAGE_SIZE, pageOf } from "../base/page.js";
-import { WINDOW_SIZE } from "../memory/windows.js";
-import { checkReturned } from "./device.js";
+import { EMPTY_WINDOW, WINDOW_SIZE } from "../memory/windows.js";
+import { callHandler, checkReturned, type Handlers } from "./device.js";
 import { type AnyHandler, BUS_ERROR } from "./mmio.js";
 import type { AccessFault, SpaceSettings } from "./options.js";
 import { MAX_END, PageTable } from "./page-table.js";
+import type { Reach } from "./reach.js";
 import { RegionMap, type Segment } from "./region-map.js";
 import {
   isRegion,
@@ -37,6 +38,8 @@ import {
 import { WatchTable } from "./watch-table.js";
 import type { Out, Value } from "../base/widths.js";
 
+export type { Reach };
+
 const { OK, FAULT_UNALIGNED, FAULT_BOUNDARY } = GuestMemAccessResult;
 
 /** The part of a bulk access that lies in one memory. */
@@ -48,24 +51,17 @@ export interface Piece {
   readonly length: number;
 }
 
-/**
- * The bytes around an address which accesses of one kind reach without a further check: they lie in
- * one window of one memory, the same region is visible at all of them, and none of their pages is
- * watched or guarded.
- */
-export interface Reach {
-  /** Guest physical address of the first byte: at most 2^53 - 1. */
-  readonly base: number;
-  /** Bytes, at most 2^32. */
+/** Registers of a device below 4 GiB, none of whose pages is watched for accesses of one kind. */
+export interface Registers {
+  /** Guest physical address of the first byte, as a signed 32-bit integer. */
+  readonly low: number;
+  /** Bytes, less than 2^31. */
   readonly length: number;
-  /** The window of the memory. Its length becomes 0 when its buffer is detached. */
-  readonly bytes: Uint8Array;
-  /** All bytes of the window. */
-  readonly view: DataView;
-  /** The offset of the first byte in `view`. */
-  readonly from: number;
-  /** The offset of the first byte in the memory. */
+  /** Bytes from the start of the region to the first byte. `offset + length` is less than 2^31. */
   readonly offset: number;
+  readonly region: MmioRegion;
+  readonly device: unknown;
+  readonly handlers: Handlers;
 }
 
 /**
@@ -99,6 +95,8 @@ export class Bus implements MemoryUser {
   offset = 0;
   /** The bytes from that address to the end of the adjacent bytes of the region. */
   room = 0;
+  /** The bytes from the start of the adjacent bytes of the region to that address. */
+  #before = 0;
   /** The address that `find` looked up last; Infinity if it exceeds 2^53 - 1. */
   #address = 0;
   /** The result of the last `read`, and of every access that has faulted. */
@@ -162,6 +160,12 @@ export class Bus implements MemoryUser {
    */
   add(region: Region, dirty: DirtyBitmap | null = null): void {
     this.#map.checkAdd(region);
+    const settles =
+      region.kind === "ram" && !this.#hasArena && lowBytes(region) > lowBytes(this.#homeRegion);
+    if (settles) {
+      // The runtime may refuse the ArrayBuffer of the home buffer.
+      region.internals.windowAt(0);
+    }
     reserveStack();
     this.#invalidateRange(region);
     if (region.kind !== "mmio") {
@@ -172,7 +176,7 @@ export class Bus implements MemoryUser {
       region.internals.marks.set(dirty);
     }
     this.#map.add(region);
-    if (region.kind === "ram" && !this.#hasArena && lowBytes(region) > lowBytes(this.#homeRegion)) {
+    if (settles) {
       this.#settle(region);
     }
   }
@@ -190,11 +194,14 @@ export class Bus implements MemoryUser {
     if (!this.#map.has(region)) {
       throw rangeError("region is not mapped in this address space");
     }
+    const next = region === this.#homeRegion ? this.#largest(region) : this.#homeRegion;
+    // The runtime may refuse the ArrayBuffer of the home buffer.
+    next?.internals.windowAt(0);
     reserveStack();
     this.#invalidateRange(region);
     this.#map.remove(region);
     if (region === this.#homeRegion) {
-      this.#settle(this.#largest());
+      this.#settle(next);
     }
     if (region.kind !== "mmio") {
       region.user = null;
@@ -248,12 +255,11 @@ export class Bus implements MemoryUser {
     // Most banks are fully visible and not watched: their pages open at once.
     const { start, length, period, from, internals, readable, writable } = region;
     const segment = this.#map.near(start);
-    const window = internals.windows()[0];
+    const window = internals.windowAt(0);
     const { table } = this;
     if (
       table !== null &&
       !this.watched &&
-      window !== undefined &&
       segment?.region === region &&
       segment.length === length &&
       period === length &&
@@ -312,7 +318,11 @@ export class Bus implements MemoryUser {
     this.#hit = segment;
     const { region } = segment;
     // The number is exact, unless the region is larger than any memory.
-    return this.#found(segment, address, far ? Number(BigInt(gpa) - region.gpa) : address - region.start);
+    return this.#found(
+      segment,
+      address,
+      far ? Number(BigInt(gpa) - region.gpa) : address - region.start,
+    );
   }
 
   #found(segment: Segment, address: number, offset: number): Region {
@@ -325,6 +335,7 @@ export class Bus implements MemoryUser {
       return region;
     }
     const inPeriod = offset < region.period ? offset : offset % region.period;
+    this.#before = Math.min(offset - segment.offset, inPeriod);
     this.offset = region.from + inPeriod;
     this.room = Math.min(room, region.period - inPeriod);
     return region;
@@ -364,6 +375,29 @@ export class Bus implements MemoryUser {
     return reach;
   }
 
+  /**
+   * How many bytes before and after an address of RAM or ROM lie in the same window without a
+   * watchpoint. Null if the page has one.
+   *
+   * @param gpa - The address that `find` has just looked up.
+   */
+  unwatchedAround(gpa: Gpa, kind: Operation): { before: number; after: number } | null {
+    const before = this.#before;
+    const after = this.room;
+    if (!this.watched) {
+      return { before, after };
+    }
+    const page = pageAt(gpa);
+    const gap = this.watches.index(kind).gapAt(page);
+    const inPage = typeof gpa === "number" ? gpa % PAGE_SIZE : Number(gpa % BigInt(PAGE_SIZE));
+    return gap === null
+      ? null
+      : {
+          before: Math.min(before, (page - gap.first) * PAGE_SIZE + inPage),
+          after: Math.min(after, (gap.last + 1 - page) * PAGE_SIZE - inPage),
+        };
+  }
+
   #reachOf(
     segment: Segment,
     region: RamRegion | RomRegion,
@@ -372,8 +406,8 @@ export class Bus implements MemoryUser {
   ): Reach | null {
     const { offset } = this;
     const number = Math.floor(offset / WINDOW_SIZE);
-    const window = region.internals.windows()[number];
-    if (window === undefined || address === Infinity) {
+    const window = region.internals.windowAt(offset);
+    if (address === Infinity) {
       return null;
     }
     // From here on, `low` and `high` are the ends of the reach.
@@ -386,14 +420,7 @@ export class Bus implements MemoryUser {
       start + window.u8.length,
       Number.MAX_SAFE_INTEGER,
     );
-    if (this.watched) {
-      const gap = this.watches.index(kind).gapAt(Math.floor(address / PAGE_SIZE));
-      if (gap === null) {
-        return null;
-      }
-      low = Math.max(low, gap.first * PAGE_SIZE);
-      high = Math.min(high, (gap.last + 1) * PAGE_SIZE);
-    }
+    [low, high] = this.#withoutWatches(kind, address, low, high);
     return high <= address
       ? null
       : {
@@ -403,6 +430,45 @@ export class Bus implements MemoryUser {
           view: window.data,
           from: low - start,
           offset: offset - (address - low),
+        };
+  }
+
+  /**
+   * The part of a range around an address without watched pages: its first address, and the address
+   * after its last one. It is empty if the page of the address is watched.
+   */
+  #withoutWatches(
+    kind: Operation,
+    address: number,
+    low: number,
+    high: number,
+  ): readonly [number, number] {
+    if (!this.watched) {
+      return [low, high];
+    }
+    const gap = this.watches.index(kind).gapAt(Math.floor(address / PAGE_SIZE));
+    return gap === null
+      ? [address, address]
+      : [Math.max(low, gap.first * PAGE_SIZE), Math.min(high, (gap.last + 1) * PAGE_SIZE)];
+  }
+
+  /**
+   * The registers around the address that `find` has just looked up, in a device; null if their
+   * page is watched, or if they lie above 4 GiB or too far from the start of the device.
+   */
+  registers(region: MmioRegion, kind: Operation): Registers | null {
+    const { start, near, offset } = this.#hit!;
+    const [low, high] = this.#withoutWatches(kind, this.#address, start, start + near);
+    const first = offset + (low - start);
+    return high <= this.#address || first + (high - low) >= 2 ** 31
+      ? null
+      : {
+          low: low | 0,
+          length: high - low,
+          offset: first,
+          region,
+          device: region.device,
+          handlers: kind === "read" ? region.reads : region.writes,
         };
   }
 
@@ -425,7 +491,10 @@ export class Bus implements MemoryUser {
   #growTable(): void {
     const memories = this.#map.regions.filter(({ kind }) => kind !== "mmio");
     const ends = memories.map(({ start, length }) => (start < MAX_END ? start + length : 0));
-    const table = new PageTable(this.#options.pageSize, ends.reduce((a, b) => Math.max(a, b), 1));
+    // Doubling the table bounds how often it grows if accesses alternate with additions of regions.
+    const least = this.table === null ? 1 : 2 * this.table.end;
+    const end = ends.reduce((a, b) => Math.max(a, b), least);
+    const table = new PageTable(this.#options.pageSize, end);
     if (this.#homeHandle !== null) {
       table.setHome(this.#homeHandle);
     }
@@ -457,7 +526,7 @@ export class Bus implements MemoryUser {
   /** Makes the memory of a region the home buffer; null if there is no RAM. */
   #settle(region: RamRegion | null): void {
     this.#homeRegion = region;
-    if (region === null || region.internals.windows()[0]?.data === this.#home) {
+    if (region === null || region.internals.windowAt(0).data === this.#home) {
       return;
     }
     if (this.#home !== null) {
@@ -468,9 +537,9 @@ export class Bus implements MemoryUser {
     this.#moveTo(region.internals);
   }
 
-  #moveTo({ windows, handle }: GuestMemoryInternals): void {
-    const [window] = windows();
-    if (window !== undefined) {
+  #moveTo({ windowAt, handle }: GuestMemoryInternals): void {
+    const window = windowAt(0);
+    if (window !== EMPTY_WINDOW) {
       this.#home = window.data;
       this.#homeHandle = handle;
       this.table?.setHome(handle);
@@ -478,11 +547,11 @@ export class Bus implements MemoryUser {
     }
   }
 
-  /** The RAM region with the most bytes that the page table covers. */
-  #largest(): RamRegion | null {
+  /** The RAM region, other than one, with the most bytes that the page table covers. */
+  #largest(except: RamRegion): RamRegion | null {
     let found: RamRegion | null = null;
     for (const region of this.#map.regions) {
-      if (region.kind === "ram" && lowBytes(region) > lowBytes(found)) {
+      if (region.kind === "ram" && region !== except && lowBytes(region) > lowBytes(found)) {
         found = region;
       }
     }
@@ -521,6 +590,33 @@ export class Bus implements MemoryUser {
   ): GuestMemAccessResult {
     const result = this.#write(native, kind, gpa, value, region, true);
     return result === OK ? OK : this.#rewrite(native, kind, gpa, value);
+  }
+
+  /**
+   * As `read`, for a device whose handler has just been called.
+   *
+   * @param found - What the handler returned.
+   */
+  finishRead<T extends Value, A extends Out>(
+    native: boolean,
+    kind: SpaceWidth<T, A>,
+    gpa: Gpa,
+    region: MmioRegion,
+    found: unknown,
+  ): T {
+    const value = this.#finishRead(found, kind, gpa, region);
+    return this.result === OK ? value : this.#reread(native, kind, gpa, value);
+  }
+
+  /** As `write`, for a device whose handler has just refused it. No watchpoint was notified. */
+  finishRefused<T extends Value, A extends Out>(
+    native: boolean,
+    kind: SpaceWidth<T, A>,
+    gpa: Gpa,
+    value: T,
+  ): GuestMemAccessResult {
+    this.#refuseWrite(false);
+    return this.#rewrite(native, kind, gpa, value);
   }
 
   /** Finishes a read that has faulted: repeats it once if the listener of faults asks for it. */
@@ -595,17 +691,12 @@ export class Bus implements MemoryUser {
   ): T {
     const { offset, room } = this;
     const { bytes, mask } = kind;
-    const { fns, takeWidth } = region.reads;
-    const handler = fns[kind.log2]!;
+    const handler = region.reads[kind.log2]!;
     const result = checkRegister(gpa, room, bytes, handler);
     if (result !== OK) {
       return this.#refuse(result, region, room, kind, gpa, "read");
     }
-    const { device } = region;
-    const found =
-      (takeWidth & bytes) === 0
-        ? Reflect.apply(handler, device, [offset])
-        : Reflect.apply(handler, device, [offset, bytes]);
+    const found = callHandler(handler, region.device, offset);
     if (typeof found === "number" && !this.watched) {
       const value = (found & mask) >>> 0;
       if (value === found && mask !== 0) {
@@ -726,8 +817,7 @@ export class Bus implements MemoryUser {
   ): GuestMemAccessResult {
     const { offset, room } = this;
     const { bytes } = kind;
-    const { fns, takeWidth } = region.writes;
-    const handler = fns[kind.log2]!;
+    const handler = region.writes[kind.log2]!;
     const result = checkRegister(gpa, room, bytes, handler);
     if (result !== OK) {
       return this.#fault(result, region, room, bytes, gpa, "write");
@@ -736,11 +826,7 @@ export class Bus implements MemoryUser {
     if (announced) {
       this.notify(gpa, bytes, "write", value);
     }
-    const { device } = region;
-    const answer =
-      (takeWidth & bytes) === 0
-        ? Reflect.apply(handler, device, [offset, value])
-        : Reflect.apply(handler, device, [offset, value, bytes]);
+    const answer = callHandler(handler, region.device, offset, value);
     return answer === BUS_ERROR ? this.#refuseWrite(announced) : OK;
   }
 
@@ -1020,7 +1106,7 @@ function toSmall(offset: number): number {
 
 /** The bytes of a region below 4 GiB, or 0 for none. */
 function lowBytes(region: RamRegion | null): number {
-  if (region === null || region.internals.windows().length === 0) {
+  if (region === null || region.memory.destroyed) {
     return 0;
   }
   return Math.max(0, Math.min(WINDOW_SIZE - region.start, region.length));

@@ -14,24 +14,20 @@ import { BYTE, LONG, QUAD, type Value, WORD } from "../base/widths.js";
 /** The order of the bytes of an access. */
 export type Endian = "little" | "big";
 
-/** The handlers of a device for one direction. */
-export interface Handlers {
-  /**
-   * By the binary logarithm of the width: null if there is no handler. They are called with the
-   * device as `this`. The arguments are the offset, the value of a write, and the width if
-   * `takeWidth` says so.
-   */
-  readonly fns: readonly (AnyHandler | null)[];
-  /**
-   * The sum of the widths whose handlers take the width as their last argument. Those of one width,
-   * such as `readl`, do not: a device may use further parameters of its own.
-   */
-  readonly takeWidth: number;
-}
+/**
+ * The handlers of a device for one direction, by the binary logarithm of the width: null if there is
+ * no handler. They are called with the device as `this`. The arguments are the offset and the value
+ * of a write.
+ */
+export type Handlers = readonly (AnyHandler | null)[];
 
 /** A handler of one width. */
 interface Handler {
   readonly fn: AnyHandler;
+  /**
+   * Whether the handler takes the width as its last argument. Those of one width, such as `readl`,
+   * do not: a device may use further parameters of its own.
+   */
   readonly takesWidth: boolean;
 }
 
@@ -66,22 +62,31 @@ export function handlersOf(
   const impl = checkImplementation(device.impl);
   const maker = new HandlerMaker(device, handlers, impl, what, endian);
   return {
-    reads: tableOf((width) => maker.reader(width)),
-    writes: tableOf((width) => maker.writer(width)),
+    reads: WIDTHS.map((width) => {
+      const handler = maker.reader(width);
+      return handler?.takesWidth === true
+        ? (offset: number) => callHandler(handler.fn, device, offset, width)
+        : (handler?.fn ?? null);
+    }),
+    writes: WIDTHS.map((width) => {
+      const handler = maker.writer(width);
+      return handler?.takesWidth === true
+        ? (offset: number, value: unknown) => callHandler(handler.fn, device, offset, value, width)
+        : (handler?.fn ?? null);
+    }),
     alignment: impl.min,
   };
 }
 
-function tableOf(make: (width: AccessWidth) => Handler | null): Handlers {
-  const made = WIDTHS.map((width) => make(width));
-  return {
-    fns: made.map((handler) => handler?.fn ?? null),
-    takeWidth: WIDTHS.reduce<number>(
-      (sum, w, i) => sum + (made[i]?.takesWidth === true ? w : 0),
-      0,
-    ),
-  };
-}
+/**
+ * `fn.call(device, ...args)`, which V8 compiles to the same code, without the look-up of `call`.
+ * `Reflect.apply` would make an array of the arguments.
+ */
+export const callHandler = Function.prototype.call.bind(Function.prototype.call) as (
+  fn: AnyHandler,
+  device: unknown,
+  ...args: unknown[]
+) => unknown;
 
 /**
  * Checks the value that a handler returned for a read.

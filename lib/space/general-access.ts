@@ -1,22 +1,17 @@
 import type { GuestAccessors } from "../base/access.js";
-import type { Bus, Reach } from "./bus.js";
-import type { DirtyBitmap } from "../memory/dirty-bitmap.js";
+import type { Bus } from "./bus.js";
+import type { Reach } from "./reach.js";
+import { DeviceAccess } from "./device-access.js";
+import { checkHalvesOut, quadOf, storeHalves } from "../base/halves.js";
 import { PAGE_SIZE } from "../base/page.js";
 import { GuestMemoryFault } from "../base/errors.js";
-import { MAX_U64, type Gpa } from "../base/gpa.js";
+import type { Gpa } from "../base/gpa.js";
 import { type GuestMemAccessResult, OK } from "../base/result.js";
 import { SPACE_BYTE, SPACE_LONG, SPACE_QUAD, SPACE_WORD, type SpaceWidth } from "./widths.js";
-import { checkOut, checkSlots, QUAD, type Out, type Value } from "../base/widths.js";
+import { checkOut, checkSlots, isView, QUAD, type Out, type Value } from "../base/widths.js";
 import { EMPTY_WINDOW } from "../memory/windows.js";
 
-const NOWHERE: Reach = {
-  base: 0,
-  length: 0,
-  bytes: EMPTY_WINDOW.u8,
-  view: EMPTY_WINDOW.data,
-  from: 0,
-  offset: 0,
-};
+const BLOCK_SIZE = 2 ** 32;
 
 /**
  * The view path of an address space for all accesses: to any region, with number and bigint
@@ -29,90 +24,150 @@ const NOWHERE: Reach = {
  * writes, and watched pages are never part of a reach.
  */
 export class SpaceAccess implements GuestAccessors {
-  // The cached reaches, in fields that are private to TypeScript only, as in AddressSpace. All
-  // addresses of a reach are safe integers, so `gpa - base` is exact for each of them.
-  private readBase = 0;
-  private readLength = 0;
-  private readFrom = 0;
+  // The cached part of a reach: it starts and ends at multiples of 8, and lies between two multiples
+  // of 2^32. The fields are private to TypeScript only, as in AddressSpace. Most are signed 32-bit
+  // integers, which V8 represents as small integers.
+  /** Guest physical address of the first byte, modulo 2^32. */
+  private readLow = 0;
+  /** The rest of that address; -1 if nothing is cached. */
+  private readHigh = -1;
+  /** The length minus 1. */
+  private readLast = 0;
+  /** Bytes from an address to the offset in the view, modulo 2^32. */
+  private readDistance = 0;
   private readView = EMPTY_WINDOW.data;
-  private writeBase = 0;
-  private writeLength = 0;
-  private writeFrom = 0;
+  private writeLow = 0;
+  private writeHigh = -1;
+  private writeLast = 0;
+  private writeDistance = 0;
   private writeView = EMPTY_WINDOW.data;
-  /** The bitmap that tracks the cached bytes for writes; null if they are not tracked. */
-  private dirty: DirtyBitmap | null = null;
-  /** The offset in the memory of the first of those bytes. */
-  private writeOffset = 0;
+  /** The marks of the pages of that view; null if its bytes are not tracked. */
+  private marks: Uint8Array | null = null;
+  private readonly devices: DeviceAccess;
   // On the prototype, because V8 treats a method of a prototype as a constant.
   declare private checkSlots: typeof checkSlots;
+  declare private isView: typeof isView;
   static {
     this.prototype.checkSlots = checkSlots;
+    this.prototype.isView = isView;
   }
 
   readonly #bus: Bus;
 
   constructor(bus: Bus) {
     this.#bus = bus;
+    this.devices = new DeviceAccess(bus, false);
   }
 
-  /** Invalidates the cached reaches. */
+  /** Invalidates the caches. */
   clear(): void {
-    this.#cacheForReads(NOWHERE);
-    this.#cacheForWrites(NOWHERE, null);
+    this.readHigh = -1;
+    this.readView = EMPTY_WINDOW.data;
+    this.writeHigh = -1;
+    this.writeView = EMPTY_WINDOW.data;
+    this.marks = null;
+    this.devices.clear();
   }
 
   // #region generated: npm run generate
 
   tryReadb(gpa: Gpa, out: Uint8Array): GuestMemAccessResult {
+    let isChecked = false;
     try {
       if (typeof gpa === "number" && out[0] !== undefined && out instanceof Uint8Array) {
         this.checkSlots(out);
 
-        const offset = gpa - this.readBase;
-        const index = offset >>> 0;
-        if (index === offset && index < this.readLength) {
-          out[0] = this.readView.getUint8(this.readFrom + index);
+        const address = gpa >>> 0;
+        const index = (address - this.readLow) >>> 0;
+        if (index <= this.readLast >>> 0 && gpa - address === this.readHigh) {
+          const place = (address + this.readDistance) >>> 0;
+          out[0] = this.readView.getUint8(place);
           return OK;
         }
+        isChecked = true;
       }
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
+    }
+    if (isChecked) {
+      const found = this.devices.read(SPACE_BYTE, gpa);
+      if (found >= 0) {
+        out[0] = found;
+        return OK;
+      }
+      if (found !== -1) {
+        return this.#bus.result;
+      }
     }
     return this.#tryRead(SPACE_BYTE, gpa, out);
   }
 
   tryReadw(gpa: Gpa, out: Uint16Array): GuestMemAccessResult {
+    let isChecked = false;
     try {
       if (typeof gpa === "number" && out[0] !== undefined && out instanceof Uint16Array) {
         this.checkSlots(out);
 
-        const offset = gpa - this.readBase;
-        const index = offset >>> 0;
-        if (index === offset && (gpa & 1) === 0 && index + 1 < this.readLength) {
-          out[0] = this.readView.getUint16(this.readFrom + index, true);
+        const address = gpa >>> 0;
+        const index = (address - this.readLow) >>> 0;
+        if (
+          index <= this.readLast >>> 0 &&
+          (address & 1) === 0 &&
+          gpa - address === this.readHigh
+        ) {
+          const place = (address + this.readDistance) >>> 0;
+          out[0] = this.readView.getUint16(place, true);
           return OK;
         }
+        isChecked = true;
       }
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
+    }
+    if (isChecked) {
+      const found = this.devices.read(SPACE_WORD, gpa);
+      if (found >= 0) {
+        out[0] = found;
+        return OK;
+      }
+      if (found !== -1) {
+        return this.#bus.result;
+      }
     }
     return this.#tryRead(SPACE_WORD, gpa, out);
   }
 
   tryReadl(gpa: Gpa, out: Uint32Array): GuestMemAccessResult {
+    let isChecked = false;
     try {
       if (typeof gpa === "number" && out[0] !== undefined && out instanceof Uint32Array) {
         this.checkSlots(out);
 
-        const offset = gpa - this.readBase;
-        const index = offset >>> 0;
-        if (index === offset && (gpa & 3) === 0 && index + 3 < this.readLength) {
-          out[0] = this.readView.getUint32(this.readFrom + index, true);
+        const address = gpa >>> 0;
+        const index = (address - this.readLow) >>> 0;
+        if (
+          index <= this.readLast >>> 0 &&
+          (address & 3) === 0 &&
+          gpa - address === this.readHigh
+        ) {
+          const place = (address + this.readDistance) >>> 0;
+          out[0] = this.readView.getUint32(place, true);
           return OK;
         }
+        isChecked = true;
       }
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
+    }
+    if (isChecked) {
+      const found = this.devices.read(SPACE_LONG, gpa);
+      if (found >= 0) {
+        out[0] = found;
+        return OK;
+      }
+      if (found !== -1) {
+        return this.#bus.result;
+      }
     }
     return this.#tryRead(SPACE_LONG, gpa, out);
   }
@@ -122,72 +177,132 @@ export class SpaceAccess implements GuestAccessors {
       if (typeof gpa === "number" && out[0] !== undefined && out instanceof BigUint64Array) {
         this.checkSlots(out);
 
-        const offset = gpa - this.readBase;
-        const index = offset >>> 0;
-        if (index === offset && (gpa & 7) === 0 && index + 7 < this.readLength) {
-          out[0] = this.readView.getBigUint64(this.readFrom + index, true);
+        const address = gpa >>> 0;
+        const index = (address - this.readLow) >>> 0;
+        if (
+          index <= this.readLast >>> 0 &&
+          (address & 7) === 0 &&
+          gpa - address === this.readHigh
+        ) {
+          const place = (address + this.readDistance) >>> 0;
+          out[0] = this.readView.getBigUint64(place, true);
           return OK;
         }
       }
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
     }
+
     return this.#tryRead(SPACE_QUAD, gpa, out);
   }
 
   tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult {
+    let isChecked = false;
     try {
-      if (typeof gpa === "number" && typeof value === "number" && (value & 0xff) === value) {
-        const offset = gpa - this.writeBase;
-        const index = offset >>> 0;
-        if (index === offset && index < this.writeLength) {
-          this.writeView.setUint8(this.writeFrom + index, value);
-          if (this.dirty !== null) {
-            this.markWrite(index);
+      if (
+        typeof gpa === "number" &&
+        typeof value === "number" &&
+        ((value & 0xff) === value || (value | -0x80) === value)
+      ) {
+        const address = gpa >>> 0;
+        const index = (address - this.writeLow) >>> 0;
+        if (index <= this.writeLast >>> 0 && gpa - address === this.writeHigh) {
+          const place = (address + this.writeDistance) >>> 0;
+          this.writeView.setUint8(place, value);
+          const { marks } = this;
+          if (marks !== null) {
+            marks[place >>> 12] = 1;
           }
           return OK;
         }
+        isChecked = true;
       }
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
+    }
+    if (isChecked) {
+      const unsigned = value & 255;
+      const result = this.devices.write(SPACE_BYTE, gpa, unsigned);
+      if (result !== -1) {
+        return result;
+      }
     }
     return this.#tryWrite(SPACE_BYTE, gpa, value);
   }
 
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
+    let isChecked = false;
     try {
-      if (typeof gpa === "number" && typeof value === "number" && (value << 16) >>> 16 === value) {
-        const offset = gpa - this.writeBase;
-        const index = offset >>> 0;
-        if (index === offset && (gpa & 1) === 0 && index + 1 < this.writeLength) {
-          this.writeView.setUint16(this.writeFrom + index, value, true);
-          if (this.dirty !== null) {
-            this.markWrite(index);
+      if (
+        typeof gpa === "number" &&
+        typeof value === "number" &&
+        value >= -0x8000 &&
+        (value << 15) >> 15 === value
+      ) {
+        const address = gpa >>> 0;
+        const index = (address - this.writeLow) >>> 0;
+        if (
+          index <= this.writeLast >>> 0 &&
+          (address & 1) === 0 &&
+          gpa - address === this.writeHigh
+        ) {
+          const place = (address + this.writeDistance) >>> 0;
+          this.writeView.setUint16(place, value, true);
+          const { marks } = this;
+          if (marks !== null) {
+            marks[place >>> 12] = 1;
           }
           return OK;
         }
+        isChecked = true;
       }
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
+    }
+    if (isChecked) {
+      const unsigned = value & 65535;
+      const result = this.devices.write(SPACE_WORD, gpa, unsigned);
+      if (result !== -1) {
+        return result;
+      }
     }
     return this.#tryWrite(SPACE_WORD, gpa, value);
   }
 
   tryWritel(gpa: Gpa, value: number): GuestMemAccessResult {
+    let isChecked = false;
     try {
-      if (typeof gpa === "number" && typeof value === "number" && value >>> 0 === value) {
-        const offset = gpa - this.writeBase;
-        const index = offset >>> 0;
-        if (index === offset && (gpa & 3) === 0 && index + 3 < this.writeLength) {
-          this.writeView.setUint32(this.writeFrom + index, value, true);
-          if (this.dirty !== null) {
-            this.markWrite(index);
+      if (
+        typeof gpa === "number" &&
+        typeof value === "number" &&
+        (value >>> 0 === value || (value | 0) === value)
+      ) {
+        const address = gpa >>> 0;
+        const index = (address - this.writeLow) >>> 0;
+        if (
+          index <= this.writeLast >>> 0 &&
+          (address & 3) === 0 &&
+          gpa - address === this.writeHigh
+        ) {
+          const place = (address + this.writeDistance) >>> 0;
+          this.writeView.setUint32(place, value, true);
+          const { marks } = this;
+          if (marks !== null) {
+            marks[place >>> 12] = 1;
           }
           return OK;
         }
+        isChecked = true;
       }
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
+    }
+    if (isChecked) {
+      const unsigned = value >>> 0;
+      const result = this.devices.write(SPACE_LONG, gpa, unsigned);
+      if (result !== -1) {
+        return result;
+      }
     }
     return this.#tryWrite(SPACE_LONG, gpa, value);
   }
@@ -197,15 +312,20 @@ export class SpaceAccess implements GuestAccessors {
       if (
         typeof gpa === "number" &&
         typeof value === "bigint" &&
-        !(value < 0n) &&
-        !(value > MAX_U64)
+        (BigInt.asUintN(64, value) === value || BigInt.asIntN(64, value) === value)
       ) {
-        const offset = gpa - this.writeBase;
-        const index = offset >>> 0;
-        if (index === offset && (gpa & 7) === 0 && index + 7 < this.writeLength) {
-          this.writeView.setBigUint64(this.writeFrom + index, value, true);
-          if (this.dirty !== null) {
-            this.markWrite(index);
+        const address = gpa >>> 0;
+        const index = (address - this.writeLow) >>> 0;
+        if (
+          index <= this.writeLast >>> 0 &&
+          (address & 7) === 0 &&
+          gpa - address === this.writeHigh
+        ) {
+          const place = (address + this.writeDistance) >>> 0;
+          this.writeView.setBigUint64(place, value, true);
+          const { marks } = this;
+          if (marks !== null) {
+            marks[place >>> 12] = 1;
           }
           return OK;
         }
@@ -213,6 +333,7 @@ export class SpaceAccess implements GuestAccessors {
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
     }
+
     return this.#tryWrite(SPACE_QUAD, gpa, value);
   }
 
@@ -223,12 +344,18 @@ export class SpaceAccess implements GuestAccessors {
         if (value !== undefined && source instanceof BigUint64Array) {
           this.checkSlots(source);
 
-          const offset = gpa - this.writeBase;
-          const index = offset >>> 0;
-          if (index === offset && (gpa & 7) === 0 && index + 7 < this.writeLength) {
-            this.writeView.setBigUint64(this.writeFrom + index, value, true);
-            if (this.dirty !== null) {
-              this.markWrite(index);
+          const address = gpa >>> 0;
+          const index = (address - this.writeLow) >>> 0;
+          if (
+            index <= this.writeLast >>> 0 &&
+            (address & 7) === 0 &&
+            gpa - address === this.writeHigh
+          ) {
+            const place = (address + this.writeDistance) >>> 0;
+            this.writeView.setBigUint64(place, value, true);
+            const { marks } = this;
+            if (marks !== null) {
+              marks[place >>> 12] = 1;
             }
             return OK;
           }
@@ -237,20 +364,30 @@ export class SpaceAccess implements GuestAccessors {
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
     }
+
     return this.tryWriteq(gpa, checkOut(QUAD, source, "source")[0]!);
   }
 
   readb(gpa: Gpa): number {
     try {
       if (typeof gpa === "number") {
-        const offset = gpa - this.readBase;
-        const index = offset >>> 0;
-        if (index === offset && index < this.readLength) {
-          return this.readView.getUint8(this.readFrom + index);
+        const address = gpa >>> 0;
+        const index = (address - this.readLow) >>> 0;
+        if (index <= this.readLast >>> 0 && gpa - address === this.readHigh) {
+          const place = (address + this.readDistance) >>> 0;
+          return this.readView.getUint8(place);
         }
       }
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
+    }
+
+    const found = this.devices.read(SPACE_BYTE, gpa);
+    if (found >= 0) {
+      return found;
+    }
+    if (found !== -1) {
+      this.#fault(SPACE_BYTE, gpa);
     }
     return this.#read(SPACE_BYTE, gpa);
   }
@@ -258,14 +395,27 @@ export class SpaceAccess implements GuestAccessors {
   readw(gpa: Gpa): number {
     try {
       if (typeof gpa === "number") {
-        const offset = gpa - this.readBase;
-        const index = offset >>> 0;
-        if (index === offset && (gpa & 1) === 0 && index + 1 < this.readLength) {
-          return this.readView.getUint16(this.readFrom + index, true);
+        const address = gpa >>> 0;
+        const index = (address - this.readLow) >>> 0;
+        if (
+          index <= this.readLast >>> 0 &&
+          (address & 1) === 0 &&
+          gpa - address === this.readHigh
+        ) {
+          const place = (address + this.readDistance) >>> 0;
+          return this.readView.getUint16(place, true);
         }
       }
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
+    }
+
+    const found = this.devices.read(SPACE_WORD, gpa);
+    if (found >= 0) {
+      return found;
+    }
+    if (found !== -1) {
+      this.#fault(SPACE_WORD, gpa);
     }
     return this.#read(SPACE_WORD, gpa);
   }
@@ -273,14 +423,27 @@ export class SpaceAccess implements GuestAccessors {
   readl(gpa: Gpa): number {
     try {
       if (typeof gpa === "number") {
-        const offset = gpa - this.readBase;
-        const index = offset >>> 0;
-        if (index === offset && (gpa & 3) === 0 && index + 3 < this.readLength) {
-          return this.readView.getUint32(this.readFrom + index, true);
+        const address = gpa >>> 0;
+        const index = (address - this.readLow) >>> 0;
+        if (
+          index <= this.readLast >>> 0 &&
+          (address & 3) === 0 &&
+          gpa - address === this.readHigh
+        ) {
+          const place = (address + this.readDistance) >>> 0;
+          return this.readView.getUint32(place, true);
         }
       }
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
+    }
+
+    const found = this.devices.read(SPACE_LONG, gpa);
+    if (found >= 0) {
+      return found;
+    }
+    if (found !== -1) {
+      this.#fault(SPACE_LONG, gpa);
     }
     return this.#read(SPACE_LONG, gpa);
   }
@@ -288,15 +451,21 @@ export class SpaceAccess implements GuestAccessors {
   readq(gpa: Gpa): bigint {
     try {
       if (typeof gpa === "number") {
-        const offset = gpa - this.readBase;
-        const index = offset >>> 0;
-        if (index === offset && (gpa & 7) === 0 && index + 7 < this.readLength) {
-          return this.readView.getBigUint64(this.readFrom + index, true);
+        const address = gpa >>> 0;
+        const index = (address - this.readLow) >>> 0;
+        if (
+          index <= this.readLast >>> 0 &&
+          (address & 7) === 0 &&
+          gpa - address === this.readHigh
+        ) {
+          const place = (address + this.readDistance) >>> 0;
+          return this.readView.getBigUint64(place, true);
         }
       }
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
     }
+
     return this.#read(SPACE_QUAD, gpa);
   }
 
@@ -328,6 +497,91 @@ export class SpaceAccess implements GuestAccessors {
     }
   }
 
+  tryReadqHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
+    try {
+      if (
+        typeof gpa === "number" &&
+        typeof at === "number" &&
+        out[at] !== undefined &&
+        out[at + 1] !== undefined &&
+        out instanceof Uint32Array
+      ) {
+        this.checkSlots(out);
+
+        const address = gpa >>> 0;
+        const index = (address - this.readLow) >>> 0;
+        if (
+          index <= this.readLast >>> 0 &&
+          (address & 7) === 0 &&
+          gpa - address === this.readHigh
+        ) {
+          const place = (address + this.readDistance) >>> 0;
+
+          const view = this.readView;
+          const start = place;
+          const low = view.getUint32(start, true);
+          out[at + 1] = view.getUint32(start + 4, true);
+          out[at] = low;
+          return OK;
+        }
+      }
+    } catch {
+      // The slow path repeats all checks, and throws errors with a code.
+    }
+
+    return this.#tryReadHalves(gpa, out, at);
+  }
+
+  tryWriteqHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult {
+    try {
+      if (
+        typeof gpa === "number" &&
+        typeof low === "number" &&
+        (low >>> 0 === low || (low | 0) === low) &&
+        typeof high === "number" &&
+        (high >>> 0 === high || (high | 0) === high)
+      ) {
+        const address = gpa >>> 0;
+        const index = (address - this.writeLow) >>> 0;
+        if (
+          index <= this.writeLast >>> 0 &&
+          (address & 7) === 0 &&
+          gpa - address === this.writeHigh
+        ) {
+          const place = (address + this.writeDistance) >>> 0;
+
+          const view = this.writeView;
+          const start = place;
+          view.setUint32(start, low, true);
+          view.setUint32(start + 4, high, true);
+          const { marks } = this;
+          if (marks !== null) {
+            marks[place >>> 12] = 1;
+          }
+          return OK;
+        }
+      }
+    } catch {
+      // The slow path repeats all checks, and throws errors with a code.
+    }
+
+    return this.#tryWrite(SPACE_QUAD, gpa, quadOf(low, high));
+  }
+
+  readqHalves(gpa: Gpa, out: Uint32Array, at: number): void {
+    const result = this.tryReadqHalves(gpa, out, at);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, 8, "read", this.#bus.reason);
+    }
+  }
+
+  writeqHalves(gpa: Gpa, low: number, high: number): void {
+    const result = this.tryWriteqHalves(gpa, low, high);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, 8, "write", this.#bus.reason);
+    }
+  }
+
   // #endregion
 
   #tryRead<T extends Value, A extends Out>(
@@ -344,13 +598,27 @@ export class SpaceAccess implements GuestAccessors {
     return result;
   }
 
+  #tryReadHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
+    checkHalvesOut(out, at);
+    const value = this.#load(SPACE_QUAD, gpa);
+    const { result } = this.#bus;
+    if (result === OK) {
+      storeHalves(out, at, value);
+    }
+    return result;
+  }
+
   #read<T extends Value, A extends Out>(kind: SpaceWidth<T, A>, gpa: Gpa): T {
     const value = this.#load(kind, gpa);
-    const { result } = this.#bus;
-    if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, kind.bytes, "read", this.#bus.reason);
+    if (this.#bus.result !== OK) {
+      this.#fault(kind, gpa);
     }
     return value;
+  }
+
+  /** Throws the fault of a read that `bus.result` and `bus.reason` describe. */
+  #fault<T extends Value, A extends Out>(kind: SpaceWidth<T, A>, gpa: Gpa): never {
+    throw new GuestMemoryFault(this.#bus.result, gpa, kind.bytes, "read", this.#bus.reason);
   }
 
   /** Makes a read from any region, as `Bus.read` does, and caches its reach. */
@@ -364,11 +632,14 @@ export class SpaceAccess implements GuestAccessors {
       if (reach !== null) {
         const at = reach.from + (offset - reach.offset);
         if ((offset & (bytes - 1)) === 0 && bytes <= room) {
-          this.#cacheForReads(reach);
+          this.#cacheForReads(reach, offset);
           bus.result = OK;
           return width.get(reach.view, at);
         }
       }
+    }
+    if (region?.kind === "mmio") {
+      this.devices.cache(region, "read", gpa);
     }
     return bus.read(false, kind, gpa, region);
   }
@@ -393,35 +664,49 @@ export class SpaceAccess implements GuestAccessors {
         const at = reach.from + (offset - reach.offset);
         if ((offset & (bytes - 1)) === 0 && bytes <= room) {
           width.set(reach.view, at, checked);
-          const { dirty } = region.internals.marks;
+          const { marks } = region.internals;
           // Marked after the write: see DirtyBitmap for the order.
-          dirty?.markPage(Math.floor(offset / PAGE_SIZE));
-          this.#cacheForWrites(reach, dirty);
+          marks.dirty?.markPage(Math.floor(offset / PAGE_SIZE));
+          // Without plain marks, each write to tracked RAM has to come here.
+          if (marks.dirty === null || marks.plain !== null) {
+            this.#cacheForWrites(reach, offset, marks.plain);
+          }
           return OK;
         }
       }
     }
+    if (region?.kind === "mmio") {
+      this.devices.cache(region, "write", gpa);
+    }
     return bus.write(false, kind, gpa, checked, region);
   }
 
-  /** Marks the page of a write to the cached bytes. */
-  private markWrite(index: number): void {
-    this.dirty!.markPage(Math.floor((this.writeOffset + index) / PAGE_SIZE));
+  /** @param offset - Offset in the memory of the last access. */
+  #cacheForReads(reach: Reach, offset: number): void {
+    const [low, high] = partOf(reach, offset);
+    this.readLow = low | 0;
+    this.readHigh = low < high ? low - (low >>> 0) : -1;
+    this.readLast = (high - low - 1) | 0;
+    this.readDistance = (reach.from - reach.base) | 0;
+    this.readView = reach.view;
   }
 
-  #cacheForReads({ base, length, view, from }: Reach): void {
-    this.readBase = base;
-    this.readLength = length;
-    this.readView = view;
-    this.readFrom = from;
+  /** @param marks - The marks of the memory; null if it is not tracked. */
+  #cacheForWrites(reach: Reach, offset: number, marks: Uint8Array | null): void {
+    const [low, high] = partOf(reach, offset);
+    this.writeLow = low | 0;
+    this.writeHigh = low < high ? low - (low >>> 0) : -1;
+    this.writeLast = (high - low - 1) | 0;
+    this.writeDistance = (reach.from - reach.base) | 0;
+    this.writeView = reach.view;
+    // The view starts at a page of the memory.
+    this.marks = marks?.subarray((reach.offset - reach.from) / PAGE_SIZE) ?? null;
   }
+}
 
-  #cacheForWrites({ base, length, view, from, offset }: Reach, dirty: DirtyBitmap | null): void {
-    this.writeBase = base;
-    this.writeLength = length;
-    this.writeView = view;
-    this.writeFrom = from;
-    this.writeOffset = offset;
-    this.dirty = dirty;
-  }
+/** The first address of the part of a reach to cache, and the address after its last one. */
+function partOf({ base, length, offset: first }: Reach, offset: number): readonly [number, number] {
+  const block = Math.floor((base + (offset - first)) / BLOCK_SIZE) * BLOCK_SIZE;
+  const end = Math.min(block + BLOCK_SIZE, base + length);
+  return [Math.max(block, Math.ceil(base / 8) * 8), Math.floor(end / 8) * 8];
 }

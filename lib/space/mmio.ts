@@ -76,8 +76,8 @@ export interface MmioImplementation {
  *
  * Every handler is optional. An access without a handler is `FAULT_BOUNDARY`, like a bus error. A
  * handler is called as a method of the device, with the offset in bytes from the start of the
- * region. The address of an access is a multiple of its width, and values are unsigned. A handler
- * that returns {@link BUS_ERROR} refuses the access; any other value that a handler for writes
+ * region. The address of an access is a multiple of its width, and the value of a write is
+ * unsigned. A handler that returns {@link BUS_ERROR} refuses the access; any other value that a handler for writes
  * returns is ignored. If a handler throws, the access throws the same error.
  *
  * {@link AddressSpace.addMmio} reads the handlers and `impl` once; later changes of these
@@ -104,13 +104,13 @@ export interface MmioImplementation {
  * ```
  */
 export interface MmioDevice {
-  /** Returns 8 bits, from 0 to 2^8 - 1. */
+  /** Returns 8 bits, from -2^7 to 2^8 - 1. */
   readb?(offset: number): number | BusError;
-  /** Returns 16 bits, from 0 to 2^16 - 1. */
+  /** Returns 16 bits, from -2^15 to 2^16 - 1. */
   readw?(offset: number): number | BusError;
-  /** Returns 32 bits, from 0 to 2^32 - 1. */
+  /** Returns 32 bits, from -2^31 to 2^32 - 1. */
   readl?(offset: number): number | BusError;
-  /** Returns 64 bits, from 0 to 2^64 - 1. */
+  /** Returns 64 bits, from -2^63 to 2^64 - 1. */
   readq?(offset: number): bigint | BusError;
   writeb?(offset: number, value: number): unknown;
   writew?(offset: number, value: number): unknown;
@@ -120,7 +120,7 @@ export interface MmioDevice {
    * Reads of every width without a handler of its own.
    *
    * @param width - Bytes.
-   * @returns A number below 2^(8 width); for 8 bytes, a bigint.
+   * @returns A number from -2^(8 width - 1) to 2^(8 width) - 1; for 8 bytes, a bigint.
    */
   read?(offset: number, width: AccessWidth): number | bigint | BusError;
   /**

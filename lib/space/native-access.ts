@@ -1,11 +1,16 @@
-import type { GuestAccessors } from "../base/access.js";
+import type { GuestAccessors, GuestHalvesAccessors } from "../base/access.js";
 import type { GuestAtomicAccess } from "../atomics/access.js";
-import type { Bus, Reach } from "./bus.js";
+import type { Bus } from "./bus.js";
+import type { Reach } from "./reach.js";
 import { GuestMemoryFault } from "../base/errors.js";
 import type { Gpa } from "../base/gpa.js";
+import { checkHalvesOut, quadOf, storeHalves } from "../base/halves.js";
+import type { HalvesAccess } from "../base/halves-access.js";
 import type { NativeAccess } from "../native/access.js";
 import { type GuestMemAccessResult, OK } from "../base/result.js";
+import { DeviceAccess } from "./device-access.js";
 import { spaceAtomics } from "./atomics.js";
+import { spaceHalves } from "./halves.js";
 import { SPACE_BYTE, SPACE_LONG, SPACE_QUAD, SPACE_WORD, type SpaceWidth } from "./widths.js";
 import { uncloneable } from "../base/uncloneable.js";
 import { BYTE, checkOut, isView, LONG, type Out, QUAD, type Value, WORD } from "../base/widths.js";
@@ -19,6 +24,7 @@ import {
   VALUE32,
   VALUE64,
   VALUE8,
+  VALUE_HIGH32,
 } from "../native/call-block.js";
 
 const {
@@ -32,10 +38,8 @@ const {
   spaceWriteq,
 } = native;
 
-/** Whether `value` is an integer from 0 to `mask`. `mask` must be 2^n - 1, with n up to 32. */
-function isInteger(value: number, mask: number): boolean {
-  return typeof value === "number" && value === (value & mask) >>> 0;
-}
+/** A page table without pages. */
+const NO_ENTRIES: Int32Array = new Int32Array(new SharedArrayBuffer(0));
 
 /**
  * The native path of an address space: {@link AddressSpace.native}. The compiled C++ accessors
@@ -45,11 +49,17 @@ export class NativeSpaceAccess implements GuestAccessors {
   /** @internal */
   readonly uncloneable = uncloneable;
 
-  // C++ looks the address up in the page table that the view path uses too, and refuses an access
-  // that the table does not serve. The slow path then uses the reach of the last access of each
+  // C++ looks the address up in the page table that the view path uses too. Pages without an entry
+  // take the slow path at once, without a call of C++. It uses the reach of the last access of each
   // kind, in memory outside the home buffer.
   /** The number of the page table in the call block; at first, one that no table has. @internal */
   number = 0xffff_ffff;
+  /** The page table of the view path, for its open pages. @internal */
+  reads = NO_ENTRIES;
+  /** @internal */
+  writes = NO_ENTRIES;
+  private readonly shift: number;
+  readonly #devices: DeviceAccess;
   #readReach: Reach | null = null;
   #readMemory: NativeAccess | null = null;
   #writeReach: Reach | null = null;
@@ -57,10 +67,13 @@ export class NativeSpaceAccess implements GuestAccessors {
 
   readonly #bus: Bus;
   #atomics: GuestAtomicAccess | undefined;
+  #halves: HalvesAccess | undefined;
 
   /** @internal */
-  constructor(bus: Bus) {
+  constructor(bus: Bus, shift: number) {
     this.#bus = bus;
+    this.shift = shift;
+    this.#devices = new DeviceAccess(bus, true);
   }
 
   /** The operations of {@link AddressSpace.atomics} on the native path. */
@@ -68,10 +81,17 @@ export class NativeSpaceAccess implements GuestAccessors {
     return (this.#atomics ??= spaceAtomics(this.#bus, "native"));
   }
 
+  /** The accessors of {@link AddressSpace.halves} on the native path. */
+  get halves(): GuestHalvesAccessors {
+    return (this.#halves ??= spaceHalves(this.#bus, this, ({ native }) => native));
+  }
+
   /** Invalidates the cached reaches. @internal */
   clear(): void {
+    this.#halves?.clear();
     this.#readReach = null;
     this.#writeReach = null;
+    this.#devices.clear();
   }
 
   /** Keeps `JSON.stringify` from writing out the RAM. */
@@ -87,7 +107,7 @@ export class NativeSpaceAccess implements GuestAccessors {
     }
     if (typeof gpa === "number") {
       const address = gpa >>> 0;
-      if (address === gpa) {
+      if (address === gpa && (this.reads[address >>> this.shift]! & 1) !== 0) {
         const block = block32;
         block[GPA_LOW32] = address;
         block[MEMORY32] = this.number;
@@ -108,7 +128,7 @@ export class NativeSpaceAccess implements GuestAccessors {
     }
     if (typeof gpa === "number") {
       const address = gpa >>> 0;
-      if (address === gpa) {
+      if (address === gpa && (this.reads[address >>> this.shift]! & 1) !== 0) {
         const block = block32;
         block[GPA_LOW32] = address;
         block[MEMORY32] = this.number;
@@ -129,7 +149,7 @@ export class NativeSpaceAccess implements GuestAccessors {
     }
     if (typeof gpa === "number") {
       const address = gpa >>> 0;
-      if (address === gpa) {
+      if (address === gpa && (this.reads[address >>> this.shift]! & 1) !== 0) {
         const block = block32;
         block[GPA_LOW32] = address;
         block[MEMORY32] = this.number;
@@ -150,7 +170,7 @@ export class NativeSpaceAccess implements GuestAccessors {
     }
     if (typeof gpa === "number") {
       const address = gpa >>> 0;
-      if (address === gpa) {
+      if (address === gpa && (this.reads[address >>> this.shift]! & 1) !== 0) {
         const block = block32;
         block[GPA_LOW32] = address;
         block[MEMORY32] = this.number;
@@ -166,10 +186,13 @@ export class NativeSpaceAccess implements GuestAccessors {
   }
 
   tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult {
-    const checked = isInteger(value, 0xff) ? value : BYTE.checkValue(value);
+    const checked =
+      typeof value === "number" && ((value & 0xff) === value || (value | -0x80) === value)
+        ? value
+        : BYTE.checkValue(value);
     if (typeof gpa === "number") {
       const address = gpa >>> 0;
-      if (address === gpa) {
+      if (address === gpa && (this.writes[address >>> this.shift]! & 1) !== 0) {
         const block = block32;
         block[GPA_LOW32] = address;
         block[MEMORY32] = this.number;
@@ -184,10 +207,13 @@ export class NativeSpaceAccess implements GuestAccessors {
   }
 
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
-    const checked = isInteger(value, 0xffff) ? value : WORD.checkValue(value);
+    const checked =
+      typeof value === "number" && value >= -0x8000 && (value << 15) >> 15 === value
+        ? value
+        : WORD.checkValue(value);
     if (typeof gpa === "number") {
       const address = gpa >>> 0;
-      if (address === gpa) {
+      if (address === gpa && (this.writes[address >>> this.shift]! & 1) !== 0) {
         const block = block32;
         block[GPA_LOW32] = address;
         block[MEMORY32] = this.number;
@@ -202,10 +228,13 @@ export class NativeSpaceAccess implements GuestAccessors {
   }
 
   tryWritel(gpa: Gpa, value: number): GuestMemAccessResult {
-    const checked = isInteger(value, 0xffff_ffff) ? value : LONG.checkValue(value);
+    const checked =
+      typeof value === "number" && (value >>> 0 === value || (value | 0) === value)
+        ? value
+        : LONG.checkValue(value);
     if (typeof gpa === "number") {
       const address = gpa >>> 0;
-      if (address === gpa) {
+      if (address === gpa && (this.writes[address >>> this.shift]! & 1) !== 0) {
         const block = block32;
         block[GPA_LOW32] = address;
         block[MEMORY32] = this.number;
@@ -223,7 +252,7 @@ export class NativeSpaceAccess implements GuestAccessors {
     const checked = QUAD.checkValue(value);
     if (typeof gpa === "number") {
       const address = gpa >>> 0;
-      if (address === gpa) {
+      if (address === gpa && (this.writes[address >>> this.shift]! & 1) !== 0) {
         const block = block32;
         block[GPA_LOW32] = address;
         block[MEMORY32] = this.number;
@@ -244,7 +273,7 @@ export class NativeSpaceAccess implements GuestAccessors {
         : checkOut(QUAD, source, "source")[0]!;
     if (typeof gpa === "number") {
       const address = gpa >>> 0;
-      if (address === gpa) {
+      if (address === gpa && (this.writes[address >>> this.shift]! & 1) !== 0) {
         const block = block32;
         block[GPA_LOW32] = address;
         block[MEMORY32] = this.number;
@@ -261,7 +290,7 @@ export class NativeSpaceAccess implements GuestAccessors {
   readb(gpa: Gpa): number {
     if (typeof gpa === "number") {
       const address = gpa >>> 0;
-      if (address === gpa) {
+      if (address === gpa && (this.reads[address >>> this.shift]! & 1) !== 0) {
         const block = block32;
         block[GPA_LOW32] = address;
         block[MEMORY32] = this.number;
@@ -278,7 +307,7 @@ export class NativeSpaceAccess implements GuestAccessors {
   readw(gpa: Gpa): number {
     if (typeof gpa === "number") {
       const address = gpa >>> 0;
-      if (address === gpa) {
+      if (address === gpa && (this.reads[address >>> this.shift]! & 1) !== 0) {
         const block = block32;
         block[GPA_LOW32] = address;
         block[MEMORY32] = this.number;
@@ -295,7 +324,7 @@ export class NativeSpaceAccess implements GuestAccessors {
   readl(gpa: Gpa): number {
     if (typeof gpa === "number") {
       const address = gpa >>> 0;
-      if (address === gpa) {
+      if (address === gpa && (this.reads[address >>> this.shift]! & 1) !== 0) {
         const block = block32;
         block[GPA_LOW32] = address;
         block[MEMORY32] = this.number;
@@ -312,7 +341,7 @@ export class NativeSpaceAccess implements GuestAccessors {
   readq(gpa: Gpa): bigint {
     if (typeof gpa === "number") {
       const address = gpa >>> 0;
-      if (address === gpa) {
+      if (address === gpa && (this.reads[address >>> this.shift]! & 1) !== 0) {
         const block = block32;
         block[GPA_LOW32] = address;
         block[MEMORY32] = this.number;
@@ -354,6 +383,74 @@ export class NativeSpaceAccess implements GuestAccessors {
     }
   }
 
+  tryReadqHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
+    if (
+      typeof at !== "number" ||
+      !isView(out) ||
+      out[at] === undefined ||
+      out[at + 1] === undefined ||
+      !(out instanceof Uint32Array)
+    ) {
+      checkHalvesOut(out, at);
+    }
+    if (typeof gpa === "number") {
+      const address = gpa >>> 0;
+      if (address === gpa && (this.reads[address >>> this.shift]! & 1) !== 0) {
+        const block = block32;
+        block[GPA_LOW32] = address;
+        block[MEMORY32] = this.number;
+
+        spaceReadq();
+        if (block[RESULT32] === OK) {
+          out[at] = block[VALUE32]!;
+          out[at + 1] = block[VALUE_HIGH32]!;
+          return OK;
+        }
+      }
+    }
+    return this.#tryReadHalves(gpa, out, at);
+  }
+
+  tryWriteqHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult {
+    const checkedLow =
+      typeof low === "number" && (low >>> 0 === low || (low | 0) === low)
+        ? low
+        : LONG.checkValue(low, "low");
+    const checkedHigh =
+      typeof high === "number" && (high >>> 0 === high || (high | 0) === high)
+        ? high
+        : LONG.checkValue(high, "high");
+    if (typeof gpa === "number") {
+      const address = gpa >>> 0;
+      if (address === gpa && (this.writes[address >>> this.shift]! & 1) !== 0) {
+        const block = block32;
+        block[GPA_LOW32] = address;
+        block[MEMORY32] = this.number;
+        block[VALUE32] = checkedLow;
+        block[VALUE_HIGH32] = checkedHigh;
+        spaceWriteq();
+        if (block[RESULT32] === OK) {
+          return OK;
+        }
+      }
+    }
+    return this.tryWrite(SPACE_QUAD, gpa, quadOf(checkedLow, checkedHigh));
+  }
+
+  readqHalves(gpa: Gpa, out: Uint32Array, at: number): void {
+    const result = this.tryReadqHalves(gpa, out, at);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, 8, "read", this.#bus.reason);
+    }
+  }
+
+  writeqHalves(gpa: Gpa, low: number, high: number): void {
+    const result = this.tryWriteqHalves(gpa, low, high);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, 8, "write", this.#bus.reason);
+    }
+  }
+
   // #endregion
 
   private tryRead<T extends Value, A extends Out>(
@@ -365,6 +462,16 @@ export class NativeSpaceAccess implements GuestAccessors {
     const { result } = this.#bus;
     if (result === OK) {
       kind.width.store(out, value);
+    }
+    return result;
+  }
+
+  #tryReadHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
+    checkHalvesOut(out, at);
+    const value = this.#load(SPACE_QUAD, gpa);
+    const { result } = this.#bus;
+    if (result === OK) {
+      storeHalves(out, at, value);
     }
     return result;
   }
@@ -388,10 +495,22 @@ export class NativeSpaceAccess implements GuestAccessors {
         return kind.scratch[0] as T;
       }
     }
+    if (kind.log2 !== 3) {
+      const found = this.#devices.read(kind, gpa);
+      if (found !== -1) {
+        if (found >= 0) {
+          bus.result = OK;
+        }
+        return found as T;
+      }
+    }
     const region = bus.find(gpa);
     if (region !== null && region.kind !== "mmio" && region.readable) {
       this.#readReach = bus.reach(region, "read");
       this.#readMemory = region.memory.native;
+    }
+    if (region?.kind === "mmio") {
+      this.#devices.cache(region, "read", gpa);
     }
     return bus.read(true, kind, gpa, region);
   }
@@ -401,6 +520,7 @@ export class NativeSpaceAccess implements GuestAccessors {
     gpa: Gpa,
     value: T,
   ): GuestMemAccessResult {
+    const checked = kind.width.checkValue(value);
     const bus = this.#bus;
     const known = this.#writeReach;
     if (known !== null && reaches(known, gpa, kind.bytes)) {
@@ -408,12 +528,21 @@ export class NativeSpaceAccess implements GuestAccessors {
         return OK;
       }
     }
+    if (kind.log2 !== 3) {
+      const result = this.#devices.write(kind, gpa, checked);
+      if (result !== -1) {
+        return result;
+      }
+    }
     const region = bus.find(gpa);
     if (region !== null && region.kind !== "mmio" && region.writable) {
       this.#writeReach = bus.reach(region, "write");
       this.#writeMemory = region.memory.native;
     }
-    return bus.write(true, kind, gpa, value, region);
+    if (region?.kind === "mmio") {
+      this.#devices.cache(region, "write", gpa);
+    }
+    return bus.write(true, kind, gpa, checked, region);
   }
 }
 

@@ -1,7 +1,7 @@
 import { rangeError } from "../base/errors.js";
 import { MAX_U64 } from "../base/gpa.js";
 import { printable } from "../base/printable.js";
-import type { Reach } from "./bus.js";
+import type { Reach } from "./reach.js";
 import type { Region } from "./regions.js";
 
 const MAX_SAFE = BigInt(Number.MAX_SAFE_INTEGER);
@@ -88,11 +88,13 @@ export class RegionMap {
   add(region: Region): void {
     const [gpa, end] = [region.gpa, region.gpa + region.size];
     const below = this.#overlapping(gpa, end);
-    if (below.length > 0) {
-      this.#layered.add(region);
-      below.forEach((other) => this.#layered.add(other));
-    }
     this.#regions.splice(this.#placeOf(region), 0, region);
+    if (below.length === 0) {
+      this.#replace(this.#countFrom(gpa), 0, [new Segment(region, gpa, end)]);
+      return;
+    }
+    this.#layered.add(region);
+    below.forEach((other) => this.#layered.add(other));
     this.#paint(gpa, end, [...below, region]);
   }
 
@@ -100,7 +102,11 @@ export class RegionMap {
   remove(region: Region): void {
     const [gpa, end] = [region.gpa, region.gpa + region.size];
     this.#regions.splice(this.#placeOf(region), 1);
-    this.#layered.delete(region);
+    if (!this.#layered.delete(region)) {
+      // It has one segment.
+      this.#replace(this.#countFrom(gpa) - 1, 1, []);
+      return;
+    }
     this.#paint(
       gpa,
       end,
@@ -184,6 +190,15 @@ export class RegionMap {
 
   /** All regions that overlap a range, visible there or not. */
   #overlapping(gpa: bigint, end: bigint): Region[] {
+    const before = this.#segments[this.#countFrom(gpa) - 1];
+    const after = this.#segments[this.#countFrom(gpa)];
+    if (
+      this.#layered.size === 0 &&
+      (before === undefined || before.end <= gpa) &&
+      (after === undefined || after.gpa >= end)
+    ) {
+      return [];
+    }
     const found = new Set(this.segmentsIn(gpa, end).map(({ region }) => region));
     for (const region of this.#layered) {
       if (region.gpa < end && gpa < region.gpa + region.size) {
@@ -223,9 +238,12 @@ export class RegionMap {
       painted.push(next);
       last++;
     }
-    const merged = merge(painted);
-    this.#segments.splice(first, last - first, ...merged);
-    this.#starts.splice(first, last - first, ...merged.map(({ start }) => start));
+    this.#replace(first, last - first, merge(painted));
+  }
+
+  #replace(first: number, count: number, segments: readonly Segment[]): void {
+    this.#segments.splice(first, count, ...segments);
+    this.#starts.splice(first, count, ...segments.map(({ start }) => start));
   }
 }
 

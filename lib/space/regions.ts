@@ -1,7 +1,7 @@
 import { inspect } from "node:util";
-import { DirtyBitmap } from "../memory/dirty-bitmap.js";
+import type { DirtyBitmap, DirtyCursor } from "../memory/dirty-bitmap.js";
 import { rangeError, typeError } from "../base/errors.js";
-import { isInstance, toByteCount, toAddress } from "../base/arguments.js";
+import { toByteCount, toAddress } from "../base/arguments.js";
 import { MAX_U64, type Gpa } from "../base/gpa.js";
 import {
   type GuestMemory,
@@ -226,52 +226,25 @@ export class RamRegion extends MemoryRegion {
     super("ram", gpa, memory, access, options);
   }
 
-  /**
-   * The dirty bitmap of the memory: the pages written since the last drain. Null if the memory is
-   * not tracked. All regions that map one memory, in all spaces, share its bitmap.
-   */
+  /** As {@link GuestMemory.dirty}: all regions that map one memory share its bitmap. */
   get dirty(): DirtyBitmap | null {
-    return this.internals.marks.dirty;
+    return this.memory.dirty;
   }
 
-  /**
-   * Starts dirty tracking of the memory. From now on, every write to the memory sets a mark:
-   * through any region of any space that maps it, and through the methods of the memory itself.
-   *
-   * @param bitmap - The bitmap to use, for instance one shared with other threads. By default the
-   * bitmap that the memory already has, or a new one.
-   * @returns The bitmap in use.
-   * @throws TypeError; RangeError if the bitmap is for RAM of another size; Error
-   * `ERR_OUT_OF_MEMORY`.
-   */
+  /** As {@link GuestMemory.startTracking}. */
   startTracking(bitmap?: DirtyBitmap): DirtyBitmap {
-    const chosen = chooseBitmap(this, bitmap);
-    this.internals.marks.set(chosen);
-    return chosen;
+    return this.memory.startTracking(bitmap);
   }
 
-  /** Stops dirty tracking of the memory. Writes then cost no more than without tracking. */
+  /** As {@link GuestMemory.stopTracking}. */
   stopTracking(): void {
-    this.internals.marks.set(null);
+    this.memory.stopTracking();
   }
-}
 
-/**
- * Chooses and checks the bitmap to track a region with.
- *
- * @throws The errors of `startTracking`.
- */
-export function chooseBitmap(
-  region: RamRegion,
-  bitmap: DirtyBitmap = region.dirty ?? new DirtyBitmap(region.internals.size),
-): DirtyBitmap {
-  if (!isInstance(bitmap, DirtyBitmap)) {
-    throw typeError("bitmap must be a DirtyBitmap");
+  /** As {@link GuestMemory.dirtyCursor}: pages are numbered from the start of the memory. */
+  dirtyCursor(): DirtyCursor {
+    return this.memory.dirtyCursor();
   }
-  if (bitmap.size !== region.memory.size) {
-    throw rangeError("bitmap must be for RAM of the memory's size");
-  }
-  return bitmap;
 }
 
 /**

@@ -30,10 +30,7 @@ export class SpaceArena {
     }
     const bytes = this.#block.subarray(offset, offset + size);
     const memory = GuestMemory.part(this.#arena, this.#start + offset, bytes);
-    this.#used = Math.min(
-      this.#block.length,
-      Math.ceil((offset + size) / ALIGNMENT) * ALIGNMENT,
-    );
+    this.#used = Math.min(this.#block.length, Math.ceil((offset + size) / ALIGNMENT) * ALIGNMENT);
     return memory;
   }
 }

@@ -39,6 +39,13 @@ function checkSigned(value: number, bits: number): void {
   }
 }
 
+/** Refuses the negative values that the accessors would take. They check everything else. */
+function checkUnsigned(value: number | bigint, bits: number): void {
+  if ((typeof value === "number" || typeof value === "bigint") && value < 0) {
+    throw rangeError(`value must be an integer from 0 to 2^${bits} - 1`);
+  }
+}
+
 function checkSigned64(value: bigint): void {
   if (typeof value !== "bigint") {
     throw typeError("value must be a bigint");
@@ -58,22 +65,34 @@ const CODECS: { readonly [E in ElementType]: Codec<ElementValue<E>> } = {
   u8: {
     bytes: 1,
     get: (memory, gpa) => memory.readb(gpa),
-    set: (memory, gpa, value) => memory.writeb(gpa, value),
+    set(memory, gpa, value) {
+      checkUnsigned(value, 8);
+      memory.writeb(gpa, value);
+    },
   },
   u16: {
     bytes: 2,
     get: (memory, gpa) => memory.readw(gpa),
-    set: (memory, gpa, value) => memory.writew(gpa, value),
+    set(memory, gpa, value) {
+      checkUnsigned(value, 16);
+      memory.writew(gpa, value);
+    },
   },
   u32: {
     bytes: 4,
     get: (memory, gpa) => memory.readl(gpa),
-    set: (memory, gpa, value) => memory.writel(gpa, value),
+    set(memory, gpa, value) {
+      checkUnsigned(value, 32);
+      memory.writel(gpa, value);
+    },
   },
   u64: {
     bytes: 8,
     get: (memory, gpa) => memory.readq(gpa),
-    set: (memory, gpa, value) => memory.writeq(gpa, value),
+    set(memory, gpa, value) {
+      checkUnsigned(value, 64);
+      memory.writeq(gpa, value);
+    },
   },
   i8: {
     bytes: 1,

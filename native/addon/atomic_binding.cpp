@@ -46,7 +46,7 @@ guest_mem_access_result_t run_cmpxchg(guest_memory_t* memory, uint64_t gpa, Call
 
 using Operation = guest_mem_access_result_t (*)(guest_memory_t*, uint64_t, CallBlock*);
 
-/** CallBlock::operation of 8 bits: the numbers of lib/native/call-block.ts. */
+/** CallBlock::operation of 8 bits: the numbers of lib/atomics/operations.ts. */
 enum AtomicOperation : uint32_t {
     ATOMIC_LOAD = 0,
     ATOMIC_STORE = 4,
@@ -119,7 +119,7 @@ constexpr bool rows_have_their_numbers() {
 }
 
 static_assert(rows_have_their_numbers(),
-              "ATOMIC_LOAD to ATOMIC_XOR of lib/native/call-block.ts index this table");
+              "ATOMIC_LOAD to ATOMIC_XOR of lib/atomics/operations.ts index this table");
 
 /**
  * atomic(): undefined

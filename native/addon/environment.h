@@ -55,7 +55,7 @@ public:
         return once(memory_);
     }
 
-    /** In: the operation that atomic() runs: an AtomicOperation plus log2 of the width. */
+    /** In: the operation that atomic() or access_under_policy() runs. */
     uint32_t operation() const {
         return once(operation_);
     }

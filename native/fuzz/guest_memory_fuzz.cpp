@@ -5,6 +5,7 @@
 #include <cstring>
 #include <memory>
 #include <optional>
+#include <type_traits>
 #include <vector>
 
 #include "host/memory/arena.h"
@@ -22,6 +23,7 @@
 namespace {
 
 using namespace pound::host::memory;
+using namespace pound::kvm;
 using namespace pound::kvm::memory;
 using pound::tests::expected_load;
 using pound::tests::expected_result;
@@ -225,16 +227,30 @@ private:
         if (memory_ == nullptr) {
             return;
         }
+        switch (operation / 32) {
+        case 1:
+            return access_under<access_policy_t<alignment_t::fault, endian_t::big>>(operation);
+        case 2:
+            return access_under<access_policy_t<alignment_t::allow, endian_t::little>>(operation);
+        case 3:
+            return access_under<access_policy_t<alignment_t::allow, endian_t::big>>(operation);
+        default:
+            return access_under<default_access_policy_t>(operation);
+        }
+    }
+
+    template <typename Policy>
+    void access_under(uint8_t operation) {
         const bool writes = (operation / 16) % 2 != 0;
         switch (operation % 4) {
         case 0:
-            return writes ? write<uint8_t>() : read<uint8_t>();
+            return writes ? write<uint8_t, Policy>() : read<uint8_t, Policy>();
         case 1:
-            return writes ? write<uint16_t>() : read<uint16_t>();
+            return writes ? write<uint16_t, Policy>() : read<uint16_t, Policy>();
         case 2:
-            return writes ? write<uint32_t>() : read<uint32_t>();
+            return writes ? write<uint32_t, Policy>() : read<uint32_t, Policy>();
         default:
-            return writes ? write<uint64_t>() : read<uint64_t>();
+            return writes ? write<uint64_t, Policy>() : read<uint64_t, Policy>();
         }
     }
 
@@ -242,26 +258,46 @@ private:
         return bytes_.data() + ram_offset_ + static_cast<size_t>(gpa);
     }
 
-    template <typename T>
+    template <typename T, typename Policy>
     void read() {
         const uint64_t gpa = input_.number(memory_->size);
-        const auto result = expected_result<T>(memory_->size, gpa);
+        const auto result = expected_result<T>(memory_->size, gpa, Policy::alignment);
         const T untouched = static_cast<T>(0xa5a5a5a5a5a5a5a5);
-        const T expected =
-            result == GUEST_MEM_ACCESS_OK ? expected_load<T>(expected_at(gpa)) : untouched;
+        const T expected = result == GUEST_MEM_ACCESS_OK
+                               ? expected_load<T>(expected_at(gpa), Policy::endian)
+                               : untouched;
         T value = untouched;
-        require(pound::tests::read(memory_, gpa, &value) == result, "result of a read");
+        require(read_under<Policy>(gpa, &value) == result, "result of a read");
         require(value == expected, "value of a read");
     }
 
-    template <typename T>
+    template <typename T, typename Policy>
     void write() {
         const uint64_t gpa = input_.number(memory_->size);
         const T value = static_cast<T>(input_.quad_word());
-        const auto result = expected_result<T>(memory_->size, gpa);
-        require(pound::tests::write(memory_, gpa, value) == result, "result of a write");
+        const auto result = expected_result<T>(memory_->size, gpa, Policy::alignment);
+        require(write_under<Policy>(gpa, value) == result, "result of a write");
         if (result == GUEST_MEM_ACCESS_OK) {
-            expected_store(expected_at(gpa), value);
+            expected_store(expected_at(gpa), value, Policy::endian);
+        }
+    }
+
+    /** Calls the named accessors under their policy, so that the fuzzer covers them too. */
+    template <typename Policy, typename T>
+    guest_mem_access_result_t read_under(uint64_t gpa, T* value) {
+        if constexpr (std::is_same_v<Policy, default_access_policy_t>) {
+            return pound::tests::read(memory_, gpa, value);
+        } else {
+            return guest_mem_read<T, Policy>(memory_, gpa, value);
+        }
+    }
+
+    template <typename Policy, typename T>
+    guest_mem_access_result_t write_under(uint64_t gpa, T value) {
+        if constexpr (std::is_same_v<Policy, default_access_policy_t>) {
+            return pound::tests::write(memory_, gpa, value);
+        } else {
+            return guest_mem_write<T, Policy>(memory_, gpa, value);
         }
     }
 

@@ -1,5 +1,13 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -234,7 +242,19 @@ async function faultOf(
   }
 }
 
+/**
+ * The peak of resident memory in bytes. Linux counts the memory of the parent process before `exec`
+ * in `maxRSS`, but not in `VmHWM`.
+ */
 function peakMemory(): number {
+  try {
+    const kibibytes = /^VmHWM:\s*(\d+) kB/m.exec(readFileSync("/proc/self/status", "latin1"))?.[1];
+    if (kibibytes !== undefined) {
+      return Number(kibibytes) * 1024;
+    }
+  } catch {
+    // Not Linux.
+  }
   return process.resourceUsage().maxRSS * 1024;
 }
 

@@ -8,7 +8,7 @@ import {
 } from "pound-guest-memory/crosscheck";
 import type { Field, Randomness, Target } from "./framework.mjs";
 
-const HEADER = 16;
+const HEADER = 24;
 const OP = 24;
 /** Logs of RAM up to this many bytes are all replayed; of larger RAM, one in {@link LARGE}. */
 const SMALL = 2 ** 20;
@@ -22,14 +22,17 @@ function seeds(): Buffer[] {
   const logs = [recorder.log(64), { size: 2 ** 36, ops: new OpBuffer(0) }];
   for (const size of [0, 4096, 2 ** 20 + 3]) {
     for (const ops of randomOps({ seed: size, count: 60, size })() as Iterable<OpBuffer>) {
-      logs.push({ size, ops });
+      logs.push({ size, ops, policy: { alignment: "allow", endian: "big" } });
     }
   }
   return logs.map(encodeOpLog);
 }
 
 function fields(file: Buffer): Field[] {
-  const all: Field[] = [{ offset: 8, size: 8 }];
+  const all: Field[] = [
+    { offset: 8, size: 8 },
+    { offset: 16, size: 1 },
+  ];
   for (let at = HEADER; at + OP <= file.length; at += OP) {
     all.push({ offset: at, size: 8 }, { offset: at + 8, size: 8 }, { offset: at + 16, size: 1 });
   }
@@ -42,7 +45,7 @@ function repair(file: Buffer): Buffer {
     return file;
   }
   const whole = file.subarray(0, file.length - ((file.length - HEADER) % OP));
-  whole.write("PGMOPS\0\x01", "latin1");
+  whole.write("PGMOPS\0\x02", "latin1");
   for (let at = HEADER; at < whole.length; at += OP) {
     whole[at + 16]! &= 7;
   }
@@ -50,17 +53,19 @@ function repair(file: Buffer): Buffer {
 }
 
 async function run(file: Buffer, _path: string, random: Randomness): Promise<void> {
-  const { size, ops } = decodeOpLog(file);
-  if (!decodeOpLog(encodeOpLog({ size, ops })).ops.bytes.every((b, i) => b === ops.bytes[i])) {
+  const { size, ops, policy } = decodeOpLog(file);
+  if (
+    !decodeOpLog(encodeOpLog({ size, ops, policy })).ops.bytes.every((b, i) => b === ops.bytes[i])
+  ) {
     throw new Error("encoding a log anew gives another");
   }
   if (size > SMALL && random.below(LARGE) !== 0) {
     return;
   }
   const { difference } = await crosscheck(
-    (bytes) => GuestMemory.allocate(bytes),
+    (bytes) => GuestMemory.allocate(bytes).withPolicy(policy),
     () => [ops],
-    { size },
+    { size, policy },
   );
   if (difference !== null) {
     throw new Error(difference.report);

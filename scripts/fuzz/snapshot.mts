@@ -1,7 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { AddressSpace } from "pound-guest-memory";
+import { AddressSpace, GuestMemory } from "pound-guest-memory";
 import {
   diffSnapshots,
   loadSnapshot,
@@ -16,6 +16,7 @@ import type { Field, Randomness, Target } from "./framework.mjs";
 
 const PAGE = 4096;
 const REGION = 40;
+const WINDOW = 56;
 const RECORD = 32;
 
 async function seeds(): Promise<Buffer[]> {
@@ -33,7 +34,22 @@ async function seeds(): Promise<Buffer[]> {
   const second = space.snapshot(first);
   const flat = new AddressSpace();
   flat.addRam(0, 1);
-  return Promise.all([first, second, flat.snapshot()].map(encode));
+  return Promise.all([first, second, flat.snapshot(), windows().snapshot()].map(encode));
+}
+
+/** A space of mirrors, banks and overlays. */
+function windows(): AddressSpace {
+  const space = new AddressSpace({ pageSize: 256 });
+  const memory = GuestMemory.allocate(5 * PAGE + 256);
+  memory.fill(0, PAGE, 1);
+  memory.fill(4 * PAGE, PAGE + 256, 2);
+  space.addRam(0, 2048, { name: "ram", repeat: 4 });
+  space.addMmio(0x2000, 8, {}, { name: "ports" });
+  space.addRom(0x4000, memory, { name: "bank 0", offset: 512, length: PAGE });
+  space.addRom(0x5000, memory, { name: "bank 1", offset: 3 * PAGE, length: 2 * PAGE });
+  space.addRam(0x4800, memory, { name: "overlay", length: 256, repeat: 3, priority: 1 });
+  space.addMmio(0x4900, 256, {}, { name: "registers", priority: 2 });
+  return space;
 }
 
 async function encode(snapshot: Snapshot): Promise<Buffer> {
@@ -46,17 +62,23 @@ async function encode(snapshot: Snapshot): Promise<Buffer> {
   }
 }
 
-/** The offsets of the entries of both tables, according to the header of a file. */
-function entriesOf(file: Buffer): { regions: number[]; records: number[] } {
-  const [regions, records]: [number[], number[]] = [[], []];
+/** The offsets of the entries of all tables, according to the header of a file. */
+function entriesOf(file: Buffer): { regions: number[]; windows: number[]; records: number[] } {
   if (file.length < HEADER) {
-    return { regions, records };
+    return { regions: [], windows: [], records: [] };
   }
   let at = HEADER;
-  for (let left = file.readUInt32LE(12); left > 0 && at + REGION <= file.length; left--) {
-    regions.push(at);
-    at += Math.ceil((REGION + file.readUInt32LE(at + 4)) / 8) * 8;
-  }
+  const named = (count: number, size: number): number[] => {
+    const entries: number[] = [];
+    for (let left = count; left > 0 && at + size <= file.length; left--) {
+      entries.push(at);
+      at += Math.ceil((size + file.readUInt32LE(at + 4)) / 8) * 8;
+    }
+    return entries;
+  };
+  const regions = named(file.readUInt32LE(12), REGION);
+  const windows = named(file.readUInt32LE(52), WINDOW);
+  const records: number[] = [];
   at = HEADER + Number(file.readBigUInt64LE(16));
   for (
     let left = Number(file.readBigUInt64LE(24));
@@ -66,18 +88,19 @@ function entriesOf(file: Buffer): { regions: number[]; records: number[] } {
     records.push(at);
     at += RECORD;
   }
-  return { regions, records };
+  return { regions, windows, records };
 }
 
 function fields(file: Buffer): Field[] {
-  const { regions, records } = entriesOf(file);
+  const { regions, windows, records } = entriesOf(file);
   const all = (at: number, sizes: readonly Field["size"][]): Field[] => {
     let offset = at;
     return sizes.map((size) => ({ offset: (offset += size) - size, size }));
   };
   return [
-    ...all(8, [4, 4, 8, 8, 8, 8, 4, 4]),
+    ...all(7, [1, 4, 4, 8, 8, 8, 8, 4, 4, 4]),
     ...regions.flatMap((at) => all(at, [4, 4, 8, 8, 8, 8])),
+    ...windows.flatMap((at) => all(at, [4, 4, 8, 8, 8, 8, 8, 4, 4])),
     ...records.flatMap((at) => all(at, [8, 4, 4])),
   ];
 }
@@ -116,6 +139,12 @@ async function run(_file: Buffer, path: string, random: Randomness): Promise<voi
       loaded.pageHeat(gpa + size - 1n);
     }
   }
+  for (const { kind, gpa, size } of loaded.windows) {
+    if (kind !== "mmio" && size > 0n) {
+      readIfVisible(loaded, gpa);
+      readIfVisible(loaded, gpa + size - 1n);
+    }
+  }
   if ([...diffSnapshots(loaded, await loadSnapshot(path))].length > 0) {
     throw new Error("the same file is another snapshot");
   }
@@ -125,6 +154,17 @@ async function run(_file: Buffer, path: string, random: Randomness): Promise<voi
     await opened.readPages(i, pages.at(-1) ?? 0, 1 + random.below(32));
   }
   await inspect(path, random);
+}
+
+/** Reads a byte of a window, which may be one that a region of MMIO covers. */
+function readIfVisible(snapshot: Snapshot, gpa: bigint): void {
+  try {
+    snapshot.read(gpa, 1);
+  } catch (error) {
+    if (nameOf(error) !== "GuestMemoryFault") {
+      throw error;
+    }
+  }
 }
 
 /** Sends every kind of request to the inspector's server that its page can send. */

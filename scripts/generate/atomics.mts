@@ -50,6 +50,11 @@ export function atomicForms(): string {
   }`,
     ),
     ...arithmetic.flatMap(exchanges),
+    ...halves("Load"),
+    ...halves("Store"),
+    ...halves(exchange),
+    ...halves("CompareExchange"),
+    ...arithmetic.flatMap(halves),
   ].join("\n\n");
 }
 
@@ -82,4 +87,45 @@ function exchanges(operation: (typeof EXCHANGES)[number]): string[] {
 
 function exchangeCall(operation: (typeof EXCHANGES)[number], row: WidthRow): string {
   return `${lane(row)}.${operation.toLowerCase()}(gpa, ${row.constant}.checkValue(value))`;
+}
+
+/** Both forms of a 64-bit operation with values in halves. */
+function halves(
+  operation: "Load" | "Store" | "CompareExchange" | (typeof EXCHANGES)[number],
+): string[] {
+  const values = {
+    Load: [],
+    CompareExchange: ["expectedLow", "expectedHigh", "replacementLow", "replacementHigh"],
+  }[operation as string] ?? ["low", "high"];
+  const checked = values.map((value) => `half(${value}, "${value}")`);
+  const args = ["gpa", ...Array<string>(4 - values.length).fill("0"), ...checked].join(", ");
+  const constant = `ATOMIC_${operation.replace(/(?<=.)[A-Z]/g, "_$&").toUpperCase()}`;
+  const name = `${operation[0]!.toLowerCase()}${operation.slice(1)}qHalves`;
+  const tried = `try${operation}qHalves`;
+  const declared = values.map((value) => `${value}: number, `).join("");
+  const passed = values.map((value) => `${value}, `).join("");
+  const kind = operation === "Load" ? "read" : "write";
+  const run = `this.halves.run(${constant}, ${args})`;
+  if (operation === "Store") {
+    return [
+      `
+  ${tried}(gpa: Gpa, low: number, high: number): GuestMemAccessResult {
+    return ${run};
+  }`,
+      `
+  ${name}(gpa: Gpa, low: number, high: number): void {
+    throwFault(this.${tried}(gpa, low, high), gpa, "${kind}");
+  }`,
+    ];
+  }
+  return [
+    `
+  ${tried}(gpa: Gpa, ${declared}out: Uint32Array, at: number): GuestMemAccessResult {
+    return halvesInto(outHalves(out, at), at, ${run});
+  }`,
+    `
+  ${name}(gpa: Gpa, ${declared}out: Uint32Array, at: number): void {
+    throwFault(this.${tried}(gpa, ${passed}out, at), gpa, "${kind}");
+  }`,
+  ];
 }

@@ -1,7 +1,39 @@
+import { fitsLong, throwingHalves } from "./view.mjs";
 import { QUAD_ROW, type WidthRow, WIDTHS } from "./widths.mjs";
+
+/** How a class of the native path calls C++. */
+interface NativeClass {
+  /** The statements that make the call, once the call block has the value. */
+  readonly call: (row: WidthRow, operation: "read" | "write") => string;
+  /** The result code of a write, after the marks of its pages. */
+  readonly written: (row: WidthRow) => string;
+  /** The statement that throws if a result code is not `OK`. */
+  readonly check: (code: string, row: WidthRow, operation: "read" | "write") => string;
+}
 
 /** The accessors of `NativeAccess`: each stores its arguments in the call block and calls C++. */
 export function nativeAccessors(): string {
+  return accessors({
+    call: ({ suffix }, operation) => `this.prepare(gpa); ${operation}${suffix}();`,
+    written: () => "this.marks.dirty === null ? result() : this.mark(gpa)",
+    check: (code, { constant }, operation) =>
+      `this.#check(${code}, ${constant}, gpa, "${operation}");`,
+  });
+}
+
+/** The accessors of `NativePolicyAccess`. All of them call one function of C++. */
+export function nativePolicyAccessors(): string {
+  return accessors({
+    // The kind is the number in `OpKind`, which takes fewer bytes of bytecode.
+    call: ({ shift }, operation) =>
+      `this.prepare(gpa, ${operation === "read" ? shift : shift + 4}); accessUnderPolicy();`,
+    written: ({ bytes }) =>
+      `this.access.marks.dirty === null ? result() : this.access.mark(gpa, ${bytes})`,
+    check: (code, { bytes }, operation) => `check(${code}, ${bytes}, gpa, "${operation}");`,
+  });
+}
+
+function accessors({ call, written, check }: NativeClass): string {
   return [
     ...WIDTHS.map(
       (row) => `
@@ -9,8 +41,7 @@ export function nativeAccessors(): string {
     if (!isView(out) || out[0] === undefined || !(out instanceof ${row.out})) {
       checkOut(${row.constant}, out, "out");
     }
-    this.prepare(gpa);
-    read${row.suffix}();
+    ${call(row, "read")}
     const code = result();
     if (code === OK) {
       out[0] = ${cell(row)}!;
@@ -22,9 +53,8 @@ export function nativeAccessors(): string {
       (row) => `
   tryWrite${row.suffix}(gpa: Gpa, value: ${row.value}): GuestMemAccessResult {
     ${cell(row)} = ${checked(row)};
-    this.prepare(gpa);
-    write${row.suffix}();
-    return this.marks.dirty === null ? result() : this.mark(gpa);
+    ${call(row, "write")}
+    return ${written(row)};
   }`,
     ),
     `
@@ -33,26 +63,54 @@ export function nativeAccessors(): string {
       isView(source) && source[0] !== undefined && source instanceof BigUint64Array
         ? source[0]
         : checkOut(QUAD, source, "source")[0]!;
-    this.prepare(gpa);
-    writeq();
-    return this.marks.dirty === null ? result() : this.mark(gpa);
+    ${call(QUAD_ROW, "write")}
+    return ${written(QUAD_ROW)};
   }`,
     ...WIDTHS.map(
       (row) => `
   read${row.suffix}(gpa: Gpa): ${row.value} {
-    this.prepare(gpa);
-    read${row.suffix}();
-    this.#check(result(), ${row.constant}, gpa, "read");
+    ${call(row, "read")}
+    ${check("result()", row, "read")}
     return ${cell(row)}!;
   }`,
     ),
     ...WIDTHS.map(
       (row) => `
   write${row.suffix}(gpa: Gpa, value: ${row.value}): void {
-    this.#check(this.tryWrite${row.suffix}(gpa, value), ${row.constant}, gpa, "write");
+    ${check(`this.tryWrite${row.suffix}(gpa, value)`, row, "write")}
   }`,
     ),
+    `
+  tryReadqHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
+    if (${NO_HALVES}) {
+      checkHalvesOut(out, at);
+    }
+    ${call(QUAD_ROW, "read")}
+    const code = result();
+    if (code === OK) {
+      out[at] = block32[VALUE32]!;
+      out[at + 1] = block32[VALUE_HIGH32]!;
+    }
+    return code;
+  }`,
+    `
+  tryWriteqHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult {
+    block32[VALUE32] = ${checkedHalf("low")};
+    block32[VALUE_HIGH32] = ${checkedHalf("high")};
+    ${call(QUAD_ROW, "write")}
+    return ${written(QUAD_ROW)};
+  }`,
+    ...throwingHalves(),
   ].join("\n\n");
+}
+
+/** The condition that `out` cannot receive two halves at `at`. */
+const NO_HALVES =
+  'typeof at !== "number" || !isView(out) || out[at] === undefined || out[at + 1] === undefined || !(out instanceof Uint32Array)';
+
+/** The expression that checks half of a value. */
+function checkedHalf(half: "low" | "high"): string {
+  return `${fitsLong(half)} ? ${half} : LONG.checkValue(${half}, "${half}")`;
 }
 
 /** The field of the call block for a value of the width. */
@@ -60,10 +118,11 @@ function cell({ bits }: WidthRow): string {
   return `block${bits}[VALUE${bits}]`;
 }
 
-function checked({ constant, bits }: WidthRow): string {
+/** The value of a write, after its check. The store wraps a signed one. */
+function checked({ constant, fits }: WidthRow): string {
   return constant === "QUAD"
     ? "QUAD.checkValue(value)"
-    : `isInteger(value, 0x${(2 ** bits - 1).toString(16).replace(/(?=(.{4})+$)(?!^)/g, "_")}) ? value : ${constant}.checkValue(value)`;
+    : `${fits} ? value : ${constant}.checkValue(value)`;
 }
 
 /**
@@ -79,7 +138,7 @@ export function nativeSpaceAccessors(): string {
       checkOut(${row.constant}, out, "out");
     }
     if (typeof gpa === "number") {
-      ${call(`spaceRead${row.suffix}`, `out[0] = ${cell(row)}!; return OK;`)}
+      ${call(`spaceRead${row.suffix}`, "reads", `out[0] = ${cell(row)}!; return OK;`)}
     }
     return this.tryRead(SPACE_${row.constant}, gpa, out);
   }`,
@@ -89,7 +148,7 @@ export function nativeSpaceAccessors(): string {
   tryWrite${row.suffix}(gpa: Gpa, value: ${row.value}): GuestMemAccessResult {
     const checked = ${checked(row)};
     if (typeof gpa === "number") {
-      ${call(`spaceWrite${row.suffix}`, "return OK;", `${cell(row)} = checked;`)}
+      ${call(`spaceWrite${row.suffix}`, "writes", "return OK;", `${cell(row)} = checked;`)}
     }
     return this.tryWrite(SPACE_${row.constant}, gpa, checked);
   }`,
@@ -101,7 +160,7 @@ export function nativeSpaceAccessors(): string {
         ? source[0]
         : checkOut(QUAD, source, "source")[0]!;
     if (typeof gpa === "number") {
-      ${call("spaceWriteq", "return OK;", `${cell(QUAD_ROW)} = value;`)}
+      ${call("spaceWriteq", "writes", "return OK;", `${cell(QUAD_ROW)} = value;`)}
     }
     return this.tryWrite(SPACE_QUAD, gpa, value);
   }`,
@@ -109,7 +168,7 @@ export function nativeSpaceAccessors(): string {
       (row) => `
   read${row.suffix}(gpa: Gpa): ${row.value} {
     if (typeof gpa === "number") {
-      ${call(`spaceRead${row.suffix}`, `return ${cell(row)}!;`)}
+      ${call(`spaceRead${row.suffix}`, "reads", `return ${cell(row)}!;`)}
     }
     return this.read(SPACE_${row.constant}, gpa);
   }`,
@@ -123,14 +182,34 @@ export function nativeSpaceAccessors(): string {
     }
   }`,
     ),
+    `
+  tryReadqHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
+    if (${NO_HALVES}) {
+      checkHalvesOut(out, at);
+    }
+    if (typeof gpa === "number") {
+      ${call("spaceReadq", "reads", "out[at] = block[VALUE32]!; out[at + 1] = block[VALUE_HIGH32]!; return OK;")}
+    }
+    return this.#tryReadHalves(gpa, out, at);
+  }`,
+    `
+  tryWriteqHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult {
+    const checkedLow = ${checkedHalf("low")};
+    const checkedHigh = ${checkedHalf("high")};
+    if (typeof gpa === "number") {
+      ${call("spaceWriteq", "writes", "return OK;", "block[VALUE32] = checkedLow; block[VALUE_HIGH32] = checkedHigh;")}
+    }
+    return this.tryWrite(SPACE_QUAD, gpa, quadOf(checkedLow, checkedHigh));
+  }`,
+    ...throwingHalves(", this.#bus.reason"),
   ].join("\n\n");
 }
 
-/** A call of C++ with an address below 4 GiB, and the statements for an access that C++ made. */
-function call(accessor: string, made: string, before = ""): string {
+/** A call of C++ with an address of an open page, and the statements for an access that C++ made. */
+function call(accessor: string, entries: "reads" | "writes", made: string, before = ""): string {
   return `
       const address = gpa >>> 0;
-      if (address === gpa) {
+      if (address === gpa && (this.${entries}[address >>> this.shift]! & 1) !== 0) {
         const block = block32;
         block[GPA_LOW32] = address;
         block[MEMORY32] = this.number;

@@ -1,3 +1,4 @@
+import { fitsLong, throwingHalves } from "./view.mjs";
 import { QUAD_ROW, type WidthRow, WIDTHS } from "./widths.mjs";
 
 type Operation = "read" | "write";
@@ -17,11 +18,22 @@ interface SpaceClass {
   readonly stored: string;
   /** The result code of a successful access. */
   readonly ok: string;
+  /**
+   * Statements for up to 32 bits that return the result of an access to a device, before the slow
+   * path. The arguments of the access are valid. A handler is called outside the `try` statement.
+   */
+  readonly device?: {
+    readonly tryRead: (row: WidthRow) => string;
+    readonly tryWrite: (row: WidthRow) => string;
+    readonly read: (row: WidthRow) => string;
+  };
   /** The expressions for the accesses that take the slow path. */
   readonly slow: {
     readonly tryRead: (row: WidthRow) => string;
     readonly tryWrite: (row: WidthRow) => string;
     readonly tryWriteqFrom: string;
+    readonly tryReadqHalves: string;
+    readonly tryWriteqHalves: string;
     readonly read: (row: WidthRow) => string;
     /** By default, the throwing form calls the `try…` form. */
     readonly write?: (row: WidthRow) => string;
@@ -31,13 +43,12 @@ interface SpaceClass {
 /**
  * The accessors of an address space, through its page table. The lowest bits of an inverted entry
  * are 0 unless the page takes the slow path, so one test of the address and the entry together
- * checks the alignment too.
+ * checks the alignment too. `!(bits)` takes 6 bytes of bytecode less than `(bits) === 0`.
  */
 export function tableAccessors(): string {
   return spaceAccessors({
     where: ({ bytes }, operation, then) => {
-      const open =
-        bytes === 1 ? "(distance & 1) === 0" : `((address | distance) & ${bytes - 1}) === 0`;
+      const open = bytes === 1 ? "!(distance & 1)" : `!((address | distance) & ${bytes - 1})`;
       return `
         const address = gpa >>> 0;
         if (address === gpa) {
@@ -51,30 +62,54 @@ export function tableAccessors(): string {
       tryRead: ({ suffix }) => `this.general.tryRead${suffix}(gpa, out)`,
       tryWrite: ({ suffix }) => `this.general.tryWrite${suffix}(gpa, value)`,
       tryWriteqFrom: "this.general.tryWriteqFrom(gpa, source)",
+      tryReadqHalves: "this.general.tryReadqHalves(gpa, out, at)",
+      tryWriteqHalves: "this.general.tryWriteqHalves(gpa, low, high)",
       read: ({ suffix }) => `this.general.read${suffix}(gpa)`,
       write: ({ suffix }) => `this.general.write${suffix}(gpa, value)`,
     },
   });
 }
 
-/** The accessors of an address space, within the bytes around the last access of each kind. */
+/**
+ * The accessors of an address space, within the bytes around the last access of each kind. The
+ * comparisons use integers of 32 bits, because floating-point numbers take longer. `gpa - address`
+ * is the rest of the address, if it is an integer.
+ */
 export function reachAccessors(): string {
   return spaceAccessors({
     where: ({ bytes }, operation, then) => {
-      const aligned = bytes === 1 ? "" : ` && (gpa & ${bytes - 1}) === 0`;
-      const last = bytes === 1 ? "index" : `index + ${bytes - 1}`;
-      const access = then(`this.${operation}View`, `this.${operation}From + index`);
+      const aligned = bytes === 1 ? "" : ` && (address & ${bytes - 1}) === 0`;
+      const access = then(`this.${operation}View`, "place");
       return `
-        const offset = gpa - this.${operation}Base;
-        const index = offset >>> 0;
-        if (index === offset${aligned} && ${last} < this.${operation}Length) { ${access} }`;
+        const address = gpa >>> 0;
+        const index = (address - this.${operation}Low) >>> 0;
+        if (index <= this.${operation}Last >>> 0${aligned} && gpa - address === this.${operation}High) {
+          const place = (address + this.${operation}Distance) >>> 0;
+          ${access}
+        }`;
     },
-    stored: "if (this.dirty !== null) { this.markWrite(index); }",
+    stored: "const { marks } = this; if (marks !== null) { marks[place >>> 12] = 1; }",
     ok: "OK",
+    device: {
+      tryRead: ({ constant }) => `
+        const found = this.devices.read(SPACE_${constant}, gpa);
+        if (found >= 0) { out[0] = found; return OK; }
+        if (found !== -1) { return this.#bus.result; }`,
+      tryWrite: ({ constant, bits }) => `
+        const unsigned = ${bits === 32 ? "value >>> 0" : `value & ${2 ** bits - 1}`};
+        const result = this.devices.write(SPACE_${constant}, gpa, unsigned);
+        if (result !== -1) { return result; }`,
+      read: ({ constant }) => `
+        const found = this.devices.read(SPACE_${constant}, gpa);
+        if (found >= 0) { return found; }
+        if (found !== -1) { this.#fault(SPACE_${constant}, gpa); }`,
+    },
     slow: {
       tryRead: ({ constant }) => `this.#tryRead(SPACE_${constant}, gpa, out)`,
       tryWrite: ({ constant }) => `this.#tryWrite(SPACE_${constant}, gpa, value)`,
       tryWriteqFrom: 'this.tryWriteq(gpa, checkOut(QUAD, source, "source")[0]!)',
+      tryReadqHalves: "this.#tryReadHalves(gpa, out, at)",
+      tryWriteqHalves: "this.#tryWrite(SPACE_QUAD, gpa, quadOf(low, high))",
       read: ({ constant }) => `this.#read(SPACE_${constant}, gpa)`,
     },
   });
@@ -85,47 +120,63 @@ function spaceAccessors(path: SpaceClass): string {
     ...WIDTHS.map(
       (row) => `
   tryRead${row.suffix}(gpa: Gpa, out: ${row.out}): GuestMemAccessResult {
-    ${guarded(`
+    ${guarded(
+      (checked) => `
       if (typeof gpa === "number" && out[0] !== undefined && out instanceof ${row.out}) {
         this.checkSlots(out);
         ${path.where(row, "read", (view, at) => `out[0] = ${load(row, view, at)}; return ${path.ok};`)}
-      }`)}
+        ${checked}
+      }`,
+      row.bytes < 8 ? path.device?.tryRead(row) : undefined,
+    )}
     return ${path.slow.tryRead(row)};
   }`,
     ),
     ...WIDTHS.map(
       (row) => `
   tryWrite${row.suffix}(gpa: Gpa, value: ${row.value}): GuestMemAccessResult {
-    ${guarded(`
+    ${guarded(
+      (checked) => `
       if (typeof gpa === "number" && ${row.fits}) {
         ${store(path, row, `return ${path.ok};`)}
-      }`)}
+        ${checked}
+      }`,
+      row.bytes < 8 ? path.device?.tryWrite(row) : undefined,
+    )}
     return ${path.slow.tryWrite(row)};
   }`,
     ),
     `
   tryWriteqFrom(gpa: Gpa, source: BigUint64Array): GuestMemAccessResult {
-    ${guarded(`
+    ${guarded(
+      () => `
       if (typeof gpa === "number") {
         const value = source[0];
         if (value !== undefined && source instanceof BigUint64Array) {
           this.checkSlots(source);
           ${store(path, QUAD_ROW, `return ${path.ok};`)}
         }
-      }`)}
+      }`,
+    )}
     return ${path.slow.tryWriteqFrom};
   }`,
     ...WIDTHS.map(
       (row) => `
   read${row.suffix}(gpa: Gpa): ${row.value} {
-    ${guarded(`
+    ${guarded(
+      () => `
       if (typeof gpa === "number") {
         ${path.where(row, "read", (view, at) => `return ${load(row, view, at)};`)}
-      }`)}
+      }`,
+    )}
+    ${row.bytes < 8 && path.device !== undefined ? path.device.read(row) : ""}
     return ${path.slow.read(row)};
   }`,
     ),
     ...WIDTHS.map((row) => write(path, row)),
+    tryReadqHalves(path),
+    tryWriteqHalves(path),
+    ...throwingHalves(", this.#bus.reason"),
   ].join("\n\n");
 }
 
@@ -142,11 +193,68 @@ function write(path: SpaceClass, row: WidthRow): string {
   }
   return `
   ${head}
-    ${guarded(`
+    ${guarded(
+      () => `
       if (typeof gpa === "number" && ${row.fits}) {
         ${store(path, row, "return;")}
-      }`)}
+      }`,
+    )}
     ${path.slow.write(row)};
+  }`;
+}
+
+function tryReadqHalves(path: SpaceClass): string {
+  const read = path.where(
+    QUAD_ROW,
+    "read",
+    (view, offset) => `
+      const view = ${view};
+      const start = ${offset};
+      const low = view.getUint32(start, true);
+      out[at + 1] = view.getUint32(start + 4, true);
+      out[at] = low;
+      return ${path.ok};`,
+  );
+  return `
+  tryReadqHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
+    ${guarded(
+      () => `
+      if (
+        typeof gpa === "number" &&
+        typeof at === "number" &&
+        out[at] !== undefined &&
+        out[at + 1] !== undefined &&
+        out instanceof Uint32Array
+      ) {
+        this.checkSlots(out);
+        ${read}
+      }`,
+    )}
+    return ${path.slow.tryReadqHalves};
+  }`;
+}
+
+function tryWriteqHalves(path: SpaceClass): string {
+  const write = path.where(
+    QUAD_ROW,
+    "write",
+    (view, offset) => `
+      const view = ${view};
+      const start = ${offset};
+      view.setUint32(start, low, true);
+      view.setUint32(start + 4, high, true);
+      ${path.stored}
+      return ${path.ok};`,
+  );
+  return `
+  tryWriteqHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult {
+    ${guarded(
+      () => `
+      if (typeof gpa === "number" && ${fitsLong("low")} && ${fitsLong("high")}) {
+        ${write}
+      }`,
+    )}
+    return ${path.slow.tryWriteqHalves};
   }`;
 }
 
@@ -165,12 +273,23 @@ function store(path: SpaceClass, row: WidthRow, then: string): string {
   );
 }
 
-/** Statements that throw if `out` is not a typed array, or if the buffer of a view is detached. */
-function guarded(statements: string): string {
+/**
+ * Statements that throw if `out` is not a typed array, or if the buffer of a view is detached.
+ *
+ * @param statements - Called with the statement that enables `then`.
+ * @param then - Statements to run afterwards.
+ */
+function guarded(statements: (enable: string) => string, then?: string): string {
+  const [declaration, enable, after] =
+    then === undefined
+      ? ["", "", ""]
+      : ["let isChecked = false;", "isChecked = true;", `if (isChecked) { ${then} }`];
   return `
+    ${declaration}
     try {
-      ${statements}
+      ${statements(enable)}
     } catch {
       // The slow path repeats all checks, and throws errors with a code.
-    }`;
+    }
+    ${after}`;
 }

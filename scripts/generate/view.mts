@@ -1,20 +1,40 @@
-import { QUAD_ROW, type WidthRow, WIDTHS } from "./widths.mjs";
+import { LONG_ROW, QUAD_ROW, type WidthRow, WIDTHS } from "./widths.mjs";
 
 /** How the accessors of one class of the view path find the bytes of an access. */
-export interface ViewClass {
+export type ViewClass = Accessors & (Branching | Selecting);
+
+/** Accessors that branch to the slow path at each check. */
+interface Branching {
+  readonly select?: undefined;
   /** Statements that compute `index`, the element of the access, from `gpa`. */
   readonly index: (row: WidthRow, operation: "read" | "write") => readonly string[];
-  /** A condition to check before `index` is computed, and the statements before the condition. */
-  readonly aligned?: (row: WidthRow) => { readonly before: string; readonly condition: string };
   /** The condition that the access is aligned and within the typed arrays. */
   readonly inReach: (row: WidthRow, operation: "read" | "write") => string;
+  /**
+   * As `index`, `inReach` and `array`, for 64 bits as two elements of 32 bits: `index` is the one of
+   * the low half. That both elements exist is checked elsewhere.
+   */
+  readonly halves: (operation: "read" | "write") => {
+    readonly before: readonly string[];
+    readonly inReach: string;
+    readonly array: string;
+  };
+}
+
+/**
+ * Accessors that use an index which no typed array has if a check fails. Their only branch to the
+ * slow path is that the typed array does not have the index.
+ */
+interface Selecting {
+  /** The element of an access to the integer `gpa` from 0 to 2^32 - 1. */
+  readonly select: (row: WidthRow) => string;
+  /** As `select`, for the low half of 64 bits as two elements of 32 bits. */
+  readonly selectHalves: string;
+}
+
+interface Accessors {
   /** The typed array of a width. */
   readonly array: (row: WidthRow, operation: "read" | "write") => string;
-  /**
-   * How to refuse objects that only have the prototype of a typed array: by reading an internal
-   * slot, which throws, or by `ArrayBuffer.isView`, which takes fewer bytes of bytecode.
-   */
-  readonly brand: "slots" | "isView";
   /** The statements after a store. */
   readonly stored?: string;
   /** The result code of a successful access. */
@@ -24,6 +44,8 @@ export interface ViewClass {
     readonly tryRead: (row: WidthRow) => string;
     readonly tryWrite: (row: WidthRow) => string;
     readonly tryWriteqFrom: string;
+    readonly tryReadqHalves: string;
+    readonly tryWriteqHalves: string;
     readonly read: (row: WidthRow) => string;
   };
   /** The expression for the reason of a fault; by default, the result code determines it. */
@@ -32,41 +54,70 @@ export interface ViewClass {
   readonly slowWrite?: (row: WidthRow) => string;
 }
 
+const NUMBER = 'typeof gpa === "number"';
+
 /** The accessors of one class of the view path. */
 export function viewAccessors(path: ViewClass): string {
   return [
     ...WIDTHS.map((row) => tryRead(path, row)),
-    ...WIDTHS.map((row) => tryWrite(path, row)),
-    tryWriteqFrom(path),
+    ...tryWrites(path),
     ...WIDTHS.map((row) => read(path, row)),
     ...WIDTHS.map((row) => write(path, row)),
+    tryReadqHalves(path),
+    tryWriteqHalves(path),
+    ...throwingHalves(),
   ].join("\n\n");
+}
+
+/** The writing accessors of one class of the view path. */
+export function viewWrites(path: ViewClass): string {
+  return [...tryWrites(path), ...WIDTHS.map((row) => write(path, row)), tryWriteqHalves(path)].join(
+    "\n\n",
+  );
+}
+
+function tryWrites(path: ViewClass): string[] {
+  return [...WIDTHS.map((row) => tryWrite(path, row)), tryWriteqFrom(path)];
 }
 
 function tryRead(path: ViewClass, row: WidthRow): string {
   const { suffix, out } = row;
-  const fast = load(path, row, `out[0] = value; return ${path.ok};`);
-  const body =
-    path.brand === "slots"
-      ? whereBranded(`
-        if (typeof gpa === "number" && out[0] !== undefined && out instanceof ${out}) {
-          this.checkSlots(out);
-          ${fast.trim()}
-        }`)
-      : `
-      if (
-        typeof gpa === "number" &&
-        this.isView(out) &&
-        out[0] !== undefined &&
-        out instanceof ${out}
-      ) {
-        ${fast}
-      }`;
+  const branded = ["out[0] !== undefined", `out instanceof ${out}`];
+  const then = `out[0] = value; return ${path.ok};`;
+  const body = whereBranded(
+    where(
+      path,
+      NUMBER,
+      branded,
+      (valid) => `
+      this.checkSlots(out);
+      ${load(path, row, valid, then).trim()}`,
+    ),
+  );
   return `
   tryRead${suffix}(gpa: Gpa, out: ${out}): GuestMemAccessResult {
     ${body}
     return ${path.slow.tryRead(row)};
   }`;
+}
+
+/**
+ * Statements for arguments that satisfy conditions. If the class selects its index, the statements
+ * must check `valid` themselves.
+ */
+function where(
+  path: ViewClass,
+  valid: string,
+  others: readonly string[],
+  statements: (valid: string) => string,
+): string {
+  const conditions = [...(path.select === undefined ? [valid] : []), ...others];
+  return conditions.length === 0
+    ? statements(valid)
+    : `
+    if (${conditions.join(" && ")}) {
+      ${statements(valid)}
+    }`;
 }
 
 /** Statements that throw if an object is not a typed array. */
@@ -82,67 +133,61 @@ function whereBranded(statements: string): string {
 function read(path: ViewClass, row: WidthRow): string {
   return `
   read${row.suffix}(gpa: Gpa): ${row.value} {
-    if (typeof gpa === "number") {
-      ${load(path, row, "return value;")}
-    }
+    ${where(path, NUMBER, [], (valid) => load(path, row, valid, "return value;"))}
     return ${path.slow.read(row)};
   }`;
 }
 
-function load(path: ViewClass, row: WidthRow, then: string): string {
-  return whereAligned(
-    path,
-    row,
-    `
+function load(path: ViewClass, row: WidthRow, valid: string, then: string): string {
+  if (path.select !== undefined) {
+    return `
+      ${selectIndex(path.select(row), valid)}
+      const cells = ${path.array(row, "read")};
+      if (index in cells) {
+        const value = cells[index]!;
+        ${then}
+      }`;
+  }
+  return `
       ${path.index(row, "read").join("\n")}
       if (${path.inReach(row, "read")}) {
         const value = ${path.array(row, "read")}[index];
         if (value !== undefined) { ${then} }
-      }`,
-  );
+      }`;
 }
 
-function whereAligned(path: ViewClass, row: WidthRow, statements: string): string {
-  if (path.aligned === undefined) {
-    return statements;
-  }
-  const { before, condition } = path.aligned(row);
-  return `
-      ${before}
-      if (${condition}) {
-        ${statements}
-      }`;
+function selectIndex(index: string, valid: string): string {
+  return `const index = ${valid} && gpa >>> 0 === gpa ? ${index} : -1;`;
 }
 
 function tryWrite(path: ViewClass, row: WidthRow): string {
   return `
   tryWrite${row.suffix}(gpa: Gpa, value: ${row.value}): GuestMemAccessResult {
-    if (typeof gpa === "number" && ${row.fits}) {
-      ${store(path, row, `return ${path.ok};`)}
-    }
+    ${whereFits(path, row, `return ${path.ok};`)}
     return ${path.slow.tryWrite(row)};
   }`;
 }
 
+function whereFits(path: ViewClass, row: WidthRow, then: string): string {
+  return where(path, `${NUMBER} && ${row.fits}`, [], (valid) => store(path, row, valid, then));
+}
+
 function tryWriteqFrom(path: ViewClass): string {
-  const fast = store(path, QUAD_ROW, `return ${path.ok};`);
-  const body =
-    path.brand === "slots"
-      ? whereBranded(`
-        if (typeof gpa === "number") {
-          const value = source[0];
-          if (value !== undefined && source instanceof BigUint64Array) {
-            this.checkSlots(source);
-            ${fast.trim()}
-          }
-        }`)
-      : `
-      if (typeof gpa === "number" && this.isView(source)) {
-        const value = source[0];
-        if (value !== undefined && source instanceof BigUint64Array) {
-          ${fast.trim()}
-        }
-      }`;
+  const then = `return ${path.ok};`;
+  const branded = ["value !== undefined", "source instanceof BigUint64Array"].join(" && ");
+  const body = whereBranded(
+    where(
+      path,
+      NUMBER,
+      [],
+      (valid) => `
+      const value = source[0];
+      if (${branded}) {
+        this.checkSlots(source);
+        ${store(path, QUAD_ROW, valid, then).trim()}
+      }`,
+    ),
+  );
   return `
   tryWriteqFrom(gpa: Gpa, source: BigUint64Array): GuestMemAccessResult {
     ${body}
@@ -164,31 +209,130 @@ function write(path: ViewClass, row: WidthRow): string {
   }
   return `
   ${head}
-    if (typeof gpa === "number" && ${row.fits}) {
-      ${store(path, row, "return;")}
-    }
+    ${whereFits(path, row, "return;")}
     ${path.slowWrite(row)};
   }`;
 }
 
-function store(path: ViewClass, row: WidthRow, then: string): string {
+function store(path: ViewClass, row: WidthRow, valid: string, then: string): string {
+  const stores = `cells[index] = value;${path.stored ?? ""} ${then}`;
   // A variable, since two loads of the field would take five more bytes of bytecode.
-  return whereAligned(
-    path,
-    row,
-    `
+  const cells = `const cells = ${path.array(row, "write")};`;
+  if (path.select !== undefined) {
+    return `
+      ${selectIndex(path.select(row), valid)}
+      ${cells}
+      if (index in cells) { ${stores} }`;
+  }
+  return `
       ${path.index(row, "write").join("\n")}
-      const cells = ${path.array(row, "write")};
+      ${cells}
       if (${path.inReach(row, "write")} && cells[index] !== undefined) {
-        cells[index] = value;${path.stored ?? ""}
-        ${then}
-      }`,
-  );
+        ${stores}
+      }`;
 }
 
-/** The address of element `index`. It equals `gpa` if that was aligned. */
+/** The condition that a value is one half of a 64-bit value. */
+export function fitsLong(value: string): string {
+  return LONG_ROW.fits.replaceAll("value", value);
+}
+
+// Short code is worth more here than the order of the statements: with the accessors of the other
+// widths, these must fit into the 920 bytes of bytecode. Therefore `at` is not optional, `isView`
+// replaces `checkSlots` and its try, and `!` replaces the comparison with 0.
+
+interface HalvesPath {
+  /** Conditions to check before the other statements. */
+  readonly valid: readonly string[];
+  /** Statements that compute `index`. */
+  readonly before: readonly string[];
+  /** The condition that `cells` has the low half. */
+  readonly inReach: string;
+  readonly array: string;
+}
+
+function halvesOf(path: ViewClass, operation: "read" | "write", valid: string): HalvesPath {
+  return path.select === undefined
+    ? { valid: [valid], ...path.halves(operation) }
+    : {
+        valid: [],
+        before: [selectIndex(path.selectHalves, valid)],
+        inReach: "index in cells",
+        array: path.array(LONG_ROW, operation),
+      };
+}
+
+function tryReadqHalves(path: ViewClass): string {
+  const { valid, before, inReach, array } = halvesOf(path, "read", NUMBER);
+  return `
+  tryReadqHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
+    if (
+      ${valid.map((condition) => `${condition} &&`).join("\n")}
+      typeof at === "number" &&
+      this.isView(out) &&
+      out[at] !== undefined &&
+      out[at + 1] !== undefined &&
+      out instanceof Uint32Array
+    ) {
+      ${before.join("\n")}
+      const cells = ${array};
+      if (${inReach}) {
+        const high = cells[index + 1];
+        if (high !== undefined) {
+          out[at] = cells[index]!;
+          out[at + 1] = high;
+          return ${path.ok};
+        }
+      }
+    }
+    return ${path.slow.tryReadqHalves};
+  }`;
+}
+
+function tryWriteqHalves(path: ViewClass): string {
+  const fits = `${NUMBER} && ${fitsLong("low")} && ${fitsLong("high")}`;
+  const { valid, before, inReach, array } = halvesOf(path, "write", fits);
+  const store = `
+      ${before.join("\n")}
+      const cells = ${array};
+      if (${inReach} && cells[index + 1] !== undefined) {
+        cells[index] = low;
+        cells[index + 1] = high;${path.stored ?? ""}
+        return ${path.ok};
+      }`;
+  return `
+  tryWriteqHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult {
+    ${valid.length === 0 ? store : `if (${valid.join(" && ")}) { ${store} }`}
+    return ${path.slow.tryWriteqHalves};
+  }`;
+}
+
+/** The throwing forms of the halves, which are the same on both paths. */
+export function throwingHalves(reason = ""): string[] {
+  return [
+    `
+  readqHalves(gpa: Gpa, out: Uint32Array, at: number): void {
+    const result = this.tryReadqHalves(gpa, out, at);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, 8, "read"${reason});
+    }
+  }`,
+    `
+  writeqHalves(gpa: Gpa, low: number, high: number): void {
+    const result = this.tryWriteqHalves(gpa, low, high);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, 8, "write"${reason});
+    }
+  }`,
+  ];
+}
+
+/**
+ * The address of element `index`. It equals `gpa` if that was aligned. A product takes three bytes
+ * of bytecode less than a shift and its conversion to unsigned.
+ */
 export function roundTrip(row: WidthRow, index: string): string {
-  return row.shift === 0 ? index : `(${index} << ${row.shift}) >>> 0`;
+  return row.shift === 0 ? index : `${index} * ${row.bytes}`;
 }
 
 /** An index of the width in units of 64 bits. */

@@ -92,7 +92,7 @@ function inspectPe(objdump: (flag: string) => string, { facts, faults }: Inspect
   facts.push(`needs ${libraries.join(", ")}`);
   // The library of Node-API is not among them, since it is delay-loaded.
   for (const library of libraries) {
-    if (!/^(kernel32|msvcrt)\.dll$/i.test(library)) {
+    if (!/^(advapi32|kernel32|msvcrt)\.dll$/i.test(library)) {
       faults.push(`it needs ${library}, which not every Windows machine has`);
     }
   }

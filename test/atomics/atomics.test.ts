@@ -7,10 +7,12 @@ import {
   type GuestAtomicAccess,
   GuestMemory,
 } from "pound-guest-memory";
+import { ATOMIC_XOR } from "../../lib/atomics/operations.js";
 import { native } from "../../lib/native/addon.js";
-import { ATOMIC_XOR, OPERATION32, RESULT32 } from "../../lib/native/call-block.js";
+import { OPERATION32, RESULT32 } from "../../lib/native/call-block.js";
 import {
   ATOMICS,
+  ATOMICS_AND_ALL_WIDTHS,
   ATOMICS_AND_WIDTHS,
   callMethod,
   methodName,
@@ -71,7 +73,7 @@ for (const path of PATHS) {
           const model = Uint8Array.from(bytes);
           const wrong: string[] = [];
           let seed = 0;
-          for (const one of ATOMICS_AND_WIDTHS) {
+          for (const one of ATOMICS_AND_ALL_WIDTHS) {
             for (const gpa of ADDRESSES) {
               for (const form of FORMS) {
                 const [a, b, c] = valuesFor(one.width.bytes, seed++) as [bigint, bigint, bigint];
@@ -112,7 +114,7 @@ for (const path of PATHS) {
       const access = atomicsOf(memory, path);
       for (const gpa of [4 * GIB - 8, 4 * GIB, 4 * GIB + 8, 6 * GIB]) {
         for (const address of [gpa, BigInt(gpa)]) {
-          for (const one of ATOMICS_AND_WIDTHS) {
+          for (const one of ATOMICS_AND_ALL_WIDTHS) {
             const model = Uint8Array.from(memory.slice(gpa, 8));
             const values = valuesFor(one.width.bytes, gpa % 1000).slice(1);
             const expected = modelAtomic(model, one, 0, values);
@@ -154,7 +156,7 @@ for (const path of PATHS) {
         expect(early.addl(8, 1)).to.equal(0);
         end(memory);
         for (const access of [early, atomicsOf(memory, path)]) {
-          for (const one of ATOMICS_AND_WIDTHS) {
+          for (const one of ATOMICS_AND_ALL_WIDTHS) {
             for (const gpa of [8, 8n, 2 ** 40, 3]) {
               for (const form of FORMS) {
                 const outcome = runAtomic(access, one, form, gpa, [1n, 2n]);
@@ -233,7 +235,9 @@ for (const path of PATHS) {
         for (const width of WIDTHS) {
           const good = valueOf(width, 1n);
           const wide =
-            width.bytes === 8 ? [2n ** 64n, -1n] : [2 ** (8 * width.bytes), -1, 0.5, NaN];
+            width.bytes === 8
+              ? [2n ** 64n, -(2n ** 63n) - 1n]
+              : [2 ** (8 * width.bytes), -(2 ** (8 * width.bytes - 1)) - 1, 0.5, NaN];
           const wrong = width.bytes === 8 ? [1, "1", null] : [1n, "1", null, undefined];
           for (const gpa of [0, 1, 2 ** 40]) {
             for (const [bads, code] of [
@@ -289,7 +293,7 @@ for (const path of PATHS) {
 describe("atomic access on the two paths", () => {
   it("agrees with a plain model on random operations, in RAM that both paths use by turns", () => {
     const operation = fc.record({
-      one: fc.constantFrom(...ATOMICS_AND_WIDTHS),
+      one: fc.constantFrom(...ATOMICS_AND_ALL_WIDTHS),
       path: fc.constantFrom(...PATHS),
       form: fc.constantFrom(...FORMS),
       gpa: fc.oneof<fc.Arbitrary<Gpa>[]>(

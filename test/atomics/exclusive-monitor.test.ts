@@ -166,7 +166,7 @@ for (const path of ["view", "native"] as const) {
         [() => monitor.tryStoreExclusivel("16" as unknown as number, 1, status), WRONG_TYPE],
         [() => monitor.tryStoreExclusivel(16, 1, new Uint32Array(0)), OUT_OF_RANGE],
         [() => monitor.tryStoreExclusivel(16, 1, [] as unknown as Uint32Array), WRONG_TYPE],
-        [() => monitor.storeExclusivel(16, -1), OUT_OF_RANGE],
+        [() => monitor.storeExclusivel(16, -(2 ** 31) - 1), OUT_OF_RANGE],
         [() => monitor.tryLoadExclusivel(16, new Uint32Array(0)), OUT_OF_RANGE],
         [() => monitor.tryLoadExclusivel(2n ** 64n, new Uint32Array(1)), OUT_OF_RANGE],
         [() => monitor.loadExclusivel(null as unknown as number), WRONG_TYPE],

@@ -51,10 +51,25 @@ const READS = [
 ] as const;
 
 const WRITES = [
-  { suffix: "b", good: 1, tooWide: [256, -1, 0.5, NaN, Infinity], wrong: [1n, "1", null] },
-  { suffix: "w", good: 1, tooWide: [65536, -1, 0.5, NaN, 2 ** 40], wrong: [1n, "1", undefined] },
-  { suffix: "l", good: 1, tooWide: [2 ** 32, -1, 0.5, NaN, 2 ** 53], wrong: [1n, "1", {}] },
-  { suffix: "q", good: 1n, tooWide: [2n ** 64n, -1n, 2n ** 200n], wrong: [1, "1", null] },
+  { suffix: "b", good: 1, tooWide: [256, -129, 0.5, NaN, Infinity], wrong: [1n, "1", null] },
+  {
+    suffix: "w",
+    good: 1,
+    tooWide: [65536, -32769, 0.5, NaN, 2 ** 40],
+    wrong: [1n, "1", undefined],
+  },
+  {
+    suffix: "l",
+    good: 1,
+    tooWide: [2 ** 32, -(2 ** 31) - 1, 0.5, NaN, 2 ** 53],
+    wrong: [1n, "1", {}],
+  },
+  {
+    suffix: "q",
+    good: 1n,
+    tooWide: [2n ** 64n, -(2n ** 63n) - 1n, 2n ** 200n],
+    wrong: [1, "1", null],
+  },
 ] as const;
 
 function detachedOut(): Uint32Array {

@@ -64,13 +64,18 @@ function revoked(): object {
   return proxy;
 }
 
+const POLICIES = (["fault", "allow"] as const).flatMap((alignment) =>
+  (["little", "big"] as const).map((endian) => ({ alignment, endian })),
+);
+
 /** Makes what no argument should be, by name; each time anew, since a callee may keep it. */
 const HOSTILE: Readonly<Record<string, () => unknown>> = {
   undefined: () => undefined,
   null: () => null,
   symbol: () => Symbol("x"),
   NaN: () => NaN,
-  negative: () => -1,
+  // No width holds it, not even as a signed value.
+  negative: () => -(2 ** 40),
   fraction: () => 0.5,
   "2^53": () => 2 ** 53,
   "2^64": () => 2n ** 64n,
@@ -141,7 +146,32 @@ function* callsOf(good: readonly unknown[]): Generator<[string, () => unknown[]]
   yield ["no arguments", () => []];
 }
 
+/** Arguments of a method whose 64-bit values are two halves. */
+function goodHalves(method: string): unknown[] {
+  const out = new Uint32Array(4);
+  const half = 0xa5a5_a5a5;
+  if (/CompareExchange|compareExchange/.test(method)) {
+    return [0, half, half, half, half, out, 1];
+  }
+  if (/[rR]ead|[lL]oad/.test(method)) {
+    return [0, out, 1];
+  }
+  if (/[wW]rite|[sS]tore/.test(method)) {
+    return [0, half, half];
+  }
+  const value = /[aA]nd|[oO]r|[eE]xchange/.test(method) && !/[xX]or/.test(method) ? half : 0;
+  return [0, value, value, out, 1];
+}
+
+/** Arguments of a method of `halves`, which takes the address as two halves. */
+function goodSplit(method: string): unknown[] {
+  return [0, ...(method.endsWith("q") ? goodHalves(method) : goodArguments(method))];
+}
+
 function goodArguments(method: string): unknown[] {
+  if (method.endsWith("Halves")) {
+    return goodHalves(method);
+  }
   const bulk: Record<string, () => unknown[]> = {
     fill: () => [0, 4, FILL],
     copy: () => [0, 8, 4],
@@ -207,17 +237,24 @@ describe("the contract of errors", function () {
       const memory = GuestMemory.allocate(SIZE);
       memory.fill(0, SIZE, FILL);
       const target = path === "view" ? memory : memory.native;
-      for (const object of [target, target.atomics]) {
+      const policies = POLICIES.map((policy) => memory.withPolicy(policy));
+      const underPolicy = policies.map((access) => (path === "view" ? access : access.native));
+      for (const object of [target, target.atomics, target.halves, ...underPolicy]) {
+        const good = object === target.halves ? goodSplit : goodArguments;
         const names = methodsOf(object).filter(
-          (name) => !/^(destroy|run|prepare|mark$|checkSlots|use$|end$)/.test(name),
+          (name) =>
+            !/^(destroy|run|prepare|mark|checkSlots|isView|use$|end$|clear$|locate$|useFirst$|toJSON$)/.test(
+              name,
+            ),
         );
         expect(names.length).to.be.greaterThan(15);
         for (const name of names) {
           const method = (object as unknown as Record<string, (...args: unknown[]) => unknown>)[
             name
           ]!;
-          for (const [what, args] of callsOf(goodArguments(name))) {
-            const label = `${name}, ${what}`;
+          for (const [what, args] of callsOf(good(name))) {
+            const of = object === target.halves ? "halves" : underPolicy.indexOf(object as never);
+            const label = `${of}, ${name}, ${what}`;
             const outcome = await outcomeOf(label, () => method.apply(object, args()));
             outcomes[path]![label] = outcome;
             expect(
@@ -260,6 +297,23 @@ describe("the contract of errors", function () {
           const outcome = await outcomeOf(label, () => method.apply(target, args()));
           outcomes[path]![label] = outcome;
           space.regions.slice(1).forEach((region) => space.remove(region));
+          expect(
+            memory.buffer.every((byte) => byte === FILL),
+            `RAM after ${label}`,
+          ).to.equal(true);
+        }
+      }
+      for (const name of methodsOf(target.halves).filter(
+        (method) => !/^(clear|locate)$/.test(method),
+      )) {
+        const method = (
+          target.halves as unknown as Record<string, (...args: unknown[]) => unknown>
+        )[name]!;
+        for (const [what, args] of callsOf(goodSplit(name))) {
+          const label = `halves.${name}, ${what}`;
+          outcomes[path]![label] = await outcomeOf(label, () =>
+            method.apply(target.halves, args()),
+          );
           expect(
             memory.buffer.every((byte) => byte === FILL),
             `RAM after ${label}`,

@@ -37,6 +37,26 @@ describe("pound-guest-memory crosscheck", () => {
     expect(run("--exhaustive").status).to.equal(0);
   });
 
+  it("checks the view path under an access policy, which it passes to a module", () => {
+    const policy = ["--alignment", "allow", "--endian", "big"];
+    const { status, stdout } = run("--ops", "20000", "--size", "64K", ...policy);
+    expect(stdout).to.match(/^no difference in 20,000 operations, of which 0 FAULT_UNALIGNED/);
+    expect(status).to.equal(0);
+    expect(run("--exhaustive", ...policy).status).to.equal(0);
+    const subject = write(
+      "policy.cjs",
+      `const { GuestMemory } = require(${JSON.stringify(PACKAGE)});
+       module.exports = (size, policy) => GuestMemory.allocate(size).withPolicy(policy);`,
+    );
+    expect(run("--subject", subject, "--ops", "5000", ...policy).status).to.equal(0);
+    const deaf = write(
+      "deaf.cjs",
+      `const { GuestMemory } = require(${JSON.stringify(PACKAGE)});
+       module.exports = (size) => GuestMemory.allocate(size);`,
+    );
+    expect(run("--subject", deaf, "--ops", "5000", ...policy).status).to.equal(1);
+  });
+
   it("fails a wrong model, with the report or with JSON", () => {
     const subject = write(
       "wrong.cjs",
@@ -73,10 +93,21 @@ describe("pound-guest-memory crosscheck", () => {
     expect(status).to.equal(0);
   });
 
+  it("replays a log under its policy", () => {
+    const policy = { alignment: "allow", endian: "big" } as const;
+    const ops = packOps([{ kind: OpKind.WRITEL, gpa: 1n, value: 2n }]);
+    const log = write("policy.log", encodeOpLog({ size: 16, ops, policy }));
+    const { faults } = JSON.parse(run("--log", log, "--json").stdout) as { faults: number[] };
+    expect(faults).to.deep.equal([0, 0, 0, 0]);
+    expect(run("--log", log, "--endian", "little").status).to.equal(2);
+  });
+
   it("ends with status 2 for wrong arguments and unusable files", () => {
     for (const args of [
       ["--ops", "many"],
       ["--seed", "-1"],
+      ["--alignment", "maybe"],
+      ["--endian", "middle"],
       ["--log", join(folder, "none.log")],
       ["--log", write("bad.log", "no log")],
       ["--trace", join(folder, "none.gz")],

@@ -27,6 +27,7 @@ import { NO_MEMORY, OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.j
 const { OK, FAULT_BOUNDARY, FAULT_UNALIGNED } = GuestMemAccessResult;
 type Result = GuestMemAccessResult;
 type Out = Uint8Array | Uint16Array | Uint32Array | BigUint64Array;
+type Value = number | bigint;
 
 /** A correct RAM, in parts that a wrong model can override. */
 class Model {
@@ -257,6 +258,64 @@ describe("crosscheck", () => {
     expect(other.difference?.report).to.equal(undefined);
   });
 
+  const policies = (["fault", "allow"] as const).flatMap((alignment) =>
+    (["little", "big"] as const).map((endian) => ({ alignment, endian })),
+  );
+  for (const policy of policies) {
+    const { alignment, endian } = policy;
+
+    it(`finds no difference under ${alignment}, ${endian}`, async () => {
+      const subject: MakeMemory = (bytes, given) => GuestMemory.allocate(bytes).withPolicy(given);
+      const model: MakeMemory = (bytes, given) => new ByteMemory(bytes, given);
+      const size = 40_005;
+      const source = randomOps({ seed: 3, count: 30_000, size });
+      for (const result of [
+        await crosscheck(subject, source, { size, policy }),
+        await crosscheck(subject, source, { size, policy, reference: model }),
+        await crosscheck(model, source, { size, policy }),
+        await crosscheckSmall(subject, (bytes) => exhaustiveOps(bytes), 24, policy),
+      ]) {
+        expect(result.difference?.report).to.equal(undefined);
+        expect(result.faults[FAULT_BOUNDARY]).to.be.above(1000);
+        const unaligned = result.faults[FAULT_UNALIGNED];
+        expect(unaligned! > 1000).to.equal(alignment === "fault");
+      }
+    });
+
+    it(`finds the difference of every other policy from ${alignment}, ${endian}`, async () => {
+      for (const other of policies.filter((one) => one !== policy)) {
+        const subject: MakeMemory = (bytes) => GuestMemory.allocate(bytes).withPolicy(other);
+        const source = randomOps({ seed: 1, count: 2000, size: 4096 });
+        const { difference } = await crosscheck(subject, source, { size: 4096, policy });
+        expect(difference!.ops).to.have.length.within(1, 2);
+        const named = `(alignment ${alignment}, endian ${endian})`;
+        expect(difference!.report.includes(named)).to.equal(policy !== policies[0]);
+      }
+    });
+  }
+
+  it("catches a model that stores a signed value wrongly", async () => {
+    for (const [method, fits] of [
+      ["tryWriteb", 8],
+      ["tryWritew", 16],
+      ["tryWritel", 32],
+      ["tryWriteq", 64],
+    ] as const) {
+      const make: MakeMemory = (size) => {
+        const model = new ByteMemory(size);
+        const write = model[method].bind(model) as (gpa: Gpa, value: Value) => Result;
+        const wrong = (gpa: Gpa, value: Value): Result =>
+          write(gpa, value < 0 ? (typeof value === "bigint" ? 0n : 0) : value);
+        return Object.assign(model, { [method]: wrong });
+      };
+      const source = randomOps({ seed: 2, count: 4000, size: 256 });
+      const { difference } = await crosscheck(make, source, { size: 256 });
+      const [first] = difference!.ops;
+      expect(difference!.report).to.match(new RegExp(`${method}\\(0x[0-9a-f]+, -0x`));
+      expect(BigInt.asIntN(fits, first!.value) < 0n).to.equal(true);
+    }
+  });
+
   for (const [name, Mutant] of Object.entries(MUTANTS)) {
     it(`catches ${name}, and shrinks it to three operations or fewer`, async () => {
       const make: MakeMemory = (size) => new Mutant(size);
@@ -412,6 +471,93 @@ describe("cross-checks with invalid arguments", () => {
     ]) {
       const error = await call().catch((reason: unknown) => reason);
       expect(error).to.include(WRONG_TYPE);
+    }
+  });
+});
+
+describe("a crosscheck of the accessors with halves", () => {
+  const SIZE = 4096;
+  type Form = (...args: never[]) => number;
+
+  /** A correct memory, of which one accessor is replaced. */
+  function wrong(path: string, replace: (right: Form) => Form): MakeMemory {
+    return (size) => {
+      const memory = GuestMemory.allocate(size);
+      const names = ["Readb", "Readw", "Readl", "Readq", "Writeb", "Writew", "Writel", "Writeq"];
+      const bound = (object: object, more: readonly string[]): Record<string, Form> =>
+        Object.fromEntries(
+          [...names, ...more].map((name) => [
+            `try${name}`,
+            (object as Record<string, Form>)[`try${name}`]!.bind(object),
+          ]),
+        );
+      const whole = bound(memory, ["ReadqHalves", "WriteqHalves"]);
+      const halves = bound(memory.halves, []);
+      const [owner, name] = path.startsWith("halves.")
+        ? [halves, path.slice("halves.".length)]
+        : [whole, path];
+      owner[name] = replace(owner[name]!);
+      return { ...whole, halves } as unknown as TryAccess;
+    };
+  }
+
+  const swap: (right: Form) => Form = (right) => (gpa, out: Uint32Array, at) => {
+    const result = (right as (...args: unknown[]) => number)(gpa, out, at);
+    out.subarray(at, (at as number) + 2).reverse();
+    return result;
+  };
+  const faults: Record<string, (right: Form) => Form> = {
+    tryReadqHalves: swap,
+    tryWriteqHalves: (right) => (gpa, low) => right(gpa, low, 0 as never),
+    "halves.tryReadq":
+      (right) =>
+      (low, high, ...rest) =>
+        right(low, (high & 0xffff) as never, ...rest),
+    "halves.tryReadl":
+      (right) =>
+      (low, high, ...rest) =>
+        right(low, (high & 0xffff) as never, ...rest),
+    "halves.tryReadb": () => () => OK,
+    "halves.tryWriteb": () => () => OK,
+    "halves.tryWritew": (right) => (low, high, value) => right(low, high, (value ^ 1) as never),
+    "halves.tryWritel": (right) => (low, high, value) =>
+      right(low, (high % 2 ** 21) as never, value),
+    "halves.tryWriteq":
+      (right) =>
+      (low, high, ...value) =>
+        right(low, high, ...(value.reverse() as [never, never])),
+  };
+
+  for (const [path, replace] of Object.entries(faults)) {
+    it(`finds a wrong ${path}`, async () => {
+      const source = randomOps({ seed: 7, count: 60_000, size: SIZE });
+      const { difference } = await crosscheck(wrong(path, replace), source, { size: SIZE });
+      expect(difference).to.not.equal(null);
+      expect(difference!.ops.length).to.be.lessThan(4);
+    });
+  }
+
+  it("finds nothing in either path, and in a memory without them", async () => {
+    const source = randomOps({ seed: 8, count: 60_000, size: SIZE });
+    const subjects: MakeMemory[] = [
+      (size) => GuestMemory.allocate(size),
+      (size) => GuestMemory.allocate(size).native,
+      wrong("tryReadb", (right) => right),
+    ];
+    for (const subject of subjects) {
+      expect((await crosscheck(subject, source, { size: SIZE })).difference).to.equal(null);
+    }
+  });
+
+  it("refuses halves that are no accessors", async () => {
+    const source = listedOps([]);
+    for (const extra of [{ halves: 5 }, { halves: {} }, { tryReadqHalves: 5 }]) {
+      const subject: MakeMemory = (size, policy) => ({
+        ...wrong("tryReadb", (right) => right)(size, policy),
+        ...(extra as object),
+      });
+      const error = await crosscheck(subject, source, { size: 8 }).catch((e: unknown) => e);
+      expect(error).to.have.property("code", "ERR_INVALID_ARG_TYPE");
     }
   });
 });

@@ -1,5 +1,6 @@
 import { expect } from "chai";
 import {
+  type AccessPolicy,
   GuestMemAccessResult,
   GuestMemory,
   OpKind,
@@ -32,10 +33,12 @@ function bound(memory: GuestMemory): TryAccess {
 
 describe("the operation log", () => {
   it("has the bytes that docs/op-log.md describes", () => {
-    const log = encodeOpLog({ size: 4096, ops: packOps(OPS) });
+    const policy = { alignment: "allow", endian: "big" } as const;
+    const log = encodeOpLog({ size: 4096, ops: packOps(OPS), policy });
     expect(log.toString("hex").match(/.{16}/g)).to.deep.equal([
-      "50474d4f50530001",
+      "50474d4f50530002",
       "0010000000000000",
+      "0300000000000000",
       "0800000000000000",
       "8877665544332211",
       "0700000000000000",
@@ -43,25 +46,53 @@ describe("the operation log", () => {
       "0000000000000000",
       "0100000000000000",
     ]);
-    const { size, ops } = decodeOpLog(log);
+    const decoded = decodeOpLog(log);
+    expect(decoded.size).to.equal(4096);
+    expect(decoded.policy).to.deep.equal(policy);
+    expect([decoded.ops.op(0), decoded.ops.op(1)]).to.deep.equal(OPS);
+  });
+
+  it("keeps each policy, and has that of Pound's header by default", () => {
+    const ops = packOps(OPS);
+    for (const alignment of ["fault", "allow"] as const) {
+      for (const endian of ["little", "big"] as const) {
+        const policy = { alignment, endian };
+        expect(decodeOpLog(encodeOpLog({ size: 8, ops, policy })).policy).to.deep.equal(policy);
+      }
+    }
+    const header = { alignment: "fault", endian: "little" };
+    expect(decodeOpLog(encodeOpLog({ size: 8, ops })).policy).to.deep.equal(header);
+    const policy = { endian: "middle" } as unknown as AccessPolicy;
+    expect(thrown(() => encodeOpLog({ size: 8, ops, policy }))).to.deep.equal(OUT_OF_RANGE);
+  });
+
+  it("is read in version 1, which has no policy", () => {
+    const log = encodeOpLog({ size: 4096, ops: packOps(OPS) });
+    const old = Buffer.concat([log.subarray(0, 16), log.subarray(24)]);
+    old[7] = 1;
+    const { size, ops, policy } = decodeOpLog(old);
     expect(size).to.equal(4096);
+    expect(policy).to.deep.equal({ alignment: "fault", endian: "little" });
     expect([ops.op(0), ops.op(1)]).to.deep.equal(OPS);
   });
 
   it("is refused if it is truncated, damaged or of another version", () => {
     const log = encodeOpLog({ size: 4096, ops: packOps(OPS) });
     for (let length = 0; length < log.length; length++) {
-      const whole = length >= 16 && (length - 16) % 24 === 0;
+      const whole = length >= 24 && length % 24 === 0;
       const outcome = thrown(() => decodeOpLog(log.subarray(0, length)));
       expect(outcome.name, `${length} bytes`).to.equal(whole ? "nothing" : "RangeError");
     }
     for (const [at, value] of [
       [0, 0x51],
-      [7, 2],
+      [7, 0],
+      [7, 3],
       [15, 0xff],
+      [16, 4],
+      [23, 1],
       // More than 2^40 bytes of RAM.
       [13, 0x01],
-      [32, 8],
+      [40, 8],
     ] as const) {
       const damaged = Buffer.from(log);
       damaged[at] = value;

@@ -14,17 +14,43 @@ const CODES = [
 ];
 const VALUES = ["readb", "readw", "readl", "readq", "writeb", "writew", "writel"];
 
+const HALVES = CODES.filter((name) => !name.endsWith("w")).map((name) =>
+  name.replace(/q(From)?$/, "qHalves"),
+);
+
+/** The loops over policy objects. */
+const POLICY_LOOPS = Object.fromEntries(
+  ["fault_little", "fault_big", "allow_little", "allow_big"].flatMap((policy) => [
+    [`${policy}_reads`, CODES.slice(0, 4)],
+    [`${policy}_writes`, CODES.slice(4)],
+    [`${policy}_values`, VALUES],
+  ]),
+);
+
 /**
  * What has to be inlined into a loop, by the name of the loop. On the native path that is also all
- * that surrounds the call of C++; in a space, two accessors of each name, the outer and the inner.
+ * that surrounds the call of C++.
  */
 const CALLED = {
   one_codes: CODES,
+  one_halves: HALVES,
   one_values: VALUES,
-  space_codes: CODES,
+  late_codes: CODES,
+  late_halves: HALVES,
+  late_values: VALUES,
+  tracked_codes: CODES.filter((name) => !name.endsWith("w")),
+  tracked_halves: HALVES.filter((name) => name !== "tryReadb"),
+  tracked_values: VALUES,
+  ...POLICY_LOOPS,
+  space_reads: CODES.filter((name) => name.startsWith("tryRead")),
+  space_writes: CODES.filter((name) => name.startsWith("tryWrite")),
+  space_halves: HALVES.filter((name) => name !== "tryReadb"),
   space_values: VALUES,
-  space_native_l: ["tryReadl", "tryReadl", "tryWritel", "tryWritel", "prepare", "result"],
-  space_native_q: ["tryReadq", "tryReadq", "tryWriteqFrom", "tryWriteqFrom", "prepare", "result"],
+  halves_flat_l: ["tryReadl", "tryReadl", "tryWritel", "tryWritel"],
+  halves_flat_q: ["tryReadq", "tryReadqHalves", "tryWriteq", "tryWriteqHalves"],
+  halves_top_l: ["tryReadl", "tryReadl", "tryWritel", "tryWritel"],
+  halves_top_q: ["tryReadq", "tryReadqHalves", "tryWriteq", "tryWriteqHalves"],
+  space_native: ["tryReadl", "tryWritel", "tryReadq", "tryWriteqFrom"],
   native: ["tryReadl", "readb", "tryWritel", "tryReadq", "prepare", "result"],
 };
 
@@ -96,7 +122,7 @@ describe("what V8 makes of the hot paths", function () {
   });
 
   it("keeps them optimized when widths, memories and addresses are mixed", () => {
-    expect(outcome.reports).to.have.length(17);
+    expect(outcome.reports).to.have.length(49);
     expect(
       outcome.reports.filter(({ optimized }) => !optimized).map(({ name }) => name),
     ).to.deep.equal(["what has lost its code"]);
@@ -110,17 +136,36 @@ describe("what V8 makes of the hot paths", function () {
 
   it("notices an accessor that V8 cannot inline", () => {
     const { trace } = runLoops("tryReadl");
+    // Without that accessor, V8 of Node 26 decides otherwise about its neighbour too.
     const missed = Object.entries(CALLED).map(([loop, called]) => [
       loop,
-      notInlined(trace, loop, called),
+      notInlined(trace, loop, called).filter((name) => name === "tryReadl"),
     ]);
     expect(Object.fromEntries(missed)).to.deep.equal({
       one_codes: ["tryReadl"],
+      one_halves: ["tryReadl"],
       one_values: [],
-      space_codes: ["tryReadl"],
+      late_codes: [],
+      late_halves: [],
+      late_values: [],
+      tracked_codes: [],
+      tracked_halves: [],
+      tracked_values: [],
+      ...Object.fromEntries(
+        Object.keys(POLICY_LOOPS).map((loop) => [
+          loop,
+          loop.endsWith("_reads") ? ["tryReadl"] : [],
+        ]),
+      ),
+      space_reads: ["tryReadl"],
+      space_writes: [],
+      space_halves: ["tryReadl"],
       space_values: [],
-      space_native_l: ["tryReadl", "tryReadl"],
-      space_native_q: [],
+      halves_flat_l: ["tryReadl", "tryReadl"],
+      halves_flat_q: [],
+      halves_top_l: ["tryReadl", "tryReadl"],
+      halves_top_q: [],
+      space_native: ["tryReadl"],
       native: ["tryReadl"],
     });
   });

@@ -2,17 +2,17 @@ import { expect } from "chai";
 import fc from "fast-check";
 import { type Gpa, GuestMemAccessResult, GuestMemory } from "pound-guest-memory";
 import { ByteMemory } from "../support/byte-memory.js";
-import { WIDTHS, type WidthCase } from "../support/widths.js";
+import { splitting } from "../support/halves.js";
+import { WIDTHS, WIDTHS_AND_HALVES, type WidthCase } from "../support/widths.js";
 
 const { OK } = GuestMemAccessResult;
 const PATTERN = 0xf1e2_d3c4_b5a6_9788n;
 
 /** The same RAM three times over: by the view path, by the native path, and byte by byte. */
-function threeMemories(size: number): {
-  view: GuestMemory;
-  native: GuestMemory;
-  model: ByteMemory;
-} {
+function threeMemories(
+  size: number,
+  tracked = false,
+): { view: GuestMemory; native: GuestMemory; model: ByteMemory } {
   const memories = {
     view: GuestMemory.allocate(size),
     native: GuestMemory.allocate(size),
@@ -22,6 +22,10 @@ function threeMemories(size: number): {
     memories.view.writeb(i, (i * 37 + 11) & 0xff);
     memories.native.writeb(i, (i * 37 + 11) & 0xff);
     memories.model.bytes[i] = (i * 37 + 11) & 0xff;
+  }
+  if (tracked) {
+    memories.view.startTracking();
+    memories.native.startTracking();
   }
   return memories;
 }
@@ -35,21 +39,40 @@ function expectSameRam({ view, native, model }: Three): void {
 
 function expectSameRead({ view, native, model }: Three, width: WidthCase, gpa: Gpa): void {
   const untouched = 0xa5n;
-  const outs = [width.out(untouched), width.out(untouched), width.out(untouched)] as const;
-  const expected = width.tryRead(model, gpa, outs[0]);
-  expect(width.tryRead(view, gpa, outs[1]), `view read${width.suffix} ${gpa}`).to.equal(expected);
-  const fromNative = width.tryRead(native.native, gpa, outs[2]);
-  expect(fromNative, `native read${width.suffix} ${gpa}`).to.equal(expected);
-  expect(outs[1][0]).to.equal(outs[0][0]);
-  expect(outs[2][0]).to.equal(outs[0][0]);
+  const modelOut = width.out(untouched);
+  const expected = width.tryRead(model, gpa, modelOut);
+  const accesses = {
+    view,
+    native: native.native,
+    "view, halves": splitting(view.halves),
+    "native, halves": splitting(native.native.halves),
+  };
+  for (const [path, access] of Object.entries(accesses)) {
+    const out = width.out(untouched);
+    expect(width.tryRead(access, gpa, out), `${path}, read${width.suffix} ${gpa}`).to.equal(
+      expected,
+    );
+    expect(out[0]).to.equal(modelOut[0]);
+  }
 }
 
-function expectSameWrite({ view, native, model }: Three, width: WidthCase, gpa: Gpa): void {
-  const value = PATTERN & (2n ** BigInt(8 * width.bytes) - 1n);
-  const expected = width.tryWrite(model, gpa, value);
-  expect(width.tryWrite(view, gpa, value), `view write${width.suffix} ${gpa}`).to.equal(expected);
-  const fromNative = width.tryWrite(native.native, gpa, value);
-  expect(fromNative, `native write${width.suffix} ${gpa}`).to.equal(expected);
+/** @returns The result of the writes. */
+function expectSameWrite(
+  { view, native, model }: Three,
+  width: WidthCase,
+  gpa: Gpa,
+  { split, value = PATTERN }: { split: boolean; value?: bigint },
+): GuestMemAccessResult {
+  const cut = value & (2n ** BigInt(8 * width.bytes) - 1n);
+  const expected = width.tryWrite(model, gpa, cut);
+  const accesses = split
+    ? { view: splitting(view.halves), native: splitting(native.native.halves) }
+    : { view, native: native.native };
+  for (const [path, access] of Object.entries(accesses)) {
+    const what = `${path}, write${width.suffix} ${gpa}${split ? " in halves" : ""}`;
+    expect(width.tryWrite(access, gpa, cut), what).to.equal(expected);
+  }
+  return expected;
 }
 
 /** The value of the throwing form, or the result code of the fault it threw. */
@@ -69,16 +92,28 @@ const EDGES: readonly Gpa[] = [2 ** 31, 2 ** 32, 2 ** 53, 2 ** 63, 2 ** 64].flat
 );
 
 describe("the two paths and a plain model", () => {
-  it("agree on every address of RAM of 0 to 24 bytes, at all widths, in both forms", () => {
+  for (const tracked of [false, true]) {
+    const which = tracked ? "tracked RAM" : "RAM";
+    it(`agree on every address of ${which} of 0 to 24 bytes, at all widths, in both forms`, () => {
+      sweep(tracked);
+    });
+  }
+
+  function sweep(tracked: boolean): void {
     for (let size = 0; size <= 24; size++) {
-      const three = threeMemories(size);
+      const three = threeMemories(size, tracked);
       const near = Array.from({ length: size + 12 }, (_, i) => i);
       const addresses: Gpa[] = [...near, ...near.map(BigInt), ...EDGES];
-      for (const width of WIDTHS) {
+      for (const width of WIDTHS_AND_HALVES) {
         for (const gpa of addresses) {
           expectSameRead(three, width, gpa);
-          expectSameWrite(three, width, gpa);
-          expectSameRead(three, width, gpa);
+          for (const [split, value] of [
+            [false, PATTERN],
+            [true, ~PATTERN],
+          ] as const) {
+            expectSameWrite(three, width, gpa, { split, value });
+            expectSameRead(three, width, gpa);
+          }
           const onView = outcome(() => width.read(three.view, gpa));
           expect(outcome(() => width.read(three.native.native, gpa))).to.equal(onView);
           const written = outcome(() => {
@@ -93,7 +128,7 @@ describe("the two paths and a plain model", () => {
       }
       expectSameRam(three);
     }
-  });
+  }
 
   it("fault at the boundary where `size - width` would wrap", () => {
     const three = threeMemories(3);
@@ -107,23 +142,43 @@ describe("the two paths and a plain model", () => {
     expectSameRam(three);
   });
 
-  it("agree on random operations over random RAM", () => {
-    const size = fc.integer({ min: 0, max: 300 });
+  it("agree on random operations over random RAM, and on the pages that they mark", () => {
+    const size = fc.oneof(
+      fc.integer({ min: 0, max: 300 }),
+      fc.constantFrom(4096, 4104, 8191, 12300),
+    );
+    const near = fc.oneof(
+      fc.integer({ min: 0, max: 320 }),
+      fc
+        .constantFrom(4096, 8192, 12288)
+        .chain((edge) => fc.integer({ min: edge - 8, max: edge + 12 })),
+    );
     const operation = fc.record({
-      width: fc.constantFrom(...WIDTHS),
+      width: fc.constantFrom(...WIDTHS_AND_HALVES),
       write: fc.boolean(),
+      split: fc.boolean(),
       gpa: fc.oneof(
-        { weight: 6, arbitrary: fc.integer({ min: 0, max: 320 }) },
-        { weight: 2, arbitrary: fc.integer({ min: 0, max: 320 }).map(BigInt) },
+        { weight: 6, arbitrary: near },
+        { weight: 2, arbitrary: near.map(BigInt) },
         { weight: 1, arbitrary: fc.maxSafeNat() },
         { weight: 1, arbitrary: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }) },
       ),
     });
+    const operations = fc.array(operation, { maxLength: 60 });
     fc.assert(
-      fc.property(size, fc.array(operation, { maxLength: 60 }), (bytes, operations) => {
-        const three = threeMemories(bytes);
-        for (const { width, write, gpa } of operations) {
-          (write ? expectSameWrite : expectSameRead)(three, width, gpa);
+      fc.property(size, operations, fc.boolean(), (bytes, steps, tracked) => {
+        const three = threeMemories(bytes, tracked);
+        const marked = new Set<number>();
+        for (const { width, write, gpa, split } of steps) {
+          if (!write) {
+            expectSameRead(three, width, gpa);
+          } else if (expectSameWrite(three, width, gpa, { split }) === OK) {
+            marked.add(Math.floor(Number(gpa) / 4096));
+          }
+        }
+        const pages = tracked ? [...marked].sort((a, b) => a - b) : null;
+        for (const { dirty } of [three.view, three.native]) {
+          expect(dirty && [...dirty.drain()]).to.deep.equal(pages);
         }
         expectSameRam(three);
         three.view.destroy();

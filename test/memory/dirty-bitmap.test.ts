@@ -2,20 +2,14 @@ import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import { expect } from "chai";
 import fc from "fast-check";
-import { AddressSpace, Arena, DirtyBitmap, GuestMemory } from "pound-guest-memory";
+import { AddressSpace, DirtyBitmap, GuestMemAccessResult, GuestMemory } from "pound-guest-memory";
 import { ExclusiveMonitor } from "pound-guest-memory/atomics";
-import type { DirtyBitmap as WithInternals } from "../../lib/memory/dirty-bitmap.js";
 import { OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
 
 const PAGE = 4096;
 
-/** A consumer of marks as snapshots have it. */
-function cursorOf(bitmap: DirtyBitmap): ReturnType<WithInternals["dirtyCursor"]> {
-  return (bitmap as unknown as WithInternals).dirtyCursor();
-}
-
 describe("DirtyBitmap", () => {
-  it("has a bit for each page, the last of which may be cut short", () => {
+  it("has a mark for each page, the last of which may be cut short", () => {
     for (const [size, pages] of [
       [0, 0],
       [1, 1],
@@ -37,8 +31,8 @@ describe("DirtyBitmap", () => {
           const size = 100 * PAGE;
           const bitmap = new DirtyBitmap(size);
           if (shared) {
-            // Four words of bits, and two that count the drains.
-            expect(bitmap.buffer.byteLength).to.equal(24);
+            // A byte for each page, and two words that count the drains.
+            expect(bitmap.buffer.byteLength).to.equal(108);
           }
           const expected = new Set<number>();
           for (const [offset, wanted] of ranges) {
@@ -62,7 +56,7 @@ describe("DirtyBitmap", () => {
     );
   });
 
-  it("shares its bits by way of its buffer", () => {
+  it("shares its marks by way of its buffer", () => {
     const one = new DirtyBitmap(40 * PAGE);
     const other = new DirtyBitmap(40 * PAGE, one.buffer);
     one.mark(39 * PAGE);
@@ -81,9 +75,9 @@ describe("DirtyBitmap", () => {
       fc.property(marks, fc.boolean(), (steps, shared) => {
         const bitmap = new DirtyBitmap(100 * PAGE);
         if (shared) {
-          expect(bitmap.buffer.byteLength).to.equal(24);
+          expect(bitmap.buffer.byteLength).to.equal(108);
         }
-        const cursor = cursorOf(bitmap);
+        const cursor = bitmap.dirtyCursor();
         const [own, others] = [new Set<number>(), new Set<number>()];
         const sorted = (pages: Set<number>) => [...pages].sort((a, b) => a - b);
         for (const [what, page] of steps) {
@@ -106,24 +100,34 @@ describe("DirtyBitmap", () => {
     );
   });
 
-  it("tells a consumer whether its marks are all that was written since the last time", () => {
+  it("says whether a consumer got all that was written since the last time", () => {
     const bitmap = new DirtyBitmap(40 * PAGE);
-    const cursor = cursorOf(bitmap);
-    expect(cursor.take().whole, "the first time").to.equal(false);
+    const cursor = bitmap.dirtyCursor();
+    const complete = (): boolean => {
+      cursor.drain();
+      return cursor.complete;
+    };
+    expect([cursor.complete, complete()], "the first time").to.deep.equal([true, true]);
     bitmap.drain();
-    expect(cursor.take().whole, "drained here").to.equal(true);
+    expect(complete(), "drained here").to.equal(true);
     const other = new DirtyBitmap(40 * PAGE, bitmap.buffer);
     other.drain();
-    expect(cursor.take().whole, "drained elsewhere").to.equal(false);
-    expect(cursor.take().whole, "and not again").to.equal(true);
+    cursor.skip();
+    expect(cursor.complete, "drained elsewhere, and skipped").to.equal(false);
+    expect(complete(), "and not again").to.equal(true);
     // As a drain elsewhere that has begun and not ended.
-    const counters = new Uint32Array(bitmap.buffer, 8);
+    const counters = new Uint32Array(bitmap.buffer, 40);
     Atomics.add(counters, 0, 1);
-    expect(cursor.take().whole, "begun").to.equal(false);
-    expect(cursor.take().whole, "still under way").to.equal(false);
+    expect(complete(), "begun").to.equal(false);
+    expect(complete(), "still under way").to.equal(false);
+    const late = bitmap.dirtyCursor();
     Atomics.add(counters, 1, 1);
-    expect(cursor.take().whole, "it may have ended after the last").to.equal(false);
-    expect(cursor.take().whole, "ended").to.equal(true);
+    late.drain();
+    expect([complete(), late.complete], "it may have ended after the last").to.deep.equal([
+      false,
+      false,
+    ]);
+    expect(complete(), "ended").to.equal(true);
   });
 
   it("is quick for the marks of 512 GiB, and holds no list of them that it need not", () => {
@@ -196,6 +200,77 @@ describe("dirty tracking", () => {
     space.write(0, new Uint8Array(0));
     expect(thrown(() => space.fill(7 * PAGE, 2 * PAGE, 0)).name).to.equal("GuestMemoryFault");
     expect([low.dirty!.count, high.dirty!.count]).to.deep.equal([0, 0]);
+  });
+
+  it("has cursors of the memory, each with the marks since its own last look", () => {
+    const space = new AddressSpace();
+    const region = space.addRam(0x8000, 8 * PAGE);
+    const { memory } = region;
+    const display = memory.dirtyCursor();
+    expect(memory.dirty).not.to.equal(null);
+    space.writel(0x8000 + PAGE, 1);
+    const migration = region.dirtyCursor();
+    space.native.writel(0x8000 + 2 * PAGE, 1);
+    expect([display.count, migration.count]).to.deep.equal([2, 1]);
+    expect([...display.peek()]).to.deep.equal([1, 2]);
+    expect([...display.drain()]).to.deep.equal([1, 2]);
+    memory.writeb(3 * PAGE, 1);
+    expect([[...migration.drain()], migration.complete]).to.deep.equal([[2, 3], true]);
+    expect([[...display.peek()], [...memory.dirty!.peek()]]).to.deep.equal([[3], [1, 2, 3]]);
+    display.skip();
+    expect([display.count, [...display.drain()], display.complete]).to.deep.equal([0, [], true]);
+    // A snapshot takes no marks from the cursors, nor they from it.
+    const first = space.snapshot();
+    space.writel(0x8000 + 4 * PAGE, 1);
+    expect([...display.drain()]).to.deep.equal([4]);
+    expect(space.snapshot(first).pageHeat(0x8000 + 4 * PAGE).changes).to.equal(1);
+    expect([...migration.drain()]).to.deep.equal([4]);
+  });
+
+  it("says in its cursors that marks may be missing, from the end of the tracking on", () => {
+    const memory = GuestMemory.allocate(2 * PAGE);
+    const cursor = memory.dirtyCursor();
+    memory.writeb(0, 1);
+    const bitmap = memory.dirty!;
+    memory.stopTracking();
+    memory.writeb(PAGE, 1);
+    const look = () => [[...cursor.drain()], cursor.complete];
+    expect([look(), look()]).to.deep.equal([
+      [[0], false],
+      [[], false],
+    ]);
+    memory.startTracking(bitmap);
+    memory.writeb(PAGE, 1);
+    expect([look(), look()]).to.deep.equal([
+      [[1], false],
+      [[], true],
+    ]);
+  });
+
+  it("frees what a closed cursor has not taken", () => {
+    const bitmap = new DirtyBitmap(2 ** 35);
+    const before = process.memoryUsage().arrayBuffers;
+    const cursors = Array.from({ length: 4 }, () => bitmap.dirtyCursor());
+    bitmap.mark(0, 2 ** 35);
+    expect(bitmap.drain()).to.have.length(2 ** 23);
+    expect(cursors.map(({ count }) => count)).to.deep.equal(Array(4).fill(2 ** 23));
+    for (const cursor of cursors) {
+      cursor.close();
+      cursor[Symbol.dispose]();
+      for (const use of [
+        () => cursor.drain(),
+        () => cursor.peek(),
+        () => cursor.count,
+        () => cursor.skip(),
+      ]) {
+        expect(thrown(use)).to.deep.equal({ name: "Error", code: "ERR_DESTROYED" });
+      }
+    }
+    globalThis.gc!();
+    // The bitmap keeps the marks that drain() has taken, and each cursor had 8 MiB.
+    expect(process.memoryUsage().arrayBuffers - before).to.be.lessThan(20 * 2 ** 20);
+    bitmap.mark(0);
+    expect([...bitmap.drain()]).to.deep.equal([0]);
   });
 
   it("starts and stops while the RAM is being written", () => {
@@ -310,60 +385,169 @@ describe("dirty tracking", () => {
     memory.destroy();
   });
 
-  it("loses no write to a drain, nor a mark to another thread's", async () => {
-    // In each round this thread and a worker write every other page, while this one drains and
-    // reads what the drain told of. After the last drain of a round, all must have been seen.
-    const pages = 64;
-    const rounds = 200;
-    const ram = new SharedArrayBuffer(pages * PAGE + 16);
-    const memory = GuestMemory.create(Arena.over(ram));
-    const space = new AddressSpace();
-    const bitmap = space.addRam(0, memory, { trackDirty: true }).dirty!;
-    // The round to run, and the round that the worker has done.
-    const turn = new Int32Array(new SharedArrayBuffer(8));
-    const worker = new Worker(
-      `const { AddressSpace, Arena, DirtyBitmap, GuestMemory } = require("pound-guest-memory");
-       const { ram, bits, turn, pages, rounds } = require("node:worker_threads").workerData;
-       const memory = GuestMemory.create(Arena.over(ram));
-       const space = new AddressSpace();
-       space.addRam(0, memory, { trackDirty: new DirtyBitmap(memory.size, bits) });
-       for (let round = 1; round <= rounds; round++) {
-         // No waiting: the two must run at the same time.
-         while (Atomics.load(turn, 0) !== round);
-         const access = round % 4 === 0 ? space.native : space;
-         for (let page = 1; page < pages; page += 2) {
-           for (let i = 1; i <= 20; i++) access.writel(page * 4096, 20 * round + i);
-         }
-         Atomics.store(turn, 1, round);
-       }`,
-      { eval: true, workerData: { ram, bits: bitmap.buffer, turn, pages, rounds } },
-    );
-    const exit = once(worker, "exit");
-    const seen = new Uint32Array(pages);
-    const look = (): void => {
-      bitmap.drain().forEach((page) => (seen[page] = memory.readl(page * PAGE)));
-    };
-    try {
-      for (let round = 1; round <= rounds; round++) {
-        Atomics.store(turn, 0, round);
-        for (let page = 0; page < pages; page += 2) {
-          for (let i = 1; i <= 20; i++) {
-            space.writel(page * PAGE, 20 * round + i);
-          }
-          look();
-        }
-        while (Atomics.load(turn, 1) !== round) {
-          look();
-        }
-        look();
-        expect(
-          seen.every((value) => value === 20 * round + 20),
-          `round ${round}`,
-        ).to.equal(true);
+  it("of flat RAM marks what every accessor writes, and starts and stops at any time", () => {
+    const size = 5 * PAGE + 8;
+    const memory = GuestMemory.allocate(size);
+    // Accessors of untracked memory that the program has kept still mark.
+    const { writel: kept, tryWriteq: keptQuad } = memory;
+    expect(memory.dirty).to.equal(null);
+    const bitmap = memory.startTracking();
+    expect([memory.dirty, memory.startTracking()]).to.deep.equal([bitmap, bitmap]);
+    const writes: readonly (() => unknown)[] = [
+      () => memory.writeb(0, 1),
+      () => memory.tryWritew(PAGE, 1),
+      () => memory.writel(2 * PAGE, 1),
+      () => memory.writeq(3 * PAGE, 1n),
+      () => memory.tryWriteqFrom(4 * PAGE, BigUint64Array.of(1n)),
+      () => memory.writel(5 * PAGE + 4, 1),
+    ];
+    for (let round = 0; round < 3; round++) {
+      for (const [page, write] of writes.entries()) {
+        write();
+        expect([...bitmap.drain()]).to.deep.equal([page]);
       }
-      await exit;
-    } finally {
-      await worker.terminate();
+      kept.call(memory, PAGE, 7);
+      keptQuad.call(memory, 5 * PAGE, 7n);
+      expect([...bitmap.drain()]).to.deep.equal([1, 5]);
+      // Beyond the end of RAM, but in its last page; beyond it; unaligned; wrong values.
+      expect(memory.tryWriteq(5 * PAGE + 8, 1n)).to.equal(GuestMemAccessResult.FAULT_BOUNDARY);
+      expect(memory.tryWriteb(6 * PAGE, 1)).to.equal(GuestMemAccessResult.FAULT_BOUNDARY);
+      expect(memory.tryWritel(2, 1)).to.equal(GuestMemAccessResult.FAULT_UNALIGNED);
+      expect(thrown(() => memory.writeb(0, 256))).to.deep.equal(OUT_OF_RANGE);
+      expect(thrown(() => memory.writel(0, "1" as never))).to.deep.equal(WRONG_TYPE);
+      expect(bitmap.count).to.equal(0);
     }
+    expect([memory.readl(PAGE), memory.readq(5 * PAGE)]).to.deep.equal([7, 7n]);
+    memory.stopTracking();
+    for (const write of writes) {
+      write();
+    }
+    expect([memory.dirty, bitmap.count]).to.deep.equal([null, 0]);
+    expect(memory.startTracking()).not.to.equal(bitmap);
+    memory.writeb(PAGE, 1);
+    expect([...memory.dirty!.drain()]).to.deep.equal([1]);
+    expect(thrown(() => memory.startTracking(new DirtyBitmap(size + 1)))).to.deep.equal(
+      OUT_OF_RANGE,
+    );
+    expect(thrown(() => memory.startTracking({} as never))).to.deep.equal(WRONG_TYPE);
+    memory.destroy();
+    expect(memory.tryWritel(0, 1)).to.equal(GuestMemAccessResult.ERROR_INTERNAL);
+  });
+
+  it("leaves a memory what it was otherwise", () => {
+    const memory = GuestMemory.allocate(PAGE);
+    memory.dirtyCursor();
+    expect(memory).to.be.instanceOf(GuestMemory);
+    expect(memory.constructor).to.equal(GuestMemory);
+    const frozen = Object.preventExtensions(GuestMemory.allocate(PAGE));
+    const cursor = frozen.dirtyCursor();
+    frozen.writel(0, 1);
+    expect([...cursor.drain()]).to.deep.equal([0]);
+  });
+
+  // The name of an architecture whose processors reorder stores makes a thread use atomic marks.
+  for (const [how, arch] of Object.entries({ plain: "x64", atomic: "riscv64" })) {
+    it(`loses no write to a drain in another thread, with ${how} marks`, async () => {
+      // In each round two threads write each of their pages once, while one of them drains and
+      // copies the pages. After the last drain of a round, the copy must have all of the writes.
+      const pages = 4096;
+      const rounds = 60;
+      const ram = new SharedArrayBuffer(pages * PAGE + 16);
+      const bits = new DirtyBitmap(pages * PAGE).buffer;
+      // The round to run, and the round that the second thread has done.
+      const turn = new Int32Array(new SharedArrayBuffer(8));
+      const roles = ["drain", "write"] as const;
+      const workers = roles.map(
+        (role) =>
+          new Worker(
+            `const os = require("node:os");
+             const { ram, bits, turn, pages, rounds, role, arch } =
+               require("node:worker_threads").workerData;
+             os.arch = () => arch;
+             const { AddressSpace, Arena, DirtyBitmap, GuestMemory } =
+               require("pound-guest-memory");
+             const memory = GuestMemory.create(Arena.over(ram));
+             const space = new AddressSpace();
+             const dirty = new DirtyBitmap(memory.size, bits);
+             space.addRam(0, memory, { trackDirty: dirty });
+             const paths = [space, memory, memory.native, space.native];
+             const write = (round, first, then) => {
+               const access = paths[round % paths.length];
+               for (let page = first; page < pages; page += 2) {
+                 access.writel(page * 4096, round);
+                 then(page);
+               }
+             };
+             const seen = new Uint32Array(pages);
+             const look = () => {
+               for (const page of dirty.drain()) seen[page] = memory.readl(page * 4096);
+             };
+             const missed = [];
+             for (let round = 1; round <= rounds; round++) {
+               if (role === "write") {
+                 // No waiting: the two must run at the same time.
+                 while (Atomics.load(turn, 0) !== round);
+                 // Slowly, so that many drains run in the meantime.
+                 write(round, 1, () => {
+                   for (let i = 0; i < 10; i++) Atomics.load(turn, 0);
+                 });
+                 Atomics.store(turn, 1, round);
+               } else {
+                 Atomics.store(turn, 0, round);
+                 write(round, 0, (page) => {
+                   if (page % 64 === 0) look();
+                 });
+                 while (Atomics.load(turn, 1) !== round) look();
+                 look();
+                 if (!seen.every((value) => value === round)) missed.push(round);
+               }
+             }
+             require("node:worker_threads").parentPort.postMessage({
+               missed,
+               plain: dirty.plainMarks !== null,
+             });`,
+            { eval: true, workerData: { ram, bits, turn, pages, rounds, role, arch } },
+          ),
+      );
+      try {
+        const reports = await Promise.all(
+          workers.map(async (worker) => (await once(worker, "message"))[0] as unknown),
+        );
+        const expected = { missed: [], plain: how === "plain" };
+        expect(reports).to.deep.equal([expected, expected]);
+      } finally {
+        await Promise.all(workers.map((worker) => worker.terminate()));
+      }
+    });
+  }
+
+  it("goes over to atomic marks when they are shared, where stores are reordered", async () => {
+    const worker = new Worker(
+      `require("node:os").arch = () => "riscv64";
+       const { AddressSpace, DirtyBitmap, GuestMemory } = require("pound-guest-memory");
+       const memory = GuestMemory.allocate(4 * 4096);
+       const space = new AddressSpace();
+       const { dirty } = space.addRam(0, memory, { trackDirty: true });
+       const found = [];
+       const write = () => {
+         memory.writel(0, 1);
+         space.writel(4096, 1);
+         memory.native.writel(2 * 4096, 1);
+         memory.fill(3 * 4096 - 1, 2, 1);
+         found.push(dirty.plainMarks !== null, [...dirty.drain()].join());
+       };
+       write();
+       write();
+       new DirtyBitmap(memory.size, dirty.buffer);
+       write();
+       write();
+       require("node:worker_threads").parentPort.postMessage(found);`,
+      { eval: true },
+    );
+    const [found] = (await once(worker, "message")) as [unknown];
+    expect(found).to.deep.equal(
+      [true, false].flatMap((plain) => [plain, "0,1,2,3", plain, "0,1,2,3"]),
+    );
+    await worker.terminate();
   });
 });

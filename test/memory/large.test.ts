@@ -1,10 +1,12 @@
 import { expect } from "chai";
 import fc from "fast-check";
-import { GuestMemAccessResult, GuestMemory } from "pound-guest-memory";
+import { AddressSpace, Arena, GuestMemAccessResult, GuestMemory } from "pound-guest-memory";
+import { RAW, runAlone, WITH_TRANSFER } from "../support/alone.js";
 import { OUT_OF_RANGE, thrown } from "../support/errors.js";
-import { WIDTHS } from "../support/widths.js";
+import { splitting } from "../support/halves.js";
+import { WIDTHS_AND_HALVES } from "../support/widths.js";
 
-const { OK, FAULT_BOUNDARY, FAULT_UNALIGNED } = GuestMemAccessResult;
+const { OK, FAULT_BOUNDARY, FAULT_UNALIGNED, ERROR_INTERNAL } = GuestMemAccessResult;
 const GIB = 2 ** 30;
 const EDGE = 4 * GIB;
 const SIZE = 6 * GIB;
@@ -23,7 +25,7 @@ describe("RAM of 6 GiB", function () {
   });
 
   it("is told apart at every address of both paths, below and above 4 GiB", () => {
-    for (const width of WIDTHS) {
+    for (const width of WIDTHS_AND_HALVES) {
       const all = 2n ** BigInt(8 * width.bytes) - 1n;
       const addresses = [0, 2 * GIB, EDGE - 8, EDGE, EDGE + 8, 5 * GIB, SIZE - 8];
       addresses.forEach((gpa, i) => {
@@ -32,13 +34,22 @@ describe("RAM of 6 GiB", function () {
         expect(width.tryWrite(writer, i % 3 === 0 ? BigInt(gpa) : gpa, value)).to.equal(OK);
         expect(BigInt(width.read(reader, gpa)), `${width.suffix} at ${gpa}`).to.equal(value);
         expect(BigInt(width.read(writer, BigInt(gpa)))).to.equal(value);
+        expect(BigInt(width.read(splitting(reader.halves), gpa))).to.equal(value);
+        expect(width.tryWrite(splitting(writer.halves), gpa, ~value & all)).to.equal(OK);
+        expect(BigInt(width.read(splitting(writer.halves), gpa))).to.equal(~value & all);
+        expect(BigInt(width.read(reader, gpa)), `${width.suffix} at ${gpa}`).to.equal(~value & all);
       });
     }
   });
 
   it("faults alike on both paths around its edges", () => {
-    for (const access of [memory, memory.native]) {
-      for (const width of WIDTHS) {
+    for (const access of [
+      memory,
+      memory.native,
+      splitting(memory.halves),
+      splitting(memory.native.halves),
+    ]) {
+      for (const width of WIDTHS_AND_HALVES) {
         const out = width.out(0n);
         expect(width.tryRead(access, SIZE - width.bytes, out)).to.equal(OK);
         expect(width.tryRead(access, SIZE, out)).to.equal(FAULT_BOUNDARY);
@@ -179,5 +190,187 @@ describe("RAM of 6 GiB", function () {
   it("takes no more memory than what was touched", () => {
     const grown = process.memoryUsage.rss() - residentBefore;
     expect(grown).to.be.below(64 * 2 ** 20);
+  });
+});
+
+describe("the buffers of large RAM", function () {
+  const TIB = 2 ** 40;
+
+  before(function () {
+    // Windows commits the pages of an arena, and an emulator can have a record for each page.
+    if (process.platform === "win32" || (process.env["POUND_TEST_PATIENCE"] ?? "1") !== "1") {
+      this.skip();
+    }
+  });
+
+  /** The number of buffers over pages of an arena that `action` makes. */
+  function buffersOf(action: () => void): number {
+    const native = addon();
+    const { arenaExpose } = native;
+    let made = 0;
+    native.arenaExpose = (...args) => {
+      made++;
+      return arenaExpose(...args);
+    };
+    try {
+      action();
+    } finally {
+      native.arenaExpose = arenaExpose;
+    }
+    return made;
+  }
+
+  /** The exports of the addon that the package has loaded. */
+  function addon(): { arenaExpose: (...args: unknown[]) => ArrayBuffer } {
+    const name = Object.keys(require.cache).find((file) => file.endsWith(".node"));
+    return require.cache[name!]!.exports as ReturnType<typeof addon>;
+  }
+
+  it("are made for the 4 GiB that are accessed, at any size", () => {
+    let memory!: GuestMemory;
+    expect(buffersOf(() => (memory = GuestMemory.allocate(16 * TIB)))).to.equal(0);
+    expect(buffersOf(() => memory.native.writel(TIB, 0x1234))).to.equal(0);
+    expect(buffersOf(() => expect(memory.readl(TIB)).to.equal(0x1234))).to.equal(1);
+    expect(buffersOf(() => memory.writeq(TIB + 8, 5n))).to.equal(0);
+    expect(buffersOf(() => memory.write(2 * TIB - 1, Buffer.from([1, 2])))).to.equal(2);
+    expect(buffersOf(() => expect(memory.read(2 * TIB, 1)[0]).to.equal(2))).to.equal(0);
+    expect(buffersOf(() => memory.slice(3 * TIB, 4096).fill(7))).to.equal(1);
+    expect(buffersOf(() => memory.atomics.addl(5 * TIB, 3))).to.equal(2);
+    expect(memory.native.readl(5 * TIB)).to.equal(3);
+    expect(buffersOf(() => expect(memory.buffer.length).to.equal(EDGE))).to.equal(0);
+    const results = [16 * TIB, 16 * TIB - 1].map((gpa) => memory.tryWritew(gpa, 1));
+    expect(results).to.deep.equal([FAULT_BOUNDARY, FAULT_BOUNDARY]);
+    memory.destroy();
+  });
+
+  it("are made for a region of an address space in the same way", () => {
+    const memory = GuestMemory.allocate(TIB);
+    const space = new AddressSpace();
+    const made = buffersOf(() => {
+      space.addRam(EDGE, memory);
+      space.writel(EDGE + 6 * EDGE, 9);
+      expect(space.native.readl(EDGE + 6 * EDGE)).to.equal(9);
+      expect(space.readl(EDGE + 6 * EDGE)).to.equal(9);
+    });
+    expect(made).to.equal(1);
+    memory.destroy();
+    expect(space.tryWritel(EDGE + 6 * EDGE, 9)).to.equal(ERROR_INTERNAL);
+  });
+
+  it("are made by the first access of every form, on the view path", () => {
+    for (const width of WIDTHS_AND_HALVES) {
+      for (const gpa of [0, 2 * GIB, EDGE]) {
+        for (const tracked of [false, true]) {
+          const memory = GuestMemory.allocate(SIZE);
+          const region = new AddressSpace().addRam(0, memory);
+          const bitmap = tracked ? region.startTracking() : null;
+          const out = width.out(1n);
+          expect(width.tryRead(memory, gpa, out)).to.equal(OK);
+          expect(out[0]).to.equal(width.out(0n)[0]);
+          expect(width.tryWrite(memory, gpa, 5n)).to.equal(OK);
+          expect(BigInt(width.read(memory.native, gpa))).to.equal(5n);
+          expect([...(bitmap?.drain() ?? [])]).to.deep.equal(tracked ? [gpa / 4096] : []);
+          memory.destroy();
+          expect(width.tryRead(memory, gpa, out)).to.equal(ERROR_INTERNAL);
+        }
+      }
+    }
+  }).timeout(30_000);
+
+  it("are tracked also if the tracking starts before they are made", () => {
+    const memory = GuestMemory.allocate(SIZE);
+    const region = new AddressSpace().addRam(2 ** 40, memory);
+    const bitmap = region.startTracking();
+    memory.writel(0x1000, 1);
+    memory.writel(0x2000, 1);
+    memory.writel(EDGE, 1);
+    memory.writel(EDGE + 0x1000, 1);
+    expect([...bitmap.drain()]).to.deep.equal([1, 2, EDGE / 4096, EDGE / 4096 + 1]);
+    region.stopTracking();
+    memory.writel(0x1000, 1);
+    memory.writel(EDGE, 1);
+    expect([...bitmap.drain()]).to.deep.equal([]);
+    memory.destroy();
+  });
+
+  it("are detached when the RAM ends, if code outside the package has them", () => {
+    const memory = GuestMemory.allocate(3 * EDGE);
+    const [low, part] = [memory.buffer, memory.slice(EDGE, 16)];
+    const buffers = memory.buffers;
+    expect(buffers.map(({ length }) => length)).to.deep.equal([EDGE, EDGE, EDGE]);
+    memory.destroy();
+    expect([low, part, ...buffers].map(({ length }) => length)).to.deep.equal([0, 0, 0, 0, 0]);
+    expect(memory.buffer.length).to.equal(0);
+    expect(memory.buffers).to.deep.equal([]);
+  });
+
+  it("are not made after the RAM has ended without one", () => {
+    const memory = GuestMemory.allocate(SIZE);
+    memory.destroy();
+    const made = buffersOf(() => {
+      expect(memory.tryWritel(0, 1)).to.equal(ERROR_INTERNAL);
+      expect(memory.tryWritel(EDGE, 1)).to.equal(ERROR_INTERNAL);
+      expect(memory.native.tryWritel(0, 1)).to.equal(ERROR_INTERNAL);
+      expect(memory.buffers).to.deep.equal([]);
+    });
+    expect(made).to.equal(0);
+  });
+
+  it("are made for RAM in an arena that is reset, over the same pages", () => {
+    const arena = Arena.create(SIZE);
+    const first = GuestMemory.create(arena);
+    first.writel(EDGE, 1);
+    arena.reset();
+    const second = GuestMemory.create(arena);
+    expect(first.tryWritel(EDGE, 2)).to.equal(ERROR_INTERNAL);
+    expect(second.readl(EDGE)).to.equal(0);
+    arena.destroy();
+  });
+
+  it("make every access through them ERROR_INTERNAL when they are transferred away", () => {
+    const { status, output } = runAlone(
+      `const { GuestMemory } = require("pound-guest-memory");
+       const memory = GuestMemory.allocate(6 * 2 ** 30);
+       memory.buffer.buffer.transfer();
+       memory.slice(5 * 2 ** 30, 8);
+       const codes = [memory, memory.native].flatMap((access) =>
+         [8, 2 ** 31, 2 ** 32].map((gpa) => access.tryWriteb(gpa, 1)));
+       console.log(codes.join(""));`,
+      WITH_TRANSFER,
+    );
+    expect(output).to.equal("330330\n");
+    expect(status).to.equal(0);
+  });
+
+  it("raise ERR_OUT_OF_MEMORY where the runtime refuses them, and change nothing", () => {
+    const { status, output } = runAlone(`
+      ${RAW}
+      const { GuestMemory } = require("pound-guest-memory");
+      const codeOf = (body) => { try { body(); return "none"; } catch (error) { return error.code; } };
+      const memory = GuestMemory.allocate(12 * 2 ** 30);
+      memory.writeb(2 ** 32 - 1, 1);
+      const { arenaExpose } = native;
+      native.arenaExpose = () => {
+        throw Object.assign(new Error("refused"), { code: "ERR_OUT_OF_MEMORY" });
+      };
+      const actions = [
+        () => memory.readl(2 ** 32),
+        () => memory.tryWritel(2 ** 33, 1),
+        () => memory.write(2 ** 32 - 1, new Uint8Array(2)),
+        () => memory.fill(2 ** 32 - 1, 2, 7),
+        () => memory.copy(2 ** 32 - 1, 0, 2),
+        () => memory.writeVector([{ gpa: 2 ** 32 - 1, length: 1 }, { gpa: 2 ** 33, length: 1 }],
+          new Uint8Array(2)),
+        () => memory.read(2 ** 33, 1),
+        () => memory.slice(2 ** 33, 1),
+        () => memory.buffers,
+        () => memory.atomics.loadl(2 ** 33),
+      ];
+      console.log([...new Set(actions.map(codeOf))].join(), memory.readb(2 ** 32 - 1));
+      native.arenaExpose = arenaExpose;
+      console.log([...new Set(actions.map(codeOf))].join(), memory.readl(2 ** 32));
+      memory.destroy();`);
+    expect(output).to.equal("ERR_OUT_OF_MEMORY 1\nnone 0\n");
+    expect(status).to.equal(0);
   });
 });

@@ -16,7 +16,7 @@ import {
 } from "../../lib/native/call-block.js";
 import { RAW, runAlone } from "../support/alone.js";
 import { thrown } from "../support/errors.js";
-import { WIDTHS } from "../support/widths.js";
+import { WIDTHS, WIDTHS_AND_HALVES } from "../support/widths.js";
 
 const { OK, FAULT_UNALIGNED, FAULT_BOUNDARY, ERROR_INTERNAL } = GuestMemAccessResult;
 
@@ -40,7 +40,7 @@ async function collectUntil(isDone: () => boolean): Promise<void> {
 describe("the native path", () => {
   it("keeps memories apart, whose calls all go through one block", () => {
     const memories = Array.from({ length: 20 }, () => GuestMemory.allocate(64));
-    for (const width of WIDTHS) {
+    for (const width of WIDTHS_AND_HALVES) {
       const mask = 2n ** BigInt(8 * width.bytes) - 1n;
       const valueOf = (i: number): bigint => (0x0101_0101_0101_0101n * BigInt(i + 1)) & mask;
       memories.forEach((memory, i) => width.write(memory.native, 8, valueOf(i)));
@@ -70,7 +70,7 @@ describe("the native path", () => {
     ended.destroy();
     const other = GuestMemory.allocate(16);
     for (const access of accesses) {
-      for (const width of WIDTHS) {
+      for (const width of WIDTHS_AND_HALVES) {
         for (const gpa of [0, 0n, 8, 16, 1, 2 ** 40, 2n ** 64n - 1n]) {
           const out = width.out(0x5an);
           expect(width.tryRead(access, gpa, out)).to.equal(ERROR_INTERNAL);
@@ -116,7 +116,10 @@ describe("the native path", () => {
     const memory = GuestMemory.allocate(16);
     for (const number of [0, WIDE_ADDRESS, 0xffff_ffff, 0x7fff_ffff, 1_000_000]) {
       for (const { suffix } of WIDTHS) {
-        for (const call of [native[`read${suffix}`], native[`write${suffix}`]]) {
+        for (const call of [
+          native[`read${suffix}` as "readb"],
+          native[`write${suffix}` as "writeb"],
+        ]) {
           block.fill(0);
           block[MEMORY32] = number;
           call();
@@ -140,7 +143,7 @@ describe("the native path", () => {
       [0xffff_fff8, 0xffff_ffff, FAULT_BOUNDARY, FAULT_BOUNDARY],
     ] as const) {
       for (const { suffix } of WIDTHS) {
-        for (const call of [native[`read${suffix}`], native[`write${suffix}`]]) {
+        for (const call of [native[`read${suffix as "b"}`], native[`write${suffix as "b"}`]]) {
           block.set([low, number + WIDE_ADDRESS, high]);
           call();
           expect(block[RESULT32], `${suffix} at ${high}, ${low}`).to.equal(wide);
@@ -213,7 +216,9 @@ describe("the native path", () => {
     const methods = memory.native as unknown as Record<string, (...args: unknown[]) => unknown>;
     for (const { suffix, out } of WIDTHS) {
       const value = suffix === "q" ? 1n : 1;
-      for (const self of [Object.create(prototype), {}, undefined, 7]) {
+      const nobody = Object.create(prototype) as GuestMemory["native"];
+      expect(nobody[`tryRead${suffix as "b"}`](0, out(1n) as Uint8Array)).to.equal(ERROR_INTERNAL);
+      for (const self of [{}, undefined, 7]) {
         for (const [name, argument] of [
           [`tryRead${suffix}`, out(0n)],
           [`tryWrite${suffix}`, value],

@@ -1,7 +1,12 @@
 import { expect } from "chai";
 import fc from "fast-check";
 import { AddressSpace, DirtyBitmap, GuestMemory } from "pound-guest-memory";
-import { diffSnapshots, type Snapshot } from "pound-guest-memory/snapshot";
+import {
+  diffSnapshots,
+  restoreSnapshot,
+  type Snapshot,
+  takeSnapshot,
+} from "pound-guest-memory/snapshot";
 import { thrown } from "../support/errors.js";
 
 const PAGE = 4096;
@@ -79,6 +84,43 @@ describe("snapshots of an address space", () => {
     expect([...ram.dirty!.drain()], "written by restore").to.deep.equal([0, 6]);
     expect(space.restore(first), "what restore wrote is known to it").to.equal(0);
     expect(space.readq(BASE)).to.equal(0n);
+  });
+
+  it("keep memories apart that have one bitmap", () => {
+    const space = new AddressSpace();
+    const bitmap = new DirtyBitmap(2 * PAGE);
+    for (const gpa of [0, BASE]) {
+      space.addRam(gpa, 2 * PAGE, { trackDirty: bitmap });
+    }
+    let snapshot: Snapshot | undefined;
+    for (let round = 1; round < 4; round++) {
+      space.writeb(0, round);
+      space.writeb(BASE + (round % 2) * PAGE, 16 * round);
+      snapshot = space.snapshot(snapshot);
+      for (const gpa of [0, BASE]) {
+        expect(snapshot.read(gpa, 2 * PAGE).equals(space.read(gpa, 2 * PAGE))).to.equal(true);
+      }
+    }
+    space.writeb(0, 99);
+    space.writeb(BASE, 99);
+    expect(space.restore(snapshot!)).to.equal(2);
+    expect([space.readb(0), space.readb(BASE)]).to.deep.equal([3, 32]);
+  });
+
+  it("of RAM alone read only its marked pages too", () => {
+    const memory = GuestMemory.allocate(8 * PAGE);
+    const cursor = memory.dirtyCursor();
+    const first = takeSnapshot(memory);
+    memory.writel(0, 1);
+    // An untracked write, which the snapshot must miss.
+    memory.buffer[5 * PAGE] = 1;
+    const second = takeSnapshot(memory, first);
+    expect([...diffSnapshots(first, second)]).to.deep.equal([{ gpa: 0n, length: 1 }]);
+    expect([...cursor.drain()]).to.deep.equal([0]);
+    expect(restoreSnapshot(memory, first)).to.equal(1);
+    expect([...cursor.drain()]).to.deep.equal([0]);
+    memory.stopTracking();
+    expect(restoreSnapshot(memory, first)).to.equal(1);
   });
 
   it("compare all pages if the bitmap may be incomplete", () => {

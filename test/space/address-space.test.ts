@@ -17,7 +17,7 @@ import {
 } from "pound-guest-memory/crosscheck";
 import { struct, TypedRegion } from "pound-guest-memory/typed";
 import { FAULT, OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
-import { WIDTHS } from "../support/widths.js";
+import { WIDTHS, WIDTHS_AND_HALVES } from "../support/widths.js";
 
 const { OK, FAULT_BOUNDARY, FAULT_UNALIGNED, ERROR_INTERNAL } = GuestMemAccessResult;
 const GIB = 2 ** 30;
@@ -197,7 +197,7 @@ describe("AddressSpace", () => {
         const access = accessOf(space);
         const low = space.addRam(0x1000, 0x1000);
         const high = space.addRam(0xffff_f000, 0x2000);
-        for (const { bytes, tryWrite, read } of WIDTHS) {
+        for (const { bytes, tryWrite, read } of WIDTHS_AND_HALVES) {
           for (const [region, gpa] of [
             [low, 0x1ff8],
             [high, 0xffff_fff8],
@@ -220,7 +220,7 @@ describe("AddressSpace", () => {
         space.addRam(0x1000, 0x1000);
         space.addRam(0x2000, 0x1000);
         space.addMmio(0x3000, 16, new Recorder());
-        for (const { bytes, tryRead, tryWrite, out } of WIDTHS.slice(1)) {
+        for (const { bytes, tryRead, tryWrite, out } of WIDTHS_AND_HALVES.slice(1)) {
           for (const edge of [0x1000, 0x2000, 0x3000, 0x3010]) {
             for (let delta = 1; delta < bytes; delta++) {
               const gpa = edge - delta;
@@ -241,7 +241,7 @@ describe("AddressSpace", () => {
         const rom = space.addRom(0xf000, bytes);
         bytes.fill(0);
         expect(access.readq(0xf000)).to.equal(0x0807_0605_0403_0201n);
-        for (const { tryWrite, tryRead, bytes: width, out } of WIDTHS) {
+        for (const { tryWrite, tryRead, bytes: width, out } of WIDTHS_AND_HALVES) {
           expect(tryWrite(access, 0xf000, 0n)).to.equal(FAULT_BOUNDARY);
           // The argument is checked before the address.
           expect(tryWrite(access, 0xf001, 0n)).to.equal(FAULT_BOUNDARY);
@@ -263,7 +263,7 @@ describe("AddressSpace", () => {
         space.addRam(0x4000, 0x1000);
         const rom = space.addRom(0x8000, new Uint8Array(64));
         const all = () =>
-          WIDTHS.flatMap(({ tryRead, tryWrite, out }) =>
+          WIDTHS_AND_HALVES.flatMap(({ tryRead, tryWrite, out }) =>
             [0x1008, 0x4008, 0x8008].flatMap((gpa) => [
               tryRead(access, gpa, out(0n)),
               tryWrite(access, gpa, 0n),
@@ -271,10 +271,12 @@ describe("AddressSpace", () => {
           );
         expect(new Set(all())).to.deep.equal(new Set([OK, FAULT_BOUNDARY]));
         memory.destroy();
-        expect(all()).to.deep.equal(WIDTHS.flatMap(() => [3, 3, OK, OK, OK, FAULT_BOUNDARY]));
+        expect(all()).to.deep.equal(
+          WIDTHS_AND_HALVES.flatMap(() => [3, 3, OK, OK, OK, FAULT_BOUNDARY]),
+        );
         rom.memory.arena.reset();
         expect(all()).to.deep.equal(
-          WIDTHS.flatMap(() => [3, 3, OK, OK, ERROR_INTERNAL, ERROR_INTERNAL]),
+          WIDTHS_AND_HALVES.flatMap(() => [3, 3, OK, OK, ERROR_INTERNAL, ERROR_INTERNAL]),
         );
         expect(thrown(() => space.fill(0x1000, 1, 1))).to.deep.equal(FAULT);
       });
@@ -289,7 +291,7 @@ describe("AddressSpace", () => {
           }),
         );
         const all = () =>
-          WIDTHS.flatMap(({ tryRead, tryWrite, out }) =>
+          WIDTHS_AND_HALVES.flatMap(({ tryRead, tryWrite, out }) =>
             [0x8, 0x10008].flatMap((gpa) => [
               tryRead(access, gpa, out(0n)),
               tryWrite(access, gpa, 0n),
@@ -311,7 +313,7 @@ describe("AddressSpace", () => {
             return { result, gpa, width, operation };
           }
         };
-        for (const { read, write, bytes: width } of WIDTHS) {
+        for (const { read, write, bytes: width } of WIDTHS_AND_HALVES) {
           for (const gpa of [64, 64n, 2n ** 64n - 1n]) {
             const fault = { result: FAULT_BOUNDARY, gpa, width };
             expect(caught(() => read(access, gpa))).to.deep.equal({ ...fault, operation: "read" });
@@ -383,7 +385,7 @@ describe("AddressSpace", () => {
         const large = space.addRam(2 * GIB, 5 * GIB);
         const far = space.addRam(2n ** 60n, 4096);
         const gpas = [2 * GIB, 4 * GIB - 8, 4 * GIB, 6 * GIB - 8, 6 * GIB, 7 * GIB - 8];
-        for (const { tryWrite, read, bytes } of WIDTHS) {
+        for (const { tryWrite, read, bytes } of WIDTHS_AND_HALVES) {
           const mask = 2n ** BigInt(8 * bytes) - 1n;
           gpas.forEach((gpa, i) =>
             expect(tryWrite(access, gpa, BigInt(i + 1) & mask)).to.equal(OK),
@@ -408,7 +410,7 @@ describe("AddressSpace", () => {
         space.addRam(2 ** 33, 0x2000);
         const low = space.addRam(0x1000, 0x1000);
         for (let round = 0; round < 2; round++) {
-          for (const { tryWrite, tryRead, read, out } of WIDTHS) {
+          for (const { tryWrite, tryRead, read, out } of WIDTHS_AND_HALVES) {
             expect(tryWrite(access, 2 ** 33 + 0x1000, 7n)).to.equal(OK);
             expect(BigInt(read(access, 2 ** 33 + 0x1000))).to.equal(7n);
             for (const gpa of [0, 0xff8, 2 ** 32, 2 ** 32 + 0x1000, 2 ** 34 + 0x1000]) {
@@ -519,7 +521,7 @@ describe("AddressSpace", () => {
           { readb: give, readw: give, readl: give, readq: give },
           { name: "rtc" },
         );
-        for (const { tryRead, read, bytes, out } of WIDTHS) {
+        for (const { tryRead, read, bytes, out } of WIDTHS_AND_HALVES) {
           const wrong = bytes === 8 ? 1 : 1n;
           for (value of [undefined, null, "1", wrong, {}]) {
             const cell = out(3n);
@@ -527,7 +529,10 @@ describe("AddressSpace", () => {
             expect(thrown(() => read(access, 0))).to.deep.equal(WRONG_TYPE);
             expect(BigInt(cell[0]!)).to.equal(3n);
           }
-          const outside = bytes === 8 ? [-1n, 2n ** 64n] : [-1, 0.5, NaN, 2 ** (8 * bytes)];
+          const outside =
+            bytes === 8
+              ? [-(2n ** 63n) - 1n, 2n ** 64n]
+              : [-(2 ** (8 * bytes - 1)) - 1, 0.5, NaN, 2 ** (8 * bytes)];
           for (value of outside) {
             expect(thrown(() => read(access, 0))).to.deep.equal(OUT_OF_RANGE);
           }

@@ -341,7 +341,7 @@ for (const path of ["view", "native"] as const) {
         ["1", WRONG_TYPE],
         [undefined, WRONG_TYPE],
         [1n, WRONG_TYPE],
-        [-1, OUT_OF_RANGE],
+        [-(2 ** 31) - 1, OUT_OF_RANGE],
         [2 ** 32, OUT_OF_RANGE],
       ] as const) {
         found = value;
@@ -373,6 +373,157 @@ for (const path of ["view", "native"] as const) {
       space.addMmio(0, 8, { read: () => -0, impl: { max: 4 } });
       expect(access.readb(0)).to.equal(0);
       expect(Object.is(access.readb(0), -0)).to.equal(false);
+    });
+  });
+
+  describe(`devices that were accessed before on the ${path} path`, () => {
+    /** A device whose registers hold a number, and which counts the writes. */
+    const numbered = (number: number) => {
+      const device = { writes: 0, readl: () => number, writel: () => device.writes++ };
+      return device;
+    };
+
+    it("follow every change of the map", () => {
+      const { space, access } = on();
+      const first = space.addMmio(0x1000, 0x1000, numbered(1));
+      const use = () => [access.readl(0x1010), access.tryWritel(0x1010, 5)];
+      expect([use(), use()]).to.deep.equal([
+        [1, OK],
+        [1, OK],
+      ]);
+      const ram = space.addRam(0x1000, 0x1000, { priority: 1 });
+      ram.memory.writel(0x10, 9);
+      expect([use(), use()]).to.deep.equal([
+        [9, OK],
+        [5, OK],
+      ]);
+      space.remove(ram);
+      expect(use()).to.deep.equal([1, OK]);
+      space.remove(first);
+      expect(access.tryReadl(0x1010, new Uint32Array(1))).to.equal(FAULT_BOUNDARY);
+      expect(access.tryWritel(0x1010, 5)).to.equal(FAULT_BOUNDARY);
+      const second = numbered(2);
+      space.addMmio(0x1000, 0x1000, second);
+      expect([use(), second.writes]).to.deep.equal([[2, OK], 1]);
+    });
+
+    it("each answer for their own registers, many of them and at any distance", () => {
+      const { space, access } = on();
+      const places = [0x1000, 0x10000, 2 ** 20, 2 ** 24].flatMap((step) =>
+        Array.from({ length: 40 }, (_, i) => (step < 2 ** 20 ? 0 : 2 ** 31) + (i + 1) * step),
+      );
+      const gpas = [...new Set(places), 2 ** 32 - 4, 2 ** 32, 2 ** 32 + 0x1000];
+      for (const [i, gpa] of gpas.entries()) {
+        space.addMmio(gpa, 4, numbered(i));
+      }
+      for (let round = 0; round < 2; round++) {
+        expect(gpas.map((gpa) => access.readl(gpa))).to.deep.equal([...gpas.keys()]);
+      }
+    });
+
+    it("share a page, and fault where an access does not fit", () => {
+      const { space, access } = on();
+      space.addMmio(0x1000, 8, numbered(1));
+      space.addMmio(0x1008, 6, { ...numbered(2), readw: () => 3 });
+      const out = new Uint32Array(1);
+      for (let round = 0; round < 2; round++) {
+        expect([access.readl(0x1004), access.readl(0x1008), access.readw(0x100c)]).to.deep.equal([
+          1, 2, 3,
+        ]);
+        expect(access.tryReadl(0x100c, out)).to.equal(FAULT_BOUNDARY);
+        expect(access.tryReadl(0x1002, out)).to.equal(FAULT_UNALIGNED);
+        expect(access.tryReadl(2 ** 32 + 0x1004, out)).to.equal(FAULT_BOUNDARY);
+        expect(access.tryReadb(0x1000, new Uint8Array(1))).to.equal(FAULT_BOUNDARY);
+        expect(access.tryWritew(0x1000, 1)).to.equal(FAULT_BOUNDARY);
+        expect(thrown(() => access.readl(0x1004 + 0.5))).to.include(OUT_OF_RANGE);
+        expect(thrown(() => access.tryReadl(0x1004, new Uint8Array(1) as never))).to.include(
+          WRONG_TYPE,
+        );
+        expect(thrown(() => access.tryWritel(0x1004, 2 ** 32))).to.include(OUT_OF_RANGE);
+      }
+      expect(out[0]).to.equal(0);
+    });
+
+    it("notify watchpoints, also one that the handler adds", () => {
+      const { space, access } = on();
+      const seen: string[] = [];
+      const watch = (gpa: number) =>
+        space.watch({ gpa, length: 4 }, ({ kind, value }) => seen.push(`${kind} ${value}`));
+      let added: ReturnType<typeof watch> | undefined;
+      space.addMmio(0, 0x3000, {
+        readl(offset) {
+          if (offset === 0x1000) {
+            added = watch(0x1000);
+          }
+          return 7;
+        },
+        writel() {},
+      });
+      access.readl(0x1004);
+      access.readl(0x1000);
+      expect(seen).to.deep.equal(["read 7"]);
+      access.writel(0x1000, 8);
+      access.readl(0x2000);
+      expect(seen).to.deep.equal(["read 7", "write 8"]);
+      added!.remove();
+      access.writel(0x1000, 9);
+      watch(0x1000);
+      access.writel(0x1000, 10);
+      expect(seen).to.deep.equal(["read 7", "write 8", "write 10"]);
+    });
+
+    it("may refuse an access, which may be repeated, and may return an invalid value", () => {
+      const answers: unknown[] = [];
+      const { space, access } = on({ onFault: () => "retry" });
+      space.addMmio(0x1000, 8, {
+        readl: () => answers.shift() as number,
+        writel: () => answers.shift(),
+      });
+      answers.push(1, BUS_ERROR, 2, BUS_ERROR, BUS_ERROR, 2 ** 32, 0.5, "1", -0);
+      const out = new Uint32Array(1);
+      expect(access.readl(0x1000)).to.equal(1);
+      expect([access.tryReadl(0x1000, out), out[0]]).to.deep.equal([OK, 2]);
+      expect([access.tryReadl(0x1000, out), out[0]]).to.deep.equal([FAULT_BOUNDARY, 2]);
+      expect(space.lastFault).to.include({ reason: "device", gpa: 0x1000, operation: "read" });
+      expect(thrown(() => access.readl(0x1000))).to.include(OUT_OF_RANGE);
+      expect(thrown(() => access.tryReadl(0x1000, out))).to.include(OUT_OF_RANGE);
+      expect(thrown(() => access.readl(0x1000))).to.include(WRONG_TYPE);
+      expect(Object.is(access.readl(0x1000), 0)).to.equal(true);
+      answers.push(undefined, BUS_ERROR, undefined, BUS_ERROR, BUS_ERROR, BUS_ERROR, BUS_ERROR);
+      expect(access.tryWritel(0x1000, 1)).to.equal(OK);
+      expect(access.tryWritel(0x1000, 1)).to.equal(OK);
+      expect(access.tryWritel(0x1000, 1)).to.equal(FAULT_BOUNDARY);
+      expect(faultOf(() => access.writel(0x1000, 1))).to.include({ reason: "device" });
+      expect(answers).to.deep.equal([]);
+      answers.push(BUS_ERROR, BUS_ERROR);
+      expect(faultOf(() => access.readl(0x1004))).to.include({ reason: "device" });
+    });
+
+    it("may unmap themselves, detach `out` and fail inside a handler", () => {
+      const { space, access } = on();
+      let action: () => void = () => {};
+      const region = space.addMmio(0x1000, 8, {
+        readl() {
+          action();
+          return 3;
+        },
+        writel() {
+          action();
+        },
+      });
+      access.readl(0x1000);
+      access.writel(0x1000, 1);
+      const out = new Uint32Array(1);
+      action = () => structuredClone(out.buffer, { transfer: [out.buffer] });
+      expect([access.tryReadl(0x1000, out), out.length]).to.deep.equal([OK, 0]);
+      action = () => {
+        throw new Error("broken");
+      };
+      expect(() => access.readl(0x1000)).to.throw("broken");
+      expect(() => access.tryWritel(0x1000, 1)).to.throw("broken");
+      action = () => space.remove(region);
+      expect(access.readl(0x1000)).to.equal(3);
+      expect(access.tryWritel(0x1000, 1)).to.equal(FAULT_BOUNDARY);
     });
   });
 
@@ -764,8 +915,8 @@ describe("the handlers of a device in a big-endian space", () => {
     const { reads, writes } = handlersOf(device, "the value", "big");
     return {
       written,
-      read: (offset, log2) => reads.fns[log2]!.call(device, offset, 2 ** log2),
-      write: (offset, log2, value) => writes.fns[log2]!.call(device, offset, value, 2 ** log2),
+      read: (offset, log2) => reads[log2]!.call(device, offset),
+      write: (offset, log2, value) => writes[log2]!.call(device, offset, value),
     };
   }
 

@@ -26,7 +26,8 @@ import {
   registerValue,
   SpaceModel,
 } from "../support/space-model.js";
-import { WIDTHS } from "../support/widths.js";
+import { splitting } from "../support/halves.js";
+import { WIDTHS, WIDTHS_AND_HALVES } from "../support/widths.js";
 
 const PAGE = 4096;
 const SLOTS = 8;
@@ -42,6 +43,9 @@ const BASES = [
 ];
 
 type Kinds = Operation | "access";
+
+/** How an address is passed: numbers only up to 2^53 - 1, otherwise bigints. */
+type AddressForm = "number" | "bigint" | "halves";
 
 type Change = "unmap" | "end" | "track" | "untrack" | "drain";
 
@@ -72,7 +76,7 @@ type Step =
       at: number;
       width: number;
       value: bigint;
-      big: boolean;
+      as: AddressForm;
       throwing: boolean;
     }
   | { do: "atomic"; op: number; at: number; width: number; a: bigint; b: bigint; try: boolean }
@@ -118,9 +122,9 @@ const impl = fc
 const access = fc.record({
   do: fc.constantFrom("read" as const, "write" as const),
   at: place,
-  width: fc.nat(3),
+  width: fc.nat(WIDTHS_AND_HALVES.length - 1),
   value: fc.bigInt(0n, 2n ** 64n - 1n),
-  big: fc.boolean(),
+  as: fc.constantFrom<AddressForm>("number", "bigint", "halves"),
   throwing: fc.boolean(),
 });
 const bulkLength = fc.oneof(fc.nat(20), fc.nat(3 * PAGE));
@@ -184,7 +188,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       do: fc.constant("atomic" as const),
       op: fc.nat(ATOMICS.length - 1),
       at: place,
-      width: fc.nat(3),
+      width: fc.nat(WIDTHS_AND_HALVES.length - 1),
       // Few different values, so that some compare-and-exchanges succeed.
       a: fc.oneof(fc.constant(0n), fc.bigInt(0n, 2n ** 64n - 1n)),
       b: fc.bigInt(0n, 2n ** 64n - 1n),
@@ -300,6 +304,8 @@ function spaceOptions(
 class Subject {
   readonly space: AddressSpace;
   readonly access: GuestAccessors;
+  /** The accessors with addresses in halves. */
+  readonly halves: GuestAccessors;
   readonly atomics: GuestAtomicAccess;
   readonly log: string[] = [];
   readonly regions: Region[] = [];
@@ -320,6 +326,7 @@ class Subject {
     const options = spaceOptions(holes, this.log, onFault === "none" ? null : listener);
     this.space = new AddressSpace(options);
     this.access = path === "view" ? this.space : this.space.native;
+    this.halves = splitting(path === "view" ? this.space.halves : this.space.native.halves);
     this.atomics = path === "view" ? this.space.atomics : this.space.native.atomics;
   }
 
@@ -733,7 +740,7 @@ class History {
       return;
     }
     const op = ATOMICS[step.op]!;
-    const width = WIDTHS[step.width]!;
+    const width = WIDTHS_AND_HALVES[step.width]!;
     const mask = 2n ** BigInt(8 * width.bytes) - 1n;
     const [a, b] = [step.a & mask, step.b & mask];
     const change = (old: bigint) =>
@@ -783,13 +790,18 @@ class History {
     if (gpa === undefined) {
       return;
     }
-    const width = WIDTHS[step.width]!;
-    const given = this.#given(gpa, step.big);
+    const width = WIDTHS_AND_HALVES[step.width]!;
+    const given = this.#given(gpa, step.as === "bigint");
     const value = step.value & (2n ** BigInt(8 * width.bytes) - 1n);
-    const at = `${step.do} of ${width.bytes} at ${gpa}`;
+    const at = `${step.do}${width.suffix} at ${gpa} as ${step.as}`;
+    const accesses = this.#subjects.map(({ access, halves, path, space }) => ({
+      access: step.as === "halves" ? halves : access,
+      path,
+      space,
+    }));
     if (step.do === "write") {
       const result = this.#model.write(gpa, width.bytes, value);
-      for (const { access, path, space } of this.#subjects) {
+      for (const { access, path, space } of accesses) {
         const actual = step.throwing
           ? (outcome(() => width.write(access, given, value), space) ?? 0)
           : width.tryWrite(access, given, value);
@@ -798,7 +810,7 @@ class History {
       return;
     }
     const { result, value: expected } = this.#model.read(gpa, width.bytes);
-    for (const { access, path, space } of this.#subjects) {
+    for (const { access, path, space } of accesses) {
       if (step.throwing) {
         const actual = outcome(() => BigInt(width.read(access, given)), space);
         expect(actual, `${at}, ${path}`).to.equal(result === 0 ? expected : result);

@@ -7,7 +7,7 @@ import {
   type WatchRange,
 } from "pound-guest-memory";
 import { OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
-import { WIDTHS } from "../support/widths.js";
+import { WIDTHS_AND_HALVES } from "../support/widths.js";
 
 const { OK, FAULT_BOUNDARY } = GuestMemAccessResult;
 
@@ -28,7 +28,7 @@ for (const path of ["view", "native"] as const) {
 
     it("report accesses of every width, with the values", () => {
       watch({ gpa: 0x1010, length: 8 });
-      for (const { bytes, tryWrite, read } of WIDTHS) {
+      for (const { bytes, tryWrite, read } of WIDTHS_AND_HALVES) {
         const value = bytes === 8 ? 200n : 200;
         tryWrite(access, 0x1010, 200n);
         read(access, 0x1010n);

@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import fc from "fast-check";
 import { AddressSpace, GuestMemAccessResult, GuestMemory, type Region } from "pound-guest-memory";
-import { thrown } from "../support/errors.js";
+import { OUT_OF_RANGE, thrown } from "../support/errors.js";
 
 const { OK, FAULT_BOUNDARY, FAULT_UNALIGNED } = GuestMemAccessResult;
 
@@ -51,6 +51,35 @@ describe("windows of an address space", () => {
         }
         expect(access.tryReadb(0x2000, new Uint8Array(1))).to.equal(FAULT_BOUNDARY);
         expect([...space.read(0x7fe, 4)]).to.deep.equal([...memory.read(0x7fe, 2), 0, 0]);
+      });
+
+      it("reach across 4 GiB, and up to segments of any length", () => {
+        const space = new AddressSpace();
+        const access = path === "view" ? space : space.native;
+        space.addRam(0, 0x8000);
+        const middle = 2 ** 32;
+        const ram = space.addRam(middle - 0x2000, numbered(0x4000), { trackDirty: true });
+        space.addMmio(middle + 0x1000, 3, { readb: () => 7 }, { priority: 1 });
+        const places = [0, 4, 0x1000, 0x1ffc, 0x2000, 0x2ffc, 0x3004, 0x3008, 0x3ffc];
+        for (let round = 0; round < 2; round++) {
+          for (const place of places) {
+            const gpa = middle - 0x2000 + place;
+            expect(access.readl(gpa)).to.equal(place);
+            expect(access.readw(gpa + 2)).to.equal(0);
+            expect(access.readb(gpa)).to.equal(place & 0xff);
+            ram.dirty!.drain();
+            access.writel(gpa, place);
+            access.writew(gpa + 2, 0);
+            expect([...ram.dirty!.peek()]).to.deep.equal([place >> 12]);
+          }
+          expect(access.readb(middle + 0x1003)).to.equal(0);
+          expect(access.tryReadl(middle + 0x1000, new Uint32Array(1))).to.equal(FAULT_BOUNDARY);
+          expect(access.tryReadl(middle + 2, new Uint32Array(1))).to.equal(FAULT_UNALIGNED);
+          expect(access.tryReadl(0x2000 + 2 ** 33, new Uint32Array(1))).to.equal(FAULT_BOUNDARY);
+          expect(access.tryWriteb(middle - 0x2001, 1)).to.equal(FAULT_BOUNDARY);
+          expect(thrown(() => access.readb(middle + 0.5))).to.include(OUT_OF_RANGE);
+          expect(thrown(() => access.readb(-1))).to.include(OUT_OF_RANGE);
+        }
       });
 
       it("are covered by a region of higher priority, until it is removed", () => {
@@ -310,7 +339,7 @@ describe("maps of an address space", () => {
               windows.splice(windows.indexOf(window), 1);
             } else if (what === "select" && window?.bytes && window.region.kind !== "mmio") {
               const { region } = window;
-              const select = (): void => region.select(8 * offset, memories[memory]!);
+              const select = (): void => region.select(8 * offset, memories[memory]);
               if (8 * offset + window.period <= MEMORY) {
                 select();
                 window.bytes = bytes[memory]!;
@@ -336,9 +365,9 @@ describe("maps of an address space", () => {
               const access = i % 4 < 2 ? space : space.native;
               const writes = what === "write" || i > 5;
               let expected: number = OK;
-              if (first == null || !whole || (first!.window.bytes === null && width > 1)) {
+              if (first == null || !whole || (first.window.bytes === null && width > 1)) {
                 expected = FAULT_BOUNDARY;
-              } else if (writes && !first!.window.writable) {
+              } else if (writes && !first.window.writable) {
                 expected = FAULT_BOUNDARY;
               } else if (address % width !== 0) {
                 expected = FAULT_UNALIGNED;
@@ -357,9 +386,7 @@ describe("maps of an address space", () => {
                 }
               } else {
                 const result =
-                  width === 1
-                    ? access.tryReadb(address, out[1])
-                    : access.tryReadl(address, out[4]);
+                  width === 1 ? access.tryReadb(address, out[1]) : access.tryReadl(address, out[4]);
                 expect(result, `read of ${width} at ${address}`).to.equal(expected);
                 if (expected === OK) {
                   const { window: seen, at } = first!;

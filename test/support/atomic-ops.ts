@@ -4,7 +4,8 @@ import {
   type GuestAtomicAccess,
   type GuestMemoryFault,
 } from "pound-guest-memory";
-import { type Out, WIDTHS, type WidthCase } from "./widths.js";
+import { halvesIn, highOf, lowOf } from "./halves.js";
+import { HALVES, type Out, WIDTHS, WIDTHS_AND_HALVES, type WidthCase } from "./widths.js";
 
 const { OK, FAULT_BOUNDARY, FAULT_UNALIGNED } = GuestMemAccessResult;
 
@@ -36,6 +37,11 @@ export const ATOMICS: readonly AtomicCase[] = [
 
 /** Every operation at every width. */
 export const ATOMICS_AND_WIDTHS = ATOMICS.flatMap((op) => WIDTHS.map((width) => ({ op, width })));
+
+/** Every operation in every form of value. */
+export const ATOMICS_AND_ALL_WIDTHS = ATOMICS.flatMap((op) =>
+  WIDTHS_AND_HALVES.map((width) => ({ op, width })),
+);
 
 /** The name of a method of either form. */
 export function methodName(op: AtomicCase, width: WidthCase, form: "try" | "value"): string {
@@ -69,10 +75,24 @@ export function runAtomic(
   values: readonly bigint[],
 ): Outcome {
   const name = methodName(op, width, form);
-  const given = values.slice(0, op.values).map((value) => valueOf(width, value));
-  return form === "try"
-    ? runTry(access, name, op, width, [gpa, ...given])
+  const given = values
+    .slice(0, op.values)
+    .flatMap((value) =>
+      width === HALVES ? [lowOf(value), highOf(value)] : [valueOf(width, value)],
+    );
+  if (form === "try") {
+    return runTry(access, name, op, width, [gpa, ...given]);
+  }
+  return width === HALVES && op.name !== "Store"
+    ? runIntoHalves(access, name, [gpa, ...given])
     : runValue(access, name, [gpa, ...given]);
+}
+
+/** Runs the form that throws faults and stores a value in halves. */
+function runIntoHalves(access: object, name: string, args: readonly unknown[]): Outcome {
+  const out = new BigUint64Array(1);
+  const outcome = runValue(access, name, [...args, halvesIn(out), 0]);
+  return { ...outcome, old: outcome.result === OK ? out[0]! : null };
 }
 
 const UNTOUCHED = 0xa5n;
@@ -85,7 +105,8 @@ function runTry(
   args: readonly unknown[],
 ): Outcome {
   const out: Out = width.out(UNTOUCHED);
-  const all = op.name === "Store" ? args : [...args, out];
+  const given = width === HALVES ? [halvesIn(out as BigUint64Array), 0] : [out];
+  const all = op.name === "Store" ? args : [...args, ...given];
   const result = callMethod(access, name, ...all) as GuestMemAccessResult;
   const found = BigInt(out[0]!);
   if (result !== OK && found !== UNTOUCHED) {

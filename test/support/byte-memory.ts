@@ -1,4 +1,10 @@
-import { type Gpa, GuestMemAccessResult, type GuestMemoryAccess } from "pound-guest-memory";
+import {
+  type AccessPolicy,
+  type Gpa,
+  GuestMemAccessResult,
+  type GuestMemoryAccess,
+} from "pound-guest-memory";
+import { halvesIn } from "./halves.js";
 
 type Out = Uint8Array | Uint16Array | Uint32Array | BigUint64Array;
 
@@ -7,9 +13,13 @@ type Out = Uint8Array | Uint16Array | Uint32Array | BigUint64Array;
  */
 export class ByteMemory implements GuestMemoryAccess {
   readonly bytes: Uint8Array;
+  readonly #unaligned: boolean;
+  readonly #big: boolean;
 
-  constructor(size: number) {
+  constructor(size: number, { alignment, endian }: AccessPolicy = {}) {
     this.bytes = new Uint8Array(size);
+    this.#unaligned = alignment === "allow";
+    this.#big = endian === "big";
   }
 
   get size(): bigint {
@@ -44,6 +54,18 @@ export class ByteMemory implements GuestMemoryAccess {
     return this.tryWriteq(gpa, source[0]!);
   }
 
+  tryReadqHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
+    const value = new BigUint64Array(1);
+    const result = this.tryReadq(gpa, value);
+    if (result === GuestMemAccessResult.OK) {
+      out.set(halvesIn(value), at);
+    }
+    return result;
+  }
+  tryWriteqHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult {
+    return this.tryWriteq(gpa, (BigInt(high) << 32n) | BigInt(low));
+  }
+
   readb = unused;
   readw = unused;
   readl = unused;
@@ -52,13 +74,15 @@ export class ByteMemory implements GuestMemoryAccess {
   writew = unused;
   writel = unused;
   writeq = unused;
+  readqHalves = unused;
+  writeqHalves = unused;
 
   #tryRead(gpa: Gpa, width: number, out: Out): GuestMemAccessResult {
     const result = this.#check(BigInt(gpa), BigInt(width));
     if (result === GuestMemAccessResult.OK) {
       let value = 0n;
       for (let i = width - 1; i >= 0; i--) {
-        value = (value << 8n) | BigInt(this.bytes[Number(gpa) + i]!);
+        value = (value << 8n) | BigInt(this.bytes[this.#place(gpa, width, i)]!);
       }
       out[0] = out instanceof BigUint64Array ? value : Number(value);
     }
@@ -69,17 +93,24 @@ export class ByteMemory implements GuestMemoryAccess {
     const result = this.#check(BigInt(gpa), BigInt(width));
     if (result === GuestMemAccessResult.OK) {
       for (let i = 0; i < width; i++) {
-        this.bytes[Number(gpa) + i] = Number((value >> BigInt(8 * i)) & 0xffn);
+        this.bytes[this.#place(gpa, width, i)] = Number((value >> BigInt(8 * i)) & 0xffn);
       }
     }
     return result;
+  }
+
+  /** The address of byte `i` of a value, counted from the least significant one. */
+  #place(gpa: Gpa, width: number, i: number): number {
+    return Number(gpa) + (this.#big ? width - 1 - i : i);
   }
 
   #check(gpa: bigint, width: bigint): GuestMemAccessResult {
     if (gpa + width > this.size) {
       return GuestMemAccessResult.FAULT_BOUNDARY;
     }
-    return gpa % width === 0n ? GuestMemAccessResult.OK : GuestMemAccessResult.FAULT_UNALIGNED;
+    return this.#unaligned || gpa % width === 0n
+      ? GuestMemAccessResult.OK
+      : GuestMemAccessResult.FAULT_UNALIGNED;
   }
 }
 

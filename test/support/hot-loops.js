@@ -12,6 +12,7 @@ const { AddressSpace, GuestMemory } = require("pound-guest-memory");
 
 const SIZE = 2 ** 20;
 const out = [new Uint8Array(1), new Uint16Array(1), new Uint32Array(1), new BigUint64Array(1)];
+const registers = new Uint32Array(64);
 
 /**
  * Loops over the accessors. `memories` holds one or two. Each loop becomes a function of its own.
@@ -26,6 +27,14 @@ const LOOPS = {
     memory.tryWritew(gpa, i & 65535);
     memory.tryWritel(gpa, i * 0x10001 >>> 0);
     memory.tryWriteqFrom(gpa, out[3]);`,
+  // All eight widths and directions would not fit into V8's inlining budget.
+  halves: `
+    memory.tryReadb(gpa, out[0]);
+    memory.tryReadl(gpa, out[2]);
+    memory.tryReadqHalves(gpa, registers, i & 62);
+    memory.tryWriteb(gpa, i & 255);
+    memory.tryWritel(gpa, i * 0x10001 >>> 0);
+    memory.tryWriteqHalves(gpa, i * 0x10001 >>> 0, i);`,
   values: `
     sum += memory.readb(gpa);
     sum += memory.readw(gpa);
@@ -34,6 +43,13 @@ const LOOPS = {
     memory.writeb(gpa, i & 255);
     memory.writew(gpa, i & 65535);
     memory.writel(gpa, i * 0x10001 >>> 0);`,
+};
+
+/** As `LOOPS`, for policy objects, whose accessors take more of V8's budget. */
+const POLICY_LOOPS = {
+  reads: LOOPS.codes.replaceAll(/^.*tryWrite.*$/gm, ""),
+  writes: LOOPS.codes.replaceAll(/^.*tryRead.*$/gm, ""),
+  values: LOOPS.values,
 };
 
 // The array that the addresses come from determines their representation in V8.
@@ -48,6 +64,7 @@ const ADDRESSES = {
 function makeLoop(name, body) {
   return new Function(
     "out",
+    "registers",
     `return function ${name}(memory, gpas) {
       let sum = 0.5;
       for (let i = 0; i < gpas.length; i++) {
@@ -56,7 +73,7 @@ function makeLoop(name, body) {
       }
       return sum;
     }`,
-  )(out);
+  )(out, registers);
 }
 
 const optimize = new Function(
@@ -91,28 +108,44 @@ if (spoiled !== undefined) {
   const neverOptimize = new Function("accessor", "%NeverOptimizeFunction(accessor);");
   const small = GuestMemory.allocate(8);
   const space = new AddressSpace();
-  for (const paths of [small, space]) {
-    neverOptimize(paths[spoiled]);
+  const policies = ["fault", "allow"].flatMap((alignment) =>
+    ["little", "big"].map((endian) => small.withPolicy({ alignment, endian })),
+  );
+  for (const paths of [small, space, ...policies]) {
+    for (let forms = paths; forms !== null; forms = Object.getPrototypeOf(forms)) {
+      if (Object.hasOwn(forms, spoiled)) {
+        neverOptimize(forms[spoiled]);
+      }
+    }
     neverOptimize(paths.native[spoiled]);
+    neverOptimize(paths.halves?.[spoiled] ?? paths[spoiled]);
   }
   small.destroy();
 }
 
 const first = GuestMemory.allocate(SIZE);
 const second = GuestMemory.allocate(SIZE / 2);
+
+function oneMemory(prefix, suffix) {
+  for (const [form, body] of Object.entries(LOOPS)) {
+    const one = makeLoop(`${prefix}_${form}`, body);
+    optimize(one, () => one(first, ADDRESSES.small));
+    report(`${form}, one memory${suffix}`, one);
+
+    for (let i = 0; i < 10; i++) {
+      one(second, ADDRESSES.small);
+      one(first, ADDRESSES.small);
+    }
+    report(`${form}, a second memory${suffix}`, one);
+  }
+}
+
+oneMemory("one", "");
+// From here on, the accessors have their second form: see lib/memory/accessor-forms.ts.
 const large = GuestMemory.allocate(2 ** 32 + SIZE);
+oneMemory("late", ", second form");
 
 for (const [form, body] of Object.entries(LOOPS)) {
-  const one = makeLoop(`one_${form}`, body);
-  optimize(one, () => one(first, ADDRESSES.small));
-  report(`${form}, one memory`, one);
-
-  for (let i = 0; i < 10; i++) {
-    one(second, ADDRESSES.small);
-    one(first, ADDRESSES.small);
-  }
-  report(`${form}, a second memory`, one);
-
   // On Node 26, accessors that were compiled for small addresses make V8 discard the code of this
   // loop once. Accessors that run on addresses of every size from the start avoid that.
   for (const [, accessor] of body.matchAll(/memory\.(\w+)/g)) {
@@ -130,6 +163,30 @@ for (const [form, body] of Object.entries(LOOPS)) {
     mixed(large, ADDRESSES.above);
   }
   report(`${form}, addresses of every size`, mixed);
+}
+
+// All eight widths and directions do not fit into the budget of these loops.
+const TOO_MANY = { codes: /.*\.try\w+w\(.*\n/g, halves: /.*\.tryReadb\(.*\n/g };
+
+// Tracked memory, whose writes also mark pages: alone, and in turn with memory that is not tracked.
+const tracked = GuestMemory.allocate(SIZE);
+tracked.startTracking();
+for (const form of Object.keys(LOOPS)) {
+  const loop = makeLoop(`tracked_${form}`, LOOPS[form].replace(TOO_MANY[form], ""));
+  optimize(loop, () => loop(tracked, ADDRESSES.small));
+  report(`${form}, tracked memory`, loop);
+  const both = makeLoop(`tracked_or_not_${form}`, LOOPS[form]);
+  optimize(both, () => {
+    both(tracked, ADDRESSES.small);
+    both(first, ADDRESSES.small);
+  });
+  for (let i = 0; i < 10; i++) {
+    both(first, ADDRESSES.small);
+    both(tracked, ADDRESSES.small);
+  }
+  tracked.dirty.drain();
+  both(tracked, ADDRESSES.small);
+  report(`${form}, memory that is tracked or not`, both);
 }
 
 // Faults and bigint addresses must not deoptimize the loop.
@@ -163,6 +220,27 @@ for (let i = 0; i < 10; i++) {
 }
 report("codes, after another memory ended", survivor);
 
+// Under each access policy, aligned accesses and, where they do not fault, unaligned ones.
+const unaligned = ADDRESSES.small.map((gpa, i) => gpa + (i % 8));
+for (const alignment of ["fault", "allow"]) {
+  for (const endian of ["little", "big"]) {
+    const bus = first.withPolicy({ alignment, endian });
+    const gpas = alignment === "allow" ? unaligned : ADDRESSES.small;
+    for (const [form, body] of Object.entries(POLICY_LOOPS)) {
+      const loop = makeLoop(`${alignment}_${endian}_${form}`, body);
+      optimize(loop, () => loop(bus, gpas));
+      // Faults at the end of RAM must not deoptimize the loop.
+      if (form !== "values") {
+        optimize(loop, () => loop(bus, odd));
+      }
+      for (let i = 0; i < 10; i++) {
+        loop(bus, gpas);
+      }
+      report(`${form}, ${alignment}, ${endian}`, loop);
+    }
+  }
+}
+
 // The address space: accesses to its largest RAM are inlined as for flat RAM, and accesses to the
 // rest of the map must not deoptimize the loop.
 function machine(size) {
@@ -181,8 +259,16 @@ const anywhere = Float64Array.from({ length: 4096 }, (_, i) =>
   i % 5 === 0 ? [0, 0x10000, 0x20000, 0x30000][(i / 5) % 4] + (i & 0xff8) : 0x8000_0000 + i * 8,
 );
 
-for (const form of ["codes", "values"]) {
-  const space = makeLoop(`space_${form}`, LOOPS[form]);
+// The accessors of a space are larger than those of a memory: V8 inlines seven of them into one loop.
+const codes = LOOPS.codes.split("\n");
+const IN_SPACE = {
+  reads: codes.filter((line) => line.includes("Read")).join("\n"),
+  writes: codes.filter((line) => line.includes("Write")).join("\n"),
+  halves: LOOPS.halves.replace(TOO_MANY.halves, ""),
+  values: LOOPS.values,
+};
+for (const [form, body] of Object.entries(IN_SPACE)) {
+  const space = makeLoop(`space_${form}`, body);
   optimize(space, () => space(small, ADDRESSES.small));
   report(`${form}, space of one RAM`, space);
 }
@@ -199,24 +285,45 @@ for (let i = 0; i < 10; i++) {
 }
 report("codes, spaces of every kind of region", spaces);
 
-// The native path of a space, where each access is two calls deep, so V8 inlines only two accessors
-// into one loop. These loops run before any loop that leaves RAM: once an accessor takes its slow
-// path often, V8 inlines that path into it, and its size then counts against inlining the accessor.
-const NATIVE_IN_SPACE = {
+// Addresses as halves, where each access is two calls deep, on flat RAM and at the top of an address
+// space.
+const IN_HALVES = {
   l: `
-    memory.tryReadl(gpa, out[2]);
-    memory.tryWritel(gpa, i);`,
+    memory.tryReadl(gpa, high, out[2]);
+    memory.tryWritel(gpa, high, i);`,
   q: `
-    memory.tryReadq(gpa, out[3]);
-    memory.tryWriteqFrom(gpa, out[3]);`,
+    memory.tryReadq(gpa, high, registers, i & 62);
+    memory.tryWriteq(gpa, high, i, i);`,
 };
-for (const [suffix, body] of Object.entries(NATIVE_IN_SPACE)) {
-  const loop = makeLoop(`space_native_${suffix}`, body);
-  optimize(loop, () => loop(small.native, ADDRESSES.small));
-  report(`native ${suffix}, space of one RAM`, loop);
+const top = new AddressSpace();
+top.addRam(2n ** 64n - 2n ** 32n, SIZE);
+for (const [suffix, body] of Object.entries(IN_HALVES)) {
+  for (const [where, memory, high] of [
+    ["flat", first.halves, 0],
+    ["top", top.halves, 0xffff_ffff],
+  ]) {
+    const loop = makeLoop(`halves_${where}_${suffix}`, `const high = ${high}; ${body}`);
+    optimize(loop, () => loop(memory, ADDRESSES.small));
+    for (let i = 0; i < 10; i++) {
+      loop(memory, ADDRESSES.small);
+    }
+    report(`addresses in halves, ${where}, ${suffix}`, loop);
+  }
 }
 
-const spacesNative = makeLoop("spaces_native", NATIVE_IN_SPACE.l + NATIVE_IN_SPACE.q);
+// The native path of a space. The first loop runs before any loop that leaves RAM: once an accessor
+// takes its slow path often, V8 inlines that path into it, and its size then counts against inlining
+// the accessor.
+const NATIVE_IN_SPACE = `
+  memory.tryReadl(gpa, out[2]);
+  memory.tryWritel(gpa, i);
+  memory.tryReadq(gpa, out[3]);
+  memory.tryWriteqFrom(gpa, out[3]);`;
+const spaceNative = makeLoop("space_native", NATIVE_IN_SPACE);
+optimize(spaceNative, () => spaceNative(small.native, ADDRESSES.small));
+report("native, space of one RAM", spaceNative);
+
+const spacesNative = makeLoop("spaces_native", NATIVE_IN_SPACE);
 optimize(spacesNative, () => {
   spacesNative(board.native, anywhere);
   spacesNative(otherBoard.native, anywhere);

@@ -1,12 +1,12 @@
 import { expect } from "chai";
-import { type Gpa, GuestMemAccessResult, type GuestMemoryAccess } from "pound-guest-memory";
-import { WIDTHS } from "./widths.js";
+import { type Gpa, type GuestAccessors, GuestMemAccessResult } from "pound-guest-memory";
+import { WIDTHS_AND_HALVES } from "./widths.js";
 
 const { OK, FAULT_BOUNDARY, FAULT_UNALIGNED } = GuestMemAccessResult;
 
 /** RAM to sweep: one path into it, and its bytes as another view shows them. */
 export interface Swept {
-  readonly access: GuestMemoryAccess;
+  readonly access: GuestAccessors;
   readonly bytes: Uint8Array;
 }
 
@@ -62,7 +62,7 @@ export function sweep({ access, bytes }: Swept, context: string): void {
   const model = Uint8Array.from({ length: size }, (_, i) => (i * 37 + 129) & 0xff);
   bytes.set(model);
   let seed = 0x9e37_79b9_7f4a_7c15n;
-  for (const { suffix, bytes: width, ...run } of WIDTHS) {
+  for (const { suffix, bytes: width, ...run } of WIDTHS_AND_HALVES) {
     const mask = 2n ** BigInt(8 * width) - 1n;
     for (const gpa of ADDRESSES) {
       const at = `${context}: ${suffix} at ${typeof gpa} ${gpa}`;

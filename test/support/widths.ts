@@ -1,11 +1,12 @@
 import type { Gpa, GuestMemAccessResult, GuestAccessors } from "pound-guest-memory";
+import { halvesIn, highOf, lowOf } from "./halves.js";
 
 /** Any array that receives the value of a read. */
 export type Out = Uint8Array | Uint16Array | Uint32Array | BigUint64Array;
 
 /** An access width, for tests that iterate over them. All values are bigints. */
 export interface WidthCase {
-  readonly suffix: "b" | "w" | "l" | "q";
+  readonly suffix: "b" | "w" | "l" | "q" | "qHalves";
   readonly bytes: 1 | 2 | 4 | 8;
   /** A new `out` array that holds `value`. */
   out(value: bigint): Out;
@@ -53,3 +54,28 @@ export const WIDTHS: readonly WidthCase[] = [
     write: (memory, gpa, value) => memory.writeq(gpa, value),
   },
 ];
+
+/** The 64-bit accessors with values in halves, in a register file with other registers around. */
+export const HALVES: WidthCase = {
+  suffix: "qHalves",
+  bytes: 8,
+  out: (value) => BigUint64Array.of(value),
+  tryRead: (memory, gpa, out) => {
+    const registers = Uint32Array.of(1, 2, ...halvesIn(out as BigUint64Array), 3);
+    const result = memory.tryReadqHalves(gpa, registers, 2);
+    halvesIn(out as BigUint64Array).set(registers.subarray(2, 4));
+    return registers[0] === 1 && registers[1] === 2 && registers[4] === 3
+      ? result
+      : (NaN as GuestMemAccessResult);
+  },
+  tryWrite: (memory, gpa, value) => memory.tryWriteqHalves(gpa, lowOf(value), highOf(value)),
+  read: (memory, gpa) => {
+    const out = new BigUint64Array(1);
+    memory.readqHalves(gpa, halvesIn(out), 0);
+    return out[0]!;
+  },
+  write: (memory, gpa, value) => memory.writeqHalves(gpa, lowOf(value), highOf(value)),
+};
+
+/** All forms of access, for tests of everything that an accessor does. */
+export const WIDTHS_AND_HALVES: readonly WidthCase[] = [...WIDTHS, HALVES];

@@ -42,14 +42,27 @@ constexpr uint64_t bswap(uint64_t value) {
            bswap(static_cast<uint32_t>(value >> 32));
 }
 
+/** A byte order of values in guest RAM. */
+enum class endian_t { little, big };
+
+/** The byte order of the accessors without an access policy. */
+constexpr endian_t GUEST_ENDIAN = GUEST_IS_LITTLE_ENDIAN ? endian_t::little : endian_t::big;
+
+/** Converts between the host's byte order and `endian`; its own inverse. */
+template <endian_t endian, typename T>
+constexpr T in_order(T value) {
+    constexpr endian_t host = HOST_IS_LITTLE_ENDIAN ? endian_t::little : endian_t::big;
+    if constexpr (endian == host) {
+        return value;
+    } else {
+        return bswap(value);
+    }
+}
+
 /** Converts between host and guest byte order; its own inverse. */
 template <typename T>
 constexpr T guest_order(T value) {
-#if HOST_IS_LITTLE_ENDIAN != GUEST_IS_LITTLE_ENDIAN
-    return bswap(value);
-#else
-    return value;
-#endif
+    return in_order<GUEST_ENDIAN>(value);
 }
 
 } // namespace pound::kvm

@@ -80,6 +80,24 @@ typedef enum {
     GUEST_MEM_ACCESS_ERROR_INTERNAL,
 } guest_mem_access_result_t;
 
+/** What an access does at an address that is not a multiple of its width. */
+enum class alignment_t {
+    /** The result is GUEST_MEM_ACCESS_FAULT_UNALIGNED. */
+    fault,
+    /** The access is made. */
+    allow,
+};
+
+/** The behaviour of guest_mem_read() and guest_mem_write(), fixed at compile time. */
+template <alignment_t alignment_value, endian_t endian_value>
+struct access_policy_t {
+    static constexpr alignment_t alignment = alignment_value;
+    static constexpr endian_t endian = endian_value;
+};
+
+/** The policy of the eight accessors guest_mem_readb() to guest_mem_writeq(). */
+using default_access_policy_t = access_policy_t<alignment_t::fault, GUEST_ENDIAN>;
+
 namespace detail {
 
 /**
@@ -88,36 +106,36 @@ namespace detail {
  * The size is compared first: if RAM is smaller than the access, `size - sizeof(T)` wraps, and
  * every address would pass the second comparison.
  */
-template <typename T>
+template <typename T, alignment_t alignment = alignment_t::fault>
 inline guest_mem_access_result_t check(const guest_memory_t* memory, uint64_t gpa) {
     assert(nullptr != memory);
     assert(nullptr != memory->base);
     if (memory->size < sizeof(T) || gpa > memory->size - sizeof(T)) {
         return GUEST_MEM_ACCESS_FAULT_BOUNDARY;
     }
-    if ((gpa & (sizeof(T) - 1)) != 0) {
+    if (alignment == alignment_t::fault && (gpa & (sizeof(T) - 1)) != 0) {
         return GUEST_MEM_ACCESS_FAULT_UNALIGNED;
     }
     return GUEST_MEM_ACCESS_OK;
 }
 
-template <typename T>
+template <typename Policy = default_access_policy_t, typename T>
 inline guest_mem_access_result_t read(const guest_memory_t* memory, uint64_t gpa, T* out_val) {
     assert(nullptr != out_val);
-    const guest_mem_access_result_t result = check<T>(memory, gpa);
+    const guest_mem_access_result_t result = check<T, Policy::alignment>(memory, gpa);
     if (result == GUEST_MEM_ACCESS_OK) {
         T raw;
         memcpy(&raw, memory->base + gpa, sizeof(T));
-        *out_val = guest_order(raw);
+        *out_val = in_order<Policy::endian>(raw);
     }
     return result;
 }
 
-template <typename T>
+template <typename Policy = default_access_policy_t, typename T>
 inline guest_mem_access_result_t write(guest_memory_t* memory, uint64_t gpa, T val) {
-    const guest_mem_access_result_t result = check<T>(memory, gpa);
+    const guest_mem_access_result_t result = check<T, Policy::alignment>(memory, gpa);
     if (result == GUEST_MEM_ACCESS_OK) {
-        const T raw = guest_order(val);
+        const T raw = in_order<Policy::endian>(val);
         memcpy(memory->base + gpa, &raw, sizeof(T));
     }
     return result;
@@ -185,6 +203,26 @@ inline guest_mem_access_result_t guest_mem_writel(guest_memory_t* memory, uint64
 inline guest_mem_access_result_t guest_mem_writeq(guest_memory_t* memory, uint64_t gpa,
                                                   uint64_t val) {
     return detail::write(memory, gpa, val);
+}
+
+/**
+ * Reads a T (uint8_t, uint16_t, uint32_t or uint64_t) at `gpa` under an access policy:
+ *
+ *     guest_mem_read<uint32_t, access_policy_t<alignment_t::allow, endian_t::big>>(memory, gpa,
+ * &v);
+ *
+ * The preconditions, the checks and the results are those of guest_mem_readb(), except that an
+ * unaligned `gpa` is no fault under alignment_t::allow.
+ */
+template <typename T, typename Policy>
+inline guest_mem_access_result_t guest_mem_read(guest_memory_t* memory, uint64_t gpa, T* out_val) {
+    return detail::read<Policy>(memory, gpa, out_val);
+}
+
+/** Writes a T at `gpa` under an access policy; see guest_mem_read() and guest_mem_writeb(). */
+template <typename T, typename Policy>
+inline guest_mem_access_result_t guest_mem_write(guest_memory_t* memory, uint64_t gpa, T val) {
+    return detail::write<Policy>(memory, gpa, val);
 }
 
 } // namespace pound::kvm::memory

@@ -1,0 +1,42 @@
+import type { GuestAccessors } from "../base/access.js";
+import { type FindRange, HalvesAccess } from "../base/halves-access.js";
+import type { GuestMemory } from "../memory/guest-memory.js";
+import type { Bus } from "./bus.js";
+
+/**
+ * The accessors of an address space with addresses in halves. The space must clear their cache
+ * before each change of the map.
+ *
+ * @param whole - The accessors of the space on the same path.
+ * @param accessOf - Returns the accessors of a region's memory on that path.
+ */
+export function spaceHalves(
+  bus: Bus,
+  whole: GuestAccessors,
+  accessOf: (memory: GuestMemory) => GuestAccessors,
+): HalvesAccess {
+  const find: FindRange = (gpa, gpaLow, operation) => {
+    const region = bus.find(gpa);
+    if (
+      region === null ||
+      region.kind === "mmio" ||
+      !(operation === "read" ? region.readable : region.writable)
+    ) {
+      return null;
+    }
+    const { offset } = bus;
+    const around = bus.unwatchedAround(gpa, operation);
+    // The range leaves out the last 7 bytes, so that every access that starts in it ends in the
+    // same bytes.
+    const after = around === null ? 0 : around.after - 7;
+    if (around === null || after <= 0) {
+      return null;
+    }
+    // The part with the same upper half of the address.
+    const before = Math.min(around.before, gpaLow);
+    const low = gpaLow - before;
+    const length = Math.min(before + after, 2 ** 32 - low);
+    return { access: accessOf(region.memory), from: offset - before, low, length };
+  };
+  return new HalvesAccess(whole, find, () => bus.reason);
+}
