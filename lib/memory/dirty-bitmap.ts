@@ -212,6 +212,16 @@ export class DirtyBitmap {
     return this.atomic ? null : this.bytes;
   }
 
+  /**
+   * The marks, byte `n` for page `n`, for C++ code on this thread, which makes each mark visible to
+   * other threads after the bytes of the page.
+   *
+   * @internal
+   */
+  get releasedMarks(): Uint8Array {
+    return this.bytes;
+  }
+
   /** Marks one page, after the write. The caller has checked the number. @internal */
   markPage(page: number): void {
     if (this.atomic) {

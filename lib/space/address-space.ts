@@ -5,7 +5,7 @@ import type { GuestAtomicAccess } from "../atomics/access.js";
 import { type InaccessibleRange, SpaceBulk } from "./bulk.js";
 import { Bus } from "./bus.js";
 import { DirtyBitmap } from "../memory/dirty-bitmap.js";
-import { completeExit } from "./exit.js";
+import { ExitServer } from "./exit.js";
 import { GuestMemoryFault, rangeError, typeError } from "../base/errors.js";
 import {
   checkFunction,
@@ -151,6 +151,7 @@ export class AddressSpace implements GuestAccessors {
   readonly #arena: SpaceArena | null;
   #atomics: GuestAtomicAccess | undefined;
   #nativeHandle: NativeHandle | undefined;
+  #exits: ExitServer | undefined;
   #halves: HalvesAccess | undefined;
 
   /**
@@ -296,6 +297,7 @@ export class AddressSpace implements GuestAccessors {
   get handle(): NativeHandle {
     if (this.#nativeHandle === undefined) {
       this.#nativeHandle = native.coreSpaceCreate();
+      this.#bus.hasCores = true;
       if (this.#bus.table !== null) {
         native.coreSpaceSetTable(this.#nativeHandle, this.#bus.table.handle);
       }
@@ -308,14 +310,15 @@ export class AddressSpace implements GuestAccessors {
    * `kvm/guest_space.h`), and stores the result in the exit. The core then executes the instruction
    * again.
    *
-   * @param exit - At least 32 elements. The first five are the address, the value, the width in bytes, 1 for a read or
-   * 2 for a write, and the state, which must be 1 (pending).
+   * @param exit - At least 32 elements. The first six are the address, the value, the width in bytes,
+   * the reason (1 for a read, 2 for a write, 3 for a fetch, 4 to 11 for the atomic operations), the
+   * state, which must be 1 (pending), and the value that a compare-and-exchange expects.
    * @returns The result code, which the core gets as the result of the access.
    * @throws TypeError, RangeError for an invalid exit; what the handler of a device throws. The exit
    * stays pending after an error.
    */
   complete(exit: BigUint64Array): GuestMemAccessResult {
-    return completeExit(this, exit);
+    return (this.#exits ??= new ExitServer(this.#bus, this)).complete(exit);
   }
 
   /**

@@ -111,6 +111,8 @@ export class Bus implements MemoryUser {
   #isListening = false;
   readonly #options: SpaceSettings;
 
+  /** Whether native cores use the page table. */
+  hasCores = false;
   /** The page table; null until the first access. */
   table: PageTable | null = null;
   #homeHandle: Handle | null = null;
@@ -474,17 +476,57 @@ export class Bus implements MemoryUser {
 
   /** Sets the entries of the page table around an address, if its bytes lie in the home buffer. */
   #open(region: RamRegion | RomRegion, kind: Operation, address: number, reach: Reach): void {
-    const { view, from, base, length } = reach;
-    if (kind === "write" && region.internals.marks.dirty !== null) {
+    const { base, length } = reach;
+    const dirty = kind === "write" ? region.internals.marks.dirty : null;
+    if (dirty !== null && !this.hasCores) {
       return;
     }
-    const distance = address < MAX_END ? this.#distance(view, from, length, base) : null;
-    if (distance !== null) {
-      if (address >= this.table!.end) {
-        this.#growTable();
-      }
-      this.table!.open(this.#entries(kind), address, base, base + length, distance);
+    const distance = this.#distanceAt(address, reach);
+    if (distance === null) {
+      return;
     }
+    const table = this.table!;
+    if (dirty === null) {
+      table.open(this.#entries(kind), address, base, base + length, distance);
+    } else {
+      const marks = dirty.releasedMarks;
+      table.openTracked(marks, reach.offset, address, base, base + length, distance);
+    }
+  }
+
+  /**
+   * Opens the page of an address for accesses of native cores, if the guest has the right.
+   *
+   * @param kind - `"fetch"` for instruction fetches.
+   */
+  openForCore(gpa: Gpa, kind: Operation | "fetch"): void {
+    const region = this.find(gpa);
+    if (region === null || region.kind === "mmio") {
+      return;
+    }
+    if (kind !== "fetch") {
+      if (kind === "read" ? region.readable : region.writable) {
+        this.reach(region, kind);
+      }
+      return;
+    }
+    const address = this.#address;
+    const reach = region.executable ? this.#reachOf(this.#hit!, region, "read", address) : null;
+    const distance = reach === null ? null : this.#distanceAt(address, reach);
+    if (distance !== null) {
+      const { base, length } = reach!;
+      const table = this.table!;
+      table.open(table.core.fetches, address, base, base + length, distance);
+    }
+  }
+
+  /** As `#distance`, for a reach around an address, which the table covers afterwards. */
+  #distanceAt(address: number, { view, from, base, length }: Reach): number | null {
+    const distance = address < MAX_END ? this.#distance(view, from, length, base) : null;
+    if (distance !== null && address >= this.table!.end) {
+      this.#growTable();
+    }
+    return distance;
   }
 
   /** Makes a page table for all RAM and ROM below 4 GiB. Accesses fill it. */

@@ -1,4 +1,5 @@
 import { rangeError, typeError } from "../base/errors.js";
+import { CorePages } from "./core-pages.js";
 import { native, type Handle } from "../native/addon.js";
 
 /** Addresses from here on take the slow path. */
@@ -36,6 +37,8 @@ export class PageTable {
   readonly number: number;
   readonly handle: Handle;
   readonly #pageSize: number;
+  /** The entries that only native cores use; null without a core. */
+  #core: CorePages | null = null;
 
   /** @param end - The table covers the addresses below it, as far as they lie below 4 GiB. */
   constructor(pageSize: number, end: number) {
@@ -54,18 +57,25 @@ export class PageTable {
     native.pageTableSetHome(this.handle, memory);
   }
 
-  /** Sets the entries of the pages that touch a range of addresses to the slow path. */
-  clear(start: number, end: number): void {
-    const first = Math.floor(start / this.#pageSize);
-    const last = Math.ceil(Math.min(end, this.end) / this.#pageSize);
-    fill(this.reads, 0, first, last);
-    fill(this.writes, 0, first, last);
+  /** The entries for native cores, which this makes at the first call. */
+  get core(): CorePages {
+    return (this.#core ??= new CorePages(this.handle, this.reads.length));
   }
 
-  /** As `clear`, for one of the two tables. */
+  /** Sets the entries of the pages that touch a range of addresses to the slow path. */
+  clear(start: number, end: number): void {
+    this.clearOf(this.reads, start, end);
+    this.clearOf(this.writes, start, end);
+  }
+
+  /** As `clear`, for one of the two tables, and the entries of native cores with the same rights. */
   clearOf(entries: Int32Array, start: number, end: number): void {
     const first = Math.floor(start / this.#pageSize);
-    fill(entries, 0, first, Math.ceil(Math.min(end, this.end) / this.#pageSize));
+    const last = Math.ceil(Math.min(end, this.end) / this.#pageSize);
+    fill(entries, 0, first, last);
+    if (this.#core !== null) {
+      fill(entries === this.reads ? this.#core.fetches : this.#core.tracked, 0, first, last);
+    }
   }
 
   /**
@@ -74,11 +84,49 @@ export class PageTable {
    * @param distance - Bytes from the addresses to the bytes in the home buffer: a multiple of 8.
    */
   open(entries: Int32Array, address: number, start: number, end: number, distance: number): void {
+    this.#open(entries, address, start, end, distance);
+  }
+
+  /**
+   * As `open`, for writes of native cores to a memory whose writes are tracked.
+   *
+   * @param marks - The marks of the memory.
+   * @param from - The offset in the memory of the byte at `start`.
+   */
+  openTracked(
+    marks: Uint8Array,
+    from: number,
+    address: number,
+    start: number,
+    end: number,
+    distance: number,
+  ): void {
+    const first = distance + start - from;
+    // C++ takes offsets in the memory modulo 2^32, and an access must not touch two pages.
+    if (from + (end - start) > MAX_END || first % 8 !== 0) {
+      return;
+    }
+    const { core } = this;
+    const owner = core.ownerOf(marks, first >>> 0);
+    const opened = this.#open(core.tracked, address, start, end, distance);
+    if (opened !== null) {
+      core.owners.fill(owner, ...opened);
+    }
+  }
+
+  /** @returns The first opened page, and the page after the last one; null if none was opened. */
+  #open(
+    entries: Int32Array,
+    address: number,
+    start: number,
+    end: number,
+    distance: number,
+  ): [number, number] | null {
     const page = Math.floor(address / this.#pageSize);
     const low = Math.max(Math.ceil(start / this.#pageSize), page - MAX_OPENED);
     const high = Math.min(Math.floor(Math.min(end, this.end) / this.#pageSize), page + MAX_OPENED);
     if (page < low || page >= high) {
-      return;
+      return null;
     }
     let first = page;
     while (first > low && entries[first - 1] === 0) {
@@ -89,6 +137,7 @@ export class PageTable {
       last++;
     }
     fill(entries, ~distance, first, last);
+    return [first, last];
   }
 }
 

@@ -1,6 +1,8 @@
 #include "space_binding.h"
 
 #include <memory>
+#include <utility>
+#include <vector>
 
 #include "access_call.h"
 #include "errors.h"
@@ -10,7 +12,26 @@
 
 namespace pound::addon {
 
+using kvm::memory::guest_page_marks_t;
 using kvm::memory::guest_page_table_t;
+
+namespace {
+
+guest_page_table_t as_page_table(const Environment::Table& table) {
+    return {
+        table.reads, table.writes, table.entries, table.shift, {table.home.base, table.home.size}};
+}
+
+/** The arrays of a guest_page_table_t that only other addons use. */
+struct CorePages {
+    const int32_t* fetches = nullptr;
+    const int32_t* tracked = nullptr;
+    const uint8_t* owners = nullptr;
+    // These keep them alive, as those of the table.
+    std::vector<Napi::Reference<Napi::TypedArray>> arrays;
+};
+
+} // namespace
 
 /** TypeScript fills the entries. */
 class SharedTable final : public MemoryUser {
@@ -52,8 +73,36 @@ public:
         return number_;
     }
 
-    const Environment::Table& table() const {
-        return environment_->table(number_);
+    /** Sets the arrays that only other addons use; each has an entry for each page. */
+    void set_core_pages(CorePages pages) {
+        core_ = std::move(pages);
+        marks_.resize(kvm::memory::GUEST_PAGE_MARKS);
+        bitmaps_.resize(kvm::memory::GUEST_PAGE_MARKS);
+    }
+
+    /** Sets an element of guest_page_table_t::marks. @return False if there is none. */
+    bool set_marks(uint32_t index, const guest_page_marks_t& marks, Napi::Uint8Array bytes) {
+        if (index >= marks_.size()) {
+            return false;
+        }
+        marks_[index] = marks;
+        bitmaps_[index] = Napi::Persistent(bytes);
+        return true;
+    }
+
+    guest_page_table_t for_core() const {
+        guest_page_table_t table = as_page_table(environment_->table(number_));
+        if (table.entries > 0 && !marks_.empty()) {
+            table.fetches = core_.fetches;
+            table.tracked = core_.tracked;
+            table.owners = core_.owners;
+            table.marks = marks_.data();
+        }
+        return table;
+    }
+
+    uint32_t entries() const {
+        return table_.entries;
     }
 
 private:
@@ -68,6 +117,10 @@ private:
     // These keep the entries alive. They lie in SharedArrayBuffers, which JavaScript cannot detach.
     Napi::Reference<Napi::Int32Array> reads_;
     Napi::Reference<Napi::Int32Array> writes_;
+    CorePages core_;
+    std::vector<guest_page_marks_t> marks_;
+    /** These keep the bytes of `marks_` alive. */
+    std::vector<Napi::Reference<Napi::Uint8Array>> bitmaps_;
     std::shared_ptr<SharedMemory> home_;
     std::shared_ptr<Environment> environment_;
     uint32_t number_;
@@ -77,11 +130,6 @@ namespace {
 
 /** The result of an access that takes the slow path: NOT_MADE of lib/native/call-block.ts. */
 constexpr uint32_t NOT_MADE = 4;
-
-guest_page_table_t as_page_table(const Environment::Table& table) {
-    return {
-        table.reads, table.writes, table.entries, table.shift, {table.home.base, table.home.size}};
-}
 
 template <typename Access>
 napi_value access_table(Environment* environment, Access run) {
@@ -142,23 +190,24 @@ std::shared_ptr<SharedTable> open_table(Napi::Value value) {
 }
 
 guest_page_table_t entries_of(const SharedTable& table) {
-    return as_page_table(table.table());
+    return table.for_core();
 }
 
 namespace {
 
-/** The entries of a table: a typed array over a SharedArrayBuffer. Null for any other value. */
-const int32_t* array_of(Napi::Value value, size_t* length) {
-    napi_typedarray_type type = napi_uint8_array;
+/** The elements of a typed array of a type over a SharedArrayBuffer. Null for any other value. */
+template <typename T>
+T* array_of(Napi::Value value, napi_typedarray_type type, size_t* length) {
+    napi_typedarray_type found = napi_int8_array;
     void* data = nullptr;
     napi_value buffer = nullptr;
     if (!value.IsTypedArray() ||
-        napi_get_typedarray_info(value.Env(), value, &type, length, &data, &buffer, nullptr) !=
+        napi_get_typedarray_info(value.Env(), value, &found, length, &data, &buffer, nullptr) !=
             napi_ok ||
-        type != napi_int32_array || Napi::Value(value.Env(), buffer).IsArrayBuffer()) {
+        found != type || Napi::Value(value.Env(), buffer).IsArrayBuffer()) {
         return nullptr;
     }
-    return static_cast<const int32_t*>(data);
+    return static_cast<T*>(data);
 }
 
 std::shared_ptr<SharedTable> to_table(const Napi::CallbackInfo& info) {
@@ -175,8 +224,8 @@ Napi::Value page_table_create(const Napi::CallbackInfo& info) {
     size_t reads = 0;
     size_t writes = 0;
     Environment::Table table = Environment::NO_TABLE;
-    table.reads = array_of(info[0], &reads);
-    table.writes = array_of(info[1], &writes);
+    table.reads = array_of<int32_t>(info[0], napi_int32_array, &reads);
+    table.writes = array_of<int32_t>(info[1], napi_int32_array, &writes);
     if (table.reads == nullptr || table.writes == nullptr || !info[2].IsNumber()) {
         return throw_type(env, "reads and writes must be Int32Arrays of SharedArrayBuffers");
     }
@@ -204,6 +253,45 @@ Napi::Value page_table_set_home(const Napi::CallbackInfo& info) {
     return Napi::Value();
 }
 
+/** pageTableSetCorePages(table, fetches, tracked: Int32Array, owners: Uint8Array): undefined */
+Napi::Value page_table_set_core_pages(const Napi::CallbackInfo& info) {
+    auto table = to_table(info);
+    if (table == nullptr) {
+        return Napi::Value();
+    }
+    size_t lengths[3] = {};
+    CorePages pages;
+    pages.fetches = array_of<int32_t>(info[1], napi_int32_array, &lengths[0]);
+    pages.tracked = array_of<int32_t>(info[2], napi_int32_array, &lengths[1]);
+    pages.owners = array_of<uint8_t>(info[3], napi_uint8_array, &lengths[2]);
+    for (size_t i = 0; i < 3; ++i) {
+        if (!info[i + 1].IsTypedArray() || lengths[i] != table->entries()) {
+            return throw_type(info.Env(), "the arrays must be shared and as long as the table");
+        }
+        pages.arrays.push_back(Napi::Persistent(info[i + 1].As<Napi::TypedArray>()));
+    }
+    table->set_core_pages(std::move(pages));
+    return Napi::Value();
+}
+
+/** pageTableSetMarks(table, index, marks: Uint8Array, first: number): undefined */
+Napi::Value page_table_set_marks(const Napi::CallbackInfo& info) {
+    auto table = to_table(info);
+    if (table == nullptr) {
+        return Napi::Value();
+    }
+    size_t length = 0;
+    auto* bytes = array_of<uint8_t>(info[2], napi_uint8_array, &length);
+    if (bytes == nullptr || length > UINT32_MAX || !info[1].IsNumber() || !info[3].IsNumber() ||
+        !table->set_marks(
+            info[1].As<Napi::Number>().Uint32Value(),
+            {bytes, static_cast<uint32_t>(length), info[3].As<Napi::Number>().Uint32Value()},
+            info[2].As<Napi::Uint8Array>())) {
+        return throw_type(info.Env(), "the marks must be a shared Uint8Array");
+    }
+    return Napi::Value();
+}
+
 /** pageTableNumber(table): its number in the call block, valid while the handle lives */
 Napi::Value page_table_number(const Napi::CallbackInfo& info) {
     auto table = to_table(info);
@@ -216,6 +304,10 @@ void init_space_binding(Napi::Env env, Napi::Object exports) {
     exports.Set("pageTableCreate", Napi::Function::New(env, page_table_create, "pageTableCreate"));
     exports.Set("pageTableSetHome",
                 Napi::Function::New(env, page_table_set_home, "pageTableSetHome"));
+    exports.Set("pageTableSetCorePages",
+                Napi::Function::New(env, page_table_set_core_pages, "pageTableSetCorePages"));
+    exports.Set("pageTableSetMarks",
+                Napi::Function::New(env, page_table_set_marks, "pageTableSetMarks"));
     exports.Set("pageTableNumber", Napi::Function::New(env, page_table_number, "pageTableNumber"));
     for (const Accessor& accessor : ACCESSORS) {
         export_accessor(env, exports, accessor);

@@ -9,11 +9,22 @@
 
 namespace pound::kvm::memory {
 
-/** The direction of the access of an exit. */
+/** The kind of access of an exit. */
 enum guest_exit_reason_t : uint64_t {
     GUEST_EXIT_NONE = 0,
     GUEST_EXIT_READ = 1,
     GUEST_EXIT_WRITE = 2,
+    /** An instruction fetch, which needs the right to execute. */
+    GUEST_EXIT_FETCH = 3,
+    // The accesses of kvm/guest_space_atomic.h.
+    GUEST_EXIT_ATOMIC_LOAD = 4,
+    GUEST_EXIT_ATOMIC_STORE = 5,
+    GUEST_EXIT_ATOMIC_EXCHANGE = 6,
+    GUEST_EXIT_ATOMIC_CMPXCHG = 7,
+    GUEST_EXIT_ATOMIC_ADD = 8,
+    GUEST_EXIT_ATOMIC_AND = 9,
+    GUEST_EXIT_ATOMIC_OR = 10,
+    GUEST_EXIT_ATOMIC_XOR = 11,
 };
 
 /** The state of an exit. */
@@ -46,7 +57,8 @@ constexpr uint64_t GUEST_EXITS_PER_INSTRUCTION = 4;
  */
 struct guest_exit_t {
     uint64_t gpa;
-    /** The value to write, or the value that was read. */
+    /** The value to write, or the value that was read. For an atomic access, first one, then the
+     * other. */
     uint64_t value;
     /** 1, 2, 4 or 8 bytes. */
     uint64_t width;
@@ -54,12 +66,14 @@ struct guest_exit_t {
     uint64_t reason;
     /** A guest_exit_state_t. */
     uint64_t state;
+    /** The value that GUEST_EXIT_ATOMIC_CMPXCHG expects. */
+    uint64_t expected;
     /** The completed accesses of the instruction, in their order. */
     uint64_t completed;
     /** How many of them this execution of the instruction has repeated. */
     uint64_t repeated;
     guest_completed_access_t accesses[GUEST_EXITS_PER_INSTRUCTION];
-    uint64_t reserved[5];
+    uint64_t reserved[4];
 };
 static_assert(sizeof(guest_exit_t) == 32 * sizeof(uint64_t), "the length that JavaScript checks");
 
@@ -102,7 +116,7 @@ inline bool repeat_access(guest_exit_t* exit, uint64_t gpa, uint64_t width,
 
 /** Starts an exit. The instruction will be executed again from its beginning. */
 inline int32_t leave_access(guest_exit_t* exit, uint64_t gpa, uint64_t width,
-                            guest_exit_reason_t reason, uint64_t value) {
+                            guest_exit_reason_t reason, uint64_t value, uint64_t expected = 0) {
     if (exit->completed >= GUEST_EXITS_PER_INSTRUCTION) {
         return GUEST_MEM_ACCESS_ERROR_INTERNAL;
     }
@@ -111,45 +125,60 @@ inline int32_t leave_access(guest_exit_t* exit, uint64_t gpa, uint64_t width,
     exit->width = width;
     exit->reason = reason;
     exit->state = GUEST_EXIT_PENDING;
+    exit->expected = expected;
     exit->repeated = 0;
     return GUEST_SPACE_EXIT;
 }
 
-template <typename T>
-inline int32_t space_read(guest_space_t* space, uint64_t gpa, T* out_val) {
+/**
+ * Makes an access: repeats it, or makes it through the page table, or starts an exit.
+ *
+ * @param value The value that the owner of the space writes.
+ * @param expected The value that a compare-and-exchange expects.
+ * @param out_val Set by the access; null for a write.
+ * @param make Makes the access through the page table; returns false if it takes the slow path.
+ */
+template <typename T, typename Make>
+inline int32_t space_access(guest_space_t* space, uint64_t gpa, guest_exit_reason_t reason, T value,
+                            T expected, T* out_val, Make make) {
     guest_exit_t* exit = space->exit;
     assert(nullptr != exit);
     int32_t result = GUEST_MEM_ACCESS_OK;
-    uint64_t value = 0;
+    uint64_t found = 0;
     // This comes first: the owner may have made the page accessible meanwhile, but the access must
     // not be made twice.
     if ((exit->state | exit->completed) != 0 &&
-        repeat_access(exit, gpa, sizeof(T), GUEST_EXIT_READ, &result, &value)) {
-        if (result == GUEST_MEM_ACCESS_OK) {
-            *out_val = static_cast<T>(value);
+        repeat_access(exit, gpa, sizeof(T), reason, &result, &found)) {
+        if (result == GUEST_MEM_ACCESS_OK && out_val != nullptr) {
+            *out_val = static_cast<T>(found);
         }
         return result;
     }
-    if (guest_page_read(space->table, gpa, out_val)) {
-        return GUEST_MEM_ACCESS_OK;
-    }
-    return leave_access(exit, gpa, sizeof(T), GUEST_EXIT_READ, 0);
+    return make(space->table) ? GUEST_MEM_ACCESS_OK
+                              : leave_access(exit, gpa, sizeof(T), reason, value, expected);
 }
 
-template <typename T>
+template <typename Policy = default_access_policy_t, typename T>
+inline int32_t space_read(guest_space_t* space, uint64_t gpa, T* out_val) {
+    return space_access(space, gpa, GUEST_EXIT_READ, T{0}, T{0}, out_val,
+                        [&](const guest_page_table_t* table) {
+                            return guest_page_read<Policy>(table, gpa, out_val);
+                        });
+}
+
+template <typename Policy = default_access_policy_t, typename T>
+inline int32_t space_fetch(guest_space_t* space, uint64_t gpa, T* out_val) {
+    return space_access(space, gpa, GUEST_EXIT_FETCH, T{0}, T{0}, out_val,
+                        [&](const guest_page_table_t* table) {
+                            return guest_page_fetch<Policy>(table, gpa, out_val);
+                        });
+}
+
+template <typename Policy = default_access_policy_t, typename T>
 inline int32_t space_write(guest_space_t* space, uint64_t gpa, T val) {
-    guest_exit_t* exit = space->exit;
-    assert(nullptr != exit);
-    int32_t result = GUEST_MEM_ACCESS_OK;
-    uint64_t value = 0;
-    if ((exit->state | exit->completed) != 0 &&
-        repeat_access(exit, gpa, sizeof(T), GUEST_EXIT_WRITE, &result, &value)) {
-        return result;
-    }
-    if (guest_page_write(space->table, gpa, val)) {
-        return GUEST_MEM_ACCESS_OK;
-    }
-    return leave_access(exit, gpa, sizeof(T), GUEST_EXIT_WRITE, val);
+    return space_access<T>(
+        space, gpa, GUEST_EXIT_WRITE, val, T{0}, nullptr,
+        [&](const guest_page_table_t* table) { return guest_page_write<Policy>(table, gpa, val); });
 }
 
 } // namespace detail
@@ -212,6 +241,51 @@ inline int32_t guest_space_writel(guest_space_t* space, uint64_t gpa, uint32_t v
 /** 64 bits; see guest_space_writeb(). */
 inline int32_t guest_space_writeq(guest_space_t* space, uint64_t gpa, uint64_t val) {
     return detail::space_write(space, gpa, val);
+}
+
+/**
+ * Fetches 8, 16, 32 or 64 bits of an instruction: as guest_space_readb(), but the right to execute
+ * is needed, without which the result is GUEST_MEM_ACCESS_FAULT_BOUNDARY.
+ */
+inline int32_t guest_space_fetchb(guest_space_t* space, uint64_t gpa, uint8_t* out_val) {
+    return detail::space_fetch(space, gpa, out_val);
+}
+
+/** 16 bits; see guest_space_fetchb(). */
+inline int32_t guest_space_fetchw(guest_space_t* space, uint64_t gpa, uint16_t* out_val) {
+    return detail::space_fetch(space, gpa, out_val);
+}
+
+/** 32 bits; see guest_space_fetchb(). */
+inline int32_t guest_space_fetchl(guest_space_t* space, uint64_t gpa, uint32_t* out_val) {
+    return detail::space_fetch(space, gpa, out_val);
+}
+
+/** 64 bits; see guest_space_fetchb(). */
+inline int32_t guest_space_fetchq(guest_space_t* space, uint64_t gpa, uint64_t* out_val) {
+    return detail::space_fetch(space, gpa, out_val);
+}
+
+/**
+ * Reads a T (uint8_t, uint16_t, uint32_t or uint64_t) under an access policy, as guest_mem_read()
+ * does; see guest_space_readb(). The policy has to be that of the AddressSpace, which completes the
+ * exits.
+ */
+template <typename T, typename Policy>
+inline int32_t guest_space_read(guest_space_t* space, uint64_t gpa, T* out_val) {
+    return detail::space_read<Policy>(space, gpa, out_val);
+}
+
+/** Writes a T under an access policy; see guest_space_read(). */
+template <typename T, typename Policy>
+inline int32_t guest_space_write(guest_space_t* space, uint64_t gpa, T val) {
+    return detail::space_write<Policy>(space, gpa, val);
+}
+
+/** Fetches a T under an access policy; see guest_space_read() and guest_space_fetchb(). */
+template <typename T, typename Policy>
+inline int32_t guest_space_fetch(guest_space_t* space, uint64_t gpa, T* out_val) {
+    return detail::space_fetch<Policy>(space, gpa, out_val);
 }
 
 } // namespace pound::kvm::memory

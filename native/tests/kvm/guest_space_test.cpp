@@ -163,3 +163,44 @@ TEST_CASE("an access that is not aligned is left to the owner") {
     made.exit.state = GUEST_EXIT_COMPLETED + GUEST_MEM_ACCESS_FAULT_UNALIGNED;
     CHECK(guest_space_readl(&made.space, 2, &value) == GUEST_MEM_ACCESS_FAULT_UNALIGNED);
 }
+
+TEST_CASE("a fetch exits with a reason of its own, and has entries of its own") {
+    Space made;
+    uint16_t code = 0;
+    CHECK(guest_space_fetchw(&made.space, 4, &code) == GUEST_SPACE_EXIT);
+    CHECK(made.exit.reason == GUEST_EXIT_FETCH);
+    made.exit.value = 0x1234;
+    made.exit.state = GUEST_EXIT_COMPLETED + GUEST_MEM_ACCESS_OK;
+    CHECK(guest_space_fetchw(&made.space, 4, &code) == GUEST_MEM_ACCESS_OK);
+    CHECK(code == 0x1234);
+    guest_space_retire(&made.space);
+    made.table.fetches = made.entries.data();
+    made.bytes[4] = 0x78;
+    uint8_t byte = 0;
+    uint32_t dword = 0;
+    uint64_t quad = 0;
+    CHECK(guest_space_fetchb(&made.space, 4, &byte) == GUEST_MEM_ACCESS_OK);
+    CHECK(guest_space_fetchw(&made.space, 4, &code) == GUEST_MEM_ACCESS_OK);
+    CHECK(guest_space_fetchl(&made.space, 4, &dword) == GUEST_MEM_ACCESS_OK);
+    CHECK(guest_space_fetchq(&made.space, 0, &quad) == GUEST_MEM_ACCESS_OK);
+    CHECK(byte == 0x78);
+    CHECK(code == 0x78);
+    CHECK(dword == 0x78);
+    CHECK(quad == 0x7800000000);
+}
+
+TEST_CASE("the accessors with an access policy have the same exits") {
+    using any_big = access_policy_t<alignment_t::allow, pound::kvm::endian_t::big>;
+    Space made;
+    made.table.fetches = made.entries.data();
+    uint32_t value = 0;
+    CHECK(guest_space_write<uint32_t, any_big>(&made.space, 3, 0x11223344) == GUEST_MEM_ACCESS_OK);
+    CHECK(made.bytes[3] == 0x11);
+    CHECK(guest_space_read<uint32_t, any_big>(&made.space, 3, &value) == GUEST_MEM_ACCESS_OK);
+    CHECK(value == 0x11223344);
+    value = 0;
+    CHECK(guest_space_fetch<uint32_t, any_big>(&made.space, 3, &value) == GUEST_MEM_ACCESS_OK);
+    CHECK(value == 0x11223344);
+    CHECK(guest_space_read<uint32_t, any_big>(&made.space, 4094, &value) == GUEST_SPACE_EXIT);
+    CHECK(made.exit.gpa == 4094);
+}
