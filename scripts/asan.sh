@@ -72,7 +72,7 @@ export LD_PRELOAD=$asan
 node --expose-gc node_modules/mocha/bin/mocha.js --no-config --no-package --no-color \
     --timeout=180000 --require=tsx "${specs[@]}"
 for scenario in access older refusals lifetime arrayBuffer threads workers space \
-    spaceDifferential badExits; do
+    spaceDifferential fetch badExits; do
     (cd "$core" && node --expose-gc scenarios.cjs "$scenario")
 done
 node --expose-gc "${transfer[@]}" --import=tsx test/support/lifetime-fuzz.ts \
