@@ -20,7 +20,8 @@ export function spaceHalves(
     if (
       region === null ||
       region.kind === "mmio" ||
-      !(operation === "read" ? region.readable : region.writable)
+      !(operation === "read" ? region.readable : region.writable) ||
+      (operation === "write" && region.internals.marks.guards !== null)
     ) {
       return null;
     }
