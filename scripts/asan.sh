@@ -71,9 +71,10 @@ export LD_PRELOAD=$asan
 
 node --expose-gc node_modules/mocha/bin/mocha.js --no-config --no-package --no-color \
     --timeout=180000 --require=tsx "${specs[@]}"
-for scenario in access older refusals lifetime arrayBuffer threads workers space \
-    spaceDifferential fetch badExits; do
-    (cd "$core" && node --expose-gc scenarios.cjs "$scenario")
+for scenario in access older refusals lifetime arrayBuffer threads "workers 1000" space \
+    spaceDifferential crosscheck fetch guards badExits; do
+    # The second word is an argument of the scenario.
+    (cd "$core" && node --expose-gc scenarios.cjs $scenario)
 done
 node --expose-gc "${transfer[@]}" --import=tsx test/support/lifetime-fuzz.ts \
     --seconds "$SECONDS_OF_FUZZING"
