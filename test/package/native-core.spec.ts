@@ -1,48 +1,25 @@
 import { spawnSync } from "node:child_process";
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { expect } from "chai";
 import { NODES, nodePrograms } from "../../scripts/prebuilds/nodes.mjs";
-import { type Ended, npm, outsideNpm, ROOT, run } from "./support/machine.js";
-
-const ADDON = "build/Release/pound_guest_memory.node";
+import { compileAddon, unpackPackage } from "./support/core-package.js";
+import { type Ended, outsideNpm, ROOT, run } from "./support/machine.js";
 
 /** An addon, in C and C++, that is built against the packed package and uses its memories. */
 describe("a native addon that uses the package", () => {
   let folder: string;
-  let installed: string;
 
   before(function () {
-    if (!existsSync(join(ROOT, ADDON)) || spawnSync("c++", ["--version"]).error !== undefined) {
-      expect(process.env["POUND_REQUIRE_ALL"]).to.not.equal("1");
-      console.log("    SKIPPED (needs the built addon and a compiler)");
+    const unpacked = unpackPackage();
+    if (unpacked === null) {
       this.skip();
     }
-    folder = mkdtempSync(join(tmpdir(), "pound-core-"));
-    installed = join(folder, "node_modules/pound-guest-memory");
-    const args = ["pack", "--ignore-scripts", "--silent", "--pack-destination", folder];
-    const packed = npm(args, ROOT, outsideNpm());
-    expect(packed.status, packed.output).to.equal(0);
-    mkdirSync(installed, { recursive: true });
-    const tarball = packed.output.trim();
-    const unpacked = run("tar", ["-xzf", tarball, "-C", installed, "--strip-components=1"], folder);
-    expect(unpacked.status, unpacked.output).to.equal(0);
-    mkdirSync(join(installed, "build/Release"), { recursive: true });
-    cpSync(join(ROOT, ADDON), join(installed, ADDON));
+    folder = unpacked;
     cpSync(join(ROOT, "test/package/fixtures/core"), folder, { recursive: true });
     const scripts = { build: "node-gyp rebuild" };
     writeFileSync(join(folder, "package.json"), JSON.stringify({ name: "core", scripts }));
-    const built = npm(["run", "build"], folder, outsideNpm());
-    expect(built.status, built.output).to.equal(0);
+    compileAddon(folder, "build");
   });
 
   after(() => {
@@ -65,8 +42,7 @@ describe("a native addon that uses the package", () => {
     }
     const scripts = { build: "node-gyp rebuild" };
     writeFileSync(join(example, "package.json"), JSON.stringify({ name: "guide", scripts }));
-    const built = npm(["run", "build"], example, outsideNpm());
-    expect(built.status, built.output).to.equal(0);
+    compileAddon(example, "build");
     const { status, output } = run(process.execPath, ["main.js"], example);
     expect(output).to.equal("count 100000\nhalted 0\n");
     expect(status).to.equal(0);

@@ -89,9 +89,20 @@ struct guest_space_t {
 
 namespace detail {
 
+// The rare cases of an access are functions of their own, so that the rest is small enough to be
+// inlined, and the compiler expects the other case.
+#if defined(__GNUC__)
+#define POUND_RARE __attribute__((noinline, cold))
+#elif defined(_MSC_VER)
+#define POUND_RARE __declspec(noinline)
+#else
+#define POUND_RARE
+#endif
+
 /** Whether the owner has made the access in an earlier execution of the instruction. */
-inline bool repeat_access(guest_exit_t* exit, uint64_t gpa, uint64_t width,
-                          guest_exit_reason_t reason, int32_t* out_result, uint64_t* out_val) {
+POUND_RARE inline bool repeat_access(guest_exit_t* exit, uint64_t gpa, uint64_t width,
+                                     guest_exit_reason_t reason, int32_t* out_result,
+                                     uint64_t* out_val) {
     // JavaScript can write to all fields, so the numbers are checked before their use as indices.
     const uint64_t completed = exit->completed;
     if (exit->state >= GUEST_EXIT_COMPLETED && completed < GUEST_EXITS_PER_INSTRUCTION) {
@@ -115,8 +126,9 @@ inline bool repeat_access(guest_exit_t* exit, uint64_t gpa, uint64_t width,
 }
 
 /** Starts an exit. The instruction will be executed again from its beginning. */
-inline int32_t leave_access(guest_exit_t* exit, uint64_t gpa, uint64_t width,
-                            guest_exit_reason_t reason, uint64_t value, uint64_t expected = 0) {
+POUND_RARE inline int32_t leave_access(guest_exit_t* exit, uint64_t gpa, uint64_t width,
+                                       guest_exit_reason_t reason, uint64_t value,
+                                       uint64_t expected = 0) {
     if (exit->completed >= GUEST_EXITS_PER_INSTRUCTION) {
         return GUEST_MEM_ACCESS_ERROR_INTERNAL;
     }
@@ -129,6 +141,8 @@ inline int32_t leave_access(guest_exit_t* exit, uint64_t gpa, uint64_t width,
     exit->repeated = 0;
     return GUEST_SPACE_EXIT;
 }
+
+#undef POUND_RARE
 
 /**
  * Makes an access: repeats it, or makes it through the page table, or starts an exit.
@@ -143,16 +157,17 @@ inline int32_t space_access(guest_space_t* space, uint64_t gpa, guest_exit_reaso
                             T expected, T* out_val, Make make) {
     guest_exit_t* exit = space->exit;
     assert(nullptr != exit);
-    int32_t result = GUEST_MEM_ACCESS_OK;
-    uint64_t found = 0;
     // This comes first: the owner may have made the page accessible meanwhile, but the access must
     // not be made twice.
-    if ((exit->state | exit->completed) != 0 &&
-        repeat_access(exit, gpa, sizeof(T), reason, &result, &found)) {
-        if (result == GUEST_MEM_ACCESS_OK && out_val != nullptr) {
-            *out_val = static_cast<T>(found);
+    if ((exit->state | exit->completed) != 0) {
+        int32_t result = GUEST_MEM_ACCESS_OK;
+        uint64_t found = 0;
+        if (repeat_access(exit, gpa, sizeof(T), reason, &result, &found)) {
+            if (result == GUEST_MEM_ACCESS_OK && out_val != nullptr) {
+                *out_val = static_cast<T>(found);
+            }
+            return result;
         }
-        return result;
     }
     return make(space->table) ? GUEST_MEM_ACCESS_OK
                               : leave_access(exit, gpa, sizeof(T), reason, value, expected);
