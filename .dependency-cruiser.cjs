@@ -14,7 +14,7 @@ const MAY_IMPORT = {
   crosscheck: ["trace", "memory", "native", "base"],
   include: [],
   inspector: ["snapshot", "base"],
-  cli: ["crosscheck", "trace", "inspector", "memory", "base"],
+  cli: ["crosscheck", "trace", "inspector", "loader", "memory", "base"],
 };
 
 /** @type {import("dependency-cruiser").IConfiguration} */

@@ -18,7 +18,7 @@ import {
   nativeSpaceAccessors,
 } from "./generate/native.mjs";
 import { flatPolicyClasses, generalPolicyAccessors } from "./generate/policy.mjs";
-import { reachAccessors, tableAccessors } from "./generate/space.mjs";
+import { markingTableWrites, reachAccessors, tableAccessors } from "./generate/space.mjs";
 import { inQuads, roundTrip, type ViewClass, viewAccessors, viewWrites } from "./generate/view.mjs";
 import type { WidthRow } from "./generate/widths.mjs";
 
@@ -109,6 +109,7 @@ const GENERATED: Readonly<Record<string, () => string>> = {
       },
     }),
   "lib/space/address-space.ts": tableAccessors,
+  "lib/space/marking-writes.ts": markingTableWrites,
   "lib/space/general-access.ts": reachAccessors,
   "lib/base/halves-access.ts": halvesAccessors,
   "lib/native/access.ts": nativeAccessors,

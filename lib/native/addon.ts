@@ -75,20 +75,10 @@ export interface NativeBinding extends NativeAccessors {
   pageTableCreate(reads: Int32Array, writes: Int32Array, shift: number): Handle;
   /** Sets the memory that the entries of the table lead to. */
   pageTableSetHome(table: Handle, memory: Handle): void;
-  /** The arrays for native cores, as long as the table, all in SharedArrayBuffers. */
-  pageTableSetCorePages(
-    table: Handle,
-    fetches: Int32Array,
-    tracked: Int32Array,
-    owners: Uint8Array,
-  ): void;
-  /**
-   * Sets the marks of the memory with an index in `owners`.
-   *
-   * @param marks - A byte for each page of the memory, in a SharedArrayBuffer.
-   * @param first - The place of the first byte of the memory in the home buffer, modulo 2^32.
-   */
-  pageTableSetMarks(table: Handle, index: number, marks: Uint8Array, first: number): void;
+  /** The entries for instruction fetches of native cores, as many as the table has, shared. */
+  pageTableSetFetches(table: Handle, fetches: Int32Array): void;
+  /** Sets the marks of the pages of that memory. They lie in a SharedArrayBuffer. */
+  pageTableSetMarks(table: Handle, marks: Uint8Array): void;
   /** The number of the table in the call block, valid while the handle lives. */
   pageTableNumber(table: Handle): number;
 

@@ -19,7 +19,7 @@ import type { Gpa } from "../base/gpa.js";
 import type { HalvesAccess } from "../base/halves-access.js";
 import { GuestMemory, guestMemoryInternals, isGuestMemory } from "../memory/guest-memory.js";
 import type { MmioDevice, WriteTrap } from "./mmio.js";
-import { native, type NativeHandle } from "../native/addon.js";
+import { type Handle, native, type NativeHandle } from "../native/addon.js";
 import { NativeSpaceAccess } from "./native-access.js";
 import { type AccessFault, type AddressSpaceOptions, checkSpaceOptions } from "./options.js";
 import {
@@ -31,6 +31,8 @@ import {
   RomRegion,
   type WindowOptions,
 } from "./regions.js";
+import { MarkingWrites } from "./marking-writes.js";
+import { NO_ENTRIES, type PageTable } from "./page-table.js";
 import { SpaceArena } from "./space-arena.js";
 import { checkTotal, type GuestRange, toRanges } from "../base/ranges.js";
 import { GuestMemAccessResult, OK } from "../base/result.js";
@@ -54,6 +56,17 @@ export interface RamOptions extends RegionOptions, WindowOptions {
    * nothing.
    */
   readonly trackDirty?: boolean | DirtyBitmap;
+  /** The value of every byte of new memory, from 0 to 255; 0 by default. */
+  readonly fill?: number;
+}
+
+/** The place of a byte of a region. */
+interface Location {
+  readonly region: Region;
+  /** Offset in bytes in the memory of the region, or from the start of a device. */
+  readonly offset: number;
+  /** The bytes from there on that the region shows one after the other. */
+  readonly room: number;
 }
 
 const ACCESSES: readonly unknown[] = ["", "r", "w", "x", "rw", "rx", "wx", "rwx"];
@@ -66,6 +79,11 @@ export interface RomOptions extends RegionOptions, WindowOptions {
    * writes fault.
    */
   readonly onWrite?: WriteTrap;
+  /**
+   * The value of every byte of new memory that is given by its size, from 0 to 255; 0 by default.
+   * Erased flash has 0xff.
+   */
+  readonly fill?: number;
 }
 
 /**
@@ -143,6 +161,9 @@ export class AddressSpace implements GuestAccessors {
   declare private view: DataView;
   // On the prototype, because V8 treats a method of a prototype as a constant.
   declare private checkSlots: typeof checkSlots;
+  // Those of MarkingWrites, unset until it is in use. `writes` is empty then: see there.
+  declare private marks: DataView;
+  declare private markedWrites: Int32Array;
   static {
     this.prototype.checkSlots = checkSlots;
   }
@@ -150,7 +171,11 @@ export class AddressSpace implements GuestAccessors {
   readonly #bus: Bus;
   readonly #bulk: SpaceBulk;
   readonly #arena: SpaceArena | null;
+  /** Whether writes through the page table have to mark the pages. */
+  #marksPages = false;
   #atomics: GuestAtomicAccess | undefined;
+  /** The page table; null before the first access. */
+  #table: Handle | null = null;
   #nativeHandle: NativeHandle | undefined;
   #exits: ExitServer | undefined;
   #halves: HalvesAccess | undefined;
@@ -165,29 +190,23 @@ export class AddressSpace implements GuestAccessors {
     const { pageSize, arena } = settings;
     this.#arena = arena === 0 ? null : new SpaceArena(arena);
     this.shift = Math.log2(pageSize);
-    this.#bus = new Bus(
-      settings,
-      this.#arena && guestMemoryInternals(this.#arena.home),
-      () => {
+    this.#bus = new Bus(settings, this.#arena && guestMemoryInternals(this.#arena.home), {
+      invalidate: () => {
         this.general.clear();
         this.native.clear();
         this.#halves?.clear();
       },
-      () => this.#mapChanged(),
-      (home) => {
+      mapChanged: () => this.#mapChanged(),
+      moveHome: (home) => {
         this.view = home;
       },
-      ({ reads, writes, number, handle }) => {
-        this.reads = reads;
-        this.writes = writes;
-        this.native.number = number;
-        this.native.reads = reads;
-        this.native.writes = writes;
-        if (this.#nativeHandle !== undefined) {
-          native.coreSpaceSetTable(this.#nativeHandle, handle);
-        }
+      moveTable: (table) => {
+        this.#useTable(table);
       },
-    );
+      moveMarks: (marks) => {
+        this.#markIn(marks);
+      },
+    });
     this.#bulk = new SpaceBulk(this.#bus);
     this.general = new SpaceAccess(this.#bus);
     this.native = new NativeSpaceAccess(this.#bus, this.shift);
@@ -204,7 +223,7 @@ export class AddressSpace implements GuestAccessors {
    * Error `ERR_OUT_OF_MEMORY`.
    */
   addRam(gpa: Gpa, memory: GuestMemory | Gpa, options: RamOptions = {}): RamRegion {
-    const { trackDirty = false, access = "rwx" } = checkOptions(options);
+    const { trackDirty = false, access = "rwx", fill } = checkOptions(options);
     if (typeof trackDirty !== "boolean" && !isInstance(trackDirty, DirtyBitmap)) {
       throw typeError("trackDirty must be a boolean or a DirtyBitmap");
     }
@@ -212,7 +231,8 @@ export class AddressSpace implements GuestAccessors {
       throw typeError('access must be letters of "rwx", in this order');
     }
     const isCallers = isGuestMemory(memory);
-    const ram = isCallers ? memory : this.#allocate(toByteCount(memory, "size"));
+    checkFill(fill, !isCallers);
+    const ram = isCallers ? memory : this.#allocate(toByteCount(memory, "size"), fill);
     try {
       const region = new RamRegion(this.#aligned(gpa), ram, options, access);
       const bitmap =
@@ -234,15 +254,34 @@ export class AddressSpace implements GuestAccessors {
    *
    * @param gpa - Guest physical address of the first byte: a multiple of the page size.
    * @param contents - The bytes, which are copied, or a {@link GuestMemory}, which is mapped
-   * itself.
+   * itself, or the size in bytes of new memory to allocate.
+   *
+   * @example
+   * ```js
+   * import { AddressSpace } from "pound-guest-memory";
+   *
+   * const space = new AddressSpace();
+   * space.addRom(0x0800_0000, 64 * 1024, { name: "flash", fill: 0xff });
+   * console.log(space.readb(0x0800_0000)); // 255
+   * ```
    * @throws The errors of {@link AddressSpace.addRam}.
    */
-  addRom(gpa: Gpa, contents: ArrayBufferView | GuestMemory, options: RomOptions = {}): RomRegion {
-    const { onWrite } = checkOptions(options);
+  addRom(
+    gpa: Gpa,
+    contents: ArrayBufferView | GuestMemory | Gpa,
+    options: RomOptions = {},
+  ): RomRegion {
+    const { onWrite, fill } = checkOptions(options);
     if (onWrite !== undefined) {
       checkFunction(onWrite, "onWrite");
     }
-    const rom = isGuestMemory(contents) ? contents : this.#memoryOf(contents);
+    const isSize = typeof contents === "number" || typeof contents === "bigint";
+    checkFill(fill, isSize);
+    const rom = isSize
+      ? this.#allocate(toByteCount(contents, "size"), fill)
+      : isGuestMemory(contents)
+        ? contents
+        : this.#memoryOf(contents);
     try {
       const region = new RomRegion(this.#aligned(gpa), rom, options, onWrite ?? null);
       this.#bus.add(region);
@@ -298,9 +337,8 @@ export class AddressSpace implements GuestAccessors {
   get handle(): NativeHandle {
     if (this.#nativeHandle === undefined) {
       this.#nativeHandle = native.coreSpaceCreate();
-      this.#bus.hasCores = true;
-      if (this.#bus.table !== null) {
-        native.coreSpaceSetTable(this.#nativeHandle, this.#bus.table.handle);
+      if (this.#table !== null) {
+        native.coreSpaceSetTable(this.#nativeHandle, this.#table);
       }
     }
     return this.#nativeHandle;
@@ -338,7 +376,7 @@ export class AddressSpace implements GuestAccessors {
    * ```
    */
   get lastFault(): AccessFault | null {
-    return this.#bus.lastFault;
+    return this.#bus.outcome.lastFault;
   }
 
   /**
@@ -362,7 +400,19 @@ export class AddressSpace implements GuestAccessors {
    * @throws TypeError, RangeError if `gpa` is not an address: an integer from 0 to 2^64 - 1.
    */
   regionAt(gpa: Gpa): Region | null {
-    return this.#bus.find(gpa);
+    return this.#bus.lookup.find(gpa);
+  }
+
+  /**
+   * The region that is visible at an address, and where its byte lies. Null if the address is not
+   * mapped.
+   *
+   * @internal
+   */
+  locate(gpa: bigint): Location | null {
+    const { lookup } = this.#bus;
+    const region = lookup.find(gpa);
+    return region && { region, offset: lookup.offset, room: lookup.room };
   }
 
   /**
@@ -573,7 +623,9 @@ export class AddressSpace implements GuestAccessors {
       if (
         typeof gpa === "number" &&
         typeof value === "number" &&
-        ((value & 0xff) === value || (value | -0x80) === value)
+        value >= -0x80 &&
+        value <= 0xff &&
+        (value | 0) === value
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
@@ -597,7 +649,8 @@ export class AddressSpace implements GuestAccessors {
         typeof gpa === "number" &&
         typeof value === "number" &&
         value >= -0x8000 &&
-        (value << 15) >> 15 === value
+        value <= 0xffff &&
+        (value | 0) === value
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
@@ -762,7 +815,9 @@ export class AddressSpace implements GuestAccessors {
       if (
         typeof gpa === "number" &&
         typeof value === "number" &&
-        ((value & 0xff) === value || (value | -0x80) === value)
+        value >= -0x80 &&
+        value <= 0xff &&
+        (value | 0) === value
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
@@ -786,7 +841,8 @@ export class AddressSpace implements GuestAccessors {
         typeof gpa === "number" &&
         typeof value === "number" &&
         value >= -0x8000 &&
-        (value << 15) >> 15 === value
+        value <= 0xffff &&
+        (value | 0) === value
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
@@ -913,14 +969,14 @@ export class AddressSpace implements GuestAccessors {
   readqHalves(gpa: Gpa, out: Uint32Array, at: number): void {
     const result = this.tryReadqHalves(gpa, out, at);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 8, "read", this.#bus.reason);
+      throw new GuestMemoryFault(result, gpa, 8, "read", this.#bus.outcome.reason);
     }
   }
 
   writeqHalves(gpa: Gpa, low: number, high: number): void {
     const result = this.tryWriteqHalves(gpa, low, high);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 8, "write", this.#bus.reason);
+      throw new GuestMemoryFault(result, gpa, 8, "write", this.#bus.outcome.reason);
     }
   }
 
@@ -1113,6 +1169,41 @@ export class AddressSpace implements GuestAccessors {
     return this.#bulk.poke(gpa, bytesOf(source, "source"));
   }
 
+  #useTable({ reads, writes, number, handle }: PageTable): void {
+    this.#table = handle;
+    if (this.#nativeHandle !== undefined) {
+      native.coreSpaceSetTable(this.#nativeHandle, handle);
+    }
+    this.native.number = number;
+    this.native.reads = reads;
+    this.native.writes = writes;
+    this.reads = reads;
+    if (!this.#marksPages) {
+      this.writes = writes;
+    } else if (this.#hasMarkingWrites()) {
+      this.markedWrites = writes;
+    }
+  }
+
+  #markIn(marks: Uint8Array): void {
+    const view = new DataView(marks.buffer, marks.byteOffset, marks.length);
+    // From here on, the accessors of this class take the slow path. They are in use if the stack ends
+    // below, if the space is not extensible, and in a subclass.
+    this.#marksPages = true;
+    this.writes = NO_ENTRIES;
+    if (Object.getPrototypeOf(this) === AddressSpace.prototype) {
+      Reflect.setPrototypeOf(this, MarkingWrites.prototype);
+    }
+    if (this.#hasMarkingWrites()) {
+      this.marks = view;
+      this.markedWrites = this.native.writes;
+    }
+  }
+
+  #hasMarkingWrites(): boolean {
+    return Object.getPrototypeOf(this) === MarkingWrites.prototype;
+  }
+
   #mapChanged(): void {
     (this as { generation: number }).generation++;
   }
@@ -1127,8 +1218,13 @@ export class AddressSpace implements GuestAccessors {
     return gpa;
   }
 
-  #allocate(size: number): GuestMemory {
-    return this.#arena?.allocate(size) ?? GuestMemory.allocate(size);
+  #allocate(size: number, fill = 0): GuestMemory {
+    const memory = this.#arena?.allocate(size) ?? GuestMemory.allocate(size);
+    // New memory is zero.
+    if (fill !== 0) {
+      memory.fill(0, size, fill);
+    }
+    return memory;
   }
 
   #memoryOf(contents: ArrayBufferView): GuestMemory {
@@ -1139,6 +1235,25 @@ export class AddressSpace implements GuestAccessors {
     const memory = this.#allocate(bytes.length);
     memory.write(0, bytes);
     return memory;
+  }
+}
+
+Object.setPrototypeOf(MarkingWrites.prototype, AddressSpace.prototype);
+Object.defineProperty(MarkingWrites.prototype, "constructor", { value: AddressSpace });
+
+/** Checks the option `fill`, which only new memory of a stated size can have. */
+function checkFill(fill: number | undefined, isNew: boolean): void {
+  if (fill === undefined) {
+    return;
+  }
+  if (typeof fill !== "number") {
+    throw typeError("fill must be a number");
+  }
+  if (!Number.isInteger(fill) || fill < 0 || fill > 255) {
+    throw rangeError("fill must be an integer from 0 to 255");
+  }
+  if (!isNew) {
+    throw typeError("fill needs a size: memory and contents have their own bytes");
   }
 }
 

@@ -1,7 +1,7 @@
 import { isBigUint64Array } from "node:util/types";
 import type { AtomicLane } from "../atomics/lane.js";
 import type { GuestAccessors } from "../base/access.js";
-import { rangeError, typeError } from "../base/errors.js";
+import { type Operation, rangeError, typeError } from "../base/errors.js";
 import type { Gpa } from "../base/gpa.js";
 import { GuestMemAccessResult } from "../base/result.js";
 import type { Out, Value } from "../base/widths.js";
@@ -53,7 +53,7 @@ class ExitWidth<T extends Value, A extends Out> implements Completer {
   ) {}
 
   complete(exit: BigUint64Array, reason: number): GuestMemAccessResult {
-    const { bus, space, kind } = this;
+    const { space, kind } = this;
     const far = exit[GPA]!;
     const gpa = far <= Number.MAX_SAFE_INTEGER ? Number(far) : far;
     let result: GuestMemAccessResult;
@@ -73,13 +73,29 @@ class ExitWidth<T extends Value, A extends Out> implements Completer {
     if (result === OK) {
       // So that the next access to the page does not exit.
       if (reason !== WRITE && reason !== ATOMIC_STORE) {
-        bus.openForCore(gpa, reason === FETCH ? "fetch" : "read");
+        this.open(gpa, reason === FETCH ? "fetch" : "read");
       }
       if (reason !== READ && reason !== FETCH && reason !== ATOMIC_LOAD) {
-        bus.openForCore(gpa, "write");
+        this.open(gpa, "write");
       }
     }
     return result;
+  }
+
+  /** Opens the page table around an address, if the guest has the right. */
+  private open(gpa: Gpa, kind: Operation | "fetch"): void {
+    const { lookup, reaches } = this.bus;
+    const region = lookup.find(gpa);
+    if (region === null || region.kind === "mmio") {
+      return;
+    }
+    if (kind === "fetch") {
+      if (region.executable) {
+        reaches.openFetches(region);
+      }
+    } else if (kind === "read" ? region.readable : region.writable) {
+      reaches.of(region, kind);
+    }
   }
 
   /** Stores the value of a read in the exit. */
@@ -92,13 +108,13 @@ class ExitWidth<T extends Value, A extends Out> implements Completer {
 
   private fetch(gpa: Gpa): GuestMemAccessResult {
     const { bus, space, kind, out } = this;
-    const region = bus.find(gpa);
+    const region = bus.lookup.find(gpa);
     if (region === null || region.kind === "mmio" || (region.readable && region.executable)) {
       return kind.tryRead(space, gpa as number, out);
     }
     // Memory that can be executed but not read has no accessor in the space.
-    return region.executable && bus.room >= kind.bytes
-      ? kind.tryRead(region.memory, bus.offset, out)
+    return region.executable && bus.lookup.room >= kind.bytes
+      ? kind.tryRead(region.memory, bus.lookup.offset, out)
       : FAULT_BOUNDARY;
   }
 

@@ -96,7 +96,7 @@ export class SpaceAccess implements GuestAccessors {
         return OK;
       }
       if (found !== -1) {
-        return this.#bus.result;
+        return this.#bus.outcome.result;
       }
     }
     return this.#tryRead(SPACE_BYTE, gpa, out);
@@ -131,7 +131,7 @@ export class SpaceAccess implements GuestAccessors {
         return OK;
       }
       if (found !== -1) {
-        return this.#bus.result;
+        return this.#bus.outcome.result;
       }
     }
     return this.#tryRead(SPACE_WORD, gpa, out);
@@ -166,7 +166,7 @@ export class SpaceAccess implements GuestAccessors {
         return OK;
       }
       if (found !== -1) {
-        return this.#bus.result;
+        return this.#bus.outcome.result;
       }
     }
     return this.#tryRead(SPACE_LONG, gpa, out);
@@ -202,7 +202,9 @@ export class SpaceAccess implements GuestAccessors {
       if (
         typeof gpa === "number" &&
         typeof value === "number" &&
-        ((value & 0xff) === value || (value | -0x80) === value)
+        value >= -0x80 &&
+        value <= 0xff &&
+        (value | 0) === value
       ) {
         const address = gpa >>> 0;
         const index = (address - this.writeLow) >>> 0;
@@ -237,7 +239,8 @@ export class SpaceAccess implements GuestAccessors {
         typeof gpa === "number" &&
         typeof value === "number" &&
         value >= -0x8000 &&
-        (value << 15) >> 15 === value
+        value <= 0xffff &&
+        (value | 0) === value
       ) {
         const address = gpa >>> 0;
         const index = (address - this.writeLow) >>> 0;
@@ -472,28 +475,28 @@ export class SpaceAccess implements GuestAccessors {
   writeb(gpa: Gpa, value: number): void {
     const result = this.tryWriteb(gpa, value);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 1, "write", this.#bus.reason);
+      throw new GuestMemoryFault(result, gpa, 1, "write", this.#bus.outcome.reason);
     }
   }
 
   writew(gpa: Gpa, value: number): void {
     const result = this.tryWritew(gpa, value);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 2, "write", this.#bus.reason);
+      throw new GuestMemoryFault(result, gpa, 2, "write", this.#bus.outcome.reason);
     }
   }
 
   writel(gpa: Gpa, value: number): void {
     const result = this.tryWritel(gpa, value);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 4, "write", this.#bus.reason);
+      throw new GuestMemoryFault(result, gpa, 4, "write", this.#bus.outcome.reason);
     }
   }
 
   writeq(gpa: Gpa, value: bigint): void {
     const result = this.tryWriteq(gpa, value);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 8, "write", this.#bus.reason);
+      throw new GuestMemoryFault(result, gpa, 8, "write", this.#bus.outcome.reason);
     }
   }
 
@@ -571,14 +574,14 @@ export class SpaceAccess implements GuestAccessors {
   readqHalves(gpa: Gpa, out: Uint32Array, at: number): void {
     const result = this.tryReadqHalves(gpa, out, at);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 8, "read", this.#bus.reason);
+      throw new GuestMemoryFault(result, gpa, 8, "read", this.#bus.outcome.reason);
     }
   }
 
   writeqHalves(gpa: Gpa, low: number, high: number): void {
     const result = this.tryWriteqHalves(gpa, low, high);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 8, "write", this.#bus.reason);
+      throw new GuestMemoryFault(result, gpa, 8, "write", this.#bus.outcome.reason);
     }
   }
 
@@ -591,7 +594,7 @@ export class SpaceAccess implements GuestAccessors {
   ): GuestMemAccessResult {
     checkOut(kind.width, out, "out");
     const value = this.#load(kind, gpa);
-    const { result } = this.#bus;
+    const { result } = this.#bus.outcome;
     if (result === OK) {
       kind.width.store(out, value);
     }
@@ -601,7 +604,7 @@ export class SpaceAccess implements GuestAccessors {
   #tryReadHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
     checkHalvesOut(out, at);
     const value = this.#load(SPACE_QUAD, gpa);
-    const { result } = this.#bus;
+    const { result } = this.#bus.outcome;
     if (result === OK) {
       storeHalves(out, at, value);
     }
@@ -610,34 +613,40 @@ export class SpaceAccess implements GuestAccessors {
 
   #read<T extends Value, A extends Out>(kind: SpaceWidth<T, A>, gpa: Gpa): T {
     const value = this.#load(kind, gpa);
-    if (this.#bus.result !== OK) {
+    if (this.#bus.outcome.result !== OK) {
       this.#fault(kind, gpa);
     }
     return value;
   }
 
-  /** Throws the fault of a read that `bus.result` and `bus.reason` describe. */
+  /** Throws the fault of a read that `bus.outcome.result` and `bus.outcome.reason` describe. */
   #fault<T extends Value, A extends Out>(kind: SpaceWidth<T, A>, gpa: Gpa): never {
-    throw new GuestMemoryFault(this.#bus.result, gpa, kind.bytes, "read", this.#bus.reason);
+    throw new GuestMemoryFault(
+      this.#bus.outcome.result,
+      gpa,
+      kind.bytes,
+      "read",
+      this.#bus.outcome.reason,
+    );
   }
 
   /** Makes a read from any region, as `Bus.read` does, and caches its reach. */
   #load<T extends Value, A extends Out>(kind: SpaceWidth<T, A>, gpa: Gpa): T {
     const { width, bytes } = kind;
     const bus = this.#bus;
-    const watched = bus.readWatched(false, kind, gpa);
+    const watched = bus.watched.read(false, kind, gpa);
     if (watched !== undefined) {
       return watched;
     }
-    const region = bus.find(gpa);
+    const region = bus.lookup.find(gpa);
     if (region !== null && region.kind !== "mmio" && region.readable) {
-      const { offset, room } = bus;
-      const reach = bus.reach(region, "read");
+      const { offset, room } = bus.lookup;
+      const reach = bus.reaches.of(region, "read");
       if (reach !== null) {
         const at = reach.from + (offset - reach.offset);
         if ((offset & (bytes - 1)) === 0 && bytes <= room) {
           this.#cacheForReads(reach, offset);
-          bus.result = OK;
+          bus.outcome.result = OK;
           return width.get(reach.view, at);
         }
       }
@@ -645,7 +654,7 @@ export class SpaceAccess implements GuestAccessors {
     if (region?.kind === "mmio") {
       this.devices.cache(region, "read", gpa);
     }
-    return bus.read(false, kind, gpa, region);
+    return bus.rules.read(false, kind, gpa, region);
   }
 
   /** Makes a write to any region, as `Bus.write` does, and caches its reach. */
@@ -660,14 +669,14 @@ export class SpaceAccess implements GuestAccessors {
         ? value
         : width.checkValue(value);
     const bus = this.#bus;
-    const watched = bus.writeWatched(false, kind, gpa, checked);
+    const watched = bus.watched.write(false, kind, gpa, checked);
     if (watched !== undefined) {
       return watched;
     }
-    const region = bus.find(gpa);
+    const region = bus.lookup.find(gpa);
     if (region !== null && region.kind !== "mmio" && region.writable) {
-      const { offset, room } = bus;
-      const reach = bus.reach(region, "write");
+      const { offset, room } = bus.lookup;
+      const reach = bus.reaches.of(region, "write");
       if (reach !== null) {
         const at = reach.from + (offset - reach.offset);
         if ((offset & (bytes - 1)) === 0 && bytes <= room) {
@@ -686,7 +695,7 @@ export class SpaceAccess implements GuestAccessors {
     if (region?.kind === "mmio") {
       this.devices.cache(region, "write", gpa);
     }
-    return bus.write(false, kind, gpa, checked, region);
+    return bus.rules.write(false, kind, gpa, checked, region);
   }
 
   /** @param offset - Offset in the memory of the last access. */

@@ -16,7 +16,7 @@ export function spaceHalves(
   accessOf: (memory: GuestMemory) => GuestAccessors,
 ): HalvesAccess {
   const find: FindRange = (gpa, gpaLow, operation) => {
-    const region = bus.find(gpa);
+    const region = bus.lookup.find(gpa);
     if (
       region === null ||
       region.kind === "mmio" ||
@@ -25,8 +25,8 @@ export function spaceHalves(
     ) {
       return null;
     }
-    const { offset } = bus;
-    const around = bus.unwatchedAround(gpa, operation);
+    const { offset } = bus.lookup;
+    const around = bus.reaches.unwatchedAround(gpa, operation);
     // The range leaves out the last 7 bytes, so that every access that starts in it ends in the
     // same bytes.
     const after = around === null ? 0 : around.after - 7;
@@ -39,5 +39,5 @@ export function spaceHalves(
     const length = Math.min(before + after, 2 ** 32 - low);
     return { access: accessOf(region.memory), from: offset - before, low, length };
   };
-  return new HalvesAccess(whole, find, () => bus.reason);
+  return new HalvesAccess(whole, find, () => bus.outcome.reason);
 }

@@ -1,5 +1,4 @@
 import { rangeError, typeError } from "../base/errors.js";
-import { CorePages } from "./core-pages.js";
 import { native, type Handle } from "../native/addon.js";
 
 /** Addresses from here on take the slow path. */
@@ -7,6 +6,9 @@ export const MAX_END = 2 ** 32;
 
 /** The most pages on each side of an address that one access opens. */
 const MAX_OPENED = 2 ** 15;
+
+/** The entries of a table without pages. */
+export const NO_ENTRIES: Int32Array = new Int32Array(new SharedArrayBuffer(0));
 
 /** Bytes of a page of the table, if the options name no other size. */
 export const DEFAULT_PAGE_SIZE = 4096;
@@ -37,8 +39,7 @@ export class PageTable {
   readonly number: number;
   readonly handle: Handle;
   readonly #pageSize: number;
-  /** The entries that only native cores use; null without a core. */
-  #core: CorePages | null = null;
+  #fetches: Int32Array | null = null;
 
   /** @param end - The table covers the addresses below it, as far as they lie below 4 GiB. */
   constructor(pageSize: number, end: number) {
@@ -57,9 +58,24 @@ export class PageTable {
     native.pageTableSetHome(this.handle, memory);
   }
 
-  /** The entries for native cores, which this makes at the first call. */
-  get core(): CorePages {
-    return (this.#core ??= new CorePages(this.handle, this.reads.length));
+  /**
+   * Sets the array in which the native path marks the pages that it writes, a byte for each page of
+   * the home buffer. It lies in a SharedArrayBuffer.
+   */
+  setMarks(marks: Uint8Array): void {
+    native.pageTableSetMarks(this.handle, marks);
+  }
+
+  /**
+   * The entries for instruction fetches, which only native cores use. They are made at the first
+   * call.
+   */
+  get fetches(): Int32Array {
+    if (this.#fetches === null) {
+      this.#fetches = new Int32Array(new SharedArrayBuffer(4 * this.reads.length));
+      native.pageTableSetFetches(this.handle, this.#fetches);
+    }
+    return this.#fetches;
   }
 
   /** Sets the entries of the pages that touch a range of addresses to the slow path. */
@@ -68,13 +84,13 @@ export class PageTable {
     this.clearOf(this.writes, start, end);
   }
 
-  /** As `clear`, for one of the two tables, and the entries of native cores with the same rights. */
+  /** As `clear`, for one of the two tables. With reads, this clears fetches too. */
   clearOf(entries: Int32Array, start: number, end: number): void {
     const first = Math.floor(start / this.#pageSize);
     const last = Math.ceil(Math.min(end, this.end) / this.#pageSize);
     fill(entries, 0, first, last);
-    if (this.#core !== null) {
-      fill(entries === this.reads ? this.#core.fetches : this.#core.tracked, 0, first, last);
+    if (this.#fetches !== null && entries === this.reads) {
+      fill(this.#fetches, 0, first, last);
     }
   }
 
@@ -84,49 +100,11 @@ export class PageTable {
    * @param distance - Bytes from the addresses to the bytes in the home buffer: a multiple of 8.
    */
   open(entries: Int32Array, address: number, start: number, end: number, distance: number): void {
-    this.#open(entries, address, start, end, distance);
-  }
-
-  /**
-   * As `open`, for writes of native cores to a memory whose writes are tracked.
-   *
-   * @param marks - The marks of the memory.
-   * @param from - The offset in the memory of the byte at `start`.
-   */
-  openTracked(
-    marks: Uint8Array,
-    from: number,
-    address: number,
-    start: number,
-    end: number,
-    distance: number,
-  ): void {
-    const first = distance + start - from;
-    // C++ takes offsets in the memory modulo 2^32, and an access must not touch two pages.
-    if (from + (end - start) > MAX_END || first % 8 !== 0) {
-      return;
-    }
-    const { core } = this;
-    const owner = core.ownerOf(marks, first >>> 0);
-    const opened = this.#open(core.tracked, address, start, end, distance);
-    if (opened !== null) {
-      core.owners.fill(owner, ...opened);
-    }
-  }
-
-  /** @returns The first opened page, and the page after the last one; null if none was opened. */
-  #open(
-    entries: Int32Array,
-    address: number,
-    start: number,
-    end: number,
-    distance: number,
-  ): [number, number] | null {
     const page = Math.floor(address / this.#pageSize);
     const low = Math.max(Math.ceil(start / this.#pageSize), page - MAX_OPENED);
     const high = Math.min(Math.floor(Math.min(end, this.end) / this.#pageSize), page + MAX_OPENED);
     if (page < low || page >= high) {
-      return null;
+      return;
     }
     let first = page;
     while (first > low && entries[first - 1] === 0) {
@@ -137,7 +115,6 @@ export class PageTable {
       last++;
     }
     fill(entries, ~distance, first, last);
-    return [first, last];
   }
 }
 

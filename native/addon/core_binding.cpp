@@ -367,8 +367,8 @@ public:
 
 private:
     /** The page table of a space without accesses: every access is left to JavaScript. */
-    static constexpr kvm::memory::guest_page_table_t NO_TABLE{
-        nullptr, nullptr, 0, 12, {nullptr, 0}};
+    static constexpr kvm::memory::guest_page_table_t NO_TABLE{nullptr,      nullptr, 0, 12,
+                                                              {nullptr, 0}, nullptr, 0};
 
     /** Null before the first access of the space. */
     std::shared_ptr<SharedTable> table_;

@@ -1,8 +1,8 @@
 #include "space_binding.h"
 
+#include <atomic>
 #include <memory>
 #include <utility>
-#include <vector>
 
 #include "access_call.h"
 #include "errors.h"
@@ -12,24 +12,19 @@
 
 namespace pound::addon {
 
-using kvm::memory::guest_page_marks_t;
 using kvm::memory::guest_page_table_t;
 
 namespace {
 
 guest_page_table_t as_page_table(const Environment::Table& table) {
-    return {
-        table.reads, table.writes, table.entries, table.shift, {table.home.base, table.home.size}};
+    return {table.reads,
+            table.writes,
+            table.entries,
+            table.shift,
+            {table.home.base, table.home.size},
+            table.marks,
+            table.marked_pages};
 }
-
-/** The arrays of a guest_page_table_t that only other addons use. */
-struct CorePages {
-    const int32_t* fetches = nullptr;
-    const int32_t* tracked = nullptr;
-    const uint8_t* owners = nullptr;
-    // These keep them alive, as those of the table.
-    std::vector<Napi::Reference<Napi::TypedArray>> arrays;
-};
 
 } // namespace
 
@@ -65,6 +60,16 @@ public:
         }
     }
 
+    /** Sets the marks of the pages of that memory. */
+    void set_marks(Napi::Uint8Array marks, std::atomic<uint8_t>* data, uint32_t pages) {
+        marks_ = Napi::Persistent(marks);
+        table_.marks = data;
+        table_.marked_pages = pages;
+        if (environment_->table(number_).entries != 0) {
+            environment_->set_table(number_, table_);
+        }
+    }
+
     void memory_ended() override {
         environment_->set_table(number_, Environment::NO_TABLE);
     }
@@ -73,30 +78,16 @@ public:
         return number_;
     }
 
-    /** Sets the arrays that only other addons use; each has an entry for each page. */
-    void set_core_pages(CorePages pages) {
-        core_ = std::move(pages);
-        marks_.resize(kvm::memory::GUEST_PAGE_MARKS);
-        bitmaps_.resize(kvm::memory::GUEST_PAGE_MARKS);
-    }
-
-    /** Sets an element of guest_page_table_t::marks. @return False if there is none. */
-    bool set_marks(uint32_t index, const guest_page_marks_t& marks, Napi::Uint8Array bytes) {
-        if (index >= marks_.size()) {
-            return false;
-        }
-        marks_[index] = marks;
-        bitmaps_[index] = Napi::Persistent(bytes);
-        return true;
+    /** Sets the entries for instruction fetches, as many as the table has. */
+    void set_fetches(Napi::Int32Array fetches, const int32_t* entries) {
+        fetches_ = Napi::Persistent(fetches);
+        fetch_entries_ = entries;
     }
 
     guest_page_table_t for_core() const {
         guest_page_table_t table = as_page_table(environment_->table(number_));
-        if (table.entries > 0 && !marks_.empty()) {
-            table.fetches = core_.fetches;
-            table.tracked = core_.tracked;
-            table.owners = core_.owners;
-            table.marks = marks_.data();
+        if (table.entries > 0) {
+            table.fetches = fetch_entries_;
         }
         return table;
     }
@@ -114,13 +105,13 @@ private:
     }
 
     Environment::Table table_;
-    // These keep the entries alive. They lie in SharedArrayBuffers, which JavaScript cannot detach.
+    // These keep the entries and the marks alive. They lie in SharedArrayBuffers, which JavaScript
+    // cannot detach.
     Napi::Reference<Napi::Int32Array> reads_;
     Napi::Reference<Napi::Int32Array> writes_;
-    CorePages core_;
-    std::vector<guest_page_marks_t> marks_;
-    /** These keep the bytes of `marks_` alive. */
-    std::vector<Napi::Reference<Napi::Uint8Array>> bitmaps_;
+    Napi::Reference<Napi::Int32Array> fetches_;
+    const int32_t* fetch_entries_ = nullptr;
+    Napi::Reference<Napi::Uint8Array> marks_;
     std::shared_ptr<SharedMemory> home_;
     std::shared_ptr<Environment> environment_;
     uint32_t number_;
@@ -195,19 +186,23 @@ guest_page_table_t entries_of(const SharedTable& table) {
 
 namespace {
 
-/** The elements of a typed array of a type over a SharedArrayBuffer. Null for any other value. */
-template <typename T>
-T* array_of(Napi::Value value, napi_typedarray_type type, size_t* length) {
-    napi_typedarray_type found = napi_int8_array;
+/** The elements of a typed array over a SharedArrayBuffer. Null for any other value. */
+void* shared_elements(Napi::Value value, napi_typedarray_type expected, size_t* length) {
+    napi_typedarray_type type = expected;
     void* data = nullptr;
     napi_value buffer = nullptr;
     if (!value.IsTypedArray() ||
-        napi_get_typedarray_info(value.Env(), value, &found, length, &data, &buffer, nullptr) !=
+        napi_get_typedarray_info(value.Env(), value, &type, length, &data, &buffer, nullptr) !=
             napi_ok ||
-        found != type || Napi::Value(value.Env(), buffer).IsArrayBuffer()) {
+        type != expected || Napi::Value(value.Env(), buffer).IsArrayBuffer()) {
         return nullptr;
     }
-    return static_cast<T*>(data);
+    return data;
+}
+
+/** The entries of a table. Null for any other value. */
+const int32_t* entries_of(Napi::Value value, size_t* length) {
+    return static_cast<const int32_t*>(shared_elements(value, napi_int32_array, length));
 }
 
 std::shared_ptr<SharedTable> to_table(const Napi::CallbackInfo& info) {
@@ -224,8 +219,8 @@ Napi::Value page_table_create(const Napi::CallbackInfo& info) {
     size_t reads = 0;
     size_t writes = 0;
     Environment::Table table = Environment::NO_TABLE;
-    table.reads = array_of<int32_t>(info[0], napi_int32_array, &reads);
-    table.writes = array_of<int32_t>(info[1], napi_int32_array, &writes);
+    table.reads = entries_of(info[0], &reads);
+    table.writes = entries_of(info[1], &writes);
     if (table.reads == nullptr || table.writes == nullptr || !info[2].IsNumber()) {
         return throw_type(env, "reads and writes must be Int32Arrays of SharedArrayBuffers");
     }
@@ -253,41 +248,33 @@ Napi::Value page_table_set_home(const Napi::CallbackInfo& info) {
     return Napi::Value();
 }
 
-/** pageTableSetCorePages(table, fetches, tracked: Int32Array, owners: Uint8Array): undefined */
-Napi::Value page_table_set_core_pages(const Napi::CallbackInfo& info) {
+/** pageTableSetFetches(table, fetches: Int32Array): undefined */
+Napi::Value page_table_set_fetches(const Napi::CallbackInfo& info) {
     auto table = to_table(info);
-    if (table == nullptr) {
-        return Napi::Value();
+    size_t length = 0;
+    const int32_t* fetches = entries_of(info[1], &length);
+    if (table != nullptr && (fetches == nullptr || length != table->entries())) {
+        return throw_type(info.Env(), "fetches must be shared and as long as the table");
     }
-    size_t lengths[3] = {};
-    CorePages pages;
-    pages.fetches = array_of<int32_t>(info[1], napi_int32_array, &lengths[0]);
-    pages.tracked = array_of<int32_t>(info[2], napi_int32_array, &lengths[1]);
-    pages.owners = array_of<uint8_t>(info[3], napi_uint8_array, &lengths[2]);
-    for (size_t i = 0; i < 3; ++i) {
-        if (!info[i + 1].IsTypedArray() || lengths[i] != table->entries()) {
-            return throw_type(info.Env(), "the arrays must be shared and as long as the table");
-        }
-        pages.arrays.push_back(Napi::Persistent(info[i + 1].As<Napi::TypedArray>()));
+    if (table != nullptr) {
+        table->set_fetches(info[1].As<Napi::Int32Array>(), fetches);
     }
-    table->set_core_pages(std::move(pages));
     return Napi::Value();
 }
 
-/** pageTableSetMarks(table, index, marks: Uint8Array, first: number): undefined */
+/** pageTableSetMarks(table, marks: Uint8Array): undefined */
 Napi::Value page_table_set_marks(const Napi::CallbackInfo& info) {
+    static_assert(sizeof(std::atomic<uint8_t>) == 1 && std::atomic<uint8_t>::is_always_lock_free,
+                  "the marks of JavaScript are atomic bytes");
     auto table = to_table(info);
-    if (table == nullptr) {
-        return Napi::Value();
+    size_t pages = 0;
+    void* marks = shared_elements(info[1], napi_uint8_array, &pages);
+    if (marks == nullptr || pages > UINT32_MAX) {
+        return throw_type(info.Env(), "marks must be a Uint8Array of a SharedArrayBuffer");
     }
-    size_t length = 0;
-    auto* bytes = array_of<uint8_t>(info[2], napi_uint8_array, &length);
-    if (bytes == nullptr || length > UINT32_MAX || !info[1].IsNumber() || !info[3].IsNumber() ||
-        !table->set_marks(
-            info[1].As<Napi::Number>().Uint32Value(),
-            {bytes, static_cast<uint32_t>(length), info[3].As<Napi::Number>().Uint32Value()},
-            info[2].As<Napi::Uint8Array>())) {
-        return throw_type(info.Env(), "the marks must be a shared Uint8Array");
+    if (table != nullptr) {
+        table->set_marks(info[1].As<Napi::Uint8Array>(), static_cast<std::atomic<uint8_t>*>(marks),
+                         static_cast<uint32_t>(pages));
     }
     return Napi::Value();
 }
@@ -304,8 +291,8 @@ void init_space_binding(Napi::Env env, Napi::Object exports) {
     exports.Set("pageTableCreate", Napi::Function::New(env, page_table_create, "pageTableCreate"));
     exports.Set("pageTableSetHome",
                 Napi::Function::New(env, page_table_set_home, "pageTableSetHome"));
-    exports.Set("pageTableSetCorePages",
-                Napi::Function::New(env, page_table_set_core_pages, "pageTableSetCorePages"));
+    exports.Set("pageTableSetFetches",
+                Napi::Function::New(env, page_table_set_fetches, "pageTableSetFetches"));
     exports.Set("pageTableSetMarks",
                 Napi::Function::New(env, page_table_set_marks, "pageTableSetMarks"));
     exports.Set("pageTableNumber", Napi::Function::New(env, page_table_number, "pageTableNumber"));

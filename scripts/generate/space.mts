@@ -1,5 +1,5 @@
-import { fitsLong, throwingHalves } from "./view.mjs";
-import { QUAD_ROW, type WidthRow, WIDTHS } from "./widths.mjs";
+import { throwingHalves } from "./view.mjs";
+import { fits, LONG_ROW, QUAD_ROW, type WidthRow, WIDTHS } from "./widths.mjs";
 
 type Operation = "read" | "write";
 
@@ -46,17 +46,35 @@ interface SpaceClass {
  * checks the alignment too. `!(bits)` takes 6 bytes of bytecode less than `(bits) === 0`.
  */
 export function tableAccessors(): string {
-  return spaceAccessors({
+  return spaceAccessors(throughTable("this.writes", false));
+}
+
+/**
+ * The writing accessors of an address space whose home buffer has marks: a byte for each page of it.
+ */
+export function markingTableWrites(): string {
+  return spaceWrites(throughTable("this.markedWrites", true)).join("\n\n");
+}
+
+/** @param writes - The entries for writes. */
+function throughTable(writes: string, marks: boolean): SpaceClass {
+  return {
     where: ({ bytes }, operation, then) => {
       const open = bytes === 1 ? "!(distance & 1)" : `!((address | distance) & ${bytes - 1})`;
+      const entries = operation === "read" ? "this.reads" : writes;
+      // The other way round, V8 would check that the sum is not negative before it marks the page.
+      const access = marks
+        ? `const place = (address + distance) | 0; ${then("this.view", "place >>> 0")}`
+        : then("this.view", "(address + distance) >>> 0");
       return `
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.${operation}s[address >>> this.shift]!;
-          if (${open}) { ${then("this.view", "(address + distance) >>> 0")} }
+          const distance = ~${entries}[address >>> this.shift]!;
+          if (${open}) { ${access} }
         }`;
     },
-    stored: "",
+    // A DataView, since V8 needs fewer loads for it than for a typed array.
+    stored: marks ? "this.marks.setUint8(place >>> 12, 1);" : "",
     ok: "0",
     slow: {
       tryRead: ({ suffix }) => `this.general.tryRead${suffix}(gpa, out)`,
@@ -67,7 +85,7 @@ export function tableAccessors(): string {
       read: ({ suffix }) => `this.general.read${suffix}(gpa)`,
       write: ({ suffix }) => `this.general.write${suffix}(gpa, value)`,
     },
-  });
+  };
 }
 
 /**
@@ -94,7 +112,7 @@ export function reachAccessors(): string {
       tryRead: ({ constant }) => `
         const found = this.devices.read(SPACE_${constant}, gpa);
         if (found >= 0) { out[0] = found; return OK; }
-        if (found !== -1) { return this.#bus.result; }`,
+        if (found !== -1) { return this.#bus.outcome.result; }`,
       tryWrite: ({ constant, bits }) => `
         const unsigned = ${bits === 32 ? "value >>> 0" : `value & ${2 ** bits - 1}`};
         const result = this.devices.write(SPACE_${constant}, gpa, unsigned);
@@ -132,12 +150,40 @@ function spaceAccessors(path: SpaceClass): string {
     return ${path.slow.tryRead(row)};
   }`,
     ),
+    ...tryWrites(path),
+    ...WIDTHS.map(
+      (row) => `
+  read${row.suffix}(gpa: Gpa): ${row.value} {
+    ${guarded(
+      () => `
+      if (typeof gpa === "number") {
+        ${path.where(row, "read", (view, at) => `return ${load(row, view, at)};`)}
+      }`,
+    )}
+    ${row.bytes < 8 && path.device !== undefined ? path.device.read(row) : ""}
+    return ${path.slow.read(row)};
+  }`,
+    ),
+    ...WIDTHS.map((row) => write(path, row)),
+    tryReadqHalves(path),
+    tryWriteqHalves(path),
+    ...throwingHalves(", this.#bus.outcome.reason"),
+  ].join("\n\n");
+}
+
+/** The writing accessors. */
+function spaceWrites(path: SpaceClass): string[] {
+  return [...tryWrites(path), ...WIDTHS.map((row) => write(path, row)), tryWriteqHalves(path)];
+}
+
+function tryWrites(path: SpaceClass): string[] {
+  return [
     ...WIDTHS.map(
       (row) => `
   tryWrite${row.suffix}(gpa: Gpa, value: ${row.value}): GuestMemAccessResult {
     ${guarded(
       (checked) => `
-      if (typeof gpa === "number" && ${row.fits}) {
+      if (typeof gpa === "number" && ${fits(row)}) {
         ${store(path, row, `return ${path.ok};`)}
         ${checked}
       }`,
@@ -160,24 +206,7 @@ function spaceAccessors(path: SpaceClass): string {
     )}
     return ${path.slow.tryWriteqFrom};
   }`,
-    ...WIDTHS.map(
-      (row) => `
-  read${row.suffix}(gpa: Gpa): ${row.value} {
-    ${guarded(
-      () => `
-      if (typeof gpa === "number") {
-        ${path.where(row, "read", (view, at) => `return ${load(row, view, at)};`)}
-      }`,
-    )}
-    ${row.bytes < 8 && path.device !== undefined ? path.device.read(row) : ""}
-    return ${path.slow.read(row)};
-  }`,
-    ),
-    ...WIDTHS.map((row) => write(path, row)),
-    tryReadqHalves(path),
-    tryWriteqHalves(path),
-    ...throwingHalves(", this.#bus.reason"),
-  ].join("\n\n");
+  ];
 }
 
 function write(path: SpaceClass, row: WidthRow): string {
@@ -187,7 +216,7 @@ function write(path: SpaceClass, row: WidthRow): string {
   ${head}
     const result = this.tryWrite${row.suffix}(gpa, value);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, ${row.bytes}, "write", this.#bus.reason);
+      throw new GuestMemoryFault(result, gpa, ${row.bytes}, "write", this.#bus.outcome.reason);
     }
   }`;
   }
@@ -195,7 +224,7 @@ function write(path: SpaceClass, row: WidthRow): string {
   ${head}
     ${guarded(
       () => `
-      if (typeof gpa === "number" && ${row.fits}) {
+      if (typeof gpa === "number" && ${fits(row)}) {
         ${store(path, row, "return;")}
       }`,
     )}
@@ -250,7 +279,7 @@ function tryWriteqHalves(path: SpaceClass): string {
   tryWriteqHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult {
     ${guarded(
       () => `
-      if (typeof gpa === "number" && ${fitsLong("low")} && ${fitsLong("high")}) {
+      if (typeof gpa === "number" && ${fits(LONG_ROW, "low")} && ${fits(LONG_ROW, "high")}) {
         ${write}
       }`,
     )}

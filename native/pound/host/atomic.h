@@ -87,12 +87,6 @@ inline void store(T* at, T val) {
     __atomic_store_n(at, val, __ATOMIC_SEQ_CST);
 }
 
-/** A store after which other threads see all earlier stores of this thread. */
-template <typename T>
-inline void store_release(T* at, T val) {
-    __atomic_store_n(at, val, __ATOMIC_RELEASE);
-}
-
 template <typename T>
 inline T exchange(T* at, T val) {
     return __atomic_exchange_n(at, val, __ATOMIC_SEQ_CST);
@@ -113,17 +107,6 @@ inline T exchange(T* at, T val) {
 template <typename T>
 inline void store(T* at, T val) {
     exchange(at, val);
-}
-
-template <typename T>
-inline void store_release(T* at, T val) {
-#if defined(_M_ARM64)
-    store(at, val);
-#else
-    // The processor keeps the order of stores.
-    _ReadWriteBarrier();
-    *static_cast<volatile T*>(at) = val;
-#endif
 }
 
 template <typename T>

@@ -25,13 +25,11 @@ inline int32_t space_atomic(guest_space_t* space, uint64_t gpa, guest_exit_reaso
     return space_access(
         space, gpa, reason, value, expected, out_val, [&](const guest_page_table_t* table) {
             uint32_t place = 0;
-            bool tracked = false;
             if (access != atomic_access_t::store &&
                 !find_in_home(table, table->reads, gpa, sizeof(T), &place)) {
                 return false;
             }
-            if (access != atomic_access_t::load &&
-                !find_for_write(table, gpa, sizeof(T), &place, &tracked)) {
+            if (access != atomic_access_t::load && !find_for_write(table, gpa, sizeof(T), &place)) {
                 return false;
             }
             guest_memory_t home = table->home;
@@ -39,8 +37,9 @@ inline int32_t space_atomic(guest_space_t* space, uint64_t gpa, guest_exit_reaso
             if (run(&home, place) != GUEST_MEM_ACCESS_OK) {
                 return false;
             }
-            if (tracked && (reason != GUEST_EXIT_ATOMIC_CMPXCHG || *out_val == expected)) {
-                mark_place(table, gpa, place, sizeof(T));
+            if (access != atomic_access_t::load &&
+                (reason != GUEST_EXIT_ATOMIC_CMPXCHG || *out_val == expected)) {
+                mark_place(table, place, sizeof(T));
             }
             return true;
         });

@@ -1,27 +1,15 @@
 #ifndef POUND_KVM_PAGE_TABLE_H
 #define POUND_KVM_PAGE_TABLE_H
 
+#include <atomic>
 #include <cassert>
 #include <cstdint>
 #include <cstring>
 
-#include "host/atomic.h"
 #include "kvm/endian.h"
 #include "kvm/guest.h"
 
 namespace pound::kvm::memory {
-
-/** The dirty marks of one memory whose pages a page table leads to. */
-struct guest_page_marks_t {
-    /** A byte for each page of 4096 bytes of the memory; 1 is a mark. */
-    uint8_t* bytes;
-    uint32_t pages;
-    /** The place of the first byte of the memory in `home`, modulo 2^32: a multiple of 8. */
-    uint32_t first;
-};
-
-/** The number of elements of guest_page_table_t::marks. */
-constexpr uint32_t GUEST_PAGE_MARKS = 256;
 
 /**
  * The page table of an address space, for guest physical addresses below 4 GiB.
@@ -35,7 +23,7 @@ constexpr uint32_t GUEST_PAGE_MARKS = 256;
  * The owner of the table may change entries at any time, on the thread that makes the accesses.
  */
 struct guest_page_table_t {
-    /** One entry for each page, for reads and for writes that need no dirty mark. */
+    /** One entry for each page. */
     const int32_t* reads;
     const int32_t* writes;
     /** The number of entries. */
@@ -44,17 +32,21 @@ struct guest_page_table_t {
     uint32_t shift;
     /** The memory that the entries lead to; at most 4 GiB of it. */
     guest_memory_t home;
+    /**
+     * Dirty marks: a byte for each 4096 bytes of `home`, which a write sets to 1 after it has
+     * written the bytes. Null if writes set no mark. Other threads may clear marks.
+     */
+    std::atomic<uint8_t>* marks = nullptr;
+    /** The number of marks. A write to a page without one takes the slow path. */
+    uint32_t marked_pages = 0;
     /** Entries for instruction fetches; null if all of them take the slow path. */
     const int32_t* fetches = nullptr;
-    /** Entries for writes that set a dirty mark; null if all of them take the slow path. */
-    const int32_t* tracked = nullptr;
-    /** For each page with an entry in `tracked`, the index of its memory in `marks`. */
-    const uint8_t* owners = nullptr;
-    /** GUEST_PAGE_MARKS elements. */
-    const guest_page_marks_t* marks = nullptr;
 };
 
 namespace detail {
+
+/** The bytes of `home` that share a mark. */
+constexpr uint32_t MARKED_BYTES = 4096;
 
 /**
  * Finds the place in `home` of an access of `bytes` bytes.
@@ -84,36 +76,23 @@ inline bool find_in_home(const guest_page_table_t* table, const int32_t* entries
     return low_bits == 0 && in_home;
 }
 
-/** Marks the pages of the memory at a place that find_in_home() found in `tracked`. */
-inline void mark_place(const guest_page_table_t* table, uint64_t gpa, uint32_t place,
-                       uint32_t bytes) {
-    constexpr uint32_t MARK_SHIFT = 12;
-    const guest_page_marks_t& marks = table->marks[table->owners[gpa >> table->shift]];
-    const uint32_t offset = place - marks.first;
-    const uint32_t last = (offset + bytes - 1) >> MARK_SHIFT;
-    for (uint32_t page = offset >> MARK_SHIFT; page <= last; ++page) {
-        if (page < marks.pages) {
-            // Other threads that find the mark must find the written bytes too.
-            host::atomic::store_release(marks.bytes + page, uint8_t{1});
-        }
-    }
-}
-
-/**
- * Finds the place of a write.
- *
- * @param out_tracked Whether mark_place() must follow the write.
- */
+/** Finds the place of a write, whose pages have marks if writes set marks. */
 template <alignment_t alignment = alignment_t::fault>
 inline bool find_for_write(const guest_page_table_t* table, uint64_t gpa, uint32_t bytes,
-                           uint32_t* out_place, bool* out_tracked) {
-    if (find_in_home<alignment>(table, table->writes, gpa, bytes, out_place)) {
-        *out_tracked = false;
-        return true;
+                           uint32_t* out_place) {
+    return find_in_home<alignment>(table, table->writes, gpa, bytes, out_place) &&
+           (table->marks == nullptr ||
+            (*out_place + bytes - 1) / MARKED_BYTES < table->marked_pages);
+}
+
+/** Marks the pages of a write that has been made at a place of find_for_write(). */
+inline void mark_place(const guest_page_table_t* table, uint32_t place, uint32_t bytes) {
+    if (table->marks != nullptr) {
+        // A thread that clears a mark and then reads the page must find the bytes.
+        const uint32_t last = (place + bytes - 1) / MARKED_BYTES;
+        table->marks[place / MARKED_BYTES].store(1, std::memory_order_release);
+        table->marks[last].store(1, std::memory_order_release);
     }
-    *out_tracked = true;
-    return table->tracked != nullptr &&
-           find_in_home<alignment>(table, table->tracked, gpa, bytes, out_place);
 }
 
 template <typename Policy, typename T>
@@ -154,7 +133,7 @@ inline bool guest_page_fetch(const guest_page_table_t* table, uint64_t gpa, T* o
 
 /**
  * Writes 8, 16, 32 or 64 bits at guest physical address `gpa`, little-endian and aligned unless the
- * access policy says otherwise, and marks tracked pages.
+ * access policy says otherwise, and marks the pages that it touches.
  *
  * @return False, with memory unchanged, if the access takes the slow path.
  */
@@ -162,15 +141,12 @@ template <typename Policy = default_access_policy_t, typename T>
 inline bool guest_page_write(const guest_page_table_t* table, uint64_t gpa, T val) {
     assert(nullptr != table);
     uint32_t place = 0;
-    bool tracked = false;
-    if (!detail::find_for_write<Policy::alignment>(table, gpa, sizeof(T), &place, &tracked)) {
+    if (!detail::find_for_write<Policy::alignment>(table, gpa, sizeof(T), &place)) {
         return false;
     }
     const T raw = in_order<Policy::endian>(val);
     memcpy(table->home.base + place, &raw, sizeof(T));
-    if (tracked) {
-        detail::mark_place(table, gpa, place, sizeof(T));
-    }
+    detail::mark_place(table, place, sizeof(T));
     return true;
 }
 

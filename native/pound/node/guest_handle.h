@@ -40,21 +40,14 @@ typedef enum {
 } guest_mem_access_result_t;
 
 typedef struct {
-    uint8_t* bytes;
-    uint32_t pages;
-    uint32_t first;
-} guest_page_marks_t;
-
-typedef struct {
     const int32_t* reads;
     const int32_t* writes;
     uint32_t entries;
     uint32_t shift;
     guest_memory_t home;
+    uint8_t* marks;
+    uint32_t marked_pages;
     const int32_t* fetches;
-    const int32_t* tracked;
-    const uint8_t* owners;
-    const guest_page_marks_t* marks;
 } guest_page_table_t;
 #endif
 

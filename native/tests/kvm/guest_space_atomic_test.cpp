@@ -2,31 +2,25 @@
 
 #include <doctest/doctest.h>
 
+#include <array>
+#include <atomic>
 #include <vector>
 
 using namespace pound::kvm::memory;
 
 namespace {
 
-/** Three pages: RAM, RAM whose writes are tracked, and a page that takes the slow path. */
+/** Three pages: two pages of RAM, and a page that takes the slow path. */
 struct Space {
     // The vector's memory is aligned for every width.
     std::vector<uint64_t> words = std::vector<uint64_t>(1024);
     uint8_t* bytes = reinterpret_cast<uint8_t*>(words.data());
     std::vector<int32_t> reads{~0, ~0, 0};
-    std::vector<int32_t> writes{~0, 0, 0};
-    std::vector<int32_t> tracked{0, ~0, 0};
-    std::vector<uint8_t> owners = std::vector<uint8_t>(3);
-    std::vector<uint8_t> dirty = std::vector<uint8_t>(2);
-    std::vector<guest_page_marks_t> marks = std::vector<guest_page_marks_t>(GUEST_PAGE_MARKS);
-    guest_page_table_t table{reads.data(),   writes.data(), 3,           12, {bytes, 8192}, nullptr,
-                             tracked.data(), owners.data(), marks.data()};
+    std::vector<int32_t> writes{~0, ~0, 0};
+    std::array<std::atomic<uint8_t>, 2> dirty{};
+    guest_page_table_t table{reads.data(), writes.data(), 3, 12, {bytes, 8192}, dirty.data(), 2};
     guest_exit_t exit{};
     guest_space_t space{&table, &exit};
-
-    Space() {
-        marks[0] = {dirty.data(), 2, 0};
-    }
 };
 
 /** The calls for one width. */
@@ -45,18 +39,20 @@ void check_width(const Calls<T>& calls) {
     const T expected[] = {b, static_cast<T>(a + b), static_cast<T>(a & b), static_cast<T>(a | b),
                           static_cast<T>(a ^ b)};
     for (const uint64_t gpa : {uint64_t{8}, uint64_t{4096 + 8}}) {
-        const bool tracked = gpa >= 4096;
+        const uint64_t page = gpa >> 12;
         for (int i = 0; i < 5; ++i) {
             Space made;
             T found = 0;
             CHECK(calls.store(&made.space, gpa, a) == GUEST_MEM_ACCESS_OK);
             CHECK(made.bytes[gpa] == 0x88);
-            CHECK(made.dirty[1] == tracked);
-            made.dirty[1] = 0;
+            CHECK(made.dirty[page] == 1);
+            CHECK(made.dirty[1 - page] == 0);
+            made.dirty[page] = 0;
             CHECK(calls.modify[i](&made.space, gpa, b, &found) == GUEST_MEM_ACCESS_OK);
             CHECK(found == a);
-            CHECK(made.dirty[1] == tracked);
-            made.dirty[1] = 0;
+            CHECK(made.dirty[page] == 1);
+            CHECK(made.dirty[1 - page] == 0);
+            made.dirty[page] = 0;
             CHECK(calls.load(&made.space, gpa, &found) == GUEST_MEM_ACCESS_OK);
             CHECK(found == expected[i]);
             CHECK(made.dirty[1] == 0);
@@ -66,11 +62,12 @@ void check_width(const Calls<T>& calls) {
         T found = 1;
         CHECK(calls.cmpxchg(&made.space, gpa, 0, a, &found) == GUEST_MEM_ACCESS_OK);
         CHECK(found == 0);
-        CHECK(made.dirty[1] == tracked);
-        made.dirty[1] = 0;
+        CHECK(made.dirty[page] == 1);
+        CHECK(made.dirty[1 - page] == 0);
+        made.dirty[page] = 0;
         CHECK(calls.cmpxchg(&made.space, gpa, 0, b, &found) == GUEST_MEM_ACCESS_OK);
         CHECK(found == a);
-        CHECK(made.dirty[1] == 0);
+        CHECK(made.dirty[page] == 0);
     }
     for (uint64_t i = 0; i < 8; ++i) {
         Space made;

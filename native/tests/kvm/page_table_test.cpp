@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <array>
+#include <atomic>
 #include <vector>
 
 using namespace pound::kvm::memory;
@@ -18,12 +20,9 @@ struct Paged {
     std::vector<int32_t> reads = std::vector<int32_t>(PAGES);
     std::vector<int32_t> writes = std::vector<int32_t>(PAGES);
     std::vector<int32_t> fetches = std::vector<int32_t>(PAGES);
-    std::vector<int32_t> tracked = std::vector<int32_t>(PAGES);
-    std::vector<uint8_t> owners = std::vector<uint8_t>(PAGES);
-    std::vector<guest_page_marks_t> marks = std::vector<guest_page_marks_t>(GUEST_PAGE_MARKS);
     guest_page_table_t table{
-        reads.data(),   writes.data(),  PAGES,         SHIFT,       {bytes.data(), bytes.size()},
-        fetches.data(), tracked.data(), owners.data(), marks.data()};
+        reads.data(),  writes.data(), PAGES, SHIFT, {bytes.data(), bytes.size()}, nullptr, 0,
+        fetches.data()};
 
     /** Maps guest page `page` to page `place` of the home buffer. */
     static void map(std::vector<int32_t>& entries, uint32_t page, uint32_t place) {
@@ -90,6 +89,27 @@ TEST_CASE("accesses to pages without an entry, or past the table, take the slow 
     CHECK(paged.bytes == std::vector<uint8_t>(4 * PAGE));
 }
 
+TEST_CASE("a write marks the page of the home buffer") {
+    Paged paged;
+    std::array<std::atomic<uint8_t>, 3> marks{};
+    paged.table.marks = marks.data();
+    paged.table.marked_pages = 3;
+    Paged::map(paged.writes, 5, 2);
+    Paged::map(paged.writes, 6, 3);
+    Paged::map(paged.reads, 7, 0);
+    uint8_t value = 1;
+    CHECK(guest_page_read(&paged.table, 7 * PAGE, &value));
+    CHECK_FALSE(guest_page_write(&paged.table, 5 * PAGE + 2, uint32_t{1}));
+    CHECK(marks[2] == 0);
+    CHECK(guest_page_write(&paged.table, 5 * PAGE + 4, uint32_t{1}));
+    CHECK(marks[0] == 0);
+    CHECK(marks[1] == 0);
+    CHECK(marks[2] == 1);
+    // A page without a mark takes the slow path, which marks it elsewhere.
+    CHECK_FALSE(guest_page_write(&paged.table, 6 * PAGE, uint8_t{1}));
+    CHECK(paged.bytes[3 * PAGE] == 0);
+}
+
 TEST_CASE("an entry that leads out of the home buffer gives no access") {
     Paged paged;
     Paged::map(paged.writes, 1, 4);
@@ -135,46 +155,17 @@ TEST_CASE("fetches have entries of their own") {
     CHECK(!guest_page_fetch(&paged.table, 5 * PAGE, &found));
 }
 
-TEST_CASE("a write to a tracked page marks the page of its memory, and no other") {
-    Paged paged;
-    // The second memory starts at page 1 of the home buffer, and the third before the buffer.
-    uint8_t second[3] = {};
-    uint8_t third[4] = {};
-    paged.marks[1] = {second, 3, PAGE};
-    paged.marks[2] = {third, 4, 0u - PAGE};
-    Paged::map(paged.tracked, 5, 2);
-    Paged::map(paged.tracked, 6, 1);
-    paged.owners[5] = 1;
-    paged.owners[6] = 2;
-    CHECK(guest_page_write(&paged.table, 5 * PAGE + PAGE - 8, uint64_t{0x0807060504030201}));
-    CHECK(paged.bytes[2 * PAGE + PAGE - 1] == 8);
-    CHECK(std::vector<int>(second, second + 3) == std::vector<int>{0, 1, 0});
-    CHECK(guest_page_write(&paged.table, 6 * PAGE, uint8_t{1}));
-    CHECK(std::vector<int>(third, third + 4) == std::vector<int>{0, 0, 1, 0});
-    // A page beyond the marks, of a damaged table, marks nothing.
-    paged.marks[1].pages = 1;
-    second[1] = 0;
-    CHECK(guest_page_write(&paged.table, 5 * PAGE, uint8_t{1}));
-    CHECK(second[1] == 0);
-    uint8_t found = 0;
-    CHECK(!guest_page_read(&paged.table, 5 * PAGE, &found));
-}
-
 TEST_CASE("an unaligned write marks both pages that it touches") {
     using any = access_policy_t<alignment_t::allow, pound::kvm::endian_t::little>;
     std::vector<uint8_t> bytes(1 << 16);
-    std::vector<uint8_t> marks(16);
-    std::vector<guest_page_marks_t> all(GUEST_PAGE_MARKS);
-    all[0] = {marks.data(), 16, 0};
-    const int32_t none = 0;
-    const int32_t tracked = ~0;
-    const uint8_t owner = 0;
-    guest_page_table_t table{&none, &none, 1, 16, {bytes.data(), bytes.size()}};
-    table.tracked = &tracked;
-    table.owners = &owner;
-    table.marks = all.data();
+    std::array<std::atomic<uint8_t>, 15> marks{};
+    const int32_t entry = ~0;
+    guest_page_table_t table{&entry, &entry, 1, 16, {bytes.data(), bytes.size()}, marks.data(), 15};
     CHECK(guest_page_write<any>(&table, 2 * 4096 - 1, uint16_t{0xffff}));
     for (size_t page = 0; page < marks.size(); page++) {
         CHECK(marks[page] == (page == 1 || page == 2));
     }
+    // The second page has no mark.
+    CHECK_FALSE(guest_page_write<any>(&table, 15 * 4096 - 1, uint16_t{0xffff}));
+    CHECK(bytes[15 * 4096 - 1] == 0);
 }
