@@ -80,10 +80,10 @@ export class PageHome {
    *
    * @param marks - The marks of the memory.
    */
-  open(kind: Operation, address: number, reach: Reach, marks: MemoryMarks): void {
+  open(kind: Operation | "fetch", address: number, reach: Reach, marks: MemoryMarks): void {
     const { view, from, base, length } = reach;
     const distance = address < MAX_END ? this.#distance(view, from, length, base) : null;
-    if (distance !== null && (kind === "read" || this.#mayOpenWrites(marks, view))) {
+    if (distance !== null && (kind !== "write" || this.#mayOpenWrites(marks, view))) {
       if (address >= this.#table!.end) {
         this.makeTable();
       }
@@ -263,8 +263,8 @@ export class PageHome {
   }
 }
 
-function entriesOf({ reads, writes }: PageTable, kind: Operation): Int32Array {
-  return kind === "read" ? reads : writes;
+function entriesOf(table: PageTable, kind: Operation | "fetch"): Int32Array {
+  return kind === "read" ? table.reads : kind === "write" ? table.writes : table.fetches;
 }
 
 /** The bytes of a region below 4 GiB, or 0 for none. */
