@@ -16,6 +16,7 @@ import {
 import type { Gpa } from "../base/gpa.js";
 import type { HalvesAccess } from "../base/halves-access.js";
 import { GuestMemory, guestMemoryInternals, isGuestMemory } from "../memory/guest-memory.js";
+import { type AccessPolicy, policyNumber } from "../base/policy.js";
 import type { MmioDevice, WriteTrap } from "./mmio.js";
 import { NativeSpaceAccess } from "./native-access.js";
 import { type AccessFault, type AddressSpaceOptions, checkSpaceOptions } from "./options.js";
@@ -28,6 +29,9 @@ import {
   RomRegion,
   type WindowOptions,
 } from "./regions.js";
+import { NO_ENTRIES } from "./page-table.js";
+import { accessorsOf } from "./policy-accessors.js";
+import { PolicySpaceAccess } from "./policy-space-access.js";
 import { SpaceArena } from "./space-arena.js";
 import { checkTotal, type GuestRange, toRanges } from "../base/ranges.js";
 import { GuestMemAccessResult, OK } from "../base/result.js";
@@ -94,7 +98,7 @@ export class AddressSpace implements GuestAccessors {
   readonly uncloneable = uncloneable;
 
   /** The same accessors on the native path: the addon accesses RAM and ROM. */
-  readonly native: NativeSpaceAccess;
+  readonly native!: NativeSpaceAccess;
 
   /**
    * A number that increases before the answer to "which bytes does an access to this address reach,
@@ -123,6 +127,8 @@ export class AddressSpace implements GuestAccessors {
    */
   readonly generation: number = 0;
 
+  // The constructor assigns the fields with a `!`, unless it returns an object of another class.
+  //
   // The hot path looks up the entry of the page in the page table, and accesses the home buffer.
   // These fields are private to TypeScript only, for the reason given in GuestMemory, and are not
   // grouped in an object, which saves the hot path a load.
@@ -132,9 +138,9 @@ export class AddressSpace implements GuestAccessors {
   declare private reads: Int32Array;
   declare private writes: Int32Array;
   /** log2 of the bytes of a page. */
-  private readonly shift: number;
+  private readonly shift!: number;
   /** Makes every access that the hot path cannot make. */
-  private readonly general: SpaceAccess;
+  private readonly general!: SpaceAccess;
   // The home buffer. It is unset until there is RAM, which is safe because the page table has no
   // entries until then. V8 treats a field that was assigned once as a constant.
   declare private view: DataView;
@@ -144,9 +150,9 @@ export class AddressSpace implements GuestAccessors {
     this.prototype.checkSlots = checkSlots;
   }
 
-  readonly #bus: Bus;
-  readonly #bulk: SpaceBulk;
-  readonly #arena: SpaceArena | null;
+  readonly #bus!: Bus;
+  readonly #bulk!: SpaceBulk;
+  readonly #arena!: SpaceArena | null;
   #atomics: GuestAtomicAccess | undefined;
   #halves: HalvesAccess | undefined;
 
@@ -157,7 +163,14 @@ export class AddressSpace implements GuestAccessors {
    */
   constructor(options: AddressSpaceOptions = {}) {
     const settings = checkSpaceOptions(options);
-    const { pageSize, arena } = settings;
+    const { pageSize, arena, policy } = settings;
+    const isDefault = policyNumber(policy) === 0;
+    if (!isDefault && new.target === AddressSpace) {
+      return new (classOf(policy))(options);
+    }
+    // A class that a program derives has the accessors of the default policy. With another policy,
+    // they never see an open page, so that the slow path makes every access.
+    const isFast = isDefault || policyClasses.includes(new.target);
     this.#arena = arena === 0 ? null : new SpaceArena(arena);
     this.shift = Math.log2(pageSize);
     this.#bus = new Bus(
@@ -173,15 +186,15 @@ export class AddressSpace implements GuestAccessors {
         this.view = home;
       },
       ({ reads, writes, number }) => {
-        this.reads = reads;
-        this.writes = writes;
+        this.reads = isFast ? reads : NO_ENTRIES;
+        this.writes = isFast ? writes : NO_ENTRIES;
         this.native.number = number;
         this.native.reads = reads;
         this.native.writes = writes;
       },
     );
     this.#bulk = new SpaceBulk(this.#bus);
-    this.general = new SpaceAccess(this.#bus);
+    this.general = isDefault ? new SpaceAccess(this.#bus) : new PolicySpaceAccess(this.#bus);
     this.native = new NativeSpaceAccess(this.#bus, this.shift);
   }
 
@@ -257,7 +270,7 @@ export class AddressSpace implements GuestAccessors {
    * priority or end above 2^64.
    */
   addMmio(gpa: Gpa, size: Gpa, device: MmioDevice, options: RegionOptions = {}): MmioRegion {
-    const region = new MmioRegion(gpa, size, device, checkOptions(options));
+    const region = new MmioRegion(gpa, size, device, checkOptions(options), this.policy.endian);
     this.#bus.add(region);
     return region;
   }
@@ -269,6 +282,11 @@ export class AddressSpace implements GuestAccessors {
    */
   remove(region: Region): void {
     this.#bus.remove(region);
+  }
+
+  /** The access policy of both paths, which the options of the constructor set. */
+  get policy(): Readonly<Required<AccessPolicy>> {
+    return this.#bus.policy;
   }
 
   /**
@@ -307,7 +325,7 @@ export class AddressSpace implements GuestAccessors {
    * on the native path.
    */
   get halves(): GuestHalvesAccessors {
-    return (this.#halves ??= spaceHalves(this.#bus, this, (memory) => memory));
+    return (this.#halves ??= spaceHalves(this.#bus, this, false));
   }
 
   /** The mapped regions, sorted by address. The array is a copy: later changes do not affect it. */
@@ -1057,6 +1075,21 @@ export class AddressSpace implements GuestAccessors {
     memory.write(0, bytes);
     return memory;
   }
+}
+
+/** The classes of spaces with another policy than the default, by the number of the policy. */
+const policyClasses: (typeof AddressSpace)[] = [];
+
+/** The class of spaces with a policy: `AddressSpace` with other accessors. */
+function classOf(policy: Required<AccessPolicy>): typeof AddressSpace {
+  const number = policyNumber(policy);
+  let found = policyClasses[number];
+  if (found === undefined) {
+    found = class extends AddressSpace {};
+    Object.defineProperties(found.prototype, accessorsOf(policy));
+    policyClasses[number] = found;
+  }
+  return found;
 }
 
 function checkOptions<O extends RegionOptions>(options: O): O {

@@ -47,7 +47,7 @@ export class SpaceBulk {
     this.check(this.#locate(gpa, length, "read", pieces));
     const target = newBuffer(length);
     copyOut(pieces, target);
-    this.bus.notifyBulk(gpa, length, "read");
+    this.bus.notifyRange(gpa, length, "read");
     return target;
   }
 
@@ -57,7 +57,7 @@ export class SpaceBulk {
     const result = this.#locate(gpa, length, "read", pieces);
     if (result === OK) {
       copyOut(pieces, target);
-      this.bus.notifyBulk(gpa, length, "read");
+      this.bus.notifyRange(gpa, length, "read");
     }
     return result;
   }
@@ -67,7 +67,7 @@ export class SpaceBulk {
     const pieces: Piece[] = [];
     let result = this.#locate(gpa, length, "write", pieces);
     if (result === OK) {
-      this.bus.notifyBulk(gpa, length, "write");
+      this.bus.notifyRange(gpa, length, "write");
       checkStillThere(source, length);
       result = this.#recheck(pieces, gpa, length, "write");
     }
@@ -81,7 +81,7 @@ export class SpaceBulk {
     const pieces: Piece[] = [];
     let result = this.#locate(gpa, length, "write", pieces);
     if (result === OK) {
-      this.bus.notifyBulk(gpa, length, "write");
+      this.bus.notifyRange(gpa, length, "write");
       result = this.#recheck(pieces, gpa, length, "write");
     }
     if (result === OK) {
@@ -101,8 +101,8 @@ export class SpaceBulk {
       result = this.#locate(target, length, "write", to);
     }
     if (result === OK) {
-      this.bus.notifyBulk(source, length, "read");
-      this.bus.notifyBulk(target, length, "write");
+      this.bus.notifyRange(source, length, "read");
+      this.bus.notifyRange(target, length, "write");
       result = this.#recheck(from, source, length, "read");
     }
     if (result === OK) {
@@ -124,7 +124,7 @@ export class SpaceBulk {
     }
     copyOut(pieces, target);
     for (let i = 0; i < gpas.length; i++) {
-      this.bus.notifyBulk(gpas[i]!, lengths[i]!, "read");
+      this.bus.notifyRange(gpas[i]!, lengths[i]!, "read");
     }
     return OK;
   }
@@ -142,7 +142,7 @@ export class SpaceBulk {
       ends.push(pieces.length);
     }
     for (let i = 0; i < gpas.length; i++) {
-      this.bus.notifyBulk(gpas[i]!, lengths[i]!, "write");
+      this.bus.notifyRange(gpas[i]!, lengths[i]!, "write");
     }
     checkStillThere(source, length);
     if (this.bus.recheck(pieces) !== OK) {

@@ -7,7 +7,9 @@ import {
   reasonOfResult,
   typeError,
 } from "../base/errors.js";
+import type { GuestAccessors } from "../base/access.js";
 import { MAX_U64, type Gpa } from "../base/gpa.js";
+import { type AccessPolicy, policyNumber } from "../base/policy.js";
 import { GuestMemAccessResult } from "../base/result.js";
 import type { Handle } from "../native/addon.js";
 import type { GuestMemory, GuestMemoryInternals } from "../memory/guest-memory.js";
@@ -20,6 +22,7 @@ import type { AccessFault, SpaceSettings } from "./options.js";
 import { MAX_END, PageTable } from "./page-table.js";
 import type { Reach } from "./reach.js";
 import { RegionMap, type Segment } from "./region-map.js";
+import { SplitAccess } from "./split-access.js";
 import {
   isRegion,
   type MmioRegion,
@@ -80,7 +83,7 @@ export interface Registers {
 export class Bus implements MemoryUser {
   readonly #map = new RegionMap();
   /** Whether there are watchpoints. */
-  private watched = false;
+  watched = false;
   readonly watches = new WatchTable();
   /** Incremented when the reach of accesses changes. */
   #version = 0;
@@ -110,6 +113,11 @@ export class Bus implements MemoryUser {
   /** Whether the listener of faults is running. */
   #isListening = false;
   readonly #options: SpaceSettings;
+  readonly policy: Readonly<Required<AccessPolicy>>;
+  /** Whether `policy` is not the default, which the accessors of a memory have. */
+  readonly #hasPolicy: boolean;
+  /** Makes the accesses that no region serves as a whole; null if they fault. */
+  readonly #split: SplitAccess | null;
 
   /** The page table; null until the first access. */
   table: PageTable | null = null;
@@ -143,7 +151,12 @@ export class Bus implements MemoryUser {
     moveHome: (home: DataView) => void,
     moveTable: (table: PageTable) => void,
   ) {
+    const { policy, holes } = options;
     this.#options = options;
+    this.policy = policy;
+    this.#hasPolicy = policyNumber(policy) !== 0;
+    this.#split =
+      policy.alignment === "allow" ? new SplitAccess(this, holes, policy.endian === "little") : null;
     this.#moveTable = moveTable;
     this.#hasArena = arena !== null;
     this.#invalidate = invalidate;
@@ -389,7 +402,7 @@ export class Bus implements MemoryUser {
     }
     const page = pageAt(gpa);
     const gap = this.watches.index(kind).gapAt(page);
-    const inPage = typeof gpa === "number" ? gpa % PAGE_SIZE : Number(gpa % BigInt(PAGE_SIZE));
+    const inPage = inPageOf(gpa);
     return gap === null
       ? null
       : {
@@ -472,6 +485,15 @@ export class Bus implements MemoryUser {
         };
   }
 
+  /** The accessors of a memory on one path, under the policy of the space. */
+  accessOf(native: boolean, memory: GuestMemory): GuestAccessors {
+    if (!this.#hasPolicy) {
+      return native ? memory.native : memory;
+    }
+    const access = memory.withPolicy(this.policy);
+    return native ? access.native : access;
+  }
+
   /** Sets the entries of the page table around an address, if its bytes lie in the home buffer. */
   #open(region: RamRegion | RomRegion, kind: Operation, address: number, reach: Reach): void {
     const { view, from, base, length } = reach;
@@ -494,7 +516,7 @@ export class Bus implements MemoryUser {
     // Doubling the table bounds how often it grows if accesses alternate with additions of regions.
     const least = this.table === null ? 1 : 2 * this.table.end;
     const end = ends.reduce((a, b) => Math.max(a, b), least);
-    const table = new PageTable(this.#options.pageSize, end);
+    const table = new PageTable(this.#options.pageSize, end, policyNumber(this.policy));
     if (this.#homeHandle !== null) {
       table.setHome(this.#homeHandle);
     }
@@ -663,6 +685,9 @@ export class Bus implements MemoryUser {
     gpa: Gpa,
     region: Region | null,
   ): T {
+    if (this.#split !== null && this.#isSplit(region, gpa, kind.bytes, "read")) {
+      return this.#split.read(native, kind, gpa);
+    }
     if (region === null) {
       return this.#readHole(kind, gpa);
     }
@@ -673,7 +698,7 @@ export class Bus implements MemoryUser {
     const result =
       room < kind.bytes || !region.readable
         ? checkMemory(region, offset, room, kind.bytes, "read")
-        : kind.tryRead(native ? region.memory.native : region.memory, offset, kind.scratch);
+        : kind.tryRead(this.accessOf(native, region.memory), offset, kind.scratch);
     const value = kind.scratch[0] as T;
     if (result !== OK) {
       return this.#refuse(result, region, room, kind, gpa, "read");
@@ -772,6 +797,11 @@ export class Bus implements MemoryUser {
     region: Region | null,
     announces: boolean,
   ): GuestMemAccessResult {
+    if (this.#split !== null && this.#isSplit(region, gpa, kind.bytes, "write")) {
+      const result = this.#split.write(native, kind, gpa, value, announces);
+      this.#announced = this.#split.announced;
+      return result;
+    }
     if (region === null) {
       return this.#writeHole(kind, gpa, value, announces);
     }
@@ -786,7 +816,10 @@ export class Bus implements MemoryUser {
     if (!region.writable || room < bytes || this.isWatched(gpa, "write")) {
       // The owner of ROM handles a write that has the rights of a read.
       const rights = trap === null ? "write" : "read";
-      const result = checkAligned(region, gpa, offset, room, bytes, rights);
+      const result =
+        this.#split === null
+          ? checkAligned(region, gpa, offset, room, bytes, rights)
+          : checkMemory(region, offset, room, bytes, rights);
       if (result !== OK) {
         return this.#fault(result, region, room, bytes, gpa, "write");
       }
@@ -800,7 +833,7 @@ export class Bus implements MemoryUser {
         ? this.#refuseWrite(announced)
         : OK;
     }
-    const result = kind.tryWrite(native ? memory.native : memory, offset, value);
+    const result = kind.tryWrite(this.accessOf(native, memory), offset, value);
     if (result !== OK) {
       this.#fault(result, region, room, bytes, gpa, "write", announced);
     }
@@ -879,6 +912,35 @@ export class Bus implements MemoryUser {
       }
     }
     return true;
+  }
+
+  /**
+   * Whether a split access makes an access under `alignment: "allow"`. Aligned accesses are split
+   * if they touch several regions; unaligned ones also if a handler serves them, or if they touch
+   * two pages, one of which may be watched.
+   *
+   * @param region - The return value of `find(gpa)`, which the caller has just called.
+   */
+  #isSplit(region: Region | null, gpa: Gpa, bytes: number, operation: Operation): boolean {
+    const aligned = isAligned(gpa, bytes);
+    if (region === null) {
+      return !aligned || !this.#isHole(gpa, bytes);
+    }
+    return (
+      this.room < bytes ||
+      (!aligned &&
+        (region.kind === "mmio" ||
+          inPageOf(gpa) + bytes > PAGE_SIZE ||
+          (operation === "write" && region.kind === "rom" && region.onWrite !== null)))
+    );
+  }
+
+  checkPart(
+    region: RamRegion | RomRegion,
+    bytes: number,
+    operation: Operation,
+  ): GuestMemAccessResult {
+    return checkMemory(region, this.offset, this.room, bytes, operation);
   }
 
   /** Sets `result`, `reason` and `#announced` of an access that no handler has refused. */
@@ -1046,11 +1108,11 @@ export class Bus implements MemoryUser {
     }
   }
 
-  /** As `notify`, for a bulk access: calls each listener once. */
-  notifyBulk(gpa: Gpa, length: number, kind: Operation): void {
+  /** As `notify`, for an access of any length: calls each listener once. */
+  notifyRange(gpa: Gpa, length: number, kind: Operation, value?: Value): void {
     if (this.watched && length !== 0) {
       const start = BigInt(gpa);
-      const access = { gpa: start, width: length, kind };
+      const access = describe(gpa, length, kind, value);
       for (const watchpoint of this.watches.index(kind).touching(start, length)) {
         if (!watchpoint.removed) {
           watchpoint.listener(access);
@@ -1110,6 +1172,11 @@ function lowBytes(region: RamRegion | null): number {
     return 0;
   }
   return Math.max(0, Math.min(WINDOW_SIZE - region.start, region.length));
+}
+
+/** The offset of an address in its page. */
+function inPageOf(gpa: Gpa): number {
+  return typeof gpa === "number" ? gpa % PAGE_SIZE : Number(gpa % BigInt(PAGE_SIZE));
 }
 
 function pageAt(gpa: Gpa): number {

@@ -6,9 +6,9 @@ import { GuestMemoryFault } from "../base/errors.js";
 import type { Gpa } from "../base/gpa.js";
 import { checkHalvesOut, quadOf, storeHalves } from "../base/halves.js";
 import type { HalvesAccess } from "../base/halves-access.js";
-import type { NativeAccess } from "../native/access.js";
 import { type GuestMemAccessResult, OK } from "../base/result.js";
 import { DeviceAccess } from "./device-access.js";
+import { NO_ENTRIES } from "./page-table.js";
 import { spaceAtomics } from "./atomics.js";
 import { spaceHalves } from "./halves.js";
 import { SPACE_BYTE, SPACE_LONG, SPACE_QUAD, SPACE_WORD, type SpaceWidth } from "./widths.js";
@@ -38,9 +38,6 @@ const {
   spaceWriteq,
 } = native;
 
-/** A page table without pages. */
-const NO_ENTRIES: Int32Array = new Int32Array(new SharedArrayBuffer(0));
-
 /**
  * The native path of an address space: {@link AddressSpace.native}. The compiled C++ accessors
  * access RAM and ROM. Devices, watchpoints and dirty marks are those of the view path.
@@ -61,9 +58,9 @@ export class NativeSpaceAccess implements GuestAccessors {
   private readonly shift: number;
   readonly #devices: DeviceAccess;
   #readReach: Reach | null = null;
-  #readMemory: NativeAccess | null = null;
+  #readMemory: GuestAccessors | null = null;
   #writeReach: Reach | null = null;
-  #writeMemory: NativeAccess | null = null;
+  #writeMemory: GuestAccessors | null = null;
 
   readonly #bus: Bus;
   #atomics: GuestAtomicAccess | undefined;
@@ -83,7 +80,7 @@ export class NativeSpaceAccess implements GuestAccessors {
 
   /** The accessors of {@link AddressSpace.halves} on the native path. */
   get halves(): GuestHalvesAccessors {
-    return (this.#halves ??= spaceHalves(this.#bus, this, ({ native }) => native));
+    return (this.#halves ??= spaceHalves(this.#bus, this, true));
   }
 
   /** Invalidates the cached reaches. @internal */
@@ -507,7 +504,7 @@ export class NativeSpaceAccess implements GuestAccessors {
     const region = bus.find(gpa);
     if (region !== null && region.kind !== "mmio" && region.readable) {
       this.#readReach = bus.reach(region, "read");
-      this.#readMemory = region.memory.native;
+      this.#readMemory = bus.accessOf(true, region.memory);
     }
     if (region?.kind === "mmio") {
       this.#devices.cache(region, "read", gpa);
@@ -537,7 +534,7 @@ export class NativeSpaceAccess implements GuestAccessors {
     const region = bus.find(gpa);
     if (region !== null && region.kind !== "mmio" && region.writable) {
       this.#writeReach = bus.reach(region, "write");
-      this.#writeMemory = region.memory.native;
+      this.#writeMemory = bus.accessOf(true, region.memory);
     }
     if (region?.kind === "mmio") {
       this.#devices.cache(region, "write", gpa);

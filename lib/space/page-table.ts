@@ -7,6 +7,9 @@ export const MAX_END = 2 ** 32;
 /** The most pages on each side of an address that one access opens. */
 const MAX_OPENED = 2 ** 15;
 
+/** The entries of a table without pages. */
+export const NO_ENTRIES: Int32Array = new Int32Array(new SharedArrayBuffer(0));
+
 /** Bytes of a page of the table, if the options name no other size. */
 export const DEFAULT_PAGE_SIZE = 4096;
 
@@ -37,15 +40,18 @@ export class PageTable {
   readonly #pageSize: number;
   readonly #handle: Handle;
 
-  /** @param end - The table covers the addresses below it, as far as they lie below 4 GiB. */
-  constructor(pageSize: number, end: number) {
+  /**
+   * @param end - The table covers the addresses below it, as far as they lie below 4 GiB.
+   * @param policy - The number of the access policy, for the native path.
+   */
+  constructor(pageSize: number, end: number, policy: number) {
     this.#pageSize = pageSize;
     this.shift = Math.log2(pageSize);
     const entries = Math.ceil(Math.min(end, MAX_END) / pageSize);
     this.end = entries * pageSize;
     this.reads = new Int32Array(new SharedArrayBuffer(4 * entries));
     this.writes = new Int32Array(new SharedArrayBuffer(4 * entries));
-    this.#handle = native.pageTableCreate(this.reads, this.writes, this.shift);
+    this.#handle = native.pageTableCreate(this.reads, this.writes, this.shift, policy);
     this.number = native.pageTableNumber(this.#handle);
   }
 

@@ -8,7 +8,8 @@ import {
   guestMemoryInternals,
   type GuestMemoryInternals,
 } from "../memory/guest-memory.js";
-import { type Endian, type Handlers, handlersOf } from "./device.js";
+import type { Endian } from "../base/policy.js";
+import { type Handlers, handlersOf } from "./device.js";
 import type { MmioDevice, WriteTrap } from "./mmio.js";
 import { printable } from "../base/printable.js";
 
@@ -286,7 +287,7 @@ export class MmioRegion extends BaseRegion {
     size: Gpa,
     device: MmioDevice,
     options: RegionOptions,
-    endian: Endian = "little",
+    endian: Endian,
   ) {
     super("mmio", gpa, toByteCount(size, "size"), options);
     this.device = device;

@@ -176,10 +176,12 @@ public:
         /** 0 if every access takes the slow path. */
         uint32_t entries;
         uint32_t shift;
+        /** The number of the access policy; see policy.h. */
+        uint32_t policy;
         Descriptor home;
     };
 
-    static constexpr Table NO_TABLE = {nullptr, nullptr, 0, 0, NO_DESCRIPTOR};
+    static constexpr Table NO_TABLE = {nullptr, nullptr, 0, 0, 0, NO_DESCRIPTOR};
 
     /** Makes the environment of `env`. `block` must outlive every access. */
     static std::shared_ptr<Environment> create(napi_env env, CallBlock* block);

@@ -7,6 +7,7 @@
 #include "handle.h"
 #include "kvm/page_table.h"
 #include "memory_binding.h"
+#include "policy.h"
 
 namespace pound::addon {
 
@@ -74,13 +75,32 @@ private:
 /** The result of an access that takes the slow path: NOT_MADE of lib/native/call-block.ts. */
 constexpr uint32_t NOT_MADE = 4;
 
+/** Calls `run` with a value of the type of the policy with a number below POLICIES. */
+template <typename Run>
+bool under_policy(uint32_t number, Run run) {
+    if (likely(number == 0)) {
+        return run(policy_t<0>());
+    }
+    switch (number) {
+    case 1:
+        return run(policy_t<1>());
+    case 2:
+        return run(policy_t<2>());
+    default:
+        return run(policy_t<3>());
+    }
+}
+
 template <typename Access>
 napi_value access_table(Environment* environment, Access run) {
     CallBlock* block = environment->call_block();
     const Environment::Table& entry = environment->table(block->memory());
     const guest_page_table_t table{
         entry.reads, entry.writes, entry.entries, entry.shift, {entry.home.base, entry.home.size}};
-    block->set_result(run(&table, block) ? uint32_t{kvm::memory::GUEST_MEM_ACCESS_OK} : NOT_MADE);
+    const bool made = under_policy(entry.policy, [&](auto policy) {
+        return run(policy, &table, block);
+    });
+    block->set_result(made ? uint32_t{kvm::memory::GUEST_MEM_ACCESS_OK} : NOT_MADE);
     return nullptr;
 }
 
@@ -101,9 +121,10 @@ napi_value access_space(napi_env env, napi_callback_info info, Access run) {
 
 template <typename T>
 napi_value read_call(napi_env env, napi_callback_info info) {
-    return access_space(env, info, [](const guest_page_table_t* table, CallBlock* block) {
+    return access_space(env, info, [](auto policy, const guest_page_table_t* table, CallBlock* block) {
+        using Policy = decltype(policy);
         T value;
-        const bool made = kvm::memory::guest_page_read(table, block->gpa_low(), &value);
+        const bool made = kvm::memory::guest_page_read<T, Policy>(table, block->gpa_low(), &value);
         if (made) {
             block->set_value(value);
         }
@@ -113,8 +134,9 @@ napi_value read_call(napi_env env, napi_callback_info info) {
 
 template <typename T>
 napi_value write_call(napi_env env, napi_callback_info info) {
-    return access_space(env, info, [](const guest_page_table_t* table, CallBlock* block) {
-        return kvm::memory::guest_page_write(table, block->gpa_low(), block->value<T>());
+    return access_space(env, info, [](auto policy, const guest_page_table_t* table, CallBlock* block) {
+        using Policy = decltype(policy);
+        return kvm::memory::guest_page_write<T, Policy>(table, block->gpa_low(), block->value<T>());
     });
 }
 
@@ -154,7 +176,7 @@ std::shared_ptr<SharedTable> to_table(const Napi::CallbackInfo& info) {
     return table;
 }
 
-/** pageTableCreate(reads, writes: Int32Array, shift: number): handle */
+/** pageTableCreate(reads, writes: Int32Array, shift: number, policy: number): handle */
 Napi::Value page_table_create(const Napi::CallbackInfo& info) {
     const Napi::Env env = info.Env();
     size_t reads = 0;
@@ -162,11 +184,14 @@ Napi::Value page_table_create(const Napi::CallbackInfo& info) {
     Environment::Table table = Environment::NO_TABLE;
     table.reads = entries_of(info[0], &reads);
     table.writes = entries_of(info[1], &writes);
-    if (table.reads == nullptr || table.writes == nullptr || !info[2].IsNumber()) {
+    if (table.reads == nullptr || table.writes == nullptr || !info[2].IsNumber() ||
+        !info[3].IsNumber()) {
         return throw_type(env, "reads and writes must be Int32Arrays of SharedArrayBuffers");
     }
     table.shift = info[2].As<Napi::Number>().Uint32Value();
-    if (reads != writes || reads > UINT32_MAX || table.shift < 8 || table.shift > 16) {
+    table.policy = info[3].As<Napi::Number>().Uint32Value();
+    if (reads != writes || reads > UINT32_MAX || table.shift < 8 || table.shift > 16 ||
+        table.policy >= POLICIES) {
         return throw_range(env, "the tables must have one length, and shift must be from 8 to 16");
     }
     table.entries = static_cast<uint32_t>(reads);

@@ -38,9 +38,13 @@ namespace detail {
 /**
  * Finds the place in `home` of an access of `bytes` bytes.
  *
+ * Under alignment_t::allow, an access may touch two pages if they have the same entry, so that
+ * their bytes are adjacent in `home`.
+ *
  * @param entries `reads` or `writes`.
  * @return False if the access takes the slow path, or is not aligned.
  */
+template <alignment_t alignment>
 inline bool find_in_home(const guest_page_table_t* table, const int32_t* entries, uint64_t gpa,
                          uint32_t bytes, uint32_t* out_place) {
     const uint64_t page = gpa >> table->shift;
@@ -51,7 +55,15 @@ inline bool find_in_home(const guest_page_table_t* table, const int32_t* entries
     const uint32_t distance = ~static_cast<uint32_t>(entries[page]);
     const uint32_t place = address + distance;
     *out_place = place;
-    const uint32_t low_bits = bytes == 1 ? distance & 1 : (address | distance) & (bytes - 1);
+    uint32_t low_bits = distance & 1;
+    if (bytes > 1 && alignment == alignment_t::fault) {
+        low_bits = (address | distance) & (bytes - 1);
+    } else if (bytes > 1) {
+        const uint64_t last_page = (gpa + bytes - 1) >> table->shift;
+        if (last_page >= table->entries || entries[last_page] != entries[page]) {
+            return false;
+        }
+    }
     // The bound holds for every entry that the owner made. The check keeps a damaged table from
     // giving access to other memory of the process.
     return low_bits == 0 && table->home.size >= bytes && place <= table->home.size - bytes;
@@ -60,37 +72,38 @@ inline bool find_in_home(const guest_page_table_t* table, const int32_t* entries
 } // namespace detail
 
 /**
- * Reads 8, 16, 32 or 64 bits, little-endian, at guest physical address `gpa`.
+ * Reads a T (uint8_t, uint16_t, uint32_t or uint64_t) at guest physical address `gpa` under an
+ * access policy.
  *
  * @return False, with `*out_val` unchanged, if the access takes the slow path.
  */
-template <typename T>
+template <typename T, typename Policy = default_access_policy_t>
 inline bool guest_page_read(const guest_page_table_t* table, uint64_t gpa, T* out_val) {
     assert(nullptr != table);
     assert(nullptr != out_val);
     uint32_t place = 0;
-    if (!detail::find_in_home(table, table->reads, gpa, sizeof(T), &place)) {
+    if (!detail::find_in_home<Policy::alignment>(table, table->reads, gpa, sizeof(T), &place)) {
         return false;
     }
     T raw;
     memcpy(&raw, table->home.base + place, sizeof(T));
-    *out_val = guest_order(raw);
+    *out_val = in_order<Policy::endian>(raw);
     return true;
 }
 
 /**
- * Writes 8, 16, 32 or 64 bits, little-endian, at guest physical address `gpa`.
+ * Writes a T at guest physical address `gpa` under an access policy; see guest_page_read().
  *
  * @return False, with memory unchanged, if the access takes the slow path.
  */
-template <typename T>
+template <typename T, typename Policy = default_access_policy_t>
 inline bool guest_page_write(const guest_page_table_t* table, uint64_t gpa, T val) {
     assert(nullptr != table);
     uint32_t place = 0;
-    if (!detail::find_in_home(table, table->writes, gpa, sizeof(T), &place)) {
+    if (!detail::find_in_home<Policy::alignment>(table, table->writes, gpa, sizeof(T), &place)) {
         return false;
     }
-    const T raw = guest_order(val);
+    const T raw = in_order<Policy::endian>(val);
     memcpy(table->home.base + place, &raw, sizeof(T));
     return true;
 }

@@ -1,0 +1,263 @@
+import type { GuestMemory, GuestMemoryInternals } from "../memory/guest-memory.js";
+import { gpaAt } from "../base/arguments.js";
+import { type FaultReason, type Operation, reasonOfResult } from "../base/errors.js";
+import { type Gpa, MAX_U64 } from "../base/gpa.js";
+import { GuestMemAccessResult } from "../base/result.js";
+import type { Out, Value, Width } from "../base/widths.js";
+import { callHandler, checkReturned } from "./device.js";
+import type { HoleHandlers } from "./holes.js";
+import { type AccessWidth, BUS_ERROR } from "./mmio.js";
+import type { RamRegion, Region, RomRegion } from "./regions.js";
+import { SPACE_BYTE, SPACE_LONG, SPACE_QUAD, SPACE_WORD, type SpaceWidth } from "./widths.js";
+
+const { OK, FAULT_BOUNDARY } = GuestMemAccessResult;
+
+/** The parts of the bus that a split access uses. */
+export interface SplitBus {
+  /** As `Bus.find`: also sets `offset` and `room`. */
+  find(gpa: Gpa): Region | null;
+  readonly offset: number;
+  readonly room: number;
+  /** Whether there are watchpoints. */
+  readonly watched: boolean;
+  result: GuestMemAccessResult;
+  reason: FaultReason;
+  /** The number of bytes from an address on that belong to the same region, or to none. */
+  extent(gpa: Gpa): number;
+  /** The result of an access to RAM or ROM, at the address that `find` has just looked up. */
+  checkPart(region: RamRegion | RomRegion, bytes: number, operation: Operation): GuestMemAccessResult;
+  /** Calls the listeners whose ranges an access touches. */
+  notifyRange(gpa: Gpa, length: number, kind: Operation, value?: Value): void;
+}
+
+/** An aligned part of an access, which lies in one region or in a hole. */
+interface Part {
+  /** The offset of the part in the access. */
+  readonly at: number;
+  readonly width: AnyWidth;
+  readonly bytes: AccessWidth;
+  /** Calls the handler with the value of a write; null for memory. */
+  readonly call: ((value?: Value) => unknown) | null;
+  /** The name of a handler's return value in error messages. */
+  readonly name: string;
+  /** The reason of the fault if the handler refuses. */
+  readonly refusal: FaultReason;
+  readonly memory: GuestMemory | null;
+  readonly internals: GuestMemoryInternals | null;
+  /** The offset in the memory. */
+  readonly offset: number;
+}
+
+type AnyWidth = Width<Value, Out>;
+
+const WIDTHS = [SPACE_BYTE, SPACE_WORD, SPACE_LONG, SPACE_QUAD] as unknown as readonly SpaceWidth<
+  Value,
+  Out
+>[];
+
+const byte = new Uint8Array(1);
+
+/**
+ * The accesses under `alignment: "allow"` that no region serves as a whole: unaligned accesses to
+ * devices and holes, and accesses that touch several regions.
+ *
+ * All parts are checked first. Then the watchpoints of a write are called, then the handlers, in
+ * ascending order, and last the bytes of RAM and ROM are read or written. Therefore an access that
+ * faults changes no byte.
+ */
+export class SplitAccess {
+  readonly #bus: SplitBus;
+  readonly #holes: HoleHandlers;
+  readonly #littleEndian: boolean;
+  /** Whether the write that has just faulted had notified watchpoints, or may not be repeated. */
+  announced = false;
+
+  constructor(bus: SplitBus, holes: HoleHandlers, littleEndian: boolean) {
+    this.#bus = bus;
+    this.#holes = holes;
+    this.#littleEndian = littleEndian;
+  }
+
+  /** Makes a read, and sets `bus.result` and, after a fault, `bus.reason`. */
+  read<T extends Value, A extends Out>(native: boolean, kind: SpaceWidth<T, A>, gpa: Gpa): T {
+    const { bytes, width } = kind;
+    const view = new DataView(new ArrayBuffer(bytes));
+    const parts = this.#partsOf(gpa, bytes, "read");
+    if (parts !== null && this.#readParts(parts, view, native)) {
+      const value = width.get(view, 0, this.#littleEndian);
+      this.#bus.notifyRange(gpa, bytes, "read", value);
+      this.#bus.result = OK;
+      return value;
+    }
+    return kind.scratch[0] as T;
+  }
+
+  /**
+   * Makes a write. After a fault, sets `bus.result`, `bus.reason` and `announced`.
+   *
+   * @param value - A value of the width.
+   * @param announces - Whether to notify watchpoints.
+   */
+  write<T extends Value, A extends Out>(
+    native: boolean,
+    { bytes, width }: SpaceWidth<T, A>,
+    gpa: Gpa,
+    value: T,
+    announces: boolean,
+  ): GuestMemAccessResult {
+    const bus = this.#bus;
+    this.announced = false;
+    const parts = this.#partsOf(gpa, bytes, "write");
+    if (parts === null) {
+      return bus.result;
+    }
+    const view = new DataView(new ArrayBuffer(bytes));
+    width.set(view, 0, value, this.#littleEndian);
+    if (announces) {
+      this.announced = bus.watched;
+      bus.notifyRange(gpa, bytes, "write", value);
+    }
+    if (!this.#callWrites(parts, view)) {
+      return bus.result;
+    }
+    if (!this.#isAlive(parts)) {
+      this.announced = true;
+      return bus.result;
+    }
+    for (const { memory, offset, at, bytes: count } of parts) {
+      if (memory !== null) {
+        const access = native ? memory.native : memory;
+        for (let i = 0; i < count; i++) {
+          access.tryWriteb(offset + i, view.getUint8(at + i));
+        }
+      }
+    }
+    return OK;
+  }
+
+  /** Checks an access, and splits it; null after a fault. */
+  #partsOf(gpa: Gpa, bytes: number, operation: Operation): Part[] | null {
+    const parts: Part[] = [];
+    for (let at = 0; at < bytes;) {
+      const part = this.#partAt(gpaAt(gpa, at), at, bytes - at, operation);
+      if (part === null) {
+        return null;
+      }
+      parts.push(part);
+      at += part.bytes;
+    }
+    return parts;
+  }
+
+  /** The widest aligned part that starts at an address; null after a fault. */
+  #partAt(gpa: Gpa, at: number, most: number, operation: Operation): Part | null {
+    const bus = this.#bus;
+    if (gpa > MAX_U64) {
+      return this.#refuse(FAULT_BOUNDARY, "hole");
+    }
+    const room = bus.extent(gpa);
+    const region = bus.find(gpa);
+    const { offset } = bus;
+    const log2 = partLog2(gpa, Math.min(most, room));
+    const { bytes, width } = WIDTHS[log2]!;
+    const part = { at, bytes, width, name: "", refusal: "device", offset } as const;
+    if (region === null) {
+      const { read, write } = this.#holes;
+      if ((operation === "read" ? read : write) === null) {
+        return this.#refuse(FAULT_BOUNDARY, "hole");
+      }
+      const call = (value?: Value): unknown =>
+        operation === "read" ? read!(gpa, bytes) : write!(gpa, value!, bytes);
+      const name = "what unmapped.read returns";
+      return { ...part, call, name, refusal: "hole", memory: null, internals: null };
+    }
+    if (region.kind === "mmio") {
+      const { device, readName: name } = region;
+      const handler = (operation === "read" ? region.reads : region.writes)[log2]!;
+      if (handler === null) {
+        return this.#refuse(FAULT_BOUNDARY, "no-handler");
+      }
+      const call = (value?: Value): unknown =>
+        operation === "read"
+          ? callHandler(handler, device, offset)
+          : callHandler(handler, device, offset, value);
+      return { ...part, call, name, memory: null, internals: null };
+    }
+    const trap = operation === "write" && region.kind === "rom" ? region.onWrite : null;
+    const result = bus.checkPart(region, bytes, trap === null ? operation : "read");
+    if (result !== OK) {
+      const reason = operation === "read" ? "write-only" : "read-only";
+      return this.#refuse(result, result === FAULT_BOUNDARY ? reason : reasonOfResult(result));
+    }
+    if (trap !== null) {
+      const inRegion = Number(BigInt(gpa) - region.gpa);
+      const call = (value?: Value): unknown => trap(inRegion, value!, bytes);
+      return { ...part, call, memory: null, internals: null };
+    }
+    const { memory, internals } = region;
+    return { ...part, call: null, memory, internals };
+  }
+
+  /** Reads all parts into the bytes of the access; returns false after a fault. */
+  #readParts(parts: readonly Part[], view: DataView, native: boolean): boolean {
+    for (const { call, at, bytes, width, name, refusal } of parts) {
+      if (call !== null) {
+        const found = call();
+        if (found === BUS_ERROR) {
+          return this.#refuse(FAULT_BOUNDARY, refusal) !== null;
+        }
+        width.set(view, at, checkReturned(found, bytes, name), this.#littleEndian);
+      }
+    }
+    if (!this.#isAlive(parts)) {
+      return false;
+    }
+    for (const { memory, offset, at, bytes } of parts) {
+      if (memory !== null) {
+        const access = native ? memory.native : memory;
+        for (let i = 0; i < bytes; i++) {
+          access.tryReadb(offset + i, byte);
+          view.setUint8(at + i, byte[0]!);
+        }
+      }
+    }
+    return true;
+  }
+
+  /** Calls the handlers of a write; returns false if one refuses. */
+  #callWrites(parts: readonly Part[], view: DataView): boolean {
+    for (const { call, at, width, refusal } of parts) {
+      if (call?.(width.get(view, at, this.#littleEndian)) === BUS_ERROR) {
+        return this.#refuse(FAULT_BOUNDARY, refusal) !== null;
+      }
+    }
+    return true;
+  }
+
+  /** Whether the memories of all parts are still accessible: a handler may have destroyed one. */
+  #isAlive(parts: readonly Part[]): boolean {
+    for (const { internals, offset, bytes } of parts) {
+      const result = internals?.checkRange(offset, bytes) ?? OK;
+      if (result !== OK) {
+        return this.#refuse(result, reasonOfResult(result)) !== null;
+      }
+    }
+    return true;
+  }
+
+  #refuse(result: GuestMemAccessResult, reason: FaultReason): null {
+    this.#bus.result = result;
+    this.#bus.reason = reason;
+    return null;
+  }
+}
+
+/** log2 of the bytes of the widest aligned access at an address with at most `most` bytes. */
+function partLog2(gpa: Gpa, most: number): number {
+  const low = Number(BigInt.asUintN(3, BigInt(gpa)));
+  let log2 = 0;
+  while (log2 < 3 && 2 << log2 <= most && (low & ((2 << log2) - 1)) === 0) {
+    log2++;
+  }
+  return log2;
+}
