@@ -16,7 +16,8 @@ import { quadOf, storeHalves } from "../base/halves.js";
 import type { RamRegion, RomRegion } from "./regions.js";
 import { type GuestMemAccessResult, OK } from "../base/result.js";
 import { SPACE_BYTE, SPACE_LONG, SPACE_QUAD, SPACE_WORD, type SpaceWidth } from "./widths.js";
-import type { Out, Value } from "../base/widths.js";
+import { SwappedLane } from "./swapped-lane.js";
+import type { Out, Value, Width } from "../base/widths.js";
 
 type Path = "view" | "native";
 type Backed = RamRegion | RomRegion;
@@ -175,7 +176,10 @@ class SpaceLane<T extends Value, A extends Out> implements AtomicLane<T> {
   }
 
   private lanesOf(region: Backed): AtomicLane<T> {
-    return this.laneOf(lanesOf(region, this.path));
+    const lane = this.laneOf(lanesOf(region, this.path));
+    return this.bus.policy.endian === "little"
+      ? lane
+      : new SwappedLane<T>(lane, this.kind.width as unknown as Width<T, Out>);
   }
 }
 
@@ -208,6 +212,7 @@ class SpaceHalves implements HalvesLane {
     const { offset, room } = bus;
     if (
       region?.kind === "ram" &&
+      bus.policy.endian === "little" &&
       region.readable &&
       region.writable &&
       room >= quads.bytes &&

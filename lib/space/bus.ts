@@ -156,7 +156,9 @@ export class Bus implements MemoryUser {
     this.policy = policy;
     this.#hasPolicy = policyNumber(policy) !== 0;
     this.#split =
-      policy.alignment === "allow" ? new SplitAccess(this, holes, policy.endian === "little") : null;
+      policy.alignment === "allow"
+        ? new SplitAccess(this, holes, policy.endian === "little")
+        : null;
     this.#moveTable = moveTable;
     this.#hasArena = arena !== null;
     this.#invalidate = invalidate;

@@ -9,11 +9,7 @@ import type { Bus } from "./bus.js";
  * @param whole - The accessors of the space on the same path.
  * @param native - Whether that is the native path.
  */
-export function spaceHalves(
-  bus: Bus,
-  whole: GuestAccessors,
-  native: boolean,
-): HalvesAccess {
+export function spaceHalves(bus: Bus, whole: GuestAccessors, native: boolean): HalvesAccess {
   const find: FindRange = (gpa, gpaLow, operation) => {
     const region = bus.find(gpa);
     if (

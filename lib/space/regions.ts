@@ -282,13 +282,7 @@ export class MmioRegion extends BaseRegion {
   readonly readName: string;
 
   /** @internal */
-  constructor(
-    gpa: Gpa,
-    size: Gpa,
-    device: MmioDevice,
-    options: RegionOptions,
-    endian: Endian,
-  ) {
+  constructor(gpa: Gpa, size: Gpa, device: MmioDevice, options: RegionOptions, endian: Endian) {
     super("mmio", gpa, toByteCount(size, "size"), options);
     this.device = device;
     this.readName = `what the device of ${printable(this.name)} returns for a read`;

@@ -25,7 +25,11 @@ export interface SplitBus {
   /** The number of bytes from an address on that belong to the same region, or to none. */
   extent(gpa: Gpa): number;
   /** The result of an access to RAM or ROM, at the address that `find` has just looked up. */
-  checkPart(region: RamRegion | RomRegion, bytes: number, operation: Operation): GuestMemAccessResult;
+  checkPart(
+    region: RamRegion | RomRegion,
+    bytes: number,
+    operation: Operation,
+  ): GuestMemAccessResult;
   /** Calls the listeners whose ranges an access touches. */
   notifyRange(gpa: Gpa, length: number, kind: Operation, value?: Value): void;
 }
