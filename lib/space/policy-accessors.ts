@@ -49,7 +49,7 @@ class AllowLittle extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (!(((address ^ (address + 1)) >>> this.shift) | (distance & 1))) {
+          if (!((distance | ((address ^ (address + 1)) >>> this.shift)) & 1)) {
             out[0] = this.view.getUint16((address + distance) >>> 0, true);
             return 0;
           }
@@ -70,7 +70,7 @@ class AllowLittle extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (!(((address ^ (address + 3)) >>> this.shift) | (distance & 1))) {
+          if (!((distance | ((address ^ (address + 3)) >>> this.shift)) & 1)) {
             out[0] = this.view.getUint32((address + distance) >>> 0, true);
             return 0;
           }
@@ -91,7 +91,7 @@ class AllowLittle extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (!(((address ^ (address + 7)) >>> this.shift) | (distance & 1))) {
+          if (!((distance | ((address ^ (address + 7)) >>> this.shift)) & 1)) {
             out[0] = this.view.getBigUint64((address + distance) >>> 0, true);
             return 0;
           }
@@ -138,7 +138,7 @@ class AllowLittle extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if (!(((address ^ (address + 1)) >>> this.shift) | (distance & 1))) {
+          if (!((distance | ((address ^ (address + 1)) >>> this.shift)) & 1)) {
             this.view.setUint16((address + distance) >>> 0, value, true);
             return 0;
           }
@@ -161,7 +161,7 @@ class AllowLittle extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if (!(((address ^ (address + 3)) >>> this.shift) | (distance & 1))) {
+          if (!((distance | ((address ^ (address + 3)) >>> this.shift)) & 1)) {
             this.view.setUint32((address + distance) >>> 0, value, true);
             return 0;
           }
@@ -184,7 +184,7 @@ class AllowLittle extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if (!(((address ^ (address + 7)) >>> this.shift) | (distance & 1))) {
+          if (!((distance | ((address ^ (address + 7)) >>> this.shift)) & 1)) {
             this.view.setBigUint64((address + distance) >>> 0, value, true);
             return 0;
           }
@@ -207,7 +207,7 @@ class AllowLittle extends PolicyAccessors {
           const address = gpa >>> 0;
           if (address === gpa) {
             const distance = ~this.writes[address >>> this.shift]!;
-            if (!(((address ^ (address + 7)) >>> this.shift) | (distance & 1))) {
+            if (!((distance | ((address ^ (address + 7)) >>> this.shift)) & 1)) {
               this.view.setBigUint64((address + distance) >>> 0, value, true);
               return 0;
             }
@@ -245,7 +245,7 @@ class AllowLittle extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (!(((address ^ (address + 1)) >>> this.shift) | (distance & 1))) {
+          if (!((distance | ((address ^ (address + 1)) >>> this.shift)) & 1)) {
             return this.view.getUint16((address + distance) >>> 0, true);
           }
         }
@@ -263,7 +263,7 @@ class AllowLittle extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (!(((address ^ (address + 3)) >>> this.shift) | (distance & 1))) {
+          if (!((distance | ((address ^ (address + 3)) >>> this.shift)) & 1)) {
             return this.view.getUint32((address + distance) >>> 0, true);
           }
         }
@@ -281,7 +281,7 @@ class AllowLittle extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (!(((address ^ (address + 7)) >>> this.shift) | (distance & 1))) {
+          if (!((distance | ((address ^ (address + 7)) >>> this.shift)) & 1)) {
             return this.view.getBigUint64((address + distance) >>> 0, true);
           }
         }
@@ -327,7 +327,7 @@ class AllowLittle extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if (!(((address ^ (address + 1)) >>> this.shift) | (distance & 1))) {
+          if (!((distance | ((address ^ (address + 1)) >>> this.shift)) & 1)) {
             this.view.setUint16((address + distance) >>> 0, value, true);
             return;
           }
@@ -350,7 +350,7 @@ class AllowLittle extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if (!(((address ^ (address + 3)) >>> this.shift) | (distance & 1))) {
+          if (!((distance | ((address ^ (address + 3)) >>> this.shift)) & 1)) {
             this.view.setUint32((address + distance) >>> 0, value, true);
             return;
           }
@@ -373,7 +373,7 @@ class AllowLittle extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if (!(((address ^ (address + 7)) >>> this.shift) | (distance & 1))) {
+          if (!((distance | ((address ^ (address + 7)) >>> this.shift)) & 1)) {
             this.view.setBigUint64((address + distance) >>> 0, value, true);
             return;
           }
@@ -400,7 +400,7 @@ class AllowLittle extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (!(((address ^ (address + 7)) >>> this.shift) | (distance & 1))) {
+          if (!((distance | ((address ^ (address + 7)) >>> this.shift)) & 1)) {
             const view = this.view;
             const start = (address + distance) >>> 0;
             const low = view.getUint32(start, true);
@@ -429,7 +429,7 @@ class AllowLittle extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if (!(((address ^ (address + 7)) >>> this.shift) | (distance & 1))) {
+          if (!((distance | ((address ^ (address + 7)) >>> this.shift)) & 1)) {
             const view = this.view;
             const start = (address + distance) >>> 0;
             view.setUint32(start, low, true);
@@ -905,7 +905,7 @@ class AllowBig extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (!(((address ^ (address + 1)) >>> this.shift) | (distance & 1))) {
+          if (!((distance | ((address ^ (address + 1)) >>> this.shift)) & 1)) {
             out[0] = this.view.getUint16((address + distance) >>> 0, false);
             return 0;
           }
@@ -926,7 +926,7 @@ class AllowBig extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (!(((address ^ (address + 3)) >>> this.shift) | (distance & 1))) {
+          if (!((distance | ((address ^ (address + 3)) >>> this.shift)) & 1)) {
             out[0] = this.view.getUint32((address + distance) >>> 0, false);
             return 0;
           }
@@ -947,7 +947,7 @@ class AllowBig extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (!(((address ^ (address + 7)) >>> this.shift) | (distance & 1))) {
+          if (!((distance | ((address ^ (address + 7)) >>> this.shift)) & 1)) {
             out[0] = this.view.getBigUint64((address + distance) >>> 0, false);
             return 0;
           }
@@ -994,7 +994,7 @@ class AllowBig extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if (!(((address ^ (address + 1)) >>> this.shift) | (distance & 1))) {
+          if (!((distance | ((address ^ (address + 1)) >>> this.shift)) & 1)) {
             this.view.setUint16((address + distance) >>> 0, value, false);
             return 0;
           }
@@ -1017,7 +1017,7 @@ class AllowBig extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if (!(((address ^ (address + 3)) >>> this.shift) | (distance & 1))) {
+          if (!((distance | ((address ^ (address + 3)) >>> this.shift)) & 1)) {
             this.view.setUint32((address + distance) >>> 0, value, false);
             return 0;
           }
@@ -1040,7 +1040,7 @@ class AllowBig extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if (!(((address ^ (address + 7)) >>> this.shift) | (distance & 1))) {
+          if (!((distance | ((address ^ (address + 7)) >>> this.shift)) & 1)) {
             this.view.setBigUint64((address + distance) >>> 0, value, false);
             return 0;
           }
@@ -1063,7 +1063,7 @@ class AllowBig extends PolicyAccessors {
           const address = gpa >>> 0;
           if (address === gpa) {
             const distance = ~this.writes[address >>> this.shift]!;
-            if (!(((address ^ (address + 7)) >>> this.shift) | (distance & 1))) {
+            if (!((distance | ((address ^ (address + 7)) >>> this.shift)) & 1)) {
               this.view.setBigUint64((address + distance) >>> 0, value, false);
               return 0;
             }
@@ -1101,7 +1101,7 @@ class AllowBig extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (!(((address ^ (address + 1)) >>> this.shift) | (distance & 1))) {
+          if (!((distance | ((address ^ (address + 1)) >>> this.shift)) & 1)) {
             return this.view.getUint16((address + distance) >>> 0, false);
           }
         }
@@ -1119,7 +1119,7 @@ class AllowBig extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (!(((address ^ (address + 3)) >>> this.shift) | (distance & 1))) {
+          if (!((distance | ((address ^ (address + 3)) >>> this.shift)) & 1)) {
             return this.view.getUint32((address + distance) >>> 0, false);
           }
         }
@@ -1137,7 +1137,7 @@ class AllowBig extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (!(((address ^ (address + 7)) >>> this.shift) | (distance & 1))) {
+          if (!((distance | ((address ^ (address + 7)) >>> this.shift)) & 1)) {
             return this.view.getBigUint64((address + distance) >>> 0, false);
           }
         }
@@ -1183,7 +1183,7 @@ class AllowBig extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if (!(((address ^ (address + 1)) >>> this.shift) | (distance & 1))) {
+          if (!((distance | ((address ^ (address + 1)) >>> this.shift)) & 1)) {
             this.view.setUint16((address + distance) >>> 0, value, false);
             return;
           }
@@ -1206,7 +1206,7 @@ class AllowBig extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if (!(((address ^ (address + 3)) >>> this.shift) | (distance & 1))) {
+          if (!((distance | ((address ^ (address + 3)) >>> this.shift)) & 1)) {
             this.view.setUint32((address + distance) >>> 0, value, false);
             return;
           }
@@ -1229,7 +1229,7 @@ class AllowBig extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if (!(((address ^ (address + 7)) >>> this.shift) | (distance & 1))) {
+          if (!((distance | ((address ^ (address + 7)) >>> this.shift)) & 1)) {
             this.view.setBigUint64((address + distance) >>> 0, value, false);
             return;
           }
@@ -1256,7 +1256,7 @@ class AllowBig extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (!(((address ^ (address + 7)) >>> this.shift) | (distance & 1))) {
+          if (!((distance | ((address ^ (address + 7)) >>> this.shift)) & 1)) {
             const view = this.view;
             const start = (address + distance) >>> 0;
             const low = view.getUint32(start + 4, false);
@@ -1285,7 +1285,7 @@ class AllowBig extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if (!(((address ^ (address + 7)) >>> this.shift) | (distance & 1))) {
+          if (!((distance | ((address ^ (address + 7)) >>> this.shift)) & 1)) {
             const view = this.view;
             const start = (address + distance) >>> 0;
             view.setUint32(start + 4, low, false);

@@ -59,7 +59,8 @@ const BIG = { low: "start + 4", high: "start" };
  * checks the alignment too. `!(bits)` takes 6 bytes of bytecode less than `(bits) === 0`.
  *
  * Under `alignment: "allow"`, the test is that the first and the last byte of the access have the
- * same page.
+ * same page: the numbers of two adjacent pages differ in the lowest bit. `distance` first takes 3
+ * bytes of bytecode less.
  */
 function policyAccessors({ alignment, endian }: SpacePolicy): string {
   const open = ({ bytes }: WidthRow): string => {
@@ -68,7 +69,7 @@ function policyAccessors({ alignment, endian }: SpacePolicy): string {
     }
     return alignment === "fault"
       ? `!((address | distance) & ${bytes - 1})`
-      : `!(((address ^ (address + ${bytes - 1})) >>> this.shift) | (distance & 1))`;
+      : `!((distance | ((address ^ (address + ${bytes - 1})) >>> this.shift)) & 1)`;
   };
   return spaceAccessors({
     where: (row, operation, then) => `
