@@ -22,6 +22,7 @@ export type { PolicyAccess } from "./memory/policy-access.js";
 export type { SharedRam } from "./memory/shared-ram.js";
 export { AddressSpace, type RamOptions, type RomOptions } from "./space/address-space.js";
 export type { InaccessibleRange } from "./space/bulk.js";
+export type { CodeGuard, CodeWrite, CodeWriteListener } from "./space/code-guard.js";
 export type { Unmapped, UnmappedRead, UnmappedWrite } from "./space/holes.js";
 export {
   type AccessWidth,

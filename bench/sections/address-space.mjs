@@ -237,6 +237,36 @@ async function measurePolicy({ kind, policyRow }) {
   return { space: (ms.space * 1e6) / LENGTH, plain: (ms.plain * 1e6) / LENGTH };
 }
 
+/** Nanoseconds to arm a code guard, to call it by a write, and of a write beside a guarded page. */
+async function measureGuards() {
+  const { space } = machine();
+  const listener = () => {};
+  const pages = Array.from({ length: 1024 }, (_, i) => BASE + ((i * 3) % 4096) * 4096);
+  const write = makeLoop(WRITE, space);
+  const beside = makeLoop(WRITE, space);
+  const gpas = at(BASE);
+  const guard = new Function(
+    "space",
+    "listener",
+    "return (gpas) => { for (const gpa of gpas) space.guardCode(gpa, 64, listener); };",
+  )(space, listener);
+  const passes = {
+    arm: () => void guard(pages),
+    call: () => void write(pages),
+  };
+  const ms = await medianMs(passes, { rounds: 200, warmup: 50 });
+  const free = await medianMs({ free: () => void beside(gpas) }, { rounds: 200, warmup: 50 });
+  space.guardCode(BASE + SIZE - 4096, 64, listener);
+  const near = await medianMs({ near: () => void beside(gpas) }, { rounds: 200, warmup: 50 });
+  const each = (pass, count) => (pass * 1e6) / count;
+  return {
+    arm: each(ms.arm, pages.length),
+    call: each(ms.call, pages.length),
+    "write without guards": each(free.free, LENGTH),
+    "write beside a guarded page": each(near.near, LENGTH),
+  };
+}
+
 async function inWorker(data) {
   const worker = new Worker(new URL(import.meta.url), { workerData: data });
   const [ns] = await once(worker, "message");
@@ -282,15 +312,22 @@ export async function addressSpace() {
     console.log(`  ${device.padEnd(42)} ${each.padStart(8)} ns ${more.padStart(7)} ns more`);
     results.devices[device] = ns;
   }
+  results.guards = await inWorker({ guards: true });
+  console.log("\naddress space, code guards");
+  for (const [row, ns] of Object.entries(results.guards)) {
+    console.log(`  ${row.padEnd(42)} ${ns.toFixed(2).padStart(8)} ns`);
+  }
   return results;
 }
 
 if (!isMainThread) {
-  const { device, policyRow } = workerData;
-  const { kept: _, ...ns } = await (device !== undefined
-    ? measureDevice(device)
-    : policyRow !== undefined
-      ? measurePolicy(workerData)
-      : measure(workerData));
+  const { device, policyRow, guards } = workerData;
+  const { kept: _, ...ns } = await (guards
+    ? measureGuards()
+    : device !== undefined
+      ? measureDevice(device)
+      : policyRow !== undefined
+        ? measurePolicy(workerData)
+        : measure(workerData));
   parentPort.postMessage(ns);
 }

@@ -12,3 +12,17 @@ export const MIN_I64: bigint = -0x8000_0000_0000_0000n;
  * As a `number`: an integer from 0 to 2^53 - 1. As a `bigint`: from 0 to 2^64 - 1.
  */
 export type Gpa = number | bigint;
+
+const quad = new BigUint64Array(1);
+const halves = new Uint32Array(quad.buffer);
+
+/** As `BigInt(gpa)`, for an address. V8 inlines this, and calls a builtin for `BigInt`. */
+export function toBigInt(gpa: Gpa): bigint {
+  if (typeof gpa === "bigint") {
+    return gpa;
+  }
+  const low = gpa >>> 0;
+  halves[0] = low;
+  halves[1] = (gpa - low) / 2 ** 32;
+  return quad[0]!;
+}

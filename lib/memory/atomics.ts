@@ -3,7 +3,7 @@ import { AtomicAccess } from "../atomics/forms.js";
 import { PAGE_SIZE } from "../base/page.js";
 import type { Gpa } from "../base/gpa.js";
 import type { MemoryMarks } from "./marks.js";
-import type { GuestMemAccessResult } from "../base/result.js";
+import { type GuestMemAccessResult, OK } from "../base/result.js";
 import type { Value } from "../base/widths.js";
 import { EMPTY_WINDOW, WINDOW_SIZE, type Window, type Windows } from "./windows.js";
 
@@ -69,21 +69,21 @@ class ViewLane<T extends Value> implements AtomicLane<T> {
   }
 
   store(gpa: Gpa, value: T): T | undefined {
-    const index = this.locate(gpa);
+    const index = this.locateForWrite(gpa);
     return index < 0
       ? this.native.store(gpa, value)
       : this.wrote(gpa, atomics.store(this.cells, index, value));
   }
 
   exchange(gpa: Gpa, value: T): T | undefined {
-    const index = this.locate(gpa);
+    const index = this.locateForWrite(gpa);
     return index < 0
       ? this.native.exchange(gpa, value)
       : this.wrote(gpa, atomics.exchange(this.cells, index, value));
   }
 
   compareExchange(gpa: Gpa, expected: T, replacement: T): T | undefined {
-    const index = this.locate(gpa);
+    const index = this.locateForWrite(gpa);
     if (index < 0) {
       return this.native.compareExchange(gpa, expected, replacement);
     }
@@ -92,28 +92,28 @@ class ViewLane<T extends Value> implements AtomicLane<T> {
   }
 
   add(gpa: Gpa, value: T): T | undefined {
-    const index = this.locate(gpa);
+    const index = this.locateForWrite(gpa);
     return index < 0
       ? this.native.add(gpa, value)
       : this.wrote(gpa, atomics.add(this.cells, index, value));
   }
 
   and(gpa: Gpa, value: T): T | undefined {
-    const index = this.locate(gpa);
+    const index = this.locateForWrite(gpa);
     return index < 0
       ? this.native.and(gpa, value)
       : this.wrote(gpa, atomics.and(this.cells, index, value));
   }
 
   or(gpa: Gpa, value: T): T | undefined {
-    const index = this.locate(gpa);
+    const index = this.locateForWrite(gpa);
     return index < 0
       ? this.native.or(gpa, value)
       : this.wrote(gpa, atomics.or(this.cells, index, value));
   }
 
   xor(gpa: Gpa, value: T): T | undefined {
-    const index = this.locate(gpa);
+    const index = this.locateForWrite(gpa);
     return index < 0
       ? this.native.xor(gpa, value)
       : this.wrote(gpa, atomics.xor(this.cells, index, value));
@@ -127,6 +127,17 @@ class ViewLane<T extends Value> implements AtomicLane<T> {
   private wrote(gpa: Gpa, found: T): T {
     this.marks.dirty?.markPage(Math.floor(Number(gpa) / PAGE_SIZE));
     return found;
+  }
+
+  /** As `locate`, after the calls of the guards of a write that does not fault. */
+  private locateForWrite(gpa: Gpa): number {
+    const index = this.locate(gpa);
+    if (this.marks.guards === null || index < 0 || this.checkStore(gpa) !== OK) {
+      return index;
+    }
+    this.marks.callGuards(Number(gpa), this.bytes);
+    // A listener may have used this lane, or destroyed the memory.
+    return this.locate(gpa);
   }
 
   /** The index of the value at `gpa` in `cells`, or -1 if the native lane must make the access. */

@@ -266,6 +266,13 @@ function indexAcross(
   return found < 0 ? null : first + found;
 }
 
+/** @throws RangeError if a listener has detached the source of a write, or cut it off. */
+export function checkStillThere(source: Uint8Array, length: number): void {
+  if (source.length !== length) {
+    throw rangeError("source was detached, or cut off, by a listener");
+  }
+}
+
 /** A view of a range, which must lie in one window. @throws RangeError if it does not. */
 export function slice(windows: Windows, start: number, length: number): Buffer {
   const chunk = chunkAt(windows, start, length);

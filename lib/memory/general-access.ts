@@ -40,7 +40,7 @@ export class GeneralAccess {
   private u32: Uint32Array;
   private u64: BigUint64Array;
   private quads: number;
-  /** As `quads`, for writes. 0 while writes are tracked, so that they take the slow path. */
+  /** As `quads`, for writes. 0 while writes are tracked or guarded: they take the slow path. */
   private writeQuads: number;
   private base: number;
   // Properties of the prototype, which V8 treats as constants.
@@ -79,9 +79,9 @@ export class GeneralAccess {
     this.base = 0;
   }
 
-  /** Call it after the tracking of writes has started or ended. */
+  /** Call it after the tracking or the guarding of writes has started or ended. */
   marksChanged(): void {
-    this.writeQuads = this.#marks.dirty === null ? this.quads : 0;
+    this.writeQuads = this.#marks.idle ? this.quads : 0;
   }
 
   /** Ends the use of the RAM. The result of every later access is `ERROR_INTERNAL`. */
@@ -473,7 +473,7 @@ export class GeneralAccess {
     branchFromNowOn();
     const checked = width.checkValue(value);
     const address = toAddress(gpa);
-    const result = this.#check(address, width.bytes);
+    const result = this.#checkWrite(address, width.bytes);
     if (result === OK) {
       width.set(this.windows.at(address).data, address >>> 0, checked);
       // After the write, as DirtyBitmap requires.
@@ -500,7 +500,7 @@ export class GeneralAccess {
     LONG.checkValue(low, "low");
     LONG.checkValue(high, "high");
     const address = toAddress(gpa);
-    const result = this.#check(address, QUAD.bytes);
+    const result = this.#checkWrite(address, QUAD.bytes);
     if (result === OK) {
       const { data } = this.windows.at(address);
       LONG.set(data, address >>> 0, low);
@@ -538,6 +538,14 @@ export class GeneralAccess {
     return OK;
   }
 
+  /** As `#check`, and calls the guards of a write that does not fault. */
+  #checkWrite(address: number, bytes: number): GuestMemAccessResult {
+    const result = this.#check(address, bytes);
+    return result === OK && this.#marks.callGuards(address, bytes)
+      ? this.#check(address, bytes)
+      : result;
+  }
+
   /** The result of an access to a range, without the check of its alignment. */
   checkRange(address: number, length: number): GuestMemAccessResult {
     if (this.lost(address)) {
@@ -553,6 +561,14 @@ export class GeneralAccess {
       }
     }
     return OK;
+  }
+
+  /** As `checkRange`, and calls the guards of a write that does not fault. */
+  prepareWrite(address: number, length: number): GuestMemAccessResult {
+    const result = this.checkRange(address, length);
+    return result === OK && length !== 0 && this.#marks.callGuards(address, length)
+      ? this.checkRange(address, length)
+      : result;
   }
 
   #use(base: number, { u8, u16, u32, u64, quads }: Window): void {

@@ -173,7 +173,10 @@ export class GeneralPolicyAccess implements GuestAccessors {
   ): GuestMemAccessResult {
     const checked = width.checkValue(value);
     const address = toAddress(gpa);
-    const result = this.#check(address, width.bytes);
+    let result = this.#check(address, width.bytes);
+    if (result === OK && this.#marks.callGuards(address, width.bytes)) {
+      result = this.#check(address, width.bytes);
+    }
     if (result === OK) {
       this.#store(width, address, checked);
       // After the write, as DirtyBitmap requires.

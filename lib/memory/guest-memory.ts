@@ -78,7 +78,7 @@ export class GuestMemory implements Disposable {
   declare protected u32: Uint32Array;
   /** @internal */
   declare protected u64: BigUint64Array;
-  // The same arrays, for writes. Empty while writes are tracked: see TrackedWrites.
+  // The same arrays, for writes. Empty while writes are tracked (see TrackedWrites) or guarded.
   /** @internal */
   declare protected w8: Uint8Array;
   /** @internal */
@@ -89,9 +89,9 @@ export class GuestMemory implements Disposable {
   declare protected w64: BigUint64Array;
   /** The elements of `u64`, which bound the accesses of all widths. @internal */
   declare protected quads: number;
-  /** As `quads`, for writes. 0 while writes are tracked. @internal */
+  /** As `quads`, for writes. 0 while writes are tracked or guarded. @internal */
   declare protected writeQuads: number;
-  /** The marks of the pages of the first window, which TrackedWrites sets. @internal */
+  /** The marks of the first window, which TrackedWrites sets. Empty while writes are guarded. @internal */
   protected marks: Uint8Array = NO_MARKS;
   /** Makes the accesses that the hot path does not make. */
   private readonly general: GeneralAccess;
@@ -159,6 +159,7 @@ export class GuestMemory implements Disposable {
       windowAt: (address) => windows.at(address),
       madeWindows: () => windows.made(),
       checkRange: (address, length) => this.general.checkRange(address, length),
+      prepareWrite: (address, length) => this.general.prepareWrite(address, length),
       marks: this.#marks,
       atomicLanes: () => this.#viewAtomics().lanes,
       mayAlias: (bytes) => bulk.mayAlias(this.general.windows, bytes),
@@ -494,14 +495,16 @@ export class GuestMemory implements Disposable {
    */
   tryWrite(gpa: Gpa, source: ArrayBufferView): GuestMemAccessResult {
     const length = fastLength(source);
-    if (this.#inFirstWindow(gpa, length)) {
+    if (this.#marks.guards === null && this.#inFirstWindow(gpa, length)) {
       this.u8.set(source as Uint8Array, gpa);
       this.#marks.mark(gpa, length);
       return OK;
     }
     const bytes = bytesOf(source, "source");
     const start = toAddress(gpa);
-    const result = this.general.checkRange(start, bytes.length);
+    const count = bytes.length;
+    const result = this.general.prepareWrite(start, count);
+    bulk.checkStillThere(bytes, count);
     if (result === OK) {
       this.general.makeWindows(start, bytes.length);
       bulk.write(this.general.windows, start, bytes);
@@ -532,13 +535,13 @@ export class GuestMemory implements Disposable {
   tryFill(gpa: Gpa, length: Gpa, value: number): GuestMemAccessResult {
     const count = toByteCount(length, "length");
     const byte = BYTE.checkValue(value);
-    if (this.#inFirstWindow(gpa, count)) {
+    if (this.#marks.guards === null && this.#inFirstWindow(gpa, count)) {
       this.u8.fill(byte, gpa, gpa + count);
       this.#marks.mark(gpa, count);
       return OK;
     }
     const start = toAddress(gpa);
-    const result = this.general.checkRange(start, count);
+    const result = this.general.prepareWrite(start, count);
     if (result === OK) {
       this.general.makeWindows(start, count);
       bulk.fill(this.general.windows, start, count, byte);
@@ -569,7 +572,12 @@ export class GuestMemory implements Disposable {
    */
   tryCopy(target: Gpa, source: Gpa, length: Gpa): GuestMemAccessResult {
     const count = toByteCount(length, "length");
-    if (this.#inFirstWindow(source, count) && this.#inFirstWindow(target, count)) {
+    const { guards } = this.#marks;
+    if (
+      guards === null &&
+      this.#inFirstWindow(source, count) &&
+      this.#inFirstWindow(target, count)
+    ) {
       this.u8.copyWithin(target, source, source + count);
       this.#marks.mark(target, count);
       return OK;
@@ -577,7 +585,8 @@ export class GuestMemory implements Disposable {
     const from = toAddress(source);
     const to = toAddress(target);
     const readable = this.general.checkRange(from, count);
-    const result = readable === OK ? this.general.checkRange(to, count) : readable;
+    // A listener of a guard that ends the memory ends it for both ranges.
+    const result = readable === OK ? this.general.prepareWrite(to, count) : readable;
     if (result === OK) {
       this.general.makeWindows(from, count);
       this.general.makeWindows(to, count);
@@ -662,7 +671,17 @@ export class GuestMemory implements Disposable {
   #writeVector(list: RangeList, source: ArrayBufferView): GuestMemAccessResult {
     const bytes = bytesOf(source, "source");
     checkTotal(list, bytes, "source");
-    const result = this.#checkRanges(list);
+    const { length } = bytes;
+    let result = this.#checkRanges(list);
+    const { guards } = this.#marks;
+    if (guards !== null && result === OK) {
+      for (let i = 0; i < list.gpas.length; i++) {
+        this.general.prepareWrite(Number(list.gpas[i]), list.lengths[i]!);
+      }
+      // A listener may have destroyed the memory, or detached the source.
+      result = this.#checkRanges(list);
+      bulk.checkStillThere(bytes, length);
+    }
     if (result === OK) {
       list.gpas.forEach((gpa, i) => this.general.makeWindows(Number(gpa), list.lengths[i]!));
       bulk.writeVector(this.general.windows, list, bytes);
@@ -747,18 +766,19 @@ export class GuestMemory implements Disposable {
   }
 
   #marksChanged(): void {
-    const { dirty, plain } = this.#marks;
+    const { dirty, plain, guards, idle } = this.#marks;
     const first = this.general.windows.madeAt(0);
     if (first !== undefined) {
-      this.#writeTo(dirty === null ? first : EMPTY_WINDOW);
+      this.#writeTo(idle ? first : EMPTY_WINDOW);
     }
     this.general.marksChanged();
     this.#policies.forEach((policy) => policy.marksChanged());
-    this.marks =
+    const marks =
       dirty === null ? UNREAD_MARKS : (plain?.subarray(0, UNREAD_MARKS.length) ?? NO_MARKS);
+    this.marks = guards === null ? marks : NO_MARKS;
     // The prototype stays after tracking has ended: V8 up to Node 22 would make a new hidden class
     // for each change, and the call sites of the accessors would become megamorphic.
-    if (Object.getPrototypeOf(this) === GuestMemory.prototype) {
+    if (dirty !== null && Object.getPrototypeOf(this) === GuestMemory.prototype) {
       Reflect.setPrototypeOf(this, TrackedWrites.prototype);
     }
   }
@@ -781,7 +801,7 @@ export class GuestMemory implements Disposable {
     this.u32 = u32;
     this.u64 = u64;
     this.quads = quads;
-    this.#writeTo(this.#marks.dirty === null ? first : EMPTY_WINDOW);
+    this.#writeTo(this.#marks.idle ? first : EMPTY_WINDOW);
   }
 
   /** Whether a bulk access is not empty and lies entirely in the first window. */
@@ -799,6 +819,7 @@ export class GuestMemory implements Disposable {
   /** Ends the RAM: every later access is `ERROR_INTERNAL`. The caller has reserved the stack. */
   #end(): void {
     this.#marks.notifyUsers();
+    this.#marks.guards?.disarm();
     native.guestMemoryDestroy(this.#handle);
     this.#destroyed = true;
     // The first detached buffer makes all typed array accesses of the process slightly slower, for
@@ -871,6 +892,8 @@ export interface GuestMemoryInternals {
   madeWindows(): readonly Window[];
   /** The result of an access to a range, without the check of its alignment. */
   checkRange(address: number, length: number): GuestMemAccessResult;
+  /** As `checkRange`, and calls the code guards of a write that does not fault. */
+  prepareWrite(address: number, length: number): GuestMemAccessResult;
   /** The dirty bitmap of the RAM, and the users to notify before the RAM ends. */
   readonly marks: MemoryMarks;
   /** The lanes of the view path's atomics. */

@@ -1,3 +1,4 @@
+import { CodeGuards, type GuardedBytes } from "./code-guards.js";
 import { DirtyBitmap, type MarkWriter, type MarkWriterReference } from "./dirty-bitmap.js";
 import { isInstance } from "../base/arguments.js";
 import { rangeError, typeError } from "../base/errors.js";
@@ -12,6 +13,13 @@ export interface MemoryUser {
    * @param marks - The marks of the memory.
    */
   memoryChanging(marks: MemoryMarks): void;
+  /**
+   * Called before bytes of the memory become guarded. It must drop its cache for writes to them.
+   *
+   * @param offset - Bytes from the start of the memory.
+   * @param end - The offset after the last byte.
+   */
+  memoryGuarding(marks: MemoryMarks, offset: number, end: number): void;
 }
 
 /** A weak reference to a user: a `WeakRef`, which the `lib` of a consumer need not declare. */
@@ -20,8 +28,8 @@ interface UserReference {
 }
 
 /**
- * The dirty bitmap of one memory, and the users to notify when the bitmap changes or the memory
- * ends.
+ * The dirty bitmap and the code guards of one memory, and the users to notify when these change or
+ * the memory ends.
  *
  * The memory's own methods on both paths and every address space that maps it mark their writes
  * here. References to users are weak, because a memory can outlive the address spaces that map it.
@@ -29,6 +37,10 @@ interface UserReference {
 export class MemoryMarks implements MarkWriter {
   /** The bitmap to mark, or null while writes are not tracked. Read it after the write. */
   dirty: DirtyBitmap | null = null;
+  /** The armed code guards; null if there are none. Every writer calls them before its write. */
+  guards: CodeGuards | null = null;
+  /** The object that `guards` is while a guard is armed. */
+  readonly #guards = new CodeGuards();
   readonly #size: number;
   readonly #users = new Set<UserReference>();
   readonly #onChange: () => void;
@@ -37,11 +49,17 @@ export class MemoryMarks implements MarkWriter {
 
   /**
    * @param size - Bytes of the memory.
-   * @param onChange - Called after `dirty` or `plain` has changed. It must not throw.
+   * @param onChange - Called after `dirty` or `plain` has changed, and when `guards` becomes null or
+   * an object. It must not throw.
    */
   constructor(size: number, onChange: () => void) {
     this.#size = size;
     this.#onChange = onChange;
+  }
+
+  /** Whether a write needs no mark and calls no guard. */
+  get idle(): boolean {
+    return this.dirty === null && this.guards === null;
   }
 
   /**
@@ -94,6 +112,49 @@ export class MemoryMarks implements MarkWriter {
     this.#onChange();
   }
 
+  /**
+   * Calls the guards of a write that will not fault.
+   *
+   * @returns Whether a guard was called. Its listener may have ended the memory.
+   */
+  callGuards(offset: number, length: number): boolean {
+    return this.guards?.call(offset, length) ?? false;
+  }
+
+  /**
+   * Notifies the users before bytes become guarded.
+   *
+   * @param user - A user that needs no call.
+   */
+  notifyGuarding(user: MemoryUser, offset: number, end: number): void {
+    if (this.#users.size > 1) {
+      for (const reference of this.#users) {
+        const other = reference.deref();
+        if (other !== user) {
+          other?.memoryGuarding(this, offset, end);
+        }
+      }
+    }
+  }
+
+  /** Adds guarded bytes, after all users were notified. */
+  guard(bytes: GuardedBytes): void {
+    this.#guards.add(bytes);
+    if (this.guards === null) {
+      this.guards = this.#guards;
+      this.#onChange();
+    }
+  }
+
+  /** Removes guarded bytes. */
+  unguard(bytes: GuardedBytes): void {
+    this.#guards.delete(bytes);
+    if (this.#guards.isEmpty && this.guards !== null) {
+      this.guards = null;
+      this.#onChange();
+    }
+  }
+
   /** Notifies the users before a change. */
   notifyUsers(): void {
     for (const user of this.#users) {
@@ -130,6 +191,11 @@ export class MemoryLinks {
   add(marks: MemoryMarks): void {
     this.#counts.set(marks, (this.#counts.get(marks) ?? 0) + 1);
     marks.join(this.#user);
+  }
+
+  /** The number of mapped regions over a memory. */
+  count(marks: MemoryMarks): number {
+    return this.#counts.get(marks) ?? 0;
   }
 
   /** Call it after the user has unmapped a region over the memory. */

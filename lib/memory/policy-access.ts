@@ -59,7 +59,7 @@ export abstract class PolicyAccess implements GuestMemoryAccess {
    * @internal
    */
   protected units: number;
-  /** As `units`, for writes. 0 while writes are tracked: they take the slow path. @internal */
+  /** As `units`, for writes. 0 while writes are tracked or guarded. @internal */
   protected writeUnits: number;
   /** Makes the accesses that the hot path does not make. @internal */
   protected readonly general: GeneralPolicyAccess;
@@ -81,7 +81,7 @@ export abstract class PolicyAccess implements GuestMemoryAccess {
     // The last byte of the last unit may be the first one of an unaligned access of 8 bytes.
     const beyond = policy.alignment === "allow" ? 7 : 0;
     this.units = Math.max(0, Math.floor((data.byteLength - beyond) / 8));
-    this.writeUnits = marks.dirty === null ? this.units : 0;
+    this.writeUnits = marks.idle ? this.units : 0;
     this.general = new GeneralPolicyAccess(general, marks, policy);
     this.#owner = owner;
     this.#marks = marks;
@@ -91,9 +91,9 @@ export abstract class PolicyAccess implements GuestMemoryAccess {
     return this.#owner.size;
   }
 
-  /** Call it after the tracking of writes has started or ended. @internal */
+  /** Call it after the tracking or the guarding of writes has started or ended. @internal */
   marksChanged(): void {
-    this.writeUnits = this.#marks.dirty === null ? this.units : 0;
+    this.writeUnits = this.#marks.idle ? this.units : 0;
   }
 
   /** Ends the use of the RAM. The result of every later access is `ERROR_INTERNAL`. @internal */

@@ -24,6 +24,7 @@ import type { Marks } from "./marks.js";
 import { native, type Handle } from "./addon.js";
 import { block16, block32, block64, block8 } from "./block-views.js";
 import { nativeLanes } from "./atomics.js";
+import { type AccessPolicy, policyOf } from "../base/policy.js";
 import { OpBuffer, opWidth, opWrites } from "./op-buffer.js";
 import { type GuestMemAccessResult, OK } from "../base/result.js";
 import { uncloneable } from "../base/uncloneable.js";
@@ -169,47 +170,67 @@ export class NativeAccess implements GuestMemoryAccess {
   }
 
   tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult {
-    block8[VALUE8] =
+    const checked =
       typeof value === "number" && ((value & 0xff) === value || (value | -0x80) === value)
         ? value
         : BYTE.checkValue(value);
+    if (this.marks.guards !== null) {
+      this.callGuards(gpa, 1);
+    }
+    block8[VALUE8] = checked;
     this.prepare(gpa);
     writeb();
     return this.marks.dirty === null ? result() : this.mark(gpa);
   }
 
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
-    block16[VALUE16] =
+    const checked =
       typeof value === "number" && value >= -0x8000 && (value << 15) >> 15 === value
         ? value
         : WORD.checkValue(value);
+    if (this.marks.guards !== null) {
+      this.callGuards(gpa, 2);
+    }
+    block16[VALUE16] = checked;
     this.prepare(gpa);
     writew();
     return this.marks.dirty === null ? result() : this.mark(gpa);
   }
 
   tryWritel(gpa: Gpa, value: number): GuestMemAccessResult {
-    block32[VALUE32] =
+    const checked =
       typeof value === "number" && (value >>> 0 === value || (value | 0) === value)
         ? value
         : LONG.checkValue(value);
+    if (this.marks.guards !== null) {
+      this.callGuards(gpa, 4);
+    }
+    block32[VALUE32] = checked;
     this.prepare(gpa);
     writel();
     return this.marks.dirty === null ? result() : this.mark(gpa);
   }
 
   tryWriteq(gpa: Gpa, value: bigint): GuestMemAccessResult {
-    block64[VALUE64] = QUAD.checkValue(value);
+    const checked = QUAD.checkValue(value);
+    if (this.marks.guards !== null) {
+      this.callGuards(gpa, 8);
+    }
+    block64[VALUE64] = checked;
     this.prepare(gpa);
     writeq();
     return this.marks.dirty === null ? result() : this.mark(gpa);
   }
 
   tryWriteqFrom(gpa: Gpa, source: BigUint64Array): GuestMemAccessResult {
-    block64[VALUE64] =
+    const value =
       isView(source) && source[0] !== undefined && source instanceof BigUint64Array
         ? source[0]
         : checkOut(QUAD, source, "source")[0]!;
+    if (this.marks.guards !== null) {
+      this.callGuards(gpa, 8);
+    }
+    block64[VALUE64] = value;
     this.prepare(gpa);
     writeq();
     return this.marks.dirty === null ? result() : this.mark(gpa);
@@ -280,14 +301,19 @@ export class NativeAccess implements GuestMemoryAccess {
   }
 
   tryWriteqHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult {
-    block32[VALUE32] =
+    const checkedLow =
       typeof low === "number" && (low >>> 0 === low || (low | 0) === low)
         ? low
         : LONG.checkValue(low, "low");
-    block32[VALUE_HIGH32] =
+    const checkedHigh =
       typeof high === "number" && (high >>> 0 === high || (high | 0) === high)
         ? high
         : LONG.checkValue(high, "high");
+    if (this.marks.guards !== null) {
+      this.callGuards(gpa, 8);
+    }
+    block32[VALUE32] = checkedLow;
+    block32[VALUE_HIGH32] = checkedHigh;
     this.prepare(gpa);
     writeq();
     return this.marks.dirty === null ? result() : this.mark(gpa);
@@ -311,7 +337,8 @@ export class NativeAccess implements GuestMemoryAccess {
 
   /**
    * Runs a batch of operations in one call: C++ loops over the compiled accessors. Sets the result
-   * of each operation, and the value of each read that completed.
+   * of each operation, and the value of each read that completed. Code guards of all its writes are
+   * called before the first operation.
    *
    * @returns The number of operations that faulted.
    * @throws TypeError if `ops` is not an {@link OpBuffer}; Error `ERR_DESTROYED` if its bytes are
@@ -323,6 +350,10 @@ export class NativeAccess implements GuestMemoryAccess {
 
   /** Runs a batch under the access policy with a number. @internal */
   runUnder(policy: number, ops: OpBuffer): number {
+    OpBuffer.bytesOf(ops);
+    if (this.marks.guards !== null) {
+      this.#callGuardsOf(ops, policy);
+    }
     const faults = native.guestMemoryRun(this.#handle, OpBuffer.bytesOf(ops), policy);
     for (let i = 0; this.marks.dirty !== null && i < ops.length; i++) {
       const kind = ops.kind(i);
@@ -331,6 +362,39 @@ export class NativeAccess implements GuestMemoryAccess {
       }
     }
     return faults;
+  }
+
+  #callGuardsOf(ops: OpBuffer, policy: number): void {
+    const { alignment } = policyOf(policy);
+    // Copied first: a listener may change the batch.
+    const writes: [gpa: Gpa, bytes: number][] = [];
+    for (let i = 0; i < ops.length; i++) {
+      const kind = ops.kind(i);
+      if (opWrites(kind)) {
+        writes.push([ops.gpaOf(i), opWidth(kind)]);
+      }
+    }
+    for (const [gpa, bytes] of writes) {
+      this.callGuards(gpa, bytes, alignment);
+    }
+  }
+
+  /**
+   * Calls the guards of a write that does not fault.
+   *
+   * @param alignment - Of the access policy.
+   * @internal
+   */
+  callGuards(gpa: Gpa, bytes: number, alignment: AccessPolicy["alignment"] = "fault"): void {
+    const address = toAddress(gpa);
+    if (
+      (alignment === "allow" || address % bytes === 0) &&
+      address + bytes <= Number(this.size) &&
+      !this.#lost(address) &&
+      !this.#lost(address + bytes - 1)
+    ) {
+      this.marks.callGuards(address, bytes);
+    }
   }
 
   /** Marks the pages of the last write, of `bytes` bytes, if the write completed. @internal */

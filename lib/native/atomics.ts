@@ -104,6 +104,9 @@ class NativeLane<T extends Value> implements AtomicLane<T> {
   }
 
   private run(operation: number, gpa: Gpa): T | undefined {
+    if (this.marks.guards !== null && operation !== ATOMIC_LOAD) {
+      this.callGuards(gpa);
+    }
     this.prepare(gpa);
     block32[OPERATION32] = operation + this.log2;
     atomic();
@@ -118,6 +121,18 @@ class NativeLane<T extends Value> implements AtomicLane<T> {
     }
     this.code = code;
     return undefined;
+  }
+
+  /** Calls the guards of a write that does not fault, and keeps the operands in the call block. */
+  private callGuards(gpa: Gpa): void {
+    const { block } = this;
+    const value = block[this.valueAt]!;
+    const expected = block[this.expectedAt]!;
+    if (this.checkStore(gpa) === OK) {
+      this.marks.callGuards(Number(gpa), this.bytes);
+    }
+    block[this.valueAt] = value;
+    block[this.expectedAt] = expected;
   }
 
   /** Whether an operation that returned `found` has written to RAM. */
@@ -143,6 +158,13 @@ class NativeHalves implements HalvesLane {
     low: number,
     high: number,
   ): GuestMemAccessResult {
+    if (
+      this.marks.guards !== null &&
+      operation !== ATOMIC_LOAD &&
+      this.run(ATOMIC_LOAD, gpa, 0, 0, 0, 0) === OK
+    ) {
+      this.marks.callGuards(Number(gpa), 1 << LOG2_QUAD);
+    }
     const block = block32;
     block[VALUE32] = low;
     block[VALUE_HIGH32] = high;

@@ -96,47 +96,67 @@ export class NativePolicyAccess implements GuestMemoryAccess {
   }
 
   tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult {
-    block8[VALUE8] =
+    const checked =
       typeof value === "number" && ((value & 0xff) === value || (value | -0x80) === value)
         ? value
         : BYTE.checkValue(value);
+    if (this.access.marks.guards !== null) {
+      this.callGuards(gpa, 1);
+    }
+    block8[VALUE8] = checked;
     this.prepare(gpa, 4);
     accessUnderPolicy();
     return this.access.marks.dirty === null ? result() : this.access.mark(gpa, 1);
   }
 
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
-    block16[VALUE16] =
+    const checked =
       typeof value === "number" && value >= -0x8000 && (value << 15) >> 15 === value
         ? value
         : WORD.checkValue(value);
+    if (this.access.marks.guards !== null) {
+      this.callGuards(gpa, 2);
+    }
+    block16[VALUE16] = checked;
     this.prepare(gpa, 5);
     accessUnderPolicy();
     return this.access.marks.dirty === null ? result() : this.access.mark(gpa, 2);
   }
 
   tryWritel(gpa: Gpa, value: number): GuestMemAccessResult {
-    block32[VALUE32] =
+    const checked =
       typeof value === "number" && (value >>> 0 === value || (value | 0) === value)
         ? value
         : LONG.checkValue(value);
+    if (this.access.marks.guards !== null) {
+      this.callGuards(gpa, 4);
+    }
+    block32[VALUE32] = checked;
     this.prepare(gpa, 6);
     accessUnderPolicy();
     return this.access.marks.dirty === null ? result() : this.access.mark(gpa, 4);
   }
 
   tryWriteq(gpa: Gpa, value: bigint): GuestMemAccessResult {
-    block64[VALUE64] = QUAD.checkValue(value);
+    const checked = QUAD.checkValue(value);
+    if (this.access.marks.guards !== null) {
+      this.callGuards(gpa, 8);
+    }
+    block64[VALUE64] = checked;
     this.prepare(gpa, 7);
     accessUnderPolicy();
     return this.access.marks.dirty === null ? result() : this.access.mark(gpa, 8);
   }
 
   tryWriteqFrom(gpa: Gpa, source: BigUint64Array): GuestMemAccessResult {
-    block64[VALUE64] =
+    const value =
       isView(source) && source[0] !== undefined && source instanceof BigUint64Array
         ? source[0]
         : checkOut(QUAD, source, "source")[0]!;
+    if (this.access.marks.guards !== null) {
+      this.callGuards(gpa, 8);
+    }
+    block64[VALUE64] = value;
     this.prepare(gpa, 7);
     accessUnderPolicy();
     return this.access.marks.dirty === null ? result() : this.access.mark(gpa, 8);
@@ -207,14 +227,19 @@ export class NativePolicyAccess implements GuestMemoryAccess {
   }
 
   tryWriteqHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult {
-    block32[VALUE32] =
+    const checkedLow =
       typeof low === "number" && (low >>> 0 === low || (low | 0) === low)
         ? low
         : LONG.checkValue(low, "low");
-    block32[VALUE_HIGH32] =
+    const checkedHigh =
       typeof high === "number" && (high >>> 0 === high || (high | 0) === high)
         ? high
         : LONG.checkValue(high, "high");
+    if (this.access.marks.guards !== null) {
+      this.callGuards(gpa, 8);
+    }
+    block32[VALUE32] = checkedLow;
+    block32[VALUE_HIGH32] = checkedHigh;
     this.prepare(gpa, 7);
     accessUnderPolicy();
     return this.access.marks.dirty === null ? result() : this.access.mark(gpa, 8);
@@ -248,6 +273,11 @@ export class NativePolicyAccess implements GuestMemoryAccess {
   /** The size in bytes and the policy, for `JSON.stringify`. */
   toJSON(): { type: "NativePolicyAccess"; size: number } & Required<AccessPolicy> {
     return { type: "NativePolicyAccess", size: Number(this.size), ...this.policy };
+  }
+
+  /** Calls the guards of a write that does not fault. */
+  private callGuards(gpa: Gpa, bytes: number): void {
+    this.access.callGuards(gpa, bytes, this.policy.alignment);
   }
 
   /**

@@ -4,6 +4,7 @@ import type { GuestAccessors, GuestHalvesAccessors } from "../base/access.js";
 import type { GuestAtomicAccess } from "../atomics/access.js";
 import { type InaccessibleRange, SpaceBulk } from "./bulk.js";
 import { Bus } from "./bus.js";
+import type { CodeGuard, CodeWriteListener } from "./code-guard.js";
 import { DirtyBitmap } from "../memory/dirty-bitmap.js";
 import { GuestMemoryFault, rangeError, typeError } from "../base/errors.js";
 import {
@@ -367,6 +368,48 @@ export class AddressSpace implements GuestAccessors {
    */
   watch(range: WatchRange, listener: WatchListener): Watchpoint {
     return this.#bus.watch(range, listener);
+  }
+
+  /**
+   * Guards pages that hold translated code: calls `onWrite` before the first change of their bytes,
+   * and disarms the guard. A later change calls nothing, until a new guard is armed.
+   *
+   * A change is a write to the memory by any method of this package, through any window of any
+   * space that shows the bytes or through the methods of the memory itself: plain, native, batched
+   * and bulk accesses, atomic operations (also a comparison that fails), `poke`, the loaders and
+   * the restoring of snapshots. A bank switch, and a region that is added or removed, also call it
+   * if the guarded addresses then show other memory. An access that faults does not. Writes to a
+   * {@link GuestMemory.buffer}, through another `GuestMemory` over the same bytes and by other
+   * threads are not seen. When the memory is destroyed, its guards are disarmed without a call.
+   *
+   * The guard covers the pages of the page table (`pageSize`) that the range touches. Writes to
+   * other pages of the space stay as fast as without guards. Writes through the accessors of the
+   * guarded memory itself take a slower path while the guard is armed.
+   *
+   * Arming does not change {@link AddressSpace.generation}: a cache of translated code would
+   * discard all its code when it guards a new page. A software TLB that holds places for writes must
+   * drop those of the guarded pages.
+   *
+   * @param gpa - Guest physical address of the first byte of the code. It need not be mapped.
+   * @param length - Bytes, from 1 to 2^53 - 1.
+   * @param onWrite - It may arm guards, which the write that has called it does not call, and change
+   * the map. If it throws, the write does not happen.
+   * @throws TypeError; RangeError if the range is empty or ends above 2^64.
+   *
+   * @example
+   * ```js
+   * import { AddressSpace } from "pound-guest-memory";
+   *
+   * const space = new AddressSpace();
+   * space.addRam(0, 65536);
+   * const translated = new Map([[0x1000n, "code of page 1"]]);
+   * space.guardCode(0x1000, 64, ({ guard }) => translated.delete(guard.gpa));
+   * space.fill(0x800, 4096, 0);
+   * console.log(translated.size); // 0
+   * ```
+   */
+  guardCode(gpa: Gpa, length: Gpa, onWrite: CodeWriteListener): CodeGuard {
+    return this.#bus.guardCode(gpa, length, onWrite);
   }
 
   /**

@@ -1,10 +1,11 @@
 import { gpaAt, toAddress } from "../base/arguments.js";
-import { GuestMemoryFault, type Operation, rangeError } from "../base/errors.js";
+import { GuestMemoryFault, type Operation } from "../base/errors.js";
 import { MAX_U64, type Gpa } from "../base/gpa.js";
 import type { RangeList } from "../base/ranges.js";
 import { type GuestMemAccessResult, OK } from "../base/result.js";
-import { newBuffer } from "../memory/bulk.js";
+import { checkStillThere, newBuffer } from "../memory/bulk.js";
 import type { Bus, Piece } from "./bus.js";
+import { callGuards, unguarded } from "./guarded-write.js";
 
 /** A part of the range of a `peek` or a `poke` that could not be accessed. */
 export interface InaccessibleRange {
@@ -68,11 +69,14 @@ export class SpaceBulk {
     let result = this.#locate(gpa, length, "write", pieces);
     if (result === OK) {
       this.bus.notifyRange(gpa, length, "write");
+      callGuards(pieces);
       checkStillThere(source, length);
       result = this.#recheck(pieces, gpa, length, "write");
     }
     if (result === OK) {
-      copyIn(pieces, source);
+      unguarded(pieces, () => {
+        copyIn(pieces, source);
+      });
     }
     return result;
   }
@@ -82,12 +86,15 @@ export class SpaceBulk {
     let result = this.#locate(gpa, length, "write", pieces);
     if (result === OK) {
       this.bus.notifyRange(gpa, length, "write");
+      callGuards(pieces);
       result = this.#recheck(pieces, gpa, length, "write");
     }
     if (result === OK) {
-      for (const { memory, offset, length: part } of pieces) {
-        memory.fill(offset, part, value);
-      }
+      unguarded(pieces, () => {
+        for (const { memory, offset, length: part } of pieces) {
+          memory.fill(offset, part, value);
+        }
+      });
     }
     return result;
   }
@@ -103,13 +110,16 @@ export class SpaceBulk {
     if (result === OK) {
       this.bus.notifyRange(source, length, "read");
       this.bus.notifyRange(target, length, "write");
+      callGuards(to);
       result = this.#recheck(from, source, length, "read");
     }
     if (result === OK) {
       result = this.#recheck(to, target, length, "write");
     }
     if (result === OK) {
-      move(from, to, length);
+      unguarded(to, () => {
+        move(from, to, length);
+      });
     }
     return result;
   }
@@ -144,6 +154,7 @@ export class SpaceBulk {
     for (let i = 0; i < gpas.length; i++) {
       this.bus.notifyRange(gpas[i]!, lengths[i]!, "write");
     }
+    callGuards(pieces);
     checkStillThere(source, length);
     if (this.bus.recheck(pieces) !== OK) {
       for (let i = 0; i < gpas.length; i++) {
@@ -154,7 +165,9 @@ export class SpaceBulk {
         }
       }
     }
-    copyIn(pieces, source);
+    unguarded(pieces, () => {
+      copyIn(pieces, source);
+    });
     return OK;
   }
 
@@ -172,13 +185,23 @@ export class SpaceBulk {
     return inaccessible;
   }
 
-  /** Copies `source` to RAM and ROM in a range, and returns the other parts. */
+  /**
+   * Copies `source` to RAM and ROM in a range, and returns the other parts.
+   *
+   * @throws RangeError if a listener has detached the source; {@link GuestMemoryFault} if it has
+   * destroyed the memory.
+   */
   poke(gpa: Gpa, source: Uint8Array): InaccessibleRange[] {
-    const { pieces, inaccessible } = this.#survey(gpa, source.length);
+    const { length } = source;
+    const { pieces, inaccessible } = this.#survey(gpa, length);
+    callGuards(pieces);
+    checkStillThere(source, length);
     const stable = pieces.length > 1 && mayAlias(pieces, source) ? new Uint8Array(source) : source;
-    for (const { memory, offset, length, position } of pieces) {
-      memory.write(offset, partOf(stable, position, length));
-    }
+    unguarded(pieces, () => {
+      for (const { memory, offset, length: part, position } of pieces) {
+        memory.write(offset, partOf(stable, position, part));
+      }
+    });
     return inaccessible;
   }
 
@@ -246,13 +269,6 @@ export class SpaceBulk {
       this.#faultOperation = operation;
     }
     return result;
-  }
-}
-
-/** @throws RangeError if a listener has detached the source of a write, or cut it off. */
-function checkStillThere(source: Uint8Array, length: number): void {
-  if (source.length !== length) {
-    throw rangeError("source was detached, or cut off, by a listener");
   }
 }
 

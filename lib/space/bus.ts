@@ -8,19 +8,21 @@ import {
   typeError,
 } from "../base/errors.js";
 import type { GuestAccessors } from "../base/access.js";
-import { MAX_U64, type Gpa } from "../base/gpa.js";
+import { MAX_U64, toBigInt, type Gpa } from "../base/gpa.js";
 import { type AccessPolicy, policyNumber } from "../base/policy.js";
 import { GuestMemAccessResult } from "../base/result.js";
 import type { Handle } from "../native/addon.js";
 import type { GuestMemory, GuestMemoryInternals } from "../memory/guest-memory.js";
 import { MemoryLinks, type MemoryMarks, type MemoryUser } from "../memory/marks.js";
-import { PAGE_SIZE, pageOf } from "../base/page.js";
+import { PAGE_SIZE, pageAt, pageOf } from "../base/page.js";
+import { PageIndex } from "../base/page-index.js";
 import { EMPTY_WINDOW, WINDOW_SIZE } from "../memory/windows.js";
+import { CodeGuard, type CodeWriteListener, GuardPart } from "./code-guard.js";
 import { callHandler, checkReturned, type Handlers } from "./device.js";
 import { type AnyHandler, BUS_ERROR } from "./mmio.js";
 import type { AccessFault, SpaceSettings } from "./options.js";
 import { MAX_END, PageTable } from "./page-table.js";
-import type { Reach } from "./reach.js";
+import { type Reach, reaches } from "./reach.js";
 import { RegionMap, type Segment } from "./region-map.js";
 import { SplitAccess } from "./split-access.js";
 import {
@@ -54,6 +56,14 @@ export interface Piece {
   readonly length: number;
 }
 
+/** The bytes around watched ones that accesses of one kind reach, watched pages included. */
+interface WatchedReach {
+  readonly reach: Reach;
+  readonly region: RamRegion | RomRegion;
+  readonly memory: GuestMemory;
+  readonly internals: GuestMemoryInternals;
+}
+
 /** Registers of a device below 4 GiB, none of whose pages is watched for accesses of one kind. */
 export interface Registers {
   /** Guest physical address of the first byte, as a signed 32-bit integer. */
@@ -85,6 +95,11 @@ export class Bus implements MemoryUser {
   /** Whether there are watchpoints. */
   watched = false;
   readonly watches = new WatchTable();
+  // The reach of the last watched access of each kind, which saves the next one most checks.
+  #watchedRead: WatchedReach | null = null;
+  #watchedWrite: WatchedReach | null = null;
+  /** The armed guards of translated code. */
+  readonly #guards = new PageIndex<CodeGuard>();
   /** Incremented when the reach of accesses changes. */
   #version = 0;
   /** The segment found before `#hit`: accesses often alternate between two regions. */
@@ -116,6 +131,7 @@ export class Bus implements MemoryUser {
   readonly policy: Readonly<Required<AccessPolicy>>;
   /** Whether `policy` is not the default, which the accessors of a memory have. */
   readonly #hasPolicy: boolean;
+  readonly #littleEndian: boolean;
   /** Makes the accesses that no region serves as a whole; null if they fault. */
   readonly #split: SplitAccess | null;
 
@@ -155,10 +171,9 @@ export class Bus implements MemoryUser {
     this.#options = options;
     this.policy = policy;
     this.#hasPolicy = policyNumber(policy) !== 0;
+    this.#littleEndian = policy.endian === "little";
     this.#split =
-      policy.alignment === "allow"
-        ? new SplitAccess(this, holes, policy.endian === "little")
-        : null;
+      policy.alignment === "allow" ? new SplitAccess(this, holes, this.#littleEndian) : null;
     this.#moveTable = moveTable;
     this.#hasArena = arena !== null;
     this.#invalidate = invalidate;
@@ -175,6 +190,11 @@ export class Bus implements MemoryUser {
    */
   add(region: Region, dirty: DirtyBitmap | null = null): void {
     this.#map.checkAdd(region);
+    if (!this.#guards.isEmpty) {
+      this.#callGuards(region, (visible) => (visible?.priority ?? -Infinity) < region.priority);
+      // A listener may have changed the map.
+      this.#map.checkAdd(region);
+    }
     const settles =
       region.kind === "ram" && !this.#hasArena && lowBytes(region) > lowBytes(this.#homeRegion);
     if (settles) {
@@ -206,8 +226,11 @@ export class Bus implements MemoryUser {
     if (!isRegion(region)) {
       throw typeError("region must be a region of the address space");
     }
-    if (!this.#map.has(region)) {
-      throw rangeError("region is not mapped in this address space");
+    this.#checkMapped(region);
+    if (!this.#guards.isEmpty) {
+      this.#callGuards(region, (visible) => visible === region);
+      // A listener may have changed the map.
+      this.#checkMapped(region);
     }
     const next = region === this.#homeRegion ? this.#largest(region) : this.#homeRegion;
     // The runtime may refuse the ArrayBuffer of the home buffer.
@@ -222,6 +245,97 @@ export class Bus implements MemoryUser {
       region.user = null;
       this.#links.remove(region.internals.marks);
     }
+  }
+
+  #checkMapped(region: Region): void {
+    if (!this.#map.has(region)) {
+      throw rangeError("region is not mapped in this address space");
+    }
+  }
+
+  /** As {@link AddressSpace.guardCode}. */
+  guardCode(gpa: Gpa, length: Gpa, listener: CodeWriteListener): CodeGuard {
+    const guard = new CodeGuard(gpa, length, this.#options.pageSize, listener, this.#guards);
+    const { start, bytes, parts } = guard;
+    for (let done = 0; done < bytes;) {
+      const at = gpaAt(start, done);
+      const region = this.find(at);
+      const { offset, room } = this;
+      if (region === null) {
+        done += this.#map.gapAt(BigInt(at));
+        continue;
+      }
+      const count = Math.min(bytes - done, room);
+      if (region.kind !== "mmio" && region.internals.checkRange(offset, count) === OK) {
+        const { marks } = region.internals;
+        const end = offset + count;
+        // If an error ends the loop, only caches are lost.
+        marks.notifyGuarding(this, offset, end);
+        if (this.#links.count(marks) === 1) {
+          this.#closeWrites(region, offset, end);
+        } else {
+          this.memoryGuarding(marks, offset, end);
+        }
+        parts.push(new GuardPart(guard, at, marks, offset, end));
+      }
+      done += count;
+    }
+    this.#invalidateReaches();
+    guard.arm();
+    return guard;
+  }
+
+  memoryGuarding(marks: MemoryMarks, offset: number, end: number): void {
+    this.#invalidateReaches();
+    for (const region of this.#map.regions) {
+      if (region.kind !== "mmio" && region.internals.marks === marks) {
+        this.#closeWrites(region, offset, end);
+      }
+    }
+  }
+
+  /** Clears the entries for writes of the pages of a window that show bytes of its memory. */
+  #closeWrites(region: RamRegion | RomRegion, offset: number, end: number): void {
+    const { table } = this;
+    const { start, length, from, period } = region;
+    const low = Math.max(offset - from, 0);
+    const high = Math.min(end - from, period);
+    if (table !== null && low < high) {
+      const repeats = period < length;
+      table.clearOf(table.writes, start + (repeats ? 0 : low), start + (repeats ? length : high));
+    }
+  }
+
+  /**
+   * Calls the guards whose bytes change together with a region.
+   *
+   * @param changes - Whether a place changes where a region is visible, or none.
+   */
+  #callGuards(region: Region, changes: (visible: Region | null) => boolean): void {
+    const { gpa, size } = region;
+    const guards = this.#guards.touching(pageOf(gpa), pageOf(gpa + size - 1n));
+    for (const guard of guards) {
+      const low = guard.gpa > gpa ? guard.gpa : gpa;
+      const [guardEnd, regionEnd] = [guard.gpa + guard.length, gpa + size];
+      const high = guardEnd < regionEnd ? guardEnd : regionEnd;
+      if (low < high && guard.armed && this.#visibleIn(low, high).some(changes)) {
+        guard.call(low, Number(high - low), "map");
+      }
+    }
+  }
+
+  /** The regions that are visible in a range; null for a part without a region. */
+  #visibleIn(gpa: bigint, end: bigint): (Region | null)[] {
+    const segments = this.#map.segmentsIn(gpa, end);
+    const found: (Region | null)[] = segments.map(({ region }) => region);
+    let at = gpa;
+    for (const segment of segments) {
+      if (segment.gpa > at) {
+        found.push(null);
+      }
+      at = segment.end;
+    }
+    return at < end ? [...found, null] : found;
   }
 
   watch(range: WatchRange, listener: WatchListener): Watchpoint {
@@ -255,6 +369,12 @@ export class Bus implements MemoryUser {
     }
   }
 
+  beforeSelect(region: RamRegion | RomRegion): void {
+    if (!this.#guards.isEmpty) {
+      this.#callGuards(region, (visible) => visible === region);
+    }
+  }
+
   selecting(region: RamRegion | RomRegion, next: GuestMemoryInternals): void {
     if (next !== region.internals) {
       this.#links.add(next.marks);
@@ -285,7 +405,7 @@ export class Bus implements MemoryUser {
       if (readable && distance !== null) {
         table.open(table.reads, start, start, start + length, distance);
       }
-      if (writable && distance !== null && internals.marks.dirty === null) {
+      if (writable && distance !== null && internals.marks.idle) {
         table.open(table.writes, start, start, start + length, distance);
       }
     }
@@ -366,6 +486,17 @@ export class Bus implements MemoryUser {
   reach(region: RamRegion | RomRegion, kind: Operation): Reach | null {
     const segment = this.#hit!;
     const address = this.#address;
+    if (this.watched && this.watches.index(kind).covers(pageAt(address))) {
+      const reach = this.#reachOf(segment, region, kind, address, true);
+      const { memory, internals } = region;
+      const watched = reach && { reach, region, memory, internals };
+      if (kind === "read") {
+        this.#watchedRead = watched;
+      } else {
+        this.#watchedWrite = watched;
+      }
+      return null;
+    }
     const cached = kind === "read" ? segment.readReach : segment.writeReach;
     if (cached !== null && segment.version === this.#version && cached.bytes.length > 0) {
       if (address >= cached.base && address - cached.base < cached.length) {
@@ -373,7 +504,7 @@ export class Bus implements MemoryUser {
         return cached;
       }
     }
-    const reach = this.#reachOf(segment, region, kind, address);
+    const reach = this.#reachOf(segment, region, kind, address, false);
     if (segment.version !== this.#version) {
       segment.readReach = null;
       segment.writeReach = null;
@@ -418,6 +549,7 @@ export class Bus implements MemoryUser {
     region: RamRegion | RomRegion,
     kind: Operation,
     address: number,
+    throughWatched: boolean,
   ): Reach | null {
     const { offset } = this;
     const number = Math.floor(offset / WINDOW_SIZE);
@@ -435,7 +567,18 @@ export class Bus implements MemoryUser {
       start + window.u8.length,
       Number.MAX_SAFE_INTEGER,
     );
-    [low, high] = this.#withoutWatches(kind, address, low, high);
+    const { guards } = region.internals.marks;
+    if (guards !== null && kind === "write") {
+      const gap = guards.gapAt(offset);
+      if (gap === null) {
+        return null;
+      }
+      low = Math.max(low, address - (offset - gap.low));
+      high = Math.min(high, address + (gap.high - offset));
+    }
+    if (!throughWatched) {
+      [low, high] = this.#withoutWatches(kind, address, low, high);
+    }
     return high <= address
       ? null
       : {
@@ -494,6 +637,27 @@ export class Bus implements MemoryUser {
     }
     const access = memory.withPolicy(this.policy);
     return native ? access.native : access;
+  }
+
+  /** Makes a write to a memory on one path, without a check of its alignment on the view path. */
+  #store<T extends Value, A extends Out>(
+    native: boolean,
+    kind: SpaceWidth<T, A>,
+    { memory, internals }: Pick<Piece, "memory" | "internals">,
+    offset: number,
+    value: T,
+  ): GuestMemAccessResult {
+    const { marks } = internals;
+    if (native || this.#hasPolicy || marks.guards === null) {
+      return kind.tryWrite(this.accessOf(native, memory), offset, value);
+    }
+    // Not by an accessor of the memory, which would leave its fast form: see accessor-forms.ts.
+    const result = internals.prepareWrite(offset, kind.bytes);
+    if (result === OK) {
+      kind.width.set(internals.windowAt(offset).data, offset % WINDOW_SIZE, value);
+      marks.mark(offset, kind.bytes);
+    }
+    return result;
   }
 
   /** Sets the entries of the page table around an address, if its bytes lie in the home buffer. */
@@ -614,6 +778,80 @@ export class Bus implements MemoryUser {
   ): GuestMemAccessResult {
     const result = this.#write(native, kind, gpa, value, region, true);
     return result === OK ? OK : this.#rewrite(native, kind, gpa, value);
+  }
+
+  /**
+   * Makes a read of watched RAM or ROM that lies in the reach of the last one. Undefined, and nothing
+   * has happened, if it does not lie there.
+   */
+  readWatched<T extends Value, A extends Out>(
+    native: boolean,
+    kind: SpaceWidth<T, A>,
+    gpa: Gpa,
+  ): T | undefined {
+    const found = this.#watchedRead;
+    if (found === null || !reaches(found.reach, gpa, kind.bytes)) {
+      return undefined;
+    }
+    const index = this.watches.index("read");
+    const page = pageAt(gpa);
+    const offset = found.reach.offset + (gpa - found.reach.base);
+    if (
+      !index.covers(page) ||
+      !this.#isInOnePage(gpa, kind.bytes) ||
+      kind.tryRead(this.accessOf(native, found.memory), offset, kind.scratch) !== OK
+    ) {
+      return undefined;
+    }
+    const value = kind.scratch[0] as T;
+    this.#announce(index.atPage(page), gpa, kind.bytes, "read", value);
+    this.result = OK;
+    return value;
+  }
+
+  /** As `readWatched`, for a write. */
+  writeWatched<T extends Value, A extends Out>(
+    native: boolean,
+    kind: SpaceWidth<T, A>,
+    gpa: Gpa,
+    value: T,
+  ): GuestMemAccessResult | undefined {
+    const found = this.#watchedWrite;
+    const { bytes } = kind;
+    if (found === null || !reaches(found.reach, gpa, bytes)) {
+      return undefined;
+    }
+    const index = this.watches.index("write");
+    const page = pageAt(gpa);
+    const { reach, region } = found;
+    const offset = reach.offset + (gpa - reach.base);
+    if (!index.covers(page) || !this.#isInOnePage(gpa, bytes) || reach.bytes.length === 0) {
+      return undefined;
+    }
+    this.#announce(index.atPage(page), gpa, bytes, "write", value);
+    if (!native && this.#watchedWrite === found) {
+      // No listener has changed the map or ended the memory.
+      kind.width.set(reach.view, reach.from + (gpa - reach.base), value, this.#littleEndian);
+      const { dirty } = found.internals.marks;
+      dirty?.markPage(Math.floor(offset / PAGE_SIZE));
+      dirty?.markPage(Math.floor((offset + bytes - 1) / PAGE_SIZE));
+      return OK;
+    }
+    const result = this.#store(native, kind, found, offset, value);
+    if (result !== OK) {
+      // A listener has destroyed the memory.
+      this.#fault(result, region, bytes, bytes, gpa, "write", true);
+      return this.#rewrite(native, kind, gpa, value);
+    }
+    return OK;
+  }
+
+  /**
+   * Whether the watchpoints of the page of an address are all that the access can touch. False also
+   * for an access that faults because it is unaligned.
+   */
+  #isInOnePage(gpa: number, bytes: number): boolean {
+    return isAligned(gpa, bytes) || (this.#split !== null && inPageOf(gpa) + bytes <= PAGE_SIZE);
   }
 
   /**
@@ -812,10 +1050,15 @@ export class Bus implements MemoryUser {
     }
     const { offset, room } = this;
     const { bytes } = kind;
-    const { memory } = region;
+    const { memory, internals } = region;
     const trap = region.kind === "rom" ? region.onWrite : null;
     let announced = false;
-    if (!region.writable || room < bytes || this.isWatched(gpa, "write")) {
+    if (
+      !region.writable ||
+      room < bytes ||
+      internals.marks.guards !== null ||
+      this.isWatched(gpa, "write")
+    ) {
       // The owner of ROM handles a write that has the rights of a read.
       const rights = trap === null ? "write" : "read";
       const result =
@@ -835,7 +1078,7 @@ export class Bus implements MemoryUser {
         ? this.#refuseWrite(announced)
         : OK;
     }
-    const result = kind.tryWrite(this.accessOf(native, memory), offset, value);
+    const result = this.#store(native, kind, { memory, internals }, offset, value);
     if (result !== OK) {
       this.#fault(result, region, room, bytes, gpa, "write", announced);
     }
@@ -1099,9 +1342,21 @@ export class Bus implements MemoryUser {
     if (!index.covers(page)) {
       return;
     }
+    this.#announce(index.atPage(page), gpa, width, kind, value);
+  }
+
+  /** Calls the listeners of the watchpoints that an access touches. */
+  #announce(
+    watchpoints: readonly Watchpoint[],
+    gpa: Gpa,
+    width: number,
+    kind: Operation,
+    value: Value | undefined,
+  ): void {
     // Created only if a listener is called.
     let access: WatchedAccess | undefined;
-    for (const watchpoint of index.atPage(page)) {
+    for (let i = 0; i < watchpoints.length; i++) {
+      const watchpoint = watchpoints[i]!;
       // An earlier listener may have removed this watchpoint.
       if (watchpoint.touches(gpa, width) && !watchpoint.removed) {
         access ??= describe(gpa, width, kind, value);
@@ -1113,7 +1368,7 @@ export class Bus implements MemoryUser {
   /** As `notify`, for an access of any length: calls each listener once. */
   notifyRange(gpa: Gpa, length: number, kind: Operation, value?: Value): void {
     if (this.watched && length !== 0) {
-      const start = BigInt(gpa);
+      const start = toBigInt(gpa);
       const access = describe(gpa, length, kind, value);
       for (const watchpoint of this.watches.index(kind).touching(start, length)) {
         if (!watchpoint.removed) {
@@ -1153,8 +1408,14 @@ export class Bus implements MemoryUser {
   #invalidateCaches(): void {
     this.#hit = null;
     this.#previous = null;
-    this.#version++;
     this.#mapChanged();
+    this.#invalidateReaches();
+  }
+
+  #invalidateReaches(): void {
+    this.#watchedRead = null;
+    this.#watchedWrite = null;
+    this.#version++;
     this.#invalidate();
   }
 }
@@ -1179,10 +1440,6 @@ function lowBytes(region: RamRegion | null): number {
 /** The offset of an address in its page. */
 function inPageOf(gpa: Gpa): number {
   return typeof gpa === "number" ? gpa % PAGE_SIZE : Number(gpa % BigInt(PAGE_SIZE));
-}
-
-function pageAt(gpa: Gpa): number {
-  return typeof gpa === "number" ? Math.floor(gpa / PAGE_SIZE) : pageOf(gpa);
 }
 
 /** The result of an access to a device, before its handler is called. */
@@ -1249,6 +1506,6 @@ function plainAddress(gpa: Gpa): Gpa {
 }
 
 function describe(gpa: Gpa, width: number, kind: Operation, value?: Value): WatchedAccess {
-  const start = BigInt(gpa);
+  const start = toBigInt(gpa);
   return value === undefined ? { gpa: start, width, kind } : { gpa: start, width, kind, value };
 }

@@ -638,6 +638,10 @@ export class SpaceAccess implements GuestAccessors {
   #load<T extends Value, A extends Out>(kind: SpaceWidth<T, A>, gpa: Gpa): T {
     const { width, bytes } = kind;
     const bus = this.bus;
+    const watched = bus.readWatched(false, kind, gpa);
+    if (watched !== undefined) {
+      return watched;
+    }
     const region = bus.find(gpa);
     if (region !== null && region.kind !== "mmio" && region.readable) {
       const { offset } = bus;
@@ -669,6 +673,10 @@ export class SpaceAccess implements GuestAccessors {
         ? value
         : width.checkValue(value);
     const bus = this.bus;
+    const watched = bus.writeWatched(false, kind, gpa, checked);
+    if (watched !== undefined) {
+      return watched;
+    }
     const region = bus.find(gpa);
     if (region !== null && region.kind !== "mmio" && region.writable) {
       const { offset } = bus;

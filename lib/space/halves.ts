@@ -15,7 +15,8 @@ export function spaceHalves(bus: Bus, whole: GuestAccessors, native: boolean): H
     if (
       region === null ||
       region.kind === "mmio" ||
-      !(operation === "read" ? region.readable : region.writable)
+      !(operation === "read" ? region.readable : region.writable) ||
+      (operation === "write" && region.internals.marks.guards !== null)
     ) {
       return null;
     }

@@ -1,7 +1,7 @@
 import type { GuestAccessors, GuestHalvesAccessors } from "../base/access.js";
 import type { GuestAtomicAccess } from "../atomics/access.js";
 import type { Bus } from "./bus.js";
-import type { Reach } from "./reach.js";
+import { type Reach, reaches } from "./reach.js";
 import { GuestMemoryFault } from "../base/errors.js";
 import type { Gpa } from "../base/gpa.js";
 import { checkHalvesOut, quadOf, storeHalves } from "../base/halves.js";
@@ -501,6 +501,10 @@ export class NativeSpaceAccess implements GuestAccessors {
         return found as T;
       }
     }
+    const watched = bus.readWatched(true, kind, gpa);
+    if (watched !== undefined) {
+      return watched;
+    }
     const region = bus.find(gpa);
     if (region !== null && region.kind !== "mmio" && region.readable) {
       this.#readReach = bus.reach(region, "read");
@@ -531,6 +535,10 @@ export class NativeSpaceAccess implements GuestAccessors {
         return result;
       }
     }
+    const watched = bus.writeWatched(true, kind, gpa, checked);
+    if (watched !== undefined) {
+      return watched;
+    }
     const region = bus.find(gpa);
     if (region !== null && region.kind !== "mmio" && region.writable) {
       this.#writeReach = bus.reach(region, "write");
@@ -541,9 +549,4 @@ export class NativeSpaceAccess implements GuestAccessors {
     }
     return bus.write(true, kind, gpa, checked, region);
   }
-}
-
-/** Whether all bytes of an access lie in a reach. */
-function reaches({ base, length }: Reach, gpa: Gpa, bytes: number): gpa is number {
-  return typeof gpa === "number" && gpa >= base && gpa - base + bytes <= length;
 }

@@ -1,3 +1,5 @@
+import type { Gpa } from "../base/gpa.js";
+
 /**
  * The bytes around an address which accesses of one kind reach without a further check: they lie in
  * one window of one memory, the same region is visible at all of them, and none of their pages is
@@ -16,4 +18,9 @@ export interface Reach {
   readonly from: number;
   /** The offset of the first byte in the memory. */
   readonly offset: number;
+}
+
+/** Whether all bytes of an access lie in a reach. */
+export function reaches({ base, length }: Reach, gpa: Gpa, bytes: number): gpa is number {
+  return typeof gpa === "number" && gpa >= base && gpa - base + bytes <= length;
 }

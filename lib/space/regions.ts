@@ -104,7 +104,9 @@ abstract class BaseRegion {
 
 /** The address space that maps a window, and has its place in a page table. */
 interface WindowUser {
-  /** Called before a window shows other bytes. */
+  /** Called before a window shows other bytes. It may throw, and may change the window. */
+  beforeSelect(region: RamRegion | RomRegion): void;
+  /** Called after `beforeSelect`, before the window changes. */
   selecting(region: RamRegion | RomRegion, next: GuestMemoryInternals): void;
   /** Called after a window has changed. It may fail without harm. */
   selected(region: RamRegion | RomRegion, before: GuestMemoryInternals): void;
@@ -161,8 +163,8 @@ abstract class MemoryRegion extends BaseRegion {
   }
 
   /**
-   * The memory that the window shows. Its own accessors set dirty marks but call no watchpoints.
-   * Writes to its buffers do neither.
+   * The memory that the window shows. Its own accessors set dirty marks and call code guards, but
+   * no watchpoints. Writes to its buffers do none of this.
    */
   get memory(): GuestMemory {
     return this.#memory;
@@ -178,14 +180,17 @@ abstract class MemoryRegion extends BaseRegion {
    *
    * @param offset - Bytes from the start of the memory: a multiple of 8.
    * @param memory - By default the memory that the window shows already.
-   * @throws TypeError; RangeError if the bytes of the window do not lie in the memory. The window
-   * is unchanged then.
+   * @throws TypeError; RangeError if the bytes of the window do not lie in the memory; what the
+   * listener of a code guard throws. The window is unchanged then.
    */
   select(offset: Gpa, memory: GuestMemory = this.#memory): void {
     const from = checkOffset(offset);
     const internals = memory === this.#memory ? this.internals : guestMemoryInternals(memory);
     checkPart(internals.size, from, this.period);
     const region = this as unknown as RamRegion | RomRegion;
+    if (internals !== this.internals || from !== this.from) {
+      this.user?.beforeSelect(region);
+    }
     const before = this.internals;
     this.user?.selecting(region, internals);
     this.#memory = memory;

@@ -5,6 +5,7 @@ import { type Gpa, MAX_U64 } from "../base/gpa.js";
 import { GuestMemAccessResult } from "../base/result.js";
 import type { Out, Value, Width } from "../base/widths.js";
 import { callHandler, checkReturned } from "./device.js";
+import { callGuards, unguarded, type WrittenBytes } from "./guarded-write.js";
 import type { HoleHandlers } from "./holes.js";
 import { type AccessWidth, BUS_ERROR } from "./mmio.js";
 import type { RamRegion, Region, RomRegion } from "./regions.js";
@@ -66,8 +67,8 @@ const byte = new Uint8Array(1);
  * devices and holes, and accesses that touch several regions.
  *
  * All parts are checked first. Then the watchpoints of a write are called, then the handlers, in
- * ascending order, and last the bytes of RAM and ROM are read or written. Therefore an access that
- * faults changes no byte.
+ * ascending order, then the code guards, and last the bytes of RAM and ROM are read or written.
+ * Therefore an access that faults changes no byte.
  */
 export class SplitAccess {
   readonly #bus: SplitBus;
@@ -124,18 +125,28 @@ export class SplitAccess {
     if (!this.#callWrites(parts, view)) {
       return bus.result;
     }
-    if (!this.#isAlive(parts)) {
+    const written = writtenBytes(parts);
+    // A handler, and then a guard, may have destroyed a memory.
+    let alive = this.#isAlive(parts);
+    if (alive) {
+      callGuards(written);
+      alive = this.#isAlive(parts);
+    }
+    if (!alive) {
       this.announced = true;
       return bus.result;
     }
-    for (const { memory, offset, at, bytes: count } of parts) {
-      if (memory !== null) {
-        const access = native ? memory.native : memory;
-        for (let i = 0; i < count; i++) {
-          access.tryWriteb(offset + i, view.getUint8(at + i));
+    unguarded(written, () => {
+      for (const { memory, offset, at, bytes: count } of parts) {
+        for (let i = 0; native && i < count; i++) {
+          memory?.native.tryWriteb(offset + i, view.getUint8(at + i));
+        }
+        if (!native) {
+          // Not by tryWriteb, which would leave its fast form: see accessor-forms.ts.
+          memory?.tryWrite(offset, new Uint8Array(view.buffer, at, count));
         }
       }
-    }
+    });
     return OK;
   }
 
@@ -238,7 +249,7 @@ export class SplitAccess {
     return true;
   }
 
-  /** Whether the memories of all parts are still accessible: a handler may have destroyed one. */
+  /** Whether the memories of all parts are still accessible. */
   #isAlive(parts: readonly Part[]): boolean {
     for (const { internals, offset, bytes } of parts) {
       const result = internals?.checkRange(offset, bytes) ?? OK;
@@ -254,6 +265,20 @@ export class SplitAccess {
     this.#bus.reason = reason;
     return null;
   }
+}
+
+/** The bytes of memory that a write changes, those of adjacent parts in one range. */
+function writtenBytes(parts: readonly Part[]): WrittenBytes[] {
+  const ranges: WrittenBytes[] = [];
+  for (const { internals, offset, bytes } of parts) {
+    const last = ranges.at(-1);
+    if (last?.internals === internals && last.offset + last.length === offset) {
+      ranges[ranges.length - 1] = { ...last, length: last.length + bytes };
+    } else if (internals !== null) {
+      ranges.push({ internals, offset, length: bytes });
+    }
+  }
+  return ranges;
 }
 
 /** log2 of the bytes of the widest aligned access at an address with at most `most` bytes. */

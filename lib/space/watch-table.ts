@@ -3,34 +3,36 @@ import type { Operation } from "../base/errors.js";
 import type { Watchpoint } from "./watchpoint.js";
 
 /**
- * The watchpoints of an address space, sorted by the guest physical pages that they touch. Adding
- * and removing a watchpoint takes a binary search. The indexes that accesses query are built by the
- * first access after a change.
+ * The watchpoints of an address space. Adding and removing one takes constant time. The indexes that
+ * accesses query are built by the first access after a change.
  */
 export class WatchTable {
-  /** Sorted by first page, then by the order in which they were added. */
-  readonly #sorted: Watchpoint[] = [];
+  readonly #watchpoints = new Set<Watchpoint>();
+  /** Those of the last sort, by first page and then in the order in which they were added. */
+  #sorted: readonly Watchpoint[] = [];
+  /** Those added since the last sort. */
+  #added = new Set<Watchpoint>();
   #read: WatchIndex | null = null;
   #write: WatchIndex | null = null;
 
   get size(): number {
-    return this.#sorted.length;
+    return this.#watchpoints.size;
   }
 
   /** The caller must have called `reserveStack`. */
   add(watchpoint: Watchpoint): void {
-    const place = this.#placeOf(watchpoint);
     this.#read = null;
     this.#write = null;
-    this.#sorted.splice(place, 0, watchpoint);
+    this.#added.add(watchpoint);
+    this.#watchpoints.add(watchpoint);
   }
 
   /** The caller must have called `reserveStack`. */
   remove(watchpoint: Watchpoint): void {
-    const place = this.#placeOf(watchpoint);
     this.#read = null;
     this.#write = null;
-    this.#sorted.splice(place, 1);
+    this.#added.delete(watchpoint);
+    this.#watchpoints.delete(watchpoint);
   }
 
   /** The index for one kind of access. */
@@ -41,27 +43,20 @@ export class WatchTable {
   }
 
   #indexOf(kind: Operation): WatchIndex {
+    if (this.#added.size !== 0 || this.#sorted.length !== this.#watchpoints.size) {
+      const kept = this.#sorted.filter((watchpoint) => this.#watchpoints.has(watchpoint));
+      // The sort of two sorted runs takes linear time.
+      this.#sorted = [...kept, ...this.#added].sort(
+        (a, b) => a.pages.first - b.pages.first || a.serial - b.serial,
+      );
+      this.#added = new Set();
+    }
     return new WatchIndex(this.#sorted.filter((watchpoint) => watchpoint.concerns(kind)));
   }
-
-  /** The position of a watchpoint in the sorted list, or the position to insert it at. */
-  #placeOf({ pages, serial }: Watchpoint): number {
-    let low = 0;
-    let high = this.#sorted.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      const other = this.#sorted[middle]!;
-      const before =
-        other.pages.first === pages.first ? other.serial < serial : other.pages.first < pages.first;
-      if (before) {
-        low = middle + 1;
-      } else {
-        high = middle;
-      }
-    }
-    return low;
-  }
 }
+
+/** The most pages whose watchpoints an index keeps: a watched range may have millions. */
+const MAX_FOUND = 4096;
 
 /** An index of the watchpoints for one kind of access. Immutable, apart from its caches. */
 export class WatchIndex {
@@ -74,6 +69,8 @@ export class WatchIndex {
   // The last gap that `covers` found: all pages between these two, exclusive, are not watched.
   #gapStart = -Infinity;
   #gapEnd = -Infinity;
+  /** The watchpoints that touch each page, as far as `atPage` was asked for them. */
+  readonly #found = new Map<number, readonly Watchpoint[]>();
   // The last page that `atPage` looked up, and the watchpoints that touch it.
   #lastPage = -1;
   #lastFound: readonly Watchpoint[] = [];
@@ -125,7 +122,15 @@ export class WatchIndex {
   /** The watchpoints that touch a watched page, in the order they were added. */
   atPage(page: number): readonly Watchpoint[] {
     if (page !== this.#lastPage) {
-      this.#lastFound = this.#overlapping(page, page);
+      const known = this.#found.get(page);
+      const found = known ?? this.#overlapping(page, page);
+      if (known === undefined) {
+        if (this.#found.size === MAX_FOUND) {
+          this.#found.clear();
+        }
+        this.#found.set(page, found);
+      }
+      this.#lastFound = found;
       this.#lastPage = page;
     }
     return this.#lastFound;

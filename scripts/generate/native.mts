@@ -3,6 +3,8 @@ import { QUAD_ROW, type WidthRow, WIDTHS } from "./widths.mjs";
 
 /** How a class of the native path calls C++. */
 interface NativeClass {
+  /** The statement that calls the guards of a write, before the call block gets the value. */
+  readonly guard: (row: WidthRow) => string;
   /** The statements that make the call, once the call block has the value. */
   readonly call: (row: WidthRow, operation: "read" | "write") => string;
   /** The result code of a write, after the marks of its pages. */
@@ -14,6 +16,7 @@ interface NativeClass {
 /** The accessors of `NativeAccess`: each stores its arguments in the call block and calls C++. */
 export function nativeAccessors(): string {
   return accessors({
+    guard: ({ bytes }) => `if (this.marks.guards !== null) { this.callGuards(gpa, ${bytes}); }`,
     call: ({ suffix }, operation) => `this.prepare(gpa); ${operation}${suffix}();`,
     written: () => "this.marks.dirty === null ? result() : this.mark(gpa)",
     check: (code, { constant }, operation) =>
@@ -24,6 +27,8 @@ export function nativeAccessors(): string {
 /** The accessors of `NativePolicyAccess`. All of them call one function of C++. */
 export function nativePolicyAccessors(): string {
   return accessors({
+    guard: ({ bytes }) =>
+      `if (this.access.marks.guards !== null) { this.callGuards(gpa, ${bytes}); }`,
     // The kind is the number in `OpKind`, which takes fewer bytes of bytecode.
     call: ({ shift }, operation) =>
       `this.prepare(gpa, ${operation === "read" ? shift : shift + 4}); accessUnderPolicy();`,
@@ -33,7 +38,7 @@ export function nativePolicyAccessors(): string {
   });
 }
 
-function accessors({ call, written, check }: NativeClass): string {
+function accessors({ guard, call, written, check }: NativeClass): string {
   return [
     ...WIDTHS.map(
       (row) => `
@@ -52,17 +57,21 @@ function accessors({ call, written, check }: NativeClass): string {
     ...WIDTHS.map(
       (row) => `
   tryWrite${row.suffix}(gpa: Gpa, value: ${row.value}): GuestMemAccessResult {
-    ${cell(row)} = ${checked(row)};
+    const checked = ${checked(row)};
+    ${guard(row)}
+    ${cell(row)} = checked;
     ${call(row, "write")}
     return ${written(row)};
   }`,
     ),
     `
   tryWriteqFrom(gpa: Gpa, source: BigUint64Array): GuestMemAccessResult {
-    ${cell(QUAD_ROW)} =
+    const value =
       isView(source) && source[0] !== undefined && source instanceof BigUint64Array
         ? source[0]
         : checkOut(QUAD, source, "source")[0]!;
+    ${guard(QUAD_ROW)}
+    ${cell(QUAD_ROW)} = value;
     ${call(QUAD_ROW, "write")}
     return ${written(QUAD_ROW)};
   }`,
@@ -95,8 +104,11 @@ function accessors({ call, written, check }: NativeClass): string {
   }`,
     `
   tryWriteqHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult {
-    block32[VALUE32] = ${checkedHalf("low")};
-    block32[VALUE_HIGH32] = ${checkedHalf("high")};
+    const checkedLow = ${checkedHalf("low")};
+    const checkedHigh = ${checkedHalf("high")};
+    ${guard(QUAD_ROW)}
+    block32[VALUE32] = checkedLow;
+    block32[VALUE_HIGH32] = checkedHigh;
     ${call(QUAD_ROW, "write")}
     return ${written(QUAD_ROW)};
   }`,
