@@ -17,6 +17,7 @@ import * as crosschecks from "pound-guest-memory/crosscheck";
 import * as loader from "pound-guest-memory/loader";
 import * as typed from "pound-guest-memory/typed";
 import { ERROR_CLASSES } from "../support/error-classes.js";
+import { POLICIES } from "../support/policies.js";
 
 const { OpRecorder } = crosschecks;
 const { struct, StructLayout, TypedRegion } = typed;
@@ -63,10 +64,6 @@ function revoked(): object {
   revoke();
   return proxy;
 }
-
-const POLICIES = (["fault", "allow"] as const).flatMap((alignment) =>
-  (["little", "big"] as const).map((endian) => ({ alignment, endian })),
-);
 
 /** Makes what no argument should be, by name; each time anew, since a callee may keep it. */
 const HOSTILE: Readonly<Record<string, () => unknown>> = {

@@ -2,6 +2,7 @@ import { expect } from "chai";
 import fc from "fast-check";
 import { AddressSpace, GuestMemAccessResult, GuestMemory, type Region } from "pound-guest-memory";
 import { OUT_OF_RANGE, thrown } from "../support/errors.js";
+import { POLICIES } from "../support/policies.js";
 
 const { OK, FAULT_BOUNDARY, FAULT_UNALIGNED } = GuestMemAccessResult;
 
@@ -280,13 +281,6 @@ function allowsUnaligned(places: readonly (Place | null)[], address: number, wri
   });
   return isServed ? OK : FAULT_BOUNDARY;
 }
-
-const POLICIES = [
-  {},
-  { alignment: "allow" },
-  { endian: "big" },
-  { alignment: "allow", endian: "big" },
-] as const;
 
 const step = fc.record({
   do: fc.constantFrom("ram", "ram", "rom", "device", "remove", "select", "watch", "read", "write"),
