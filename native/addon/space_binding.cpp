@@ -97,9 +97,8 @@ napi_value access_table(Environment* environment, Access run) {
     const Environment::Table& entry = environment->table(block->memory());
     const guest_page_table_t table{
         entry.reads, entry.writes, entry.entries, entry.shift, {entry.home.base, entry.home.size}};
-    const bool made = under_policy(entry.policy, [&](auto policy) {
-        return run(policy, &table, block);
-    });
+    const bool made =
+        under_policy(entry.policy, [&](auto policy) { return run(policy, &table, block); });
     block->set_result(made ? uint32_t{kvm::memory::GUEST_MEM_ACCESS_OK} : NOT_MADE);
     return nullptr;
 }
@@ -121,23 +120,27 @@ napi_value access_space(napi_env env, napi_callback_info info, Access run) {
 
 template <typename T>
 napi_value read_call(napi_env env, napi_callback_info info) {
-    return access_space(env, info, [](auto policy, const guest_page_table_t* table, CallBlock* block) {
-        using Policy = decltype(policy);
-        T value;
-        const bool made = kvm::memory::guest_page_read<T, Policy>(table, block->gpa_low(), &value);
-        if (made) {
-            block->set_value(value);
-        }
-        return made;
-    });
+    return access_space(
+        env, info, [](auto policy, const guest_page_table_t* table, CallBlock* block) {
+            using Policy = decltype(policy);
+            T value;
+            const bool made =
+                kvm::memory::guest_page_read<T, Policy>(table, block->gpa_low(), &value);
+            if (made) {
+                block->set_value(value);
+            }
+            return made;
+        });
 }
 
 template <typename T>
 napi_value write_call(napi_env env, napi_callback_info info) {
-    return access_space(env, info, [](auto policy, const guest_page_table_t* table, CallBlock* block) {
-        using Policy = decltype(policy);
-        return kvm::memory::guest_page_write<T, Policy>(table, block->gpa_low(), block->value<T>());
-    });
+    return access_space(env, info,
+                        [](auto policy, const guest_page_table_t* table, CallBlock* block) {
+                            using Policy = decltype(policy);
+                            return kvm::memory::guest_page_write<T, Policy>(table, block->gpa_low(),
+                                                                            block->value<T>());
+                        });
 }
 
 constexpr Accessor ACCESSORS[] = {

@@ -4,7 +4,11 @@
 
 #include <vector>
 
+#include "support/shadow_ram.h"
+
+using namespace pound::kvm;
 using namespace pound::kvm::memory;
+using pound::tests::expected_load;
 
 namespace {
 
@@ -26,37 +30,63 @@ struct Paged {
     }
 };
 
-template <typename T>
+template <typename T, typename Policy>
 void check_width() {
     Paged paged;
-    Paged::map(paged.reads, 5, 2);
-    Paged::map(paged.writes, 5, 2);
+    // Pages 5 and 6 are adjacent in the home buffer; 6 and 7 are not.
+    for (auto* entries : {&paged.reads, &paged.writes}) {
+        Paged::map(*entries, 5, 1);
+        Paged::map(*entries, 6, 2);
+        Paged::map(*entries, 7, 0);
+    }
     const T value = static_cast<T>(0x8877665544332211);
-    for (uint64_t offset = 0; offset < PAGE; offset++) {
+    for (uint64_t offset = 0; offset < 2 * PAGE; offset++) {
         const uint64_t gpa = 5 * PAGE + offset;
-        const bool aligned = offset % sizeof(T) == 0;
+        const bool made = Policy::alignment == alignment_t::fault ? offset % sizeof(T) == 0
+                                                                  : offset + sizeof(T) <= 2 * PAGE;
         T found = 1;
-        CHECK(guest_page_write(&paged.table, gpa, value) == aligned);
-        CHECK(guest_page_read(&paged.table, gpa, &found) == aligned);
-        CHECK(found == (aligned ? value : T{1}));
-        if (aligned) {
-            for (size_t i = 0; i < sizeof(T); i++) {
-                CHECK(paged.bytes[2 * PAGE + offset + i] == static_cast<uint8_t>(value >> (8 * i)));
-            }
+        CHECK(guest_page_write<T, Policy>(&paged.table, gpa, value) == made);
+        CHECK(guest_page_read<T, Policy>(&paged.table, gpa, &found) == made);
+        CHECK(found == (made ? value : T{1}));
+        if (made) {
+            const uint8_t* bytes = paged.bytes.data() + PAGE + offset;
+            CHECK(expected_load<T>(bytes, Policy::endian) == value);
         }
     }
-    for (uint32_t page = 0; page < 4; page++) {
-        CHECK((paged.bytes[page * PAGE] != 0) == (page == 2));
-    }
+    CHECK(paged.bytes[0] == 0);
+    CHECK(paged.bytes[3 * PAGE] == 0);
+}
+
+template <typename Policy>
+void check_policy() {
+    check_width<uint8_t, Policy>();
+    check_width<uint16_t, Policy>();
+    check_width<uint32_t, Policy>();
+    check_width<uint64_t, Policy>();
 }
 
 } // namespace
 
-TEST_CASE("a page table leads aligned accesses of every width to the home buffer") {
-    check_width<uint8_t>();
-    check_width<uint16_t>();
-    check_width<uint32_t>();
-    check_width<uint64_t>();
+TEST_CASE("a page table leads accesses of every width to the home buffer, under every policy") {
+    check_policy<default_access_policy_t>();
+    check_policy<access_policy_t<alignment_t::fault, endian_t::big>>();
+    check_policy<access_policy_t<alignment_t::allow, endian_t::little>>();
+    check_policy<access_policy_t<alignment_t::allow, endian_t::big>>();
+}
+
+TEST_CASE("an unaligned access to a page whose next one has no entry takes the slow path") {
+    using Policy = access_policy_t<alignment_t::allow, endian_t::little>;
+    Paged paged;
+    Paged::map(paged.reads, 5, 1);
+    Paged::map(paged.writes, 5, 1);
+    Paged::map(paged.reads, PAGES - 1, 3);
+    uint32_t value = 7;
+    for (const uint64_t gpa : {uint64_t{6 * PAGE - 3}, uint64_t{PAGES * PAGE - 1}}) {
+        CHECK_FALSE(guest_page_read<uint32_t, Policy>(&paged.table, gpa, &value));
+        CHECK_FALSE(guest_page_write<uint32_t, Policy>(&paged.table, gpa, 1));
+    }
+    CHECK(guest_page_read<uint32_t, Policy>(&paged.table, 6 * PAGE - 4, &value));
+    CHECK(value == 0);
 }
 
 TEST_CASE("a page table maps a page below and above its place, and mirrors it") {
