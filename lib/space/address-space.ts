@@ -140,6 +140,8 @@ export class AddressSpace implements GuestAccessors {
   declare private writes: Int32Array;
   /** log2 of the bytes of a page. */
   private readonly shift!: number;
+  /** The bits of an address that all bytes of a page have in common. @internal */
+  protected readonly pageBits!: number;
   /** Makes every access that the hot path cannot make. */
   private readonly general!: SpaceAccess;
   // The home buffer. It is unset until there is RAM, which is safe because the page table has no
@@ -174,6 +176,7 @@ export class AddressSpace implements GuestAccessors {
     const isFast = isDefault || policyClasses.includes(new.target);
     this.#arena = arena === 0 ? null : new SpaceArena(arena);
     this.shift = Math.log2(pageSize);
+    this.pageBits = -pageSize;
     this.#bus = new Bus(
       settings,
       this.#arena && guestMemoryInternals(this.#arena.home),

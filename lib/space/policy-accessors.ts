@@ -9,6 +9,7 @@ abstract class PolicyAccessors {
   declare protected readonly reads: Int32Array;
   declare protected readonly writes: Int32Array;
   declare protected readonly shift: number;
+  declare protected readonly pageBits: number;
   declare protected readonly general: GuestAccessors;
   declare protected readonly view: DataView;
   declare protected readonly checkSlots: typeof checkSlots;
@@ -49,7 +50,7 @@ class AllowLittle extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (!((distance | ((address ^ (address + 1)) >>> this.shift)) & 1)) {
+          if (!((distance & 1) | ((address ^ (address + 1)) & this.pageBits))) {
             out[0] = this.view.getUint16((address + distance) >>> 0, true);
             return 0;
           }
@@ -70,7 +71,7 @@ class AllowLittle extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (!((distance | ((address ^ (address + 3)) >>> this.shift)) & 1)) {
+          if (!((distance & 1) | ((address ^ (address + 3)) & this.pageBits))) {
             out[0] = this.view.getUint32((address + distance) >>> 0, true);
             return 0;
           }
@@ -91,7 +92,7 @@ class AllowLittle extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (!((distance | ((address ^ (address + 7)) >>> this.shift)) & 1)) {
+          if (!((distance & 1) | ((address ^ (address + 7)) & this.pageBits))) {
             out[0] = this.view.getBigUint64((address + distance) >>> 0, true);
             return 0;
           }
@@ -138,7 +139,7 @@ class AllowLittle extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if (!((distance | ((address ^ (address + 1)) >>> this.shift)) & 1)) {
+          if (!((distance & 1) | ((address ^ (address + 1)) & this.pageBits))) {
             this.view.setUint16((address + distance) >>> 0, value, true);
             return 0;
           }
@@ -161,7 +162,7 @@ class AllowLittle extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if (!((distance | ((address ^ (address + 3)) >>> this.shift)) & 1)) {
+          if (!((distance & 1) | ((address ^ (address + 3)) & this.pageBits))) {
             this.view.setUint32((address + distance) >>> 0, value, true);
             return 0;
           }
@@ -184,7 +185,7 @@ class AllowLittle extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if (!((distance | ((address ^ (address + 7)) >>> this.shift)) & 1)) {
+          if (!((distance & 1) | ((address ^ (address + 7)) & this.pageBits))) {
             this.view.setBigUint64((address + distance) >>> 0, value, true);
             return 0;
           }
@@ -207,7 +208,7 @@ class AllowLittle extends PolicyAccessors {
           const address = gpa >>> 0;
           if (address === gpa) {
             const distance = ~this.writes[address >>> this.shift]!;
-            if (!((distance | ((address ^ (address + 7)) >>> this.shift)) & 1)) {
+            if (!((distance & 1) | ((address ^ (address + 7)) & this.pageBits))) {
               this.view.setBigUint64((address + distance) >>> 0, value, true);
               return 0;
             }
@@ -245,7 +246,7 @@ class AllowLittle extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (!((distance | ((address ^ (address + 1)) >>> this.shift)) & 1)) {
+          if (!((distance & 1) | ((address ^ (address + 1)) & this.pageBits))) {
             return this.view.getUint16((address + distance) >>> 0, true);
           }
         }
@@ -263,7 +264,7 @@ class AllowLittle extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (!((distance | ((address ^ (address + 3)) >>> this.shift)) & 1)) {
+          if (!((distance & 1) | ((address ^ (address + 3)) & this.pageBits))) {
             return this.view.getUint32((address + distance) >>> 0, true);
           }
         }
@@ -281,7 +282,7 @@ class AllowLittle extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (!((distance | ((address ^ (address + 7)) >>> this.shift)) & 1)) {
+          if (!((distance & 1) | ((address ^ (address + 7)) & this.pageBits))) {
             return this.view.getBigUint64((address + distance) >>> 0, true);
           }
         }
@@ -327,7 +328,7 @@ class AllowLittle extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if (!((distance | ((address ^ (address + 1)) >>> this.shift)) & 1)) {
+          if (!((distance & 1) | ((address ^ (address + 1)) & this.pageBits))) {
             this.view.setUint16((address + distance) >>> 0, value, true);
             return;
           }
@@ -350,7 +351,7 @@ class AllowLittle extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if (!((distance | ((address ^ (address + 3)) >>> this.shift)) & 1)) {
+          if (!((distance & 1) | ((address ^ (address + 3)) & this.pageBits))) {
             this.view.setUint32((address + distance) >>> 0, value, true);
             return;
           }
@@ -373,7 +374,7 @@ class AllowLittle extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if (!((distance | ((address ^ (address + 7)) >>> this.shift)) & 1)) {
+          if (!((distance & 1) | ((address ^ (address + 7)) & this.pageBits))) {
             this.view.setBigUint64((address + distance) >>> 0, value, true);
             return;
           }
@@ -400,7 +401,7 @@ class AllowLittle extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (!((distance | ((address ^ (address + 7)) >>> this.shift)) & 1)) {
+          if (!((distance & 1) | ((address ^ (address + 7)) & this.pageBits))) {
             const view = this.view;
             const start = (address + distance) >>> 0;
             const low = view.getUint32(start, true);
@@ -429,7 +430,7 @@ class AllowLittle extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if (!((distance | ((address ^ (address + 7)) >>> this.shift)) & 1)) {
+          if (!((distance & 1) | ((address ^ (address + 7)) & this.pageBits))) {
             const view = this.view;
             const start = (address + distance) >>> 0;
             view.setUint32(start, low, true);
@@ -905,7 +906,7 @@ class AllowBig extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (!((distance | ((address ^ (address + 1)) >>> this.shift)) & 1)) {
+          if (!((distance & 1) | ((address ^ (address + 1)) & this.pageBits))) {
             out[0] = this.view.getUint16((address + distance) >>> 0, false);
             return 0;
           }
@@ -926,7 +927,7 @@ class AllowBig extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (!((distance | ((address ^ (address + 3)) >>> this.shift)) & 1)) {
+          if (!((distance & 1) | ((address ^ (address + 3)) & this.pageBits))) {
             out[0] = this.view.getUint32((address + distance) >>> 0, false);
             return 0;
           }
@@ -947,7 +948,7 @@ class AllowBig extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (!((distance | ((address ^ (address + 7)) >>> this.shift)) & 1)) {
+          if (!((distance & 1) | ((address ^ (address + 7)) & this.pageBits))) {
             out[0] = this.view.getBigUint64((address + distance) >>> 0, false);
             return 0;
           }
@@ -994,7 +995,7 @@ class AllowBig extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if (!((distance | ((address ^ (address + 1)) >>> this.shift)) & 1)) {
+          if (!((distance & 1) | ((address ^ (address + 1)) & this.pageBits))) {
             this.view.setUint16((address + distance) >>> 0, value, false);
             return 0;
           }
@@ -1017,7 +1018,7 @@ class AllowBig extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if (!((distance | ((address ^ (address + 3)) >>> this.shift)) & 1)) {
+          if (!((distance & 1) | ((address ^ (address + 3)) & this.pageBits))) {
             this.view.setUint32((address + distance) >>> 0, value, false);
             return 0;
           }
@@ -1040,7 +1041,7 @@ class AllowBig extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if (!((distance | ((address ^ (address + 7)) >>> this.shift)) & 1)) {
+          if (!((distance & 1) | ((address ^ (address + 7)) & this.pageBits))) {
             this.view.setBigUint64((address + distance) >>> 0, value, false);
             return 0;
           }
@@ -1063,7 +1064,7 @@ class AllowBig extends PolicyAccessors {
           const address = gpa >>> 0;
           if (address === gpa) {
             const distance = ~this.writes[address >>> this.shift]!;
-            if (!((distance | ((address ^ (address + 7)) >>> this.shift)) & 1)) {
+            if (!((distance & 1) | ((address ^ (address + 7)) & this.pageBits))) {
               this.view.setBigUint64((address + distance) >>> 0, value, false);
               return 0;
             }
@@ -1101,7 +1102,7 @@ class AllowBig extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (!((distance | ((address ^ (address + 1)) >>> this.shift)) & 1)) {
+          if (!((distance & 1) | ((address ^ (address + 1)) & this.pageBits))) {
             return this.view.getUint16((address + distance) >>> 0, false);
           }
         }
@@ -1119,7 +1120,7 @@ class AllowBig extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (!((distance | ((address ^ (address + 3)) >>> this.shift)) & 1)) {
+          if (!((distance & 1) | ((address ^ (address + 3)) & this.pageBits))) {
             return this.view.getUint32((address + distance) >>> 0, false);
           }
         }
@@ -1137,7 +1138,7 @@ class AllowBig extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (!((distance | ((address ^ (address + 7)) >>> this.shift)) & 1)) {
+          if (!((distance & 1) | ((address ^ (address + 7)) & this.pageBits))) {
             return this.view.getBigUint64((address + distance) >>> 0, false);
           }
         }
@@ -1183,7 +1184,7 @@ class AllowBig extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if (!((distance | ((address ^ (address + 1)) >>> this.shift)) & 1)) {
+          if (!((distance & 1) | ((address ^ (address + 1)) & this.pageBits))) {
             this.view.setUint16((address + distance) >>> 0, value, false);
             return;
           }
@@ -1206,7 +1207,7 @@ class AllowBig extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if (!((distance | ((address ^ (address + 3)) >>> this.shift)) & 1)) {
+          if (!((distance & 1) | ((address ^ (address + 3)) & this.pageBits))) {
             this.view.setUint32((address + distance) >>> 0, value, false);
             return;
           }
@@ -1229,7 +1230,7 @@ class AllowBig extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if (!((distance | ((address ^ (address + 7)) >>> this.shift)) & 1)) {
+          if (!((distance & 1) | ((address ^ (address + 7)) & this.pageBits))) {
             this.view.setBigUint64((address + distance) >>> 0, value, false);
             return;
           }
@@ -1256,7 +1257,7 @@ class AllowBig extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (!((distance | ((address ^ (address + 7)) >>> this.shift)) & 1)) {
+          if (!((distance & 1) | ((address ^ (address + 7)) & this.pageBits))) {
             const view = this.view;
             const start = (address + distance) >>> 0;
             const low = view.getUint32(start + 4, false);
@@ -1285,7 +1286,7 @@ class AllowBig extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.writes[address >>> this.shift]!;
-          if (!((distance | ((address ^ (address + 7)) >>> this.shift)) & 1)) {
+          if (!((distance & 1) | ((address ^ (address + 7)) & this.pageBits))) {
             const view = this.view;
             const start = (address + distance) >>> 0;
             view.setUint32(start + 4, low, false);

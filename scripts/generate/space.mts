@@ -59,8 +59,7 @@ const BIG = { low: "start + 4", high: "start" };
  * checks the alignment too. `!(bits)` takes 6 bytes of bytecode less than `(bits) === 0`.
  *
  * Under `alignment: "allow"`, the test is that the first and the last byte of the access have the
- * same page: the numbers of two adjacent pages differ in the lowest bit. `distance` first takes 3
- * bytes of bytecode less.
+ * same page. A mask takes less time than a shift by a variable count.
  */
 function policyAccessors({ alignment, endian }: SpacePolicy): string {
   const open = ({ bytes }: WidthRow): string => {
@@ -69,7 +68,7 @@ function policyAccessors({ alignment, endian }: SpacePolicy): string {
     }
     return alignment === "fault"
       ? `!((address | distance) & ${bytes - 1})`
-      : `!((distance | ((address ^ (address + ${bytes - 1})) >>> this.shift)) & 1)`;
+      : `!((distance & 1) | ((address ^ (address + ${bytes - 1})) & this.pageBits))`;
   };
   return spaceAccessors({
     where: (row, operation, then) => `
