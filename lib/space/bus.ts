@@ -62,6 +62,9 @@ interface WatchedReach {
   readonly region: RamRegion | RomRegion;
   readonly memory: GuestMemory;
   readonly internals: GuestMemoryInternals;
+  /** The accessors of the memory on the view path. */
+  readonly view: GuestAccessors;
+  readonly native: GuestAccessors;
 }
 
 /** Registers of a device below 4 GiB, none of whose pages is watched for accesses of one kind. */
@@ -489,7 +492,14 @@ export class Bus implements MemoryUser {
     if (this.watched && this.watches.index(kind).covers(pageAt(address))) {
       const reach = this.#reachOf(segment, region, kind, address, true);
       const { memory, internals } = region;
-      const watched = reach && { reach, region, memory, internals };
+      const watched = reach && {
+        reach,
+        region,
+        memory,
+        internals,
+        view: this.accessOf(false, memory),
+        native: this.accessOf(true, memory),
+      };
       if (kind === "read") {
         this.#watchedRead = watched;
       } else {
@@ -798,8 +808,8 @@ export class Bus implements MemoryUser {
     const offset = found.reach.offset + (gpa - found.reach.base);
     if (
       !index.covers(page) ||
-      !this.#isInOnePage(gpa, kind.bytes) ||
-      kind.tryRead(this.accessOf(native, found.memory), offset, kind.scratch) !== OK
+      (this.#split !== null && crossesPage(gpa, kind.bytes)) ||
+      kind.tryRead(native ? found.native : found.view, offset, kind.scratch) !== OK
     ) {
       return undefined;
     }
@@ -825,7 +835,8 @@ export class Bus implements MemoryUser {
     const page = pageAt(gpa);
     const { reach, region } = found;
     const offset = reach.offset + (gpa - reach.base);
-    if (!index.covers(page) || !this.#isInOnePage(gpa, bytes) || reach.bytes.length === 0) {
+    const isSlow = this.#split === null ? (offset & (bytes - 1)) !== 0 : crossesPage(gpa, bytes);
+    if (isSlow || !index.covers(page) || reach.bytes.length === 0) {
       return undefined;
     }
     this.#announce(index.atPage(page), gpa, bytes, "write", value);
@@ -833,8 +844,10 @@ export class Bus implements MemoryUser {
       // No listener has changed the map or ended the memory.
       kind.width.set(reach.view, reach.from + (gpa - reach.base), value, this.#littleEndian);
       const { dirty } = found.internals.marks;
-      dirty?.markPage(Math.floor(offset / PAGE_SIZE));
-      dirty?.markPage(Math.floor((offset + bytes - 1) / PAGE_SIZE));
+      if (dirty !== null) {
+        dirty.markPage(Math.floor(offset / PAGE_SIZE));
+        dirty.markPage(Math.floor((offset + bytes - 1) / PAGE_SIZE));
+      }
       return OK;
     }
     const result = this.#store(native, kind, found, offset, value);
@@ -844,14 +857,6 @@ export class Bus implements MemoryUser {
       return this.#rewrite(native, kind, gpa, value);
     }
     return OK;
-  }
-
-  /**
-   * Whether the watchpoints of the page of an address are all that the access can touch. False also
-   * for an access that faults because it is unaligned.
-   */
-  #isInOnePage(gpa: number, bytes: number): boolean {
-    return isAligned(gpa, bytes) || (this.#split !== null && inPageOf(gpa) + bytes <= PAGE_SIZE);
   }
 
   /**
@@ -1175,7 +1180,7 @@ export class Bus implements MemoryUser {
       this.room < bytes ||
       (!aligned &&
         (region.kind === "mmio" ||
-          inPageOf(gpa) + bytes > PAGE_SIZE ||
+          crossesPage(gpa, bytes) ||
           (operation === "write" && region.kind === "rom" && region.onWrite !== null)))
     );
   }
@@ -1440,6 +1445,11 @@ function lowBytes(region: RamRegion | null): number {
 /** The offset of an address in its page. */
 function inPageOf(gpa: Gpa): number {
   return typeof gpa === "number" ? gpa % PAGE_SIZE : Number(gpa % BigInt(PAGE_SIZE));
+}
+
+/** Whether an access touches two pages, each of which has watchpoints of its own. */
+function crossesPage(gpa: Gpa, bytes: number): boolean {
+  return inPageOf(gpa) + bytes > PAGE_SIZE;
 }
 
 /** The result of an access to a device, before its handler is called. */
