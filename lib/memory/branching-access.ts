@@ -112,7 +112,9 @@ export class BranchingAccess implements Omit<GuestMemoryAccess, "size"> {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      ((value & 0xff) === value || (value | -0x80) === value)
+      value >= -0x80 &&
+      value <= 0xff &&
+      (value | 0) === value
     ) {
       const index = gpa >>> 0;
       const cells = this.u8;
@@ -129,7 +131,8 @@ export class BranchingAccess implements Omit<GuestMemoryAccess, "size"> {
       typeof gpa === "number" &&
       typeof value === "number" &&
       value >= -0x8000 &&
-      (value << 15) >> 15 === value
+      value <= 0xffff &&
+      (value | 0) === value
     ) {
       const index = gpa >>> 1;
       const cells = this.u16;
@@ -249,7 +252,9 @@ export class BranchingAccess implements Omit<GuestMemoryAccess, "size"> {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      ((value & 0xff) === value || (value | -0x80) === value)
+      value >= -0x80 &&
+      value <= 0xff &&
+      (value | 0) === value
     ) {
       const index = gpa >>> 0;
       const cells = this.u8;
@@ -266,7 +271,8 @@ export class BranchingAccess implements Omit<GuestMemoryAccess, "size"> {
       typeof gpa === "number" &&
       typeof value === "number" &&
       value >= -0x8000 &&
-      (value << 15) >> 15 === value
+      value <= 0xffff &&
+      (value | 0) === value
     ) {
       const index = gpa >>> 1;
       const cells = this.u16;

@@ -173,7 +173,9 @@ export class GeneralAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      ((value & 0xff) === value || (value | -0x80) === value)
+      value >= -0x80 &&
+      value <= 0xff &&
+      (value | 0) === value
     ) {
       const index = gpa >>> 0;
       const cells = this.u8;
@@ -194,7 +196,8 @@ export class GeneralAccess {
       typeof gpa === "number" &&
       typeof value === "number" &&
       value >= -0x8000 &&
-      (value << 15) >> 15 === value
+      value <= 0xffff &&
+      (value | 0) === value
     ) {
       const index = gpa >>> 1;
       const cells = this.u16;

@@ -211,7 +211,9 @@ class FaultLittle extends PolicyAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      ((value & 0xff) === value || (value | -0x80) === value)
+      value >= -0x80 &&
+      value <= 0xff &&
+      (value | 0) === value
     ) {
       const at = gpa >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -231,7 +233,8 @@ class FaultLittle extends PolicyAccess {
       typeof gpa === "number" &&
       typeof value === "number" &&
       value >= -0x8000 &&
-      (value << 15) >> 15 === value
+      value <= 0xffff &&
+      (value | 0) === value
     ) {
       const at = (gpa & -2) >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -363,7 +366,9 @@ class FaultLittle extends PolicyAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      ((value & 0xff) === value || (value | -0x80) === value)
+      value >= -0x80 &&
+      value <= 0xff &&
+      (value | 0) === value
     ) {
       const at = gpa >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -383,7 +388,8 @@ class FaultLittle extends PolicyAccess {
       typeof gpa === "number" &&
       typeof value === "number" &&
       value >= -0x8000 &&
-      (value << 15) >> 15 === value
+      value <= 0xffff &&
+      (value | 0) === value
     ) {
       const at = (gpa & -2) >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -566,7 +572,9 @@ class FaultBig extends PolicyAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      ((value & 0xff) === value || (value | -0x80) === value)
+      value >= -0x80 &&
+      value <= 0xff &&
+      (value | 0) === value
     ) {
       const at = gpa >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -586,7 +594,8 @@ class FaultBig extends PolicyAccess {
       typeof gpa === "number" &&
       typeof value === "number" &&
       value >= -0x8000 &&
-      (value << 15) >> 15 === value
+      value <= 0xffff &&
+      (value | 0) === value
     ) {
       const at = (gpa & -2) >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -718,7 +727,9 @@ class FaultBig extends PolicyAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      ((value & 0xff) === value || (value | -0x80) === value)
+      value >= -0x80 &&
+      value <= 0xff &&
+      (value | 0) === value
     ) {
       const at = gpa >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -738,7 +749,8 @@ class FaultBig extends PolicyAccess {
       typeof gpa === "number" &&
       typeof value === "number" &&
       value >= -0x8000 &&
-      (value << 15) >> 15 === value
+      value <= 0xffff &&
+      (value | 0) === value
     ) {
       const at = (gpa & -2) >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -921,7 +933,9 @@ class AllowLittle extends PolicyAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      ((value & 0xff) === value || (value | -0x80) === value)
+      value >= -0x80 &&
+      value <= 0xff &&
+      (value | 0) === value
     ) {
       const at = gpa >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -941,7 +955,8 @@ class AllowLittle extends PolicyAccess {
       typeof gpa === "number" &&
       typeof value === "number" &&
       value >= -0x8000 &&
-      (value << 15) >> 15 === value
+      value <= 0xffff &&
+      (value | 0) === value
     ) {
       const at = gpa >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -1073,7 +1088,9 @@ class AllowLittle extends PolicyAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      ((value & 0xff) === value || (value | -0x80) === value)
+      value >= -0x80 &&
+      value <= 0xff &&
+      (value | 0) === value
     ) {
       const at = gpa >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -1093,7 +1110,8 @@ class AllowLittle extends PolicyAccess {
       typeof gpa === "number" &&
       typeof value === "number" &&
       value >= -0x8000 &&
-      (value << 15) >> 15 === value
+      value <= 0xffff &&
+      (value | 0) === value
     ) {
       const at = gpa >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -1276,7 +1294,9 @@ class AllowBig extends PolicyAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      ((value & 0xff) === value || (value | -0x80) === value)
+      value >= -0x80 &&
+      value <= 0xff &&
+      (value | 0) === value
     ) {
       const at = gpa >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -1296,7 +1316,8 @@ class AllowBig extends PolicyAccess {
       typeof gpa === "number" &&
       typeof value === "number" &&
       value >= -0x8000 &&
-      (value << 15) >> 15 === value
+      value <= 0xffff &&
+      (value | 0) === value
     ) {
       const at = gpa >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -1428,7 +1449,9 @@ class AllowBig extends PolicyAccess {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      ((value & 0xff) === value || (value | -0x80) === value)
+      value >= -0x80 &&
+      value <= 0xff &&
+      (value | 0) === value
     ) {
       const at = gpa >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {
@@ -1448,7 +1471,8 @@ class AllowBig extends PolicyAccess {
       typeof gpa === "number" &&
       typeof value === "number" &&
       value >= -0x8000 &&
-      (value << 15) >> 15 === value
+      value <= 0xffff &&
+      (value | 0) === value
     ) {
       const at = gpa >>> 0;
       if (at === gpa && at >>> 3 < this.writeUnits) {

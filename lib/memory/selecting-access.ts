@@ -44,11 +44,11 @@ export class SelectingAccess implements Omit<GuestMemoryAccess, "size"> {
 
   // #region generated: npm run generate
 
-  tryReadb(gpa: Gpa, out: Uint8Array): GuestMemAccessResult {
+  tryReadb(gpa: number, out: Uint8Array): GuestMemAccessResult {
     try {
       if (out[0] !== undefined && out instanceof Uint8Array) {
         this.checkSlots(out);
-        const index = typeof gpa === "number" && gpa >>> 0 === gpa ? gpa | 0 : -1;
+        const index = gpa >>> 0 === gpa ? gpa | 0 : -1;
         const cells = this.u8;
         if (index in cells) {
           const value = cells[index]!;
@@ -62,11 +62,11 @@ export class SelectingAccess implements Omit<GuestMemoryAccess, "size"> {
     return this.general.tryReadb(gpa, out);
   }
 
-  tryReadw(gpa: Gpa, out: Uint16Array): GuestMemAccessResult {
+  tryReadw(gpa: number, out: Uint16Array): GuestMemAccessResult {
     try {
       if (out[0] !== undefined && out instanceof Uint16Array) {
         this.checkSlots(out);
-        const index = typeof gpa === "number" && gpa >>> 0 === gpa ? (gpa >>> 1) | (gpa << 31) : -1;
+        const index = gpa >>> 0 === gpa ? (gpa >>> 1) | (gpa << 31) : -1;
         const cells = this.u16;
         if (index in cells) {
           const value = cells[index]!;
@@ -80,11 +80,11 @@ export class SelectingAccess implements Omit<GuestMemoryAccess, "size"> {
     return this.general.tryReadw(gpa, out);
   }
 
-  tryReadl(gpa: Gpa, out: Uint32Array): GuestMemAccessResult {
+  tryReadl(gpa: number, out: Uint32Array): GuestMemAccessResult {
     try {
       if (out[0] !== undefined && out instanceof Uint32Array) {
         this.checkSlots(out);
-        const index = typeof gpa === "number" && gpa >>> 0 === gpa ? (gpa >>> 2) | (gpa << 30) : -1;
+        const index = gpa >>> 0 === gpa ? (gpa >>> 2) | (gpa << 30) : -1;
         const cells = this.u32;
         if (index in cells) {
           const value = cells[index]!;
@@ -98,11 +98,11 @@ export class SelectingAccess implements Omit<GuestMemoryAccess, "size"> {
     return this.general.tryReadl(gpa, out);
   }
 
-  tryReadq(gpa: Gpa, out: BigUint64Array): GuestMemAccessResult {
+  tryReadq(gpa: number, out: BigUint64Array): GuestMemAccessResult {
     try {
       if (out[0] !== undefined && out instanceof BigUint64Array) {
         this.checkSlots(out);
-        const index = typeof gpa === "number" && gpa >>> 0 === gpa ? (gpa >>> 3) | (gpa << 29) : -1;
+        const index = gpa >>> 0 === gpa ? (gpa >>> 3) | (gpa << 29) : -1;
         const cells = this.u64;
         if (index in cells) {
           const value = cells[index]!;
@@ -120,7 +120,9 @@ export class SelectingAccess implements Omit<GuestMemoryAccess, "size"> {
     const index =
       typeof gpa === "number" &&
       typeof value === "number" &&
-      ((value & 0xff) === value || (value | -0x80) === value) &&
+      value >= -0x80 &&
+      value <= 0xff &&
+      (value | 0) === value &&
       gpa >>> 0 === gpa
         ? gpa | 0
         : -1;
@@ -137,7 +139,8 @@ export class SelectingAccess implements Omit<GuestMemoryAccess, "size"> {
       typeof gpa === "number" &&
       typeof value === "number" &&
       value >= -0x8000 &&
-      (value << 15) >> 15 === value &&
+      value <= 0xffff &&
+      (value | 0) === value &&
       gpa >>> 0 === gpa
         ? (gpa >>> 1) | (gpa << 31)
         : -1;
@@ -150,11 +153,10 @@ export class SelectingAccess implements Omit<GuestMemoryAccess, "size"> {
   }
 
   tryWritel(gpa: Gpa, value: number): GuestMemAccessResult {
+    const valueUnsigned = typeof value === "number" && value >>> 0 === value;
+    const valueSigned = typeof value === "number" && (value | 0) === value;
     const index =
-      typeof gpa === "number" &&
-      typeof value === "number" &&
-      (value >>> 0 === value || (value | 0) === value) &&
-      gpa >>> 0 === gpa
+      typeof gpa === "number" && (valueUnsigned || valueSigned) && gpa >>> 0 === gpa
         ? (gpa >>> 2) | (gpa << 30)
         : -1;
     const cells = this.w32;
@@ -166,11 +168,10 @@ export class SelectingAccess implements Omit<GuestMemoryAccess, "size"> {
   }
 
   tryWriteq(gpa: Gpa, value: bigint): GuestMemAccessResult {
+    const valueUnsigned = typeof value === "bigint" && BigInt.asUintN(64, value) === value;
+    const valueSigned = typeof value === "bigint" && BigInt.asIntN(64, value) === value;
     const index =
-      typeof gpa === "number" &&
-      typeof value === "bigint" &&
-      (BigInt.asUintN(64, value) === value || BigInt.asIntN(64, value) === value) &&
-      gpa >>> 0 === gpa
+      typeof gpa === "number" && (valueUnsigned || valueSigned) && gpa >>> 0 === gpa
         ? (gpa >>> 3) | (gpa << 29)
         : -1;
     const cells = this.w64;
@@ -181,12 +182,12 @@ export class SelectingAccess implements Omit<GuestMemoryAccess, "size"> {
     return this.general.tryWriteq(gpa, value);
   }
 
-  tryWriteqFrom(gpa: Gpa, source: BigUint64Array): GuestMemAccessResult {
+  tryWriteqFrom(gpa: number, source: BigUint64Array): GuestMemAccessResult {
     try {
       const value = source[0];
       if (value !== undefined && source instanceof BigUint64Array) {
         this.checkSlots(source);
-        const index = typeof gpa === "number" && gpa >>> 0 === gpa ? (gpa >>> 3) | (gpa << 29) : -1;
+        const index = gpa >>> 0 === gpa ? (gpa >>> 3) | (gpa << 29) : -1;
         const cells = this.w64;
         if (index in cells) {
           cells[index] = value;
@@ -243,7 +244,9 @@ export class SelectingAccess implements Omit<GuestMemoryAccess, "size"> {
     const index =
       typeof gpa === "number" &&
       typeof value === "number" &&
-      ((value & 0xff) === value || (value | -0x80) === value) &&
+      value >= -0x80 &&
+      value <= 0xff &&
+      (value | 0) === value &&
       gpa >>> 0 === gpa
         ? gpa | 0
         : -1;
@@ -260,7 +263,8 @@ export class SelectingAccess implements Omit<GuestMemoryAccess, "size"> {
       typeof gpa === "number" &&
       typeof value === "number" &&
       value >= -0x8000 &&
-      (value << 15) >> 15 === value &&
+      value <= 0xffff &&
+      (value | 0) === value &&
       gpa >>> 0 === gpa
         ? (gpa >>> 1) | (gpa << 31)
         : -1;
@@ -273,11 +277,10 @@ export class SelectingAccess implements Omit<GuestMemoryAccess, "size"> {
   }
 
   writel(gpa: Gpa, value: number): void {
+    const valueUnsigned = typeof value === "number" && value >>> 0 === value;
+    const valueSigned = typeof value === "number" && (value | 0) === value;
     const index =
-      typeof gpa === "number" &&
-      typeof value === "number" &&
-      (value >>> 0 === value || (value | 0) === value) &&
-      gpa >>> 0 === gpa
+      typeof gpa === "number" && (valueUnsigned || valueSigned) && gpa >>> 0 === gpa
         ? (gpa >>> 2) | (gpa << 30)
         : -1;
     const cells = this.w32;
@@ -289,11 +292,10 @@ export class SelectingAccess implements Omit<GuestMemoryAccess, "size"> {
   }
 
   writeq(gpa: Gpa, value: bigint): void {
+    const valueUnsigned = typeof value === "bigint" && BigInt.asUintN(64, value) === value;
+    const valueSigned = typeof value === "bigint" && BigInt.asIntN(64, value) === value;
     const index =
-      typeof gpa === "number" &&
-      typeof value === "bigint" &&
-      (BigInt.asUintN(64, value) === value || BigInt.asIntN(64, value) === value) &&
-      gpa >>> 0 === gpa
+      typeof gpa === "number" && (valueUnsigned || valueSigned) && gpa >>> 0 === gpa
         ? (gpa >>> 3) | (gpa << 29)
         : -1;
     const cells = this.w64;
@@ -305,34 +307,40 @@ export class SelectingAccess implements Omit<GuestMemoryAccess, "size"> {
   }
 
   tryReadqHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
-    if (
-      typeof at === "number" &&
-      this.isView(out) &&
-      out[at] !== undefined &&
-      out[at + 1] !== undefined &&
-      out instanceof Uint32Array
-    ) {
-      const index = typeof gpa === "number" && gpa >>> 0 === gpa ? (gpa >>> 2) | (gpa << 29) : -1;
-      const cells = this.u32;
-      if (index in cells) {
-        const high = cells[index + 1];
-        if (high !== undefined) {
-          out[at] = cells[index]!;
-          out[at + 1] = high;
-          return 0;
+    try {
+      if (
+        typeof at === "number" &&
+        out[at] !== undefined &&
+        out[at + 1] !== undefined &&
+        out instanceof Uint32Array
+      ) {
+        this.checkSlots(out);
+        const index = typeof gpa === "number" && gpa >>> 0 === gpa ? (gpa >>> 2) | (gpa << 29) : -1;
+        const cells = this.u32;
+        if (index in cells) {
+          const high = cells[index + 1];
+          if (high !== undefined) {
+            out[at] = cells[index]!;
+            out[at + 1] = high;
+            return 0;
+          }
         }
       }
+    } catch {
+      // Not a typed array. The slow path throws an error with a code.
     }
     return this.general.tryReadqHalves(gpa, out, at);
   }
 
   tryWriteqHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult {
+    const lowUnsigned = typeof low === "number" && low >>> 0 === low;
+    const lowSigned = typeof low === "number" && (low | 0) === low;
+    const highUnsigned = typeof high === "number" && high >>> 0 === high;
+    const highSigned = typeof high === "number" && (high | 0) === high;
     const index =
       typeof gpa === "number" &&
-      typeof low === "number" &&
-      (low >>> 0 === low || (low | 0) === low) &&
-      typeof high === "number" &&
-      (high >>> 0 === high || (high | 0) === high) &&
+      (lowUnsigned || lowSigned) &&
+      (highUnsigned || highSigned) &&
       gpa >>> 0 === gpa
         ? (gpa >>> 2) | (gpa << 29)
         : -1;

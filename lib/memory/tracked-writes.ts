@@ -33,7 +33,9 @@ export abstract class TrackedWrites {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      ((value & 0xff) === value || (value | -0x80) === value)
+      value >= -0x80 &&
+      value <= 0xff &&
+      (value | 0) === value
     ) {
       const index = gpa >>> 0;
       const page = index >>> 12;
@@ -53,7 +55,8 @@ export abstract class TrackedWrites {
       typeof gpa === "number" &&
       typeof value === "number" &&
       value >= -0x8000 &&
-      (value << 15) >> 15 === value
+      value <= 0xffff &&
+      (value | 0) === value
     ) {
       const index = gpa >>> 1;
       const page = index >>> 11;
@@ -133,7 +136,9 @@ export abstract class TrackedWrites {
     if (
       typeof gpa === "number" &&
       typeof value === "number" &&
-      ((value & 0xff) === value || (value | -0x80) === value)
+      value >= -0x80 &&
+      value <= 0xff &&
+      (value | 0) === value
     ) {
       const index = gpa >>> 0;
       const page = index >>> 12;
@@ -153,7 +158,8 @@ export abstract class TrackedWrites {
       typeof gpa === "number" &&
       typeof value === "number" &&
       value >= -0x8000 &&
-      (value << 15) >> 15 === value
+      value <= 0xffff &&
+      (value | 0) === value
     ) {
       const index = gpa >>> 1;
       const page = index >>> 11;

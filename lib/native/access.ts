@@ -171,7 +171,7 @@ export class NativeAccess implements GuestMemoryAccess {
 
   tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult {
     const checked =
-      typeof value === "number" && ((value & 0xff) === value || (value | -0x80) === value)
+      typeof value === "number" && value >= -0x80 && value <= 0xff && (value | 0) === value
         ? value
         : BYTE.checkValue(value);
     if (this.marks.guards !== null) {
@@ -185,7 +185,7 @@ export class NativeAccess implements GuestMemoryAccess {
 
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
     const checked =
-      typeof value === "number" && value >= -0x8000 && (value << 15) >> 15 === value
+      typeof value === "number" && value >= -0x8000 && value <= 0xffff && (value | 0) === value
         ? value
         : WORD.checkValue(value);
     if (this.marks.guards !== null) {

@@ -97,7 +97,7 @@ export class NativePolicyAccess implements GuestMemoryAccess {
 
   tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult {
     const checked =
-      typeof value === "number" && ((value & 0xff) === value || (value | -0x80) === value)
+      typeof value === "number" && value >= -0x80 && value <= 0xff && (value | 0) === value
         ? value
         : BYTE.checkValue(value);
     if (this.access.marks.guards !== null) {
@@ -111,7 +111,7 @@ export class NativePolicyAccess implements GuestMemoryAccess {
 
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
     const checked =
-      typeof value === "number" && value >= -0x8000 && (value << 15) >> 15 === value
+      typeof value === "number" && value >= -0x8000 && value <= 0xffff && (value | 0) === value
         ? value
         : WORD.checkValue(value);
     if (this.access.marks.guards !== null) {

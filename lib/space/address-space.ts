@@ -177,26 +177,24 @@ export class AddressSpace implements GuestAccessors {
     this.#arena = arena === 0 ? null : new SpaceArena(arena);
     this.shift = Math.log2(pageSize);
     this.pageBits = -pageSize;
-    this.#bus = new Bus(
-      settings,
-      this.#arena && guestMemoryInternals(this.#arena.home),
-      () => {
+    this.#bus = new Bus(settings, this.#arena && guestMemoryInternals(this.#arena.home), {
+      invalidate: () => {
         this.general.clear();
         this.native.clear();
         this.#halves?.clear();
       },
-      () => this.#mapChanged(),
-      (home) => {
+      mapChanged: () => this.#mapChanged(),
+      moveHome: (home) => {
         this.view = home;
       },
-      ({ reads, writes, number }) => {
+      moveTable: ({ reads, writes, number }) => {
         this.reads = isFast ? reads : NO_ENTRIES;
         this.writes = isFast ? writes : NO_ENTRIES;
         this.native.number = number;
         this.native.reads = reads;
         this.native.writes = writes;
       },
-    );
+    });
     this.#bulk = new SpaceBulk(this.#bus);
     this.general = isDefault ? new SpaceAccess(this.#bus) : new PolicySpaceAccess(this.#bus);
     this.native = new NativeSpaceAccess(this.#bus, this.shift);
@@ -290,7 +288,7 @@ export class AddressSpace implements GuestAccessors {
 
   /** The access policy of both paths, which the options of the constructor set. */
   get policy(): Readonly<Required<AccessPolicy>> {
-    return this.#bus.policy;
+    return this.#bus.policy.policy;
   }
 
   /**
@@ -319,7 +317,7 @@ export class AddressSpace implements GuestAccessors {
    * ```
    */
   get lastFault(): AccessFault | null {
-    return this.#bus.lastFault;
+    return this.#bus.outcome.lastFault;
   }
 
   /**
@@ -343,7 +341,7 @@ export class AddressSpace implements GuestAccessors {
    * @throws TypeError, RangeError if `gpa` is not an address: an integer from 0 to 2^64 - 1.
    */
   regionAt(gpa: Gpa): Region | null {
-    return this.#bus.find(gpa);
+    return this.#bus.lookup.find(gpa);
   }
 
   /**
@@ -554,7 +552,9 @@ export class AddressSpace implements GuestAccessors {
       if (
         typeof gpa === "number" &&
         typeof value === "number" &&
-        ((value & 0xff) === value || (value | -0x80) === value)
+        value >= -0x80 &&
+        value <= 0xff &&
+        (value | 0) === value
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
@@ -578,7 +578,8 @@ export class AddressSpace implements GuestAccessors {
         typeof gpa === "number" &&
         typeof value === "number" &&
         value >= -0x8000 &&
-        (value << 15) >> 15 === value
+        value <= 0xffff &&
+        (value | 0) === value
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
@@ -743,7 +744,9 @@ export class AddressSpace implements GuestAccessors {
       if (
         typeof gpa === "number" &&
         typeof value === "number" &&
-        ((value & 0xff) === value || (value | -0x80) === value)
+        value >= -0x80 &&
+        value <= 0xff &&
+        (value | 0) === value
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
@@ -767,7 +770,8 @@ export class AddressSpace implements GuestAccessors {
         typeof gpa === "number" &&
         typeof value === "number" &&
         value >= -0x8000 &&
-        (value << 15) >> 15 === value
+        value <= 0xffff &&
+        (value | 0) === value
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
@@ -894,14 +898,14 @@ export class AddressSpace implements GuestAccessors {
   readqHalves(gpa: Gpa, out: Uint32Array, at: number): void {
     const result = this.tryReadqHalves(gpa, out, at);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 8, "read", this.#bus.reason);
+      throw new GuestMemoryFault(result, gpa, 8, "read", this.#bus.outcome.reason);
     }
   }
 
   writeqHalves(gpa: Gpa, low: number, high: number): void {
     const result = this.tryWriteqHalves(gpa, low, high);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 8, "write", this.#bus.reason);
+      throw new GuestMemoryFault(result, gpa, 8, "write", this.#bus.outcome.reason);
     }
   }
 

@@ -9,18 +9,17 @@ import {
   ATOMIC_OR,
   ATOMIC_STORE,
 } from "../atomics/operations.js";
+import type { Backed } from "./backed.js";
 import type { Bus } from "./bus.js";
 import { type FaultReason, type Operation, reasonOfResult } from "../base/errors.js";
 import type { Gpa } from "../base/gpa.js";
 import { quadOf, storeHalves } from "../base/halves.js";
-import type { RamRegion, RomRegion } from "./regions.js";
 import { type GuestMemAccessResult, OK } from "../base/result.js";
 import { SPACE_BYTE, SPACE_LONG, SPACE_QUAD, SPACE_WORD, type SpaceWidth } from "./widths.js";
 import { SwappedLane } from "./swapped-lane.js";
 import type { Out, Value, Width } from "../base/widths.js";
 
 type Path = "view" | "native";
-type Backed = RamRegion | RomRegion;
 
 /**
  * The atomic operations of one width on an address space. Each operation runs on the lane of the
@@ -45,7 +44,7 @@ class SpaceLane<T extends Value, A extends Out> implements AtomicLane<T> {
 
   /** The reason of the last fault. */
   get reason(): FaultReason {
-    return this.bus.reason;
+    return this.bus.outcome.reason;
   }
 
   load(gpa: Gpa): T | undefined {
@@ -115,14 +114,14 @@ class SpaceLane<T extends Value, A extends Out> implements AtomicLane<T> {
     const { offset } = this;
     // Before the listeners, which may switch the bank.
     const lane = this.lanesOf(region);
-    if (this.bus.isWatched(gpa, "write")) {
+    if (this.bus.watches.covers(gpa, "write")) {
       // The lane has faults of its own: memory at an unaligned host address has no wide atomics.
       this.code = lane.checkStore(offset);
       if (this.code !== OK) {
         this.fail(gpa, "write");
         return null;
       }
-      this.bus.notify(gpa, this.bytes, "write", value);
+      this.bus.watches.notify(gpa, this.bytes, "write", value);
       // Restored, because a listener may have used this lane.
       this.offset = offset;
     }
@@ -131,10 +130,10 @@ class SpaceLane<T extends Value, A extends Out> implements AtomicLane<T> {
 
   /** The region of an access; null, with the result in `code`, if the access faults. */
   private locate(gpa: Gpa, operation: Operation): Backed | null {
-    const region = this.bus.findMemory(gpa, this.bytes, operation);
-    this.offset = this.bus.offset;
+    const region = this.bus.rules.findMemory(gpa, this.bytes, operation);
+    this.offset = this.bus.lookup.offset;
     if (region === null) {
-      this.code = this.bus.result;
+      this.code = this.bus.outcome.result;
     }
     return region;
   }
@@ -148,7 +147,7 @@ class SpaceLane<T extends Value, A extends Out> implements AtomicLane<T> {
   ): T | undefined {
     const found = this.run(lane, gpa, operation, operate);
     if (found !== undefined) {
-      this.bus.notify(gpa, this.bytes, "read", found);
+      this.bus.watches.notify(gpa, this.bytes, "read", found);
     }
     return found;
   }
@@ -170,14 +169,14 @@ class SpaceLane<T extends Value, A extends Out> implements AtomicLane<T> {
 
   /** Records the fault of `code` as the last of the space. */
   private fail(gpa: Gpa, operation: Operation): void {
-    this.bus.result = this.code;
-    this.bus.reason = reasonOfResult(this.code);
-    this.bus.recordFault(gpa, this.bytes, operation);
+    this.bus.outcome.result = this.code;
+    this.bus.outcome.reason = reasonOfResult(this.code);
+    this.bus.outcome.recordFault(gpa, this.bytes, operation);
   }
 
   private lanesOf(region: Backed): AtomicLane<T> {
     const lane = this.laneOf(lanesOf(region, this.path));
-    return this.bus.policy.endian === "little"
+    return this.bus.policy.littleEndian
       ? lane
       : new SwappedLane<T>(lane, this.kind.width as unknown as Width<T, Out>);
   }
@@ -208,16 +207,16 @@ class SpaceHalves implements HalvesLane {
     high: number,
   ): GuestMemAccessResult {
     const { bus, quads } = this;
-    const region = bus.find(gpa);
-    const { offset, room } = bus;
+    const region = bus.lookup.find(gpa);
+    const { offset, room } = bus.lookup;
     if (
       region?.kind === "ram" &&
-      bus.policy.endian === "little" &&
+      bus.policy.littleEndian &&
       region.readable &&
       region.writable &&
       room >= quads.bytes &&
-      !bus.isWatched(gpa, "read") &&
-      !bus.isWatched(gpa, "write")
+      !bus.watches.covers(gpa, "read") &&
+      !bus.watches.covers(gpa, "write")
     ) {
       const { halves } = lanesOf(region, this.path);
       // An access that faults is repeated below, which records the fault.

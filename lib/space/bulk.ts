@@ -4,8 +4,9 @@ import { MAX_U64, type Gpa } from "../base/gpa.js";
 import type { RangeList } from "../base/ranges.js";
 import { type GuestMemAccessResult, OK } from "../base/result.js";
 import { checkStillThere, newBuffer } from "../memory/bulk.js";
-import type { Bus, Piece } from "./bus.js";
+import type { Bus } from "./bus.js";
 import { callGuards, unguarded } from "./guarded-write.js";
+import type { Piece } from "./pieces.js";
 
 /** A part of the range of a `peek` or a `poke` that could not be accessed. */
 export interface InaccessibleRange {
@@ -37,7 +38,7 @@ export class SpaceBulk {
         this.#faultGpa,
         this.#faultLength,
         this.#faultOperation,
-        this.bus.reason,
+        this.bus.outcome.reason,
       );
     }
   }
@@ -48,7 +49,7 @@ export class SpaceBulk {
     this.check(this.#locate(gpa, length, "read", pieces));
     const target = newBuffer(length);
     copyOut(pieces, target);
-    this.bus.notifyRange(gpa, length, "read");
+    this.bus.watches.notifyRange(gpa, length, "read");
     return target;
   }
 
@@ -58,7 +59,7 @@ export class SpaceBulk {
     const result = this.#locate(gpa, length, "read", pieces);
     if (result === OK) {
       copyOut(pieces, target);
-      this.bus.notifyRange(gpa, length, "read");
+      this.bus.watches.notifyRange(gpa, length, "read");
     }
     return result;
   }
@@ -68,7 +69,7 @@ export class SpaceBulk {
     const pieces: Piece[] = [];
     let result = this.#locate(gpa, length, "write", pieces);
     if (result === OK) {
-      this.bus.notifyRange(gpa, length, "write");
+      this.bus.watches.notifyRange(gpa, length, "write");
       callGuards(pieces);
       checkStillThere(source, length);
       result = this.#recheck(pieces, gpa, length, "write");
@@ -85,7 +86,7 @@ export class SpaceBulk {
     const pieces: Piece[] = [];
     let result = this.#locate(gpa, length, "write", pieces);
     if (result === OK) {
-      this.bus.notifyRange(gpa, length, "write");
+      this.bus.watches.notifyRange(gpa, length, "write");
       callGuards(pieces);
       result = this.#recheck(pieces, gpa, length, "write");
     }
@@ -108,8 +109,8 @@ export class SpaceBulk {
       result = this.#locate(target, length, "write", to);
     }
     if (result === OK) {
-      this.bus.notifyRange(source, length, "read");
-      this.bus.notifyRange(target, length, "write");
+      this.bus.watches.notifyRange(source, length, "read");
+      this.bus.watches.notifyRange(target, length, "write");
       callGuards(to);
       result = this.#recheck(from, source, length, "read");
     }
@@ -134,7 +135,7 @@ export class SpaceBulk {
     }
     copyOut(pieces, target);
     for (let i = 0; i < gpas.length; i++) {
-      this.bus.notifyRange(gpas[i]!, lengths[i]!, "read");
+      this.bus.watches.notifyRange(gpas[i]!, lengths[i]!, "read");
     }
     return OK;
   }
@@ -152,11 +153,11 @@ export class SpaceBulk {
       ends.push(pieces.length);
     }
     for (let i = 0; i < gpas.length; i++) {
-      this.bus.notifyRange(gpas[i]!, lengths[i]!, "write");
+      this.bus.watches.notifyRange(gpas[i]!, lengths[i]!, "write");
     }
     callGuards(pieces);
     checkStillThere(source, length);
-    if (this.bus.recheck(pieces) !== OK) {
+    if (this.bus.pieces.recheck(pieces) !== OK) {
       for (let i = 0; i < gpas.length; i++) {
         const parts = pieces.slice(ends[i - 1] ?? 0, ends[i]);
         const result = this.#recheck(parts, gpas[i]!, lengths[i]!, "write");
@@ -216,9 +217,9 @@ export class SpaceBulk {
     for (let position = 0; position < length;) {
       const at = gpaAt(gpa, position);
       const left = length - position;
-      const region = at <= MAX_U64 ? this.bus.find(at) : null;
-      const { offset } = this.bus;
-      const part = at <= MAX_U64 ? Math.min(left, this.bus.extent(at)) : left;
+      const region = at <= MAX_U64 ? this.bus.lookup.find(at) : null;
+      const { offset } = this.bus.lookup;
+      const part = at <= MAX_U64 ? Math.min(left, this.bus.lookup.extent(at)) : left;
       if (
         region !== null &&
         region.kind !== "mmio" &&
@@ -240,7 +241,12 @@ export class SpaceBulk {
   }
 
   #locate(gpa: Gpa, length: number, operation: Operation, pieces: Piece[]): GuestMemAccessResult {
-    return this.#fault(this.bus.pieces(gpa, length, operation, pieces), gpa, length, operation);
+    return this.#fault(
+      this.bus.pieces.split(gpa, length, operation, pieces),
+      gpa,
+      length,
+      operation,
+    );
   }
 
   #recheck(
@@ -249,9 +255,9 @@ export class SpaceBulk {
     length: number,
     operation: Operation,
   ): GuestMemAccessResult {
-    const result = this.bus.recheck(pieces);
+    const result = this.bus.pieces.recheck(pieces);
     if (result !== OK) {
-      this.bus.recordFault(gpa, length, operation);
+      this.bus.outcome.recordFault(gpa, length, operation);
     }
     return this.#fault(result, gpa, length, operation);
   }

@@ -1,9 +1,10 @@
-import type { Bus, Registers } from "./bus.js";
+import type { Bus } from "./bus.js";
 import type { Gpa } from "../base/gpa.js";
 import { type GuestMemAccessResult, OK } from "../base/result.js";
 import type { Out, Value } from "../base/widths.js";
 import { callHandler } from "./device.js";
 import { BUS_ERROR } from "./mmio.js";
+import type { Registers } from "./reaches.js";
 import type { SpaceWidth } from "./widths.js";
 
 /** A power of two. */
@@ -41,7 +42,7 @@ export class DeviceAccess {
   /** Caches the registers around the address that `bus.find` has just looked up. */
   cache(region: Registers["region"], kind: "read" | "write", gpa: Gpa): void {
     if (typeof gpa === "number") {
-      const registers = this.#bus.registers(region, kind);
+      const registers = this.#bus.reaches.registers(region, kind);
       if (registers !== null) {
         (kind === "read" ? this.#reads : this.#writes)[entryOf(gpa)] = registers;
         this.#isClear = false;
@@ -52,7 +53,7 @@ export class DeviceAccess {
   /**
    * @param kind - A width of up to 32 bits.
    * @returns The value; -1 if no handler was called; or -1 minus the result code of a fault, which
-   * `bus.reason` and `bus.lastFault` describe.
+   * `bus.outcome.reason` and `bus.outcome.lastFault` describe.
    */
   read<T extends Value, A extends Out>(kind: SpaceWidth<T, A>, gpa: Gpa): number {
     if (typeof gpa === "number") {
@@ -91,8 +92,8 @@ export class DeviceAccess {
     found: unknown,
   ): number {
     const bus = this.#bus;
-    const value = bus.finishRead(this.#native, kind, gpa, region, found);
-    return bus.result === OK ? (value as number) : -1 - bus.result;
+    const value = bus.rules.finishRead(this.#native, kind, gpa, region, found);
+    return bus.outcome.result === OK ? (value as number) : -1 - bus.outcome.result;
   }
 
   /**
@@ -119,7 +120,7 @@ export class DeviceAccess {
         const handler = registers.handlers[kind.log2]!;
         if (handler !== null) {
           return callHandler(handler, registers.device, registers.offset + at, value) === BUS_ERROR
-            ? this.#bus.finishRefused(this.#native, kind, gpa, value)
+            ? this.#bus.rules.finishRefused(this.#native, kind, gpa, value)
             : OK;
         }
       }

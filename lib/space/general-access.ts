@@ -64,11 +64,11 @@ export class SpaceAccess implements GuestAccessors {
   private readonly rest: number;
 
   constructor(bus: Bus) {
-    const { alignment, endian } = bus.policy;
+    const { unaligned, littleEndian } = bus.policy;
     this.bus = bus;
-    this.aligned = alignment === "fault" ? 7 : 0;
-    this.rest = alignment === "fault" ? 0 : 7;
-    this.littleEndian = endian === "little";
+    this.aligned = unaligned ? 0 : 7;
+    this.rest = unaligned ? 7 : 0;
+    this.littleEndian = littleEndian;
     this.devices = new DeviceAccess(bus, false);
   }
 
@@ -109,7 +109,7 @@ export class SpaceAccess implements GuestAccessors {
         return OK;
       }
       if (found !== -1) {
-        return this.bus.result;
+        return this.bus.outcome.result;
       }
     }
     return this.tryRead(SPACE_BYTE, gpa, out);
@@ -144,7 +144,7 @@ export class SpaceAccess implements GuestAccessors {
         return OK;
       }
       if (found !== -1) {
-        return this.bus.result;
+        return this.bus.outcome.result;
       }
     }
     return this.tryRead(SPACE_WORD, gpa, out);
@@ -179,7 +179,7 @@ export class SpaceAccess implements GuestAccessors {
         return OK;
       }
       if (found !== -1) {
-        return this.bus.result;
+        return this.bus.outcome.result;
       }
     }
     return this.tryRead(SPACE_LONG, gpa, out);
@@ -215,7 +215,9 @@ export class SpaceAccess implements GuestAccessors {
       if (
         typeof gpa === "number" &&
         typeof value === "number" &&
-        ((value & 0xff) === value || (value | -0x80) === value)
+        value >= -0x80 &&
+        value <= 0xff &&
+        (value | 0) === value
       ) {
         const address = gpa >>> 0;
         const index = (address - this.writeLow) >>> 0;
@@ -250,7 +252,8 @@ export class SpaceAccess implements GuestAccessors {
         typeof gpa === "number" &&
         typeof value === "number" &&
         value >= -0x8000 &&
-        (value << 15) >> 15 === value
+        value <= 0xffff &&
+        (value | 0) === value
       ) {
         const address = gpa >>> 0;
         const index = (address - this.writeLow) >>> 0;
@@ -556,42 +559,42 @@ export class SpaceAccess implements GuestAccessors {
   writeb(gpa: Gpa, value: number): void {
     const result = this.tryWriteb(gpa, value);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 1, "write", this.bus.reason);
+      throw new GuestMemoryFault(result, gpa, 1, "write", this.bus.outcome.reason);
     }
   }
 
   writew(gpa: Gpa, value: number): void {
     const result = this.tryWritew(gpa, value);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 2, "write", this.bus.reason);
+      throw new GuestMemoryFault(result, gpa, 2, "write", this.bus.outcome.reason);
     }
   }
 
   writel(gpa: Gpa, value: number): void {
     const result = this.tryWritel(gpa, value);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 4, "write", this.bus.reason);
+      throw new GuestMemoryFault(result, gpa, 4, "write", this.bus.outcome.reason);
     }
   }
 
   writeq(gpa: Gpa, value: bigint): void {
     const result = this.tryWriteq(gpa, value);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 8, "write", this.bus.reason);
+      throw new GuestMemoryFault(result, gpa, 8, "write", this.bus.outcome.reason);
     }
   }
 
   readqHalves(gpa: Gpa, out: Uint32Array, at: number): void {
     const result = this.tryReadqHalves(gpa, out, at);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 8, "read", this.bus.reason);
+      throw new GuestMemoryFault(result, gpa, 8, "read", this.bus.outcome.reason);
     }
   }
 
   writeqHalves(gpa: Gpa, low: number, high: number): void {
     const result = this.tryWriteqHalves(gpa, low, high);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 8, "write", this.bus.reason);
+      throw new GuestMemoryFault(result, gpa, 8, "write", this.bus.outcome.reason);
     }
   }
 
@@ -604,7 +607,7 @@ export class SpaceAccess implements GuestAccessors {
   ): GuestMemAccessResult {
     checkOut(kind.width, out, "out");
     const value = this.#load(kind, gpa);
-    const { result } = this.bus;
+    const { result } = this.bus.outcome;
     if (result === OK) {
       kind.width.store(out, value);
     }
@@ -614,7 +617,7 @@ export class SpaceAccess implements GuestAccessors {
   protected tryReadHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
     checkHalvesOut(out, at);
     const value = this.#load(SPACE_QUAD, gpa);
-    const { result } = this.bus;
+    const { result } = this.bus.outcome;
     if (result === OK) {
       storeHalves(out, at, value);
     }
@@ -623,34 +626,40 @@ export class SpaceAccess implements GuestAccessors {
 
   protected read<T extends Value, A extends Out>(kind: SpaceWidth<T, A>, gpa: Gpa): T {
     const value = this.#load(kind, gpa);
-    if (this.bus.result !== OK) {
+    if (this.bus.outcome.result !== OK) {
       this.fault(kind, gpa);
     }
     return value;
   }
 
-  /** Throws the fault of a read that `bus.result` and `bus.reason` describe. */
+  /** Throws the fault of a read that `bus.outcome.result` and `bus.outcome.reason` describe. */
   protected fault<T extends Value, A extends Out>(kind: SpaceWidth<T, A>, gpa: Gpa): never {
-    throw new GuestMemoryFault(this.bus.result, gpa, kind.bytes, "read", this.bus.reason);
+    throw new GuestMemoryFault(
+      this.bus.outcome.result,
+      gpa,
+      kind.bytes,
+      "read",
+      this.bus.outcome.reason,
+    );
   }
 
   /** Makes a read from any region, as `Bus.read` does, and caches its reach. */
   #load<T extends Value, A extends Out>(kind: SpaceWidth<T, A>, gpa: Gpa): T {
     const { width, bytes } = kind;
     const bus = this.bus;
-    const watched = bus.readWatched(false, kind, gpa);
+    const watched = bus.watched.read(false, kind, gpa);
     if (watched !== undefined) {
       return watched;
     }
-    const region = bus.find(gpa);
+    const region = bus.lookup.find(gpa);
     if (region !== null && region.kind !== "mmio" && region.readable) {
-      const { offset } = bus;
-      const reach = bus.reach(region, "read");
+      const { offset } = bus.lookup;
+      const reach = bus.reaches.of(region, "read");
       if (reach !== null) {
         const at = reach.from + (offset - reach.offset);
         if (this.#isInReach(reach, offset, bytes)) {
           this.#cacheForReads(reach, offset);
-          bus.result = OK;
+          bus.outcome.result = OK;
           return width.get(reach.view, at, this.littleEndian);
         }
       }
@@ -658,7 +667,7 @@ export class SpaceAccess implements GuestAccessors {
     if (region?.kind === "mmio") {
       this.devices.cache(region, "read", gpa);
     }
-    return bus.read(false, kind, gpa, region);
+    return bus.rules.read(false, kind, gpa, region);
   }
 
   /** Makes a write to any region, as `Bus.write` does, and caches its reach. */
@@ -673,14 +682,14 @@ export class SpaceAccess implements GuestAccessors {
         ? value
         : width.checkValue(value);
     const bus = this.bus;
-    const watched = bus.writeWatched(false, kind, gpa, checked);
+    const watched = bus.watched.write(false, kind, gpa, checked);
     if (watched !== undefined) {
       return watched;
     }
-    const region = bus.find(gpa);
+    const region = bus.lookup.find(gpa);
     if (region !== null && region.kind !== "mmio" && region.writable) {
-      const { offset } = bus;
-      const reach = bus.reach(region, "write");
+      const { offset } = bus.lookup;
+      const reach = bus.reaches.of(region, "write");
       if (reach !== null) {
         const at = reach.from + (offset - reach.offset);
         if (this.#isInReach(reach, offset, bytes)) {
@@ -703,7 +712,7 @@ export class SpaceAccess implements GuestAccessors {
     if (region?.kind === "mmio") {
       this.devices.cache(region, "write", gpa);
     }
-    return bus.write(false, kind, gpa, checked, region);
+    return bus.rules.write(false, kind, gpa, checked, region);
   }
 
   /** Whether an access at an offset in the memory is aligned and has all its bytes in a reach. */

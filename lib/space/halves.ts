@@ -11,7 +11,7 @@ import type { Bus } from "./bus.js";
  */
 export function spaceHalves(bus: Bus, whole: GuestAccessors, native: boolean): HalvesAccess {
   const find: FindRange = (gpa, gpaLow, operation) => {
-    const region = bus.find(gpa);
+    const region = bus.lookup.find(gpa);
     if (
       region === null ||
       region.kind === "mmio" ||
@@ -20,8 +20,8 @@ export function spaceHalves(bus: Bus, whole: GuestAccessors, native: boolean): H
     ) {
       return null;
     }
-    const { offset } = bus;
-    const around = bus.unwatchedAround(gpa, operation);
+    const { offset } = bus.lookup;
+    const around = bus.reaches.unwatchedAround(gpa, operation);
     // The range leaves out the last 7 bytes, so that every access that starts in it ends in the
     // same bytes.
     const after = around === null ? 0 : around.after - 7;
@@ -32,7 +32,12 @@ export function spaceHalves(bus: Bus, whole: GuestAccessors, native: boolean): H
     const before = Math.min(around.before, gpaLow);
     const low = gpaLow - before;
     const length = Math.min(before + after, 2 ** 32 - low);
-    return { access: bus.accessOf(native, region.memory), from: offset - before, low, length };
+    return {
+      access: bus.policy.accessOf(native, region.memory),
+      from: offset - before,
+      low,
+      length,
+    };
   };
-  return new HalvesAccess(whole, find, () => bus.reason);
+  return new HalvesAccess(whole, find, () => bus.outcome.reason);
 }

@@ -184,7 +184,7 @@ export class NativeSpaceAccess implements GuestAccessors {
 
   tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult {
     const checked =
-      typeof value === "number" && ((value & 0xff) === value || (value | -0x80) === value)
+      typeof value === "number" && value >= -0x80 && value <= 0xff && (value | 0) === value
         ? value
         : BYTE.checkValue(value);
     if (typeof gpa === "number") {
@@ -205,7 +205,7 @@ export class NativeSpaceAccess implements GuestAccessors {
 
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
     const checked =
-      typeof value === "number" && value >= -0x8000 && (value << 15) >> 15 === value
+      typeof value === "number" && value >= -0x8000 && value <= 0xffff && (value | 0) === value
         ? value
         : WORD.checkValue(value);
     if (typeof gpa === "number") {
@@ -355,28 +355,28 @@ export class NativeSpaceAccess implements GuestAccessors {
   writeb(gpa: Gpa, value: number): void {
     const result = this.tryWriteb(gpa, value);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 1, "write", this.#bus.reason);
+      throw new GuestMemoryFault(result, gpa, 1, "write", this.#bus.outcome.reason);
     }
   }
 
   writew(gpa: Gpa, value: number): void {
     const result = this.tryWritew(gpa, value);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 2, "write", this.#bus.reason);
+      throw new GuestMemoryFault(result, gpa, 2, "write", this.#bus.outcome.reason);
     }
   }
 
   writel(gpa: Gpa, value: number): void {
     const result = this.tryWritel(gpa, value);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 4, "write", this.#bus.reason);
+      throw new GuestMemoryFault(result, gpa, 4, "write", this.#bus.outcome.reason);
     }
   }
 
   writeq(gpa: Gpa, value: bigint): void {
     const result = this.tryWriteq(gpa, value);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 8, "write", this.#bus.reason);
+      throw new GuestMemoryFault(result, gpa, 8, "write", this.#bus.outcome.reason);
     }
   }
 
@@ -437,14 +437,14 @@ export class NativeSpaceAccess implements GuestAccessors {
   readqHalves(gpa: Gpa, out: Uint32Array, at: number): void {
     const result = this.tryReadqHalves(gpa, out, at);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 8, "read", this.#bus.reason);
+      throw new GuestMemoryFault(result, gpa, 8, "read", this.#bus.outcome.reason);
     }
   }
 
   writeqHalves(gpa: Gpa, low: number, high: number): void {
     const result = this.tryWriteqHalves(gpa, low, high);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 8, "write", this.#bus.reason);
+      throw new GuestMemoryFault(result, gpa, 8, "write", this.#bus.outcome.reason);
     }
   }
 
@@ -456,7 +456,7 @@ export class NativeSpaceAccess implements GuestAccessors {
     out: A,
   ): GuestMemAccessResult {
     const value = this.#load(kind, gpa);
-    const { result } = this.#bus;
+    const { result } = this.#bus.outcome;
     if (result === OK) {
       kind.width.store(out, value);
     }
@@ -466,7 +466,7 @@ export class NativeSpaceAccess implements GuestAccessors {
   #tryReadHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
     checkHalvesOut(out, at);
     const value = this.#load(SPACE_QUAD, gpa);
-    const { result } = this.#bus;
+    const { result } = this.#bus.outcome;
     if (result === OK) {
       storeHalves(out, at, value);
     }
@@ -475,9 +475,9 @@ export class NativeSpaceAccess implements GuestAccessors {
 
   private read<T extends Value, A extends Out>(kind: SpaceWidth<T, A>, gpa: Gpa): T {
     const value = this.#load(kind, gpa);
-    const { result } = this.#bus;
+    const { result } = this.#bus.outcome;
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, kind.bytes, "read", this.#bus.reason);
+      throw new GuestMemoryFault(result, gpa, kind.bytes, "read", this.#bus.outcome.reason);
     }
     return value;
   }
@@ -488,7 +488,7 @@ export class NativeSpaceAccess implements GuestAccessors {
     if (known !== null && reaches(known, gpa, kind.bytes)) {
       const offset = known.offset + (gpa - known.base);
       if (kind.tryRead(this.#readMemory!, offset, kind.scratch) === OK) {
-        bus.result = OK;
+        bus.outcome.result = OK;
         return kind.scratch[0] as T;
       }
     }
@@ -496,24 +496,24 @@ export class NativeSpaceAccess implements GuestAccessors {
       const found = this.#devices.read(kind, gpa);
       if (found !== -1) {
         if (found >= 0) {
-          bus.result = OK;
+          bus.outcome.result = OK;
         }
         return found as T;
       }
     }
-    const watched = bus.readWatched(true, kind, gpa);
+    const watched = bus.watched.read(true, kind, gpa);
     if (watched !== undefined) {
       return watched;
     }
-    const region = bus.find(gpa);
+    const region = bus.lookup.find(gpa);
     if (region !== null && region.kind !== "mmio" && region.readable) {
-      this.#readReach = bus.reach(region, "read");
-      this.#readMemory = bus.accessOf(true, region.memory);
+      this.#readReach = bus.reaches.of(region, "read");
+      this.#readMemory = bus.policy.accessOf(true, region.memory);
     }
     if (region?.kind === "mmio") {
       this.#devices.cache(region, "read", gpa);
     }
-    return bus.read(true, kind, gpa, region);
+    return bus.rules.read(true, kind, gpa, region);
   }
 
   private tryWrite<T extends Value, A extends Out>(
@@ -535,18 +535,18 @@ export class NativeSpaceAccess implements GuestAccessors {
         return result;
       }
     }
-    const watched = bus.writeWatched(true, kind, gpa, checked);
+    const watched = bus.watched.write(true, kind, gpa, checked);
     if (watched !== undefined) {
       return watched;
     }
-    const region = bus.find(gpa);
+    const region = bus.lookup.find(gpa);
     if (region !== null && region.kind !== "mmio" && region.writable) {
-      this.#writeReach = bus.reach(region, "write");
-      this.#writeMemory = bus.accessOf(true, region.memory);
+      this.#writeReach = bus.reaches.of(region, "write");
+      this.#writeMemory = bus.policy.accessOf(true, region.memory);
     }
     if (region?.kind === "mmio") {
       this.#devices.cache(region, "write", gpa);
     }
-    return bus.write(true, kind, gpa, checked, region);
+    return bus.rules.write(true, kind, gpa, checked, region);
   }
 }

@@ -46,7 +46,7 @@ export class PolicySpaceAccess extends SpaceAccess {
         return OK;
       }
       if (found !== -1) {
-        return this.bus.result;
+        return this.bus.outcome.result;
       }
     }
     return this.tryRead(SPACE_BYTE, gpa, out);
@@ -81,7 +81,7 @@ export class PolicySpaceAccess extends SpaceAccess {
         return OK;
       }
       if (found !== -1) {
-        return this.bus.result;
+        return this.bus.outcome.result;
       }
     }
     return this.tryRead(SPACE_WORD, gpa, out);
@@ -116,7 +116,7 @@ export class PolicySpaceAccess extends SpaceAccess {
         return OK;
       }
       if (found !== -1) {
-        return this.bus.result;
+        return this.bus.outcome.result;
       }
     }
     return this.tryRead(SPACE_LONG, gpa, out);
@@ -152,7 +152,9 @@ export class PolicySpaceAccess extends SpaceAccess {
       if (
         typeof gpa === "number" &&
         typeof value === "number" &&
-        ((value & 0xff) === value || (value | -0x80) === value)
+        value >= -0x80 &&
+        value <= 0xff &&
+        (value | 0) === value
       ) {
         const address = gpa >>> 0;
         const index = (address - this.writeLow) >>> 0;
@@ -187,7 +189,8 @@ export class PolicySpaceAccess extends SpaceAccess {
         typeof gpa === "number" &&
         typeof value === "number" &&
         value >= -0x8000 &&
-        (value << 15) >> 15 === value
+        value <= 0xffff &&
+        (value | 0) === value
       ) {
         const address = gpa >>> 0;
         const index = (address - this.writeLow) >>> 0;

@@ -1,39 +1,20 @@
-import type { GuestMemory, GuestMemoryInternals } from "../memory/guest-memory.js";
 import { gpaAt } from "../base/arguments.js";
 import { type FaultReason, type Operation, reasonOfResult } from "../base/errors.js";
 import { type Gpa, MAX_U64 } from "../base/gpa.js";
 import { GuestMemAccessResult } from "../base/result.js";
 import type { Out, Value, Width } from "../base/widths.js";
+import type { GuestMemory, GuestMemoryInternals } from "../memory/guest-memory.js";
+import { checkMemory } from "./backed.js";
 import { callHandler, checkReturned } from "./device.js";
 import { callGuards, unguarded, type WrittenBytes } from "./guarded-write.js";
 import type { HoleHandlers } from "./holes.js";
+import type { RegionLookup } from "./lookup.js";
 import { type AccessWidth, BUS_ERROR } from "./mmio.js";
-import type { RamRegion, Region, RomRegion } from "./regions.js";
+import type { Outcome } from "./outcome.js";
+import type { WatchTable } from "./watch-table.js";
 import { SPACE_BYTE, SPACE_LONG, SPACE_QUAD, SPACE_WORD, type SpaceWidth } from "./widths.js";
 
 const { OK, FAULT_BOUNDARY } = GuestMemAccessResult;
-
-/** The parts of the bus that a split access uses. */
-export interface SplitBus {
-  /** As `Bus.find`: also sets `offset` and `room`. */
-  find(gpa: Gpa): Region | null;
-  readonly offset: number;
-  readonly room: number;
-  /** Whether there are watchpoints. */
-  readonly watched: boolean;
-  result: GuestMemAccessResult;
-  reason: FaultReason;
-  /** The number of bytes from an address on that belong to the same region, or to none. */
-  extent(gpa: Gpa): number;
-  /** The result of an access to RAM or ROM, at the address that `find` has just looked up. */
-  checkPart(
-    region: RamRegion | RomRegion,
-    bytes: number,
-    operation: Operation,
-  ): GuestMemAccessResult;
-  /** Calls the listeners whose ranges an access touches. */
-  notifyRange(gpa: Gpa, length: number, kind: Operation, value?: Value): void;
-}
 
 /** An aligned part of an access, which lies in one region or in a hole. */
 interface Part {
@@ -71,34 +52,33 @@ const byte = new Uint8Array(1);
  * Therefore an access that faults changes no byte.
  */
 export class SplitAccess {
-  readonly #bus: SplitBus;
-  readonly #holes: HoleHandlers;
-  readonly #littleEndian: boolean;
   /** Whether the write that has just faulted had notified watchpoints, or may not be repeated. */
   announced = false;
 
-  constructor(bus: SplitBus, holes: HoleHandlers, littleEndian: boolean) {
-    this.#bus = bus;
-    this.#holes = holes;
-    this.#littleEndian = littleEndian;
-  }
+  constructor(
+    private readonly lookup: RegionLookup,
+    private readonly watches: WatchTable,
+    private readonly outcome: Outcome,
+    private readonly holes: HoleHandlers,
+    private readonly littleEndian: boolean,
+  ) {}
 
-  /** Makes a read, and sets `bus.result` and, after a fault, `bus.reason`. */
+  /** Makes a read, and sets `result` and, after a fault, `reason`. */
   read<T extends Value, A extends Out>(native: boolean, kind: SpaceWidth<T, A>, gpa: Gpa): T {
     const { bytes, width } = kind;
     const view = new DataView(new ArrayBuffer(bytes));
     const parts = this.#partsOf(gpa, bytes, "read");
     if (parts !== null && this.#readParts(parts, view, native)) {
-      const value = width.get(view, 0, this.#littleEndian);
-      this.#bus.notifyRange(gpa, bytes, "read", value);
-      this.#bus.result = OK;
+      const value = width.get(view, 0, this.littleEndian);
+      this.watches.notifyRange(gpa, bytes, "read", value);
+      this.outcome.result = OK;
       return value;
     }
     return kind.scratch[0] as T;
   }
 
   /**
-   * Makes a write. After a fault, sets `bus.result`, `bus.reason` and `announced`.
+   * Makes a write. After a fault, sets `result`, `reason` and `announced`.
    *
    * @param value - A value of the width.
    * @param announces - Whether to notify watchpoints.
@@ -110,20 +90,19 @@ export class SplitAccess {
     value: T,
     announces: boolean,
   ): GuestMemAccessResult {
-    const bus = this.#bus;
     this.announced = false;
     const parts = this.#partsOf(gpa, bytes, "write");
     if (parts === null) {
-      return bus.result;
+      return this.outcome.result;
     }
     const view = new DataView(new ArrayBuffer(bytes));
-    width.set(view, 0, value, this.#littleEndian);
+    width.set(view, 0, value, this.littleEndian);
     if (announces) {
-      this.announced = bus.watched;
-      bus.notifyRange(gpa, bytes, "write", value);
+      this.announced = this.watches.active;
+      this.watches.notifyRange(gpa, bytes, "write", value);
     }
     if (!this.#callWrites(parts, view)) {
-      return bus.result;
+      return this.outcome.result;
     }
     const written = writtenBytes(parts);
     // A handler, and then a guard, may have destroyed a memory.
@@ -134,7 +113,7 @@ export class SplitAccess {
     }
     if (!alive) {
       this.announced = true;
-      return bus.result;
+      return this.outcome.result;
     }
     unguarded(written, () => {
       for (const { memory, offset, at, bytes: count } of parts) {
@@ -166,18 +145,18 @@ export class SplitAccess {
 
   /** The widest aligned part that starts at an address; null after a fault. */
   #partAt(gpa: Gpa, at: number, most: number, operation: Operation): Part | null {
-    const bus = this.#bus;
+    const { lookup } = this;
     if (gpa > MAX_U64) {
       return this.#refuse(FAULT_BOUNDARY, "hole");
     }
-    const room = bus.extent(gpa);
-    const region = bus.find(gpa);
-    const { offset } = bus;
+    const room = lookup.extent(gpa);
+    const region = lookup.find(gpa);
+    const { offset } = lookup;
     const log2 = partLog2(gpa, Math.min(most, room));
     const { bytes, width } = WIDTHS[log2]!;
     const part = { at, bytes, width, name: "", refusal: "device", offset } as const;
     if (region === null) {
-      const { read, write } = this.#holes;
+      const { read, write } = this.holes;
       if ((operation === "read" ? read : write) === null) {
         return this.#refuse(FAULT_BOUNDARY, "hole");
       }
@@ -199,7 +178,8 @@ export class SplitAccess {
       return { ...part, call, name, memory: null, internals: null };
     }
     const trap = operation === "write" && region.kind === "rom" ? region.onWrite : null;
-    const result = bus.checkPart(region, bytes, trap === null ? operation : "read");
+    const rights = trap === null ? operation : "read";
+    const result = checkMemory(region, offset, room, bytes, rights);
     if (result !== OK) {
       const reason = operation === "read" ? "write-only" : "read-only";
       return this.#refuse(result, result === FAULT_BOUNDARY ? reason : reasonOfResult(result));
@@ -221,7 +201,7 @@ export class SplitAccess {
         if (found === BUS_ERROR) {
           return this.#refuse(FAULT_BOUNDARY, refusal) !== null;
         }
-        width.set(view, at, checkReturned(found, bytes, name), this.#littleEndian);
+        width.set(view, at, checkReturned(found, bytes, name), this.littleEndian);
       }
     }
     if (!this.#isAlive(parts)) {
@@ -242,7 +222,7 @@ export class SplitAccess {
   /** Calls the handlers of a write; returns false if one refuses. */
   #callWrites(parts: readonly Part[], view: DataView): boolean {
     for (const { call, at, width, refusal } of parts) {
-      if (call?.(width.get(view, at, this.#littleEndian)) === BUS_ERROR) {
+      if (call?.(width.get(view, at, this.littleEndian)) === BUS_ERROR) {
         return this.#refuse(FAULT_BOUNDARY, refusal) !== null;
       }
     }
@@ -261,8 +241,7 @@ export class SplitAccess {
   }
 
   #refuse(result: GuestMemAccessResult, reason: FaultReason): null {
-    this.#bus.result = result;
-    this.#bus.reason = reason;
+    this.outcome.refuse(result, reason);
     return null;
   }
 }

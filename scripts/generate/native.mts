@@ -1,5 +1,5 @@
-import { fitsLong, throwingHalves } from "./view.mjs";
-import { QUAD_ROW, type WidthRow, WIDTHS } from "./widths.mjs";
+import { throwingHalves } from "./view.mjs";
+import { fits, LONG_ROW, QUAD_ROW, type WidthRow, WIDTHS } from "./widths.mjs";
 
 /** How a class of the native path calls C++. */
 interface NativeClass {
@@ -122,7 +122,7 @@ const NO_HALVES =
 
 /** The expression that checks half of a value. */
 function checkedHalf(half: "low" | "high"): string {
-  return `${fitsLong(half)} ? ${half} : LONG.checkValue(${half}, "${half}")`;
+  return `${fits(LONG_ROW, half)} ? ${half} : LONG.checkValue(${half}, "${half}")`;
 }
 
 /** The field of the call block for a value of the width. */
@@ -131,10 +131,11 @@ function cell({ bits }: WidthRow): string {
 }
 
 /** The value of a write, after its check. The store wraps a signed one. */
-function checked({ constant, fits }: WidthRow): string {
+function checked(row: WidthRow): string {
+  const { constant } = row;
   return constant === "QUAD"
     ? "QUAD.checkValue(value)"
-    : `${fits} ? value : ${constant}.checkValue(value)`;
+    : `${fits(row)} ? value : ${constant}.checkValue(value)`;
 }
 
 /**
@@ -190,7 +191,7 @@ export function nativeSpaceAccessors(): string {
   write${row.suffix}(gpa: Gpa, value: ${row.value}): void {
     const result = this.tryWrite${row.suffix}(gpa, value);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, ${row.bytes}, "write", this.#bus.reason);
+      throw new GuestMemoryFault(result, gpa, ${row.bytes}, "write", this.#bus.outcome.reason);
     }
   }`,
     ),
@@ -213,7 +214,7 @@ export function nativeSpaceAccessors(): string {
     }
     return this.tryWrite(SPACE_QUAD, gpa, quadOf(checkedLow, checkedHigh));
   }`,
-    ...throwingHalves(", this.#bus.reason"),
+    ...throwingHalves(", this.#bus.outcome.reason"),
   ].join("\n\n");
 }
 

@@ -1,5 +1,5 @@
-import { fitsLong, throwingHalves } from "./view.mjs";
-import { QUAD_ROW, type WidthRow, WIDTHS } from "./widths.mjs";
+import { throwingHalves } from "./view.mjs";
+import { fits, LONG_ROW, QUAD_ROW, type WidthRow, WIDTHS } from "./widths.mjs";
 
 /**
  * How the accessors of one class of the view path find the bytes of an access in a DataView. A
@@ -86,7 +86,7 @@ function read(path: PolicyClass, row: WidthRow): string {
 function tryWrite(path: PolicyClass, row: WidthRow): string {
   return `
   tryWrite${row.suffix}(gpa: Gpa, value: ${row.value}): GuestMemAccessResult {
-    if (typeof gpa === "number" && ${row.fits}) {
+    if (typeof gpa === "number" && ${fits(row)}) {
       ${store(path, row, `return ${path.ok};`)}
     }
     return ${path.slow.tryWrite(row)};
@@ -96,7 +96,7 @@ function tryWrite(path: PolicyClass, row: WidthRow): string {
 function write(path: PolicyClass, row: WidthRow): string {
   return `
   write${row.suffix}(gpa: Gpa, value: ${row.value}): void {
-    if (typeof gpa === "number" && ${row.fits}) {
+    if (typeof gpa === "number" && ${fits(row)}) {
       ${store(path, row, "return;")}
     }
     ${path.slow.write(row)};
@@ -181,7 +181,7 @@ function tryWriteqHalves(path: PolicyClass): string {
   const view = path.view("write");
   return `
   tryWriteqHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult {
-    if (typeof gpa === "number" && ${fitsLong("low")} && ${fitsLong("high")}) {
+    if (typeof gpa === "number" && ${fits(LONG_ROW, "low")} && ${fits(LONG_ROW, "high")}) {
       ${findPlace(path, "write")}
       if (${path.inReach(QUAD_ROW, "write").replace(/\bat\b/g, "place")}) {
         try {

@@ -1,5 +1,5 @@
-import { fitsLong, throwingHalves } from "./view.mjs";
-import { QUAD_ROW, type WidthRow, WIDTHS } from "./widths.mjs";
+import { throwingHalves } from "./view.mjs";
+import { fits, LONG_ROW, QUAD_ROW, type WidthRow, WIDTHS } from "./widths.mjs";
 
 type Operation = "read" | "write";
 
@@ -97,7 +97,7 @@ function policyAccessors({ alignment, endian }: SpacePolicy): string {
 export function tableAccessors(): string {
   return [
     policyAccessors({ alignment: "fault", endian: "little" }),
-    ...throwingHalves(", this.#bus.reason"),
+    ...throwingHalves(", this.#bus.outcome.reason"),
   ].join("\n\n");
 }
 
@@ -134,11 +134,11 @@ export function reachAccessors(): string {
   write${suffix}(gpa: Gpa, value: ${value}): void {
     const result = this.tryWrite${suffix}(gpa, value);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, ${bytes}, "write", this.bus.reason);
+      throw new GuestMemoryFault(result, gpa, ${bytes}, "write", this.bus.outcome.reason);
     }
   }`,
     ),
-    ...throwingHalves(", this.bus.reason"),
+    ...throwingHalves(", this.bus.outcome.reason"),
   ].join("\n\n");
 }
 
@@ -181,7 +181,7 @@ function cachedAccessors({ aligned, ...policy }: ReachPolicy): string {
       tryRead: ({ constant }) => `
         const found = this.devices.read(SPACE_${constant}, gpa);
         if (found >= 0) { out[0] = found; return OK; }
-        if (found !== -1) { return this.bus.result; }`,
+        if (found !== -1) { return this.bus.outcome.result; }`,
       tryWrite: ({ constant, bits }) => `
         const unsigned = ${bits === 32 ? "value >>> 0" : `value & ${2 ** bits - 1}`};
         const result = this.devices.write(SPACE_${constant}, gpa, unsigned);
@@ -224,7 +224,7 @@ function spaceAccessors(path: SpaceClass): string {
   tryWrite${row.suffix}(gpa: Gpa, value: ${row.value}): GuestMemAccessResult {
     ${guarded(
       (checked) => `
-      if (typeof gpa === "number" && ${row.fits}) {
+      if (typeof gpa === "number" && ${fits(row)}) {
         ${store(path, row, `return ${path.ok};`)}
         ${checked}
       }`,
@@ -274,7 +274,7 @@ function write(path: SpaceClass, row: WidthRow, slow: string): string {
   write${row.suffix}(gpa: Gpa, value: ${row.value}): void {
     ${guarded(
       () => `
-      if (typeof gpa === "number" && ${row.fits}) {
+      if (typeof gpa === "number" && ${fits(row)}) {
         ${store(path, row, "return;")}
       }`,
     )}
@@ -329,7 +329,7 @@ function tryWriteqHalves(path: SpaceClass): string {
   tryWriteqHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult {
     ${guarded(
       () => `
-      if (typeof gpa === "number" && ${fitsLong("low")} && ${fitsLong("high")}) {
+      if (typeof gpa === "number" && ${fits(LONG_ROW, "low")} && ${fits(LONG_ROW, "high")}) {
         ${write}
       }`,
     )}

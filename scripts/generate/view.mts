@@ -1,4 +1,4 @@
-import { LONG_ROW, QUAD_ROW, type WidthRow, WIDTHS } from "./widths.mjs";
+import { fits, LONG_ROW, QUAD_ROW, type WidthRow, WIDTHS } from "./widths.mjs";
 
 /** How the accessors of one class of the view path find the bytes of an access. */
 export type ViewClass = Accessors & (Branching | Selecting);
@@ -87,7 +87,7 @@ function tryRead(path: ViewClass, row: WidthRow): string {
   const body = whereBranded(
     where(
       path,
-      NUMBER,
+      numberInTry(path),
       branded,
       (valid) => `
       this.checkSlots(out);
@@ -95,7 +95,7 @@ function tryRead(path: ViewClass, row: WidthRow): string {
     ),
   );
   return `
-  tryRead${suffix}(gpa: Gpa, out: ${out}): GuestMemAccessResult {
+  tryRead${suffix}(gpa: ${gpaInTry(path)}, out: ${out}): GuestMemAccessResult {
     ${body}
     return ${path.slow.tryRead(row)};
   }`;
@@ -156,8 +156,23 @@ function load(path: ViewClass, row: WidthRow, valid: string, then: string): stri
       }`;
 }
 
+/** @param valid - Further conditions on the arguments. */
 function selectIndex(index: string, valid: string): string {
-  return `const index = ${valid} && gpa >>> 0 === gpa ? ${index} : -1;`;
+  const conditions = [valid, "gpa >>> 0 === gpa"].filter((condition) => condition !== "");
+  return `const index = ${conditions.join(" && ")} ? ${index} : -1;`;
+}
+
+/**
+ * The condition on the type of `gpa` in an accessor with a try. A shift throws if `gpa` is a bigint,
+ * and the condition takes six bytes of bytecode, so an accessor that begins with a shift has none.
+ */
+function numberInTry(path: ViewClass): string {
+  return path.select === undefined ? NUMBER : "";
+}
+
+/** The type of `gpa` in such an accessor. */
+function gpaInTry(path: ViewClass): string {
+  return path.select === undefined ? "Gpa" : "number";
 }
 
 function tryWrite(path: ViewClass, row: WidthRow): string {
@@ -169,7 +184,30 @@ function tryWrite(path: ViewClass, row: WidthRow): string {
 }
 
 function whereFits(path: ViewClass, row: WidthRow, then: string): string {
-  return where(path, `${NUMBER} && ${row.fits}`, [], (valid) => store(path, row, valid, then));
+  const { before, condition } = fitting(path, row, "value");
+  const body = where(path, `${NUMBER} && ${condition}`, [], (valid) =>
+    store(path, row, valid, then),
+  );
+  return `${before} ${body}`;
+}
+
+/**
+ * The condition that the width can hold a variable, and the statements before it.
+ *
+ * An operation that has never run makes V8 compile a branch out of the caller's loop. Therefore the
+ * accessors that select their index compute the conditions of both signs.
+ */
+function fitting(
+  path: ViewClass,
+  row: WidthRow,
+  variable: string,
+): { readonly before: string; readonly condition: string } {
+  if (path.select === undefined || row.holds.length === 1) {
+    return { before: "", condition: fits(row, variable) };
+  }
+  const names = ["Unsigned", "Signed"].map((sign) => `${variable}${sign}`);
+  const before = names.map((name, i) => `const ${name} = ${fits(row, variable, [row.holds[i]!])};`);
+  return { before: before.join("\n"), condition: `(${names.join(" || ")})` };
 }
 
 function tryWriteqFrom(path: ViewClass): string {
@@ -178,7 +216,7 @@ function tryWriteqFrom(path: ViewClass): string {
   const body = whereBranded(
     where(
       path,
-      NUMBER,
+      numberInTry(path),
       [],
       (valid) => `
       const value = source[0];
@@ -189,7 +227,7 @@ function tryWriteqFrom(path: ViewClass): string {
     ),
   );
   return `
-  tryWriteqFrom(gpa: Gpa, source: BigUint64Array): GuestMemAccessResult {
+  tryWriteqFrom(gpa: ${gpaInTry(path)}, source: BigUint64Array): GuestMemAccessResult {
     ${body}
     return ${path.slow.tryWriteqFrom};
   }`;
@@ -232,11 +270,6 @@ function store(path: ViewClass, row: WidthRow, valid: string, then: string): str
       }`;
 }
 
-/** The condition that a value is one half of a 64-bit value. */
-export function fitsLong(value: string): string {
-  return LONG_ROW.fits.replaceAll("value", value);
-}
-
 // Short code is worth more here than the order of the statements: with the accessors of the other
 // widths, these must fit into the 920 bytes of bytecode. Therefore `at` is not optional, `isView`
 // replaces `checkSlots` and its try, and `!` replaces the comparison with 0.
@@ -264,16 +297,12 @@ function halvesOf(path: ViewClass, operation: "read" | "write", valid: string): 
 
 function tryReadqHalves(path: ViewClass): string {
   const { valid, before, inReach, array } = halvesOf(path, "read", NUMBER);
-  return `
-  tryReadqHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
-    if (
-      ${valid.map((condition) => `${condition} &&`).join("\n")}
-      typeof at === "number" &&
-      this.isView(out) &&
-      out[at] !== undefined &&
-      out[at + 1] !== undefined &&
-      out instanceof Uint32Array
-    ) {
+  const places = [
+    "out[at] !== undefined",
+    "out[at + 1] !== undefined",
+    "out instanceof Uint32Array",
+  ];
+  const load = `
       ${before.join("\n")}
       const cells = ${array};
       if (${inReach}) {
@@ -283,17 +312,27 @@ function tryReadqHalves(path: ViewClass): string {
           out[at + 1] = high;
           return ${path.ok};
         }
-      }
-    }
+      }`;
+  const conditions = (isView: readonly string[]) =>
+    [...valid, 'typeof at === "number"', ...isView, ...places].join(" && ");
+  const body =
+    path.select === undefined
+      ? `if (${conditions(["this.isView(out)"])}) { ${load} }`
+      : whereBranded(`if (${conditions([])}) { this.checkSlots(out); ${load.trim()} }`);
+  return `
+  tryReadqHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
+    ${body}
     return ${path.slow.tryReadqHalves};
   }`;
 }
 
 function tryWriteqHalves(path: ViewClass): string {
-  const fits = `${NUMBER} && ${fitsLong("low")} && ${fitsLong("high")}`;
-  const { valid, before, inReach, array } = halvesOf(path, "write", fits);
+  const low = fitting(path, LONG_ROW, "low");
+  const high = fitting(path, LONG_ROW, "high");
+  const fit = `${NUMBER} && ${low.condition} && ${high.condition}`;
+  const { valid, before, inReach, array } = halvesOf(path, "write", fit);
   const store = `
-      ${before.join("\n")}
+      ${low.before} ${high.before} ${before.join("\n")}
       const cells = ${array};
       if (${inReach} && cells[index + 1] !== undefined) {
         cells[index] = low;

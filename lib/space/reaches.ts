@@ -1,0 +1,204 @@
+import type { Operation } from "../base/errors.js";
+import type { Gpa } from "../base/gpa.js";
+import { inPageOf, PAGE_SIZE, pageAt } from "../base/page.js";
+import { WINDOW_SIZE } from "../memory/windows.js";
+import type { Backed } from "./backed.js";
+import type { Handlers } from "./device.js";
+import type { RegionLookup } from "./lookup.js";
+import type { PageHome } from "./page-home.js";
+import type { SpacePolicy } from "./policy.js";
+import type { Reach } from "./reach.js";
+import type { Segment } from "./region-map.js";
+import type { MmioRegion } from "./regions.js";
+import type { WatchTable } from "./watch-table.js";
+import type { WatchedMemory } from "./watched-memory.js";
+
+/** Registers of a device below 4 GiB, none of whose pages is watched for accesses of one kind. */
+export interface Registers {
+  /** Guest physical address of the first byte, as a signed 32-bit integer. */
+  readonly low: number;
+  /** Bytes, less than 2^31. */
+  readonly length: number;
+  /** Bytes from the start of the region to the first byte. `offset + length` is less than 2^31. */
+  readonly offset: number;
+  readonly region: MmioRegion;
+  readonly device: unknown;
+  readonly handlers: Handlers;
+}
+
+/** Finds the bytes around an address which accesses of one kind reach without a further check. */
+export class Reaches {
+  /** Incremented when the reach of accesses changes. */
+  #version = 0;
+
+  constructor(
+    private readonly lookup: RegionLookup,
+    private readonly watches: WatchTable,
+    private readonly policy: SpacePolicy,
+    private readonly watched: WatchedMemory,
+    private readonly home: PageHome,
+  ) {}
+
+  /** Invalidates all reaches. */
+  clear(): void {
+    this.#version++;
+    this.watched.clear();
+  }
+
+  /**
+   * The reach of accesses of a kind around the address that `find` has just looked up. It is null if
+   * the page is watched, if the address exceeds 2^53 - 1, or if the memory has ended. Also opens
+   * the page table for the pages around the address, if their bytes lie in the home buffer.
+   *
+   * @param region - The return value of `find`, whose access right the caller has checked.
+   */
+  of(region: Backed, kind: Operation): Reach | null {
+    const segment = this.lookup.hit!;
+    const { address } = this.lookup;
+    if (this.watches.active && this.watches.index(kind).covers(pageAt(address))) {
+      const { memory, internals } = region;
+      const reach = this.#find(segment, region, kind, address, true);
+      const view = this.policy.accessOf(false, memory);
+      const native = this.policy.accessOf(true, memory);
+      this.watched.cache(kind, reach && { reach, region, memory, internals, view, native });
+      return null;
+    }
+    const cached = kind === "read" ? segment.readReach : segment.writeReach;
+    if (cached !== null && segment.version === this.#version && cached.bytes.length > 0) {
+      if (address >= cached.base && address - cached.base < cached.length) {
+        this.#open(region, kind, address, cached);
+        return cached;
+      }
+    }
+    const reach = this.#find(segment, region, kind, address, false);
+    if (segment.version !== this.#version) {
+      segment.readReach = null;
+      segment.writeReach = null;
+      segment.version = this.#version;
+    }
+    if (kind === "read") {
+      segment.readReach = reach;
+    } else {
+      segment.writeReach = reach;
+    }
+    if (reach !== null) {
+      this.#open(region, kind, address, reach);
+    }
+    return reach;
+  }
+
+  /**
+   * The registers around the address that `find` has just looked up, in a device; null if their
+   * page is watched, or if they lie above 4 GiB or too far from the start of the device.
+   */
+  registers(region: MmioRegion, kind: Operation): Registers | null {
+    const { address, hit } = this.lookup;
+    const { start, near, offset } = hit!;
+    const [low, high] = this.#withoutWatches(kind, address, start, start + near);
+    const first = offset + (low - start);
+    return high <= address || first + (high - low) >= 2 ** 31
+      ? null
+      : {
+          low: low | 0,
+          length: high - low,
+          offset: first,
+          region,
+          device: region.device,
+          handlers: kind === "read" ? region.reads : region.writes,
+        };
+  }
+
+  /**
+   * How many bytes before and after an address of RAM or ROM lie in the same window without a
+   * watchpoint. Null if the page has one.
+   *
+   * @param gpa - The address that `find` has just looked up.
+   */
+  unwatchedAround(gpa: Gpa, kind: Operation): { before: number; after: number } | null {
+    const { before, room: after } = this.lookup;
+    if (!this.watches.active) {
+      return { before, after };
+    }
+    const page = pageAt(gpa);
+    const gap = this.watches.index(kind).gapAt(page);
+    const inPage = inPageOf(gpa);
+    return gap === null
+      ? null
+      : {
+          before: Math.min(before, (page - gap.first) * PAGE_SIZE + inPage),
+          after: Math.min(after, (gap.last + 1 - page) * PAGE_SIZE - inPage),
+        };
+  }
+
+  #find(
+    segment: Segment,
+    region: Backed,
+    kind: Operation,
+    address: number,
+    throughWatched: boolean,
+  ): Reach | null {
+    const { offset } = this.lookup;
+    const number = Math.floor(offset / WINDOW_SIZE);
+    const window = region.internals.windowAt(offset);
+    if (address === Infinity) {
+      return null;
+    }
+    // From here on, `low` and `high` are the ends of the reach.
+    const first = address - (offset - region.from);
+    const start = address - (offset - number * WINDOW_SIZE);
+    let low = Math.max(segment.start, first, start);
+    let high = Math.min(
+      segment.start + segment.length,
+      first + region.period,
+      start + window.u8.length,
+      Number.MAX_SAFE_INTEGER,
+    );
+    const { guards } = region.internals.marks;
+    if (guards !== null && kind === "write") {
+      const gap = guards.gapAt(offset);
+      if (gap === null) {
+        return null;
+      }
+      low = Math.max(low, address - (offset - gap.low));
+      high = Math.min(high, address + (gap.high - offset));
+    }
+    if (!throughWatched) {
+      [low, high] = this.#withoutWatches(kind, address, low, high);
+    }
+    return high <= address
+      ? null
+      : {
+          base: low,
+          length: high - low,
+          bytes: window.u8,
+          view: window.data,
+          from: low - start,
+          offset: offset - (address - low),
+        };
+  }
+
+  /**
+   * The part of a range around an address without watched pages: its first address, and the address
+   * after its last one. It is empty if the page of the address is watched.
+   */
+  #withoutWatches(
+    kind: Operation,
+    address: number,
+    low: number,
+    high: number,
+  ): readonly [number, number] {
+    if (!this.watches.active) {
+      return [low, high];
+    }
+    const gap = this.watches.index(kind).gapAt(Math.floor(address / PAGE_SIZE));
+    return gap === null
+      ? [address, address]
+      : [Math.max(low, gap.first * PAGE_SIZE), Math.min(high, (gap.last + 1) * PAGE_SIZE)];
+  }
+
+  #open({ internals }: Backed, kind: Operation, address: number, reach: Reach): void {
+    if (kind === "read" || internals.marks.dirty === null) {
+      this.home.open(kind, address, reach);
+    }
+  }
+}
