@@ -50,7 +50,7 @@ class AllowLittle extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (!((distance & 1) | ((address ^ (address + 1)) & this.pageBits))) {
+          if (!(distance & 1 || (address ^ (address + 1)) & this.pageBits)) {
             out[0] = this.view.getUint16((address + distance) >>> 0, true);
             return 0;
           }
@@ -71,7 +71,7 @@ class AllowLittle extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (!((distance & 1) | ((address ^ (address + 3)) & this.pageBits))) {
+          if (!(distance & 1 || (address ^ (address + 3)) & this.pageBits)) {
             out[0] = this.view.getUint32((address + distance) >>> 0, true);
             return 0;
           }
@@ -92,7 +92,7 @@ class AllowLittle extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (!((distance & 1) | ((address ^ (address + 7)) & this.pageBits))) {
+          if (!(distance & 1 || (address ^ (address + 7)) & this.pageBits)) {
             out[0] = this.view.getBigUint64((address + distance) >>> 0, true);
             return 0;
           }
@@ -249,7 +249,7 @@ class AllowLittle extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (!((distance & 1) | ((address ^ (address + 1)) & this.pageBits))) {
+          if (!(distance & 1 || (address ^ (address + 1)) & this.pageBits)) {
             return this.view.getUint16((address + distance) >>> 0, true);
           }
         }
@@ -267,7 +267,7 @@ class AllowLittle extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (!((distance & 1) | ((address ^ (address + 3)) & this.pageBits))) {
+          if (!(distance & 1 || (address ^ (address + 3)) & this.pageBits)) {
             return this.view.getUint32((address + distance) >>> 0, true);
           }
         }
@@ -285,7 +285,7 @@ class AllowLittle extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (!((distance & 1) | ((address ^ (address + 7)) & this.pageBits))) {
+          if (!(distance & 1 || (address ^ (address + 7)) & this.pageBits)) {
             return this.view.getBigUint64((address + distance) >>> 0, true);
           }
         }
@@ -407,7 +407,7 @@ class AllowLittle extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (!((distance & 1) | ((address ^ (address + 7)) & this.pageBits))) {
+          if (!(distance & 1 || (address ^ (address + 7)) & this.pageBits)) {
             const view = this.view;
             const start = (address + distance) >>> 0;
             const low = view.getUint32(start, true);
@@ -918,7 +918,7 @@ class AllowBig extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (!((distance & 1) | ((address ^ (address + 1)) & this.pageBits))) {
+          if (!(distance & 1 || (address ^ (address + 1)) & this.pageBits)) {
             out[0] = this.view.getUint16((address + distance) >>> 0, false);
             return 0;
           }
@@ -939,7 +939,7 @@ class AllowBig extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (!((distance & 1) | ((address ^ (address + 3)) & this.pageBits))) {
+          if (!(distance & 1 || (address ^ (address + 3)) & this.pageBits)) {
             out[0] = this.view.getUint32((address + distance) >>> 0, false);
             return 0;
           }
@@ -960,7 +960,7 @@ class AllowBig extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (!((distance & 1) | ((address ^ (address + 7)) & this.pageBits))) {
+          if (!(distance & 1 || (address ^ (address + 7)) & this.pageBits)) {
             out[0] = this.view.getBigUint64((address + distance) >>> 0, false);
             return 0;
           }
@@ -1117,7 +1117,7 @@ class AllowBig extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (!((distance & 1) | ((address ^ (address + 1)) & this.pageBits))) {
+          if (!(distance & 1 || (address ^ (address + 1)) & this.pageBits)) {
             return this.view.getUint16((address + distance) >>> 0, false);
           }
         }
@@ -1135,7 +1135,7 @@ class AllowBig extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (!((distance & 1) | ((address ^ (address + 3)) & this.pageBits))) {
+          if (!(distance & 1 || (address ^ (address + 3)) & this.pageBits)) {
             return this.view.getUint32((address + distance) >>> 0, false);
           }
         }
@@ -1153,7 +1153,7 @@ class AllowBig extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (!((distance & 1) | ((address ^ (address + 7)) & this.pageBits))) {
+          if (!(distance & 1 || (address ^ (address + 7)) & this.pageBits)) {
             return this.view.getBigUint64((address + distance) >>> 0, false);
           }
         }
@@ -1275,7 +1275,7 @@ class AllowBig extends PolicyAccessors {
         const address = gpa >>> 0;
         if (address === gpa) {
           const distance = ~this.reads[address >>> this.shift]!;
-          if (!((distance & 1) | ((address ^ (address + 7)) & this.pageBits))) {
+          if (!(distance & 1 || (address ^ (address + 7)) & this.pageBits)) {
             const view = this.view;
             const start = (address + distance) >>> 0;
             const low = view.getUint32(start + 4, false);
