@@ -19,6 +19,7 @@ import {
 } from "./generate/native.mjs";
 import { flatPolicyClasses, generalPolicyAccessors } from "./generate/policy.mjs";
 import {
+  markingTableWrites,
   policyReachAccessors,
   reachAccessors,
   spacePolicyClasses,
@@ -114,6 +115,7 @@ const GENERATED: Readonly<Record<string, () => string>> = {
       },
     }),
   "lib/space/address-space.ts": tableAccessors,
+  "lib/space/marking-writes.ts": markingTableWrites,
   "lib/space/general-access.ts": reachAccessors,
   "lib/space/policy-accessors.ts": spacePolicyClasses,
   "lib/space/policy-space-access.ts": policyReachAccessors,

@@ -26,6 +26,7 @@ const KEEPS_STORE_ORDER = ["x64", "ia32"].includes(arch());
 
 /** A byte for each page, and the same bytes as 32-bit words. 1 is a mark. */
 interface Marks {
+  /** Empty if the bytes do not start at a multiple of 4. Otherwise, less than 4 bytes may be left. */
   readonly words: Uint32Array;
   readonly bytes: Uint8Array;
 }
@@ -90,7 +91,8 @@ export class DirtyBitmap {
   private atomic: boolean;
   readonly #marks: Marks;
   #shared: boolean;
-  readonly #writers = new Set<MarkWriterReference>();
+  /** The memories that set marks here, and their marks in the array of an arena; null for none. */
+  readonly #writers = new Map<MarkWriterReference, Marks | null>();
   /** Whether a memory has stopped to set marks here. */
   #stopped = false;
   /** The numbers of drains that all threads have begun and have ended. */
@@ -147,13 +149,14 @@ export class DirtyBitmap {
   }
 
   #share(): void {
-    if (!KEEPS_STORE_ORDER) {
-      reserveStack();
-      this.atomic = true;
-      for (const writer of this.#writers) {
+    reserveStack();
+    this.atomic = !KEEPS_STORE_ORDER;
+    for (const [writer, arenaMarks] of this.#writers) {
+      if (this.atomic || arenaMarks !== null) {
         writer.deref()?.marksChanged();
       }
     }
+    this.#takeArenaMarks();
     this.#shared = true;
   }
 
@@ -183,14 +186,22 @@ export class DirtyBitmap {
     return (Atomics.load(this.#counters, 0) - this.#othersDrains) >>> 0;
   }
 
-  /** Call it before a memory sets marks here. @internal */
-  attach(writer: MarkWriterReference): void {
-    this.#writers.add(writer);
+  /**
+   * Call it before a memory sets marks here.
+   *
+   * @param arenaMarks - Where accesses set marks of the memory too, a byte for each page, until the
+   * bitmap is shared; null for nowhere else. The marks that are there now are cleared.
+   * @internal
+   */
+  attach(writer: MarkWriterReference, arenaMarks: Uint8Array | null): void {
+    arenaMarks?.fill(0);
+    this.#writers.set(writer, arenaMarks && wordsOf(arenaMarks));
     this.#interrupt(false);
   }
 
   /** Call it before a memory stops to set marks here. @internal */
   detach(writer: MarkWriterReference): void {
+    this.#takeArenaMarks();
     this.#writers.delete(writer);
     this.#interrupt(true);
   }
@@ -237,7 +248,8 @@ export class DirtyBitmap {
     if (start >= Number(this.size)) {
       throw rangeError("offset must lie in the RAM of the bitmap");
     }
-    return this.#own.has(Math.floor(start / PAGE_SIZE));
+    const page = Math.floor(start / PAGE_SIZE);
+    return this.#own.has(page) || this.#isMarkedInArena(page);
   }
 
   /** The number of marked pages. */
@@ -272,6 +284,7 @@ export class DirtyBitmap {
    */
   dirtyCursor(): DirtyCursor {
     const cursor = new DirtyCursor(this.#marks, {
+      refresh: () => this.#takeArenaMarks(),
       collect: (of) => this.#collect(of),
       remove: (of) => void this.#cursors.splice(this.#cursors.indexOf(of), 1),
     });
@@ -320,6 +333,7 @@ export class DirtyBitmap {
 
   /** Clears the shared marks and adds them to the pending marks of every cursor of this object. */
   #moveMarks(): void {
+    this.#takeArenaMarks();
     const pending = this.#cursors.map((cursor) => cursor.pending.words);
     this.#ownDrains = (this.#ownDrains + 1) >>> 0;
     Atomics.add(this.#counters, 0, 1);
@@ -337,6 +351,22 @@ export class DirtyBitmap {
     Atomics.add(this.#counters, 1, 1);
   }
 
+  /** Moves marks from the arrays of arenas to `bytes`. */
+  #takeArenaMarks(): void {
+    if (this.#shared) {
+      return;
+    }
+    for (const from of this.#writers.values()) {
+      if (from !== null) {
+        takeMarks(from, this.#marks);
+      }
+    }
+  }
+
+  #isMarkedInArena(page: number): boolean {
+    return !this.#shared && [...this.#writers.values()].some((marks) => marks?.bytes[page] === 1);
+  }
+
   #markPages(first: number, last: number): void {
     if (!this.atomic) {
       this.bytes.fill(1, first, last + 1);
@@ -350,6 +380,8 @@ export class DirtyBitmap {
 
 /** What a cursor asks of its bitmap. */
 interface CursorSource {
+  /** Moves marks to the array of the bitmap that lie elsewhere. */
+  refresh(): void;
   /** Moves all marks of the bitmap to its cursors. Returns whether those of this one are complete. */
   collect(cursor: DirtyCursor): boolean;
   /** Ends the use of the cursor. */
@@ -423,7 +455,7 @@ export class DirtyCursor implements Disposable {
    * @throws as {@link DirtyCursor.drain}.
    */
   peek(): Uint32Array {
-    this.#checkOpen();
+    this.#refresh();
     return pagesOf(this.#marks, this.#pending ?? this.#marks);
   }
 
@@ -433,7 +465,7 @@ export class DirtyCursor implements Disposable {
    * @throws Error `ERR_DESTROYED` if the cursor is closed.
    */
   get count(): number {
-    this.#checkOpen();
+    this.#refresh();
     return countOf(this.#marks, this.#pending ?? this.#marks);
   }
 
@@ -470,9 +502,14 @@ export class DirtyCursor implements Disposable {
     this.close();
   }
 
-  /** Whether a page is marked. @internal */
+  /** Whether a page is marked in the bitmap or pending. @internal */
   has(page: number): boolean {
     return this.#marks.bytes[page] !== 0 || (this.#pending?.bytes[page] ?? 0) !== 0;
+  }
+
+  #refresh(): void {
+    this.#checkOpen();
+    this.#source.refresh();
   }
 
   #collect(): void {
@@ -534,6 +571,28 @@ function moveBlock(
     }
   }
   return moved;
+}
+
+/** Moves marks to an array that no other thread has. */
+function takeMarks(from: Marks, to: Marks): void {
+  const { words, bytes } = from;
+  for (let word = 0; word < words.length; word += BLOCK) {
+    takeBlock(words, to.words, { from: word, to: Math.min(word + BLOCK, words.length) });
+  }
+  const rest = words.length * PAGES_PER_WORD;
+  for (let page = rest; page < bytes.length; page += BLOCK) {
+    takeBlock(bytes, to.bytes, { from: page, to: Math.min(page + BLOCK, bytes.length) });
+  }
+}
+
+function takeBlock<T extends Uint8Array | Uint32Array>(marks: T, target: T, block: Block): void {
+  for (let i = block.from; i < block.to; i++) {
+    const found = marks[i]!;
+    if (found !== 0) {
+      marks[i] = 0;
+      target[i]! |= found;
+    }
+  }
 }
 
 /** The number of pages that are marked in one of two arrays, which may be the same. */
@@ -622,6 +681,13 @@ function newMarks(words: number): Marks {
 
 function marksIn(buffer: ArrayBufferLike, words: number): Marks {
   return { words: new Uint32Array(buffer, 0, words), bytes: new Uint8Array(buffer, 0, words * 4) };
+}
+
+/** Marks that an array has already. */
+function wordsOf(bytes: Uint8Array): Marks {
+  const { buffer, byteOffset } = bytes;
+  const count = byteOffset % 4 === 0 ? Math.floor(bytes.length / 4) : 0;
+  return { words: new Uint32Array(buffer, count === 0 ? 0 : byteOffset, count), bytes };
 }
 
 function sharedMarks(buffer: SharedArrayBuffer | undefined, bytes: number): SharedArrayBuffer {

@@ -10,7 +10,7 @@ import type { AtomicLanes } from "../atomics/lane.js";
 import { GeneralAccess } from "./general-access.js";
 import type { Gpa } from "../base/gpa.js";
 import { toAddress, toByteCount } from "../base/arguments.js";
-import { MemoryMarks } from "./marks.js";
+import { MemoryMarks, UNREAD_MARKS } from "./marks.js";
 import { native, type Handle } from "../native/addon.js";
 import { NativeAccess } from "../native/access.js";
 import { HalvesAccess, rangesOfRam } from "../base/halves-access.js";
@@ -24,13 +24,10 @@ import { TrackedWrites } from "./tracked-writes.js";
 import { uncloneable } from "../base/uncloneable.js";
 import { ViewAtomics } from "./atomics.js";
 import { BYTE } from "../base/widths.js";
-import { PAGE_SIZE } from "../base/page.js";
 import { branchFromNowOn, selectUntilRefusal } from "./accessor-forms.js";
 import { EMPTY_WINDOW, WINDOW_SIZE, type Window, Windows } from "./windows.js";
 
 const NO_MARKS = new Uint8Array(0);
-/** Where the accessors of TrackedWrites set marks while the memory is not tracked. */
-const UNREAD_MARKS = new Uint8Array(WINDOW_SIZE / PAGE_SIZE);
 
 /**
  * Guest physical RAM: `guest_memory_t` of Pound's header.
@@ -129,7 +126,7 @@ export class GuestMemory implements Disposable {
     this.#ownsArena = ownsArena;
     this.#borrowed = owner !== null || part !== undefined;
     this.#size = native.guestMemorySize(this.#handle);
-    this.#marks = new MemoryMarks(this.#size, () => this.#marksChanged());
+    this.#marks = new MemoryMarks(this.#size, adopted?.marks ?? null, () => this.#marksChanged());
     const base = native.guestMemoryOffset(this.#handle);
     const windows = new Windows(
       this.#size,
@@ -157,7 +154,6 @@ export class GuestMemory implements Disposable {
       handle: this.#handle,
       size: this.#size,
       windowAt: (address) => windows.at(address),
-      madeWindows: () => windows.made(),
       checkRange: (address, length) => this.general.checkRange(address, length),
       prepareWrite: (address, length) => this.general.prepareWrite(address, length),
       marks: this.#marks,
@@ -273,10 +269,11 @@ export class GuestMemory implements Disposable {
    * Makes RAM of a block that is allocated from an arena. The memory ends with the arena.
    *
    * @param bytes - A part of the block that starts at `offset` in the arena.
+   * @param marks - A byte for each of its pages, where address spaces may set dirty marks.
    * @internal
    */
-  static part(arena: Arena, offset: number, bytes: Uint8Array): GuestMemory {
-    return new GuestMemory(arena, false, { offset, bytes });
+  static part(arena: Arena, offset: number, bytes: Uint8Array, marks: Uint8Array): GuestMemory {
+    return new GuestMemory(arena, false, { offset, bytes, marks });
   }
 
   get size(): bigint {
@@ -857,6 +854,8 @@ interface Adopted {
   readonly offset: number;
   /** The bytes, if they are an allocated block; by default all bytes from `offset` on. */
   readonly bytes?: Uint8Array;
+  /** Marks of the pages of the block. */
+  readonly marks?: Uint8Array;
 }
 
 function createMemory(arena: Handle, adopted: Adopted | undefined): Handle {
@@ -888,8 +887,6 @@ export interface GuestMemoryInternals {
    * @throws Error `ERR_OUT_OF_MEMORY` if the runtime refuses an ArrayBuffer.
    */
   windowAt(address: number): Window;
-  /** The windows that are made. Every view of the RAM has the buffer of one of them. */
-  madeWindows(): readonly Window[];
   /** The result of an access to a range, without the check of its alignment. */
   checkRange(address: number, length: number): GuestMemAccessResult;
   /** As `checkRange`, and calls the code guards of a write that does not fault. */

@@ -2,7 +2,15 @@ import { CodeGuards, type GuardedBytes } from "./code-guards.js";
 import { DirtyBitmap, type MarkWriter, type MarkWriterReference } from "./dirty-bitmap.js";
 import { isInstance } from "../base/arguments.js";
 import { rangeError, typeError } from "../base/errors.js";
+import { PAGE_SIZE } from "../base/page.js";
 import { reserveStack } from "../base/stack.js";
+import { WINDOW_SIZE } from "./windows.js";
+
+/**
+ * Where accessors that always set a mark set it for the pages of a window that is not tracked.
+ * Nothing reads it.
+ */
+export const UNREAD_MARKS = new Uint8Array(new SharedArrayBuffer(WINDOW_SIZE / PAGE_SIZE));
 
 /** An object that maps a memory and caches its state, such as an address space. */
 export interface MemoryUser {
@@ -41,6 +49,12 @@ export class MemoryMarks implements MarkWriter {
   guards: CodeGuards | null = null;
   /** The object that `guards` is while a guard is armed. */
   readonly #guards = new CodeGuards();
+  /**
+   * The marks of the pages of the memory in the array of its arena, where the fast paths of address
+   * spaces may set them; null if its arena has none. The bitmap collects them, but not for other
+   * threads.
+   */
+  readonly arenaMarks: Uint8Array | null;
   readonly #size: number;
   readonly #users = new Set<UserReference>();
   readonly #onChange: () => void;
@@ -49,11 +63,13 @@ export class MemoryMarks implements MarkWriter {
 
   /**
    * @param size - Bytes of the memory.
+   * @param arenaMarks - See the field.
    * @param onChange - Called after `dirty` or `plain` has changed, and when `guards` becomes null or
    * an object. It must not throw.
    */
-  constructor(size: number, onChange: () => void) {
+  constructor(size: number, arenaMarks: Uint8Array | null, onChange: () => void) {
     this.#size = size;
+    this.arenaMarks = arenaMarks;
     this.#onChange = onChange;
   }
 
@@ -102,7 +118,7 @@ export class MemoryMarks implements MarkWriter {
     this.notifyUsers();
     const self = (this.#self ??= new WeakRef(this));
     before?.detach(self);
-    bitmap?.attach(self);
+    bitmap?.attach(self, this.arenaMarks);
     this.dirty = bitmap;
     this.#onChange();
   }

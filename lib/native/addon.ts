@@ -73,6 +73,8 @@ export interface NativeBinding extends NativeAccessors {
   pageTableCreate(reads: Int32Array, writes: Int32Array, shift: number, policy: number): Handle;
   /** Sets the memory that the entries of the table lead to. */
   pageTableSetHome(table: Handle, memory: Handle): void;
+  /** Sets the marks of the pages of that memory. They lie in a SharedArrayBuffer. */
+  pageTableSetMarks(table: Handle, marks: Uint8Array): void;
   /** The number of the table in the call block, valid while the handle lives. */
   pageTableNumber(table: Handle): number;
 }

@@ -30,7 +30,8 @@ import {
   RomRegion,
   type WindowOptions,
 } from "./regions.js";
-import { NO_ENTRIES } from "./page-table.js";
+import { MarkingWrites } from "./marking-writes.js";
+import { NO_ENTRIES, type PageTable } from "./page-table.js";
 import { accessorsOf } from "./policy-accessors.js";
 import { PolicySpaceAccess } from "./policy-space-access.js";
 import { SpaceArena } from "./space-arena.js";
@@ -56,6 +57,17 @@ export interface RamOptions extends RegionOptions, WindowOptions {
    * nothing.
    */
   readonly trackDirty?: boolean | DirtyBitmap;
+  /** The value of every byte of new memory, from 0 to 255; 0 by default. */
+  readonly fill?: number;
+}
+
+/** The place of a byte of a region. */
+interface Location {
+  readonly region: Region;
+  /** Offset in bytes in the memory of the region, or from the start of a device. */
+  readonly offset: number;
+  /** The bytes from there on that the region shows one after the other. */
+  readonly room: number;
 }
 
 const ACCESSES: readonly unknown[] = ["", "r", "w", "x", "rw", "rx", "wx", "rwx"];
@@ -68,6 +80,11 @@ export interface RomOptions extends RegionOptions, WindowOptions {
    * writes fault.
    */
   readonly onWrite?: WriteTrap;
+  /**
+   * The value of every byte of new memory that is given by its size, from 0 to 255; 0 by default.
+   * Erased flash has 0xff.
+   */
+  readonly fill?: number;
 }
 
 /**
@@ -149,6 +166,9 @@ export class AddressSpace implements GuestAccessors {
   declare private view: DataView;
   // On the prototype, because V8 treats a method of a prototype as a constant.
   declare private checkSlots: typeof checkSlots;
+  // Those of MarkingWrites, unset until it is in use. `writes` is empty then: see there.
+  declare private marks: DataView;
+  declare private markedWrites: Int32Array;
   static {
     this.prototype.checkSlots = checkSlots;
   }
@@ -156,6 +176,10 @@ export class AddressSpace implements GuestAccessors {
   readonly #bus!: Bus;
   readonly #bulk!: SpaceBulk;
   readonly #arena!: SpaceArena | null;
+  /** Whether the accessors of the class use the page table. */
+  readonly #isFast!: boolean;
+  /** Whether writes through the page table have to mark the pages. */
+  #marksPages = false;
   #atomics: GuestAtomicAccess | undefined;
   #halves: HalvesAccess | undefined;
 
@@ -173,7 +197,7 @@ export class AddressSpace implements GuestAccessors {
     }
     // A class that a program derives has the accessors of the default policy. With another policy,
     // they never see an open page, so that the slow path makes every access.
-    const isFast = isDefault || policyClasses.includes(new.target);
+    this.#isFast = isDefault || policyClasses.includes(new.target);
     this.#arena = arena === 0 ? null : new SpaceArena(arena);
     this.shift = Math.log2(pageSize);
     this.pageBits = -pageSize;
@@ -187,12 +211,11 @@ export class AddressSpace implements GuestAccessors {
       moveHome: (home) => {
         this.view = home;
       },
-      moveTable: ({ reads, writes, number }) => {
-        this.reads = isFast ? reads : NO_ENTRIES;
-        this.writes = isFast ? writes : NO_ENTRIES;
-        this.native.number = number;
-        this.native.reads = reads;
-        this.native.writes = writes;
+      moveTable: (table) => {
+        this.#useTable(table);
+      },
+      moveMarks: (marks) => {
+        this.#markIn(marks);
       },
     });
     this.#bulk = new SpaceBulk(this.#bus);
@@ -211,7 +234,7 @@ export class AddressSpace implements GuestAccessors {
    * Error `ERR_OUT_OF_MEMORY`.
    */
   addRam(gpa: Gpa, memory: GuestMemory | Gpa, options: RamOptions = {}): RamRegion {
-    const { trackDirty = false, access = "rwx" } = checkOptions(options);
+    const { trackDirty = false, access = "rwx", fill } = checkOptions(options);
     if (typeof trackDirty !== "boolean" && !isInstance(trackDirty, DirtyBitmap)) {
       throw typeError("trackDirty must be a boolean or a DirtyBitmap");
     }
@@ -219,7 +242,8 @@ export class AddressSpace implements GuestAccessors {
       throw typeError('access must be letters of "rwx", in this order');
     }
     const isCallers = isGuestMemory(memory);
-    const ram = isCallers ? memory : this.#allocate(toByteCount(memory, "size"));
+    checkFill(fill, !isCallers);
+    const ram = isCallers ? memory : this.#allocate(toByteCount(memory, "size"), fill);
     try {
       const region = new RamRegion(this.#aligned(gpa), ram, options, access);
       const bitmap =
@@ -241,15 +265,34 @@ export class AddressSpace implements GuestAccessors {
    *
    * @param gpa - Guest physical address of the first byte: a multiple of the page size.
    * @param contents - The bytes, which are copied, or a {@link GuestMemory}, which is mapped
-   * itself.
+   * itself, or the size in bytes of new memory to allocate.
+   *
+   * @example
+   * ```js
+   * import { AddressSpace } from "pound-guest-memory";
+   *
+   * const space = new AddressSpace();
+   * space.addRom(0x0800_0000, 64 * 1024, { name: "flash", fill: 0xff });
+   * console.log(space.readb(0x0800_0000)); // 255
+   * ```
    * @throws The errors of {@link AddressSpace.addRam}.
    */
-  addRom(gpa: Gpa, contents: ArrayBufferView | GuestMemory, options: RomOptions = {}): RomRegion {
-    const { onWrite } = checkOptions(options);
+  addRom(
+    gpa: Gpa,
+    contents: ArrayBufferView | GuestMemory | Gpa,
+    options: RomOptions = {},
+  ): RomRegion {
+    const { onWrite, fill } = checkOptions(options);
     if (onWrite !== undefined) {
       checkFunction(onWrite, "onWrite");
     }
-    const rom = isGuestMemory(contents) ? contents : this.#memoryOf(contents);
+    const isSize = typeof contents === "number" || typeof contents === "bigint";
+    checkFill(fill, isSize);
+    const rom = isSize
+      ? this.#allocate(toByteCount(contents, "size"), fill)
+      : isGuestMemory(contents)
+        ? contents
+        : this.#memoryOf(contents);
     try {
       const region = new RomRegion(this.#aligned(gpa), rom, options, onWrite ?? null);
       this.#bus.add(region);
@@ -342,6 +385,18 @@ export class AddressSpace implements GuestAccessors {
    */
   regionAt(gpa: Gpa): Region | null {
     return this.#bus.lookup.find(gpa);
+  }
+
+  /**
+   * The region that is visible at an address, and where its byte lies. Null if the address is not
+   * mapped.
+   *
+   * @internal
+   */
+  locate(gpa: bigint): Location | null {
+    const { lookup } = this.#bus;
+    const region = lookup.find(gpa);
+    return region && { region, offset: lookup.offset, room: lookup.room };
   }
 
   /**
@@ -1098,6 +1153,37 @@ export class AddressSpace implements GuestAccessors {
     return this.#bulk.poke(gpa, bytesOf(source, "source"));
   }
 
+  #useTable({ reads, writes, number }: PageTable): void {
+    this.native.number = number;
+    this.native.reads = reads;
+    this.native.writes = writes;
+    this.reads = this.#isFast ? reads : NO_ENTRIES;
+    if (!this.#marksPages) {
+      this.writes = this.#isFast ? writes : NO_ENTRIES;
+    } else if (this.#hasMarkingWrites()) {
+      this.markedWrites = writes;
+    }
+  }
+
+  #markIn(marks: Uint8Array): void {
+    const view = new DataView(marks.buffer, marks.byteOffset, marks.length);
+    // From here on, the accessors of this class take the slow path. They are in use if the stack ends
+    // below, if the space is not extensible, and in a subclass.
+    this.#marksPages = true;
+    this.writes = NO_ENTRIES;
+    if (Object.getPrototypeOf(this) === AddressSpace.prototype) {
+      Reflect.setPrototypeOf(this, MarkingWrites.prototype);
+    }
+    if (this.#hasMarkingWrites()) {
+      this.marks = view;
+      this.markedWrites = this.native.writes;
+    }
+  }
+
+  #hasMarkingWrites(): boolean {
+    return Object.getPrototypeOf(this) === MarkingWrites.prototype;
+  }
+
   #mapChanged(): void {
     (this as { generation: number }).generation++;
   }
@@ -1112,8 +1198,13 @@ export class AddressSpace implements GuestAccessors {
     return gpa;
   }
 
-  #allocate(size: number): GuestMemory {
-    return this.#arena?.allocate(size) ?? GuestMemory.allocate(size);
+  #allocate(size: number, fill = 0): GuestMemory {
+    const memory = this.#arena?.allocate(size) ?? GuestMemory.allocate(size);
+    // New memory is zero.
+    if (fill !== 0) {
+      memory.fill(0, size, fill);
+    }
+    return memory;
   }
 
   #memoryOf(contents: ArrayBufferView): GuestMemory {
@@ -1140,6 +1231,25 @@ function classOf(policy: Required<AccessPolicy>): typeof AddressSpace {
     policyClasses[number] = found;
   }
   return found;
+}
+
+Object.setPrototypeOf(MarkingWrites.prototype, AddressSpace.prototype);
+Object.defineProperty(MarkingWrites.prototype, "constructor", { value: AddressSpace });
+
+/** Checks the option `fill`, which only new memory of a stated size can have. */
+function checkFill(fill: number | undefined, isNew: boolean): void {
+  if (fill === undefined) {
+    return;
+  }
+  if (typeof fill !== "number") {
+    throw typeError("fill must be a number");
+  }
+  if (!Number.isInteger(fill) || fill < 0 || fill > 255) {
+    throw rangeError("fill must be an integer from 0 to 255");
+  }
+  if (!isNew) {
+    throw typeError("fill needs a size: memory and contents have their own bytes");
+  }
 }
 
 function checkOptions<O extends RegionOptions>(options: O): O {

@@ -1,6 +1,7 @@
 import type { Operation } from "../base/errors.js";
 import type { Handle } from "../native/addon.js";
 import type { GuestMemoryInternals } from "../memory/guest-memory.js";
+import { type MemoryMarks, UNREAD_MARKS } from "../memory/marks.js";
 import { EMPTY_WINDOW, WINDOW_SIZE } from "../memory/windows.js";
 import type { Backed } from "./backed.js";
 import { MAX_END, PageTable } from "./page-table.js";
@@ -15,6 +16,11 @@ export interface FastPaths {
   readonly moveHome: (home: DataView) => void;
   /** Called when the fast paths must use another page table. */
   readonly moveTable: (table: PageTable) => void;
+  /**
+   * Called when the fast paths must mark the pages of the home buffer that they write, or mark them
+   * in another array.
+   */
+  readonly moveMarks: (marks: Uint8Array) => void;
 }
 
 /**
@@ -29,7 +35,10 @@ export class PageHome {
   #home: DataView | null = null;
   /** The region whose memory is the home buffer; null if the space was made with an arena. */
   #region: RamRegion | null = null;
-  readonly #hasArena: boolean;
+  /** The marks of the pages of the arena, for the memories in it; null if there is no arena. */
+  readonly #arenaMarks: Uint8Array | null;
+  /** Where the fast paths mark the pages of the home buffer; null before the first mark. */
+  #marked: Uint8Array | null = null;
 
   constructor(
     private readonly map: RegionMap,
@@ -38,7 +47,7 @@ export class PageHome {
     private readonly fastPaths: FastPaths,
     arena: GuestMemoryInternals | null,
   ) {
-    this.#hasArena = arena !== null;
+    this.#arenaMarks = arena && arena.marks.arenaMarks;
     if (arena !== null) {
       this.#moveTo(arena);
     }
@@ -67,10 +76,15 @@ export class PageHome {
     }
   }
 
-  /** Opens the pages around an address in a reach, if their bytes lie in the home buffer. */
-  open(kind: Operation, address: number, { view, from, base, length }: Reach): void {
+  /**
+   * Opens the pages around an address in a reach, if their bytes lie in the home buffer.
+   *
+   * @param marks - The marks of the memory.
+   */
+  open(kind: Operation, address: number, reach: Reach, marks: MemoryMarks): void {
+    const { view, from, base, length } = reach;
     const distance = address < MAX_END ? this.#distance(view, from, length, base) : null;
-    if (distance !== null) {
+    if (distance !== null && (kind === "read" || this.#mayOpenWrites(marks, view))) {
       if (address >= this.#table!.end) {
         this.makeTable();
       }
@@ -96,7 +110,9 @@ export class PageHome {
       if (readable && distance !== null) {
         table.open(table.reads, start, start, start + length, distance);
       }
-      if (writable && distance !== null && internals.marks.idle) {
+      const { marks } = internals;
+      const open = writable && distance !== null && marks.guards === null;
+      if (open && this.#mayOpenWrites(marks, window.data)) {
         table.open(table.writes, start, start, start + length, distance);
       }
     }
@@ -108,7 +124,11 @@ export class PageHome {
    * @throws Error `ERR_OUT_OF_MEMORY`.
    */
   ifLarger(region: Region): RamRegion | null {
-    if (region.kind !== "ram" || this.#hasArena || lowBytes(region) <= lowBytes(this.#region)) {
+    if (
+      region.kind !== "ram" ||
+      this.#arenaMarks !== null ||
+      lowBytes(region) <= lowBytes(this.#region)
+    ) {
       return null;
     }
     // The runtime may refuse the ArrayBuffer of the home buffer.
@@ -173,8 +193,56 @@ export class PageHome {
     if (this.#handle !== null) {
       table.setHome(this.#handle);
     }
+    if (this.#marked !== null) {
+      table.setMarks(this.#marked);
+    }
     this.#table = table;
     this.fastPaths.moveTable(table);
+  }
+
+  /**
+   * Whether the fast paths may write to a memory in the home buffer. If they have to mark its pages,
+   * they do so from now on.
+   *
+   * @param view - The window of the memory that has the buffer of the home buffer.
+   */
+  #mayOpenWrites(marks: MemoryMarks, view: DataView): boolean {
+    if (this.#marked === null && marks.dirty === null) {
+      return true;
+    }
+    const needed = this.#marksOf(marks, view);
+    if (needed === null) {
+      return false;
+    }
+    if (needed !== this.#marked) {
+      if (this.#marked === null) {
+        // Another memory with the same bytes, such as one over a buffer of the home buffer, may have
+        // entries. Its pages have other marks.
+        for (const { start, length } of this.map.segments) {
+          this.close(start, start + length, "write");
+        }
+      }
+      this.fastPaths.moveMarks(needed);
+      this.#table?.setMarks(needed);
+      this.#marked = needed;
+    }
+    return true;
+  }
+
+  /**
+   * The array for marks of the pages of the home buffer in which a memory has its marks. Null if it
+   * has them elsewhere, or if a plain store does not suffice.
+   */
+  #marksOf(marks: MemoryMarks, view: DataView): Uint8Array | null {
+    const { dirty, plain } = marks;
+    if (this.#arenaMarks !== null) {
+      const isPart = marks.arenaMarks?.buffer === this.#arenaMarks.buffer;
+      return isPart && dirty?.isShared !== true ? this.#arenaMarks : null;
+    }
+    if (view !== this.#home) {
+      return null;
+    }
+    return dirty === null ? UNREAD_MARKS : plain;
   }
 
   /**

@@ -60,6 +60,14 @@ export class PageTable {
     native.pageTableSetHome(this.#handle, memory);
   }
 
+  /**
+   * Sets the array in which the native path marks the pages that it writes, a byte for each page of
+   * the home buffer. It lies in a SharedArrayBuffer.
+   */
+  setMarks(marks: Uint8Array): void {
+    native.pageTableSetMarks(this.#handle, marks);
+  }
+
   /** Sets the entries of the pages that touch a range of addresses to the slow path. */
   clear(start: number, end: number): void {
     const first = Math.floor(start / this.#pageSize);

@@ -66,7 +66,7 @@ export class Reaches {
     const cached = kind === "read" ? segment.readReach : segment.writeReach;
     if (cached !== null && segment.version === this.#version && cached.bytes.length > 0) {
       if (address >= cached.base && address - cached.base < cached.length) {
-        this.#open(region, kind, address, cached);
+        this.home.open(kind, address, cached, region.internals.marks);
         return cached;
       }
     }
@@ -82,7 +82,7 @@ export class Reaches {
       segment.writeReach = reach;
     }
     if (reach !== null) {
-      this.#open(region, kind, address, reach);
+      this.home.open(kind, address, reach, region.internals.marks);
     }
     return reach;
   }
@@ -194,11 +194,5 @@ export class Reaches {
     return gap === null
       ? [address, address]
       : [Math.max(low, gap.first * PAGE_SIZE), Math.min(high, (gap.last + 1) * PAGE_SIZE)];
-  }
-
-  #open({ internals }: Backed, kind: Operation, address: number, reach: Reach): void {
-    if (kind === "read" || internals.marks.dirty === null) {
-      this.home.open(kind, address, reach);
-    }
   }
 }

@@ -179,9 +179,12 @@ public:
         /** The number of the access policy; see policy.h. */
         uint32_t policy;
         Descriptor home;
+        /** Null if writes set no mark. */
+        std::atomic<uint8_t>* marks;
+        uint32_t marked_pages;
     };
 
-    static constexpr Table NO_TABLE = {nullptr, nullptr, 0, 0, 0, NO_DESCRIPTOR};
+    static constexpr Table NO_TABLE = {nullptr, nullptr, 0, 0, 0, NO_DESCRIPTOR, nullptr, 0};
 
     /** Makes the environment of `env`. `block` must outlive every access. */
     static std::shared_ptr<Environment> create(napi_env env, CallBlock* block);

@@ -1,5 +1,6 @@
 #include "space_binding.h"
 
+#include <atomic>
 #include <memory>
 
 #include "access_call.h"
@@ -47,6 +48,16 @@ public:
         }
     }
 
+    /** Sets the marks of the pages of that memory. */
+    void set_marks(Napi::Uint8Array marks, std::atomic<uint8_t>* data, uint32_t pages) {
+        marks_ = Napi::Persistent(marks);
+        table_.marks = data;
+        table_.marked_pages = pages;
+        if (environment_->table(number_).entries != 0) {
+            environment_->set_table(number_, table_);
+        }
+    }
+
     void memory_ended() override {
         environment_->set_table(number_, Environment::NO_TABLE);
     }
@@ -64,9 +75,11 @@ private:
     }
 
     Environment::Table table_;
-    // These keep the entries alive. They lie in SharedArrayBuffers, which JavaScript cannot detach.
+    // These keep the entries and the marks alive. They lie in SharedArrayBuffers, which JavaScript
+    // cannot detach.
     Napi::Reference<Napi::Int32Array> reads_;
     Napi::Reference<Napi::Int32Array> writes_;
+    Napi::Reference<Napi::Uint8Array> marks_;
     std::shared_ptr<SharedMemory> home_;
     std::shared_ptr<Environment> environment_;
     uint32_t number_;
@@ -95,8 +108,13 @@ template <typename Access>
 napi_value access_table(Environment* environment, Access run) {
     CallBlock* block = environment->call_block();
     const Environment::Table& entry = environment->table(block->memory());
-    const guest_page_table_t table{
-        entry.reads, entry.writes, entry.entries, entry.shift, {entry.home.base, entry.home.size}};
+    const guest_page_table_t table{entry.reads,
+                                   entry.writes,
+                                   entry.entries,
+                                   entry.shift,
+                                   {entry.home.base, entry.home.size},
+                                   entry.marks,
+                                   entry.marked_pages};
     const bool made =
         under_policy(entry.policy, [&](auto policy) { return run(policy, &table, block); });
     block->set_result(made ? uint32_t{kvm::memory::GUEST_MEM_ACCESS_OK} : NOT_MADE);
@@ -157,18 +175,23 @@ inline constexpr napi_type_tag HANDLE_TAG<SharedTable> = {0x5d1f7a9c3b60e248, 0x
 
 namespace {
 
-/** The entries of a table: a typed array over a SharedArrayBuffer. Null for any other value. */
-const int32_t* entries_of(Napi::Value value, size_t* length) {
-    napi_typedarray_type type = napi_uint8_array;
+/** The elements of a typed array over a SharedArrayBuffer. Null for any other value. */
+void* shared_elements(Napi::Value value, napi_typedarray_type expected, size_t* length) {
+    napi_typedarray_type type = expected;
     void* data = nullptr;
     napi_value buffer = nullptr;
     if (!value.IsTypedArray() ||
         napi_get_typedarray_info(value.Env(), value, &type, length, &data, &buffer, nullptr) !=
             napi_ok ||
-        type != napi_int32_array || Napi::Value(value.Env(), buffer).IsArrayBuffer()) {
+        type != expected || Napi::Value(value.Env(), buffer).IsArrayBuffer()) {
         return nullptr;
     }
-    return static_cast<const int32_t*>(data);
+    return data;
+}
+
+/** The entries of a table. Null for any other value. */
+const int32_t* entries_of(Napi::Value value, size_t* length) {
+    return static_cast<const int32_t*>(shared_elements(value, napi_int32_array, length));
 }
 
 std::shared_ptr<SharedTable> to_table(const Napi::CallbackInfo& info) {
@@ -217,6 +240,23 @@ Napi::Value page_table_set_home(const Napi::CallbackInfo& info) {
     return Napi::Value();
 }
 
+/** pageTableSetMarks(table, marks: Uint8Array): undefined */
+Napi::Value page_table_set_marks(const Napi::CallbackInfo& info) {
+    static_assert(sizeof(std::atomic<uint8_t>) == 1 && std::atomic<uint8_t>::is_always_lock_free,
+                  "the marks of JavaScript are atomic bytes");
+    auto table = to_table(info);
+    size_t pages = 0;
+    void* marks = shared_elements(info[1], napi_uint8_array, &pages);
+    if (marks == nullptr || pages > UINT32_MAX) {
+        return throw_type(info.Env(), "marks must be a Uint8Array of a SharedArrayBuffer");
+    }
+    if (table != nullptr) {
+        table->set_marks(info[1].As<Napi::Uint8Array>(), static_cast<std::atomic<uint8_t>*>(marks),
+                         static_cast<uint32_t>(pages));
+    }
+    return Napi::Value();
+}
+
 /** pageTableNumber(table): its number in the call block, valid while the handle lives */
 Napi::Value page_table_number(const Napi::CallbackInfo& info) {
     auto table = to_table(info);
@@ -229,6 +269,8 @@ void init_space_binding(Napi::Env env, Napi::Object exports) {
     exports.Set("pageTableCreate", Napi::Function::New(env, page_table_create, "pageTableCreate"));
     exports.Set("pageTableSetHome",
                 Napi::Function::New(env, page_table_set_home, "pageTableSetHome"));
+    exports.Set("pageTableSetMarks",
+                Napi::Function::New(env, page_table_set_marks, "pageTableSetMarks"));
     exports.Set("pageTableNumber", Napi::Function::New(env, page_table_number, "pageTableNumber"));
     for (const Accessor& accessor : ACCESSORS) {
         export_accessor(env, exports, accessor);

@@ -50,6 +50,8 @@ export interface SpacePolicy {
   readonly endian: "little" | "big";
 }
 
+const DEFAULT_POLICY: SpacePolicy = { alignment: "fault", endian: "little" };
+
 const LITTLE = { low: "start", high: "start + 4" };
 const BIG = { low: "start + 4", high: "start" };
 
@@ -61,8 +63,14 @@ const BIG = { low: "start + 4", high: "start" };
  * Under `alignment: "allow"`, the test is that the first and the last byte of the access have the
  * same page. A mask takes less time than a shift by a variable count. Writes take less time with
  * one branch than with two; reads do not, and `||` takes fewer bytes of bytecode than `|`.
+ *
+ * @param writes - The entries for writes.
  */
-function policyAccessors({ alignment, endian }: SpacePolicy): string {
+function throughTable(
+  { alignment, endian }: SpacePolicy,
+  writes = "this.writes",
+  marks = false,
+): SpaceClass {
   const open = ({ bytes }: WidthRow, operation: Operation): string => {
     if (bytes === 1) {
       return "!(distance & 1)";
@@ -75,14 +83,22 @@ function policyAccessors({ alignment, endian }: SpacePolicy): string {
       ? `!(distance & 1 || ${crossed})`
       : `!((distance & 1) | (${crossed}))`;
   };
-  return spaceAccessors({
-    where: (row, operation, then) => `
+  return {
+    where: (row, operation, then) => {
+      const entries = operation === "read" ? "this.reads" : writes;
+      // The other way round, V8 would check that the sum is not negative before it marks the page.
+      const access = marks
+        ? `const place = (address + distance) | 0; ${then("this.view", "place >>> 0")}`
+        : then("this.view", "(address + distance) >>> 0");
+      return `
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.${operation}s[address >>> this.shift]!;
-          if (${open(row, operation)}) { ${then("this.view", "(address + distance) >>> 0")} }
-        }`,
-    stored: () => "",
+          const distance = ~${entries}[address >>> this.shift]!;
+          if (${open(row, operation)}) { ${access} }
+        }`;
+    },
+    // A DataView, since V8 needs fewer loads for it than for a typed array.
+    stored: () => (marks ? "this.marks.setUint8(place >>> 12, 1);" : ""),
     littleEndian: String(endian === "little"),
     halves: endian === "little" ? LITTLE : BIG,
     ok: "0",
@@ -95,15 +111,22 @@ function policyAccessors({ alignment, endian }: SpacePolicy): string {
       read: ({ suffix }) => `this.general.read${suffix}(gpa)`,
       write: ({ suffix }) => `this.general.write${suffix}(gpa, value)`,
     },
-  });
+  };
 }
 
 /** The accessors of `AddressSpace`. */
 export function tableAccessors(): string {
   return [
-    policyAccessors({ alignment: "fault", endian: "little" }),
+    spaceAccessors(throughTable(DEFAULT_POLICY)),
     ...throwingHalves(", this.#bus.outcome.reason"),
   ].join("\n\n");
+}
+
+/**
+ * The writing accessors of an address space whose home buffer has marks: a byte for each page of it.
+ */
+export function markingTableWrites(): string {
+  return spaceWrites(throughTable(DEFAULT_POLICY, "this.markedWrites", true)).join("\n\n");
 }
 
 /** The classes of lib/space/policy-accessors.ts, one per policy other than the default. */
@@ -115,7 +138,10 @@ export function spacePolicyClasses(): string {
       ["AllowBig", { alignment: "allow", endian: "big" }],
     ] as const
   )
-    .map(([name, policy]) => `class ${name} extends PolicyAccessors {${policyAccessors(policy)}\n}`)
+    .map(([name, policy]) => {
+      const accessors = spaceAccessors(throughTable(policy));
+      return `class ${name} extends PolicyAccessors {${accessors}\n}`;
+    })
     .join("\n\n");
 }
 
@@ -224,6 +250,33 @@ function spaceAccessors(path: SpaceClass): string {
     return ${path.slow.tryRead(row)};
   }`,
     ),
+    ...tryWrites(path),
+    ...WIDTHS.map(
+      (row) => `
+  read${row.suffix}(gpa: Gpa): ${row.value} {
+    ${guarded(
+      () => `
+      if (typeof gpa === "number") {
+        ${path.where(row, "read", (view, at) => `return ${load(path, row, view, at)};`)}
+      }`,
+    )}
+    ${row.bytes < 8 && path.device !== undefined ? path.device.read(row) : ""}
+    return ${path.slow.read(row)};
+  }`,
+    ),
+    ...writes(path),
+    tryReadqHalves(path),
+    tryWriteqHalves(path),
+  ].join("\n\n");
+}
+
+/** The writing accessors. */
+function spaceWrites(path: SpaceClass): string[] {
+  return [...tryWrites(path), ...writes(path), tryWriteqHalves(path)];
+}
+
+function tryWrites(path: SpaceClass): string[] {
+  return [
     ...WIDTHS.map(
       (row) => `
   tryWrite${row.suffix}(gpa: Gpa, value: ${row.value}): GuestMemAccessResult {
@@ -252,26 +305,14 @@ function spaceAccessors(path: SpaceClass): string {
     )}
     return ${path.slow.tryWriteqFrom};
   }`,
-    ...WIDTHS.map(
-      (row) => `
-  read${row.suffix}(gpa: Gpa): ${row.value} {
-    ${guarded(
-      () => `
-      if (typeof gpa === "number") {
-        ${path.where(row, "read", (view, at) => `return ${load(path, row, view, at)};`)}
-      }`,
-    )}
-    ${row.bytes < 8 && path.device !== undefined ? path.device.read(row) : ""}
-    return ${path.slow.read(row)};
-  }`,
-    ),
-    ...WIDTHS.flatMap((row) => {
-      const slow = path.slow.write?.(row);
-      return slow === undefined ? [] : [write(path, row, slow)];
-    }),
-    tryReadqHalves(path),
-    tryWriteqHalves(path),
-  ].join("\n\n");
+  ];
+}
+
+function writes(path: SpaceClass): string[] {
+  return WIDTHS.flatMap((row) => {
+    const slow = path.slow.write?.(row);
+    return slow === undefined ? [] : [write(path, row, slow)];
+  });
 }
 
 function write(path: SpaceClass, row: WidthRow, slow: string): string {

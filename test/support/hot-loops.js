@@ -307,6 +307,32 @@ for (let i = 0; i < 10; i++) {
 }
 report("codes, spaces of every kind of region", spaces);
 
+// A space whose writes mark pages: alone, and in turn with one whose writes do not. The writes take
+// more of the budget, so that these loops read less.
+const marking = new AddressSpace();
+marking.addRam(0, SIZE, { trackDirty: true });
+marking.writeb(0, 1);
+const MARKING = {
+  writes: IN_SPACE.writes,
+  halves: IN_SPACE.halves.replace(/.*\.tryReadl\(.*\n/, ""),
+  values: IN_SPACE.values.replace(/.*\.readw\(.*\n/, ""),
+};
+for (const [form, body] of Object.entries(MARKING)) {
+  const loop = makeLoop(`marking_${form}`, body);
+  optimize(loop, () => loop(marking, ADDRESSES.small));
+  report(`${form}, space of tracked RAM`, loop);
+  const both = makeLoop(`marking_or_not_${form}`, body);
+  optimize(both, () => {
+    both(marking, ADDRESSES.small);
+    both(small, ADDRESSES.small);
+  });
+  for (let i = 0; i < 10; i++) {
+    both(small, ADDRESSES.small);
+    both(marking, ADDRESSES.small);
+  }
+  report(`${form}, space of RAM that is tracked or not`, both);
+}
+
 // Addresses as halves, where each access is two calls deep, on flat RAM and at the top of an address
 // space.
 const IN_HALVES = {

@@ -1,6 +1,7 @@
 #ifndef POUND_KVM_PAGE_TABLE_H
 #define POUND_KVM_PAGE_TABLE_H
 
+#include <atomic>
 #include <cassert>
 #include <cstdint>
 #include <cstring>
@@ -31,9 +32,19 @@ struct guest_page_table_t {
     uint32_t shift;
     /** The memory that the entries lead to; at most 4 GiB of it. */
     guest_memory_t home;
+    /**
+     * Dirty marks: a byte for each 4096 bytes of `home`, which a write sets to 1 after it has
+     * written the bytes. Null if writes set no mark. Other threads may clear marks.
+     */
+    std::atomic<uint8_t>* marks;
+    /** The number of marks. A write to a page without one takes the slow path. */
+    uint32_t marked_pages;
 };
 
 namespace detail {
+
+/** The bytes of `home` that share a mark. */
+constexpr uint32_t MARKED_BYTES = 4096;
 
 /**
  * Finds the place in `home` of an access of `bytes` bytes.
@@ -92,7 +103,8 @@ inline bool guest_page_read(const guest_page_table_t* table, uint64_t gpa, T* ou
 }
 
 /**
- * Writes a T at guest physical address `gpa` under an access policy; see guest_page_read().
+ * Writes a T at guest physical address `gpa` under an access policy, and marks the pages; see
+ * guest_page_read().
  *
  * @return False, with memory unchanged, if the access takes the slow path.
  */
@@ -103,8 +115,23 @@ inline bool guest_page_write(const guest_page_table_t* table, uint64_t gpa, T va
     if (!detail::find_in_home<Policy::alignment>(table, table->writes, gpa, sizeof(T), &place)) {
         return false;
     }
+    const uint32_t first = place / detail::MARKED_BYTES;
+    const uint32_t last =
+        Policy::alignment == alignment_t::fault
+            ? first
+            : (place + static_cast<uint32_t>(sizeof(T)) - 1) / detail::MARKED_BYTES;
+    if (table->marks != nullptr && last >= table->marked_pages) {
+        return false;
+    }
     const T raw = in_order<Policy::endian>(val);
     memcpy(table->home.base + place, &raw, sizeof(T));
+    if (table->marks != nullptr) {
+        // A thread that clears the mark and then reads the page must find the bytes.
+        table->marks[first].store(1, std::memory_order_release);
+        if (last != first) {
+            table->marks[last].store(1, std::memory_order_release);
+        }
+    }
     return true;
 }
 

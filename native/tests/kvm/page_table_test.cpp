@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <array>
+#include <atomic>
 #include <vector>
 
 #include "support/shadow_ram.h"
@@ -22,7 +24,7 @@ struct Paged {
     std::vector<int32_t> reads = std::vector<int32_t>(PAGES);
     std::vector<int32_t> writes = std::vector<int32_t>(PAGES);
     guest_page_table_t table{
-        reads.data(), writes.data(), PAGES, SHIFT, {bytes.data(), bytes.size()}};
+        reads.data(), writes.data(), PAGES, SHIFT, {bytes.data(), bytes.size()}, nullptr, 0};
 
     /** Maps guest page `page` to page `place` of the home buffer. */
     static void map(std::vector<int32_t>& entries, uint32_t page, uint32_t place) {
@@ -113,6 +115,46 @@ TEST_CASE("accesses to pages without an entry, or past the table, take the slow 
     CHECK(value == 7);
     CHECK_FALSE(guest_page_write(&paged.table, uint64_t{PAGE}, uint32_t{1}));
     CHECK(paged.bytes == std::vector<uint8_t>(4 * PAGE));
+}
+
+TEST_CASE("a write marks the page of the home buffer") {
+    Paged paged;
+    std::array<std::atomic<uint8_t>, 3> marks{};
+    paged.table.marks = marks.data();
+    paged.table.marked_pages = 3;
+    Paged::map(paged.writes, 5, 2);
+    Paged::map(paged.writes, 6, 3);
+    Paged::map(paged.reads, 7, 0);
+    uint8_t value = 1;
+    CHECK(guest_page_read(&paged.table, 7 * PAGE, &value));
+    CHECK_FALSE(guest_page_write(&paged.table, 5 * PAGE + 2, uint32_t{1}));
+    CHECK(marks[2] == 0);
+    CHECK(guest_page_write(&paged.table, 5 * PAGE + 4, uint32_t{1}));
+    CHECK(marks[0] == 0);
+    CHECK(marks[1] == 0);
+    CHECK(marks[2] == 1);
+    // A page without a mark takes the slow path, which marks it elsewhere.
+    CHECK_FALSE(guest_page_write(&paged.table, 6 * PAGE, uint8_t{1}));
+    CHECK(paged.bytes[3 * PAGE] == 0);
+}
+
+TEST_CASE("an unaligned write marks both pages that it touches") {
+    using Policy = access_policy_t<alignment_t::allow, endian_t::big>;
+    Paged paged;
+    std::array<std::atomic<uint8_t>, 3> marks{};
+    paged.table.marks = marks.data();
+    paged.table.marked_pages = 3;
+    for (uint32_t page = 5; page < 8; page++) {
+        Paged::map(paged.writes, page, page - 4);
+    }
+    CHECK(guest_page_write<uint32_t, Policy>(&paged.table, 6 * PAGE - 3, 0x01020304));
+    CHECK(marks[0] == 0);
+    CHECK(marks[1] == 1);
+    CHECK(marks[2] == 1);
+    CHECK(paged.bytes[2 * PAGE - 3] == 1);
+    CHECK(paged.bytes[2 * PAGE] == 4);
+    CHECK_FALSE(guest_page_write<uint32_t, Policy>(&paged.table, 7 * PAGE - 3, 0x01020304));
+    CHECK(paged.bytes[3 * PAGE - 3] == 0);
 }
 
 TEST_CASE("an entry that leads out of the home buffer gives no access") {
