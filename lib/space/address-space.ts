@@ -157,6 +157,11 @@ export class AddressSpace implements GuestAccessors {
   declare private writes: Int32Array;
   /** log2 of the bytes of a page. */
   private readonly shift!: number;
+  // Those that the accessors of another policy than the default use.
+  /** @internal */
+  declare protected policyReads: Int32Array;
+  /** @internal */
+  declare protected policyWrites: Int32Array;
   /** The bits of an address that all bytes of a page have in common. @internal */
   protected readonly pageBits!: number;
   /** Makes every access that the hot path cannot make. */
@@ -176,8 +181,6 @@ export class AddressSpace implements GuestAccessors {
   readonly #bus!: Bus;
   readonly #bulk!: SpaceBulk;
   readonly #arena!: SpaceArena | null;
-  /** Whether the accessors of the class use the page table. */
-  readonly #isFast!: boolean;
   /** Whether writes through the page table have to mark the pages. */
   #marksPages = false;
   #atomics: GuestAtomicAccess | undefined;
@@ -195,9 +198,6 @@ export class AddressSpace implements GuestAccessors {
     if (!isDefault && new.target === AddressSpace) {
       return new (classOf(policy))(options);
     }
-    // A class that a program derives has the accessors of the default policy. With another policy,
-    // they never see an open page, so that the slow path makes every access.
-    this.#isFast = isDefault || policyClasses.includes(new.target);
     this.#arena = arena === 0 ? null : new SpaceArena(arena);
     this.shift = Math.log2(pageSize);
     this.pageBits = -pageSize;
@@ -1157,9 +1157,17 @@ export class AddressSpace implements GuestAccessors {
     this.native.number = number;
     this.native.reads = reads;
     this.native.writes = writes;
-    this.reads = this.#isFast ? reads : NO_ENTRIES;
+    if (this.#bus.policy.number !== 0) {
+      // The accessors of this class, which a subclass has, always take the slow path.
+      this.reads = NO_ENTRIES;
+      this.writes = NO_ENTRIES;
+      this.policyReads = reads;
+      this.policyWrites = this.#marksPages ? NO_ENTRIES : writes;
+      return;
+    }
+    this.reads = reads;
     if (!this.#marksPages) {
-      this.writes = this.#isFast ? writes : NO_ENTRIES;
+      this.writes = writes;
     } else if (this.#hasMarkingWrites()) {
       this.markedWrites = writes;
     }
@@ -1171,6 +1179,9 @@ export class AddressSpace implements GuestAccessors {
     // below, if the space is not extensible, and in a subclass.
     this.#marksPages = true;
     this.writes = NO_ENTRIES;
+    if (this.#bus.policy.number !== 0) {
+      this.policyWrites = NO_ENTRIES;
+    }
     if (Object.getPrototypeOf(this) === AddressSpace.prototype) {
       Reflect.setPrototypeOf(this, MarkingWrites.prototype);
     }
@@ -1227,7 +1238,8 @@ function classOf(policy: Required<AccessPolicy>): typeof AddressSpace {
   let found = policyClasses[number];
   if (found === undefined) {
     found = class extends AddressSpace {};
-    Object.defineProperties(found.prototype, accessorsOf(policy));
+    const constructor = { value: AddressSpace };
+    Object.defineProperties(found.prototype, { ...accessorsOf(policy), constructor });
     policyClasses[number] = found;
   }
   return found;

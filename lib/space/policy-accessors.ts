@@ -6,8 +6,8 @@ import type { checkSlots } from "../base/widths.js";
 
 /** The fields of `AddressSpace` that its accessors use. */
 abstract class PolicyAccessors {
-  declare protected readonly reads: Int32Array;
-  declare protected readonly writes: Int32Array;
+  declare protected readonly policyReads: Int32Array;
+  declare protected readonly policyWrites: Int32Array;
   declare protected readonly shift: number;
   declare protected readonly pageBits: number;
   declare protected readonly general: GuestAccessors;
@@ -28,7 +28,7 @@ class AllowLittle extends PolicyAccessors {
 
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.reads[address >>> this.shift]!;
+          const distance = ~this.policyReads[address >>> this.shift]!;
           if (!(distance & 1)) {
             out[0] = this.view.getUint8((address + distance) >>> 0);
             return 0;
@@ -49,7 +49,7 @@ class AllowLittle extends PolicyAccessors {
 
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.reads[address >>> this.shift]!;
+          const distance = ~this.policyReads[address >>> this.shift]!;
           if (!(distance & 1 || (address ^ (address + 1)) & this.pageBits)) {
             out[0] = this.view.getUint16((address + distance) >>> 0, true);
             return 0;
@@ -70,7 +70,7 @@ class AllowLittle extends PolicyAccessors {
 
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.reads[address >>> this.shift]!;
+          const distance = ~this.policyReads[address >>> this.shift]!;
           if (!(distance & 1 || (address ^ (address + 3)) & this.pageBits)) {
             out[0] = this.view.getUint32((address + distance) >>> 0, true);
             return 0;
@@ -91,7 +91,7 @@ class AllowLittle extends PolicyAccessors {
 
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.reads[address >>> this.shift]!;
+          const distance = ~this.policyReads[address >>> this.shift]!;
           if (!(distance & 1 || (address ^ (address + 7)) & this.pageBits)) {
             out[0] = this.view.getBigUint64((address + distance) >>> 0, true);
             return 0;
@@ -116,7 +116,7 @@ class AllowLittle extends PolicyAccessors {
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.writes[address >>> this.shift]!;
+          const distance = ~this.policyWrites[address >>> this.shift]!;
           if (!(distance & 1)) {
             this.view.setUint8((address + distance) >>> 0, value);
             return 0;
@@ -141,7 +141,7 @@ class AllowLittle extends PolicyAccessors {
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.writes[address >>> this.shift]!;
+          const distance = ~this.policyWrites[address >>> this.shift]!;
           if (!((distance & 1) | ((address ^ (address + 1)) & this.pageBits))) {
             this.view.setUint16((address + distance) >>> 0, value, true);
             return 0;
@@ -164,7 +164,7 @@ class AllowLittle extends PolicyAccessors {
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.writes[address >>> this.shift]!;
+          const distance = ~this.policyWrites[address >>> this.shift]!;
           if (!((distance & 1) | ((address ^ (address + 3)) & this.pageBits))) {
             this.view.setUint32((address + distance) >>> 0, value, true);
             return 0;
@@ -187,7 +187,7 @@ class AllowLittle extends PolicyAccessors {
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.writes[address >>> this.shift]!;
+          const distance = ~this.policyWrites[address >>> this.shift]!;
           if (!((distance & 1) | ((address ^ (address + 7)) & this.pageBits))) {
             this.view.setBigUint64((address + distance) >>> 0, value, true);
             return 0;
@@ -210,7 +210,7 @@ class AllowLittle extends PolicyAccessors {
 
           const address = gpa >>> 0;
           if (address === gpa) {
-            const distance = ~this.writes[address >>> this.shift]!;
+            const distance = ~this.policyWrites[address >>> this.shift]!;
             if (!((distance & 1) | ((address ^ (address + 7)) & this.pageBits))) {
               this.view.setBigUint64((address + distance) >>> 0, value, true);
               return 0;
@@ -230,7 +230,7 @@ class AllowLittle extends PolicyAccessors {
       if (typeof gpa === "number") {
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.reads[address >>> this.shift]!;
+          const distance = ~this.policyReads[address >>> this.shift]!;
           if (!(distance & 1)) {
             return this.view.getUint8((address + distance) >>> 0);
           }
@@ -248,7 +248,7 @@ class AllowLittle extends PolicyAccessors {
       if (typeof gpa === "number") {
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.reads[address >>> this.shift]!;
+          const distance = ~this.policyReads[address >>> this.shift]!;
           if (!(distance & 1 || (address ^ (address + 1)) & this.pageBits)) {
             return this.view.getUint16((address + distance) >>> 0, true);
           }
@@ -266,7 +266,7 @@ class AllowLittle extends PolicyAccessors {
       if (typeof gpa === "number") {
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.reads[address >>> this.shift]!;
+          const distance = ~this.policyReads[address >>> this.shift]!;
           if (!(distance & 1 || (address ^ (address + 3)) & this.pageBits)) {
             return this.view.getUint32((address + distance) >>> 0, true);
           }
@@ -284,7 +284,7 @@ class AllowLittle extends PolicyAccessors {
       if (typeof gpa === "number") {
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.reads[address >>> this.shift]!;
+          const distance = ~this.policyReads[address >>> this.shift]!;
           if (!(distance & 1 || (address ^ (address + 7)) & this.pageBits)) {
             return this.view.getBigUint64((address + distance) >>> 0, true);
           }
@@ -308,7 +308,7 @@ class AllowLittle extends PolicyAccessors {
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.writes[address >>> this.shift]!;
+          const distance = ~this.policyWrites[address >>> this.shift]!;
           if (!(distance & 1)) {
             this.view.setUint8((address + distance) >>> 0, value);
             return;
@@ -333,7 +333,7 @@ class AllowLittle extends PolicyAccessors {
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.writes[address >>> this.shift]!;
+          const distance = ~this.policyWrites[address >>> this.shift]!;
           if (!((distance & 1) | ((address ^ (address + 1)) & this.pageBits))) {
             this.view.setUint16((address + distance) >>> 0, value, true);
             return;
@@ -356,7 +356,7 @@ class AllowLittle extends PolicyAccessors {
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.writes[address >>> this.shift]!;
+          const distance = ~this.policyWrites[address >>> this.shift]!;
           if (!((distance & 1) | ((address ^ (address + 3)) & this.pageBits))) {
             this.view.setUint32((address + distance) >>> 0, value, true);
             return;
@@ -379,7 +379,7 @@ class AllowLittle extends PolicyAccessors {
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.writes[address >>> this.shift]!;
+          const distance = ~this.policyWrites[address >>> this.shift]!;
           if (!((distance & 1) | ((address ^ (address + 7)) & this.pageBits))) {
             this.view.setBigUint64((address + distance) >>> 0, value, true);
             return;
@@ -406,7 +406,7 @@ class AllowLittle extends PolicyAccessors {
 
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.reads[address >>> this.shift]!;
+          const distance = ~this.policyReads[address >>> this.shift]!;
           if (!(distance & 1 || (address ^ (address + 7)) & this.pageBits)) {
             const view = this.view;
             const start = (address + distance) >>> 0;
@@ -435,7 +435,7 @@ class AllowLittle extends PolicyAccessors {
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.writes[address >>> this.shift]!;
+          const distance = ~this.policyWrites[address >>> this.shift]!;
           if (!((distance & 1) | ((address ^ (address + 7)) & this.pageBits))) {
             const view = this.view;
             const start = (address + distance) >>> 0;
@@ -462,7 +462,7 @@ class FaultBig extends PolicyAccessors {
 
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.reads[address >>> this.shift]!;
+          const distance = ~this.policyReads[address >>> this.shift]!;
           if (!(distance & 1)) {
             out[0] = this.view.getUint8((address + distance) >>> 0);
             return 0;
@@ -483,7 +483,7 @@ class FaultBig extends PolicyAccessors {
 
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.reads[address >>> this.shift]!;
+          const distance = ~this.policyReads[address >>> this.shift]!;
           if (!((address | distance) & 1)) {
             out[0] = this.view.getUint16((address + distance) >>> 0, false);
             return 0;
@@ -504,7 +504,7 @@ class FaultBig extends PolicyAccessors {
 
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.reads[address >>> this.shift]!;
+          const distance = ~this.policyReads[address >>> this.shift]!;
           if (!((address | distance) & 3)) {
             out[0] = this.view.getUint32((address + distance) >>> 0, false);
             return 0;
@@ -525,7 +525,7 @@ class FaultBig extends PolicyAccessors {
 
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.reads[address >>> this.shift]!;
+          const distance = ~this.policyReads[address >>> this.shift]!;
           if (!((address | distance) & 7)) {
             out[0] = this.view.getBigUint64((address + distance) >>> 0, false);
             return 0;
@@ -550,7 +550,7 @@ class FaultBig extends PolicyAccessors {
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.writes[address >>> this.shift]!;
+          const distance = ~this.policyWrites[address >>> this.shift]!;
           if (!(distance & 1)) {
             this.view.setUint8((address + distance) >>> 0, value);
             return 0;
@@ -575,7 +575,7 @@ class FaultBig extends PolicyAccessors {
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.writes[address >>> this.shift]!;
+          const distance = ~this.policyWrites[address >>> this.shift]!;
           if (!((address | distance) & 1)) {
             this.view.setUint16((address + distance) >>> 0, value, false);
             return 0;
@@ -598,7 +598,7 @@ class FaultBig extends PolicyAccessors {
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.writes[address >>> this.shift]!;
+          const distance = ~this.policyWrites[address >>> this.shift]!;
           if (!((address | distance) & 3)) {
             this.view.setUint32((address + distance) >>> 0, value, false);
             return 0;
@@ -621,7 +621,7 @@ class FaultBig extends PolicyAccessors {
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.writes[address >>> this.shift]!;
+          const distance = ~this.policyWrites[address >>> this.shift]!;
           if (!((address | distance) & 7)) {
             this.view.setBigUint64((address + distance) >>> 0, value, false);
             return 0;
@@ -644,7 +644,7 @@ class FaultBig extends PolicyAccessors {
 
           const address = gpa >>> 0;
           if (address === gpa) {
-            const distance = ~this.writes[address >>> this.shift]!;
+            const distance = ~this.policyWrites[address >>> this.shift]!;
             if (!((address | distance) & 7)) {
               this.view.setBigUint64((address + distance) >>> 0, value, false);
               return 0;
@@ -664,7 +664,7 @@ class FaultBig extends PolicyAccessors {
       if (typeof gpa === "number") {
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.reads[address >>> this.shift]!;
+          const distance = ~this.policyReads[address >>> this.shift]!;
           if (!(distance & 1)) {
             return this.view.getUint8((address + distance) >>> 0);
           }
@@ -682,7 +682,7 @@ class FaultBig extends PolicyAccessors {
       if (typeof gpa === "number") {
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.reads[address >>> this.shift]!;
+          const distance = ~this.policyReads[address >>> this.shift]!;
           if (!((address | distance) & 1)) {
             return this.view.getUint16((address + distance) >>> 0, false);
           }
@@ -700,7 +700,7 @@ class FaultBig extends PolicyAccessors {
       if (typeof gpa === "number") {
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.reads[address >>> this.shift]!;
+          const distance = ~this.policyReads[address >>> this.shift]!;
           if (!((address | distance) & 3)) {
             return this.view.getUint32((address + distance) >>> 0, false);
           }
@@ -718,7 +718,7 @@ class FaultBig extends PolicyAccessors {
       if (typeof gpa === "number") {
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.reads[address >>> this.shift]!;
+          const distance = ~this.policyReads[address >>> this.shift]!;
           if (!((address | distance) & 7)) {
             return this.view.getBigUint64((address + distance) >>> 0, false);
           }
@@ -742,7 +742,7 @@ class FaultBig extends PolicyAccessors {
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.writes[address >>> this.shift]!;
+          const distance = ~this.policyWrites[address >>> this.shift]!;
           if (!(distance & 1)) {
             this.view.setUint8((address + distance) >>> 0, value);
             return;
@@ -767,7 +767,7 @@ class FaultBig extends PolicyAccessors {
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.writes[address >>> this.shift]!;
+          const distance = ~this.policyWrites[address >>> this.shift]!;
           if (!((address | distance) & 1)) {
             this.view.setUint16((address + distance) >>> 0, value, false);
             return;
@@ -790,7 +790,7 @@ class FaultBig extends PolicyAccessors {
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.writes[address >>> this.shift]!;
+          const distance = ~this.policyWrites[address >>> this.shift]!;
           if (!((address | distance) & 3)) {
             this.view.setUint32((address + distance) >>> 0, value, false);
             return;
@@ -813,7 +813,7 @@ class FaultBig extends PolicyAccessors {
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.writes[address >>> this.shift]!;
+          const distance = ~this.policyWrites[address >>> this.shift]!;
           if (!((address | distance) & 7)) {
             this.view.setBigUint64((address + distance) >>> 0, value, false);
             return;
@@ -840,7 +840,7 @@ class FaultBig extends PolicyAccessors {
 
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.reads[address >>> this.shift]!;
+          const distance = ~this.policyReads[address >>> this.shift]!;
           if (!((address | distance) & 7)) {
             const view = this.view;
             const start = (address + distance) >>> 0;
@@ -869,7 +869,7 @@ class FaultBig extends PolicyAccessors {
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.writes[address >>> this.shift]!;
+          const distance = ~this.policyWrites[address >>> this.shift]!;
           if (!((address | distance) & 7)) {
             const view = this.view;
             const start = (address + distance) >>> 0;
@@ -896,7 +896,7 @@ class AllowBig extends PolicyAccessors {
 
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.reads[address >>> this.shift]!;
+          const distance = ~this.policyReads[address >>> this.shift]!;
           if (!(distance & 1)) {
             out[0] = this.view.getUint8((address + distance) >>> 0);
             return 0;
@@ -917,7 +917,7 @@ class AllowBig extends PolicyAccessors {
 
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.reads[address >>> this.shift]!;
+          const distance = ~this.policyReads[address >>> this.shift]!;
           if (!(distance & 1 || (address ^ (address + 1)) & this.pageBits)) {
             out[0] = this.view.getUint16((address + distance) >>> 0, false);
             return 0;
@@ -938,7 +938,7 @@ class AllowBig extends PolicyAccessors {
 
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.reads[address >>> this.shift]!;
+          const distance = ~this.policyReads[address >>> this.shift]!;
           if (!(distance & 1 || (address ^ (address + 3)) & this.pageBits)) {
             out[0] = this.view.getUint32((address + distance) >>> 0, false);
             return 0;
@@ -959,7 +959,7 @@ class AllowBig extends PolicyAccessors {
 
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.reads[address >>> this.shift]!;
+          const distance = ~this.policyReads[address >>> this.shift]!;
           if (!(distance & 1 || (address ^ (address + 7)) & this.pageBits)) {
             out[0] = this.view.getBigUint64((address + distance) >>> 0, false);
             return 0;
@@ -984,7 +984,7 @@ class AllowBig extends PolicyAccessors {
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.writes[address >>> this.shift]!;
+          const distance = ~this.policyWrites[address >>> this.shift]!;
           if (!(distance & 1)) {
             this.view.setUint8((address + distance) >>> 0, value);
             return 0;
@@ -1009,7 +1009,7 @@ class AllowBig extends PolicyAccessors {
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.writes[address >>> this.shift]!;
+          const distance = ~this.policyWrites[address >>> this.shift]!;
           if (!((distance & 1) | ((address ^ (address + 1)) & this.pageBits))) {
             this.view.setUint16((address + distance) >>> 0, value, false);
             return 0;
@@ -1032,7 +1032,7 @@ class AllowBig extends PolicyAccessors {
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.writes[address >>> this.shift]!;
+          const distance = ~this.policyWrites[address >>> this.shift]!;
           if (!((distance & 1) | ((address ^ (address + 3)) & this.pageBits))) {
             this.view.setUint32((address + distance) >>> 0, value, false);
             return 0;
@@ -1055,7 +1055,7 @@ class AllowBig extends PolicyAccessors {
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.writes[address >>> this.shift]!;
+          const distance = ~this.policyWrites[address >>> this.shift]!;
           if (!((distance & 1) | ((address ^ (address + 7)) & this.pageBits))) {
             this.view.setBigUint64((address + distance) >>> 0, value, false);
             return 0;
@@ -1078,7 +1078,7 @@ class AllowBig extends PolicyAccessors {
 
           const address = gpa >>> 0;
           if (address === gpa) {
-            const distance = ~this.writes[address >>> this.shift]!;
+            const distance = ~this.policyWrites[address >>> this.shift]!;
             if (!((distance & 1) | ((address ^ (address + 7)) & this.pageBits))) {
               this.view.setBigUint64((address + distance) >>> 0, value, false);
               return 0;
@@ -1098,7 +1098,7 @@ class AllowBig extends PolicyAccessors {
       if (typeof gpa === "number") {
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.reads[address >>> this.shift]!;
+          const distance = ~this.policyReads[address >>> this.shift]!;
           if (!(distance & 1)) {
             return this.view.getUint8((address + distance) >>> 0);
           }
@@ -1116,7 +1116,7 @@ class AllowBig extends PolicyAccessors {
       if (typeof gpa === "number") {
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.reads[address >>> this.shift]!;
+          const distance = ~this.policyReads[address >>> this.shift]!;
           if (!(distance & 1 || (address ^ (address + 1)) & this.pageBits)) {
             return this.view.getUint16((address + distance) >>> 0, false);
           }
@@ -1134,7 +1134,7 @@ class AllowBig extends PolicyAccessors {
       if (typeof gpa === "number") {
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.reads[address >>> this.shift]!;
+          const distance = ~this.policyReads[address >>> this.shift]!;
           if (!(distance & 1 || (address ^ (address + 3)) & this.pageBits)) {
             return this.view.getUint32((address + distance) >>> 0, false);
           }
@@ -1152,7 +1152,7 @@ class AllowBig extends PolicyAccessors {
       if (typeof gpa === "number") {
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.reads[address >>> this.shift]!;
+          const distance = ~this.policyReads[address >>> this.shift]!;
           if (!(distance & 1 || (address ^ (address + 7)) & this.pageBits)) {
             return this.view.getBigUint64((address + distance) >>> 0, false);
           }
@@ -1176,7 +1176,7 @@ class AllowBig extends PolicyAccessors {
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.writes[address >>> this.shift]!;
+          const distance = ~this.policyWrites[address >>> this.shift]!;
           if (!(distance & 1)) {
             this.view.setUint8((address + distance) >>> 0, value);
             return;
@@ -1201,7 +1201,7 @@ class AllowBig extends PolicyAccessors {
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.writes[address >>> this.shift]!;
+          const distance = ~this.policyWrites[address >>> this.shift]!;
           if (!((distance & 1) | ((address ^ (address + 1)) & this.pageBits))) {
             this.view.setUint16((address + distance) >>> 0, value, false);
             return;
@@ -1224,7 +1224,7 @@ class AllowBig extends PolicyAccessors {
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.writes[address >>> this.shift]!;
+          const distance = ~this.policyWrites[address >>> this.shift]!;
           if (!((distance & 1) | ((address ^ (address + 3)) & this.pageBits))) {
             this.view.setUint32((address + distance) >>> 0, value, false);
             return;
@@ -1247,7 +1247,7 @@ class AllowBig extends PolicyAccessors {
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.writes[address >>> this.shift]!;
+          const distance = ~this.policyWrites[address >>> this.shift]!;
           if (!((distance & 1) | ((address ^ (address + 7)) & this.pageBits))) {
             this.view.setBigUint64((address + distance) >>> 0, value, false);
             return;
@@ -1274,7 +1274,7 @@ class AllowBig extends PolicyAccessors {
 
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.reads[address >>> this.shift]!;
+          const distance = ~this.policyReads[address >>> this.shift]!;
           if (!(distance & 1 || (address ^ (address + 7)) & this.pageBits)) {
             const view = this.view;
             const start = (address + distance) >>> 0;
@@ -1303,7 +1303,7 @@ class AllowBig extends PolicyAccessors {
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.writes[address >>> this.shift]!;
+          const distance = ~this.policyWrites[address >>> this.shift]!;
           if (!((distance & 1) | ((address ^ (address + 7)) & this.pageBits))) {
             const view = this.view;
             const start = (address + distance) >>> 0;

@@ -53,7 +53,7 @@ public:
         marks_ = Napi::Persistent(marks);
         table_.marks = data;
         table_.marked_pages = pages;
-        if (environment_->table(number_).entries != 0) {
+        if (environment_->table(number_).reads != nullptr) {
             environment_->set_table(number_, table_);
         }
     }
@@ -88,19 +88,29 @@ private:
 /** The result of an access that takes the slow path: NOT_MADE of lib/native/call-block.ts. */
 constexpr uint32_t NOT_MADE = 4;
 
-/** Calls `run` with a value of the type of the policy with a number below POLICIES. */
-template <typename Run>
-bool under_policy(uint32_t number, Run run) {
-    if (likely(number == 0)) {
-        return run(policy_t<0>());
-    }
-    switch (number) {
+/** Makes an access under a policy. Returns false if it takes the slow path. */
+template <typename Policy, typename Access>
+bool access_table_under(Policy policy, const Environment::Table& entry, uint32_t entries,
+                        CallBlock* block, Access run) {
+    const guest_page_table_t table{
+        entry.reads, entry.writes,      entries, entry.shift, {entry.home.base, entry.home.size},
+        entry.marks, entry.marked_pages};
+    return run(policy, &table, block);
+}
+
+/** As access_table_under(), for a table that may have another policy than the default. */
+template <typename Access>
+[[gnu::noinline]] bool access_table_again(const Environment::Table& entry, CallBlock* block,
+                                          Access run) {
+    switch (entry.policy) {
+    case 0:
+        return false;
     case 1:
-        return run(policy_t<1>());
+        return access_table_under(policy_t<1>(), entry, entry.policy_entries, block, run);
     case 2:
-        return run(policy_t<2>());
+        return access_table_under(policy_t<2>(), entry, entry.policy_entries, block, run);
     default:
-        return run(policy_t<3>());
+        return access_table_under(policy_t<3>(), entry, entry.policy_entries, block, run);
     }
 }
 
@@ -108,15 +118,10 @@ template <typename Access>
 napi_value access_table(Environment* environment, Access run) {
     CallBlock* block = environment->call_block();
     const Environment::Table& entry = environment->table(block->memory());
-    const guest_page_table_t table{entry.reads,
-                                   entry.writes,
-                                   entry.entries,
-                                   entry.shift,
-                                   {entry.home.base, entry.home.size},
-                                   entry.marks,
-                                   entry.marked_pages};
-    const bool made =
-        under_policy(entry.policy, [&](auto policy) { return run(policy, &table, block); });
+    // A table with another policy has no entries for this attempt. So the accesses under the
+    // default policy need no check of the policy.
+    const bool made = likely(access_table_under(policy_t<0>(), entry, entry.entries, block, run)) ||
+                      access_table_again(entry, block, run);
     block->set_result(made ? uint32_t{kvm::memory::GUEST_MEM_ACCESS_OK} : NOT_MADE);
     return nullptr;
 }
@@ -220,7 +225,7 @@ Napi::Value page_table_create(const Napi::CallbackInfo& info) {
         table.policy >= POLICIES) {
         return throw_range(env, "the tables must have one length, and shift must be from 8 to 16");
     }
-    table.entries = static_cast<uint32_t>(reads);
+    (table.policy == 0 ? table.entries : table.policy_entries) = static_cast<uint32_t>(reads);
     return make_handle(
         env, std::make_shared<SharedTable>(table, info[0].As<Napi::Int32Array>(),
                                            info[1].As<Napi::Int32Array>(),

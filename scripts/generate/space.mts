@@ -52,6 +52,8 @@ export interface SpacePolicy {
 
 const DEFAULT_POLICY: SpacePolicy = { alignment: "fault", endian: "little" };
 
+const POLICY_FIELDS = { reads: "policyReads", writes: "policyWrites" };
+
 const LITTLE = { low: "start", high: "start + 4" };
 const BIG = { low: "start + 4", high: "start" };
 
@@ -63,13 +65,10 @@ const BIG = { low: "start + 4", high: "start" };
  * Under `alignment: "allow"`, the test is that the first and the last byte of the access have the
  * same page. A mask takes less time than a shift by a variable count. Writes take less time with
  * one branch than with two; reads do not, and `||` takes fewer bytes of bytecode than `|`.
- *
- * @param writes - The entries for writes.
  */
 function throughTable(
   { alignment, endian }: SpacePolicy,
-  writes = "this.writes",
-  marks = false,
+  { reads = "reads", writes = "writes", marks = false } = {},
 ): SpaceClass {
   const open = ({ bytes }: WidthRow, operation: Operation): string => {
     if (bytes === 1) {
@@ -85,7 +84,7 @@ function throughTable(
   };
   return {
     where: (row, operation, then) => {
-      const entries = operation === "read" ? "this.reads" : writes;
+      const entries = operation === "read" ? reads : writes;
       // The other way round, V8 would check that the sum is not negative before it marks the page.
       const access = marks
         ? `const place = (address + distance) | 0; ${then("this.view", "place >>> 0")}`
@@ -93,7 +92,7 @@ function throughTable(
       return `
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~${entries}[address >>> this.shift]!;
+          const distance = ~this.${entries}[address >>> this.shift]!;
           if (${open(row, operation)}) { ${access} }
         }`;
     },
@@ -126,7 +125,9 @@ export function tableAccessors(): string {
  * The writing accessors of an address space whose home buffer has marks: a byte for each page of it.
  */
 export function markingTableWrites(): string {
-  return spaceWrites(throughTable(DEFAULT_POLICY, "this.markedWrites", true)).join("\n\n");
+  return spaceWrites(throughTable(DEFAULT_POLICY, { writes: "markedWrites", marks: true })).join(
+    "\n\n",
+  );
 }
 
 /** The classes of lib/space/policy-accessors.ts, one per policy other than the default. */
@@ -139,7 +140,7 @@ export function spacePolicyClasses(): string {
     ] as const
   )
     .map(([name, policy]) => {
-      const accessors = spaceAccessors(throughTable(policy));
+      const accessors = spaceAccessors(throughTable(policy, POLICY_FIELDS));
       return `class ${name} extends PolicyAccessors {${accessors}\n}`;
     })
     .join("\n\n");

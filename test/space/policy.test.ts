@@ -20,6 +20,7 @@ describe("the access policy of an address space", () => {
     expect(space.policy).to.deep.equal(options);
     expect(Object.isFrozen(space.policy)).to.equal(true);
     expect(space).to.be.instanceOf(AddressSpace);
+    expect(space.constructor).to.equal(AddressSpace);
   });
 
   it("must be known", () => {
@@ -35,6 +36,17 @@ describe("the access policy of an address space", () => {
     for (const [options, code] of refused) {
       const make = (): AddressSpace => new AddressSpace(options as AddressSpaceOptions);
       expect(thrown(make), JSON.stringify(options)).to.include(code);
+    }
+  });
+
+  it("holds for the accessors of a space without a policy", () => {
+    const space = new AddressSpace({ alignment: "allow", endian: "big" });
+    const { memory } = space.addRam(0, 4096);
+    const { writel, readl } = AddressSpace.prototype;
+    for (let round = 0; round < 3; round++) {
+      writel.call(space, 1, 0x1122_3344);
+      expect(readl.call(space, 1)).to.equal(0x1122_3344);
+      expect([...memory.read(1, 4)]).to.deep.equal([0x11, 0x22, 0x33, 0x44]);
     }
   });
 
