@@ -322,12 +322,13 @@ export async function addressSpace() {
 
 if (!isMainThread) {
   const { device, policyRow, guards } = workerData;
-  const { kept: _, ...ns } = await (guards
+  const ns = await (guards
     ? measureGuards()
     : device !== undefined
       ? measureDevice(device)
       : policyRow !== undefined
         ? measurePolicy(workerData)
         : measure(workerData));
+  delete ns.kept;
   parentPort.postMessage(ns);
 }

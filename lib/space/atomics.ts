@@ -17,7 +17,7 @@ import { quadOf, storeHalves } from "../base/halves.js";
 import { type GuestMemAccessResult, OK } from "../base/result.js";
 import { SPACE_BYTE, SPACE_LONG, SPACE_QUAD, SPACE_WORD, type SpaceWidth } from "./widths.js";
 import { SwappedLane } from "./swapped-lane.js";
-import type { Out, Value, Width } from "../base/widths.js";
+import type { Out, Value } from "../base/widths.js";
 
 type Path = "view" | "native";
 
@@ -176,9 +176,7 @@ class SpaceLane<T extends Value, A extends Out> implements AtomicLane<T> {
 
   private lanesOf(region: Backed): AtomicLane<T> {
     const lane = this.laneOf(lanesOf(region, this.path));
-    return this.bus.policy.littleEndian
-      ? lane
-      : new SwappedLane<T>(lane, this.kind.width as unknown as Width<T, Out>);
+    return this.bus.policy.littleEndian ? lane : new SwappedLane<T>(lane, this.kind.width);
   }
 }
 

@@ -1327,13 +1327,11 @@ class AllowBig extends PolicyAccessors {
 const CLASSES = [null, AllowLittle, FaultBig, AllowBig];
 
 /**
- * The hot accessors of address spaces with a policy.
+ * The properties of the prototype of address spaces with a policy: their hot accessors, and a
+ * constructor, which the caller replaces.
  *
  * @param policy - Another policy than the default.
  */
 export function accessorsOf(policy: Required<AccessPolicy>): PropertyDescriptorMap {
-  const { constructor: _, ...accessors } = Object.getOwnPropertyDescriptors(
-    CLASSES[policyNumber(policy)]!.prototype as object,
-  ) as PropertyDescriptorMap;
-  return accessors;
+  return Object.getOwnPropertyDescriptors(CLASSES[policyNumber(policy)]!.prototype);
 }
