@@ -6,6 +6,7 @@ import { type InaccessibleRange, SpaceBulk } from "./bulk.js";
 import { Bus } from "./bus.js";
 import type { CodeGuard, CodeWriteListener } from "./code-guard.js";
 import { DirtyBitmap } from "../memory/dirty-bitmap.js";
+import { ExitServer } from "./exit.js";
 import { GuestMemoryFault, rangeError, typeError } from "../base/errors.js";
 import {
   checkFunction,
@@ -17,7 +18,9 @@ import {
 import type { Gpa } from "../base/gpa.js";
 import type { HalvesAccess } from "../base/halves-access.js";
 import { GuestMemory, guestMemoryInternals, isGuestMemory } from "../memory/guest-memory.js";
+import { type AccessPolicy, policyNumber } from "../base/policy.js";
 import type { MmioDevice, WriteTrap } from "./mmio.js";
+import { type Handle, native, type NativeHandle } from "../native/addon.js";
 import { NativeSpaceAccess } from "./native-access.js";
 import {
   type AccessFault,
@@ -36,6 +39,8 @@ import {
 } from "./regions.js";
 import { MarkingWrites } from "./marking-writes.js";
 import { NO_ENTRIES, type PageTable } from "./page-table.js";
+import { accessorsOf } from "./policy-accessors.js";
+import { PolicySpaceAccess } from "./policy-space-access.js";
 import { SpaceArena } from "./space-arena.js";
 import { checkTotal, type GuestRange, toRanges } from "../base/ranges.js";
 import { GuestMemAccessResult, OK } from "../base/result.js";
@@ -126,7 +131,7 @@ export class AddressSpace implements GuestAccessors {
   readonly uncloneable = uncloneable;
 
   /** The same accessors on the native path: the addon accesses RAM and ROM. */
-  readonly native: NativeSpaceAccess;
+  readonly native!: NativeSpaceAccess;
 
   /**
    * A number that increases before the answer to "which bytes does an access to this address reach,
@@ -155,6 +160,8 @@ export class AddressSpace implements GuestAccessors {
    */
   readonly generation: number = 0;
 
+  // The constructor assigns the fields with a `!`, unless it returns an object of another class.
+  //
   // The hot path looks up the entry of the page in the page table, and accesses the home buffer.
   // These fields are private to TypeScript only, for the reason given in GuestMemory, and are not
   // grouped in an object, which saves the hot path a load.
@@ -164,9 +171,16 @@ export class AddressSpace implements GuestAccessors {
   declare private reads: Int32Array;
   declare private writes: Int32Array;
   /** log2 of the bytes of a page. */
-  private readonly shift: number;
+  private readonly shift!: number;
+  // Those that the accessors of another policy than the default use.
+  /** @internal */
+  declare protected policyReads: Int32Array;
+  /** @internal */
+  declare protected policyWrites: Int32Array;
+  /** The bits of an address that all bytes of a page have in common. @internal */
+  protected readonly pageBits!: number;
   /** Makes every access that the hot path cannot make. */
-  private readonly general: SpaceAccess;
+  private readonly general!: SpaceAccess;
   // The home buffer. It is unset until there is RAM, which is safe because the page table has no
   // entries until then. V8 treats a field that was assigned once as a constant.
   declare private view: DataView;
@@ -179,15 +193,19 @@ export class AddressSpace implements GuestAccessors {
     this.prototype.checkSlots = checkSlots;
   }
 
-  readonly #bus: Bus;
-  readonly #bulk: SpaceBulk;
-  readonly #arena: SpaceArena | null;
-  readonly #settings: SpaceSettings;
+  readonly #bus!: Bus;
+  readonly #bulk!: SpaceBulk;
+  readonly #arena!: SpaceArena | null;
+  readonly #settings!: SpaceSettings;
   /** The state that `reset` restores; null before the first fork. */
   #checkpoint: Checkpoint | null = null;
   /** Whether writes through the page table have to mark the pages. */
   #marksPages = false;
   #atomics: GuestAtomicAccess | undefined;
+  /** The page table; null before the first access. */
+  #table: Handle | null = null;
+  #nativeHandle: NativeHandle | undefined;
+  #exits: ExitServer | undefined;
   #halves: HalvesAccess | undefined;
 
   /**
@@ -198,10 +216,15 @@ export class AddressSpace implements GuestAccessors {
   constructor(options: AddressSpaceOptions = {}) {
     const clone = options instanceof CloneOptions ? options : null;
     const settings = clone?.settings ?? checkSpaceOptions(options);
-    const { pageSize, arena } = settings;
+    const { pageSize, arena, policy } = settings;
+    const isDefault = policyNumber(policy) === 0;
+    if (!isDefault && new.target === AddressSpace) {
+      return new (classOf(policy))(options);
+    }
     this.#settings = settings;
     this.#arena = clone?.memory ?? (arena === 0 ? null : SpaceArena.create(arena, settings));
     this.shift = Math.log2(pageSize);
+    this.pageBits = -pageSize;
     this.#bus = new Bus(settings, this.#arena && guestMemoryInternals(this.#arena.home), {
       invalidate: () => {
         this.general.clear();
@@ -220,7 +243,7 @@ export class AddressSpace implements GuestAccessors {
       },
     });
     this.#bulk = new SpaceBulk(this.#bus);
-    this.general = new SpaceAccess(this.#bus);
+    this.general = isDefault ? new SpaceAccess(this.#bus) : new PolicySpaceAccess(this.#bus);
     this.native = new NativeSpaceAccess(this.#bus, this.shift);
   }
 
@@ -316,7 +339,7 @@ export class AddressSpace implements GuestAccessors {
    * priority or end above 2^64.
    */
   addMmio(gpa: Gpa, size: Gpa, device: MmioDevice, options: RegionOptions = {}): MmioRegion {
-    const region = new MmioRegion(gpa, size, device, checkOptions(options));
+    const region = new MmioRegion(gpa, size, device, checkOptions(options), this.policy.endian);
     this.#bus.add(region);
     return region;
   }
@@ -330,6 +353,11 @@ export class AddressSpace implements GuestAccessors {
     this.#bus.remove(region);
   }
 
+  /** The access policy of both paths, which the options of the constructor set. */
+  get policy(): Readonly<Required<AccessPolicy>> {
+    return this.#bus.policy.policy;
+  }
+
   /**
    * Atomic operations on the mapped RAM, with the methods of {@link GuestMemory.atomics}. They set
    * dirty marks, call watchpoints and fault as the plain accessors of the space do. ROM can only be
@@ -338,6 +366,38 @@ export class AddressSpace implements GuestAccessors {
    */
   get atomics(): GuestAtomicAccess {
     return (this.#atomics ??= spaceAtomics(this.#bus, "view"));
+  }
+
+  /**
+   * The handle for native addons (`pound_space_get` of `node/guest_handle.h`), which use the page
+   * table of the space. It is the same object each time, and works in this thread only.
+   *
+   * @throws Error `ERR_OUT_OF_MEMORY`.
+   */
+  get handle(): NativeHandle {
+    if (this.#nativeHandle === undefined) {
+      this.#nativeHandle = native.coreSpaceCreate();
+      if (this.#table !== null) {
+        native.coreSpaceSetTable(this.#nativeHandle, this.#table);
+      }
+    }
+    return this.#nativeHandle;
+  }
+
+  /**
+   * Makes the access that a native core has left to JavaScript (`guest_exit_t` of
+   * `kvm/guest_space.h`), and stores the result in the exit. The core then executes the instruction
+   * again.
+   *
+   * @param exit - At least 32 elements. The first six are the address, the value, the width in bytes,
+   * the reason (1 for a read, 2 for a write, 3 for a fetch, 4 to 11 for the atomic operations), the
+   * state, which must be 1 (pending), and the value that a compare-and-exchange expects.
+   * @returns The result code, which the core gets as the result of the access.
+   * @throws TypeError, RangeError for an invalid exit; what the handler of a device throws. The exit
+   * stays pending after an error.
+   */
+  complete(exit: BigUint64Array): GuestMemAccessResult {
+    return (this.#exits ??= new ExitServer(this.#bus, this)).complete(exit);
   }
 
   /**
@@ -366,7 +426,7 @@ export class AddressSpace implements GuestAccessors {
    * on the native path.
    */
   get halves(): GuestHalvesAccessors {
-    return (this.#halves ??= spaceHalves(this.#bus, this, (memory) => memory));
+    return (this.#halves ??= spaceHalves(this.#bus, this, false));
   }
 
   /** The mapped regions, sorted by address. The array is a copy: later changes do not affect it. */
@@ -536,7 +596,7 @@ export class AddressSpace implements GuestAccessors {
     try {
       const clone = new AddressSpace(new CloneOptions(this.#settings, arena));
       for (const region of regions) {
-        clone.#bus.add(cloneRegion(region, cloneOf, devices), null, true);
+        clone.#bus.add(cloneRegion(region, cloneOf, devices, this.policy.endian), null, true);
       }
       clone.#checkpoint = new Checkpoint(clone.#bus.regions);
       this.#checkpoint = new Checkpoint(regions);
@@ -1232,10 +1292,22 @@ export class AddressSpace implements GuestAccessors {
     return this.#bulk.poke(gpa, bytesOf(source, "source"));
   }
 
-  #useTable({ reads, writes, number }: PageTable): void {
+  #useTable({ reads, writes, number, handle }: PageTable): void {
+    this.#table = handle;
+    if (this.#nativeHandle !== undefined) {
+      native.coreSpaceSetTable(this.#nativeHandle, handle);
+    }
     this.native.number = number;
     this.native.reads = reads;
     this.native.writes = writes;
+    if (this.#bus.policy.number !== 0) {
+      // The accessors of this class, which a subclass has, always take the slow path.
+      this.reads = NO_ENTRIES;
+      this.writes = NO_ENTRIES;
+      this.policyReads = reads;
+      this.policyWrites = this.#marksPages ? NO_ENTRIES : writes;
+      return;
+    }
     this.reads = reads;
     if (!this.#marksPages) {
       this.writes = writes;
@@ -1250,6 +1322,9 @@ export class AddressSpace implements GuestAccessors {
     // below, if the space is not extensible, and in a subclass.
     this.#marksPages = true;
     this.writes = NO_ENTRIES;
+    if (this.#bus.policy.number !== 0) {
+      this.policyWrites = NO_ENTRIES;
+    }
     if (Object.getPrototypeOf(this) === AddressSpace.prototype) {
       Reflect.setPrototypeOf(this, MarkingWrites.prototype);
     }
@@ -1295,6 +1370,22 @@ export class AddressSpace implements GuestAccessors {
     memory.write(0, bytes);
     return memory;
   }
+}
+
+/** The classes of spaces with another policy than the default, by the number of the policy. */
+const policyClasses: (typeof AddressSpace)[] = [];
+
+/** The class of spaces with a policy: `AddressSpace` with other accessors. */
+function classOf(policy: Required<AccessPolicy>): typeof AddressSpace {
+  const number = policyNumber(policy);
+  let found = policyClasses[number];
+  if (found === undefined) {
+    found = class extends AddressSpace {};
+    const constructor = { value: AddressSpace };
+    Object.defineProperties(found.prototype, { ...accessorsOf(policy), constructor });
+    policyClasses[number] = found;
+  }
+  return found;
 }
 
 Object.setPrototypeOf(MarkingWrites.prototype, AddressSpace.prototype);

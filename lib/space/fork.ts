@@ -5,6 +5,7 @@ import { OK } from "../base/result.js";
 import { type GuestMemory, guestMemoryInternals } from "../memory/guest-memory.js";
 import { mismatchError } from "../snapshot/errors.js";
 import type { Snapshot } from "../snapshot/snapshot.js";
+import type { Endian } from "../base/policy.js";
 import type { SpaceSettings } from "./options.js";
 import type { SpaceArena } from "./space-arena.js";
 import type { MmioDevice, WriteTrap } from "./mmio.js";
@@ -78,16 +79,22 @@ export function prepareFork(regions: readonly Region[], options: ForkOptions): F
   return forked;
 }
 
-/** Makes the region of a clone, which is not mapped yet. @param ram - The memory of the clone. */
+/**
+ * Makes the region of a clone, which is not mapped yet.
+ *
+ * @param ram - Returns the clone of a memory.
+ * @param endian - The byte order of the space.
+ */
 export function cloneRegion(
   region: Region,
   ram: (original: GuestMemory) => GuestMemory,
   devices: ForkedDevices,
+  endian: Endian,
 ): Region {
   const { gpa, name, priority } = region;
   const device = devices.get(region) ?? null;
   if (region.kind === "mmio") {
-    return new MmioRegion(gpa, region.size, device as MmioDevice, { name, priority });
+    return new MmioRegion(gpa, region.size, device as MmioDevice, { name, priority }, endian);
   }
   const { offset, period, length } = region;
   const options = { name, priority, offset, length: period, repeat: length / period };

@@ -5,6 +5,7 @@ import { type MemoryMarks, UNREAD_MARKS } from "../memory/marks.js";
 import { EMPTY_WINDOW, WINDOW_SIZE } from "../memory/windows.js";
 import type { Backed } from "./backed.js";
 import { MAX_END, PageTable } from "./page-table.js";
+import type { SpacePolicy } from "./policy.js";
 import type { Reach } from "./reach.js";
 import type { RegionMap } from "./region-map.js";
 import type { RamRegion, Region } from "./regions.js";
@@ -45,6 +46,7 @@ export class PageHome {
   constructor(
     private readonly map: RegionMap,
     private readonly pageSize: number,
+    private readonly policy: SpacePolicy,
     private readonly fastPaths: FastPaths,
     private readonly arena: GuestMemoryInternals | null,
   ) {
@@ -80,10 +82,10 @@ export class PageHome {
    *
    * @param marks - The marks of the memory.
    */
-  open(kind: Operation, address: number, reach: Reach, marks: MemoryMarks): void {
+  open(kind: Operation | "fetch", address: number, reach: Reach, marks: MemoryMarks): void {
     const { view, from, base, length } = reach;
     const distance = address < MAX_END ? this.#distance(view, from, length, base) : null;
-    if (distance !== null && (kind === "read" || this.#mayOpenWrites(marks, view))) {
+    if (distance !== null && (kind !== "write" || this.#mayOpenWrites(marks, view))) {
       if (address >= this.#table!.end) {
         this.makeTable();
       }
@@ -200,7 +202,7 @@ export class PageHome {
     // Doubling the table bounds how often it grows if accesses alternate with additions of regions.
     const least = this.#table === null ? 1 : 2 * this.#table.end;
     const end = ends.reduce((a, b) => Math.max(a, b), least);
-    const table = new PageTable(this.pageSize, end);
+    const table = new PageTable(this.pageSize, end, this.policy.number);
     if (this.#handle !== null) {
       table.setHome(this.#handle);
     }
@@ -274,8 +276,8 @@ export class PageHome {
   }
 }
 
-function entriesOf({ reads, writes }: PageTable, kind: Operation): Int32Array {
-  return kind === "read" ? reads : writes;
+function entriesOf(table: PageTable, kind: Operation | "fetch"): Int32Array {
+  return kind === "read" ? table.reads : kind === "write" ? table.writes : table.fetches;
 }
 
 /** The bytes of a region below 4 GiB, or 0 for none. */

@@ -1,11 +1,12 @@
 import type { Operation } from "../base/errors.js";
 import type { Gpa } from "../base/gpa.js";
-import { PAGE_SIZE, pageAt } from "../base/page.js";
+import { inPageOf, PAGE_SIZE, pageAt } from "../base/page.js";
 import { WINDOW_SIZE } from "../memory/windows.js";
 import type { Backed } from "./backed.js";
 import type { Handlers } from "./device.js";
 import type { RegionLookup } from "./lookup.js";
 import type { PageHome } from "./page-home.js";
+import type { SpacePolicy } from "./policy.js";
 import type { Reach } from "./reach.js";
 import type { Segment } from "./region-map.js";
 import type { MmioRegion } from "./regions.js";
@@ -47,6 +48,7 @@ export class Reaches {
   constructor(
     private readonly lookup: RegionLookup,
     private readonly watches: WatchTable,
+    private readonly policy: SpacePolicy,
     private readonly watched: WatchedMemory,
     private readonly home: PageHome,
   ) {}
@@ -70,7 +72,9 @@ export class Reaches {
     if (this.watches.active && this.watches.index(kind).covers(pageAt(address))) {
       const { memory, internals } = region;
       const reach = this.#find(segment, region, kind, address, true);
-      this.watched.cache(kind, reach && { reach, region, memory, internals });
+      const view = this.policy.accessOf(false, memory);
+      const native = this.policy.accessOf(true, memory);
+      this.watched.cache(kind, reach && { reach, region, memory, internals, view, native });
       return null;
     }
     const cached = kind === "read" ? segment.readReach : segment.writeReach;
@@ -95,6 +99,20 @@ export class Reaches {
       this.home.open(kind, address, reach, region.internals.marks);
     }
     return reach;
+  }
+
+  /**
+   * Opens the page table for instruction fetches of native cores around the address that `find` has
+   * just looked up.
+   *
+   * @param region - The return value of `find`, whose access right the caller has checked.
+   */
+  openFetches(region: Backed): void {
+    const { address, hit } = this.lookup;
+    const reach = this.#find(hit!, region, "read", address, false);
+    if (reach !== null) {
+      this.home.open("fetch", address, reach, region.internals.marks);
+    }
   }
 
   /**
@@ -143,7 +161,7 @@ export class Reaches {
     }
     const page = pageAt(gpa);
     const gap = this.watches.index(kind).gapAt(page);
-    const inPage = typeof gpa === "number" ? gpa % PAGE_SIZE : Number(gpa % BigInt(PAGE_SIZE));
+    const inPage = inPageOf(gpa);
     return gap === null
       ? null
       : {

@@ -8,7 +8,8 @@ import {
   guestMemoryInternals,
   type GuestMemoryInternals,
 } from "../memory/guest-memory.js";
-import { type Endian, type Handlers, handlersOf } from "./device.js";
+import type { Endian } from "../base/policy.js";
+import { type Handlers, handlersOf } from "./device.js";
 import type { MmioDevice, WriteTrap } from "./mmio.js";
 import { printable } from "../base/printable.js";
 
@@ -122,6 +123,8 @@ abstract class MemoryRegion extends BaseRegion {
   readonly readable: boolean;
   /** @internal */
   readonly writable: boolean;
+  /** @internal */
+  readonly executable: boolean;
   /** Bytes of the memory in the window, after which they repeat. @internal */
   readonly period: number;
   /** @internal */
@@ -156,6 +159,7 @@ abstract class MemoryRegion extends BaseRegion {
     this.access = access;
     this.readable = access.startsWith("r");
     this.writable = access.includes("w");
+    this.executable = access.endsWith("x");
     this.#memory = memory;
     this.internals = internals;
     this.from = offset;
@@ -286,13 +290,7 @@ export class MmioRegion extends BaseRegion {
   readonly readName: string;
 
   /** @internal */
-  constructor(
-    gpa: Gpa,
-    size: Gpa,
-    device: MmioDevice,
-    options: RegionOptions,
-    endian: Endian = "little",
-  ) {
+  constructor(gpa: Gpa, size: Gpa, device: MmioDevice, options: RegionOptions, endian: Endian) {
     super("mmio", gpa, toByteCount(size, "size"), options);
     this.device = device;
     this.readName = `what the device of ${printable(this.name)} returns for a read`;

@@ -109,7 +109,7 @@ bool SharedArena::move_to_fresh_pages() {
 
 bool SharedArena::reset() {
     end_dependents();
-    if (pages_ != nullptr && may_have_moved(env_, pages_.get())) {
+    if (pages_ != nullptr && (pages_->in_run() || may_have_moved(env_, pages_.get()))) {
         return move_to_fresh_pages();
     }
     if (block_ && !block_->is_ordinary()) {
@@ -190,6 +190,11 @@ std::optional<size_t> SharedArena::revert(size_t from, size_t to,
 
 bool SharedArena::find_changes(size_t from, size_t to, const forkable_t::changed_t& changed) {
     return block_ && block_->find_changes(from, to, changed);
+}
+
+Napi::Reference<Napi::DataView> SharedArena::reference_view() const {
+    return owner_view_.IsEmpty() ? Napi::Reference<Napi::DataView>()
+                                 : Napi::Persistent(owner_view_.Value());
 }
 
 napi_value SharedArena::expose(size_t offset, size_t length, bool handed_out) {
