@@ -596,7 +596,7 @@ export class AddressSpace implements GuestAccessors {
     try {
       const clone = new AddressSpace(new CloneOptions(this.#settings, arena));
       for (const region of regions) {
-        clone.#bus.add(cloneRegion(region, cloneOf, devices, this.policy.endian), null, true);
+        clone.#bus.add(cloneRegion(region, cloneOf, devices, this.policy), null, true);
       }
       clone.#checkpoint = new Checkpoint(clone.#bus.regions);
       this.#checkpoint = new Checkpoint(regions);

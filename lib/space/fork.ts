@@ -1,11 +1,11 @@
 import { checkFunction, checkObject } from "../base/arguments.js";
 import { destroyedError, typeError, withCode } from "../base/errors.js";
+import type { AccessPolicy } from "../base/policy.js";
 import { printable } from "../base/printable.js";
 import { OK } from "../base/result.js";
 import { type GuestMemory, guestMemoryInternals } from "../memory/guest-memory.js";
 import { mismatchError } from "../snapshot/errors.js";
 import type { Snapshot } from "../snapshot/snapshot.js";
-import type { Endian } from "../base/policy.js";
 import type { SpaceSettings } from "./options.js";
 import type { SpaceArena } from "./space-arena.js";
 import type { MmioDevice, WriteTrap } from "./mmio.js";
@@ -49,8 +49,8 @@ export type ForkedDevices = ReadonlyMap<Region, MmioDevice | WriteTrap>;
 /**
  * Makes the devices of a clone, and checks its memories.
  *
- * @throws Error `ERR_DESTROYED` if a memory has ended; TypeError for invalid options, or a device without an option for it; what the option
- * throws.
+ * @throws Error `ERR_DESTROYED` if a memory has ended; TypeError for invalid options, or a device
+ * without an option for it; what the option throws.
  */
 export function prepareFork(regions: readonly Region[], options: ForkOptions): ForkedDevices {
   const { devices } = checkObject(options, "options");
@@ -82,18 +82,19 @@ export function prepareFork(regions: readonly Region[], options: ForkOptions): F
 /**
  * Makes the region of a clone, which is not mapped yet.
  *
- * @param ram - Returns the clone of a memory.
- * @param endian - The byte order of the space.
+ * @param ram - The memory of the clone.
+ * @param policy - The access policy of the space.
  */
 export function cloneRegion(
   region: Region,
   ram: (original: GuestMemory) => GuestMemory,
   devices: ForkedDevices,
-  endian: Endian,
+  policy: Required<AccessPolicy>,
 ): Region {
   const { gpa, name, priority } = region;
   const device = devices.get(region) ?? null;
   if (region.kind === "mmio") {
+    const { endian } = policy;
     return new MmioRegion(gpa, region.size, device as MmioDevice, { name, priority }, endian);
   }
   const { offset, period, length } = region;

@@ -159,6 +159,11 @@ void SharedArena::destroy() {
     owner_buffer_.Reset();
 }
 
+Napi::Reference<Napi::DataView> SharedArena::reference_view() const {
+    return owner_view_.IsEmpty() ? Napi::Reference<Napi::DataView>()
+                                 : Napi::Persistent(owner_view_.Value());
+}
+
 forkable_t& SharedArena::block() {
     if (!block_) {
         block_.emplace(arena_.data, arena_.capacity,
@@ -190,11 +195,6 @@ std::optional<size_t> SharedArena::revert(size_t from, size_t to,
 
 bool SharedArena::find_changes(size_t from, size_t to, const forkable_t::changed_t& changed) {
     return block_ && block_->find_changes(from, to, changed);
-}
-
-Napi::Reference<Napi::DataView> SharedArena::reference_view() const {
-    return owner_view_.IsEmpty() ? Napi::Reference<Napi::DataView>()
-                                 : Napi::Persistent(owner_view_.Value());
 }
 
 napi_value SharedArena::expose(size_t offset, size_t length, bool handed_out) {

@@ -125,9 +125,16 @@ describe("AddressSpace.fork", () => {
       arena: MIB,
       unmapped: { read: 0xff },
       onFault: (fault) => void faults.push(fault.gpa),
+      alignment: "allow",
+      endian: "big",
     });
     space.addRam(0x100, 0x100);
-    const clone = space.fork();
+    space.addMmio(0x400, 4, { impl: { min: 1, max: 1 }, read: (offset) => offset + 1 });
+    const clone = space.fork({ devices: "share" });
+    clone.writel(0x101, 0x1020304);
+    expect([clone.readb(0x101), clone.native.readl(0x101)]).to.deep.equal([1, 0x1020304]);
+    expect(clone.policy).to.deep.equal({ alignment: "allow", endian: "big" });
+    expect(clone.readw(0x400)).to.equal(0x102);
     expect(clone.readb(0x1000)).to.equal(0xff);
     expect(thrown(() => clone.writeb(0x1000, 1))).to.deep.equal(FAULT);
     expect(faults).to.deep.equal([0x1000]);
