@@ -130,8 +130,8 @@ export class AddressSpace implements GuestAccessors {
   // These fields are private to TypeScript only, for the reason given in GuestMemory, and are not
   // grouped in an object, which saves the hot path a load.
   //
-  // The tables are unset until the first access, which throws and takes the slow path. That makes
-  // them.
+  // The first access makes the tables. Until then, the prototype has tables without pages: V8 makes
+  // an accessor slower for the whole process after it was called on two spaces without a table.
   declare private reads: Int32Array;
   declare private writes: Int32Array;
   /** log2 of the bytes of a page. */
@@ -148,6 +148,8 @@ export class AddressSpace implements GuestAccessors {
   declare private markedWrites: Int32Array;
   static {
     this.prototype.checkSlots = checkSlots;
+    this.prototype.reads = NO_ENTRIES;
+    this.prototype.writes = NO_ENTRIES;
   }
 
   readonly #bus: Bus;
