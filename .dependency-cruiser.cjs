@@ -13,7 +13,7 @@ const MAY_IMPORT = {
   loader: ["space", "memory", "base"],
   crosscheck: ["trace", "memory", "native", "base"],
   inspector: ["snapshot", "base"],
-  cli: ["crosscheck", "trace", "inspector", "memory", "base"],
+  cli: ["crosscheck", "trace", "inspector", "loader", "memory", "base"],
 };
 
 /** @type {import("dependency-cruiser").IConfiguration} */

@@ -3,7 +3,7 @@ import { join, relative } from "node:path";
 import { parseArgs } from "node:util";
 import { fuzz, type FuzzResult } from "./fuzz/framework.mjs";
 
-const TARGETS = ["elf", "snapshot", "oplog", "trace"];
+const TARGETS = ["elf", "image", "snapshot", "oplog", "trace"];
 const ROOT = join(import.meta.dirname, "..");
 const FAILURES = join(ROOT, "build", "fuzz");
 

@@ -17,3 +17,8 @@ export function printable(text: string, kept = ""): string {
     kept.includes(found) ? found : `\\u${found.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );
 }
+
+/** A number in hexadecimal, such as `0x1000`. */
+export function hex(value: bigint | number): string {
+  return `0x${value.toString(16)}`;
+}

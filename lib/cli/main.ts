@@ -5,6 +5,7 @@ import { Command, CommanderError } from "commander";
 import { describeFailure, errorCode } from "./failure.js";
 import { EXIT_FAILURE } from "./exit-status.js";
 import { registerCrosscheck } from "./crosscheck.js";
+import { registerImage } from "./image.js";
 import { registerInspect } from "./inspect.js";
 import { registerReplay } from "./replay.js";
 import { print, printError } from "./terminal.js";
@@ -14,7 +15,7 @@ const NAME = "pound-guest-memory";
 function createProgram(): Command {
   const program = new Command(NAME)
     .description(
-      "guest physical RAM for emulators: replays traces, checks memory models, shows snapshots",
+      "guest physical RAM for emulators: replays traces, checks memory models, shows snapshots and images",
     )
     .version(packageVersion())
     // Commands inherit these only if they come before the commands are added.
@@ -22,6 +23,7 @@ function createProgram(): Command {
     .configureOutput({ writeOut: print, writeErr: printError });
   registerReplay(program);
   registerCrosscheck(program);
+  registerImage(program);
   registerInspect(program);
   return program;
 }

@@ -10,13 +10,17 @@ export class BadImageError extends Error {
   override readonly name = "BadImageError";
 
   /**
-   * @param offset - File offset in bytes of the wrong field or byte.
+   * @param offset - File offset in bytes of the wrong field or byte. For a compressed file, it is
+   * an offset in the decompressed bytes.
    * @param reason - What is wrong there.
+   * @param line - The line of a text file, from 1; null for a binary file.
    */
   constructor(
     readonly offset: number,
     readonly reason: string,
+    readonly line: number | null = null,
   ) {
-    super(`bad image: at offset 0x${offset.toString(16)}: ${reason}`);
+    const where = line === null ? `offset 0x${offset.toString(16)}` : `line ${line}`;
+    super(`bad image: at ${where}: ${reason}`);
   }
 }

@@ -1,18 +1,36 @@
-import { MAX_U64 } from "../base/gpa.js";
+import { hex } from "../base/printable.js";
 import { BadImageError } from "./bad-image.js";
+import {
+  E_MACHINE,
+  E_TYPE,
+  E_VERSION,
+  EI_CLASS,
+  EI_DATA,
+  EI_VERSION,
+  ElfFields,
+  P_TYPE,
+} from "./elf-fields.js";
+import { type ElfMachine, machineOf } from "./elf-machines.js";
+import {
+  type ElfSection,
+  ElfSymbols,
+  firstSectionHeader,
+  readSections,
+  readSymbols,
+} from "./elf-symbols.js";
 
 /*
- * Reads ELF64 headers. A file is untrusted: every field is checked before it is used, and a wrong
- * one is a BadImageError with the offset of the field.
+ * Reads ELF headers. A file is untrusted: every field is checked before it is used, and a wrong one
+ * is a BadImageError with the offset of the field.
  */
-
-/** An instruction set whose executables can be loaded. */
-export type ElfMachine = "aarch64" | "riscv" | "x86-64";
 
 /** Options of `loadElf`. */
 export interface ElfOptions {
-  /** The instruction set that the file must be for; any known one by default. */
-  readonly machine?: ElfMachine;
+  /**
+   * The instruction set that the file must be for: a name, or the number `e_machine`. Any by
+   * default.
+   */
+  readonly machine?: ElfMachine | number;
   /**
    * The addresses at which segments are loaded: `"physical"`, the default, for `p_paddr`, which
    * firmware and kernels need, or `"virtual"` for `p_vaddr`.
@@ -24,6 +42,13 @@ export interface ElfOptions {
    * static executable does that itself.
    */
   readonly bias?: number | bigint;
+  /**
+   * `true` loads a program that needs a dynamic linker. {@link ElfImage.interpreter} names the
+   * linker, which the caller loads. By default, such a file is refused.
+   */
+  readonly allowInterpreter?: boolean;
+  /** `true` reads the sections and the symbols; `false` by default. */
+  readonly symbols?: boolean;
 }
 
 /** A `PT_LOAD` segment that is not empty. */
@@ -50,7 +75,13 @@ export interface ElfSegment {
 
 /** The contents of an ELF file's headers. */
 export interface ElfImage {
-  readonly machine: ElfMachine;
+  /** The class: ELF32 or ELF64. */
+  readonly bits: 32 | 64;
+  readonly endian: "little" | "big";
+  /** `"exec"` for a file that is linked to fixed addresses, `"dyn"` for a position-independent one. */
+  readonly type: "exec" | "dyn";
+  /** The instruction set; the number `e_machine` for one without a name here. */
+  readonly machine: ElfMachine | number;
   /** `e_flags`, as defined by the ABI of the instruction set. */
   readonly flags: number;
   /**
@@ -58,53 +89,33 @@ export interface ElfImage {
    * file has none, that is, if `e_entry` is 0.
    */
   readonly entry: bigint | null;
+  /** The path of the dynamic linker that the file asks for (`PT_INTERP`); null if it asks for none. */
+  readonly interpreter: string | null;
+  /** The GNU build id in hexadecimal digits; null if the file has none. */
+  readonly buildId: string | null;
   /** In ascending order of address. The file's bytes of two segments never overlap in memory. */
   readonly segments: readonly ElfSegment[];
+  /** The sections in the order of the file; null without the option `symbols`. */
+  readonly sections: readonly ElfSection[] | null;
+  /** The symbols that the file defines; null without the option `symbols`. */
+  readonly symbols: ElfSymbols | null;
 }
 
-const HEADER_SIZE = 64;
-const PROGRAM_HEADER_SIZE = 56;
-const MAGIC = 0x7f454c46; // "\x7fELF", as big-endian
 const ET_EXEC = 2;
 const ET_DYN = 3;
 const PN_XNUM = 0xffff;
 const PT_LOAD = 1;
 const PT_INTERP = 3;
+const PT_NOTE = 4;
+const NT_GNU_BUILD_ID = 3;
 
-// The instruction sets by `e_machine`.
-const MACHINES: ReadonlyMap<number, ElfMachine> = new Map([
-  [62, "x86-64"],
-  [183, "aarch64"],
-  [243, "riscv"],
-]);
-
-/** Every {@link ElfMachine}. */
-export const ELF_MACHINES: readonly ElfMachine[] = [...MACHINES.values()];
-
-// Offsets of the fields, with the names of the ELF specification.
-const EI_CLASS = 4;
-const EI_DATA = 5;
-const EI_VERSION = 6;
-const E_TYPE = 16;
-const E_MACHINE = 18;
-const E_VERSION = 20;
-const E_ENTRY = 24;
-const E_PHOFF = 32;
-const E_FLAGS = 48;
-const E_EHSIZE = 52;
-const E_PHENTSIZE = 54;
-const E_PHNUM = 56;
-const P_TYPE = 0;
-const P_FLAGS = 4;
-const P_OFFSET = 8;
-const P_VADDR = 16;
-const P_PADDR = 24;
-const P_FILESZ = 32;
-const P_MEMSZ = 40;
-const P_ALIGN = 48;
+/** Whether a file starts as ELF files do. */
+export function isElf(file: Uint8Array): boolean {
+  return file[0] === 0x7f && file[1] === 0x45 && file[2] === 0x4c && file[3] === 0x46;
+}
 
 /**
- * Reads and checks the headers of an ELF64 file.
+ * Reads and checks the headers of an ELF file.
  *
  * @param file - All bytes of the file.
  * @param bias - {@link ElfOptions.bias}, checked.
@@ -112,19 +123,37 @@ const P_ALIGN = 48;
  */
 export function parseElf(
   file: Uint8Array,
-  { machine, addresses = "physical" }: ElfOptions,
+  { machine, addresses = "physical", allowInterpreter = false, symbols = false }: ElfOptions,
   bias: bigint,
 ): ElfImage {
-  const view = new DataView(file.buffer, file.byteOffset, file.length);
-  checkIdentity(view);
-  const found = checkMachine(view, machine);
-  checkType(view, bias);
-  const loaded = readSegments(view, addresses, bias);
+  const fields = identify(file);
+  const number = fields.u16(E_MACHINE);
+  const found = machineOf(number);
+  if (machine !== undefined && machine !== found && machine !== number) {
+    const wanted = typeof machine === "number" ? machineOf(machine) : machine;
+    throw new BadImageError(E_MACHINE, `for ${nameOf(found)}, not ${nameOf(wanted)}`);
+  }
+  const type = typeOf(fields, bias);
+  const headers = programHeaders(fields);
+  const interpreter = headers.find((header) => fields.u32(header + P_TYPE) === PT_INTERP);
+  if (interpreter !== undefined && !allowInterpreter) {
+    throw new BadImageError(interpreter, "needs a dynamic linker");
+  }
+  const loaded = readSegments(fields, headers, addresses, bias);
+  const segments = loaded.map(({ segment }) => segment);
+  const sections = symbols ? readSections(fields, bias) : null;
   return {
+    bits: fields.bits,
+    endian: fields.endian,
+    type,
     machine: found,
-    flags: view.getUint32(E_FLAGS, true),
-    entry: entryPoint(view, loaded, bias),
-    segments: loaded.map(({ segment }) => segment),
+    flags: fields.u32(fields.layout.header.e_flags),
+    entry: entryPoint(fields, loaded, bias),
+    interpreter: interpreter === undefined ? null : interpreterOf(fields, interpreter),
+    buildId: buildIdOf(fields, headers),
+    segments,
+    sections: sections && sections.sections,
+    symbols: sections && new ElfSymbols(readSymbols(fields, sections, number, bias), segments),
   };
 }
 
@@ -135,66 +164,66 @@ interface Loaded {
   readonly paddr: bigint;
 }
 
-function checkIdentity(view: DataView): void {
-  if (view.byteLength < 4 || view.getUint32(0) !== MAGIC) {
+function identify(file: Uint8Array): ElfFields {
+  if (!isElf(file)) {
     throw new BadImageError(0, "not an ELF file");
   }
-  if (view.byteLength < HEADER_SIZE) {
-    throw new BadImageError(view.byteLength, `the file ends within its ${HEADER_SIZE}-byte header`);
+  const fields = new ElfFields(file, file[EI_CLASS] === 2 ? 64 : 32, orderOf(file));
+  const { size, e_ehsize: sizeField } = fields.layout.header;
+  if (file.length < size) {
+    throw new BadImageError(file.length, `the file ends within its ${size}-byte header`);
   }
-  expectByte(view, EI_CLASS, 2, "not an ELF64 file");
-  expectByte(view, EI_DATA, 1, "not little-endian");
-  expectByte(view, EI_VERSION, 1, "not of ELF version 1");
-  if (view.getUint32(E_VERSION, true) !== 1) {
+  if (file[EI_CLASS] !== 1 && file[EI_CLASS] !== 2) {
+    throw new BadImageError(EI_CLASS, "neither ELF32 nor ELF64");
+  }
+  if (file[EI_DATA] !== 1 && file[EI_DATA] !== 2) {
+    throw new BadImageError(EI_DATA, "neither little-endian nor big-endian");
+  }
+  if (file[EI_VERSION] !== 1) {
+    throw new BadImageError(EI_VERSION, "not of ELF version 1");
+  }
+  if (fields.u32(E_VERSION) !== 1) {
     throw new BadImageError(E_VERSION, "not of ELF version 1");
   }
-  if (view.getUint16(E_EHSIZE, true) < HEADER_SIZE) {
-    throw new BadImageError(E_EHSIZE, `the header is smaller than ${HEADER_SIZE} bytes`);
+  if (fields.u16(sizeField) < size) {
+    throw new BadImageError(sizeField, `the header is smaller than ${size} bytes`);
   }
+  return fields;
 }
 
-function expectByte(view: DataView, offset: number, expected: number, reason: string): void {
-  if (view.getUint8(offset) !== expected) {
-    throw new BadImageError(offset, reason);
-  }
+function orderOf(file: Uint8Array): "little" | "big" {
+  return file[EI_DATA] === 2 ? "big" : "little";
 }
 
-function checkMachine(view: DataView, wanted: ElfMachine | undefined): ElfMachine {
-  const number = view.getUint16(E_MACHINE, true);
-  const machine = MACHINES.get(number);
-  if (machine === undefined) {
-    throw new BadImageError(E_MACHINE, `for an unknown machine, number ${number}`);
-  }
-  if (wanted !== undefined && machine !== wanted) {
-    throw new BadImageError(E_MACHINE, `for ${machine}, not ${wanted}`);
-  }
-  return machine;
+function nameOf(machine: ElfMachine | number): string {
+  return typeof machine === "number" ? `machine number ${machine}` : machine;
 }
 
-function checkType(view: DataView, bias: bigint): void {
-  const type = view.getUint16(E_TYPE, true);
+function typeOf(fields: ElfFields, bias: bigint): "exec" | "dyn" {
+  const type = fields.u16(E_TYPE);
   if (type !== ET_EXEC && type !== ET_DYN) {
     throw new BadImageError(E_TYPE, `not an executable: ELF type ${type}`);
   }
   if (type === ET_EXEC && bias !== 0n) {
     throw new BadImageError(E_TYPE, "linked to fixed addresses, so no bias can move it");
   }
+  return type === ET_EXEC ? "exec" : "dyn";
 }
 
-function readSegments(view: DataView, addresses: "physical" | "virtual", bias: bigint): Loaded[] {
-  const headers = programHeaders(view);
-  const interpreter = headers.find((header) => view.getUint32(header + P_TYPE, true) === PT_INTERP);
-  if (interpreter !== undefined) {
-    throw new BadImageError(interpreter, "needs a dynamic linker");
-  }
-  const loads = headers.filter((header) => view.getUint32(header + P_TYPE, true) === PT_LOAD);
-  checkAlignment(view, loads, bias);
+function readSegments(
+  fields: ElfFields,
+  headers: readonly number[],
+  addresses: "physical" | "virtual",
+  bias: bigint,
+): Loaded[] {
+  const loads = headers.filter((header) => fields.u32(header + P_TYPE) === PT_LOAD);
+  checkAlignment(fields, loads, bias);
   const loaded = loads
-    .map((header) => readSegment(view, header, addresses, bias))
+    .map((header) => readSegment(fields, header, addresses, bias))
     // Empty segments take up no memory.
     .filter(({ segment }) => segment.size !== 0n);
   if (loaded.length === 0) {
-    throw new BadImageError(E_PHNUM, "no segment to load");
+    throw new BadImageError(fields.layout.header.e_phnum, "no segment to load");
   }
   loaded.sort(({ segment: a }, { segment: b }) => (a.gpa < b.gpa ? -1 : Number(a.gpa > b.gpa)));
   checkDisjoint(loaded.map(({ segment }) => segment));
@@ -202,71 +231,85 @@ function readSegments(view: DataView, addresses: "physical" | "virtual", bias: b
 }
 
 /** Checks that the bias keeps the alignment of every segment. */
-function checkAlignment(view: DataView, loads: readonly number[], bias: bigint): void {
+function checkAlignment(fields: ElfFields, loads: readonly number[], bias: bigint): void {
+  const { p_align: field } = fields.layout.program;
   // Alignments are powers of two, so the largest is a multiple of all others.
   let largest = 1n;
   for (const header of loads) {
-    const align = view.getBigUint64(header + P_ALIGN, true);
+    const align = fields.word(header + field);
     if ((align & (align - 1n)) !== 0n) {
-      throw new BadImageError(header + P_ALIGN, "an alignment that is no power of two");
+      throw new BadImageError(header + field, "an alignment that is no power of two");
     }
     largest = align > largest ? align : largest;
   }
   if (bias % largest === 0n) {
     return;
   }
-  const header = loads.find((load) => view.getBigUint64(load + P_ALIGN, true) === largest)!;
+  const header = loads.find((load) => fields.word(load + field) === largest)!;
   const below = bias - (bias % largest);
-  const nearest = [below, below + largest].filter((address) => address <= MAX_U64);
+  const nearest = [below, below + largest].filter((address) => address < fields.addresses);
   throw new BadImageError(
-    header + P_ALIGN,
+    header + field,
     `the bias ${hex(bias)} is no multiple of ${hex(largest)}: ` +
-      `the nearest ${nearest.length > 1 ? "are" : "is"} ${nearest.map(hex).join(" and ")}`,
+      (nearest.length > 1
+        ? `the nearest are ${nearest.map(hex).join(" and ")}`
+        : `the nearest is ${hex(nearest[0] ?? fields.addresses - largest)}`),
   );
 }
 
 /** The file offset of each program header. */
-function programHeaders(view: DataView): number[] {
-  const count = view.getUint16(E_PHNUM, true);
+function programHeaders(fields: ElfFields): number[] {
+  const { header, program, section } = fields.layout;
+  let count = fields.u16(header.e_phnum);
   if (count === PN_XNUM) {
-    throw new BadImageError(E_PHNUM, "more program headers than an executable has");
+    const first = firstSectionHeader(fields);
+    if (first === null) {
+      throw new BadImageError(header.e_phnum, "no section header has the number of segments");
+    }
+    count = fields.u32(first + section.sh_info);
   }
-  if (count > 0 && view.getUint16(E_PHENTSIZE, true) !== PROGRAM_HEADER_SIZE) {
-    throw new BadImageError(E_PHENTSIZE, `program headers are not ${PROGRAM_HEADER_SIZE} bytes`);
+  if (count > 0 && fields.u16(header.e_phentsize) !== program.size) {
+    throw new BadImageError(header.e_phentsize, `program headers are not ${program.size} bytes`);
   }
-  const start = view.getBigUint64(E_PHOFF, true);
-  if (start + BigInt(count * PROGRAM_HEADER_SIZE) > BigInt(view.byteLength)) {
-    throw new BadImageError(E_PHOFF, "the program headers reach past the end of the file");
+  const start = fields.word(header.e_phoff);
+  if (start + BigInt(count * program.size) > BigInt(fields.bytes.length)) {
+    throw new BadImageError(header.e_phoff, "the program headers reach past the end of the file");
   }
-  return Array.from({ length: count }, (_, i) => Number(start) + i * PROGRAM_HEADER_SIZE);
+  return Array.from({ length: count }, (_, i) => Number(start) + i * program.size);
 }
 
 function readSegment(
-  view: DataView,
+  fields: ElfFields,
   header: number,
   addresses: "physical" | "virtual",
   bias: bigint,
 ): Loaded {
-  const u64 = (field: number) => view.getBigUint64(header + field, true);
-  const fileOffset = u64(P_OFFSET);
-  const fileSize = u64(P_FILESZ);
-  const size = u64(P_MEMSZ);
+  const { program } = fields.layout;
+  const fileOffset = fields.word(header + program.p_offset);
+  const fileSize = fields.word(header + program.p_filesz);
+  const size = fields.word(header + program.p_memsz);
   if (fileSize > size) {
-    throw new BadImageError(header + P_FILESZ, "a segment is larger in the file than in memory");
+    throw new BadImageError(
+      header + program.p_filesz,
+      "a segment is larger in the file than in memory",
+    );
   }
   // Linkers write any offset for a segment that has no bytes in the file.
-  if (fileSize !== 0n && fileOffset + fileSize > BigInt(view.byteLength)) {
-    throw new BadImageError(header + P_OFFSET, "a segment reaches past the end of the file");
+  if (fileSize !== 0n && fileOffset + fileSize > BigInt(fields.bytes.length)) {
+    throw new BadImageError(
+      header + program.p_offset,
+      "a segment reaches past the end of the file",
+    );
   }
-  const field = addresses === "physical" ? P_PADDR : P_VADDR;
-  const gpa = u64(field) + bias;
-  if (gpa + size > MAX_U64 + 1n) {
+  const field = addresses === "physical" ? program.p_paddr : program.p_vaddr;
+  const gpa = fields.word(header + field) + bias;
+  if (gpa + size > fields.addresses) {
     throw new BadImageError(header + field, "a segment reaches past the last address");
   }
-  const flags = view.getUint32(header + P_FLAGS, true);
+  const flags = fields.u32(header + program.p_flags);
   const segment: ElfSegment = {
     gpa,
-    vaddr: u64(P_VADDR) + bias,
+    vaddr: fields.word(header + program.p_vaddr) + bias,
     size,
     fileOffset: Number(fileOffset),
     fileSize: Number(fileSize),
@@ -275,7 +318,54 @@ function readSegment(
     executable: (flags & 1) !== 0,
     headerOffset: header,
   };
-  return { segment, paddr: u64(P_PADDR) + bias };
+  return { segment, paddr: fields.word(header + program.p_paddr) + bias };
+}
+
+/** The bytes of a segment in the file; null if they reach past its end. */
+function contentsOf(fields: ElfFields, header: number): Buffer | null {
+  const { p_offset: offsetField, p_filesz: sizeField } = fields.layout.program;
+  const offset = fields.word(header + offsetField);
+  const size = fields.word(header + sizeField);
+  const { bytes } = fields;
+  return offset + size > BigInt(bytes.length)
+    ? null
+    : Buffer.from(bytes.buffer, bytes.byteOffset + Number(offset), Number(size));
+}
+
+function interpreterOf(fields: ElfFields, header: number): string {
+  const path = contentsOf(fields, header);
+  const end = path?.indexOf(0) ?? -1;
+  if (end <= 0 || end > 4096) {
+    throw new BadImageError(header, "no path of a dynamic linker");
+  }
+  return path!.toString("utf8", 0, end);
+}
+
+/** Notes are only information, so a malformed one ends the search and is no error. */
+function buildIdOf(fields: ElfFields, headers: readonly number[]): string | null {
+  for (const header of headers) {
+    const notes = fields.u32(header + P_TYPE) === PT_NOTE ? contentsOf(fields, header) : null;
+    if (notes === null) {
+      continue;
+    }
+    const align = fields.word(header + fields.layout.program.p_align) === 8n ? 8 : 4;
+    const roundUp = (size: number): number => Math.ceil(size / align) * align;
+    const start = notes.byteOffset - fields.bytes.byteOffset;
+    for (let at = 0; at + 12 <= notes.length;) {
+      const nameSize = fields.u32(start + at);
+      const size = fields.u32(start + at + 4);
+      const descriptor = roundUp(at + 12 + nameSize);
+      if (descriptor + size > notes.length) {
+        break;
+      }
+      const isGnu = notes.toString("latin1", at + 12, at + 12 + nameSize) === "GNU\0";
+      if (isGnu && fields.u32(start + at + 8) === NT_GNU_BUILD_ID) {
+        return notes.toString("hex", descriptor, descriptor + size);
+      }
+      at = roundUp(descriptor + size);
+    }
+  }
+  return null;
 }
 
 /**
@@ -307,8 +397,9 @@ function checkDisjoint(sorted: readonly ElfSegment[]): void {
  * start with the MMU off have a physical one, which may also be a virtual address of another
  * segment.
  */
-function entryPoint(view: DataView, loaded: readonly Loaded[], bias: bigint): bigint | null {
-  const raw = view.getBigUint64(E_ENTRY, true);
+function entryPoint(fields: ElfFields, loaded: readonly Loaded[], bias: bigint): bigint | null {
+  const { e_entry: field } = fields.layout.header;
+  const raw = fields.word(field);
   if (raw === 0n) {
     return null;
   }
@@ -319,11 +410,7 @@ function entryPoint(view: DataView, loaded: readonly Loaded[], bias: bigint): bi
   ].filter(({ segment, base }) => entry >= base && entry - base < segment.size);
   const home = homes.find(({ segment }) => segment.executable) ?? homes[0];
   if (home === undefined) {
-    throw new BadImageError(E_ENTRY, `the entry point ${hex(entry)} is in no segment`);
+    throw new BadImageError(field, `the entry point ${hex(entry)} is in no segment`);
   }
   return home.segment.gpa + (entry - home.base);
-}
-
-function hex(value: bigint): string {
-  return `0x${value.toString(16)}`;
 }

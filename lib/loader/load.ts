@@ -1,24 +1,25 @@
-import { isSharedArrayBuffer } from "node:util/types";
 import { bytesOf } from "../base/view.js";
-import { outOfMemoryError, typeError } from "../base/errors.js";
+import { outOfMemoryError } from "../base/errors.js";
 import { MAX_U64, type Gpa } from "../base/gpa.js";
-import { toAddress } from "../base/arguments.js";
 import { guestMemoryInternals } from "../memory/guest-memory.js";
 import { WINDOW_SIZE } from "../memory/windows.js";
+import { hex } from "../base/printable.js";
 import { BadImageError } from "./bad-image.js";
-import {
-  claimedSize,
-  ELF_MACHINES,
-  parseElf,
-  type ElfImage,
-  type ElfOptions,
-  type ElfSegment,
-} from "./elf.js";
+import { partsOf } from "./blocks.js";
+import { claimedSize, parseElf, type ElfImage, type ElfOptions, type ElfSegment } from "./elf.js";
+import type { Image } from "./image.js";
 import { fillPlaces, findPlaces, type LoadTarget, type Place } from "./place.js";
+import {
+  checkElfOptions,
+  checkImageOptions,
+  type ImageOptions,
+  readChecked,
+  toU64,
+} from "./read.js";
 
 /**
- * Loads an executable: an ELF64 file for RISC-V, AArch64 or x86-64, linked to fixed addresses
- * (`ET_EXEC`) or static and position-independent (`ET_DYN`).
+ * Loads an executable: an ELF32 or ELF64 file of either byte order, for any machine, linked to fixed
+ * addresses (`ET_EXEC`) or position-independent (`ET_DYN`).
  *
  * The file's bytes of each `PT_LOAD` segment are copied to the segment's address, and the rest of
  * the segment is filled with zeros. If the load address of a segment is not its link address, the
@@ -53,16 +54,68 @@ export function loadElf(
   options: ElfOptions = {},
 ): ElfImage {
   const bytes = bytesOf(file, "file");
-  checkOptions(options);
-  const image = parseElf(bytes, options, toU64(options.bias ?? 0, "bias"));
+  const { elf, bias } = checkElfOptions(options);
+  const image = parseElf(bytes, elf, bias);
+  fill(planElf(target, bytes, image), bytes);
+  return image;
+}
+
+/** Finds the places of the segments of an ELF file. */
+function planElf(target: LoadTarget, bytes: Uint8Array, image: ElfImage): Planned[] {
   const claims = image.segments.filter((segment) => claimedSize(segment) > 0n);
-  const planned = image.segments.map((segment): Planned => {
+  return image.segments.map((segment): Planned => {
     const { gpa, fileOffset, fileSize } = segment;
     const size = hasZeros(target, segment, claims) ? segment.size : BigInt(fileSize);
     const places = placesFor(target, gpa, size, () => segment.headerOffset);
     return { places, contents: bytes.subarray(fileOffset, fileOffset + fileSize) };
   });
-  fill(planned, bytes);
+}
+
+/**
+ * Loads an image of any format that {@link readImage} recognises: ELF, Intel HEX, S-records, UF2,
+ * uImage, Linux `Image` or raw, compressed by gzip or zstd or not. Zstd needs Node 22.15 or 23.8.
+ *
+ * ELF files are loaded as {@link loadElf} does. Of all other formats, exactly the bytes of the
+ * segments are written; a Linux `Image` also needs memory for its `.bss`. Everything is checked
+ * before the first byte is written.
+ *
+ * @example
+ * ```ts
+ * import { GuestMemory } from "pound-guest-memory";
+ * import { loadImage } from "pound-guest-memory/loader";
+ *
+ * const memory = GuestMemory.allocate(4096);
+ * const { format, entry } = loadImage(memory, Buffer.from("S107010001020304ED\nS9030100FB\n"));
+ * console.log(format, entry, memory.readl(0x100)); // srec 256n 67305985
+ * ```
+ * @returns The contents of the file.
+ * @throws as {@link loadElf}. The `BadImageError` has the offset or the line. For bytes that have no
+ * place, the offset is that of the program header of an ELF file, and 0 for other formats.
+ */
+export function loadImage(
+  target: LoadTarget,
+  file: ArrayBufferView,
+  options: ImageOptions = {},
+): Image {
+  const { image, bytes, blocks } = readChecked(bytesOf(file, "file"), checkImageOptions(options));
+  if (image.elf !== null) {
+    fill(planElf(target, bytes, image.elf), bytes);
+    return image;
+  }
+  const places = image.segments.map(({ gpa, size }) => placesFor(target, gpa, size, () => 0));
+  if (blocks !== null) {
+    const stable = isInside(places.flat(), bytes) ? copyOf(bytes) : bytes;
+    blocks.forEach((runs, i) => fillPlaces(places[i]!, partsOf(stable, runs)));
+    return image;
+  }
+  const planned = image.segments.map(({ gpa, bytes: contents }): Planned => {
+    const length = BigInt(contents.length);
+    return { places: placesFor(target, gpa, length, () => 0), contents };
+  });
+  for (const segment of planned) {
+    // Only a file with one segment has it as a view of the file.
+    fill([segment], segment.contents);
+  }
   return image;
 }
 
@@ -98,29 +151,21 @@ interface Planned {
 
 /** Writes the planned contents, which are parts of `file`. */
 function fill(planned: readonly Planned[], file: Uint8Array): void {
-  const stable = isOverwritten(planned, file) ? copyOf(file) : file;
-  for (const { places, contents } of planned) {
+  const all = planned.map((plan) => ({ ...plan, places: plan.places.flatMap(cutAtWindows) }));
+  const pieces = all.flatMap(({ places }) => places);
+  // A single write handles overlap by itself.
+  const stable = pieces.length > 1 && isInside(pieces, file) ? copyOf(file) : file;
+  for (const { places, contents } of all) {
     const start = contents.byteOffset - file.byteOffset;
     // A write across two windows would allocate a copy of its bytes.
-    fillPlaces(places.flatMap(cutAtWindows), stable.subarray(start, start + contents.length));
+    fillPlaces(places, [stable.subarray(start, start + contents.length)]);
   }
 }
 
-/** Whether a write may change bytes of the file that a later write needs. */
-function isOverwritten(planned: readonly Planned[], file: Uint8Array): boolean {
-  const places = planned.flatMap(({ places }) => places.flatMap(cutAtWindows));
-  const isShared = isSharedArrayBuffer(file.buffer);
-  return (
-    // A single write handles overlap by itself.
-    places.length > 1 &&
-    [...new Set(places.map(({ memory }) => memory))].some((memory) =>
-      guestMemoryInternals(memory)
-        .madeWindows()
-        // Two SharedArrayBuffers can be views of the same memory.
-        .some(
-          ({ u8 }) => u8.buffer === file.buffer || (isShared && isSharedArrayBuffer(u8.buffer)),
-        ),
-    )
+/** Whether a file may lie in the memory that it is loaded to, where a write may change its rest. */
+function isInside(places: readonly Place[], file: Uint8Array): boolean {
+  return [...new Set(places.map(({ memory }) => memory))].some((memory) =>
+    guestMemoryInternals(memory).mayAlias(file),
   );
 }
 
@@ -174,24 +219,6 @@ function isClaimed(claims: readonly ElfSegment[], start: bigint, end: bigint): b
   return first !== undefined && first.gpa < end;
 }
 
-function toU64(value: Gpa, what: string): bigint {
-  toAddress(value, what);
-  return BigInt(value);
-}
-
-function checkOptions(options: ElfOptions): void {
-  if (typeof options !== "object" || options === null) {
-    throw typeError("options must be an object");
-  }
-  const { machine, addresses } = options;
-  if (machine !== undefined && !ELF_MACHINES.includes(machine)) {
-    throw typeError(`machine must be one of ${ELF_MACHINES.join(", ")}`);
-  }
-  if (addresses !== undefined && addresses !== "physical" && addresses !== "virtual") {
-    throw typeError("addresses must be physical or virtual");
-  }
-}
-
 /**
  * The memory of a range of guest addresses.
  *
@@ -213,9 +240,8 @@ function placesFor(
   if (Array.isArray(found)) {
     return found;
   }
-  const range = `0x${gpa.toString(16)} to 0x${(gpa + size - 1n).toString(16)}`;
   throw new BadImageError(
     fileOffset(found.gpa),
-    `${range} does not fit: ${found.reason} at 0x${found.gpa.toString(16)}`,
+    `${hex(gpa)} to ${hex(gpa + size - 1n)} does not fit: ${found.reason} at ${hex(found.gpa)}`,
   );
 }

@@ -22,12 +22,6 @@ export interface NoPlace {
   readonly reason: string;
 }
 
-/** The memory at an address, from there to the end of its region. */
-interface Home {
-  readonly gpa: bigint;
-  readonly memory: GuestMemory;
-}
-
 /**
  * Finds the memory of a range of guest addresses. It may span several adjacent regions of RAM and
  * ROM.
@@ -35,60 +29,74 @@ interface Home {
  * @throws TypeError if `target` is no load target; GuestMemoryFault if a memory is destroyed.
  */
 export function findPlaces(target: LoadTarget, gpa: bigint, size: bigint): Place[] | NoPlace {
-  const homeAt = homesOf(target);
+  const placeAt = placesOf(target);
   const places: Place[] = [];
   const end = gpa + size;
   for (let at = gpa; at < end;) {
-    const home = homeAt(at);
-    if (typeof home === "string") {
-      return { gpa: at, reason: home };
+    const place = placeAt(at);
+    if (typeof place === "string") {
+      return { gpa: at, reason: place };
     }
-    const { memory } = home;
-    const last = home.gpa + memory.size;
-    const stop = end < last ? end : last;
-    const offset = Number(at - home.gpa);
-    const length = Number(stop - at);
+    const { memory, offset } = place;
+    const left = end - at;
+    const length = left < place.length ? Number(left) : place.length;
     // Memory that is destroyed faults here, before anything has changed.
     const result = guestMemoryInternals(memory).checkRange(offset, length);
     if (result !== GuestMemAccessResult.OK) {
       throw new GuestMemoryFault(result, gpa, Number(size), "write");
     }
     places.push({ memory, offset, length });
-    at = stop;
+    at += BigInt(length);
   }
   return places;
 }
 
-/** A function that finds the memory at an address, or returns the reason why there is none. */
-function homesOf(target: LoadTarget): (gpa: bigint) => Home | string {
+/**
+ * A function that finds the memory from an address on, up to the end of the bytes that are adjacent
+ * in it. The function returns the reason if there is none.
+ */
+function placesOf(target: LoadTarget): (gpa: bigint) => Place | string {
   if (isGuestMemory(target)) {
-    const home = { gpa: 0n, memory: target };
-    return (gpa) => (gpa < target.size ? home : "there is no memory");
+    return (gpa) =>
+      gpa < target.size
+        ? { memory: target, offset: Number(gpa), length: Number(target.size - gpa) }
+        : "there is no memory";
   }
   if (!isInstance(target, AddressSpace)) {
     throw typeError("target must be an AddressSpace or a GuestMemory");
   }
   return (gpa) => {
-    const region = target.regionAt(gpa);
-    switch (region?.kind) {
-      case "ram":
-      case "rom":
-        return region;
-      case "mmio":
-        return `${printable(region.name)} is a device`;
-      default:
-        return "there is no memory";
+    const found = target.locate(gpa);
+    if (found === null) {
+      return "there is no memory";
     }
+    const { region, offset, room } = found;
+    return region.kind === "mmio"
+      ? `${printable(region.name)} is a device`
+      : { memory: region.memory, offset, length: room };
   };
 }
 
-/** Writes `bytes` to the start of the places, and zeros to the rest. */
-export function fillPlaces(places: readonly Place[], bytes: Uint8Array): void {
-  let done = 0;
-  for (const { memory, offset, length } of places) {
-    const part = bytes.subarray(done, done + length);
-    memory.write(offset, part);
-    memory.fill(offset + part.length, length - part.length, 0);
-    done += part.length;
+/** Writes parts, one after the other, to the start of the places, and zeros to the rest. */
+export function fillPlaces(places: readonly Place[], parts: Iterable<Uint8Array>): void {
+  let index = 0;
+  /** The bytes of the place at `index` that are written. */
+  let used = 0;
+  for (const part of parts) {
+    for (let done = 0; done < part.length;) {
+      const { memory, offset, length } = places[index]!;
+      const count = Math.min(part.length - done, length - used);
+      memory.write(offset + used, part.subarray(done, done + count));
+      done += count;
+      used += count;
+      if (used === length) {
+        index++;
+        used = 0;
+      }
+    }
+  }
+  for (const { memory, offset, length } of places.slice(index)) {
+    memory.fill(offset + used, length - used, 0);
+    used = 0;
   }
 }

@@ -16,7 +16,7 @@ import { NativeAccess } from "../native/access.js";
 import { HalvesAccess, rangesOfRam } from "../base/halves-access.js";
 import { checkTotal, type GuestRange, type RangeList, toRanges } from "../base/ranges.js";
 import { type GuestMemAccessResult, OK } from "../base/result.js";
-import { reserveStack } from "../base/stack.js";
+import { reserveStack } from "../native/stack.js";
 import { newSharedBuffer, type SharedRam, sharedRamOf, viewOf } from "./shared-ram.js";
 import { type AccessPolicy, checkPolicy, policyNumber } from "../base/policy.js";
 import { type PolicyAccess, policyAccess } from "./policy-access.js";
@@ -154,7 +154,6 @@ export class GuestMemory implements Disposable {
       handle: this.#handle,
       size: this.#size,
       windowAt: (address) => windows.at(address),
-      madeWindows: () => windows.made(),
       checkRange: (address, length) => this.general.checkRange(address, length),
       prepareWrite: (address, length) => this.general.prepareWrite(address, length),
       marks: this.#marks,
@@ -888,8 +887,6 @@ export interface GuestMemoryInternals {
    * @throws Error `ERR_OUT_OF_MEMORY` if the runtime refuses an ArrayBuffer.
    */
   windowAt(address: number): Window;
-  /** The windows that are made. Every view of the RAM has the buffer of one of them. */
-  madeWindows(): readonly Window[];
   /** The result of an access to a range, without the check of its alignment. */
   checkRange(address: number, length: number): GuestMemAccessResult;
   /** As `checkRange`, and calls the code guards of a write that does not fault. */

@@ -73,6 +73,9 @@ export interface NativeBinding extends NativeAccessors {
   pageTableSetMarks(table: Handle, marks: Uint8Array): void;
   /** The number of the table in the call block, valid while the handle lives. */
   pageTableNumber(table: Handle): number;
+
+  /** The address of the top of the stack, which grows to lower addresses. */
+  stackPosition(): number;
 }
 
 /** The addon, either prebuilt or built during the installation. */

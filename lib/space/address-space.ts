@@ -54,6 +54,17 @@ export interface RamOptions extends RegionOptions, WindowOptions {
    * nothing.
    */
   readonly trackDirty?: boolean | DirtyBitmap;
+  /** The value of every byte of new memory, from 0 to 255; 0 by default. */
+  readonly fill?: number;
+}
+
+/** The place of a byte of a region. */
+interface Location {
+  readonly region: Region;
+  /** Offset in bytes in the memory of the region, or from the start of a device. */
+  readonly offset: number;
+  /** The bytes from there on that the region shows one after the other. */
+  readonly room: number;
 }
 
 const ACCESSES: readonly unknown[] = ["", "r", "w", "x", "rw", "rx", "wx", "rwx"];
@@ -66,6 +77,11 @@ export interface RomOptions extends RegionOptions, WindowOptions {
    * writes fault.
    */
   readonly onWrite?: WriteTrap;
+  /**
+   * The value of every byte of new memory that is given by its size, from 0 to 255; 0 by default.
+   * Erased flash has 0xff.
+   */
+  readonly fill?: number;
 }
 
 /**
@@ -203,7 +219,7 @@ export class AddressSpace implements GuestAccessors {
    * Error `ERR_OUT_OF_MEMORY`.
    */
   addRam(gpa: Gpa, memory: GuestMemory | Gpa, options: RamOptions = {}): RamRegion {
-    const { trackDirty = false, access = "rwx" } = checkOptions(options);
+    const { trackDirty = false, access = "rwx", fill } = checkOptions(options);
     if (typeof trackDirty !== "boolean" && !isInstance(trackDirty, DirtyBitmap)) {
       throw typeError("trackDirty must be a boolean or a DirtyBitmap");
     }
@@ -211,7 +227,8 @@ export class AddressSpace implements GuestAccessors {
       throw typeError('access must be letters of "rwx", in this order');
     }
     const isCallers = isGuestMemory(memory);
-    const ram = isCallers ? memory : this.#allocate(toByteCount(memory, "size"));
+    checkFill(fill, !isCallers);
+    const ram = isCallers ? memory : this.#allocate(toByteCount(memory, "size"), fill);
     try {
       const region = new RamRegion(this.#aligned(gpa), ram, options, access);
       const bitmap =
@@ -233,15 +250,34 @@ export class AddressSpace implements GuestAccessors {
    *
    * @param gpa - Guest physical address of the first byte: a multiple of the page size.
    * @param contents - The bytes, which are copied, or a {@link GuestMemory}, which is mapped
-   * itself.
+   * itself, or the size in bytes of new memory to allocate.
+   *
+   * @example
+   * ```js
+   * import { AddressSpace } from "pound-guest-memory";
+   *
+   * const space = new AddressSpace();
+   * space.addRom(0x0800_0000, 64 * 1024, { name: "flash", fill: 0xff });
+   * console.log(space.readb(0x0800_0000)); // 255
+   * ```
    * @throws The errors of {@link AddressSpace.addRam}.
    */
-  addRom(gpa: Gpa, contents: ArrayBufferView | GuestMemory, options: RomOptions = {}): RomRegion {
-    const { onWrite } = checkOptions(options);
+  addRom(
+    gpa: Gpa,
+    contents: ArrayBufferView | GuestMemory | Gpa,
+    options: RomOptions = {},
+  ): RomRegion {
+    const { onWrite, fill } = checkOptions(options);
     if (onWrite !== undefined) {
       checkFunction(onWrite, "onWrite");
     }
-    const rom = isGuestMemory(contents) ? contents : this.#memoryOf(contents);
+    const isSize = typeof contents === "number" || typeof contents === "bigint";
+    checkFill(fill, isSize);
+    const rom = isSize
+      ? this.#allocate(toByteCount(contents, "size"), fill)
+      : isGuestMemory(contents)
+        ? contents
+        : this.#memoryOf(contents);
     try {
       const region = new RomRegion(this.#aligned(gpa), rom, options, onWrite ?? null);
       this.#bus.add(region);
@@ -329,6 +365,18 @@ export class AddressSpace implements GuestAccessors {
    */
   regionAt(gpa: Gpa): Region | null {
     return this.#bus.lookup.find(gpa);
+  }
+
+  /**
+   * The region that is visible at an address, and where its byte lies. Null if the address is not
+   * mapped.
+   *
+   * @internal
+   */
+  locate(gpa: bigint): Location | null {
+    const { lookup } = this.#bus;
+    const region = lookup.find(gpa);
+    return region && { region, offset: lookup.offset, room: lookup.room };
   }
 
   /**
@@ -1130,8 +1178,13 @@ export class AddressSpace implements GuestAccessors {
     return gpa;
   }
 
-  #allocate(size: number): GuestMemory {
-    return this.#arena?.allocate(size) ?? GuestMemory.allocate(size);
+  #allocate(size: number, fill = 0): GuestMemory {
+    const memory = this.#arena?.allocate(size) ?? GuestMemory.allocate(size);
+    // New memory is zero.
+    if (fill !== 0) {
+      memory.fill(0, size, fill);
+    }
+    return memory;
   }
 
   #memoryOf(contents: ArrayBufferView): GuestMemory {
@@ -1147,6 +1200,22 @@ export class AddressSpace implements GuestAccessors {
 
 Object.setPrototypeOf(MarkingWrites.prototype, AddressSpace.prototype);
 Object.defineProperty(MarkingWrites.prototype, "constructor", { value: AddressSpace });
+
+/** Checks the option `fill`, which only new memory of a stated size can have. */
+function checkFill(fill: number | undefined, isNew: boolean): void {
+  if (fill === undefined) {
+    return;
+  }
+  if (typeof fill !== "number") {
+    throw typeError("fill must be a number");
+  }
+  if (!Number.isInteger(fill) || fill < 0 || fill > 255) {
+    throw rangeError("fill must be an integer from 0 to 255");
+  }
+  if (!isNew) {
+    throw typeError("fill needs a size: memory and contents have their own bytes");
+  }
+}
 
 function checkOptions<O extends RegionOptions>(options: O): O {
   return checkObject(options, "options");

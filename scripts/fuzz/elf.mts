@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { AddressSpace, GuestMemory } from "pound-guest-memory";
-import { BadImageError, loadElf } from "pound-guest-memory/loader";
+import { BadImageError, type ElfImage, loadElf } from "pound-guest-memory/loader";
 import { makeElf } from "../../test/support/elf-file.js";
 import type { Field, Randomness, Target } from "./framework.mjs";
 
@@ -38,43 +38,84 @@ function seeds(): Buffer[] {
         { vaddr: 0x2_0020n, bytes, flags: 5 },
       ],
     }),
+    ...([32, 64] as const).flatMap((bits) =>
+      (["little", "big"] as const).map((endian) =>
+        makeElf({
+          entry: 0x2_0004n,
+          bits,
+          endian,
+          machine: 8,
+          interpreter: "/lib/ld.so.1",
+          buildId: Buffer.from("c0ffee", "hex"),
+          segments: [{ vaddr: 0x2_0000n, bytes, flags: 5 }],
+          symbols: [
+            { name: "start", value: 0x2_0004n, size: 8 },
+            { name: "label", value: 0x2_0006n, info: 0 },
+          ],
+        }),
+      ),
+    ),
   ];
 }
 
+/** The fields, whose offsets depend on the class. The values that are written are little-endian. */
 function fields(file: Buffer): Field[] {
   if (file.length < 64) {
     return [];
   }
-  const all: Field[] = [
-    ...([16, 18, 52, 54, 56] as const).map((offset) => ({ offset, size: 2 as const })),
-    ...([24, 32] as const).map((offset) => ({ offset, size: 8 as const })),
-  ];
-  const start = Number(file.readBigUInt64LE(32));
-  const count = file.readUInt16LE(56);
-  for (let at = start, left = count; left > 0 && at + 56 <= file.length; left--, at += 56) {
-    all.push({ offset: at, size: 4 }, { offset: at + 4, size: 4 });
-    for (let offset = at + 8; offset < at + 56; offset += 8) {
-      all.push({ offset, size: 8 });
+  const is64 = file[4] === 2;
+  const isBig = file[5] === 2;
+  const [word, program, section, symbol] = is64 ? [8, 56, 64, 24] : [4, 32, 40, 16];
+  const half = (at: number): number => (isBig ? file.readUInt16BE(at) : file.readUInt16LE(at));
+  const long = (at: number): number => {
+    if (at + 4 > file.length) {
+      return 0;
     }
+    return isBig ? file.readUInt32BE(at) : file.readUInt32LE(at);
+  };
+  // The low half of a word: no seed is larger than that.
+  const low = (at: number): number => long(is64 && isBig ? at + 4 : at);
+  const size = word as 4 | 8;
+  const all: Field[] = [16, 18].map((offset) => ({ offset, size: 2 as const }));
+  for (const offset of [24, 24 + word, 24 + 2 * word]) {
+    all.push({ offset, size });
   }
+  const tail = 24 + 3 * word + 4;
+  for (let offset = tail; offset < tail + 12; offset += 2) {
+    all.push({ offset, size: 2 });
+  }
+  const addRows = (start: number, count: number, row: number): void => {
+    for (let at = start, left = Math.min(count, 64); left > 0; left--, at += row) {
+      for (let offset = at; offset < at + row; offset += 4) {
+        all.push({ offset, size: 4 });
+      }
+    }
+  };
+  addRows(low(24 + word), half(tail + 4), program);
+  const sections = low(24 + 2 * word);
+  addRows(sections, half(tail + 8), section);
+  addRows(low(sections + 2 * section + (is64 ? 24 : 16)), 3, symbol);
   return all;
 }
 
 /** Restores the fields without which every file is refused. ELF files have no checksums. */
 function repair(file: Buffer): Buffer {
-  file.write("\x7fELF\x02\x01\x01".slice(0, file.length), "latin1");
+  const [bits, order] = [file[4] === 1 ? "\x01" : "\x02", file[5] === 2 ? "\x02" : "\x01"];
+  file.write(`\x7fELF${bits}${order}\x01`.slice(0, file.length), "latin1");
   return file;
 }
 
 function run(file: Buffer, _path: string, random: Randomness): void {
   const addresses = random.below(2) === 0 ? "physical" : "virtual";
   const bias = [0, 0, 0x1000, 0x10000][random.below(4)]!;
+  const flag = (): boolean => random.below(4) !== 0;
+  const options = { addresses, bias, symbols: flag(), allowInterpreter: flag() } as const;
   if (random.below(2) === 0) {
-    loadElf(space, file, { addresses, bias });
+    look(loadElf(space, file, options));
     return;
   }
   try {
-    loadElf(memory, file, { addresses, bias });
+    look(loadElf(memory, file, options));
   } catch (error) {
     if (memory.compare(0, untouched) !== 0) {
       throw new Error("a file that is refused changed memory", { cause: error });
@@ -82,6 +123,14 @@ function run(file: Buffer, _path: string, random: Randomness): void {
     throw error;
   }
   memory.write(0, untouched);
+}
+
+function look({ symbols, segments }: ElfImage): void {
+  symbols?.find("start");
+  for (const { gpa, vaddr } of segments) {
+    symbols?.at(vaddr + 5n);
+    symbols?.atGpa(gpa);
+  }
 }
 
 function isRefusal(error: unknown): boolean {

@@ -14,7 +14,7 @@ import { FAULT, OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
 const FIXTURES = join(__dirname, "../fixtures/elf");
 const RAM_SIZE = 2 * 1024 * 1024;
 
-const MACHINES: Record<ElfMachine, string> = {
+const MACHINES: Partial<Record<ElfMachine, string>> = {
   riscv: "riscv64",
   aarch64: "aarch64",
   "x86-64": "x86_64",
@@ -137,12 +137,11 @@ describe("loadElf", () => {
       ["an empty file", Buffer.alloc(0), 0, /not an ELF/],
       ["a file of another kind", Buffer.from("MZ".padEnd(100, "\0")), 0, /not an ELF/],
       ["a file that ends in the header", file.subarray(0, 63), 63, /ends within/],
-      ["32-bit files", patched(file, (f) => f.writeUInt8(1, 4)), 4, /not an ELF64/],
-      ["big-endian files", patched(file, (f) => f.writeUInt8(2, 5)), 5, /little-endian/],
+      ["an unknown class", patched(file, (f) => f.writeUInt8(3, 4)), 4, /neither ELF32/],
+      ["an unknown order", patched(file, (f) => f.writeUInt8(0, 5)), 5, /neither little-endian/],
       ["an unknown version", patched(file, (f) => f.writeUInt8(2, 6)), 6, /version/],
       ["an unknown version", patched(file, (f) => f.writeUInt32LE(2, 20)), 20, /version/],
       ["object files", patched(file, (f) => f.writeUInt16LE(1, 16)), 16, /not an executable/],
-      ["unknown machines", patched(file, (f) => f.writeUInt16LE(8, 18)), 18, /number 8/],
       ["a short header", patched(file, (f) => f.writeUInt16LE(52, 52)), 52, /header is smaller/],
       [
         "program headers of another size",
@@ -151,7 +150,24 @@ describe("loadElf", () => {
         /are not 56 bytes/,
       ],
       ["no program headers", patched(file, (f) => f.writeUInt16LE(0, 56)), 56, /no segment/],
-      ["far too many", patched(file, (f) => f.writeUInt16LE(0xffff, 56)), 56, /more program/],
+      [
+        "a count in section headers that are missing",
+        patched(file, (f) => {
+          f.writeUInt16LE(0xffff, 56);
+          f.writeBigUInt64LE(0n, 40);
+        }),
+        56,
+        /no section header/,
+      ],
+      [
+        "a count that the file is too short for",
+        patched(file, (f) => {
+          f.writeUInt16LE(0xffff, 56);
+          f.writeUInt32LE(0xffff_ffff, Number(f.readBigUInt64LE(40)) + 44);
+        }),
+        32,
+        /past the end of the file/,
+      ],
       [
         "program headers past the end",
         patched(file, (f) => f.writeBigUInt64LE(2n ** 64n - 1n, 32)),
@@ -222,6 +238,9 @@ describe("loadElf", () => {
       const error = refusal(file, { machine: "aarch64" });
       expect(error.offset).to.equal(18);
       expect(error.reason).to.equal("for riscv, not aarch64");
+      expect(refusal(file, { machine: 0xfeed }).reason).to.equal(
+        "for riscv, not machine number 65261",
+      );
     });
 
     it("a bias for a file that cannot move, or one that is not aligned", () => {
@@ -308,8 +327,17 @@ describe("loadElf", () => {
     for (const options of [null, 4, "riscv"]) {
       expect(thrown(() => load(memory, file, options))).to.deep.equal(WRONG_TYPE);
     }
-    for (const options of [{ machine: "mips" }, { addresses: "real" }, { bias: "4" }]) {
+    for (const options of [
+      { machine: "z80" },
+      { addresses: "real" },
+      { bias: "4" },
+      { symbols: 1 },
+      { allowInterpreter: "yes" },
+    ]) {
       expect(thrown(() => load(memory, file, options))).to.deep.equal(WRONG_TYPE);
+    }
+    for (const machine of [-1, 0.5, 65536]) {
+      expect(thrown(() => load(memory, file, { machine }))).to.deep.equal(OUT_OF_RANGE);
     }
     for (const bias of [-1, 0.5, 2n ** 64n]) {
       expect(thrown(() => load(memory, file, { bias }))).to.deep.equal(OUT_OF_RANGE);
