@@ -162,6 +162,8 @@ export class AddressSpace implements GuestAccessors {
   // Those of MarkingWrites, unset until it is in use. `writes` is empty then: see there.
   declare private marks: DataView;
   declare private markedWrites: Int32Array;
+  declare private markedView: DataView;
+  declare private markedShift: number;
   static {
     this.prototype.checkSlots = checkSlots;
     this.prototype.reads = NO_ENTRIES;
@@ -195,6 +197,7 @@ export class AddressSpace implements GuestAccessors {
       mapChanged: () => this.#mapChanged(),
       moveHome: (home) => {
         this.view = home;
+        this.#copyForMarkingWrites();
       },
       moveTable: (table) => {
         this.#useTable(table);
@@ -1140,9 +1143,8 @@ export class AddressSpace implements GuestAccessors {
     this.reads = reads;
     if (!this.#marksPages) {
       this.writes = writes;
-    } else if (this.#hasMarkingWrites()) {
-      this.markedWrites = writes;
     }
+    this.#copyForMarkingWrites();
   }
 
   #markIn(marks: Uint8Array): void {
@@ -1154,14 +1156,18 @@ export class AddressSpace implements GuestAccessors {
     if (Object.getPrototypeOf(this) === AddressSpace.prototype) {
       Reflect.setPrototypeOf(this, MarkingWrites.prototype);
     }
-    if (this.#hasMarkingWrites()) {
+    if (Object.getPrototypeOf(this) === MarkingWrites.prototype) {
       this.marks = view;
-      this.markedWrites = this.native.writes;
+      this.#copyForMarkingWrites();
     }
   }
 
-  #hasMarkingWrites(): boolean {
-    return Object.getPrototypeOf(this) === MarkingWrites.prototype;
+  #copyForMarkingWrites(): void {
+    if (Object.getPrototypeOf(this) === MarkingWrites.prototype) {
+      this.markedWrites = this.native.writes;
+      this.markedShift = this.shift;
+      this.markedView = this.view;
+    }
   }
 
   #mapChanged(): void {

@@ -46,30 +46,31 @@ interface SpaceClass {
  * checks the alignment too. `!(bits)` takes 6 bytes of bytecode less than `(bits) === 0`.
  */
 export function tableAccessors(): string {
-  return spaceAccessors(throughTable("this.writes", false));
+  return spaceAccessors(throughTable(false));
 }
 
 /**
  * The writing accessors of an address space whose home buffer has marks: a byte for each page of it.
  */
 export function markingTableWrites(): string {
-  return spaceWrites(throughTable("this.markedWrites", true)).join("\n\n");
+  return spaceWrites(throughTable(true)).join("\n\n");
 }
 
-/** @param writes - The entries for writes. */
-function throughTable(writes: string, marks: boolean): SpaceClass {
+/** @param marks - Whether writes mark the pages; reads are not needed then. */
+function throughTable(marks: boolean): SpaceClass {
+  const shift = marks ? "this.markedShift" : "this.shift";
   return {
     where: ({ bytes }, operation, then) => {
       const open = bytes === 1 ? "!(distance & 1)" : `!((address | distance) & ${bytes - 1})`;
-      const entries = operation === "read" ? "this.reads" : writes;
+      const entries = marks ? "this.markedWrites" : `this.${operation}s`;
       // The other way round, V8 would check that the sum is not negative before it marks the page.
       const access = marks
-        ? `const place = (address + distance) | 0; ${then("this.view", "place >>> 0")}`
+        ? `const place = (address + distance) | 0; ${then("this.markedView", "place >>> 0")}`
         : then("this.view", "(address + distance) >>> 0");
       return `
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~${entries}[address >>> this.shift]!;
+          const distance = ~${entries}[address >>> ${shift}]!;
           if (${open}) { ${access} }
         }`;
     },
