@@ -121,7 +121,8 @@ function givenRam() {
   return space;
 }
 
-const TWENTY = { rams: 20, stride: 0x0800_0000 };
+// With a power of two, the entries of the page table would compete for the same lines of the cache.
+const TWENTY = { rams: 20, stride: 0x0801_3000 };
 const above4G = Float64Array.from(offsets, (offset) => offset + 2 ** 32);
 
 /** The rows of accesses: memory and addresses of each, and the flat RAM to compare with. */
