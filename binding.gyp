@@ -7,6 +7,7 @@
         "native/addon/arena_binding.cpp",
         "native/addon/atomic_binding.cpp",
         "native/addon/batch_binding.cpp",
+        "native/addon/core_binding.cpp",
         "native/addon/environment.cpp",
         "native/addon/errors.cpp",
         "native/addon/exposures.cpp",

@@ -12,6 +12,7 @@ export type { GuestRange } from "./base/ranges.js";
 export type { AccessPolicy, AlignmentPolicy, Endian } from "./base/policy.js";
 export { GuestMemAccessResult, resultName } from "./base/result.js";
 export type { GuestAtomicAccess } from "./atomics/access.js";
+export type { NativeHandle } from "./native/addon.js";
 export type { NativeAccess } from "./native/access.js";
 export type { NativePolicyAccess } from "./native/policy-access.js";
 export { type Op, OpBuffer, OpKind, packOps, type TryAccess } from "./native/op-buffer.js";

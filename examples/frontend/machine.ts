@@ -1,6 +1,7 @@
 import { AddressSpace } from "pound-guest-memory";
 import { type ElfImage, loadElf } from "pound-guest-memory/loader";
 import { Cpu } from "./cpu/cpu.js";
+import type { CodeRange, Hart } from "./cpu/hart.js";
 import type { HartMemory } from "./cpu/port.js";
 import { Clint } from "./devices/clint.js";
 import { Display } from "./devices/display.js";
@@ -8,7 +9,7 @@ import { Finisher } from "./devices/finisher.js";
 import { DeviceLog } from "./devices/logged.js";
 import { Uart } from "./devices/uart.js";
 
-/** The path by which the hart accesses memory. */
+/** The path by which the hart in TypeScript accesses memory. */
 export type Path = "view" | "native";
 
 // The memory map is a part of that of QEMU's `virt` machine, so that the same programs run there.
@@ -25,6 +26,8 @@ const RAM_SIZE = 0x100_0000;
 /** Options of a {@link Machine}. */
 export interface MachineOptions {
   readonly path: Path;
+  /** Makes another hart than that in TypeScript. */
+  readonly makeHart?: (space: AddressSpace, code: CodeRange) => Hart;
   /** The value of a3 when the program starts; 0 by default. */
   readonly argument?: number;
   /** Called with each byte written to the serial port. */
@@ -40,7 +43,7 @@ export interface MachineOptions {
 /** A computer: a RISC-V hart, RAM, a boot ROM, a serial port, a timer, a display and a switch. */
 export class Machine {
   readonly space = new AddressSpace();
-  readonly cpu: Cpu;
+  readonly cpu: Hart;
   readonly uart: Uart;
   readonly display: Display;
   readonly log: DeviceLog;
@@ -53,10 +56,11 @@ export class Machine {
    * @throws BadImageError if it cannot be loaded.
    */
   constructor(program: Uint8Array, options: MachineOptions) {
-    const { path, argument = 0, intercept } = options;
+    const { path, argument = 0, intercept, makeHart } = options;
     const { space } = this;
     const memory = path === "view" ? space : space.native;
-    this.cpu = new Cpu(intercept?.(memory) ?? memory, { base: RAM, size: RAM_SIZE });
+    const code = { base: RAM, size: RAM_SIZE };
+    this.cpu = makeHart?.(space, code) ?? new Cpu(intercept?.(memory) ?? memory, code);
     this.uart = new Uart(options.onByte);
     this.display = new Display(() => options.onFrame?.(this.display));
     this.log = new DeviceLog(() => this.cpu.time);

@@ -1,11 +1,10 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { parseArgs } from "node:util";
-import { Worker } from "node:worker_threads";
 import { Display } from "./devices/display.js";
+import { runInWorker } from "./in-worker.js";
 import { lockstep } from "./lockstep.js";
 import type { Path } from "./machine.js";
-import type { Job, Message } from "./path-worker.js";
 import { encodePng } from "./png.js";
 import { PROGRAMS, programFile } from "./programs.js";
 import { differences, type Outcome } from "./run.js";
@@ -24,6 +23,9 @@ Runs guest programs on both paths, one after the other, and compares the runs.
 
 Ends with status 0, 1 where a run failed or the two differ, or 2 for wrong usage.`;
 
+/** The file of the thread that runs a program on a path. */
+const WORKER = join(__dirname, "path-worker.js");
+
 /** The results of a program on both paths. */
 interface Comparison {
   readonly name: string;
@@ -35,25 +37,6 @@ interface Comparison {
   readonly viewMips: number;
   readonly nativeMips: number;
   readonly differences: readonly string[];
-}
-
-/**
- * Runs a program on one path, in a thread of its own, since V8 inlines the accessors into the hart
- * only while it has seen memory of one class there.
- */
-function runOnPath(job: Job, onFrame: (frame: number) => void): Promise<Outcome> {
-  return new Promise((resolve, reject) => {
-    const worker = new Worker(join(__dirname, "path-worker.js"), { workerData: job });
-    worker.on("message", (message: Message) => {
-      if ("outcome" in message) {
-        resolve(message.outcome);
-      } else {
-        onFrame(message.frame);
-      }
-    });
-    worker.on("error", reject);
-    worker.on("exit", () => reject(new Error(`the ${job.path} path ended without an outcome`)));
-  });
 }
 
 /** Shows the progress of a run on a terminal. */
@@ -74,8 +57,12 @@ function clearProgress(): void {
 async function runOnBoth(file: string, argument: number): Promise<[Outcome, Outcome]> {
   const name = basename(file, ".elf");
   // The runs are sequential, so that neither slows down the other.
-  const view = await runOnPath({ file, path: "view", argument }, progress(name, "view"));
-  const native = await runOnPath({ file, path: "native", argument }, progress(name, "native"));
+  const view = await runInWorker(WORKER, { file, path: "view", argument }, progress(name, "view"));
+  const native = await runInWorker(
+    WORKER,
+    { file, path: "native", argument },
+    progress(name, "native"),
+  );
   clearProgress();
   return [view, native];
 }
@@ -89,8 +76,8 @@ function compare(file: string, view: Outcome, native: Outcome): Comparison {
     instructions,
     deviceAccesses,
     frames,
-    viewMips: instructions / view.seconds / 1e6,
-    nativeMips: instructions / native.seconds / 1e6,
+    viewMips: view.mips,
+    nativeMips: native.mips,
     differences: differences(view, native),
   };
 }

@@ -1,18 +1,7 @@
 import { readFileSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
-import type { Path } from "./machine.js";
-import { runProgram, type Outcome } from "./run.js";
-
-/** The program to run, and how. */
-export interface Job {
-  /** An ELF file. */
-  readonly file: string;
-  readonly path: Path;
-  readonly argument: number;
-}
-
-/** A message of a worker. */
-export type Message = { readonly frame: number } | { readonly outcome: Outcome };
+import type { Job, Message } from "./in-worker.js";
+import { runProgram } from "./run.js";
 
 const { file, path, argument } = workerData as Job;
 const tell = (message: Message) => parentPort?.postMessage(message);

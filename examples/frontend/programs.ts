@@ -1,4 +1,4 @@
-import { createRequire } from "node:module";
+import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 
 /** The guest programs, in the order in which they run. */
@@ -6,11 +6,23 @@ export const PROGRAMS = ["isa", "workload", "terrain"] as const;
 
 export type ProgramName = (typeof PROGRAMS)[number];
 
-// This file runs from two folders, from source and compiled, so it finds the root by the package.
-const root = dirname(createRequire(__filename).resolve("pound-guest-memory/package.json"));
+const SOURCES = "examples/frontend/guest";
+
+/** The folder of the repository, or of a copy of the examples. */
+function findRoot(): string {
+  // This file runs from source and from several folders of compiled files.
+  let folder = __dirname;
+  while (!existsSync(join(folder, SOURCES))) {
+    if (folder === dirname(folder)) {
+      throw new Error(`no folder above ${__dirname} has ${SOURCES}`);
+    }
+    folder = dirname(folder);
+  }
+  return folder;
+}
 
 /** The folder of the guest programs' sources. Its subfolder `bin` has the programs. */
-export const GUEST_FOLDER = join(root, "examples/frontend/guest");
+export const GUEST_FOLDER = join(findRoot(), SOURCES);
 
 /** The ELF file of a program. */
 export function programFile(name: ProgramName): string {

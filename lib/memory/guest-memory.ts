@@ -11,7 +11,7 @@ import { GeneralAccess } from "./general-access.js";
 import type { Gpa } from "../base/gpa.js";
 import { toAddress, toByteCount } from "../base/arguments.js";
 import { MemoryMarks, UNREAD_MARKS } from "./marks.js";
-import { native, type Handle } from "../native/addon.js";
+import { native, type Handle, type NativeHandle } from "../native/addon.js";
 import { NativeAccess } from "../native/access.js";
 import { HalvesAccess, rangesOfRam } from "../base/halves-access.js";
 import { checkTotal, type GuestRange, type RangeList, toRanges } from "../base/ranges.js";
@@ -107,6 +107,7 @@ export class GuestMemory implements Disposable {
   readonly #marks: MemoryMarks;
   readonly #shareable: SharedRam | null;
   #atomics: ViewAtomics | undefined;
+  #nativeHandle: NativeHandle | undefined;
   #halves: HalvesAccess | undefined;
   /** The policy objects of this memory, by the number of the policy. */
   readonly #policies: PolicyAccess[] = [];
@@ -300,6 +301,18 @@ export class GuestMemory implements Disposable {
    */
   get atomics(): GuestAtomicAccess {
     return this.#viewAtomics();
+  }
+
+  /**
+   * The handle for native addons (`pound_memory_get` of `node/guest_handle.h`). It is the same
+   * object each time, and works in this thread only.
+   *
+   * Writes of an addon set no dirty marks: call `mark` of the bitmap afterwards.
+   *
+   * @throws Error `ERR_OUT_OF_MEMORY`.
+   */
+  get handle(): NativeHandle {
+    return (this.#nativeHandle ??= native.coreMemoryCreate(this.#handle));
   }
 
   /** The accessors whose addresses and 64-bit values are two halves of 32 bits. */

@@ -3,6 +3,12 @@ import { loadAddon } from "./load-addon.js";
 /** A tagged `External`. Only the addon can make one. */
 export type Handle = { readonly __handle: unique symbol };
 
+/**
+ * An External for native addons, which open it with `node/guest_handle.h`. JavaScript can only pass
+ * it on.
+ */
+export type NativeHandle = { readonly __nativeHandle: unique symbol };
+
 /** The compiled accessors. The call block names the memory and has the arguments and the result. */
 export interface NativeAccessors {
   readonly readb: () => void;
@@ -69,6 +75,8 @@ export interface NativeBinding extends NativeAccessors {
   pageTableCreate(reads: Int32Array, writes: Int32Array, shift: number): Handle;
   /** Sets the memory that the entries of the table lead to. */
   pageTableSetHome(table: Handle, memory: Handle): void;
+  /** The entries for instruction fetches of native cores, as many as the table has, shared. */
+  pageTableSetFetches(table: Handle, fetches: Int32Array): void;
   /** Sets the marks of the pages of that memory. They lie in a SharedArrayBuffer. */
   pageTableSetMarks(table: Handle, marks: Uint8Array): void;
   /** The number of the table in the call block, valid while the handle lives. */
@@ -76,6 +84,11 @@ export interface NativeBinding extends NativeAccessors {
 
   /** The address of the top of the stack, which grows to lower addresses. */
   stackPosition(): number;
+
+  coreMemoryCreate(memory: Handle): NativeHandle;
+  coreSpaceCreate(): NativeHandle;
+  /** Sets the page table that addons get at the beginning of their next run. */
+  coreSpaceSetTable(space: NativeHandle, table: Handle): void;
 }
 
 /** The addon, either prebuilt or built during the installation. */

@@ -6,6 +6,7 @@ import { type InaccessibleRange, SpaceBulk } from "./bulk.js";
 import { Bus } from "./bus.js";
 import type { CodeGuard, CodeWriteListener } from "./code-guard.js";
 import { DirtyBitmap } from "../memory/dirty-bitmap.js";
+import { ExitServer } from "./exit.js";
 import { GuestMemoryFault, rangeError, typeError } from "../base/errors.js";
 import {
   checkFunction,
@@ -18,6 +19,7 @@ import type { Gpa } from "../base/gpa.js";
 import type { HalvesAccess } from "../base/halves-access.js";
 import { GuestMemory, guestMemoryInternals, isGuestMemory } from "../memory/guest-memory.js";
 import type { MmioDevice, WriteTrap } from "./mmio.js";
+import { type Handle, native, type NativeHandle } from "../native/addon.js";
 import { NativeSpaceAccess } from "./native-access.js";
 import { type AccessFault, type AddressSpaceOptions, checkSpaceOptions } from "./options.js";
 import {
@@ -176,6 +178,10 @@ export class AddressSpace implements GuestAccessors {
   /** Whether writes through the page table have to mark the pages. */
   #marksPages = false;
   #atomics: GuestAtomicAccess | undefined;
+  /** The page table; null before the first access. */
+  #table: Handle | null = null;
+  #nativeHandle: NativeHandle | undefined;
+  #exits: ExitServer | undefined;
   #halves: HalvesAccess | undefined;
 
   /**
@@ -325,6 +331,38 @@ export class AddressSpace implements GuestAccessors {
    */
   get atomics(): GuestAtomicAccess {
     return (this.#atomics ??= spaceAtomics(this.#bus, "view"));
+  }
+
+  /**
+   * The handle for native addons (`pound_space_get` of `node/guest_handle.h`), which use the page
+   * table of the space. It is the same object each time, and works in this thread only.
+   *
+   * @throws Error `ERR_OUT_OF_MEMORY`.
+   */
+  get handle(): NativeHandle {
+    if (this.#nativeHandle === undefined) {
+      this.#nativeHandle = native.coreSpaceCreate();
+      if (this.#table !== null) {
+        native.coreSpaceSetTable(this.#nativeHandle, this.#table);
+      }
+    }
+    return this.#nativeHandle;
+  }
+
+  /**
+   * Makes the access that a native core has left to JavaScript (`guest_exit_t` of
+   * `kvm/guest_space.h`), and stores the result in the exit. The core then executes the instruction
+   * again.
+   *
+   * @param exit - At least 32 elements. The first six are the address, the value, the width in bytes,
+   * the reason (1 for a read, 2 for a write, 3 for a fetch, 4 to 11 for the atomic operations), the
+   * state, which must be 1 (pending), and the value that a compare-and-exchange expects.
+   * @returns The result code, which the core gets as the result of the access.
+   * @throws TypeError, RangeError for an invalid exit; what the handler of a device throws. The exit
+   * stays pending after an error.
+   */
+  complete(exit: BigUint64Array): GuestMemAccessResult {
+    return (this.#exits ??= new ExitServer(this.#bus, this)).complete(exit);
   }
 
   /**
@@ -1136,7 +1174,11 @@ export class AddressSpace implements GuestAccessors {
     return this.#bulk.poke(gpa, bytesOf(source, "source"));
   }
 
-  #useTable({ reads, writes, number }: PageTable): void {
+  #useTable({ reads, writes, number, handle }: PageTable): void {
+    this.#table = handle;
+    if (this.#nativeHandle !== undefined) {
+      native.coreSpaceSetTable(this.#nativeHandle, handle);
+    }
     this.native.number = number;
     this.native.reads = reads;
     this.native.writes = writes;

@@ -220,7 +220,7 @@ class SpaceHalves implements HalvesLane {
       }
     }
     const value = quadOf(low, high);
-    const old = runQuad(quads, operation, gpa, value, quadOf(expectedLow, expectedHigh));
+    const old = runOn(quads, operation, gpa, value, quadOf(expectedLow, expectedHigh));
     if (old === undefined) {
       return quads.code;
     }
@@ -230,13 +230,13 @@ class SpaceHalves implements HalvesLane {
 }
 
 /** Runs the operation of a number. The last one is `ATOMIC_XOR`. */
-function runQuad(
-  lane: AtomicLane<bigint>,
+export function runOn<T extends Value>(
+  lane: AtomicLane<T>,
   operation: number,
   gpa: Gpa,
-  value: bigint,
-  expected: bigint,
-): bigint | undefined {
+  value: T,
+  expected: T,
+): T | undefined {
   switch (operation) {
     case ATOMIC_LOAD:
       return lane.load(gpa);
@@ -257,14 +257,19 @@ function runQuad(
   }
 }
 
-/** The atomic operations of an address space on one path. */
-export function spaceAtomics(bus: Bus, path: Path): AtomicAccess {
+/** The atomic operations of an address space on one path, by their width. */
+export function spaceLanes(bus: Bus, path: Path): AtomicLanes {
   const q = new SpaceLane(bus, path, SPACE_QUAD, (lanes) => lanes.q);
-  return new AtomicAccess({
+  return {
     b: new SpaceLane(bus, path, SPACE_BYTE, ({ b }) => b),
     w: new SpaceLane(bus, path, SPACE_WORD, ({ w }) => w),
     l: new SpaceLane(bus, path, SPACE_LONG, ({ l }) => l),
     q,
     halves: new SpaceHalves(bus, path, q),
-  });
+  };
+}
+
+/** The atomic operations of an address space on one path. */
+export function spaceAtomics(bus: Bus, path: Path): AtomicAccess {
+  return new AtomicAccess(spaceLanes(bus, path));
 }

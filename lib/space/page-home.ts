@@ -65,7 +65,8 @@ export class PageHome {
   }
 
   /** Clears the entries for writes of the pages of a window that show bytes of its memory. */
-  closeWrites({ start, length, from, period }: Backed, offset: number, end: number): void {
+  closeWrites(region: Backed, offset: number, end: number): void {
+    const { start, length, from, period } = region;
     const low = Math.max(offset - from, 0);
     const high = Math.min(end - from, period);
     if (low < high) {
@@ -79,10 +80,10 @@ export class PageHome {
    *
    * @param marks - The marks of the memory.
    */
-  open(kind: Operation, address: number, reach: Reach, marks: MemoryMarks): void {
+  open(kind: Operation | "fetch", address: number, reach: Reach, marks: MemoryMarks): void {
     const { view, from, base, length } = reach;
     const distance = address < MAX_END ? this.#distance(view, from, length, base) : null;
-    if (distance !== null && (kind === "read" || this.#mayOpenWrites(marks, view))) {
+    if (distance !== null && (kind !== "write" || this.#mayOpenWrites(marks, view))) {
       if (address >= this.#table!.end) {
         this.makeTable();
       }
@@ -95,7 +96,8 @@ export class PageHome {
    * Opens all pages of a window after it has changed, if its bytes lie in the home buffer. It must be
    * fully visible and not watched.
    */
-  openAll({ start, length, period, from, internals, readable, writable }: Backed): void {
+  openAll(region: Backed): void {
+    const { start, length, period, from, internals, readable, writable } = region;
     const table = this.#table;
     const window = internals.windowAt(0);
     if (
@@ -261,8 +263,8 @@ export class PageHome {
   }
 }
 
-function entriesOf({ reads, writes }: PageTable, kind: Operation): Int32Array {
-  return kind === "read" ? reads : writes;
+function entriesOf(table: PageTable, kind: Operation | "fetch"): Int32Array {
+  return kind === "read" ? table.reads : kind === "write" ? table.writes : table.fetches;
 }
 
 /** The bytes of a region below 4 GiB, or 0 for none. */

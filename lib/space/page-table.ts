@@ -41,8 +41,9 @@ export class PageTable {
   readonly end: number;
   /** The number of the table in the call block of the addon. */
   readonly number: number;
+  readonly handle: Handle;
   readonly #pageSize: number;
-  readonly #handle: Handle;
+  #fetches: Int32Array | null = null;
 
   /** @param end - The table covers the addresses below it, as far as they lie below 4 GiB. */
   constructor(pageSize: number, end: number) {
@@ -52,13 +53,13 @@ export class PageTable {
     this.end = entries * pageSize;
     this.reads = new Int32Array(new SharedArrayBuffer(4 * entries));
     this.writes = new Int32Array(new SharedArrayBuffer(4 * entries));
-    this.#handle = native.pageTableCreate(this.reads, this.writes, this.shift);
-    this.number = native.pageTableNumber(this.#handle);
+    this.handle = native.pageTableCreate(this.reads, this.writes, this.shift);
+    this.number = native.pageTableNumber(this.handle);
   }
 
   /** Sets the memory that the entries lead to on the native path. The table must be clear. */
   setHome(memory: Handle): void {
-    native.pageTableSetHome(this.#handle, memory);
+    native.pageTableSetHome(this.handle, memory);
   }
 
   /**
@@ -66,21 +67,35 @@ export class PageTable {
    * the home buffer. It lies in a SharedArrayBuffer.
    */
   setMarks(marks: Uint8Array): void {
-    native.pageTableSetMarks(this.#handle, marks);
+    native.pageTableSetMarks(this.handle, marks);
+  }
+
+  /**
+   * The entries for instruction fetches, which only native cores use. They are made at the first
+   * call.
+   */
+  get fetches(): Int32Array {
+    if (this.#fetches === null) {
+      this.#fetches = new Int32Array(new SharedArrayBuffer(4 * this.reads.length));
+      native.pageTableSetFetches(this.handle, this.#fetches);
+    }
+    return this.#fetches;
   }
 
   /** Sets the entries of the pages that touch a range of addresses to the slow path. */
   clear(start: number, end: number): void {
-    const first = Math.floor(start / this.#pageSize);
-    const last = Math.ceil(Math.min(end, this.end) / this.#pageSize);
-    fill(this.reads, 0, first, last);
-    fill(this.writes, 0, first, last);
+    this.clearOf(this.reads, start, end);
+    this.clearOf(this.writes, start, end);
   }
 
-  /** As `clear`, for one of the two tables. */
+  /** As `clear`, for one of the two tables. With reads, this clears fetches too. */
   clearOf(entries: Int32Array, start: number, end: number): void {
     const first = Math.floor(start / this.#pageSize);
-    fill(entries, 0, first, Math.ceil(Math.min(end, this.end) / this.#pageSize));
+    const last = Math.ceil(Math.min(end, this.end) / this.#pageSize);
+    fill(entries, 0, first, last);
+    if (this.#fetches !== null && entries === this.reads) {
+      fill(this.#fetches, 0, first, last);
+    }
   }
 
   /**

@@ -98,6 +98,20 @@ export class Reaches {
   }
 
   /**
+   * Opens the page table for instruction fetches of native cores around the address that `find` has
+   * just looked up.
+   *
+   * @param region - The return value of `find`, whose access right the caller has checked.
+   */
+  openFetches(region: Backed): void {
+    const { address, hit } = this.lookup;
+    const reach = this.#find(hit!, region, "read", address, false);
+    if (reach !== null) {
+      this.home.open("fetch", address, reach, region.internals.marks);
+    }
+  }
+
+  /**
    * The registers around the address that `find` has just looked up, in a device; null if they lie
    * above 4 GiB or too far from the start of the device.
    */

@@ -122,6 +122,8 @@ abstract class MemoryRegion extends BaseRegion {
   readonly readable: boolean;
   /** @internal */
   readonly writable: boolean;
+  /** @internal */
+  readonly executable: boolean;
   /** Bytes of the memory in the window, after which they repeat. @internal */
   readonly period: number;
   /** @internal */
@@ -156,6 +158,7 @@ abstract class MemoryRegion extends BaseRegion {
     this.access = access;
     this.readable = access.startsWith("r");
     this.writable = access.includes("w");
+    this.executable = access.endsWith("x");
     this.#memory = memory;
     this.internals = internals;
     this.from = offset;

@@ -3,6 +3,7 @@
 #include "arena_binding.h"
 #include "atomic_binding.h"
 #include "batch_binding.h"
+#include "core_binding.h"
 #include "environment.h"
 #include "errors.h"
 #include "memory_binding.h"
@@ -60,6 +61,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     init_batch_binding(env, exports);
     init_space_binding(env, exports);
     init_stack_binding(env, exports);
+    init_core_binding(env, exports);
     return exports;
 }
 

@@ -71,7 +71,7 @@ bool SharedArena::move_to_fresh_pages() {
 
 bool SharedArena::reset() {
     end_dependents();
-    if (pages_ != nullptr && may_have_moved(env_, pages_.get())) {
+    if (pages_ != nullptr && (pages_->in_run() || may_have_moved(env_, pages_.get()))) {
         return move_to_fresh_pages();
     }
 #if defined(_WIN32)
@@ -101,6 +101,11 @@ void SharedArena::destroy() {
     }
     owner_view_.Reset();
     owner_buffer_.Reset();
+}
+
+Napi::Reference<Napi::DataView> SharedArena::reference_view() const {
+    return owner_view_.IsEmpty() ? Napi::Reference<Napi::DataView>()
+                                 : Napi::Persistent(owner_view_.Value());
 }
 
 napi_value SharedArena::expose(size_t offset, size_t length, bool handed_out) {

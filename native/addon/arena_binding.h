@@ -69,6 +69,14 @@ public:
         return !owner_buffer_.IsEmpty();
     }
 
+    /** Null for an arena over the caller's memory, and after destroy(). */
+    const std::shared_ptr<Pages>& pages() const {
+        return pages_;
+    }
+
+    /** A new reference to the caller's view. Empty if there is none, and after destroy(). */
+    Napi::Reference<Napi::DataView> reference_view() const;
+
     /** Whether the arena is over a SharedArrayBuffer. */
     bool seen_by_other_threads() const {
         return !owner_view_.IsEmpty() && owner_buffer_.IsEmpty();
@@ -85,7 +93,7 @@ public:
 
     /**
      * arena_reset(). The arena moves to fresh pages if an ArrayBuffer over the current ones may
-     * have been transferred to another owner.
+     * have been transferred to another owner, or if another addon is accessing them.
      *
      * @return False if the system refuses fresh pages. The dependents have ended then, and the
      * arena is otherwise unchanged.

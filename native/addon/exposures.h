@@ -3,6 +3,7 @@
 
 #include <napi.h>
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -42,8 +43,23 @@ public:
     Pages(const Pages&) = delete;
     Pages& operator=(const Pages&) = delete;
 
+    /** Counts a run of another addon that accesses the pages. Any thread may call it. */
+    void begin_run() {
+        ++runs_;
+    }
+
+    void end_run() {
+        --runs_;
+    }
+
+    /** Whether a run may access the pages, so that they cannot become RAM of another memory. */
+    bool in_run() const {
+        return runs_ > 0;
+    }
+
 private:
     host::memory::arena_t arena_;
+    std::atomic<uint32_t> runs_{0};
 };
 
 /** Registers the cleanup of an environment. Call it once, before the first expose(). */

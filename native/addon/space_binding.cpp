@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <memory>
+#include <utility>
 
 #include "access_call.h"
 #include "errors.h"
@@ -15,7 +16,19 @@ using kvm::memory::guest_page_table_t;
 
 namespace {
 
-/** The page table of an address space. TypeScript fills the entries. */
+guest_page_table_t as_page_table(const Environment::Table& table) {
+    return {table.reads,
+            table.writes,
+            table.entries,
+            table.shift,
+            {table.home.base, table.home.size},
+            table.marks,
+            table.marked_pages};
+}
+
+} // namespace
+
+/** TypeScript fills the entries. */
 class SharedTable final : public MemoryUser {
 public:
     SharedTable(const Environment::Table& table, Napi::Int32Array reads, Napi::Int32Array writes,
@@ -65,6 +78,24 @@ public:
         return number_;
     }
 
+    /** Sets the entries for instruction fetches, as many as the table has. */
+    void set_fetches(Napi::Int32Array fetches, const int32_t* entries) {
+        fetches_ = Napi::Persistent(fetches);
+        fetch_entries_ = entries;
+    }
+
+    guest_page_table_t for_core() const {
+        guest_page_table_t table = as_page_table(environment_->table(number_));
+        if (table.entries > 0) {
+            table.fetches = fetch_entries_;
+        }
+        return table;
+    }
+
+    uint32_t entries() const {
+        return table_.entries;
+    }
+
 private:
     void leave_home() {
         environment_->set_table(number_, Environment::NO_TABLE);
@@ -78,11 +109,15 @@ private:
     // cannot detach.
     Napi::Reference<Napi::Int32Array> reads_;
     Napi::Reference<Napi::Int32Array> writes_;
+    Napi::Reference<Napi::Int32Array> fetches_;
+    const int32_t* fetch_entries_ = nullptr;
     Napi::Reference<Napi::Uint8Array> marks_;
     std::shared_ptr<SharedMemory> home_;
     std::shared_ptr<Environment> environment_;
     uint32_t number_;
 };
+
+namespace {
 
 /** The result of an access that takes the slow path: NOT_MADE of lib/native/call-block.ts. */
 constexpr uint32_t NOT_MADE = 4;
@@ -90,14 +125,7 @@ constexpr uint32_t NOT_MADE = 4;
 template <typename Access>
 napi_value access_table(Environment* environment, Access run) {
     CallBlock* block = environment->call_block();
-    const Environment::Table& entry = environment->table(block->memory());
-    const guest_page_table_t table{entry.reads,
-                                   entry.writes,
-                                   entry.entries,
-                                   entry.shift,
-                                   {entry.home.base, entry.home.size},
-                                   entry.marks,
-                                   entry.marked_pages};
+    const guest_page_table_t table = as_page_table(environment->table(block->memory()));
     block->set_result(run(&table, block) ? uint32_t{kvm::memory::GUEST_MEM_ACCESS_OK} : NOT_MADE);
     return nullptr;
 }
@@ -147,6 +175,14 @@ constexpr Accessor ACCESSORS[] = {
 
 template <>
 inline constexpr napi_type_tag HANDLE_TAG<SharedTable> = {0x5d1f7a9c3b60e248, 0x94c2e80b17fd6a35};
+
+std::shared_ptr<SharedTable> open_table(Napi::Value value) {
+    return open_handle<SharedTable>(value);
+}
+
+guest_page_table_t entries_of(const SharedTable& table) {
+    return table.for_core();
+}
 
 namespace {
 
@@ -212,6 +248,20 @@ Napi::Value page_table_set_home(const Napi::CallbackInfo& info) {
     return Napi::Value();
 }
 
+/** pageTableSetFetches(table, fetches: Int32Array): undefined */
+Napi::Value page_table_set_fetches(const Napi::CallbackInfo& info) {
+    auto table = to_table(info);
+    size_t length = 0;
+    const int32_t* fetches = entries_of(info[1], &length);
+    if (table != nullptr && (fetches == nullptr || length != table->entries())) {
+        return throw_type(info.Env(), "fetches must be shared and as long as the table");
+    }
+    if (table != nullptr) {
+        table->set_fetches(info[1].As<Napi::Int32Array>(), fetches);
+    }
+    return Napi::Value();
+}
+
 /** pageTableSetMarks(table, marks: Uint8Array): undefined */
 Napi::Value page_table_set_marks(const Napi::CallbackInfo& info) {
     static_assert(sizeof(std::atomic<uint8_t>) == 1 && std::atomic<uint8_t>::is_always_lock_free,
@@ -241,6 +291,8 @@ void init_space_binding(Napi::Env env, Napi::Object exports) {
     exports.Set("pageTableCreate", Napi::Function::New(env, page_table_create, "pageTableCreate"));
     exports.Set("pageTableSetHome",
                 Napi::Function::New(env, page_table_set_home, "pageTableSetHome"));
+    exports.Set("pageTableSetFetches",
+                Napi::Function::New(env, page_table_set_fetches, "pageTableSetFetches"));
     exports.Set("pageTableSetMarks",
                 Napi::Function::New(env, page_table_set_marks, "pageTableSetMarks"));
     exports.Set("pageTableNumber", Napi::Function::New(env, page_table_number, "pageTableNumber"));

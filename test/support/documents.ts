@@ -15,6 +15,7 @@ export const DOCUMENTS: readonly string[] = [
     .map((name) => `docs/${name}`),
   "examples/README.md",
   "examples/frontend/README.md",
+  "examples/native-core/README.md",
   "prebuilds/README.md",
   "traces/README.md",
 ];

@@ -1,6 +1,7 @@
 import { GuestMemAccessResult, resultName } from "pound-guest-memory";
 import { Csrs, SOFTWARE_INTERRUPT, TIMER_INTERRUPT, type HartState } from "./csr.js";
 import { decode, Op } from "./decode.js";
+import { type CodeRange, type Hart, hashRegisters } from "./hart.js";
 import { address, type HartMemory, Port } from "./port.js";
 import {
   divide,
@@ -35,12 +36,6 @@ const PAGE_SHIFT = 12;
 /** The most instructions between two checks of the timer and the interrupts. */
 const SLICE = 2 ** 14;
 
-/** The range of RAM, below 4 GiB, whose instructions a {@link Cpu} keeps decoded. */
-export interface CodeRange {
-  readonly base: number;
-  readonly size: number;
-}
-
 /**
  * A RISC-V hart: RV64IM with Zicsr and Zifencei in machine mode.
  *
@@ -49,7 +44,7 @@ export interface CodeRange {
  *
  * Time is counted in instructions, so that every run of a program is the same.
  */
-export class Cpu implements HartState {
+export class Cpu implements Hart, HartState {
   /** The registers, in the layout of `wide.ts`, and after them a slot for writes to register 0. */
   readonly x = new Int32Array(2 * 33);
   readonly csrs = new Csrs(this);
@@ -120,18 +115,11 @@ export class Cpu implements HartState {
     this.attention = true;
   }
 
-  /** Ends {@link Cpu.run} after the current instruction, and every later run at once. */
   stop(): void {
     this.stopped = true;
     this.attention = true;
   }
 
-  /**
-   * Executes up to `limit` instructions, or until {@link Cpu.stop} is called.
-   *
-   * @returns Whether the hart has not been stopped.
-   * @throws Error for a memory error that is not a guest fault.
-   */
   run(limit: number): boolean {
     const end = this.time + limit;
     while (!this.stopped && this.time < end) {
@@ -143,23 +131,12 @@ export class Cpu implements HartState {
     return !this.stopped;
   }
 
-  /** The value of a register, from 0 to 2^64 - 1. */
   register(number: number): bigint {
     return address(this.x[2 * number]!, this.x[2 * number + 1]!);
   }
 
-  /** A 32-bit hash of the pc and all registers. */
   hash(): number {
-    let hash = 0;
-    const add = (value: number) => (hash = Math.imul(hash ^ value, 0x9e3779b1) ^ (hash >>> 15));
-    for (let i = 0; i < 64; i++) {
-      add(this.x[i]!);
-    }
-    for (const value of [this.pc, ...this.csrs.state()]) {
-      add(Number(BigInt.asIntN(32, value)));
-      add(Number(BigInt.asIntN(32, value >> 32n)));
-    }
-    return hash >>> 0;
+    return hashRegisters(this.x, [this.pc, ...this.csrs.state()]);
   }
 
   /**

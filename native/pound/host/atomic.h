@@ -23,41 +23,11 @@ inline T load(const T* at) {
     return __atomic_load_n(at, __ATOMIC_SEQ_CST);
 }
 
-template <typename T>
-inline void store(T* at, T val) {
-    __atomic_store_n(at, val, __ATOMIC_SEQ_CST);
-}
-
-template <typename T>
-inline T exchange(T* at, T val) {
-    return __atomic_exchange_n(at, val, __ATOMIC_SEQ_CST);
-}
-
 /** Stores `desired` if `*at` equals `expected`. @return The value before. */
 template <typename T>
 inline T compare_exchange(T* at, T expected, T desired) {
     __atomic_compare_exchange_n(at, &expected, desired, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
     return expected;
-}
-
-template <typename T>
-inline T fetch_add(T* at, T val) {
-    return __atomic_fetch_add(at, val, __ATOMIC_SEQ_CST);
-}
-
-template <typename T>
-inline T fetch_and(T* at, T val) {
-    return __atomic_fetch_and(at, val, __ATOMIC_SEQ_CST);
-}
-
-template <typename T>
-inline T fetch_or(T* at, T val) {
-    return __atomic_fetch_or(at, val, __ATOMIC_SEQ_CST);
-}
-
-template <typename T>
-inline T fetch_xor(T* at, T val) {
-    return __atomic_fetch_xor(at, val, __ATOMIC_SEQ_CST);
 }
 
 #elif defined(_MSC_VER)
@@ -93,6 +63,11 @@ inline T load(const T* at) {
     return compare_exchange(const_cast<T*>(at), T{0}, T{0});
 }
 
+#else
+#error "pound: the compiler's atomic operations are unknown; teach host/atomic.h this compiler"
+#endif
+
+/** `*at = change(*at)`. @return The value before. */
 template <typename T, typename Change>
 inline T update(T* at, Change change) {
     T found = load(at);
@@ -104,6 +79,25 @@ inline T update(T* at, Change change) {
         found = before;
     }
 }
+
+#if defined(__GNUC__) || defined(__clang__)
+
+template <typename T>
+inline void store(T* at, T val) {
+    __atomic_store_n(at, val, __ATOMIC_SEQ_CST);
+}
+
+template <typename T>
+inline T exchange(T* at, T val) {
+    return __atomic_exchange_n(at, val, __ATOMIC_SEQ_CST);
+}
+
+template <typename T>
+inline T fetch_add(T* at, T val) {
+    return __atomic_fetch_add(at, val, __ATOMIC_SEQ_CST);
+}
+
+#else
 
 template <typename T>
 inline T exchange(T* at, T val) {
@@ -120,6 +114,30 @@ inline T fetch_add(T* at, T val) {
     return update(at, [val](T found) { return found + val; });
 }
 
+#endif
+
+#if defined(__clang__) || (defined(__GNUC__) && defined(__aarch64__))
+
+template <typename T>
+inline T fetch_and(T* at, T val) {
+    return __atomic_fetch_and(at, val, __ATOMIC_SEQ_CST);
+}
+
+template <typename T>
+inline T fetch_or(T* at, T val) {
+    return __atomic_fetch_or(at, val, __ATOMIC_SEQ_CST);
+}
+
+template <typename T>
+inline T fetch_xor(T* at, T val) {
+    return __atomic_fetch_xor(at, val, __ATOMIC_SEQ_CST);
+}
+
+#else
+
+// GCC compiles `x = __atomic_fetch_and(at, x, …)` as `x = *at` where the processor has no
+// instruction for the operation: it stores the result in the register of the operand too early.
+
 template <typename T>
 inline T fetch_and(T* at, T val) {
     return update(at, [val](T found) { return found & val; });
@@ -135,8 +153,6 @@ inline T fetch_xor(T* at, T val) {
     return update(at, [val](T found) { return found ^ val; });
 }
 
-#else
-#error "pound: the compiler's atomic operations are unknown; teach host/atomic.h this compiler"
 #endif
 
 } // namespace pound::host::atomic

@@ -261,3 +261,29 @@ TEST_CASE("two stores become visible in their order") {
 }
 
 TEST_SUITE_END();
+
+TEST_CASE("the operand of an operation can be the variable of its result") {
+    using Function = guest_mem_access_result_t (*)(guest_memory_t*, uint64_t, uint64_t, uint64_t*);
+    const auto in_place = [](auto run, uint64_t operand, uint64_t expected) {
+        uint64_t word = pound::kvm::guest_order(uint64_t{0xff});
+        guest_memory_t memory = guest_memory_over(&word, sizeof(word));
+        uint64_t value = operand;
+        CHECK(run(&memory, 0, value, &value) == GUEST_MEM_ACCESS_OK);
+        CHECK(value == 0xff);
+        CHECK(pound::kvm::guest_order(word) == expected);
+    };
+    in_place(static_cast<Function>(guest_mem_atomic_exchangeq), 0x5a, 0x5a);
+    in_place(static_cast<Function>(guest_mem_atomic_addq), 0x5a, 0xff + 0x5a);
+    in_place(static_cast<Function>(guest_mem_atomic_andq), 0x15a, 0x5a);
+    in_place(static_cast<Function>(guest_mem_atomic_orq), 0x15a, 0x1ff);
+    in_place(static_cast<Function>(guest_mem_atomic_xorq), 0x15a, 0x1a5);
+    // Again, inlined.
+    const auto inlined = [](guest_memory_t* memory, uint64_t value) {
+        guest_mem_atomic_andq(memory, 0, value, &value);
+        return value;
+    };
+    uint64_t word = pound::kvm::guest_order(uint64_t{0xff});
+    guest_memory_t memory = guest_memory_over(&word, sizeof(word));
+    CHECK(inlined(&memory, 0x15a) == 0xff);
+    CHECK(pound::kvm::guest_order(word) == 0x5a);
+}

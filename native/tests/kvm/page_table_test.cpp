@@ -19,8 +19,10 @@ struct Paged {
     std::vector<uint8_t> bytes = std::vector<uint8_t>(4 * PAGE);
     std::vector<int32_t> reads = std::vector<int32_t>(PAGES);
     std::vector<int32_t> writes = std::vector<int32_t>(PAGES);
+    std::vector<int32_t> fetches = std::vector<int32_t>(PAGES);
     guest_page_table_t table{
-        reads.data(), writes.data(), PAGES, SHIFT, {bytes.data(), bytes.size()}, nullptr, 0};
+        reads.data(),  writes.data(), PAGES, SHIFT, {bytes.data(), bytes.size()}, nullptr, 0,
+        fetches.data()};
 
     /** Maps guest page `page` to page `place` of the home buffer. */
     static void map(std::vector<int32_t>& entries, uint32_t page, uint32_t place) {
@@ -116,4 +118,54 @@ TEST_CASE("an entry that leads out of the home buffer gives no access") {
     CHECK_FALSE(guest_page_read(&paged.table, uint64_t{PAGE}, &value));
     CHECK_FALSE(guest_page_write(&paged.table, uint64_t{PAGE}, uint8_t{1}));
     CHECK(value == 7);
+}
+
+TEST_CASE("an access policy decides about unaligned accesses and the order of bytes") {
+    using any_big = access_policy_t<alignment_t::allow, pound::kvm::endian_t::big>;
+    Paged paged;
+    Paged::map(paged.reads, 5, 2);
+    Paged::map(paged.writes, 5, 2);
+    Paged::map(paged.fetches, 5, 2);
+    for (uint64_t offset = 0; offset < PAGE; offset++) {
+        const uint64_t gpa = 5 * PAGE + offset;
+        const bool within = offset + 4 <= PAGE;
+        uint32_t found = 1;
+        CHECK(guest_page_write<any_big>(&paged.table, gpa, uint32_t{0x11223344}) == within);
+        CHECK(guest_page_read<any_big>(&paged.table, gpa, &found) == within);
+        CHECK(found == (within ? 0x11223344 : 1));
+        CHECK(guest_page_fetch<any_big>(&paged.table, gpa, &found) == within);
+        if (within) {
+            CHECK(paged.bytes[2 * PAGE + offset] == 0x11);
+            CHECK(paged.bytes[2 * PAGE + offset + 3] == 0x44);
+        }
+    }
+}
+
+TEST_CASE("fetches have entries of their own") {
+    Paged paged;
+    Paged::map(paged.fetches, 5, 2);
+    Paged::map(paged.reads, 6, 2);
+    paged.bytes[2 * PAGE] = 7;
+    uint8_t found = 0;
+    CHECK(guest_page_fetch(&paged.table, 5 * PAGE, &found));
+    CHECK(found == 7);
+    CHECK(!guest_page_read(&paged.table, 5 * PAGE, &found));
+    CHECK(!guest_page_fetch(&paged.table, 6 * PAGE, &found));
+    paged.table.fetches = nullptr;
+    CHECK(!guest_page_fetch(&paged.table, 5 * PAGE, &found));
+}
+
+TEST_CASE("an unaligned write marks both pages that it touches") {
+    using any = access_policy_t<alignment_t::allow, pound::kvm::endian_t::little>;
+    std::vector<uint8_t> bytes(1 << 16);
+    std::array<std::atomic<uint8_t>, 15> marks{};
+    const int32_t entry = ~0;
+    guest_page_table_t table{&entry, &entry, 1, 16, {bytes.data(), bytes.size()}, marks.data(), 15};
+    CHECK(guest_page_write<any>(&table, 2 * 4096 - 1, uint16_t{0xffff}));
+    for (size_t page = 0; page < marks.size(); page++) {
+        CHECK(marks[page] == (page == 1 || page == 2));
+    }
+    // The second page has no mark.
+    CHECK_FALSE(guest_page_write<any>(&table, 15 * 4096 - 1, uint16_t{0xffff}));
+    CHECK(bytes[15 * 4096 - 1] == 0);
 }

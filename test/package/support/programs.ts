@@ -40,6 +40,7 @@ const EVERY_SUBPATH_OUTPUT = [
   "snapshot, inspector 200",
   "crosscheck 1000 null",
   "trace 3 true",
+  "include true",
   "",
 ].join("\n");
 
