@@ -3,23 +3,15 @@
 // its own, whose V8 has no type feedback of another. bench/sections/space-rows.mjs has the rows.
 
 import { once } from "node:events";
+import { setFlagsFromString } from "node:v8";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 import { medianMs } from "../measure.mjs";
 import { GROUPS } from "./space-rows.mjs";
 
-/** Enough short calls for V8 to compile the loops at a call, as in bench/sections/accesses.mjs. */
-const WARM_UP = { runs: 1600, length: 256 };
-
 /** Nanoseconds per address of each pass of a row. */
 async function measure({ passes, gpas }) {
-  const few = gpas.slice(0, WARM_UP.length);
-  for (let i = 0; i < WARM_UP.runs; i++) {
-    for (const pass of Object.values(passes)) {
-      pass(few);
-    }
-  }
   const timed = Object.entries(passes).map(([name, pass]) => [name, () => void pass(gpas)]);
-  const ms = await medianMs(Object.fromEntries(timed), { rounds: 200, warmup: 20 });
+  const ms = await medianMs(Object.fromEntries(timed), { rounds: 200, warmup: 50 });
   return Object.fromEntries(
     Object.entries(ms).map(([name, each]) => [name, (each * 1e6) / gpas.length]),
   );
@@ -44,8 +36,12 @@ function inWords(figures, comparison) {
   return `${ns.toFixed(2).padStart(8)} ns, ${difference} ${other}`;
 }
 
-/** Nanoseconds by group of rows, by row and by pass. */
+/**
+ * Nanoseconds by group of rows, by row and by pass. V8 compiles each loop at a call, as in
+ * bench/sections/accesses.mjs.
+ */
 export async function addressSpace() {
+  setFlagsFromString("--no-use-osr");
   const results = {};
   for (const [group, { rows, comparison }] of Object.entries(GROUPS)) {
     results[group] = {};
@@ -56,6 +52,7 @@ export async function addressSpace() {
       results[group][row] = ns;
     }
   }
+  setFlagsFromString("--use-osr");
   return results;
 }
 

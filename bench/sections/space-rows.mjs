@@ -66,9 +66,9 @@ function makeMethod(statement, memory) {
   return (gpas) => cpu.run(gpas);
 }
 
-const READ = "sum += memory.readl(gpa)";
+const READ = "sum = (sum + memory.readl(gpa)) | 0";
 const WRITE = "memory.writel(gpa, i)";
-const MIXED = "if ((i & 1) === 0) sum += memory.readl(gpa); else memory.writel(gpa, i)";
+const MIXED = "if ((i & 1) === 0) sum = (sum + memory.readl(gpa)) | 0; else memory.writel(gpa, i)";
 
 const flat = (size = SIZE) => GuestMemory.allocate(size);
 
@@ -223,7 +223,7 @@ function registers(access, handler, { native = false, watch = false, make = devi
   };
 }
 
-const READ_HANDLER = "sum += memory.readl(gpa & 0xffc)";
+const READ_HANDLER = "sum = (sum + memory.readl(gpa & 0xffc)) | 0";
 const WRITE_HANDLER = "memory.writel(gpa & 0xffc, i)";
 const anyWidth = () => ({ read: (offset) => offset });
 const wideOnly = () => ({ readl: (offset) => offset, impl: { min: 4 } });
@@ -234,9 +234,9 @@ const DEVICES = {
   tryReadb: () => registers("memory.tryReadb(gpa, out8)", "memory.readb(gpa & 0xffc)"),
   writel: () => registers(WRITE, WRITE_HANDLER),
   "read, all widths": () =>
-    registers(READ, "sum += memory.read(gpa & 0xffc, 4)", { make: anyWidth }),
+    registers(READ, "sum = (sum + memory.read(gpa & 0xffc, 4)) | 0", { make: anyWidth }),
   "readb of 32-bit registers": () =>
-    registers("sum += memory.readb(gpa)", READ_HANDLER, { make: wideOnly }),
+    registers("sum = (sum + memory.readb(gpa)) | 0", READ_HANDLER, { make: wideOnly }),
   "native path, readl": () => registers(READ, READ_HANDLER, { native: true }),
   "native path, writel": () => registers(WRITE, WRITE_HANDLER, { native: true }),
   "readl, watched": () => registers(READ, READ_HANDLER, { watch: true }),
@@ -304,7 +304,7 @@ function banks(statement, { pageSize, watchpoints = 0 } = {}) {
 }
 
 const SELECT = "memory.bank.select(gpa)";
-const SELECT_AND_READ = `${SELECT}; sum += memory.space.readl(0x4000)`;
+const SELECT_AND_READ = `${SELECT}; sum = (sum + memory.space.readl(0x4000)) | 0`;
 
 const CHANGED = {
   "bank switch, pages of 4096 bytes": () => banks(SELECT),
