@@ -161,6 +161,39 @@ function accesses(statement) {
   return Object.fromEntries(rows);
 }
 
+/**
+ * Accesses under a policy, to addresses that are multiples of 4 plus `beyond`, and aligned accesses
+ * under the default policy.
+ */
+function underPolicy(statement, policy, { beyond = 0, native = false } = {}) {
+  const loop = (options) => {
+    const { space } = oneRam(0, options);
+    return makeLoop(statement, native ? space.native : space);
+  };
+  const [inSpace, byDefault] = [loop(policy), loop({})];
+  const moved = at(beyond);
+  return {
+    passes: { space: () => inSpace(moved), "default policy": byDefault },
+    gpas: at(0),
+  };
+}
+
+const BIG = { endian: "big" };
+const ALLOW = { alignment: "allow" };
+const BOTH = { ...BIG, ...ALLOW };
+
+function policies(statement) {
+  return {
+    "big-endian": () => underPolicy(statement, BIG),
+    "unaligned allowed, aligned": () => underPolicy(statement, ALLOW),
+    "unaligned allowed, unaligned": () => underPolicy(statement, ALLOW, { beyond: 1 }),
+    "both, aligned": () => underPolicy(statement, BOTH),
+    "both, unaligned": () => underPolicy(statement, BOTH, { beyond: 1 }),
+    "native path, big-endian": () => underPolicy(statement, BIG, { native: true }),
+    "native path, both, unaligned": () => underPolicy(statement, BOTH, { beyond: 1, native: true }),
+  };
+}
+
 /** Keeps the buffers of shared marks. */
 const shared = [];
 
@@ -327,6 +360,8 @@ export const GROUPS = {
   "32-bit reads": { rows: accesses(READ), comparison: "ratio" },
   "32-bit writes": { rows: accesses(WRITE), comparison: "ratio" },
   "32-bit reads and writes in turn": { rows: accesses(MIXED), comparison: "ratio" },
+  "32-bit reads under a policy": { rows: policies(READ), comparison: "ratio" },
+  "32-bit writes under a policy": { rows: policies(WRITE), comparison: "ratio" },
   "tracked 32-bit writes": { rows: TRACKED, comparison: "ratio" },
   devices: { rows: DEVICES, comparison: "difference" },
   "watched 32-bit accesses": { rows: WATCHED },

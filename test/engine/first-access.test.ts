@@ -38,9 +38,11 @@ describe("the first access of an address space", () => {
       (space) => space.native.tryWritel(0xffff_fffc, 1),
     ];
     for (const access of accesses) {
-      const [empty, mapped] = [new AddressSpace(), new AddressSpace()];
-      mapped.addRam(0, 65536);
-      expect(errorsOf(() => [empty, mapped].forEach(access))).to.deep.equal([]);
+      for (const options of [{}, { alignment: "allow" }, { endian: "big" }] as const) {
+        const [empty, mapped] = [new AddressSpace(options), new AddressSpace(options)];
+        mapped.addRam(0, 65536);
+        expect(errorsOf(() => [empty, mapped].forEach(access))).to.deep.equal([]);
+      }
     }
     // The inspector does report errors that are caught.
     const caught = errorsOf(() => {
