@@ -166,8 +166,8 @@ export class AddressSpace implements GuestAccessors {
   // These fields are private to TypeScript only, for the reason given in GuestMemory, and are not
   // grouped in an object, which saves the hot path a load.
   //
-  // The tables are unset until the first access, which throws and takes the slow path. That makes
-  // them.
+  // The first access makes the tables. Until then, the prototype has tables without pages: V8 makes
+  // an accessor slower for the whole process after it was called on two spaces without a table.
   declare private reads: Int32Array;
   declare private writes: Int32Array;
   /** log2 of the bytes of a page. */
@@ -189,8 +189,14 @@ export class AddressSpace implements GuestAccessors {
   // Those of MarkingWrites, unset until it is in use. `writes` is empty then: see there.
   declare private marks: DataView;
   declare private markedWrites: Int32Array;
+  declare private markedView: DataView;
+  declare private markedShift: number;
   static {
     this.prototype.checkSlots = checkSlots;
+    this.prototype.reads = NO_ENTRIES;
+    this.prototype.writes = NO_ENTRIES;
+    this.prototype.policyReads = NO_ENTRIES;
+    this.prototype.policyWrites = NO_ENTRIES;
   }
 
   readonly #bus!: Bus;
@@ -234,6 +240,7 @@ export class AddressSpace implements GuestAccessors {
       mapChanged: () => this.#mapChanged(),
       moveHome: (home) => {
         this.view = home;
+        this.#copyForMarkingWrites();
       },
       moveTable: (table) => {
         this.#useTable(table);
@@ -1311,9 +1318,8 @@ export class AddressSpace implements GuestAccessors {
     this.reads = reads;
     if (!this.#marksPages) {
       this.writes = writes;
-    } else if (this.#hasMarkingWrites()) {
-      this.markedWrites = writes;
     }
+    this.#copyForMarkingWrites();
   }
 
   #markIn(marks: Uint8Array): void {
@@ -1328,14 +1334,18 @@ export class AddressSpace implements GuestAccessors {
     if (Object.getPrototypeOf(this) === AddressSpace.prototype) {
       Reflect.setPrototypeOf(this, MarkingWrites.prototype);
     }
-    if (this.#hasMarkingWrites()) {
+    if (Object.getPrototypeOf(this) === MarkingWrites.prototype) {
       this.marks = view;
-      this.markedWrites = this.native.writes;
+      this.#copyForMarkingWrites();
     }
   }
 
-  #hasMarkingWrites(): boolean {
-    return Object.getPrototypeOf(this) === MarkingWrites.prototype;
+  #copyForMarkingWrites(): void {
+    if (Object.getPrototypeOf(this) === MarkingWrites.prototype) {
+      this.markedWrites = this.native.writes;
+      this.markedShift = this.shift;
+      this.markedView = this.view;
+    }
   }
 
   #mapChanged(): void {

@@ -14,12 +14,14 @@ import type { SpaceAccess } from "./general-access.js";
  * path.
  */
 export abstract class MarkingWrites {
+  // Copies of `shift` and `view`: V8 of Node 22 no longer treats fields as constants that an object
+  // had before its prototype changed.
+  declare private readonly markedShift: number;
+  declare private readonly markedView: DataView;
   /** The entries of the page table for writes. */
   declare private readonly markedWrites: Int32Array;
   /** A byte for each page of the home buffer; 1 is a mark. */
   declare private readonly marks: DataView;
-  declare private readonly shift: number;
-  declare private readonly view: DataView;
   declare private readonly general: SpaceAccess;
   declare private readonly checkSlots: typeof checkSlots;
 
@@ -38,10 +40,10 @@ export abstract class MarkingWrites {
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.markedWrites[address >>> this.shift]!;
+          const distance = ~this.markedWrites[address >>> this.markedShift]!;
           if (!(distance & 1)) {
             const place = (address + distance) | 0;
-            this.view.setUint8(place >>> 0, value);
+            this.markedView.setUint8(place >>> 0, value);
             this.marks.setUint8(place >>> 12, 1);
             return 0;
           }
@@ -65,10 +67,10 @@ export abstract class MarkingWrites {
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.markedWrites[address >>> this.shift]!;
+          const distance = ~this.markedWrites[address >>> this.markedShift]!;
           if (!((address | distance) & 1)) {
             const place = (address + distance) | 0;
-            this.view.setUint16(place >>> 0, value, true);
+            this.markedView.setUint16(place >>> 0, value, true);
             this.marks.setUint8(place >>> 12, 1);
             return 0;
           }
@@ -90,10 +92,10 @@ export abstract class MarkingWrites {
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.markedWrites[address >>> this.shift]!;
+          const distance = ~this.markedWrites[address >>> this.markedShift]!;
           if (!((address | distance) & 3)) {
             const place = (address + distance) | 0;
-            this.view.setUint32(place >>> 0, value, true);
+            this.markedView.setUint32(place >>> 0, value, true);
             this.marks.setUint8(place >>> 12, 1);
             return 0;
           }
@@ -115,10 +117,10 @@ export abstract class MarkingWrites {
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.markedWrites[address >>> this.shift]!;
+          const distance = ~this.markedWrites[address >>> this.markedShift]!;
           if (!((address | distance) & 7)) {
             const place = (address + distance) | 0;
-            this.view.setBigUint64(place >>> 0, value, true);
+            this.markedView.setBigUint64(place >>> 0, value, true);
             this.marks.setUint8(place >>> 12, 1);
             return 0;
           }
@@ -140,10 +142,10 @@ export abstract class MarkingWrites {
 
           const address = gpa >>> 0;
           if (address === gpa) {
-            const distance = ~this.markedWrites[address >>> this.shift]!;
+            const distance = ~this.markedWrites[address >>> this.markedShift]!;
             if (!((address | distance) & 7)) {
               const place = (address + distance) | 0;
-              this.view.setBigUint64(place >>> 0, value, true);
+              this.markedView.setBigUint64(place >>> 0, value, true);
               this.marks.setUint8(place >>> 12, 1);
               return 0;
             }
@@ -168,10 +170,10 @@ export abstract class MarkingWrites {
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.markedWrites[address >>> this.shift]!;
+          const distance = ~this.markedWrites[address >>> this.markedShift]!;
           if (!(distance & 1)) {
             const place = (address + distance) | 0;
-            this.view.setUint8(place >>> 0, value);
+            this.markedView.setUint8(place >>> 0, value);
             this.marks.setUint8(place >>> 12, 1);
             return;
           }
@@ -195,10 +197,10 @@ export abstract class MarkingWrites {
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.markedWrites[address >>> this.shift]!;
+          const distance = ~this.markedWrites[address >>> this.markedShift]!;
           if (!((address | distance) & 1)) {
             const place = (address + distance) | 0;
-            this.view.setUint16(place >>> 0, value, true);
+            this.markedView.setUint16(place >>> 0, value, true);
             this.marks.setUint8(place >>> 12, 1);
             return;
           }
@@ -220,10 +222,10 @@ export abstract class MarkingWrites {
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.markedWrites[address >>> this.shift]!;
+          const distance = ~this.markedWrites[address >>> this.markedShift]!;
           if (!((address | distance) & 3)) {
             const place = (address + distance) | 0;
-            this.view.setUint32(place >>> 0, value, true);
+            this.markedView.setUint32(place >>> 0, value, true);
             this.marks.setUint8(place >>> 12, 1);
             return;
           }
@@ -245,10 +247,10 @@ export abstract class MarkingWrites {
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.markedWrites[address >>> this.shift]!;
+          const distance = ~this.markedWrites[address >>> this.markedShift]!;
           if (!((address | distance) & 7)) {
             const place = (address + distance) | 0;
-            this.view.setBigUint64(place >>> 0, value, true);
+            this.markedView.setBigUint64(place >>> 0, value, true);
             this.marks.setUint8(place >>> 12, 1);
             return;
           }
@@ -272,10 +274,10 @@ export abstract class MarkingWrites {
       ) {
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.markedWrites[address >>> this.shift]!;
+          const distance = ~this.markedWrites[address >>> this.markedShift]!;
           if (!((address | distance) & 7)) {
             const place = (address + distance) | 0;
-            const view = this.view;
+            const view = this.markedView;
             const start = place >>> 0;
             view.setUint32(start, low, true);
             view.setUint32(start + 4, high, true);

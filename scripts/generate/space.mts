@@ -68,7 +68,7 @@ const BIG = { low: "start + 4", high: "start" };
  */
 function throughTable(
   { alignment, endian }: SpacePolicy,
-  { reads = "reads", writes = "writes", marks = false } = {},
+  { reads = "reads", writes = "writes", shift = "shift", marks = false } = {},
 ): SpaceClass {
   const open = ({ bytes }: WidthRow, operation: Operation): string => {
     if (bytes === 1) {
@@ -87,12 +87,12 @@ function throughTable(
       const entries = operation === "read" ? reads : writes;
       // The other way round, V8 would check that the sum is not negative before it marks the page.
       const access = marks
-        ? `const place = (address + distance) | 0; ${then("this.view", "place >>> 0")}`
+        ? `const place = (address + distance) | 0; ${then("this.markedView", "place >>> 0")}`
         : then("this.view", "(address + distance) >>> 0");
       return `
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~this.${entries}[address >>> this.shift]!;
+          const distance = ~this.${entries}[address >>> this.${shift}]!;
           if (${open(row, operation)}) { ${access} }
         }`;
     },
@@ -125,9 +125,8 @@ export function tableAccessors(): string {
  * The writing accessors of an address space whose home buffer has marks: a byte for each page of it.
  */
 export function markingTableWrites(): string {
-  return spaceWrites(throughTable(DEFAULT_POLICY, { writes: "markedWrites", marks: true })).join(
-    "\n\n",
-  );
+  const fields = { writes: "markedWrites", shift: "markedShift", marks: true };
+  return spaceWrites(throughTable(DEFAULT_POLICY, fields)).join("\n\n");
 }
 
 /** The classes of lib/space/policy-accessors.ts, one per policy other than the default. */
