@@ -1,5 +1,13 @@
 import { spawnSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { expect } from "chai";
 import { NODES, nodePrograms } from "../../scripts/prebuilds/nodes.mjs";
@@ -45,6 +53,17 @@ describe("a native addon that uses the package", () => {
     compileAddon(example, "build");
     const { status, output } = run(process.execPath, ["main.js"], example);
     expect(output).to.equal("count 100000\nhalted 0\n");
+    expect(status).to.equal(0);
+  });
+
+  it("has an example with koffi in the guide that works as written", () => {
+    const guide = readFileSync(join(ROOT, "docs/native-cores.md"), "utf8");
+    const [, code] = /^```mjs\n([^]*?)^```$/m.exec(guide)!;
+    const [, printed] = /console\.log.* \/\/ (\w+)$/m.exec(code!)!;
+    symlinkSync(join(ROOT, "node_modules/koffi"), join(folder, "node_modules/koffi"));
+    writeFileSync(join(folder, "ffi.mjs"), code!);
+    const { status, output } = run(process.execPath, ["ffi.mjs"], folder);
+    expect(output).to.equal(`${printed}\n`);
     expect(status).to.equal(0);
   });
 
