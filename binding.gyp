@@ -14,6 +14,7 @@
         "native/addon/glibc_baseline.cpp",
         "native/addon/memory_binding.cpp",
         "native/addon/space_binding.cpp",
+        "native/addon/stack_binding.cpp",
         "native/pound/host/memory/arena.cpp",
         "native/pound/host/memory/pages.cpp",
         "native/pound/kvm/guest.cpp"

@@ -93,9 +93,11 @@ if (runs.length > 1) {
   printTable(runs);
 }
 if (values.json !== undefined) {
-  const command = ["npm run bench", ...(values.nodes ? [`-- --nodes ${values.nodes}`] : [])].join(
-    " ",
-  );
+  const options = [
+    ...(values.only === undefined ? [] : [`--only ${values.only}`]),
+    ...(values.nodes === undefined ? [] : [`--nodes ${values.nodes}`]),
+  ];
+  const command = ["npm run bench", ...(options.length === 0 ? [] : ["--", ...options])].join(" ");
   const report = { date: new Date().toISOString(), command, runs };
   writeFileSync(values.json, `${JSON.stringify(report, null, 2)}\n`);
 }

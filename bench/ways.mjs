@@ -95,10 +95,10 @@ function halvesForm(access, workload) {
   return makeLoop(
     workload,
     [
-      "sum += access.readb(gpa)",
-      "sum += access.readw(gpa)",
-      "sum += access.readl(gpa)",
-      "access.tryReadqHalves(gpa, registers, 10); sum += registers[10]",
+      "sum = (sum + access.readb(gpa)) | 0",
+      "sum = (sum + access.readw(gpa)) | 0",
+      "sum = (sum + access.readl(gpa)) | 0",
+      "access.tryReadqHalves(gpa, registers, 10); sum = (sum + registers[10]) | 0",
       "access.writeb(gpa, i & 255)",
       "access.writew(gpa, i & 255)",
       "access.writel(gpa, i & 255)",
@@ -113,10 +113,10 @@ function halvesInField(workload) {
   return makeLoop(
     workload,
     [
-      "sum += cpu.memory.readb(gpa)",
-      "sum += cpu.memory.readw(gpa)",
-      "sum += cpu.memory.readl(gpa)",
-      "cpu.memory.tryReadqHalves(gpa, cpu.registers, 10); sum += cpu.registers[10]",
+      "sum = (sum + cpu.memory.readb(gpa)) | 0",
+      "sum = (sum + cpu.memory.readw(gpa)) | 0",
+      "sum = (sum + cpu.memory.readl(gpa)) | 0",
+      "cpu.memory.tryReadqHalves(gpa, cpu.registers, 10); sum = (sum + cpu.registers[10]) | 0",
       "cpu.memory.writeb(gpa, i & 255)",
       "cpu.memory.writew(gpa, i & 255)",
       "cpu.memory.writel(gpa, i & 255)",
@@ -132,10 +132,10 @@ function addressesInHalves(access, workload) {
   return makeLoop(
     workload,
     [
-      "sum += access.readb(gpa, 0)",
-      "sum += access.readw(gpa, 0)",
-      "sum += access.readl(gpa, 0)",
-      "access.tryReadq(gpa, 0, registers, 10); sum += registers[10]",
+      "sum = (sum + access.readb(gpa, 0)) | 0",
+      "sum = (sum + access.readw(gpa, 0)) | 0",
+      "sum = (sum + access.readl(gpa, 0)) | 0",
+      "access.tryReadq(gpa, 0, registers, 10); sum = (sum + registers[10]) | 0",
       "access.writeb(gpa, 0, i & 255)",
       "access.writew(gpa, 0, i & 255)",
       "access.writel(gpa, 0, i & 255)",

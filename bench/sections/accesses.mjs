@@ -1,3 +1,4 @@
+import { setFlagsFromString } from "node:v8";
 import { hrtimeNow } from "tinybench";
 import { CPP } from "../names.mjs";
 import { DATA_VIEW, EMPTY, KOFFI, NATIVE, NATIVE_BY_TURNS, waysFor } from "../ways.mjs";
@@ -7,38 +8,24 @@ import { workloads } from "../workloads.mjs";
 /** Operations timed together: few enough that most slices run without an interruption. */
 const SLICE = 8192;
 /** Enough for V8 to compile a loop with all of its optimizations. */
-const WARM_UP_RUNS = 1600;
-/**
- * Few enough that V8 compiles the function at a call, and not while its loop runs. The code that V8
- * of Node 24 compiles while the loop runs (on-stack replacement) can be slower, and stay.
- */
-const WARM_UP_SLICE = 256;
+const WARM_UP_RUNS = 50;
 
 /**
- * Runs every way on slices that have each kind of operation equally often.
+ * Runs every way on slices that have each kind of operation of its loop equally often, including
+ * kinds that the workload does not have.
  *
  * V8 inlines a call into a loop only if the loop makes it often enough, and it counts calls only
  * until it first compiles the loop. In a trace with few stores, chance would decide whether it
  * inlines them, and a call that it does not inline makes it keep the loop's variables in memory.
+ * A kind that has never run is compiled to a branch that leaves the loop, which prevents peeling.
  */
-function warmUp(ways, { kinds, gpas }) {
-  const byKind = new Map();
-  for (let i = 0; i < kinds.length; i++) {
-    if (!byKind.has(kinds[i])) {
-      byKind.set(kinds[i], []);
-    }
-    byKind.get(kinds[i]).push(gpas[i]);
-  }
-  const all = [...byKind];
-  const slice = Array.from({ length: WARM_UP_SLICE }, (_, i) => {
-    const [kind, known] = all[i % all.length];
-    return { kind, gpa: known[i % known.length] };
-  });
-  const sliceKinds = Uint8Array.from(slice, ({ kind }) => kind);
-  const sliceGpas = Uint32Array.from(slice, ({ gpa }) => gpa);
+function warmUp(ways, { mixed, width, gpas }) {
+  const all = mixed ? [0, 1, 2, 3, 4, 5, 6, 7] : [width, width + 4];
+  const kinds = Uint8Array.from({ length: SLICE }, (_, i) => all[i % all.length]);
+  const aligned = Uint32Array.from(kinds, (_, i) => gpas[i] & ~7);
   for (const way of Object.values(ways)) {
     for (let i = 0; i < WARM_UP_RUNS; i++) {
-      way(sliceKinds, sliceGpas);
+      way(kinds, aligned);
     }
   }
 }
@@ -133,8 +120,14 @@ function detachSomeBuffer() {
   structuredClone(buffer, { transfer: [buffer] });
 }
 
-/** Nanoseconds per access of every way, for each workload. */
+/**
+ * Nanoseconds per access of every way, for each workload.
+ *
+ * V8 compiles each loop at a call. When it compiles a loop while it runs (on-stack replacement),
+ * chance decides which of two speeds the code has.
+ */
 export async function accesses() {
+  setFlagsFromString("--no-use-osr");
   const all = await workloads();
   const results = [];
   for (const workload of all) {
@@ -143,5 +136,6 @@ export async function accesses() {
   detachSomeBuffer();
   const [first] = all;
   results.push(await run({ ...first, name: `${first.name}, with some ArrayBuffer detached` }));
+  setFlagsFromString("--use-osr");
   return results;
 }

@@ -3,7 +3,7 @@ import { isAnyArrayBuffer, isArrayBuffer } from "node:util/types";
 import { destroyedError, outOfMemoryError, rangeError, typeError } from "../base/errors.js";
 import { type Gpa } from "../base/gpa.js";
 import { checkObject, toByteCount } from "../base/arguments.js";
-import { reserveStack } from "../base/stack.js";
+import { reserveStack } from "../native/stack.js";
 import { native, type Handle } from "../native/addon.js";
 import { extentOf } from "../base/view.js";
 import { uncloneable } from "../base/uncloneable.js";

@@ -4,7 +4,7 @@ import { PAGE_SIZE } from "../base/page.js";
 import { destroyedError, outOfMemoryError, rangeError, typeError } from "../base/errors.js";
 import { type Gpa } from "../base/gpa.js";
 import { toAddress, toByteCount } from "../base/arguments.js";
-import { reserveStack } from "../base/stack.js";
+import { reserveStack } from "../native/stack.js";
 
 /** Page numbers must fit in a Uint32Array. */
 const MAX_SIZE = PAGE_SIZE * 2 ** 32;

@@ -3,7 +3,7 @@ import { DirtyBitmap, type MarkWriter, type MarkWriterReference } from "./dirty-
 import { isInstance } from "../base/arguments.js";
 import { rangeError, typeError } from "../base/errors.js";
 import { PAGE_SIZE } from "../base/page.js";
-import { reserveStack } from "../base/stack.js";
+import { reserveStack } from "../native/stack.js";
 import { WINDOW_SIZE } from "./windows.js";
 
 /**
@@ -178,57 +178,71 @@ export class MemoryMarks implements MarkWriter {
     }
   }
 
-  /** Adds a user. Only {@link MemoryLinks} calls it. */
+  /** Adds a user. Only {@link MemoryWindows} calls it. */
   join(user: UserReference): void {
     this.#users.add(user);
   }
 
-  /** Removes a user. Only {@link MemoryLinks} calls it. */
+  /** Removes a user. Only {@link MemoryWindows} calls it. */
   leave(user: UserReference): void {
     this.#users.delete(user);
   }
 }
 
-/** Cuts the links of users that were collected. */
-const collected = new FinalizationRegistry<MemoryLinks>((links) => links.cut());
+/** The memories that a user maps. It must not lead to the user, which could never be collected. */
+interface Links {
+  readonly user: UserReference;
+  readonly memories: Set<MemoryMarks>;
+}
 
-/** The memories that one user maps. It registers the user with each of them. */
-export class MemoryLinks {
-  readonly #user: UserReference;
-  /** The number of mapped regions over each memory. */
-  readonly #counts = new Map<MemoryMarks, number>();
+/** Unregisters users that were collected from their memories. */
+const collected = new FinalizationRegistry<Links>(({ user, memories }) => {
+  for (const marks of memories) {
+    marks.leave(user);
+  }
+});
+
+/**
+ * The windows of one user onto each memory. It registers the user with the memories that it maps.
+ *
+ * @typeParam W - A window.
+ */
+export class MemoryWindows<W> {
+  readonly #links: Links;
+  readonly #windows = new Map<MemoryMarks, Set<W>>();
 
   constructor(user: MemoryUser) {
-    this.#user = new WeakRef(user);
-    collected.register(user, this);
+    this.#links = { user: new WeakRef(user), memories: new Set() };
+    collected.register(user, this.#links);
   }
 
-  /** Call it before the user maps a region over the memory. */
-  add(marks: MemoryMarks): void {
-    this.#counts.set(marks, (this.#counts.get(marks) ?? 0) + 1);
-    marks.join(this.#user);
+  /** The windows onto a memory, which the user maps. */
+  of(marks: MemoryMarks): ReadonlySet<W> {
+    return this.#windows.get(marks)!;
   }
 
-  /** The number of mapped regions over a memory. */
-  count(marks: MemoryMarks): number {
-    return this.#counts.get(marks) ?? 0;
-  }
-
-  /** Call it after the user has unmapped a region over the memory. */
-  remove(marks: MemoryMarks): void {
-    const count = this.#counts.get(marks) ?? 0;
-    if (count > 1) {
-      this.#counts.set(marks, count - 1);
+  /** Call it before the user maps a window. */
+  add(marks: MemoryMarks, window: W): void {
+    const windows = this.#windows.get(marks);
+    if (windows !== undefined) {
+      windows.add(window);
       return;
     }
-    marks.leave(this.#user);
-    this.#counts.delete(marks);
+    this.#windows.set(marks, new Set<W>().add(window));
+    const { user, memories } = this.#links;
+    memories.add(marks);
+    marks.join(user);
   }
 
-  /** Unregisters the user from all memories. */
-  cut(): void {
-    for (const marks of this.#counts.keys()) {
-      marks.leave(this.#user);
+  /** Call it after the user has unmapped a window. */
+  remove(marks: MemoryMarks, window: W): void {
+    const windows = this.#windows.get(marks)!;
+    windows.delete(window);
+    if (windows.size === 0) {
+      this.#windows.delete(marks);
+      const { user, memories } = this.#links;
+      memories.delete(marks);
+      marks.leave(user);
     }
   }
 }

@@ -86,6 +86,9 @@ export interface NativeBinding extends NativeAccessors {
   coreSpaceCreate(): NativeHandle;
   /** Sets the page table that addons get at the beginning of their next run. */
   coreSpaceSetTable(space: NativeHandle, table: Handle): void;
+
+  /** The address of the top of the stack, which grows to lower addresses. */
+  stackPosition(): number;
 }
 
 /** The addon, either prebuilt or built during the installation. */

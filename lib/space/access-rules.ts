@@ -80,14 +80,19 @@ export class AccessRules {
     return this.outcome.result === OK ? value : this.#reread(native, kind, gpa, value);
   }
 
-  /** As `write`, for a device whose handler has just refused it. No watchpoint was notified. */
+  /**
+   * As `write`, for a device whose handler has just refused it.
+   *
+   * @param announced - Whether its watchpoints were notified.
+   */
   finishRefused<T extends Value, A extends Out>(
     native: boolean,
     kind: SpaceWidth<T, A>,
     gpa: Gpa,
     value: T,
+    announced: boolean,
   ): GuestMemAccessResult {
-    this.#refuseWrite(false);
+    this.#refuseWrite(announced);
     return this.#rewrite(native, kind, gpa, value);
   }
 

@@ -1,10 +1,10 @@
 import { rangeError, typeError } from "../base/errors.js";
 import type { Gpa } from "../base/gpa.js";
 import { PAGE_SIZE } from "../base/page.js";
-import { reserveStack } from "../base/stack.js";
+import { reserveStack } from "../native/stack.js";
 import type { DirtyBitmap } from "../memory/dirty-bitmap.js";
 import type { GuestMemoryInternals } from "../memory/guest-memory.js";
-import { MemoryLinks, type MemoryMarks, type MemoryUser } from "../memory/marks.js";
+import { type MemoryMarks, type MemoryUser, MemoryWindows } from "../memory/marks.js";
 import { AccessRules } from "./access-rules.js";
 import type { Backed } from "./backed.js";
 import type { CodeGuard, CodeWriteListener } from "./code-guard.js";
@@ -50,7 +50,7 @@ export class Bus implements MemoryUser {
   readonly #map = new RegionMap();
   readonly #home: PageHome;
   readonly #guards: SpaceGuards;
-  readonly #links = new MemoryLinks(this);
+  readonly #windows = new MemoryWindows<Backed>(this);
   readonly #user: BusUser;
   readonly #pageSize: number;
   #watchpointsMade = 0;
@@ -93,12 +93,12 @@ export class Bus implements MemoryUser {
     const next = this.#home.ifLarger(region);
     reserveStack();
     this.#invalidateRange(region);
-    if (region.kind !== "mmio") {
-      this.#links.add(region.internals.marks);
-      region.user = this;
-    }
     if (region.kind === "ram" && dirty !== null) {
       region.internals.marks.set(dirty);
+    }
+    if (region.kind !== "mmio") {
+      this.#windows.add(region.internals.marks, region);
+      region.user = this;
     }
     this.#map.add(region);
     if (next !== null) {
@@ -127,7 +127,7 @@ export class Bus implements MemoryUser {
     }
     if (region.kind !== "mmio") {
       region.user = null;
-      this.#links.remove(region.internals.marks);
+      this.#windows.remove(region.internals.marks, region);
     }
   }
 
@@ -145,7 +145,7 @@ export class Bus implements MemoryUser {
 
   selecting(region: Backed, next: GuestMemoryInternals): void {
     if (next !== region.internals) {
-      this.#links.add(next.marks);
+      this.#windows.add(next.marks, region);
     }
     this.#invalidateCaches();
     this.#home.close(region.start, region.start + region.length);
@@ -153,7 +153,7 @@ export class Bus implements MemoryUser {
 
   selected(region: Backed, before: GuestMemoryInternals): void {
     if (before !== region.internals) {
-      this.#links.remove(before.marks);
+      this.#windows.remove(before.marks, region);
     }
     // Most banks are fully visible and not watched: their pages open at once.
     const segment = this.#map.near(region.start);
@@ -185,21 +185,11 @@ export class Bus implements MemoryUser {
 
   /** As {@link AddressSpace.guardCode}. */
   guardCode(gpa: Gpa, length: Gpa, listener: CodeWriteListener): CodeGuard {
-    const guard = this.#guards.make(
-      gpa,
-      length,
-      this.#pageSize,
-      listener,
-      (region, marks, offset, end) => {
-        // If an error ends the loop, only caches are lost.
-        marks.notifyGuarding(this, offset, end);
-        if (this.#links.count(marks) === 1) {
-          this.#home.closeWrites(region, offset, end);
-        } else {
-          this.memoryGuarding(marks, offset, end);
-        }
-      },
-    );
+    const guard = this.#guards.make(gpa, length, this.#pageSize, listener, (marks, offset, end) => {
+      // If an error ends the loop, only caches are lost.
+      marks.notifyGuarding(this, offset, end);
+      this.#closeWrites(marks, offset, end);
+    });
     this.#invalidateReaches();
     guard.arm();
     return guard;
@@ -207,19 +197,19 @@ export class Bus implements MemoryUser {
 
   memoryGuarding(marks: MemoryMarks, offset: number, end: number): void {
     this.#invalidateReaches();
-    for (const region of this.#map.regions) {
-      if (region.kind !== "mmio" && region.internals.marks === marks) {
-        this.#home.closeWrites(region, offset, end);
-      }
-    }
+    this.#closeWrites(marks, offset, end);
   }
 
   memoryChanging(marks: MemoryMarks): void {
     this.#invalidateCaches();
-    for (const { region, start, length } of this.#map.segments) {
-      if (region.kind !== "mmio" && region.internals.marks === marks) {
-        this.#home.close(start, start + length);
-      }
+    for (const { start, length } of this.#windows.of(marks)) {
+      this.#home.close(start, start + length);
+    }
+  }
+
+  #closeWrites(marks: MemoryMarks, offset: number, end: number): void {
+    for (const window of this.#windows.of(marks)) {
+      this.#home.closeWrites(window, offset, end);
     }
   }
 

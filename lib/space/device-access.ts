@@ -4,18 +4,28 @@ import { type GuestMemAccessResult, OK } from "../base/result.js";
 import type { Out, Value } from "../base/widths.js";
 import { callHandler } from "./device.js";
 import { BUS_ERROR } from "./mmio.js";
-import type { Registers } from "./reaches.js";
+import type { Registers, WatchedRegisters } from "./reaches.js";
+import { notifyEach } from "./watch-table.js";
 import type { SpaceWidth } from "./widths.js";
 
 /** A power of two. */
 const ENTRIES = 64;
 
-const NONE = { low: 0, length: 0, offset: 0, device: null, handlers: [] } as unknown as Registers;
+// Of the same shape as any other, so that V8 compiles the accesses for one shape.
+const NONE = {
+  low: 0,
+  length: 0,
+  offset: 0,
+  region: null,
+  device: null,
+  handlers: [],
+  watched: null,
+} as unknown as Registers;
 
 /**
  * The accesses of up to 32 bits to devices, with number addresses below 4 GiB: a direct-mapped cache
  * leads from the page of an address to the handlers. Programs poll device registers, often those of
- * several devices by turns. Watched pages are never cached.
+ * several devices by turns.
  */
 export class DeviceAccess {
   readonly #bus: Bus;
@@ -80,9 +90,35 @@ export class DeviceAccess {
           }
           return this.#finishRead(kind, gpa, registers, found);
         }
+        if (registers.watched !== null) {
+          return this.#readWatched(kind, address, registers, registers.watched);
+        }
       }
     }
     return -1;
+  }
+
+  #readWatched<T extends Value, A extends Out>(
+    kind: SpaceWidth<T, A>,
+    address: number,
+    registers: Registers,
+    { handlers, watchpoints }: WatchedRegisters,
+  ): number {
+    const handler = handlers[kind.log2]!;
+    if (handler === null) {
+      return -1;
+    }
+    const offset = registers.offset + ((address - registers.low) >>> 0);
+    const found = callHandler(handler, registers.device, offset);
+    // The handler may have changed the watchpoints, which changes the entry.
+    if (typeof found === "number" && this.#reads[entryOf(address)] === registers) {
+      const value = (found & kind.mask) >>> 0;
+      if (value === found) {
+        notifyEach(watchpoints, address, kind.bytes, "read", value);
+        return value;
+      }
+    }
+    return this.#finishRead(kind, address, registers, found);
   }
 
   #finishRead<T extends Value, A extends Out>(
@@ -120,12 +156,33 @@ export class DeviceAccess {
         const handler = registers.handlers[kind.log2]!;
         if (handler !== null) {
           return callHandler(handler, registers.device, registers.offset + at, value) === BUS_ERROR
-            ? this.#bus.rules.finishRefused(this.#native, kind, gpa, value)
+            ? this.#bus.rules.finishRefused(this.#native, kind, gpa, value, false)
             : OK;
+        }
+        if (registers.watched !== null) {
+          return this.#writeWatched(kind, address, value, registers, registers.watched);
         }
       }
     }
     return -1;
+  }
+
+  #writeWatched<T extends Value, A extends Out>(
+    kind: SpaceWidth<T, A>,
+    address: number,
+    value: T,
+    { low, offset, device }: Registers,
+    { handlers, watchpoints }: WatchedRegisters,
+  ): GuestMemAccessResult | -1 {
+    const handler = handlers[kind.log2]!;
+    if (handler === null) {
+      return -1;
+    }
+    notifyEach(watchpoints, address, kind.bytes, "write", value);
+    const at = offset + ((address - low) >>> 0);
+    return callHandler(handler, device, at, value) === BUS_ERROR
+      ? this.#bus.rules.finishRefused(this.#native, kind, address, value, true)
+      : OK;
   }
 }
 

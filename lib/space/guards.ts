@@ -4,7 +4,6 @@ import { pageOf } from "../base/page.js";
 import { PageIndex } from "../base/page-index.js";
 import { OK } from "../base/result.js";
 import type { MemoryMarks } from "../memory/marks.js";
-import type { Backed } from "./backed.js";
 import { CodeGuard, type CodeWriteListener, GuardPart } from "./code-guard.js";
 import type { RegionLookup } from "./lookup.js";
 import type { Region } from "./regions.js";
@@ -31,7 +30,7 @@ export class SpaceGuards {
     length: Gpa,
     pageSize: number,
     listener: CodeWriteListener,
-    guarding: (region: Backed, marks: MemoryMarks, offset: number, end: number) => void,
+    guarding: (marks: MemoryMarks, offset: number, end: number) => void,
   ): CodeGuard {
     const { lookup } = this;
     const guard = new CodeGuard(gpa, length, pageSize, listener, this.#guards);
@@ -48,7 +47,7 @@ export class SpaceGuards {
       if (region.kind !== "mmio" && region.internals.checkRange(offset, count) === OK) {
         const { marks } = region.internals;
         const end = offset + count;
-        guarding(region, marks, offset, end);
+        guarding(marks, offset, end);
         parts.push(new GuardPart(guard, at, marks, offset, end));
       }
       done += count;

@@ -69,6 +69,7 @@ export class RegionLookup {
       this.hit = previous;
       return this.#found(previous, address, address - previous.region.start);
     }
+    // The fast paths throw an error, and catch it, at each access until there is a table.
     if (!this.home.hasTable) {
       this.home.makeTable();
     }

@@ -65,7 +65,8 @@ export class PageHome {
   }
 
   /** Clears the entries for writes of the pages of a window that show bytes of its memory. */
-  closeWrites({ start, length, from, period }: Backed, offset: number, end: number): void {
+  closeWrites(region: Backed, offset: number, end: number): void {
+    const { start, length, from, period } = region;
     const low = Math.max(offset - from, 0);
     const high = Math.min(end - from, period);
     if (low < high) {
@@ -95,7 +96,8 @@ export class PageHome {
    * Opens all pages of a window after it has changed, if its bytes lie in the home buffer. It must be
    * fully visible and not watched.
    */
-  openAll({ start, length, period, from, internals, readable, writable }: Backed): void {
+  openAll(region: Backed): void {
+    const { start, length, period, from, internals, readable, writable } = region;
     const table = this.#table;
     const window = internals.windowAt(0);
     if (

@@ -11,8 +11,12 @@ import type { Segment } from "./region-map.js";
 import type { MmioRegion } from "./regions.js";
 import type { WatchTable } from "./watch-table.js";
 import type { WatchedMemory } from "./watched-memory.js";
+import type { Watchpoint } from "./watchpoint.js";
 
-/** Registers of a device below 4 GiB, none of whose pages is watched for accesses of one kind. */
+/**
+ * Registers of a device below 4 GiB, for accesses of one kind: either in pages without watchpoints,
+ * or in one page that has some.
+ */
 export interface Registers {
   /** Guest physical address of the first byte, as a signed 32-bit integer. */
   readonly low: number;
@@ -22,8 +26,18 @@ export interface Registers {
   readonly offset: number;
   readonly region: MmioRegion;
   readonly device: unknown;
+  /** No handlers if the page is watched. */
   readonly handlers: Handlers;
+  readonly watched: WatchedRegisters | null;
 }
+
+/** The handlers of registers in a watched page, and its watchpoints. */
+export interface WatchedRegisters {
+  readonly handlers: Handlers;
+  readonly watchpoints: readonly Watchpoint[];
+}
+
+const NO_HANDLERS: Handlers = [null, null, null, null];
 
 /** Finds the bytes around an address which accesses of one kind reach without a further check. */
 export class Reaches {
@@ -98,24 +112,36 @@ export class Reaches {
   }
 
   /**
-   * The registers around the address that `find` has just looked up, in a device; null if their
-   * page is watched, or if they lie above 4 GiB or too far from the start of the device.
+   * The registers around the address that `find` has just looked up, in a device; null if they lie
+   * above 4 GiB or too far from the start of the device.
    */
   registers(region: MmioRegion, kind: Operation): Registers | null {
     const { address, hit } = this.lookup;
     const { start, near, offset } = hit!;
-    const [low, high] = this.#withoutWatches(kind, address, start, start + near);
+    // Infinity minus Infinity is not a number.
+    if (!(address - start < near)) {
+      return null;
+    }
+    const page = pageAt(address);
+    const watchpoints = this.watches.atPage(page, kind);
+    const [low, high] =
+      watchpoints === null
+        ? this.#withoutWatches(kind, address, start, start + near)
+        : [Math.max(start, page * PAGE_SIZE), Math.min(start + near, (page + 1) * PAGE_SIZE)];
     const first = offset + (low - start);
-    return high <= address || first + (high - low) >= 2 ** 31
-      ? null
-      : {
-          low: low | 0,
-          length: high - low,
-          offset: first,
-          region,
-          device: region.device,
-          handlers: kind === "read" ? region.reads : region.writes,
-        };
+    if (first + (high - low) >= 2 ** 31) {
+      return null;
+    }
+    const handlers = kind === "read" ? region.reads : region.writes;
+    return {
+      low: low | 0,
+      length: high - low,
+      offset: first,
+      region,
+      device: region.device,
+      handlers: watchpoints === null ? handlers : NO_HANDLERS,
+      watched: watchpoints && { handlers, watchpoints },
+    };
   }
 
   /**

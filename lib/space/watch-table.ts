@@ -51,15 +51,23 @@ export class WatchTable {
     return this.active && this.index(kind).covers(pageAt(gpa));
   }
 
+  /** The watchpoints of a kind of access that touch a page; null if there are none. */
+  atPage(page: number, kind: Operation): readonly Watchpoint[] | null {
+    if (!this.active) {
+      return null;
+    }
+    const index = this.index(kind);
+    return index.covers(page) ? index.atPage(page) : null;
+  }
+
   /** Calls the listeners whose ranges an access touches, in the order they were added. */
   notify(gpa: Gpa, width: number, kind: Operation, value?: Value): void {
     if (!this.active) {
       return;
     }
-    const page = pageAt(gpa);
-    const index = this.index(kind);
-    if (index.covers(page)) {
-      notifyEach(index.atPage(page), gpa, width, kind, value);
+    const watchpoints = this.atPage(pageAt(gpa), kind);
+    if (watchpoints !== null) {
+      notifyEach(watchpoints, gpa, width, kind, value);
     }
   }
 

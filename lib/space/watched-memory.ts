@@ -57,17 +57,16 @@ export class WatchedMemory {
     if (found === null || !reaches(found.reach, gpa, kind.bytes)) {
       return undefined;
     }
-    const index = this.watches.index("read");
-    const page = pageAt(gpa);
+    const watchpoints = this.watches.atPage(pageAt(gpa), "read");
     const offset = found.reach.offset + (gpa - found.reach.base);
     if (
-      !index.covers(page) ||
+      watchpoints === null ||
       kind.tryRead(native ? found.memory.native : found.memory, offset, kind.scratch) !== OK
     ) {
       return undefined;
     }
     const value = kind.scratch[0] as T;
-    notifyEach(index.atPage(page), gpa, kind.bytes, "read", value);
+    notifyEach(watchpoints, gpa, kind.bytes, "read", value);
     this.outcome.result = OK;
     return value;
   }
@@ -84,14 +83,13 @@ export class WatchedMemory {
     if (found === null || !reaches(found.reach, gpa, bytes)) {
       return undefined;
     }
-    const index = this.watches.index("write");
-    const page = pageAt(gpa);
+    const watchpoints = this.watches.atPage(pageAt(gpa), "write");
     const { reach, region } = found;
     const offset = reach.offset + (gpa - reach.base);
-    if (!index.covers(page) || (offset & (bytes - 1)) !== 0 || reach.bytes.length === 0) {
+    if (watchpoints === null || (offset & (bytes - 1)) !== 0 || reach.bytes.length === 0) {
       return undefined;
     }
-    notifyEach(index.atPage(page), gpa, bytes, "write", value);
+    notifyEach(watchpoints, gpa, bytes, "write", value);
     if (!native && this.#write === found) {
       // No listener has changed the map or ended the memory.
       kind.width.set(reach.view, reach.from + (gpa - reach.base), value);

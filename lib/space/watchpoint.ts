@@ -1,7 +1,7 @@
 import { rangeError, typeError, type Operation } from "../base/errors.js";
 import { checkObject, toAddress } from "../base/arguments.js";
 import { MAX_U64, type Gpa } from "../base/gpa.js";
-import { reserveStack } from "../base/stack.js";
+import { reserveStack } from "../native/stack.js";
 import { pageOf, type PageRange } from "../base/page.js";
 
 /** The range and the kinds of access to watch. */

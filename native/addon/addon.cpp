@@ -8,6 +8,7 @@
 #include "errors.h"
 #include "memory_binding.h"
 #include "space_binding.h"
+#include "stack_binding.h"
 
 namespace pound::addon {
 
@@ -60,6 +61,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     init_batch_binding(env, exports);
     init_space_binding(env, exports);
     init_core_binding(env, exports);
+    init_stack_binding(env, exports);
     return exports;
 }
 

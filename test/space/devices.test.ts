@@ -472,6 +472,49 @@ for (const path of ["view", "native"] as const) {
       expect(seen).to.deep.equal(["read 7", "write 8", "write 10"]);
     });
 
+    it("notify watchpoints at each access alike, also if the handler refuses it", () => {
+      const answers: unknown[] = [];
+      const seen: string[] = [];
+      const { space, access } = on({ onFault: () => "retry" });
+      const device = space.addMmio(0, 0x2000, {
+        readl: () => answers.shift() as number,
+        writel: (offset, value) => (seen.push(`${offset} = ${value}`), answers.shift()),
+      });
+      space.watch({ gpa: 0x10, length: 8 }, ({ gpa, width, kind, value }) =>
+        seen.push(`${kind} ${width} at ${gpa}: ${value}`),
+      );
+      const out = new Uint32Array(1);
+      // The second round finds the registers in a cache.
+      for (let round = 0; round < 2; round++) {
+        answers.push(BUS_ERROR, 5, -1, BUS_ERROR, BUS_ERROR, 2 ** 32, 7, 8);
+        expect(access.readl(0x10)).to.equal(5);
+        expect(access.readl(0x14)).to.equal(2 ** 32 - 1);
+        expect(access.tryReadl(0x10, out)).to.equal(FAULT_BOUNDARY);
+        expect(thrown(() => access.readl(0x10))).to.include(OUT_OF_RANGE);
+        expect(access.tryReadb(0x10, new Uint8Array(1))).to.equal(FAULT_BOUNDARY);
+        expect(access.readl(0x18)).to.equal(7);
+        expect(access.readl(0x1010)).to.equal(8);
+        expect(seen.splice(0)).to.deep.equal(["read 4 at 16: 5", `read 4 at 20: ${2 ** 32 - 1}`]);
+        answers.push(0, BUS_ERROR, BUS_ERROR);
+        access.writel(0x10, -1);
+        expect(access.tryWritel(0x14, 1)).to.equal(FAULT_BOUNDARY);
+        expect(space.lastFault).to.include({ reason: "device", operation: "write" });
+        expect(access.tryWriteb(0x10, 1)).to.equal(FAULT_BOUNDARY);
+        access.writel(0x18, 2);
+        const all = 2 ** 32 - 1;
+        expect(seen.splice(0)).to.deep.equal([
+          ...[`write 4 at 16: ${all}`, `16 = ${all}`],
+          ...["write 4 at 20: 1", "20 = 1", "20 = 1", "24 = 2"],
+        ]);
+      }
+      // The write that a listener sees goes to the device that was mapped when it began.
+      space.watch({ gpa: 0x20, length: 4, kinds: "write" }, () => space.remove(device));
+      access.writel(0x24, 3);
+      access.writel(0x20, 4);
+      expect(access.tryWritel(0x24, 5)).to.equal(FAULT_BOUNDARY);
+      expect(seen).to.deep.equal(["36 = 3", "32 = 4"]);
+    });
+
     it("may refuse an access, which may be repeated, and may return an invalid value", () => {
       const answers: unknown[] = [];
       const { space, access } = on({ onFault: () => "retry" });
