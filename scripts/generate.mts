@@ -18,7 +18,13 @@ import {
   nativeSpaceAccessors,
 } from "./generate/native.mjs";
 import { flatPolicyClasses, generalPolicyAccessors } from "./generate/policy.mjs";
-import { markingTableWrites, reachAccessors, tableAccessors } from "./generate/space.mjs";
+import {
+  markingTableWrites,
+  policyReachAccessors,
+  reachAccessors,
+  spacePolicyClasses,
+  tableAccessors,
+} from "./generate/space.mjs";
 import { inQuads, roundTrip, type ViewClass, viewAccessors, viewWrites } from "./generate/view.mjs";
 import type { WidthRow } from "./generate/widths.mjs";
 
@@ -111,6 +117,8 @@ const GENERATED: Readonly<Record<string, () => string>> = {
   "lib/space/address-space.ts": tableAccessors,
   "lib/space/marking-writes.ts": markingTableWrites,
   "lib/space/general-access.ts": reachAccessors,
+  "lib/space/policy-accessors.ts": spacePolicyClasses,
+  "lib/space/policy-space-access.ts": policyReachAccessors,
   "lib/base/halves-access.ts": halvesAccessors,
   "lib/native/access.ts": nativeAccessors,
   "lib/native/policy-access.ts": nativePolicyAccessors,

@@ -168,6 +168,21 @@ const DEVICE_ROWS = {
   "writel, watched": { access: WRITE, handler: "memory.writel(gpa & 0xffc, i)", watch: true },
 };
 
+/** Accesses to spaces with a policy, to addresses that are multiples of 4 plus `beyond`. */
+const POLICY_ROWS = {
+  "big-endian": { policy: { endian: "big" } },
+  "unaligned allowed, aligned": { policy: { alignment: "allow" } },
+  "unaligned allowed, unaligned": { policy: { alignment: "allow" }, beyond: 1 },
+  "both, aligned": { policy: { alignment: "allow", endian: "big" } },
+  "both, unaligned": { policy: { alignment: "allow", endian: "big" }, beyond: 1 },
+  "native path, big-endian": { policy: { endian: "big" }, native: true },
+  "native path, both, unaligned": {
+    policy: { alignment: "allow", endian: "big" },
+    beyond: 1,
+    native: true,
+  },
+};
+
 const STATEMENTS = { reads: READ, writes: WRITE, "reads and writes in turn": MIXED };
 
 const SETTINGS = { rounds: 200, warmup: 50 };
@@ -208,6 +223,20 @@ async function measureDevice(row) {
   return { space: (ms.space * 1e6) / LENGTH, handler: (ms.handler * 1e6) / LENGTH };
 }
 
+/** Nanoseconds per access under a policy, and per aligned access under the default policy. */
+async function measurePolicy({ kind, policyRow }) {
+  const { policy, beyond = 0, native = false } = POLICY_ROWS[policyRow];
+  const loops = [policy, {}].map((options) => {
+    const space = new AddressSpace(options);
+    space.addRam(0, SIZE);
+    return makeLoop(STATEMENTS[kind], native ? space.native : space);
+  });
+  const gpas = [at(beyond), at(0)];
+  const passes = { space: () => void loops[0](gpas[0]), plain: () => void loops[1](gpas[1]) };
+  const ms = await medianMs(passes, SETTINGS);
+  return { space: (ms.space * 1e6) / LENGTH, plain: (ms.plain * 1e6) / LENGTH };
+}
+
 /** Nanoseconds to arm a code guard, to call it by a write, and of a write beside a guarded page. */
 async function measureGuards() {
   const { space } = machine();
@@ -245,8 +274,8 @@ async function inWorker(data) {
 }
 
 /**
- * `{ space, flat }` in nanoseconds per access, by kind of access and by row; and
- * `{ space, handler }` for accesses to devices.
+ * `{ space, flat }` in nanoseconds per access, by kind of access and by row; `{ space, plain }` for
+ * accesses under a policy; and `{ space, handler }` for accesses to devices.
  */
 export async function addressSpace() {
   const results = {};
@@ -258,6 +287,21 @@ export async function addressSpace() {
       const [each, ratio] = [ns.space, ns.space / ns.flat].map((figure) => figure.toFixed(2));
       console.log(`  ${row.padEnd(42)} ${each.padStart(8)} ns ${ratio.padStart(7)} x flat RAM`);
       results[kind][row] = ns;
+    }
+  }
+  results.policies = {};
+  for (const kind of ["reads", "writes"]) {
+    results.policies[kind] = {};
+    console.log(
+      `\naddress space, 32-bit ${kind} under a policy: as multiples of the default policy`,
+    );
+    for (const policyRow of Object.keys(POLICY_ROWS)) {
+      const ns = await inWorker({ kind, policyRow });
+      const [each, ratio] = [ns.space, ns.space / ns.plain].map((figure) => figure.toFixed(2));
+      console.log(
+        `  ${policyRow.padEnd(42)} ${each.padStart(8)} ns ${ratio.padStart(7)} x default`,
+      );
+      results.policies[kind][policyRow] = ns;
     }
   }
   results.devices = {};
@@ -277,15 +321,14 @@ export async function addressSpace() {
 }
 
 if (!isMainThread) {
-  const { device: row, guards } = workerData;
-  if (guards) {
-    parentPort.postMessage(await measureGuards());
-  } else {
-    const {
-      space,
-      flat: flatNs,
-      handler,
-    } = await (row === undefined ? measure(workerData) : measureDevice(row));
-    parentPort.postMessage(row === undefined ? { space, flat: flatNs } : { space, handler });
-  }
+  const { device, policyRow, guards } = workerData;
+  const ns = await (guards
+    ? measureGuards()
+    : device !== undefined
+      ? measureDevice(device)
+      : policyRow !== undefined
+        ? measurePolicy(workerData)
+        : measure(workerData));
+  delete ns.kept;
+  parentPort.postMessage(ns);
 }

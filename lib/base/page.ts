@@ -23,3 +23,13 @@ export function pageAt(gpa: Gpa): number {
   const low = gpa >>> 0;
   return low === gpa ? low >>> 12 : Math.floor(gpa / PAGE_SIZE);
 }
+
+/** The offset of an address in its page. */
+export function inPageOf(gpa: Gpa): number {
+  return typeof gpa === "number" ? gpa % PAGE_SIZE : Number(gpa % BigInt(PAGE_SIZE));
+}
+
+/** Whether an access touches two pages, each of which has watchpoints of its own. */
+export function crossesPage(gpa: Gpa, bytes: number): boolean {
+  return inPageOf(gpa) + bytes > PAGE_SIZE;
+}

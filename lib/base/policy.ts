@@ -11,7 +11,7 @@ export type Endian = "little" | "big";
 export interface AccessPolicy {
   /**
    * `"fault"`, the default: the result of an unaligned access is `FAULT_UNALIGNED`. `"allow"`: the
-   * access is made if all of its bytes lie in RAM.
+   * access is made if all of its bytes are accessible.
    */
   readonly alignment?: AlignmentPolicy;
   /** The byte order of values; `"little"` by default. */

@@ -71,8 +71,12 @@ export interface NativeBinding extends NativeAccessors {
   /** The number of the memory in the call block, valid while the handle lives. */
   guestMemoryNumber(memory: Handle): number;
 
-  /** The page table of an address space. Both arrays lie in SharedArrayBuffers. */
-  pageTableCreate(reads: Int32Array, writes: Int32Array, shift: number): Handle;
+  /**
+   * The page table of an address space. Both arrays lie in SharedArrayBuffers.
+   *
+   * @param policy - The number of an access policy.
+   */
+  pageTableCreate(reads: Int32Array, writes: Int32Array, shift: number, policy: number): Handle;
   /** Sets the memory that the entries of the table lead to. */
   pageTableSetHome(table: Handle, memory: Handle): void;
   /** The entries for instruction fetches of native cores, as many as the table has, shared. */
@@ -82,13 +86,13 @@ export interface NativeBinding extends NativeAccessors {
   /** The number of the table in the call block, valid while the handle lives. */
   pageTableNumber(table: Handle): number;
 
+  /** The address of the top of the stack, which grows to lower addresses. */
+  stackPosition(): number;
+
   coreMemoryCreate(memory: Handle): NativeHandle;
   coreSpaceCreate(): NativeHandle;
   /** Sets the page table that addons get at the beginning of their next run. */
   coreSpaceSetTable(space: NativeHandle, table: Handle): void;
-
-  /** The address of the top of the stack, which grows to lower addresses. */
-  stackPosition(): number;
 }
 
 /** The addon, either prebuilt or built during the installation. */

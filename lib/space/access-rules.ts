@@ -1,15 +1,18 @@
 import { gpaAt, toAddress } from "../base/arguments.js";
 import { type FaultReason, type Operation, reasonOfResult } from "../base/errors.js";
 import { MAX_U64, type Gpa } from "../base/gpa.js";
+import { crossesPage } from "../base/page.js";
 import { GuestMemAccessResult } from "../base/result.js";
 import type { Out, Value } from "../base/widths.js";
-import { type Backed, checkAligned, checkMemory, isAligned, store } from "./backed.js";
+import { type Backed, checkAligned, checkMemory, isAligned } from "./backed.js";
 import { callHandler, checkReturned } from "./device.js";
 import type { HoleHandlers } from "./holes.js";
 import type { RegionLookup } from "./lookup.js";
 import { type AnyHandler, BUS_ERROR } from "./mmio.js";
 import type { Outcome } from "./outcome.js";
+import type { SpacePolicy } from "./policy.js";
 import type { MmioRegion, Region } from "./regions.js";
+import { SplitAccess } from "./split-access.js";
 import type { WatchTable } from "./watch-table.js";
 import type { SpaceWidth } from "./widths.js";
 
@@ -23,12 +26,20 @@ export class AccessRules {
   /** Whether the write that has just faulted had notified watchpoints. */
   #announced = false;
 
+  /** Makes the accesses that no region serves as a whole; null if they fault. */
+  readonly #split: SplitAccess | null;
+
   constructor(
     private readonly lookup: RegionLookup,
     private readonly watches: WatchTable,
+    private readonly policy: SpacePolicy,
     private readonly outcome: Outcome,
     private readonly holes: HoleHandlers,
-  ) {}
+  ) {
+    this.#split = policy.unaligned
+      ? new SplitAccess(lookup, watches, outcome, holes, policy.littleEndian)
+      : null;
+  }
 
   /**
    * Makes a read and sets `result` and, after a fault, `reason`. The return value is valid only if
@@ -153,6 +164,9 @@ export class AccessRules {
     gpa: Gpa,
     region: Region | null,
   ): T {
+    if (this.#split !== null && this.#isSplit(region, gpa, kind.bytes, "read")) {
+      return this.#split.read(native, kind, gpa);
+    }
     if (region === null) {
       return this.#readHole(kind, gpa);
     }
@@ -163,7 +177,7 @@ export class AccessRules {
     const result =
       room < kind.bytes || !region.readable
         ? checkMemory(region, offset, room, kind.bytes, "read")
-        : kind.tryRead(native ? region.memory.native : region.memory, offset, kind.scratch);
+        : kind.tryRead(this.policy.accessOf(native, region.memory), offset, kind.scratch);
     const value = kind.scratch[0] as T;
     if (result !== OK) {
       return this.#refuse(result, region, room, kind, gpa, "read");
@@ -261,6 +275,11 @@ export class AccessRules {
     region: Region | null,
     announces: boolean,
   ): GuestMemAccessResult {
+    if (this.#split !== null && this.#isSplit(region, gpa, kind.bytes, "write")) {
+      const result = this.#split.write(native, kind, gpa, value, announces);
+      this.#announced = this.#split.announced;
+      return result;
+    }
     if (region === null) {
       return this.#writeHole(kind, gpa, value, announces);
     }
@@ -280,7 +299,9 @@ export class AccessRules {
     ) {
       // The owner of ROM handles a write that has the rights of a read.
       const rights = trap === null ? "write" : "read";
-      const result = checkAligned(region, gpa, offset, room, bytes, rights);
+      const result = this.policy.unaligned
+        ? checkMemory(region, offset, room, bytes, rights)
+        : checkAligned(region, gpa, offset, room, bytes, rights);
       if (result !== OK) {
         return this.fault(result, region, room, bytes, gpa, "write");
       }
@@ -294,7 +315,7 @@ export class AccessRules {
         ? this.#refuseWrite(announced)
         : OK;
     }
-    const result = store(native, kind, { memory, internals }, offset, value);
+    const result = this.policy.store(native, kind, { memory, internals }, offset, value);
     if (result !== OK) {
       this.fault(result, region, room, bytes, gpa, "write", announced);
     }
@@ -372,6 +393,27 @@ export class AccessRules {
       }
     }
     return true;
+  }
+
+  /**
+   * Whether a split access makes an access under `alignment: "allow"`. Aligned accesses are split
+   * if they touch several regions; unaligned ones also if a handler serves them, or if they touch
+   * two pages, one of which may be watched.
+   *
+   * @param region - The return value of `find(gpa)`, which the caller has just called.
+   */
+  #isSplit(region: Region | null, gpa: Gpa, bytes: number, operation: Operation): boolean {
+    const aligned = isAligned(gpa, bytes);
+    if (region === null) {
+      return !aligned || !this.#isHole(gpa, bytes);
+    }
+    return (
+      this.lookup.room < bytes ||
+      (!aligned &&
+        (region.kind === "mmio" ||
+          crossesPage(gpa, bytes) ||
+          (operation === "write" && region.kind === "rom" && region.onWrite !== null)))
+    );
   }
 
   /** Sets `result`, `reason` and `#announced` of an access that no handler has refused. */

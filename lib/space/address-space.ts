@@ -18,6 +18,7 @@ import {
 import type { Gpa } from "../base/gpa.js";
 import type { HalvesAccess } from "../base/halves-access.js";
 import { GuestMemory, guestMemoryInternals, isGuestMemory } from "../memory/guest-memory.js";
+import { type AccessPolicy, policyNumber } from "../base/policy.js";
 import type { MmioDevice, WriteTrap } from "./mmio.js";
 import { type Handle, native, type NativeHandle } from "../native/addon.js";
 import { NativeSpaceAccess } from "./native-access.js";
@@ -33,6 +34,8 @@ import {
 } from "./regions.js";
 import { MarkingWrites } from "./marking-writes.js";
 import { NO_ENTRIES, type PageTable } from "./page-table.js";
+import { accessorsOf } from "./policy-accessors.js";
+import { PolicySpaceAccess } from "./policy-space-access.js";
 import { SpaceArena } from "./space-arena.js";
 import { checkTotal, type GuestRange, toRanges } from "../base/ranges.js";
 import { GuestMemAccessResult, OK } from "../base/result.js";
@@ -115,7 +118,7 @@ export class AddressSpace implements GuestAccessors {
   readonly uncloneable = uncloneable;
 
   /** The same accessors on the native path: the addon accesses RAM and ROM. */
-  readonly native: NativeSpaceAccess;
+  readonly native!: NativeSpaceAccess;
 
   /**
    * A number that increases before the answer to "which bytes does an access to this address reach,
@@ -144,6 +147,8 @@ export class AddressSpace implements GuestAccessors {
    */
   readonly generation: number = 0;
 
+  // The constructor assigns the fields with a `!`, unless it returns an object of another class.
+  //
   // The hot path looks up the entry of the page in the page table, and accesses the home buffer.
   // These fields are private to TypeScript only, for the reason given in GuestMemory, and are not
   // grouped in an object, which saves the hot path a load.
@@ -153,9 +158,16 @@ export class AddressSpace implements GuestAccessors {
   declare private reads: Int32Array;
   declare private writes: Int32Array;
   /** log2 of the bytes of a page. */
-  private readonly shift: number;
+  private readonly shift!: number;
+  // Those that the accessors of another policy than the default use.
+  /** @internal */
+  declare protected policyReads: Int32Array;
+  /** @internal */
+  declare protected policyWrites: Int32Array;
+  /** The bits of an address that all bytes of a page have in common. @internal */
+  protected readonly pageBits!: number;
   /** Makes every access that the hot path cannot make. */
-  private readonly general: SpaceAccess;
+  private readonly general!: SpaceAccess;
   // The home buffer. It is unset until there is RAM, which is safe because the page table has no
   // entries until then. V8 treats a field that was assigned once as a constant.
   declare private view: DataView;
@@ -168,9 +180,9 @@ export class AddressSpace implements GuestAccessors {
     this.prototype.checkSlots = checkSlots;
   }
 
-  readonly #bus: Bus;
-  readonly #bulk: SpaceBulk;
-  readonly #arena: SpaceArena | null;
+  readonly #bus!: Bus;
+  readonly #bulk!: SpaceBulk;
+  readonly #arena!: SpaceArena | null;
   /** Whether writes through the page table have to mark the pages. */
   #marksPages = false;
   #atomics: GuestAtomicAccess | undefined;
@@ -187,9 +199,14 @@ export class AddressSpace implements GuestAccessors {
    */
   constructor(options: AddressSpaceOptions = {}) {
     const settings = checkSpaceOptions(options);
-    const { pageSize, arena } = settings;
+    const { pageSize, arena, policy } = settings;
+    const isDefault = policyNumber(policy) === 0;
+    if (!isDefault && new.target === AddressSpace) {
+      return new (classOf(policy))(options);
+    }
     this.#arena = arena === 0 ? null : new SpaceArena(arena);
     this.shift = Math.log2(pageSize);
+    this.pageBits = -pageSize;
     this.#bus = new Bus(settings, this.#arena && guestMemoryInternals(this.#arena.home), {
       invalidate: () => {
         this.general.clear();
@@ -208,7 +225,7 @@ export class AddressSpace implements GuestAccessors {
       },
     });
     this.#bulk = new SpaceBulk(this.#bus);
-    this.general = new SpaceAccess(this.#bus);
+    this.general = isDefault ? new SpaceAccess(this.#bus) : new PolicySpaceAccess(this.#bus);
     this.native = new NativeSpaceAccess(this.#bus, this.shift);
   }
 
@@ -304,7 +321,7 @@ export class AddressSpace implements GuestAccessors {
    * priority or end above 2^64.
    */
   addMmio(gpa: Gpa, size: Gpa, device: MmioDevice, options: RegionOptions = {}): MmioRegion {
-    const region = new MmioRegion(gpa, size, device, checkOptions(options));
+    const region = new MmioRegion(gpa, size, device, checkOptions(options), this.policy.endian);
     this.#bus.add(region);
     return region;
   }
@@ -316,6 +333,11 @@ export class AddressSpace implements GuestAccessors {
    */
   remove(region: Region): void {
     this.#bus.remove(region);
+  }
+
+  /** The access policy of both paths, which the options of the constructor set. */
+  get policy(): Readonly<Required<AccessPolicy>> {
+    return this.#bus.policy.policy;
   }
 
   /**
@@ -386,7 +408,7 @@ export class AddressSpace implements GuestAccessors {
    * on the native path.
    */
   get halves(): GuestHalvesAccessors {
-    return (this.#halves ??= spaceHalves(this.#bus, this, (memory) => memory));
+    return (this.#halves ??= spaceHalves(this.#bus, this, false));
   }
 
   /** The mapped regions, sorted by address. The array is a copy: later changes do not affect it. */
@@ -1177,6 +1199,14 @@ export class AddressSpace implements GuestAccessors {
     this.native.number = number;
     this.native.reads = reads;
     this.native.writes = writes;
+    if (this.#bus.policy.number !== 0) {
+      // The accessors of this class, which a subclass has, always take the slow path.
+      this.reads = NO_ENTRIES;
+      this.writes = NO_ENTRIES;
+      this.policyReads = reads;
+      this.policyWrites = this.#marksPages ? NO_ENTRIES : writes;
+      return;
+    }
     this.reads = reads;
     if (!this.#marksPages) {
       this.writes = writes;
@@ -1191,6 +1221,9 @@ export class AddressSpace implements GuestAccessors {
     // below, if the space is not extensible, and in a subclass.
     this.#marksPages = true;
     this.writes = NO_ENTRIES;
+    if (this.#bus.policy.number !== 0) {
+      this.policyWrites = NO_ENTRIES;
+    }
     if (Object.getPrototypeOf(this) === AddressSpace.prototype) {
       Reflect.setPrototypeOf(this, MarkingWrites.prototype);
     }
@@ -1236,6 +1269,22 @@ export class AddressSpace implements GuestAccessors {
     memory.write(0, bytes);
     return memory;
   }
+}
+
+/** The classes of spaces with another policy than the default, by the number of the policy. */
+const policyClasses: (typeof AddressSpace)[] = [];
+
+/** The class of spaces with a policy: `AddressSpace` with other accessors. */
+function classOf(policy: Required<AccessPolicy>): typeof AddressSpace {
+  const number = policyNumber(policy);
+  let found = policyClasses[number];
+  if (found === undefined) {
+    found = class extends AddressSpace {};
+    const constructor = { value: AddressSpace };
+    Object.defineProperties(found.prototype, { ...accessorsOf(policy), constructor });
+    policyClasses[number] = found;
+  }
+  return found;
 }
 
 Object.setPrototypeOf(MarkingWrites.prototype, AddressSpace.prototype);

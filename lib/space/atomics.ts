@@ -16,6 +16,7 @@ import type { Gpa } from "../base/gpa.js";
 import { quadOf, storeHalves } from "../base/halves.js";
 import { type GuestMemAccessResult, OK } from "../base/result.js";
 import { SPACE_BYTE, SPACE_LONG, SPACE_QUAD, SPACE_WORD, type SpaceWidth } from "./widths.js";
+import { SwappedLane } from "./swapped-lane.js";
 import type { Out, Value } from "../base/widths.js";
 
 type Path = "view" | "native";
@@ -174,7 +175,8 @@ class SpaceLane<T extends Value, A extends Out> implements AtomicLane<T> {
   }
 
   private lanesOf(region: Backed): AtomicLane<T> {
-    return this.laneOf(lanesOf(region, this.path));
+    const lane = this.laneOf(lanesOf(region, this.path));
+    return this.bus.policy.littleEndian ? lane : new SwappedLane<T>(lane, this.kind.width);
   }
 }
 
@@ -207,6 +209,7 @@ class SpaceHalves implements HalvesLane {
     const { offset, room } = bus.lookup;
     if (
       region?.kind === "ram" &&
+      bus.policy.littleEndian &&
       region.readable &&
       region.writable &&
       room >= quads.bytes &&

@@ -1,11 +1,8 @@
 import type { Operation } from "../base/errors.js";
 import type { Gpa } from "../base/gpa.js";
 import { GuestMemAccessResult } from "../base/result.js";
-import type { Out, Value } from "../base/widths.js";
 import type { GuestMemory, GuestMemoryInternals } from "../memory/guest-memory.js";
-import { WINDOW_SIZE } from "../memory/windows.js";
 import type { RamRegion, RomRegion } from "./regions.js";
-import type { SpaceWidth } from "./widths.js";
 
 const { OK, FAULT_UNALIGNED, FAULT_BOUNDARY } = GuestMemAccessResult;
 
@@ -55,25 +52,4 @@ export function checkAligned(
 ): GuestMemAccessResult {
   const result = checkMemory(region, offset, room, bytes, operation);
   return result === OK && !isAligned(gpa, bytes) ? FAULT_UNALIGNED : result;
-}
-
-/** Makes an aligned write to a memory on one path. */
-export function store<T extends Value, A extends Out>(
-  native: boolean,
-  kind: SpaceWidth<T, A>,
-  { memory, internals }: MemoryOfRegion,
-  offset: number,
-  value: T,
-): GuestMemAccessResult {
-  const { marks } = internals;
-  if (native || marks.guards === null) {
-    return kind.tryWrite(native ? memory.native : memory, offset, value);
-  }
-  // Not by an accessor of the memory, which would leave its fast form: see accessor-forms.ts.
-  const result = internals.prepareWrite(offset, kind.bytes);
-  if (result === OK) {
-    kind.width.set(internals.windowAt(offset).data, offset % WINDOW_SIZE, value);
-    marks.mark(offset, kind.bytes);
-  }
-  return result;
 }

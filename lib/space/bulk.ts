@@ -5,6 +5,7 @@ import type { RangeList } from "../base/ranges.js";
 import { type GuestMemAccessResult, OK } from "../base/result.js";
 import { checkStillThere, newBuffer } from "../memory/bulk.js";
 import type { Bus } from "./bus.js";
+import { callGuards, unguarded } from "./guarded-write.js";
 import type { Piece } from "./pieces.js";
 
 /** A part of the range of a `peek` or a `poke` that could not be accessed. */
@@ -48,7 +49,7 @@ export class SpaceBulk {
     this.check(this.#locate(gpa, length, "read", pieces));
     const target = newBuffer(length);
     copyOut(pieces, target);
-    this.bus.watches.notifyBulk(gpa, length, "read");
+    this.bus.watches.notifyRange(gpa, length, "read");
     return target;
   }
 
@@ -58,7 +59,7 @@ export class SpaceBulk {
     const result = this.#locate(gpa, length, "read", pieces);
     if (result === OK) {
       copyOut(pieces, target);
-      this.bus.watches.notifyBulk(gpa, length, "read");
+      this.bus.watches.notifyRange(gpa, length, "read");
     }
     return result;
   }
@@ -68,7 +69,7 @@ export class SpaceBulk {
     const pieces: Piece[] = [];
     let result = this.#locate(gpa, length, "write", pieces);
     if (result === OK) {
-      this.bus.watches.notifyBulk(gpa, length, "write");
+      this.bus.watches.notifyRange(gpa, length, "write");
       callGuards(pieces);
       checkStillThere(source, length);
       result = this.#recheck(pieces, gpa, length, "write");
@@ -85,7 +86,7 @@ export class SpaceBulk {
     const pieces: Piece[] = [];
     let result = this.#locate(gpa, length, "write", pieces);
     if (result === OK) {
-      this.bus.watches.notifyBulk(gpa, length, "write");
+      this.bus.watches.notifyRange(gpa, length, "write");
       callGuards(pieces);
       result = this.#recheck(pieces, gpa, length, "write");
     }
@@ -108,8 +109,8 @@ export class SpaceBulk {
       result = this.#locate(target, length, "write", to);
     }
     if (result === OK) {
-      this.bus.watches.notifyBulk(source, length, "read");
-      this.bus.watches.notifyBulk(target, length, "write");
+      this.bus.watches.notifyRange(source, length, "read");
+      this.bus.watches.notifyRange(target, length, "write");
       callGuards(to);
       result = this.#recheck(from, source, length, "read");
     }
@@ -134,7 +135,7 @@ export class SpaceBulk {
     }
     copyOut(pieces, target);
     for (let i = 0; i < gpas.length; i++) {
-      this.bus.watches.notifyBulk(gpas[i]!, lengths[i]!, "read");
+      this.bus.watches.notifyRange(gpas[i]!, lengths[i]!, "read");
     }
     return OK;
   }
@@ -152,7 +153,7 @@ export class SpaceBulk {
       ends.push(pieces.length);
     }
     for (let i = 0; i < gpas.length; i++) {
-      this.bus.watches.notifyBulk(gpas[i]!, lengths[i]!, "write");
+      this.bus.watches.notifyRange(gpas[i]!, lengths[i]!, "write");
     }
     callGuards(pieces);
     checkStillThere(source, length);
@@ -274,30 +275,6 @@ export class SpaceBulk {
       this.#faultOperation = operation;
     }
     return result;
-  }
-}
-
-/** Calls the guards of all bytes of a write, before the first byte changes. */
-function callGuards(pieces: readonly Piece[]): void {
-  for (const { internals, offset, length } of pieces) {
-    internals.marks.guards?.call(offset, length);
-  }
-}
-
-/**
- * Makes a write whose guards were called. It does not call the guards that their listeners have
- * armed.
- */
-function unguarded(pieces: readonly Piece[], write: () => void): void {
-  const guarded = pieces
-    .map(({ internals }) => internals.marks)
-    .filter(({ guards }) => guards !== null);
-  const armed = guarded.map(({ guards }) => guards);
-  try {
-    guarded.forEach((marks) => (marks.guards = null));
-    write();
-  } finally {
-    guarded.forEach((marks, i) => (marks.guards = armed[i]!));
   }
 }
 

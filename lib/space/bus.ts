@@ -14,6 +14,7 @@ import type { SpaceSettings } from "./options.js";
 import { Outcome } from "./outcome.js";
 import { type FastPaths, PageHome } from "./page-home.js";
 import { Pieces } from "./pieces.js";
+import { SpacePolicy } from "./policy.js";
 import { Reaches } from "./reaches.js";
 import { RegionMap } from "./region-map.js";
 import { isRegion, type Region } from "./regions.js";
@@ -42,6 +43,7 @@ export interface BusUser extends FastPaths {
 export class Bus implements MemoryUser {
   readonly lookup: RegionLookup;
   readonly watches = new WatchTable();
+  readonly policy: SpacePolicy;
   readonly outcome: Outcome;
   readonly rules: AccessRules;
   readonly watched: WatchedMemory;
@@ -62,13 +64,14 @@ export class Bus implements MemoryUser {
   constructor(settings: SpaceSettings, arena: GuestMemoryInternals | null, user: BusUser) {
     const { watches } = this;
     const { onFault, holes, pageSize } = settings;
-    this.#home = new PageHome(this.#map, pageSize, user, arena);
+    const policy = (this.policy = new SpacePolicy(settings.policy));
+    this.#home = new PageHome(this.#map, pageSize, policy, user, arena);
     const lookup = (this.lookup = new RegionLookup(this.#map, this.#home));
     this.#guards = new SpaceGuards(lookup);
     this.outcome = new Outcome(onFault);
-    this.rules = new AccessRules(lookup, watches, this.outcome, holes);
-    this.watched = new WatchedMemory(watches, this.rules, this.outcome);
-    this.reaches = new Reaches(lookup, watches, this.watched, this.#home);
+    this.rules = new AccessRules(lookup, watches, policy, this.outcome, holes);
+    this.watched = new WatchedMemory(watches, policy, this.rules, this.outcome);
+    this.reaches = new Reaches(lookup, watches, policy, this.watched, this.#home);
     this.pieces = new Pieces(lookup, this.rules, this.outcome);
     this.#user = user;
     this.#pageSize = pageSize;

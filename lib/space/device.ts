@@ -9,10 +9,8 @@ import {
   type MmioDevice,
   readHandlers,
 } from "./mmio.js";
+import type { Endian } from "../base/policy.js";
 import { BYTE, LONG, QUAD, type Value, WORD } from "../base/widths.js";
-
-/** The order of the bytes of an access. */
-export type Endian = "little" | "big";
 
 /**
  * The handlers of a device for one direction, by the binary logarithm of the width: null if there is
@@ -56,7 +54,7 @@ type Write = (offset: number, value: Value) => unknown;
 export function handlersOf(
   device: MmioDevice,
   what: string,
-  endian: Endian = "little",
+  endian: Endian,
 ): { reads: Handlers; writes: Handlers; alignment: number } {
   const handlers = readHandlers(device);
   const impl = checkImplementation(device.impl);

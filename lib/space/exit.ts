@@ -114,7 +114,7 @@ class ExitWidth<T extends Value, A extends Out> implements Completer {
     }
     // Memory that can be executed but not read has no accessor in the space.
     return region.executable && bus.lookup.room >= kind.bytes
-      ? kind.tryRead(region.memory, bus.lookup.offset, out)
+      ? kind.tryRead(bus.policy.accessOf(false, region.memory), bus.lookup.offset, out)
       : FAULT_BOUNDARY;
   }
 

@@ -25,37 +25,50 @@ const BLOCK_SIZE = 2 ** 32;
  */
 export class SpaceAccess implements GuestAccessors {
   // The cached part of a reach: it starts and ends at multiples of 8, and lies between two multiples
-  // of 2^32. The fields are private to TypeScript only, as in AddressSpace. Most are signed 32-bit
+  // of 2^32. The fields are protected by TypeScript only, as in AddressSpace. Most are signed 32-bit
   // integers, which V8 represents as small integers.
   /** Guest physical address of the first byte, modulo 2^32. */
-  private readLow = 0;
+  protected readLow = 0;
   /** The rest of that address; -1 if nothing is cached. */
-  private readHigh = -1;
-  /** The length minus 1. */
-  private readLast = 0;
+  protected readHigh = -1;
+  /** The number of addresses at which an access may start, minus 1. */
+  protected readLast = 0;
   /** Bytes from an address to the offset in the view, modulo 2^32. */
-  private readDistance = 0;
-  private readView = EMPTY_WINDOW.data;
-  private writeLow = 0;
-  private writeHigh = -1;
-  private writeLast = 0;
-  private writeDistance = 0;
-  private writeView = EMPTY_WINDOW.data;
+  protected readDistance = 0;
+  protected readView = EMPTY_WINDOW.data;
+  protected writeLow = 0;
+  protected writeHigh = -1;
+  protected writeLast = 0;
+  protected writeDistance = 0;
+  protected writeView = EMPTY_WINDOW.data;
   /** The marks of the pages of that view; null if its bytes are not tracked. */
-  private marks: Uint8Array | null = null;
-  private readonly devices: DeviceAccess;
+  protected marks: Uint8Array | null = null;
+  protected readonly devices: DeviceAccess;
   // On the prototype, because V8 treats a method of a prototype as a constant.
-  declare private checkSlots: typeof checkSlots;
+  declare protected checkSlots: typeof checkSlots;
   declare private isView: typeof isView;
   static {
     this.prototype.checkSlots = checkSlots;
     this.prototype.isView = isView;
   }
 
-  readonly #bus: Bus;
+  protected readonly bus: Bus;
+
+  /** The bits that have to be 0 in the address of an access of 8 bytes. */
+  protected readonly aligned: number;
+  protected readonly littleEndian: boolean;
+  /**
+   * Bytes at the end of the cached part in which no access starts, so that unaligned accesses of 8
+   * bytes end in it.
+   */
+  private readonly rest: number;
 
   constructor(bus: Bus) {
-    this.#bus = bus;
+    const { unaligned, littleEndian } = bus.policy;
+    this.bus = bus;
+    this.aligned = unaligned ? 0 : 7;
+    this.rest = unaligned ? 7 : 0;
+    this.littleEndian = littleEndian;
     this.devices = new DeviceAccess(bus, false);
   }
 
@@ -96,10 +109,10 @@ export class SpaceAccess implements GuestAccessors {
         return OK;
       }
       if (found !== -1) {
-        return this.#bus.outcome.result;
+        return this.bus.outcome.result;
       }
     }
-    return this.#tryRead(SPACE_BYTE, gpa, out);
+    return this.tryRead(SPACE_BYTE, gpa, out);
   }
 
   tryReadw(gpa: Gpa, out: Uint16Array): GuestMemAccessResult {
@@ -131,10 +144,10 @@ export class SpaceAccess implements GuestAccessors {
         return OK;
       }
       if (found !== -1) {
-        return this.#bus.outcome.result;
+        return this.bus.outcome.result;
       }
     }
-    return this.#tryRead(SPACE_WORD, gpa, out);
+    return this.tryRead(SPACE_WORD, gpa, out);
   }
 
   tryReadl(gpa: Gpa, out: Uint32Array): GuestMemAccessResult {
@@ -166,10 +179,10 @@ export class SpaceAccess implements GuestAccessors {
         return OK;
       }
       if (found !== -1) {
-        return this.#bus.outcome.result;
+        return this.bus.outcome.result;
       }
     }
-    return this.#tryRead(SPACE_LONG, gpa, out);
+    return this.tryRead(SPACE_LONG, gpa, out);
   }
 
   tryReadq(gpa: Gpa, out: BigUint64Array): GuestMemAccessResult {
@@ -193,7 +206,7 @@ export class SpaceAccess implements GuestAccessors {
       // The slow path repeats all checks, and throws errors with a code.
     }
 
-    return this.#tryRead(SPACE_QUAD, gpa, out);
+    return this.tryRead(SPACE_QUAD, gpa, out);
   }
 
   tryWriteb(gpa: Gpa, value: number): GuestMemAccessResult {
@@ -229,7 +242,7 @@ export class SpaceAccess implements GuestAccessors {
         return result;
       }
     }
-    return this.#tryWrite(SPACE_BYTE, gpa, value);
+    return this.tryWrite(SPACE_BYTE, gpa, value);
   }
 
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
@@ -269,7 +282,7 @@ export class SpaceAccess implements GuestAccessors {
         return result;
       }
     }
-    return this.#tryWrite(SPACE_WORD, gpa, value);
+    return this.tryWrite(SPACE_WORD, gpa, value);
   }
 
   tryWritel(gpa: Gpa, value: number): GuestMemAccessResult {
@@ -307,7 +320,7 @@ export class SpaceAccess implements GuestAccessors {
         return result;
       }
     }
-    return this.#tryWrite(SPACE_LONG, gpa, value);
+    return this.tryWrite(SPACE_LONG, gpa, value);
   }
 
   tryWriteq(gpa: Gpa, value: bigint): GuestMemAccessResult {
@@ -337,7 +350,7 @@ export class SpaceAccess implements GuestAccessors {
       // The slow path repeats all checks, and throws errors with a code.
     }
 
-    return this.#tryWrite(SPACE_QUAD, gpa, value);
+    return this.tryWrite(SPACE_QUAD, gpa, value);
   }
 
   tryWriteqFrom(gpa: Gpa, source: BigUint64Array): GuestMemAccessResult {
@@ -390,9 +403,9 @@ export class SpaceAccess implements GuestAccessors {
       return found;
     }
     if (found !== -1) {
-      this.#fault(SPACE_BYTE, gpa);
+      this.fault(SPACE_BYTE, gpa);
     }
-    return this.#read(SPACE_BYTE, gpa);
+    return this.read(SPACE_BYTE, gpa);
   }
 
   readw(gpa: Gpa): number {
@@ -418,9 +431,9 @@ export class SpaceAccess implements GuestAccessors {
       return found;
     }
     if (found !== -1) {
-      this.#fault(SPACE_WORD, gpa);
+      this.fault(SPACE_WORD, gpa);
     }
-    return this.#read(SPACE_WORD, gpa);
+    return this.read(SPACE_WORD, gpa);
   }
 
   readl(gpa: Gpa): number {
@@ -446,9 +459,9 @@ export class SpaceAccess implements GuestAccessors {
       return found;
     }
     if (found !== -1) {
-      this.#fault(SPACE_LONG, gpa);
+      this.fault(SPACE_LONG, gpa);
     }
-    return this.#read(SPACE_LONG, gpa);
+    return this.read(SPACE_LONG, gpa);
   }
 
   readq(gpa: Gpa): bigint {
@@ -469,35 +482,7 @@ export class SpaceAccess implements GuestAccessors {
       // The slow path repeats all checks, and throws errors with a code.
     }
 
-    return this.#read(SPACE_QUAD, gpa);
-  }
-
-  writeb(gpa: Gpa, value: number): void {
-    const result = this.tryWriteb(gpa, value);
-    if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 1, "write", this.#bus.outcome.reason);
-    }
-  }
-
-  writew(gpa: Gpa, value: number): void {
-    const result = this.tryWritew(gpa, value);
-    if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 2, "write", this.#bus.outcome.reason);
-    }
-  }
-
-  writel(gpa: Gpa, value: number): void {
-    const result = this.tryWritel(gpa, value);
-    if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 4, "write", this.#bus.outcome.reason);
-    }
-  }
-
-  writeq(gpa: Gpa, value: bigint): void {
-    const result = this.tryWriteq(gpa, value);
-    if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 8, "write", this.#bus.outcome.reason);
-    }
+    return this.read(SPACE_QUAD, gpa);
   }
 
   tryReadqHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
@@ -532,7 +517,7 @@ export class SpaceAccess implements GuestAccessors {
       // The slow path repeats all checks, and throws errors with a code.
     }
 
-    return this.#tryReadHalves(gpa, out, at);
+    return this.tryReadHalves(gpa, out, at);
   }
 
   tryWriteqHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult {
@@ -568,86 +553,114 @@ export class SpaceAccess implements GuestAccessors {
       // The slow path repeats all checks, and throws errors with a code.
     }
 
-    return this.#tryWrite(SPACE_QUAD, gpa, quadOf(low, high));
+    return this.tryWrite(SPACE_QUAD, gpa, quadOf(low, high));
+  }
+
+  writeb(gpa: Gpa, value: number): void {
+    const result = this.tryWriteb(gpa, value);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, 1, "write", this.bus.outcome.reason);
+    }
+  }
+
+  writew(gpa: Gpa, value: number): void {
+    const result = this.tryWritew(gpa, value);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, 2, "write", this.bus.outcome.reason);
+    }
+  }
+
+  writel(gpa: Gpa, value: number): void {
+    const result = this.tryWritel(gpa, value);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, 4, "write", this.bus.outcome.reason);
+    }
+  }
+
+  writeq(gpa: Gpa, value: bigint): void {
+    const result = this.tryWriteq(gpa, value);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, 8, "write", this.bus.outcome.reason);
+    }
   }
 
   readqHalves(gpa: Gpa, out: Uint32Array, at: number): void {
     const result = this.tryReadqHalves(gpa, out, at);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 8, "read", this.#bus.outcome.reason);
+      throw new GuestMemoryFault(result, gpa, 8, "read", this.bus.outcome.reason);
     }
   }
 
   writeqHalves(gpa: Gpa, low: number, high: number): void {
     const result = this.tryWriteqHalves(gpa, low, high);
     if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 8, "write", this.#bus.outcome.reason);
+      throw new GuestMemoryFault(result, gpa, 8, "write", this.bus.outcome.reason);
     }
   }
 
   // #endregion
 
-  #tryRead<T extends Value, A extends Out>(
+  protected tryRead<T extends Value, A extends Out>(
     kind: SpaceWidth<T, A>,
     gpa: Gpa,
     out: A,
   ): GuestMemAccessResult {
     checkOut(kind.width, out, "out");
     const value = this.#load(kind, gpa);
-    const { result } = this.#bus.outcome;
+    const { result } = this.bus.outcome;
     if (result === OK) {
       kind.width.store(out, value);
     }
     return result;
   }
 
-  #tryReadHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
+  protected tryReadHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
     checkHalvesOut(out, at);
     const value = this.#load(SPACE_QUAD, gpa);
-    const { result } = this.#bus.outcome;
+    const { result } = this.bus.outcome;
     if (result === OK) {
       storeHalves(out, at, value);
     }
     return result;
   }
 
-  #read<T extends Value, A extends Out>(kind: SpaceWidth<T, A>, gpa: Gpa): T {
+  protected read<T extends Value, A extends Out>(kind: SpaceWidth<T, A>, gpa: Gpa): T {
     const value = this.#load(kind, gpa);
-    if (this.#bus.outcome.result !== OK) {
-      this.#fault(kind, gpa);
+    if (this.bus.outcome.result !== OK) {
+      this.fault(kind, gpa);
     }
     return value;
   }
 
   /** Throws the fault of a read that `bus.outcome.result` and `bus.outcome.reason` describe. */
-  #fault<T extends Value, A extends Out>(kind: SpaceWidth<T, A>, gpa: Gpa): never {
+  protected fault<T extends Value, A extends Out>(kind: SpaceWidth<T, A>, gpa: Gpa): never {
     throw new GuestMemoryFault(
-      this.#bus.outcome.result,
+      this.bus.outcome.result,
       gpa,
       kind.bytes,
       "read",
-      this.#bus.outcome.reason,
+      this.bus.outcome.reason,
     );
   }
 
   /** Makes a read from any region, as `Bus.read` does, and caches its reach. */
   #load<T extends Value, A extends Out>(kind: SpaceWidth<T, A>, gpa: Gpa): T {
     const { width, bytes } = kind;
-    const bus = this.#bus;
+    const bus = this.bus;
     const watched = bus.watched.read(false, kind, gpa);
     if (watched !== undefined) {
       return watched;
     }
     const region = bus.lookup.find(gpa);
     if (region !== null && region.kind !== "mmio" && region.readable) {
-      const { offset, room } = bus.lookup;
+      const { offset } = bus.lookup;
       const reach = bus.reaches.of(region, "read");
       if (reach !== null) {
         const at = reach.from + (offset - reach.offset);
-        if ((offset & (bytes - 1)) === 0 && bytes <= room) {
+        if (this.#isInReach(reach, offset, bytes)) {
           this.#cacheForReads(reach, offset);
           bus.outcome.result = OK;
-          return width.get(reach.view, at);
+          return width.get(reach.view, at, this.littleEndian);
         }
       }
     }
@@ -658,7 +671,7 @@ export class SpaceAccess implements GuestAccessors {
   }
 
   /** Makes a write to any region, as `Bus.write` does, and caches its reach. */
-  #tryWrite<T extends Value, A extends Out>(
+  protected tryWrite<T extends Value, A extends Out>(
     kind: SpaceWidth<T, A>,
     gpa: Gpa,
     value: T,
@@ -668,22 +681,26 @@ export class SpaceAccess implements GuestAccessors {
       typeof value === "number" && (value & mask) >>> 0 === value && mask !== 0
         ? value
         : width.checkValue(value);
-    const bus = this.#bus;
+    const bus = this.bus;
     const watched = bus.watched.write(false, kind, gpa, checked);
     if (watched !== undefined) {
       return watched;
     }
     const region = bus.lookup.find(gpa);
     if (region !== null && region.kind !== "mmio" && region.writable) {
-      const { offset, room } = bus.lookup;
+      const { offset } = bus.lookup;
       const reach = bus.reaches.of(region, "write");
       if (reach !== null) {
         const at = reach.from + (offset - reach.offset);
-        if ((offset & (bytes - 1)) === 0 && bytes <= room) {
-          width.set(reach.view, at, checked);
+        if (this.#isInReach(reach, offset, bytes)) {
+          width.set(reach.view, at, checked, this.littleEndian);
           const { marks } = region.internals;
           // Marked after the write: see DirtyBitmap for the order.
-          marks.dirty?.markPage(Math.floor(offset / PAGE_SIZE));
+          const page = Math.floor(offset / PAGE_SIZE);
+          marks.dirty?.markPage(page);
+          if ((offset % PAGE_SIZE) + bytes > PAGE_SIZE) {
+            marks.dirty?.markPage(page + 1);
+          }
           // Without plain marks, each write to tracked RAM has to come here.
           if (marks.dirty === null || marks.plain !== null) {
             this.#cacheForWrites(reach, offset, marks.plain);
@@ -698,12 +715,19 @@ export class SpaceAccess implements GuestAccessors {
     return bus.rules.write(false, kind, gpa, checked, region);
   }
 
+  /** Whether an access at an offset in the memory is aligned and has all its bytes in a reach. */
+  #isInReach(reach: Reach, offset: number, bytes: number): boolean {
+    return (
+      (offset & this.aligned & (bytes - 1)) === 0 && offset - reach.offset + bytes <= reach.length
+    );
+  }
+
   /** @param offset - Offset in the memory of the last access. */
   #cacheForReads(reach: Reach, offset: number): void {
     const [low, high] = partOf(reach, offset);
     this.readLow = low | 0;
     this.readHigh = low < high ? low - (low >>> 0) : -1;
-    this.readLast = (high - low - 1) | 0;
+    this.readLast = (high - low - 1 - this.rest) | 0;
     this.readDistance = (reach.from - reach.base) | 0;
     this.readView = reach.view;
   }
@@ -713,7 +737,7 @@ export class SpaceAccess implements GuestAccessors {
     const [low, high] = partOf(reach, offset);
     this.writeLow = low | 0;
     this.writeHigh = low < high ? low - (low >>> 0) : -1;
-    this.writeLast = (high - low - 1) | 0;
+    this.writeLast = (high - low - 1 - this.rest) | 0;
     this.writeDistance = (reach.from - reach.base) | 0;
     this.writeView = reach.view;
     // The view starts at a page of the memory.

@@ -1,6 +1,5 @@
 import type { GuestAccessors } from "../base/access.js";
 import { type FindRange, HalvesAccess } from "../base/halves-access.js";
-import type { GuestMemory } from "../memory/guest-memory.js";
 import type { Bus } from "./bus.js";
 
 /**
@@ -8,13 +7,9 @@ import type { Bus } from "./bus.js";
  * before each change of the map.
  *
  * @param whole - The accessors of the space on the same path.
- * @param accessOf - Returns the accessors of a region's memory on that path.
+ * @param native - Whether that is the native path.
  */
-export function spaceHalves(
-  bus: Bus,
-  whole: GuestAccessors,
-  accessOf: (memory: GuestMemory) => GuestAccessors,
-): HalvesAccess {
+export function spaceHalves(bus: Bus, whole: GuestAccessors, native: boolean): HalvesAccess {
   const find: FindRange = (gpa, gpaLow, operation) => {
     const region = bus.lookup.find(gpa);
     if (
@@ -37,7 +32,12 @@ export function spaceHalves(
     const before = Math.min(around.before, gpaLow);
     const low = gpaLow - before;
     const length = Math.min(before + after, 2 ** 32 - low);
-    return { access: accessOf(region.memory), from: offset - before, low, length };
+    return {
+      access: bus.policy.accessOf(native, region.memory),
+      from: offset - before,
+      low,
+      length,
+    };
   };
   return new HalvesAccess(whole, find, () => bus.outcome.reason);
 }

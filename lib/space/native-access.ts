@@ -6,12 +6,11 @@ import { GuestMemoryFault } from "../base/errors.js";
 import type { Gpa } from "../base/gpa.js";
 import { checkHalvesOut, quadOf, storeHalves } from "../base/halves.js";
 import type { HalvesAccess } from "../base/halves-access.js";
-import type { NativeAccess } from "../native/access.js";
 import { type GuestMemAccessResult, OK } from "../base/result.js";
 import { DeviceAccess } from "./device-access.js";
+import { NO_ENTRIES } from "./page-table.js";
 import { spaceAtomics } from "./atomics.js";
 import { spaceHalves } from "./halves.js";
-import { NO_ENTRIES } from "./page-table.js";
 import { SPACE_BYTE, SPACE_LONG, SPACE_QUAD, SPACE_WORD, type SpaceWidth } from "./widths.js";
 import { uncloneable } from "../base/uncloneable.js";
 import { BYTE, checkOut, isView, LONG, type Out, QUAD, type Value, WORD } from "../base/widths.js";
@@ -59,9 +58,9 @@ export class NativeSpaceAccess implements GuestAccessors {
   private readonly shift: number;
   readonly #devices: DeviceAccess;
   #readReach: Reach | null = null;
-  #readMemory: NativeAccess | null = null;
+  #readMemory: GuestAccessors | null = null;
   #writeReach: Reach | null = null;
-  #writeMemory: NativeAccess | null = null;
+  #writeMemory: GuestAccessors | null = null;
 
   readonly #bus: Bus;
   #atomics: GuestAtomicAccess | undefined;
@@ -81,7 +80,7 @@ export class NativeSpaceAccess implements GuestAccessors {
 
   /** The accessors of {@link AddressSpace.halves} on the native path. */
   get halves(): GuestHalvesAccessors {
-    return (this.#halves ??= spaceHalves(this.#bus, this, ({ native }) => native));
+    return (this.#halves ??= spaceHalves(this.#bus, this, true));
   }
 
   /** Invalidates the cached reaches. @internal */
@@ -509,7 +508,7 @@ export class NativeSpaceAccess implements GuestAccessors {
     const region = bus.lookup.find(gpa);
     if (region !== null && region.kind !== "mmio" && region.readable) {
       this.#readReach = bus.reaches.of(region, "read");
-      this.#readMemory = region.memory.native;
+      this.#readMemory = bus.policy.accessOf(true, region.memory);
     }
     if (region?.kind === "mmio") {
       this.#devices.cache(region, "read", gpa);
@@ -543,7 +542,7 @@ export class NativeSpaceAccess implements GuestAccessors {
     const region = bus.lookup.find(gpa);
     if (region !== null && region.kind !== "mmio" && region.writable) {
       this.#writeReach = bus.reaches.of(region, "write");
-      this.#writeMemory = region.memory.native;
+      this.#writeMemory = bus.policy.accessOf(true, region.memory);
     }
     if (region?.kind === "mmio") {
       this.#devices.cache(region, "write", gpa);

@@ -1,6 +1,7 @@
 import { checkFunction, checkObject, toByteCount } from "../base/arguments.js";
 import { type FaultReason, type Operation, rangeError } from "../base/errors.js";
 import type { Gpa } from "../base/gpa.js";
+import { type AccessPolicy, checkPolicy } from "../base/policy.js";
 import type { GuestMemAccessResult } from "../base/result.js";
 import { checkPageSize, DEFAULT_PAGE_SIZE } from "./page-table.js";
 import { holeHandlers, type HoleHandlers, type Unmapped } from "./holes.js";
@@ -26,7 +27,7 @@ export interface AccessFault {
 export type FaultListener = (fault: AccessFault) => "retry" | undefined;
 
 /** Options of the constructor of {@link AddressSpace}. */
-export interface AddressSpaceOptions {
+export interface AddressSpaceOptions extends AccessPolicy {
   /**
    * Bytes of a page of the page table: a power of two from 256 to 65536; 4096 by default. Accesses
    * to a page that belongs to more than one region take the slow path, and so do those to a page
@@ -58,6 +59,7 @@ export interface SpaceSettings {
   readonly arena: number;
   readonly holes: HoleHandlers;
   readonly onFault: FaultListener | null;
+  readonly policy: Readonly<Required<AccessPolicy>>;
 }
 
 /** @throws TypeError, RangeError for invalid options. */
@@ -68,6 +70,7 @@ export function checkSpaceOptions(options: AddressSpaceOptions): SpaceSettings {
     unmapped,
     onFault,
   } = checkObject(options, "options");
+  const policy = Object.freeze(checkPolicy(options));
   const bytes = toByteCount(arena, "arena");
   if (bytes > MAX_ARENA) {
     throw rangeError("arena must be at most 2^32 bytes");
@@ -77,5 +80,6 @@ export function checkSpaceOptions(options: AddressSpaceOptions): SpaceSettings {
     arena: bytes,
     holes: holeHandlers(unmapped),
     onFault: onFault === undefined ? null : checkFunction(onFault, "onFault"),
+    policy,
   };
 }

@@ -5,6 +5,7 @@ import { type MemoryMarks, UNREAD_MARKS } from "../memory/marks.js";
 import { EMPTY_WINDOW, WINDOW_SIZE } from "../memory/windows.js";
 import type { Backed } from "./backed.js";
 import { MAX_END, PageTable } from "./page-table.js";
+import type { SpacePolicy } from "./policy.js";
 import type { Reach } from "./reach.js";
 import type { RegionMap } from "./region-map.js";
 import type { RamRegion, Region } from "./regions.js";
@@ -42,6 +43,7 @@ export class PageHome {
   constructor(
     private readonly map: RegionMap,
     private readonly pageSize: number,
+    private readonly policy: SpacePolicy,
     private readonly fastPaths: FastPaths,
     arena: GuestMemoryInternals | null,
   ) {
@@ -189,7 +191,7 @@ export class PageHome {
     // Doubling the table bounds how often it grows if accesses alternate with additions of regions.
     const least = this.#table === null ? 1 : 2 * this.#table.end;
     const end = ends.reduce((a, b) => Math.max(a, b), least);
-    const table = new PageTable(this.pageSize, end);
+    const table = new PageTable(this.pageSize, end, this.policy.number);
     if (this.#handle !== null) {
       table.setHome(this.#handle);
     }

@@ -41,15 +41,18 @@ export class PageTable {
   readonly #pageSize: number;
   #fetches: Int32Array | null = null;
 
-  /** @param end - The table covers the addresses below it, as far as they lie below 4 GiB. */
-  constructor(pageSize: number, end: number) {
+  /**
+   * @param end - The table covers the addresses below it, as far as they lie below 4 GiB.
+   * @param policy - The number of the access policy, for the native path.
+   */
+  constructor(pageSize: number, end: number, policy: number) {
     this.#pageSize = pageSize;
     this.shift = Math.log2(pageSize);
     const entries = Math.ceil(Math.min(end, MAX_END) / pageSize);
     this.end = entries * pageSize;
     this.reads = new Int32Array(new SharedArrayBuffer(4 * entries));
     this.writes = new Int32Array(new SharedArrayBuffer(4 * entries));
-    this.handle = native.pageTableCreate(this.reads, this.writes, this.shift);
+    this.handle = native.pageTableCreate(this.reads, this.writes, this.shift, policy);
     this.number = native.pageTableNumber(this.handle);
   }
 

@@ -1,11 +1,12 @@
 import type { Operation } from "../base/errors.js";
 import type { Gpa } from "../base/gpa.js";
-import { PAGE_SIZE, pageAt } from "../base/page.js";
+import { inPageOf, PAGE_SIZE, pageAt } from "../base/page.js";
 import { WINDOW_SIZE } from "../memory/windows.js";
 import type { Backed } from "./backed.js";
 import type { Handlers } from "./device.js";
 import type { RegionLookup } from "./lookup.js";
 import type { PageHome } from "./page-home.js";
+import type { SpacePolicy } from "./policy.js";
 import type { Reach } from "./reach.js";
 import type { Segment } from "./region-map.js";
 import type { MmioRegion } from "./regions.js";
@@ -47,6 +48,7 @@ export class Reaches {
   constructor(
     private readonly lookup: RegionLookup,
     private readonly watches: WatchTable,
+    private readonly policy: SpacePolicy,
     private readonly watched: WatchedMemory,
     private readonly home: PageHome,
   ) {}
@@ -70,7 +72,9 @@ export class Reaches {
     if (this.watches.active && this.watches.index(kind).covers(pageAt(address))) {
       const { memory, internals } = region;
       const reach = this.#find(segment, region, kind, address, true);
-      this.watched.cache(kind, reach && { reach, region, memory, internals });
+      const view = this.policy.accessOf(false, memory);
+      const native = this.policy.accessOf(true, memory);
+      this.watched.cache(kind, reach && { reach, region, memory, internals, view, native });
       return null;
     }
     const cached = kind === "read" ? segment.readReach : segment.writeReach;
@@ -157,7 +161,7 @@ export class Reaches {
     }
     const page = pageAt(gpa);
     const gap = this.watches.index(kind).gapAt(page);
-    const inPage = typeof gpa === "number" ? gpa % PAGE_SIZE : Number(gpa % BigInt(PAGE_SIZE));
+    const inPage = inPageOf(gpa);
     return gap === null
       ? null
       : {

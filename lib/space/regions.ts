@@ -8,7 +8,8 @@ import {
   guestMemoryInternals,
   type GuestMemoryInternals,
 } from "../memory/guest-memory.js";
-import { type Endian, type Handlers, handlersOf } from "./device.js";
+import type { Endian } from "../base/policy.js";
+import { type Handlers, handlersOf } from "./device.js";
 import type { MmioDevice, WriteTrap } from "./mmio.js";
 import { printable } from "../base/printable.js";
 
@@ -289,13 +290,7 @@ export class MmioRegion extends BaseRegion {
   readonly readName: string;
 
   /** @internal */
-  constructor(
-    gpa: Gpa,
-    size: Gpa,
-    device: MmioDevice,
-    options: RegionOptions,
-    endian: Endian = "little",
-  ) {
+  constructor(gpa: Gpa, size: Gpa, device: MmioDevice, options: RegionOptions, endian: Endian) {
     super("mmio", gpa, toByteCount(size, "size"), options);
     this.device = device;
     this.readName = `what the device of ${printable(this.name)} returns for a read`;

@@ -71,11 +71,11 @@ export class WatchTable {
     }
   }
 
-  /** As `notify`, for a bulk access: calls each listener once. */
-  notifyBulk(gpa: Gpa, length: number, kind: Operation): void {
+  /** As `notify`, for an access of any length: calls each listener once. */
+  notifyRange(gpa: Gpa, length: number, kind: Operation, value?: Value): void {
     if (this.active && length !== 0) {
       const start = toBigInt(gpa);
-      const access = { gpa: start, width: length, kind };
+      const access = describe(gpa, length, kind, value);
       for (const watchpoint of this.index(kind).touching(start, length)) {
         if (!watchpoint.removed) {
           watchpoint.listener(access);

@@ -1,11 +1,13 @@
+import type { GuestAccessors } from "../base/access.js";
 import type { Operation } from "../base/errors.js";
 import type { Gpa } from "../base/gpa.js";
-import { PAGE_SIZE, pageAt } from "../base/page.js";
+import { crossesPage, PAGE_SIZE, pageAt } from "../base/page.js";
 import { type GuestMemAccessResult, OK } from "../base/result.js";
 import type { Out, Value } from "../base/widths.js";
 import type { AccessRules } from "./access-rules.js";
-import { type Backed, type MemoryOfRegion, store } from "./backed.js";
+import type { Backed, MemoryOfRegion } from "./backed.js";
 import type { Outcome } from "./outcome.js";
+import type { SpacePolicy } from "./policy.js";
 import { type Reach, reaches } from "./reach.js";
 import { notifyEach, type WatchTable } from "./watch-table.js";
 import type { SpaceWidth } from "./widths.js";
@@ -14,6 +16,9 @@ import type { SpaceWidth } from "./widths.js";
 export interface WatchedReach extends MemoryOfRegion {
   readonly reach: Reach;
   readonly region: Backed;
+  /** The accessors of the memory on the view path. */
+  readonly view: GuestAccessors;
+  readonly native: GuestAccessors;
 }
 
 /**
@@ -26,6 +31,7 @@ export class WatchedMemory {
 
   constructor(
     private readonly watches: WatchTable,
+    private readonly policy: SpacePolicy,
     private readonly rules: AccessRules,
     private readonly outcome: Outcome,
   ) {}
@@ -61,7 +67,8 @@ export class WatchedMemory {
     const offset = found.reach.offset + (gpa - found.reach.base);
     if (
       watchpoints === null ||
-      kind.tryRead(native ? found.memory.native : found.memory, offset, kind.scratch) !== OK
+      (this.policy.unaligned && crossesPage(gpa, kind.bytes)) ||
+      kind.tryRead(native ? found.native : found.view, offset, kind.scratch) !== OK
     ) {
       return undefined;
     }
@@ -86,17 +93,23 @@ export class WatchedMemory {
     const watchpoints = this.watches.atPage(pageAt(gpa), "write");
     const { reach, region } = found;
     const offset = reach.offset + (gpa - reach.base);
-    if (watchpoints === null || (offset & (bytes - 1)) !== 0 || reach.bytes.length === 0) {
+    const { policy } = this;
+    const isSlow = policy.unaligned ? crossesPage(gpa, bytes) : (offset & (bytes - 1)) !== 0;
+    if (isSlow || watchpoints === null || reach.bytes.length === 0) {
       return undefined;
     }
     notifyEach(watchpoints, gpa, bytes, "write", value);
     if (!native && this.#write === found) {
       // No listener has changed the map or ended the memory.
-      kind.width.set(reach.view, reach.from + (gpa - reach.base), value);
-      found.internals.marks.dirty?.markPage(Math.floor(offset / PAGE_SIZE));
+      kind.width.set(reach.view, reach.from + (gpa - reach.base), value, policy.littleEndian);
+      const { dirty } = found.internals.marks;
+      if (dirty !== null) {
+        dirty.markPage(Math.floor(offset / PAGE_SIZE));
+        dirty.markPage(Math.floor((offset + bytes - 1) / PAGE_SIZE));
+      }
       return OK;
     }
-    const result = store(native, kind, found, offset, value);
+    const result = policy.store(native, kind, found, offset, value);
     return result === OK
       ? OK
       : this.rules.refuseAnnounced(result, region, native, kind, gpa, value);

@@ -60,8 +60,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     init_atomic_binding(env, exports);
     init_batch_binding(env, exports);
     init_space_binding(env, exports);
-    init_core_binding(env, exports);
     init_stack_binding(env, exports);
+    init_core_binding(env, exports);
     return exports;
 }
 

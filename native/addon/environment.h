@@ -173,16 +173,20 @@ public:
     struct Table {
         const int32_t* reads;
         const int32_t* writes;
-        /** 0 if every access takes the slow path. */
+        /** 0 if every access takes the slow path, or if the policy is not the default one. */
         uint32_t entries;
         uint32_t shift;
+        /** The number of the access policy; see policy.h. */
+        uint32_t policy;
+        /** The number of entries under another policy than the default one. */
+        uint32_t policy_entries;
         Descriptor home;
         /** Null if writes set no mark. */
         std::atomic<uint8_t>* marks;
         uint32_t marked_pages;
     };
 
-    static constexpr Table NO_TABLE = {nullptr, nullptr, 0, 0, NO_DESCRIPTOR, nullptr, 0};
+    static constexpr Table NO_TABLE = {nullptr, nullptr, 0, 0, 0, 0, NO_DESCRIPTOR, nullptr, 0};
 
     /** Makes the environment of `env`. `block` must outlive every access. */
     static std::shared_ptr<Environment> create(napi_env env, CallBlock* block);

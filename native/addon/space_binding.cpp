@@ -9,6 +9,7 @@
 #include "handle.h"
 #include "kvm/page_table.h"
 #include "memory_binding.h"
+#include "policy.h"
 
 namespace pound::addon {
 
@@ -16,14 +17,10 @@ using kvm::memory::guest_page_table_t;
 
 namespace {
 
-guest_page_table_t as_page_table(const Environment::Table& table) {
-    return {table.reads,
-            table.writes,
-            table.entries,
-            table.shift,
-            {table.home.base, table.home.size},
-            table.marks,
-            table.marked_pages};
+guest_page_table_t as_page_table(const Environment::Table& table, uint32_t entries) {
+    return {
+        table.reads, table.writes,      entries, table.shift, {table.home.base, table.home.size},
+        table.marks, table.marked_pages};
 }
 
 } // namespace
@@ -65,7 +62,7 @@ public:
         marks_ = Napi::Persistent(marks);
         table_.marks = data;
         table_.marked_pages = pages;
-        if (environment_->table(number_).entries != 0) {
+        if (environment_->table(number_).reads != nullptr) {
             environment_->set_table(number_, table_);
         }
     }
@@ -85,7 +82,8 @@ public:
     }
 
     guest_page_table_t for_core() const {
-        guest_page_table_t table = as_page_table(environment_->table(number_));
+        const Environment::Table& current = environment_->table(number_);
+        guest_page_table_t table = as_page_table(current, entries_in(current));
         if (table.entries > 0) {
             table.fetches = fetch_entries_;
         }
@@ -93,10 +91,14 @@ public:
     }
 
     uint32_t entries() const {
-        return table_.entries;
+        return entries_in(table_);
     }
 
 private:
+    static uint32_t entries_in(const Environment::Table& table) {
+        return table.policy == 0 ? table.entries : table.policy_entries;
+    }
+
     void leave_home() {
         environment_->set_table(number_, Environment::NO_TABLE);
         if (home_ != nullptr) {
@@ -122,11 +124,39 @@ namespace {
 /** The result of an access that takes the slow path: NOT_MADE of lib/native/call-block.ts. */
 constexpr uint32_t NOT_MADE = 4;
 
+/** Makes an access under a policy. Returns false if it takes the slow path. */
+template <typename Policy, typename Access>
+bool access_table_under(Policy policy, const Environment::Table& entry, uint32_t entries,
+                        CallBlock* block, Access run) {
+    const guest_page_table_t table = as_page_table(entry, entries);
+    return run(policy, &table, block);
+}
+
+/** As access_table_under(), for a table that may have another policy than the default. */
+template <typename Access>
+[[gnu::noinline]] bool access_table_again(const Environment::Table& entry, CallBlock* block,
+                                          Access run) {
+    switch (entry.policy) {
+    case 0:
+        return false;
+    case 1:
+        return access_table_under(policy_t<1>(), entry, entry.policy_entries, block, run);
+    case 2:
+        return access_table_under(policy_t<2>(), entry, entry.policy_entries, block, run);
+    default:
+        return access_table_under(policy_t<3>(), entry, entry.policy_entries, block, run);
+    }
+}
+
 template <typename Access>
 napi_value access_table(Environment* environment, Access run) {
     CallBlock* block = environment->call_block();
-    const guest_page_table_t table = as_page_table(environment->table(block->memory()));
-    block->set_result(run(&table, block) ? uint32_t{kvm::memory::GUEST_MEM_ACCESS_OK} : NOT_MADE);
+    const Environment::Table& entry = environment->table(block->memory());
+    // A table with another policy has no entries for this attempt. So the accesses under the
+    // default policy need no check of the policy.
+    const bool made = likely(access_table_under(policy_t<0>(), entry, entry.entries, block, run)) ||
+                      access_table_again(entry, block, run);
+    block->set_result(made ? uint32_t{kvm::memory::GUEST_MEM_ACCESS_OK} : NOT_MADE);
     return nullptr;
 }
 
@@ -147,21 +177,27 @@ napi_value access_space(napi_env env, napi_callback_info info, Access run) {
 
 template <typename T>
 napi_value read_call(napi_env env, napi_callback_info info) {
-    return access_space(env, info, [](const guest_page_table_t* table, CallBlock* block) {
-        T value;
-        const bool made = kvm::memory::guest_page_read(table, block->gpa_low(), &value);
-        if (made) {
-            block->set_value(value);
-        }
-        return made;
-    });
+    return access_space(
+        env, info, [](auto policy, const guest_page_table_t* table, CallBlock* block) {
+            using Policy = decltype(policy);
+            T value;
+            const bool made =
+                kvm::memory::guest_page_read<T, Policy>(table, block->gpa_low(), &value);
+            if (made) {
+                block->set_value(value);
+            }
+            return made;
+        });
 }
 
 template <typename T>
 napi_value write_call(napi_env env, napi_callback_info info) {
-    return access_space(env, info, [](const guest_page_table_t* table, CallBlock* block) {
-        return kvm::memory::guest_page_write(table, block->gpa_low(), block->value<T>());
-    });
+    return access_space(env, info,
+                        [](auto policy, const guest_page_table_t* table, CallBlock* block) {
+                            using Policy = decltype(policy);
+                            return kvm::memory::guest_page_write<T, Policy>(table, block->gpa_low(),
+                                                                            block->value<T>());
+                        });
 }
 
 constexpr Accessor ACCESSORS[] = {
@@ -213,7 +249,7 @@ std::shared_ptr<SharedTable> to_table(const Napi::CallbackInfo& info) {
     return table;
 }
 
-/** pageTableCreate(reads, writes: Int32Array, shift: number): handle */
+/** pageTableCreate(reads, writes: Int32Array, shift: number, policy: number): handle */
 Napi::Value page_table_create(const Napi::CallbackInfo& info) {
     const Napi::Env env = info.Env();
     size_t reads = 0;
@@ -221,14 +257,17 @@ Napi::Value page_table_create(const Napi::CallbackInfo& info) {
     Environment::Table table = Environment::NO_TABLE;
     table.reads = entries_of(info[0], &reads);
     table.writes = entries_of(info[1], &writes);
-    if (table.reads == nullptr || table.writes == nullptr || !info[2].IsNumber()) {
+    if (table.reads == nullptr || table.writes == nullptr || !info[2].IsNumber() ||
+        !info[3].IsNumber()) {
         return throw_type(env, "reads and writes must be Int32Arrays of SharedArrayBuffers");
     }
     table.shift = info[2].As<Napi::Number>().Uint32Value();
-    if (reads != writes || reads > UINT32_MAX || table.shift < 8 || table.shift > 16) {
+    table.policy = info[3].As<Napi::Number>().Uint32Value();
+    if (reads != writes || reads > UINT32_MAX || table.shift < 8 || table.shift > 16 ||
+        table.policy >= POLICIES) {
         return throw_range(env, "the tables must have one length, and shift must be from 8 to 16");
     }
-    table.entries = static_cast<uint32_t>(reads);
+    (table.policy == 0 ? table.entries : table.policy_entries) = static_cast<uint32_t>(reads);
     return make_handle(
         env, std::make_shared<SharedTable>(table, info[0].As<Napi::Int32Array>(),
                                            info[1].As<Napi::Int32Array>(),

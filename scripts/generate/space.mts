@@ -15,7 +15,11 @@ interface SpaceClass {
     then: (view: string, at: string) => string,
   ) => string;
   /** Statements after a store. */
-  readonly stored: string;
+  readonly stored: (row: WidthRow) => string;
+  /** The expression for the argument of the DataView's methods: whether values are little-endian. */
+  readonly littleEndian: string;
+  /** The offsets of the low and the high half of a 64-bit value that starts at `start`. */
+  readonly halves: { readonly low: string; readonly high: string };
   /** The result code of a successful access. */
   readonly ok: string;
   /**
@@ -35,33 +39,52 @@ interface SpaceClass {
     readonly tryReadqHalves: string;
     readonly tryWriteqHalves: string;
     readonly read: (row: WidthRow) => string;
-    /** By default, the throwing form calls the `try…` form. */
+    /** By default, the class has no `write…`: it inherits the form that calls `tryWrite…`. */
     readonly write?: (row: WidthRow) => string;
   };
 }
+
+/** An access policy that the accessors of a class have as constants. */
+export interface SpacePolicy {
+  readonly alignment: "fault" | "allow";
+  readonly endian: "little" | "big";
+}
+
+const DEFAULT_POLICY: SpacePolicy = { alignment: "fault", endian: "little" };
+
+const POLICY_FIELDS = { reads: "policyReads", writes: "policyWrites" };
+
+const LITTLE = { low: "start", high: "start + 4" };
+const BIG = { low: "start + 4", high: "start" };
 
 /**
  * The accessors of an address space, through its page table. The lowest bits of an inverted entry
  * are 0 unless the page takes the slow path, so one test of the address and the entry together
  * checks the alignment too. `!(bits)` takes 6 bytes of bytecode less than `(bits) === 0`.
+ *
+ * Under `alignment: "allow"`, the test is that the first and the last byte of the access have the
+ * same page. A mask takes less time than a shift by a variable count. Writes take less time with
+ * one branch than with two; reads do not, and `||` takes fewer bytes of bytecode than `|`.
  */
-export function tableAccessors(): string {
-  return spaceAccessors(throughTable("this.writes", false));
-}
-
-/**
- * The writing accessors of an address space whose home buffer has marks: a byte for each page of it.
- */
-export function markingTableWrites(): string {
-  return spaceWrites(throughTable("this.markedWrites", true)).join("\n\n");
-}
-
-/** @param writes - The entries for writes. */
-function throughTable(writes: string, marks: boolean): SpaceClass {
+function throughTable(
+  { alignment, endian }: SpacePolicy,
+  { reads = "reads", writes = "writes", marks = false } = {},
+): SpaceClass {
+  const open = ({ bytes }: WidthRow, operation: Operation): string => {
+    if (bytes === 1) {
+      return "!(distance & 1)";
+    }
+    if (alignment === "fault") {
+      return `!((address | distance) & ${bytes - 1})`;
+    }
+    const crossed = `(address ^ (address + ${bytes - 1})) & this.pageBits`;
+    return operation === "read"
+      ? `!(distance & 1 || ${crossed})`
+      : `!((distance & 1) | (${crossed}))`;
+  };
   return {
-    where: ({ bytes }, operation, then) => {
-      const open = bytes === 1 ? "!(distance & 1)" : `!((address | distance) & ${bytes - 1})`;
-      const entries = operation === "read" ? "this.reads" : writes;
+    where: (row, operation, then) => {
+      const entries = operation === "read" ? reads : writes;
       // The other way round, V8 would check that the sum is not negative before it marks the page.
       const access = marks
         ? `const place = (address + distance) | 0; ${then("this.view", "place >>> 0")}`
@@ -69,12 +92,14 @@ function throughTable(writes: string, marks: boolean): SpaceClass {
       return `
         const address = gpa >>> 0;
         if (address === gpa) {
-          const distance = ~${entries}[address >>> this.shift]!;
-          if (${open}) { ${access} }
+          const distance = ~this.${entries}[address >>> this.shift]!;
+          if (${open(row, operation)}) { ${access} }
         }`;
     },
     // A DataView, since V8 needs fewer loads for it than for a typed array.
-    stored: marks ? "this.marks.setUint8(place >>> 12, 1);" : "",
+    stored: () => (marks ? "this.marks.setUint8(place >>> 12, 1);" : ""),
+    littleEndian: String(endian === "little"),
+    halves: endian === "little" ? LITTLE : BIG,
     ok: "0",
     slow: {
       tryRead: ({ suffix }) => `this.general.tryRead${suffix}(gpa, out)`,
@@ -88,31 +113,107 @@ function throughTable(writes: string, marks: boolean): SpaceClass {
   };
 }
 
+/** The accessors of `AddressSpace`. */
+export function tableAccessors(): string {
+  return [
+    spaceAccessors(throughTable(DEFAULT_POLICY)),
+    ...throwingHalves(", this.#bus.outcome.reason"),
+  ].join("\n\n");
+}
+
+/**
+ * The writing accessors of an address space whose home buffer has marks: a byte for each page of it.
+ */
+export function markingTableWrites(): string {
+  return spaceWrites(throughTable(DEFAULT_POLICY, { writes: "markedWrites", marks: true })).join(
+    "\n\n",
+  );
+}
+
+/** The classes of lib/space/policy-accessors.ts, one per policy other than the default. */
+export function spacePolicyClasses(): string {
+  return (
+    [
+      ["AllowLittle", { alignment: "allow", endian: "little" }],
+      ["FaultBig", { alignment: "fault", endian: "big" }],
+      ["AllowBig", { alignment: "allow", endian: "big" }],
+    ] as const
+  )
+    .map(([name, policy]) => {
+      const accessors = spaceAccessors(throughTable(policy, POLICY_FIELDS));
+      return `class ${name} extends PolicyAccessors {${accessors}\n}`;
+    })
+    .join("\n\n");
+}
+
+/** How the accessors of a class treat alignment and byte order within the cached bytes. */
+interface ReachPolicy extends Pick<SpaceClass, "stored" | "littleEndian" | "halves"> {
+  /** The condition that an access is aligned, or may be unaligned. */
+  readonly aligned: (row: WidthRow) => string;
+}
+
+/** The accessors of `SpaceAccess`. */
+export function reachAccessors(): string {
+  return [
+    cachedAccessors({
+      aligned: ({ bytes }) => `(address & ${bytes - 1}) === 0`,
+      stored: () => "const { marks } = this; if (marks !== null) { marks[place >>> 12] = 1; }",
+      littleEndian: "true",
+      halves: LITTLE,
+    }),
+    ...WIDTHS.map(
+      ({ suffix, value, bytes }) => `
+  write${suffix}(gpa: Gpa, value: ${value}): void {
+    const result = this.tryWrite${suffix}(gpa, value);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, ${bytes}, "write", this.bus.outcome.reason);
+    }
+  }`,
+    ),
+    ...throwingHalves(", this.bus.outcome.reason"),
+  ].join("\n\n");
+}
+
+/** The accessors of `PolicySpaceAccess`, which has its policy in fields. */
+export function policyReachAccessors(): string {
+  return cachedAccessors({
+    aligned: ({ bytes }) => `(address & this.aligned & ${bytes - 1}) === 0`,
+    stored: ({ bytes }) => `
+      const { marks } = this;
+      if (marks !== null) {
+        marks[place >>> 12] = 1;
+        ${bytes === 1 ? "" : `marks[(place + ${bytes - 1}) >>> 12] = 1;`}
+      }`,
+    littleEndian: "this.littleEndian",
+    halves: { low: "start + this.lowAt", high: "start + 4 - this.lowAt" },
+  }).replaceAll(/^ {2}(?=\w+\(gpa: Gpa)/gm, "  override ");
+}
+
 /**
  * The accessors of an address space, within the bytes around the last access of each kind. The
  * comparisons use integers of 32 bits, because floating-point numbers take longer. `gpa - address`
  * is the rest of the address, if it is an integer.
  */
-export function reachAccessors(): string {
+function cachedAccessors({ aligned, ...policy }: ReachPolicy): string {
   return spaceAccessors({
-    where: ({ bytes }, operation, then) => {
-      const aligned = bytes === 1 ? "" : ` && (address & ${bytes - 1}) === 0`;
+    where: (row, operation, then) => {
+      const isAligned = row.bytes === 1 ? "" : ` && ${aligned(row)}`;
       const access = then(`this.${operation}View`, "place");
       return `
         const address = gpa >>> 0;
         const index = (address - this.${operation}Low) >>> 0;
-        if (index <= this.${operation}Last >>> 0${aligned} && gpa - address === this.${operation}High) {
+        if (index <= this.${operation}Last >>> 0${isAligned} && gpa - address === this.${operation}High) {
           const place = (address + this.${operation}Distance) >>> 0;
           ${access}
         }`;
     },
-    stored: "const { marks } = this; if (marks !== null) { marks[place >>> 12] = 1; }",
+    ...policy,
     ok: "OK",
     device: {
       tryRead: ({ constant }) => `
         const found = this.devices.read(SPACE_${constant}, gpa);
         if (found >= 0) { out[0] = found; return OK; }
-        if (found !== -1) { return this.#bus.outcome.result; }`,
+        if (found !== -1) { return this.bus.outcome.result; }`,
       tryWrite: ({ constant, bits }) => `
         const unsigned = ${bits === 32 ? "value >>> 0" : `value & ${2 ** bits - 1}`};
         const result = this.devices.write(SPACE_${constant}, gpa, unsigned);
@@ -120,15 +221,15 @@ export function reachAccessors(): string {
       read: ({ constant }) => `
         const found = this.devices.read(SPACE_${constant}, gpa);
         if (found >= 0) { return found; }
-        if (found !== -1) { this.#fault(SPACE_${constant}, gpa); }`,
+        if (found !== -1) { this.fault(SPACE_${constant}, gpa); }`,
     },
     slow: {
-      tryRead: ({ constant }) => `this.#tryRead(SPACE_${constant}, gpa, out)`,
-      tryWrite: ({ constant }) => `this.#tryWrite(SPACE_${constant}, gpa, value)`,
+      tryRead: ({ constant }) => `this.tryRead(SPACE_${constant}, gpa, out)`,
+      tryWrite: ({ constant }) => `this.tryWrite(SPACE_${constant}, gpa, value)`,
       tryWriteqFrom: 'this.tryWriteq(gpa, checkOut(QUAD, source, "source")[0]!)',
-      tryReadqHalves: "this.#tryReadHalves(gpa, out, at)",
-      tryWriteqHalves: "this.#tryWrite(SPACE_QUAD, gpa, quadOf(low, high))",
-      read: ({ constant }) => `this.#read(SPACE_${constant}, gpa)`,
+      tryReadqHalves: "this.tryReadHalves(gpa, out, at)",
+      tryWriteqHalves: "this.tryWrite(SPACE_QUAD, gpa, quadOf(low, high))",
+      read: ({ constant }) => `this.read(SPACE_${constant}, gpa)`,
     },
   });
 }
@@ -142,7 +243,7 @@ function spaceAccessors(path: SpaceClass): string {
       (checked) => `
       if (typeof gpa === "number" && out[0] !== undefined && out instanceof ${row.out}) {
         this.checkSlots(out);
-        ${path.where(row, "read", (view, at) => `out[0] = ${load(row, view, at)}; return ${path.ok};`)}
+        ${path.where(row, "read", (view, at) => `out[0] = ${load(path, row, view, at)}; return ${path.ok};`)}
         ${checked}
       }`,
       row.bytes < 8 ? path.device?.tryRead(row) : undefined,
@@ -157,23 +258,22 @@ function spaceAccessors(path: SpaceClass): string {
     ${guarded(
       () => `
       if (typeof gpa === "number") {
-        ${path.where(row, "read", (view, at) => `return ${load(row, view, at)};`)}
+        ${path.where(row, "read", (view, at) => `return ${load(path, row, view, at)};`)}
       }`,
     )}
     ${row.bytes < 8 && path.device !== undefined ? path.device.read(row) : ""}
     return ${path.slow.read(row)};
   }`,
     ),
-    ...WIDTHS.map((row) => write(path, row)),
+    ...writes(path),
     tryReadqHalves(path),
     tryWriteqHalves(path),
-    ...throwingHalves(", this.#bus.outcome.reason"),
   ].join("\n\n");
 }
 
 /** The writing accessors. */
 function spaceWrites(path: SpaceClass): string[] {
-  return [...tryWrites(path), ...WIDTHS.map((row) => write(path, row)), tryWriteqHalves(path)];
+  return [...tryWrites(path), ...writes(path), tryWriteqHalves(path)];
 }
 
 function tryWrites(path: SpaceClass): string[] {
@@ -209,26 +309,23 @@ function tryWrites(path: SpaceClass): string[] {
   ];
 }
 
-function write(path: SpaceClass, row: WidthRow): string {
-  const head = `write${row.suffix}(gpa: Gpa, value: ${row.value}): void {`;
-  if (path.slow.write === undefined) {
-    return `
-  ${head}
-    const result = this.tryWrite${row.suffix}(gpa, value);
-    if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, ${row.bytes}, "write", this.#bus.outcome.reason);
-    }
-  }`;
-  }
+function writes(path: SpaceClass): string[] {
+  return WIDTHS.flatMap((row) => {
+    const slow = path.slow.write?.(row);
+    return slow === undefined ? [] : [write(path, row, slow)];
+  });
+}
+
+function write(path: SpaceClass, row: WidthRow, slow: string): string {
   return `
-  ${head}
+  write${row.suffix}(gpa: Gpa, value: ${row.value}): void {
     ${guarded(
       () => `
       if (typeof gpa === "number" && ${fits(row)}) {
         ${store(path, row, "return;")}
       }`,
     )}
-    ${path.slow.write(row)};
+    ${slow};
   }`;
 }
 
@@ -239,8 +336,8 @@ function tryReadqHalves(path: SpaceClass): string {
     (view, offset) => `
       const view = ${view};
       const start = ${offset};
-      const low = view.getUint32(start, true);
-      out[at + 1] = view.getUint32(start + 4, true);
+      const low = view.getUint32(${path.halves.low}, ${path.littleEndian});
+      out[at + 1] = view.getUint32(${path.halves.high}, ${path.littleEndian});
       out[at] = low;
       return ${path.ok};`,
   );
@@ -270,9 +367,9 @@ function tryWriteqHalves(path: SpaceClass): string {
     (view, offset) => `
       const view = ${view};
       const start = ${offset};
-      view.setUint32(start, low, true);
-      view.setUint32(start + 4, high, true);
-      ${path.stored}
+      view.setUint32(${path.halves.low}, low, ${path.littleEndian});
+      view.setUint32(${path.halves.high}, high, ${path.littleEndian});
+      ${path.stored(QUAD_ROW)}
       return ${path.ok};`,
   );
   return `
@@ -287,19 +384,26 @@ function tryWriteqHalves(path: SpaceClass): string {
   }`;
 }
 
-function load({ bits, bytes }: WidthRow, view: string, at: string): string {
-  const big = bytes === 8 ? "Big" : "";
-  return `${view}.get${big}Uint${bits}(${at}${bytes === 1 ? "" : ", true"})`;
+function load(path: SpaceClass, row: WidthRow, view: string, at: string): string {
+  return `${view}.get${elementOf(row)}(${at}${order(path, row)})`;
 }
 
 function store(path: SpaceClass, row: WidthRow, then: string): string {
-  const big = row.bytes === 8 ? "Big" : "";
-  const order = row.bytes === 1 ? "" : ", true";
   return path.where(
     row,
     "write",
-    (view, at) => `${view}.set${big}Uint${row.bits}(${at}, value${order}); ${path.stored} ${then}`,
+    (view, at) =>
+      `${view}.set${elementOf(row)}(${at}, value${order(path, row)}); ${path.stored(row)} ${then}`,
   );
+}
+
+/** The name of the element type in the methods of a DataView. */
+function elementOf({ bits, bytes }: WidthRow): string {
+  return `${bytes === 8 ? "Big" : ""}Uint${bits}`;
+}
+
+function order({ littleEndian }: SpaceClass, { bytes }: WidthRow): string {
+  return bytes === 1 ? "" : `, ${littleEndian}`;
 }
 
 /**

@@ -17,6 +17,7 @@ import * as crosschecks from "pound-guest-memory/crosscheck";
 import * as loader from "pound-guest-memory/loader";
 import * as typed from "pound-guest-memory/typed";
 import { ERROR_CLASSES } from "../support/error-classes.js";
+import { nameOf, POLICIES } from "../support/policies.js";
 
 const { OpRecorder } = crosschecks;
 const { struct, StructLayout, TypedRegion } = typed;
@@ -63,10 +64,6 @@ function revoked(): object {
   revoke();
   return proxy;
 }
-
-const POLICIES = (["fault", "allow"] as const).flatMap((alignment) =>
-  (["little", "big"] as const).map((endian) => ({ alignment, endian })),
-);
 
 /** Makes what no argument should be, by name; each time anew, since a callee may keep it. */
 const HOSTILE: Readonly<Record<string, () => unknown>> = {
@@ -270,61 +267,63 @@ describe("the contract of errors", function () {
     }
   });
 
-  it("holds for an address space, whose paths agree", async () => {
-    const outcomes: Record<string, Record<string, string>> = { view: {}, native: {} };
-    for (const path of ["view", "native"] as const) {
-      const space = new AddressSpace();
-      const { memory } = space.addRam(0, 4096);
-      memory.fill(0, 4096, FILL);
-      const target = path === "view" ? space : space.native;
-      // Not what is private to TypeScript only.
-      const internal =
-        path === "view" ? /^(clear|isView|checkSlots)$/ : /^(clear|tryRead|tryWrite|read)$/;
-      for (const name of methodsOf(target).filter((method) => !internal.test(method))) {
-        const method = (target as unknown as Record<string, (...args: unknown[]) => unknown>)[
-          name
-        ]!;
-        const good =
-          { addRam: [8192, 4096], addRom: [8192, new Uint8Array(8)] }[name] ??
-          { addMmio: [8192, 8, {}], watch: [{ gpa: 0, length: 1 }, () => 0] }[name] ??
-          goodArguments(name);
-        for (const [what, args] of callsOf(good)) {
-          if (name === "watch" && /argument 1 (forged|proxy of)/.test(what)) {
-            // Of these, the getter of the length throws.
-            continue;
+  for (const policy of POLICIES) {
+    it(`holds for an address space under ${nameOf(policy)}, whose paths agree`, async () => {
+      const outcomes: Record<string, Record<string, string>> = { view: {}, native: {} };
+      for (const path of ["view", "native"] as const) {
+        const space = new AddressSpace(policy);
+        const { memory } = space.addRam(0, 4096);
+        memory.fill(0, 4096, FILL);
+        const target = path === "view" ? space : space.native;
+        // Not what is private to TypeScript only.
+        const internal =
+          path === "view" ? /^(clear|isView|checkSlots)$/ : /^(clear|tryRead|tryWrite|read)$/;
+        for (const name of methodsOf(target).filter((method) => !internal.test(method))) {
+          const method = (target as unknown as Record<string, (...args: unknown[]) => unknown>)[
+            name
+          ]!;
+          const good =
+            { addRam: [8192, 4096], addRom: [8192, new Uint8Array(8)] }[name] ??
+            { addMmio: [8192, 8, {}], watch: [{ gpa: 0, length: 1 }, () => 0] }[name] ??
+            goodArguments(name);
+          for (const [what, args] of callsOf(good)) {
+            if (name === "watch" && /argument 1 (forged|proxy of)/.test(what)) {
+              // Of these, the getter of the length throws.
+              continue;
+            }
+            const label = `${name}, ${what}`;
+            const outcome = await outcomeOf(label, () => method.apply(target, args()));
+            outcomes[path]![label] = outcome;
+            space.regions.slice(1).forEach((region) => space.remove(region));
+            expect(
+              memory.buffer.every((byte) => byte === FILL),
+              `RAM after ${label}`,
+            ).to.equal(true);
           }
-          const label = `${name}, ${what}`;
-          const outcome = await outcomeOf(label, () => method.apply(target, args()));
-          outcomes[path]![label] = outcome;
-          space.regions.slice(1).forEach((region) => space.remove(region));
-          expect(
-            memory.buffer.every((byte) => byte === FILL),
-            `RAM after ${label}`,
-          ).to.equal(true);
+        }
+        for (const name of methodsOf(target.halves).filter(
+          (method) => !/^(clear|locate)$/.test(method),
+        )) {
+          const method = (
+            target.halves as unknown as Record<string, (...args: unknown[]) => unknown>
+          )[name]!;
+          for (const [what, args] of callsOf(goodSplit(name))) {
+            const label = `halves.${name}, ${what}`;
+            outcomes[path]![label] = await outcomeOf(label, () =>
+              method.apply(target.halves, args()),
+            );
+            expect(
+              memory.buffer.every((byte) => byte === FILL),
+              `RAM after ${label}`,
+            ).to.equal(true);
+          }
         }
       }
-      for (const name of methodsOf(target.halves).filter(
-        (method) => !/^(clear|locate)$/.test(method),
-      )) {
-        const method = (
-          target.halves as unknown as Record<string, (...args: unknown[]) => unknown>
-        )[name]!;
-        for (const [what, args] of callsOf(goodSplit(name))) {
-          const label = `halves.${name}, ${what}`;
-          outcomes[path]![label] = await outcomeOf(label, () =>
-            method.apply(target.halves, args()),
-          );
-          expect(
-            memory.buffer.every((byte) => byte === FILL),
-            `RAM after ${label}`,
-          ).to.equal(true);
-        }
+      for (const [label, outcome] of Object.entries(outcomes.native!)) {
+        expect(outcomes.view![label], label).to.equal(outcome);
       }
-    }
-    for (const [label, outcome] of Object.entries(outcomes.native!)) {
-      expect(outcomes.view![label], label).to.equal(outcome);
-    }
-  });
+    });
+  }
 
   it("holds for every export that is called or constructed", async () => {
     const memory = GuestMemory.allocate(SIZE);

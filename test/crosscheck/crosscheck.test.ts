@@ -1,6 +1,7 @@
 import { expect } from "chai";
 import fc from "fast-check";
 import {
+  AddressSpace,
   type Gpa,
   GuestMemAccessResult,
   GuestMemory,
@@ -23,6 +24,7 @@ import {
 import { BUNDLED_TRACE } from "../../lib/cli/replay.js";
 import { ByteMemory } from "../support/byte-memory.js";
 import { NO_MEMORY, OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
+import { nameOf, POLICIES } from "../support/policies.js";
 
 const { OK, FAULT_BOUNDARY, FAULT_UNALIGNED } = GuestMemAccessResult;
 type Result = GuestMemAccessResult;
@@ -258,10 +260,7 @@ describe("crosscheck", () => {
     expect(other.difference?.report).to.equal(undefined);
   });
 
-  const policies = (["fault", "allow"] as const).flatMap((alignment) =>
-    (["little", "big"] as const).map((endian) => ({ alignment, endian })),
-  );
-  for (const policy of policies) {
+  for (const policy of POLICIES) {
     const { alignment, endian } = policy;
 
     it(`finds no difference under ${alignment}, ${endian}`, async () => {
@@ -282,14 +281,36 @@ describe("crosscheck", () => {
       }
     });
 
+    for (const path of ["view", "native"] as const) {
+      it(`finds none in an address space, ${path} path, under ${nameOf(policy)}`, async () => {
+        const subject: MakeMemory = (bytes, given) => {
+          const space = new AddressSpace({ ...given, pageSize: 256 });
+          // An unaligned access to two windows is another fault than one to flat RAM.
+          const part = alignment === "allow" ? 4096 : bytes;
+          for (let gpa = 0; gpa < bytes; gpa += part) {
+            space.addRam(gpa, Math.min(part, bytes - gpa));
+          }
+          return path === "view" ? space : space.native;
+        };
+        const size = 40_005;
+        for (const result of [
+          await crosscheck(subject, randomOps({ seed: 5, count: 30_000, size }), { size, policy }),
+          await crosscheckSmall(subject, (bytes) => exhaustiveOps(bytes), 24, policy),
+        ]) {
+          expect(result.difference?.report).to.equal(undefined);
+          expect(result.faults[FAULT_BOUNDARY]).to.be.above(1000);
+        }
+      });
+    }
+
     it(`finds the difference of every other policy from ${alignment}, ${endian}`, async () => {
-      for (const other of policies.filter((one) => one !== policy)) {
+      for (const other of POLICIES.filter((one) => one !== policy)) {
         const subject: MakeMemory = (bytes) => GuestMemory.allocate(bytes).withPolicy(other);
         const source = randomOps({ seed: 1, count: 2000, size: 4096 });
         const { difference } = await crosscheck(subject, source, { size: 4096, policy });
         expect(difference!.ops).to.have.length.within(1, 2);
         const named = `(alignment ${alignment}, endian ${endian})`;
-        expect(difference!.report.includes(named)).to.equal(policy !== policies[0]);
+        expect(difference!.report.includes(named)).to.equal(policy !== POLICIES[0]);
       }
     });
   }

@@ -15,14 +15,11 @@ import {
 import { ByteMemory } from "../support/byte-memory.js";
 import { FAULT, OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
 import { WIDTHS, type WidthCase } from "../support/widths.js";
+import { POLICIES } from "../support/policies.js";
 
 const { OK, FAULT_BOUNDARY, FAULT_UNALIGNED, ERROR_INTERNAL } = GuestMemAccessResult;
 const PATTERN = 0xf1e2_d3c4_b5a6_9788n;
 const EDGE = 2 ** 32;
-
-const POLICIES = (["fault", "allow"] as const).flatMap((alignment) =>
-  (["little", "big"] as const).map((endian) => ({ alignment, endian })),
-);
 
 /** A memory and its model, with the same bytes. */
 function withModel(size: number, policy: AccessPolicy): { memory: GuestMemory; model: ByteMemory } {

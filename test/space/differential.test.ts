@@ -22,6 +22,7 @@ import {
 import { ATOMICS, runAtomic } from "../support/atomic-ops.js";
 import {
   type ModelHoles,
+  type ModelPolicy,
   type ModelRegion,
   registerValue,
   SpaceModel,
@@ -54,6 +55,13 @@ type Kind = "ram" | "rom" | "trap";
 
 /** What the listener of faults does: map RAM at the address, or nothing, before a retry. */
 type OnFault = "none" | "map" | "retry" | "ignore";
+
+/** The options of the spaces of one history. */
+interface Settings {
+  readonly holes: ModelHoles;
+  readonly onFault: OnFault;
+  readonly policy: ModelPolicy;
+}
 
 /** One step of a history. Addresses are offsets in the slots. */
 type Step =
@@ -281,7 +289,7 @@ function makeDevice(
 }
 
 function spaceOptions(
-  holes: ModelHoles,
+  { holes, policy }: Settings,
   log: string[],
   onFault: ((fault: AccessFault) => "retry" | undefined) | null,
 ): AddressSpaceOptions {
@@ -297,7 +305,7 @@ function spaceOptions(
       write: (gpa, value, width) => log.push(`write hole ${gpa} ${width} ${value}`),
     },
   };
-  return { unmapped: unmapped[holes]!, ...(onFault !== null && { onFault }) };
+  return { unmapped: unmapped[holes]!, ...policy, ...(onFault !== null && { onFault }) };
 }
 
 /** An address space accessed by one path, with a log of the calls of its devices and listeners. */
@@ -313,9 +321,9 @@ class Subject {
 
   constructor(
     readonly path: "view" | "native",
-    holes: ModelHoles,
-    onFault: OnFault,
+    settings: Settings,
   ) {
+    const { onFault } = settings;
     const listener = (fault: AccessFault): "retry" | undefined => {
       this.log.push(describeFault(fault));
       if (onFault === "map") {
@@ -323,7 +331,7 @@ class Subject {
       }
       return onFault === "ignore" ? undefined : "retry";
     };
-    const options = spaceOptions(holes, this.log, onFault === "none" ? null : listener);
+    const options = spaceOptions(settings, this.log, onFault === "none" ? null : listener);
     this.space = new AddressSpace(options);
     this.access = path === "view" ? this.space : this.space.native;
     this.halves = splitting(path === "view" ? this.space.halves : this.space.native.halves);
@@ -457,9 +465,9 @@ class History {
 
   constructor(
     readonly base: bigint,
-    holes: ModelHoles,
-    onFault: OnFault,
+    settings: Settings,
   ) {
+    const { holes, onFault, policy } = settings;
     this.#model = new SpaceModel(
       holes,
       onFault === "none"
@@ -471,8 +479,9 @@ class History {
             }
             return onFault !== "ignore";
           },
+      policy,
     );
-    this.#subjects = [new Subject("view", holes, onFault), new Subject("native", holes, onFault)];
+    this.#subjects = [new Subject("view", settings), new Subject("native", settings)];
   }
 
   #mapPage(at: bigint): void {
@@ -905,16 +914,24 @@ class History {
 }
 
 describe("the two paths of an address space and a plain model", () => {
-  it("agree on values, results, reasons, bytes, dirty pages, device calls and watchpoints", () => {
-    fc.assert(
-      fc.property(
-        fc.constantFrom(...BASES),
-        fc.constantFrom<ModelHoles>("fault", "value", "handlers"),
-        fc.constantFrom<OnFault>("none", "none", "map", "retry", "ignore"),
-        fc.array(step, { minLength: 10, maxLength: 120, size: "max" }),
-        (base, holes, onFault, steps) => new History(base, holes, onFault).run(steps),
-      ),
-      { numRuns: 300 },
-    );
-  }).timeout(60_000);
+  for (const alignment of ["fault", "allow"] as const) {
+    for (const endian of ["little", "big"] as const) {
+      it(`agree on everything under alignment ${alignment}, endian ${endian}`, () => {
+        const settings = fc.record<Settings>({
+          holes: fc.constantFrom<ModelHoles>("fault", "value", "handlers"),
+          onFault: fc.constantFrom<OnFault>("none", "none", "map", "retry", "ignore"),
+          policy: fc.constant({ alignment, endian }),
+        });
+        fc.assert(
+          fc.property(
+            fc.constantFrom(...BASES),
+            settings,
+            fc.array(step, { minLength: 10, maxLength: 120, size: "max" }),
+            (base, chosen, steps) => new History(base, chosen).run(steps),
+          ),
+          { numRuns: 200 },
+        );
+      }).timeout(60_000);
+    }
+  }
 });

@@ -1,7 +1,9 @@
 import { inspect } from "node:util";
 import { expect } from "chai";
 import {
+  type AccessPolicy,
   AddressSpace,
+  BUS_ERROR,
   type CodeWrite,
   GuestMemAccessResult,
   type GuestAtomicAccess,
@@ -15,8 +17,9 @@ import { loadRaw } from "pound-guest-memory/loader";
 import { runAlone } from "../support/alone.js";
 import { FAULT, OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
 import { WIDTHS_AND_HALVES } from "../support/widths.js";
+import { nameOf, POLICIES } from "../support/policies.js";
 
-const { OK, FAULT_BOUNDARY, FAULT_UNALIGNED } = GuestMemAccessResult;
+const { OK, FAULT_BOUNDARY, FAULT_UNALIGNED, ERROR_INTERNAL } = GuestMemAccessResult;
 
 /** Guest physical address of the RAM. */
 const BASE = 0x8000_0000;
@@ -28,9 +31,9 @@ const GPA = BASE + AT;
 const ONES = 0x0101_0101_0101_0101n;
 const BYTES = new Uint8Array(8).fill(1);
 
-function machine() {
+function machine(policy: AccessPolicy = {}) {
   const memory = GuestMemory.allocate(0x10000);
-  const space = new AddressSpace();
+  const space = new AddressSpace(policy);
   const region = space.addRam(BASE, memory);
   // Opens the page on both paths.
   space.writeb(GPA, 0);
@@ -45,9 +48,6 @@ const WRITES: Record<string, (machine: Machine) => void> = {};
 
 /** Ones in the low and the high half. */
 const HALF = 0x0101_0101;
-const POLICIES = (["fault", "allow"] as const).flatMap((alignment) =>
-  (["little", "big"] as const).map((endian) => ({ alignment, endian })),
-);
 
 /** The writes by the accessors of one path with an address in halves. */
 const BY_HALVES: Record<string, (halves: GuestHalvesAccessors, at: number) => void> = {
@@ -108,7 +108,7 @@ for (const { suffix, bytes, write, tryWrite } of WIDTHS_AND_HALVES) {
       });
     };
     for (const policy of POLICIES) {
-      const name = `${policy.alignment}, ${policy.endian}, ${path}`;
+      const name = `${nameOf(policy)}, ${path}`;
       WRITES[`write${suffix} under a policy, ${name}`] = ({ memory }) => {
         const access = memory.withPolicy(policy);
         each((i, value) => {
@@ -316,23 +316,125 @@ describe("code guards", () => {
         space.native.writeb(GPA, 0);
       },
     };
+    const run = (prepare: (machine: Machine) => void, policy?: AccessPolicy) => {
+      for (const [name, write] of Object.entries(WRITES)) {
+        made = machine(policy);
+        calls = [];
+        seen = [];
+        prepare(made);
+        const { space, memory } = made;
+        memory.dirty?.drain();
+        const guard = space.guardCode(GPA, 4, listener);
+        write(made);
+        expect(seen, name).to.deep.equal([0n]);
+        expect(guard.armed, name).to.equal(false);
+        expect(memory.readq(AT), name).to.equal(ONES);
+        expect(memory.dirty?.drain().includes(PAGE / 4096) ?? true, name).to.equal(true);
+      }
+    };
     for (const [variant, prepare] of Object.entries(variants)) {
       it(variant, () => {
-        for (const [name, write] of Object.entries(WRITES)) {
-          made = machine();
-          calls = [];
-          seen = [];
-          prepare(made);
-          const { space, memory } = made;
-          memory.dirty?.drain();
-          const guard = space.guardCode(GPA, 4, listener);
-          write(made);
-          expect(seen, name).to.deep.equal([0n]);
-          expect(guard.armed, name).to.equal(false);
-          expect(memory.readq(AT), name).to.equal(ONES);
-          expect(memory.dirty?.drain().includes(PAGE / 4096) ?? true, name).to.equal(true);
-        }
+        run(prepare);
       });
+    }
+    for (const policy of POLICIES.slice(1)) {
+      it(`a space under ${nameOf(policy)}`, () => {
+        run(() => {}, policy);
+        run(({ space, memory }) => {
+          memory.startTracking();
+          variants["a watched page"]!({ space } as Machine);
+        }, policy);
+      });
+    }
+  });
+
+  describe("and unaligned writes", () => {
+    const range = ({ gpa, length }: CodeWrite) => [Number(gpa) - BASE, length];
+
+    for (const endian of ["little", "big"] as const) {
+      for (const path of ["view", "native"] as const) {
+        const of = (target: AddressSpace) => (path === "view" ? target : target.native);
+        /** The bytes of 0x0102030405060708 in RAM. */
+        const written = [1, 2, 3, 4, 5, 6, 7, 8];
+        if (endian === "little") {
+          written.reverse();
+        }
+
+        it(`are called for the bytes in the guarded pages, before any byte: ${endian}, ${path}`, () => {
+          for (const [start, first, length, pages] of [
+            [PAGE - 3, PAGE, 5, [1, 2]],
+            [PAGE + 1, PAGE + 1, 8, [1, 2]],
+            [PAGE + 0xffd, PAGE + 0xffd, 3, [1, 2, 3]],
+          ] as const) {
+            for (const tracked of [false, true]) {
+              made = machine({ alignment: "allow", endian });
+              const { memory, space } = made;
+              of(space).writeq(BASE + start, 0n);
+              if (tracked) {
+                memory.startTracking();
+              }
+              let before: Uint8Array | null = null;
+              space.guardCode(GPA, 4, (write) => {
+                calls.push(write);
+                before = memory.read(start, 8);
+              });
+              of(space).writeq(BASE + start, 0x0102_0304_0506_0708n);
+              of(space).writew(BASE + PAGE - 1, 0);
+              expect(calls.splice(0).map(range)).to.deep.equal([[first, length]]);
+              expect([...before!]).to.deep.equal(Array(8).fill(0));
+              of(space).writeq(BASE + start, 0x0102_0304_0506_0708n);
+              expect([...memory.read(start, 8)]).to.deep.equal(written);
+              expect(memory.dirty === null || [...memory.dirty.drain()]).to.deep.equal(
+                tracked ? pages : true,
+              );
+            }
+          }
+        });
+
+        it(`are called for both pages, and stop a write of several windows: ${endian}, ${path}`, () => {
+          const memories = [1, 2].map(() => GuestMemory.allocate(4096));
+          const space = new AddressSpace({ alignment: "allow", endian });
+          memories.forEach((memory, i) => space.addRam(BASE + 4096 * i, memory));
+          const order: string[] = [];
+          space.guardCode(BASE, 1, ({ gpa, length }) => order.push(`${gpa} ${length}`));
+          const second = space.guardCode(BASE + 4096, 1, () => {
+            throw new Error("stop");
+          });
+          const write = () => of(space).writel(BASE + 4094, 0x0101_0101);
+          expect(thrown(write).name).to.equal("Error");
+          expect(order).to.deep.equal([`${BASE + 4094} 2`]);
+          expect(second.armed).to.equal(false);
+          expect([...space.read(BASE + 4094, 4)]).to.deep.equal([0, 0, 0, 0]);
+          write();
+          expect([...space.read(BASE + 4094, 4)]).to.deep.equal([1, 1, 1, 1]);
+        });
+
+        it(`are not called by a write that a device refuses: ${endian}, ${path}`, () => {
+          const space = new AddressSpace({ alignment: "allow", endian });
+          space.addRam(BASE, 4096);
+          let answer: unknown = BUS_ERROR;
+          space.addMmio(BASE + 4096, 16, { write: () => answer });
+          const guard = space.guardCode(BASE, 1, listener);
+          expect(of(space).tryWritel(BASE + 4094, 1)).to.equal(FAULT_BOUNDARY);
+          expect(of(space).tryWritel(BASE - 2, 1)).to.equal(FAULT_BOUNDARY);
+          expect(guard.armed).to.equal(true);
+          answer = undefined;
+          of(space).writel(BASE + 4094, 1);
+          expect(calls.map(range)).to.deep.equal([[4094, 2]]);
+        });
+
+        it(`fault if the listener destroys one of the memories: ${endian}, ${path}`, () => {
+          const space = new AddressSpace({ alignment: "allow", endian });
+          const { memory } = space.addRam(BASE, 4096);
+          const other = space.addRam(BASE + 4096, 4096);
+          space.guardCode(BASE, 1, () => {
+            other.memory.destroy();
+          });
+          expect(of(space).tryWritel(BASE + 4094, -1)).to.equal(ERROR_INTERNAL);
+          expect(memory.readw(4094)).to.equal(0);
+          expect(space.lastFault).to.include({ reason: "destroyed", width: 4 });
+        });
+      }
     }
   });
 

@@ -1,12 +1,14 @@
 import { expect } from "chai";
 import fc from "fast-check";
 import {
+  type AccessPolicy,
   AddressSpace,
   type CodeGuard,
   DirtyBitmap,
   type DirtyCursor,
   GuestMemory,
 } from "pound-guest-memory";
+import { nameOf, POLICIES } from "../support/policies.js";
 
 const PAGE = 4096;
 
@@ -33,13 +35,18 @@ class Machine {
   readonly guards = new Map<CodeGuard, number>();
   readonly called = new Set<CodeGuard>();
 
-  constructor(pageSize: number, arena: boolean) {
-    const one = new AddressSpace(arena ? { pageSize, arena: 64 * PAGE } : { pageSize });
+  constructor(
+    pageSize: number,
+    arena: boolean,
+    readonly policy: Required<AccessPolicy>,
+  ) {
+    const options = { pageSize, ...policy };
+    const one = new AddressSpace(arena ? { ...options, arena: 64 * PAGE } : options);
     const regions = SIZES.map((size, i) => one.addRam(i * STRIDE, size));
     this.memories = regions.map(({ memory }) => memory);
     // The same bytes as another memory.
     this.memories.push(GuestMemory.over(this.memories[2]!.buffer));
-    const other = new AddressSpace({ pageSize });
+    const other = new AddressSpace(options);
     for (const [i, memory] of this.memories.entries()) {
       if (i === SIZES.length) {
         one.addRam(i * STRIDE, memory);
@@ -85,6 +92,14 @@ class Machine {
     const offset = Math.floor((wanted % (Number(memory.size) - 8)) / 8) * 8;
     const gpa = i * STRIDE + offset;
     const [one, other] = this.spaces as [AddressSpace, AddressSpace];
+    const unaligned = this.policy.alignment === "allow";
+    const across = Math.floor(offset / PAGE) * PAGE - 3;
+    if (unaligned && across > 0 && way % 5 === 0) {
+      (way & 1 ? one : one.native).writeq(i * STRIDE + across, 1n);
+      this.mark(i, across);
+      this.mark(i, across + 7);
+      return;
+    }
     const bank = 16 * STRIDE + (offset % (2 * PAGE));
     const banked = Number(this.bank.offset) + (offset % (2 * PAGE));
     const ways = [
@@ -106,7 +121,7 @@ class Machine {
       () => memory.fill(offset, 1, 1),
       // Neither reads nor faults mark anything.
       () => one.readl(gpa),
-      () => one.tryWritel(gpa + 1, 1),
+      () => (unaligned ? one.readl(gpa + 1) : one.tryWritel(gpa + 1, 1)),
     ];
     const chosen = ways[way % (ways.length + 2)];
     if (chosen === undefined) {
@@ -189,8 +204,10 @@ function sorted(pages: ReadonlySet<number>): number[] {
 }
 
 describe("dirty marks of the fast paths of an address space", () => {
-  for (const arena of [true, false]) {
-    it(`are those of a model, ${arena ? "with" : "without"} an arena`, function () {
+  const rows = [true, false].flatMap((arena) => POLICIES.map((policy) => [arena, policy] as const));
+  for (const [arena, policy] of rows) {
+    const title = `${arena ? "with" : "without"} an arena, under ${nameOf(policy)}`;
+    it(`are those of a model, ${title}`, function () {
       this.timeout(60_000);
       const memory = fc.nat(SIZES.length);
       const step = fc.oneof(
@@ -206,7 +223,7 @@ describe("dirty marks of the fast paths of an address space", () => {
       const steps = fc.array(step, { maxLength: 150, size: "max" });
       fc.assert(
         fc.property(pageSize, steps, (size, list) => {
-          const machine = new Machine(size, arena);
+          const machine = new Machine(size, arena, policy);
           for (const [what, i, a, b] of list) {
             if (what === "track") {
               machine.track(i, a);
@@ -226,7 +243,7 @@ describe("dirty marks of the fast paths of an address space", () => {
           }
           machine.check();
         }),
-        { numRuns: 300 },
+        { numRuns: policy === POLICIES[0] ? 300 : 100 },
       );
     });
   }
@@ -248,6 +265,8 @@ describe("dirty marks of the fast paths of an address space", () => {
       for (const space of [
         make(new AddressSpace({ arena })),
         make(new Board({ arena })),
+        ...POLICIES.map((policy) => make(new AddressSpace({ arena, ...policy }))),
+        make(new Board({ arena, alignment: "allow" })),
         Object.preventExtensions(make(new AddressSpace({ arena }))),
       ]) {
         const { writel } = space;

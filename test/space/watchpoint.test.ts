@@ -3,22 +3,27 @@ import {
   AddressSpace,
   GuestMemAccessResult,
   GuestMemory,
+  type RamRegion,
   type WatchedAccess,
   type WatchRange,
 } from "pound-guest-memory";
 import { OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
+import { nameOf, POLICIES } from "../support/policies.js";
 import { WIDTHS_AND_HALVES } from "../support/widths.js";
 
 const { OK, FAULT_BOUNDARY } = GuestMemAccessResult;
 
-for (const path of ["view", "native"] as const) {
-  describe(`watchpoints on the ${path} path`, () => {
+for (const [path, policy] of POLICIES.flatMap((one) => [
+  ["view", one] as const,
+  ["native", one] as const,
+])) {
+  describe(`watchpoints on the ${path} path, under ${nameOf(policy)}`, () => {
     let space: AddressSpace;
     let access: AddressSpace | AddressSpace["native"];
     let seen: WatchedAccess[];
 
     beforeEach(() => {
-      space = new AddressSpace();
+      space = new AddressSpace(policy);
       access = path === "view" ? space : space.native;
       seen = [];
       space.addRam(0x1000, 0x3000);
@@ -71,10 +76,11 @@ for (const path of ["view", "native"] as const) {
       access.writel(0x1000, 1);
       const before: number[] = [];
       space.watch({ gpa: 0x1000, length: 4 }, ({ kind, value }) => {
-        before.push(Number(value), space.regions[0]!.kind === "ram" ? ramValue() : -1);
+        before.push(Number(value), ramValue());
         expect(kind).to.be.oneOf(["read", "write"]);
       });
-      const ramValue = () => (space.regions[0] as { memory: GuestMemory }).memory.readl(0);
+      const { memory } = space.regions[0] as RamRegion;
+      const ramValue = () => memory.withPolicy(policy).readl(0);
       access.writel(0x1000, 2);
       access.readl(0x1000);
       expect(before).to.deep.equal([2, 1, 2, 2]);
@@ -87,7 +93,8 @@ for (const path of ["view", "native"] as const) {
       space.addRam(0x9000, memory);
       space.addMmio(0xa000, 8, { readb: () => 5 });
       memory.destroy();
-      for (const gpa of [0, 0x1001, 0x3ffd, 0x8001, 0x9000, 0xa000, 0xb000]) {
+      const unaligned = policy.alignment === "fault" ? [0x1001] : [0xfff, 0x9ffe];
+      for (const gpa of [0, ...unaligned, 0x3ffd, 0x8001, 0x9000, 0xa000, 0xb000]) {
         expect(access.tryWritel(gpa, 1)).not.to.equal(OK);
       }
       expect(access.tryReadl(0xa000, new Uint32Array(1))).to.equal(FAULT_BOUNDARY);
@@ -179,6 +186,55 @@ for (const path of ["view", "native"] as const) {
       ]);
     });
   });
+}
+
+for (const path of ["view", "native"] as const) {
+  for (const endian of ["little", "big"] as const) {
+    it(`watchpoints report unaligned accesses: ${path} path, ${endian}`, () => {
+      const space = new AddressSpace({ alignment: "allow", endian });
+      const access = path === "view" ? space : space.native;
+      // The pages of the memory begin 8 bytes after those of the guest.
+      const memory = GuestMemory.allocate(0x4000);
+      space.addRam(0x1000, memory, { offset: 8, length: 0x3000 });
+      const seen: unknown[] = [];
+      const parts = [0x1003, 0x1ff5, 0x2000].map((gpa) =>
+        space.watch({ gpa, length: 2 }, (found) => seen.push([gpa, found])),
+      );
+      memory.startTracking();
+      // The second and third round use the reach of the watched access before.
+      for (let round = 0; round < 3; round++) {
+        for (const { bytes, tryWrite, read } of WIDTHS_AND_HALVES) {
+          for (const start of [0x1001, 0x1002, 0x1ff1, 0x1ff3, 0x1ffb, 0x1ffd, 0x1fff, 0x2001]) {
+            const value = 0x0807_0605_0403_0201n & (2n ** BigInt(8 * bytes) - 1n);
+            memory.dirty!.drain();
+            expect(tryWrite(access, start, value)).to.equal(OK);
+            const name = `write of ${bytes} at ${start}`;
+            const [first, last] = [start, start + bytes - 1].map((gpa) => (gpa - 0xff8) >> 12);
+            expect([...memory.dirty!.drain()], name).to.deep.equal([...new Set([first, last])]);
+            expect(BigInt(read(access, BigInt(start))), name).to.equal(value);
+            const touched = parts.filter(({ gpa }) => gpa < start + bytes && gpa + 2n > start);
+            expect(seen.splice(0), name).to.deep.equal(
+              ["write", "read"].flatMap((kind) =>
+                touched.map(({ gpa }) => [
+                  Number(gpa),
+                  {
+                    gpa: BigInt(start),
+                    width: bytes,
+                    kind,
+                    value: bytes === 8 ? value : Number(value),
+                  },
+                ]),
+              ),
+            );
+            const order = Array.from({ length: bytes }, (_, i) => i + 1);
+            expect([...memory.read(start - 0xff8, bytes)], name).to.deep.equal(
+              endian === "little" ? order : order.reverse(),
+            );
+          }
+        }
+      }
+    });
+  }
 }
 
 describe("watchpoints", () => {

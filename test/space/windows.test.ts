@@ -2,6 +2,7 @@ import { expect } from "chai";
 import fc from "fast-check";
 import { AddressSpace, GuestMemAccessResult, GuestMemory, type Region } from "pound-guest-memory";
 import { OUT_OF_RANGE, thrown } from "../support/errors.js";
+import { POLICIES } from "../support/policies.js";
 
 const { OK, FAULT_BOUNDARY, FAULT_UNALIGNED } = GuestMemAccessResult;
 
@@ -236,10 +237,7 @@ interface ModelWindow {
 }
 
 /** The place of each byte, from the list of windows alone. */
-function placeOf(
-  windows: readonly ModelWindow[],
-  gpa: number,
-): { window: ModelWindow; at: number } | null {
+function placeOf(windows: readonly ModelWindow[], gpa: number): Place | null {
   let found: ModelWindow | null = null;
   for (const window of windows) {
     const covers = gpa >= window.gpa && gpa < window.gpa + window.size;
@@ -248,6 +246,40 @@ function placeOf(
     }
   }
   return found && { window: found, at: found.offset + ((gpa - found.gpa) % found.period) };
+}
+
+interface Place {
+  readonly window: ModelWindow;
+  /** The offset in the memory, or from the start of the device. */
+  readonly at: number;
+}
+
+/** Devices have handlers for one byte only. */
+function faultsUnaligned(places: readonly (Place | null)[], address: number, writes: boolean) {
+  const width = places.length;
+  const [first] = places;
+  const whole = places.every(
+    (place, b) => place?.window === first?.window && place?.at === (first?.at ?? 0) + b,
+  );
+  if (first == null || !whole || (first.window.bytes === null && width > 1)) {
+    return FAULT_BOUNDARY;
+  }
+  if (writes && !first.window.writable) {
+    return FAULT_BOUNDARY;
+  }
+  return address % width === 0 ? OK : FAULT_UNALIGNED;
+}
+
+/** As `faultsUnaligned`, where the access may be split: a device gets the widest aligned parts. */
+function allowsUnaligned(places: readonly (Place | null)[], address: number, writes: boolean) {
+  const isServed = places.every((place, b) => {
+    if (place?.window.bytes !== null) {
+      return place !== null && (!writes || place.window.writable);
+    }
+    const pairs = (address + b) % 2 === 0 && places[b + 1]?.window === place.window;
+    return !pairs;
+  });
+  return isServed ? OK : FAULT_BOUNDARY;
 }
 
 const step = fc.record({
@@ -268,143 +300,155 @@ describe("maps of an address space", () => {
       const { pageSize = 4096 } = options;
       const unit = Math.max(256, pageSize / 4);
       fc.assert(
-        fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
-          const space = new AddressSpace(options);
-          const memories = [0, 1, 2].map((i) => {
-            const { memory } = space.addRam(SPAN * 16 * (i + 1), MEMORY);
-            memory.fill(0, MEMORY, i + 1);
-            return memory;
-          });
-          const bytes = memories.map((_, i) => new Uint8Array(MEMORY).fill(i + 1));
-          const windows: ModelWindow[] = [];
-          const out = { 1: new Uint8Array(1), 4: new Uint32Array(1) };
-          let serial = 0;
-          for (const { do: what, memory, gpa, length, offset, repeat, priority, which } of steps) {
-            const window = windows[which % Math.max(1, windows.length)];
-            const fits = 8 * offset + length * 256 <= MEMORY;
-            if (what === "ram" || what === "rom") {
-              const start = gpa * unit;
-              const size = length * 256 * repeat;
-              const clash = windows.some(
-                (other) =>
-                  other.priority === priority &&
-                  start < other.gpa + other.size &&
-                  other.gpa < start + size,
-              );
-              const shown = { offset: 8 * offset, length: length * 256, repeat, priority };
-              const add = (): Region =>
-                what === "ram"
-                  ? space.addRam(start, memories[memory]!, shown)
-                  : space.addRom(start, memories[memory]!, shown);
-              if (clash || !fits || start % pageSize !== 0) {
-                expect(thrown(add).code).to.equal("ERR_OUT_OF_RANGE");
-              } else {
-                windows.push({
-                  gpa: start,
-                  size,
-                  priority,
-                  region: add(),
-                  bytes: bytes[memory]!,
-                  offset: 8 * offset,
-                  period: length * 256,
-                  writable: what === "ram",
-                });
+        fc.property(
+          fc.constantFrom(...POLICIES),
+          fc.array(step, { maxLength: 40 }),
+          (policy, steps) => {
+            const space = new AddressSpace({ ...options, ...policy });
+            const { alignment, endian } = space.policy;
+            const memories = [0, 1, 2].map((i) => {
+              const { memory } = space.addRam(SPAN * 16 * (i + 1), MEMORY);
+              memory.fill(0, MEMORY, i + 1);
+              return memory;
+            });
+            const bytes = memories.map((_, i) => new Uint8Array(MEMORY).fill(i + 1));
+            const windows: ModelWindow[] = [];
+            const out = { 1: new Uint8Array(1), 4: new Uint32Array(1) };
+            let serial = 0;
+            for (const {
+              do: what,
+              memory,
+              gpa,
+              length,
+              offset,
+              repeat,
+              priority,
+              which,
+            } of steps) {
+              const window = windows[which % Math.max(1, windows.length)];
+              const fits = 8 * offset + length * 256 <= MEMORY;
+              if (what === "ram" || what === "rom") {
+                const start = gpa * unit;
+                const size = length * 256 * repeat;
+                const clash = windows.some(
+                  (other) =>
+                    other.priority === priority &&
+                    start < other.gpa + other.size &&
+                    other.gpa < start + size,
+                );
+                const shown = { offset: 8 * offset, length: length * 256, repeat, priority };
+                const add = (): Region =>
+                  what === "ram"
+                    ? space.addRam(start, memories[memory]!, shown)
+                    : space.addRom(start, memories[memory]!, shown);
+                if (clash || !fits || start % pageSize !== 0) {
+                  expect(thrown(add).code).to.equal("ERR_OUT_OF_RANGE");
+                } else {
+                  windows.push({
+                    gpa: start,
+                    size,
+                    priority,
+                    region: add(),
+                    bytes: bytes[memory]!,
+                    offset: 8 * offset,
+                    period: length * 256,
+                    writable: what === "ram",
+                  });
+                }
+              } else if (what === "device") {
+                const start = gpa * unit + (which % 256);
+                const clash = windows.some(
+                  (other) =>
+                    other.priority === priority &&
+                    start < other.gpa + other.size &&
+                    other.gpa < start + length,
+                );
+                const device = { readb: () => 0xdd, writeb: () => undefined };
+                const add = (): Region => space.addMmio(start, length, device, { priority });
+                if (clash) {
+                  expect(thrown(add).code).to.equal("ERR_OUT_OF_RANGE");
+                } else {
+                  windows.push({
+                    gpa: start,
+                    size: length,
+                    priority,
+                    region: add(),
+                    bytes: null,
+                    offset: 0,
+                    period: length,
+                    writable: true,
+                  });
+                }
+              } else if (what === "remove" && window !== undefined) {
+                space.remove(window.region);
+                windows.splice(windows.indexOf(window), 1);
+              } else if (what === "select" && window?.bytes && window.region.kind !== "mmio") {
+                const { region } = window;
+                const select = (): void => region.select(8 * offset, memories[memory]);
+                if (8 * offset + window.period <= MEMORY) {
+                  select();
+                  window.bytes = bytes[memory]!;
+                  window.offset = 8 * offset;
+                } else {
+                  expect(thrown(select).code).to.equal("ERR_OUT_OF_RANGE");
+                }
+              } else if (what === "watch") {
+                const watchpoint = space.watch({ gpa: gpa * unit, length: 1 }, () => undefined);
+                if (which % 2 === 0) {
+                  watchpoint.remove();
+                }
               }
-            } else if (what === "device") {
-              const start = gpa * unit + (which % 256);
-              const clash = windows.some(
-                (other) =>
-                  other.priority === priority &&
-                  start < other.gpa + other.size &&
-                  other.gpa < start + length,
-              );
-              const device = { readb: () => 0xdd, writeb: () => undefined };
-              const add = (): Region => space.addMmio(start, length, device, { priority });
-              if (clash) {
-                expect(thrown(add).code).to.equal("ERR_OUT_OF_RANGE");
-              } else {
-                windows.push({
-                  gpa: start,
-                  size: length,
-                  priority,
-                  region: add(),
-                  bytes: null,
-                  offset: 0,
-                  period: length,
-                  writable: true,
-                });
-              }
-            } else if (what === "remove" && window !== undefined) {
-              space.remove(window.region);
-              windows.splice(windows.indexOf(window), 1);
-            } else if (what === "select" && window?.bytes && window.region.kind !== "mmio") {
-              const { region } = window;
-              const select = (): void => region.select(8 * offset, memories[memory]);
-              if (8 * offset + window.period <= MEMORY) {
-                select();
-                window.bytes = bytes[memory]!;
-                window.offset = 8 * offset;
-              } else {
-                expect(thrown(select).code).to.equal("ERR_OUT_OF_RANGE");
-              }
-            } else if (what === "watch") {
-              const watchpoint = space.watch({ gpa: gpa * unit, length: 1 }, () => undefined);
-              if (which % 2 === 0) {
-                watchpoint.remove();
-              }
-            }
-            // After each step: a few accesses on each path.
-            for (let i = 0; i < 8; i++) {
-              const address = (gpa * unit + i * 97 * (which % 13) + (which % 5)) % (SPAN + 64);
-              const width = i % 2 === 0 ? 1 : 4;
-              const places = Array.from({ length: width }, (_, b) => placeOf(windows, address + b));
-              const [first] = places;
-              const whole = places.every(
-                (place, b) => place?.window === first?.window && place?.at === (first?.at ?? 0) + b,
-              );
-              const access = i % 4 < 2 ? space : space.native;
-              const writes = what === "write" || i > 5;
-              let expected: number = OK;
-              if (first == null || !whole || (first.window.bytes === null && width > 1)) {
-                expected = FAULT_BOUNDARY;
-              } else if (writes && !first.window.writable) {
-                expected = FAULT_BOUNDARY;
-              } else if (address % width !== 0) {
-                expected = FAULT_UNALIGNED;
-              }
-              const value = ++serial;
-              if (writes) {
-                const result =
-                  width === 1
-                    ? access.tryWriteb(address, value & 255)
-                    : access.tryWritel(address, value);
-                expect(result, `write of ${width} at ${address}`).to.equal(expected);
-                if (expected === OK && first!.window.bytes !== null) {
-                  for (let b = 0; b < width; b++) {
-                    first!.window.bytes[first!.at + b] = (value >>> (8 * b)) & 255;
+              // After each step: a few accesses on each path.
+              for (let i = 0; i < 8; i++) {
+                const address = (gpa * unit + i * 97 * (which % 13) + (which % 5)) % (SPAN + 64);
+                const width = i % 2 === 0 ? 1 : 4;
+                const places = Array.from({ length: width }, (_, b) =>
+                  placeOf(windows, address + b),
+                );
+                const access = i % 4 < 2 ? space : space.native;
+                const writes = what === "write" || i > 5;
+                const expected = (alignment === "fault" ? faultsUnaligned : allowsUnaligned)(
+                  places,
+                  address,
+                  writes,
+                );
+                const shiftOf = (b: number): number =>
+                  8 * (endian === "little" ? b : width - 1 - b);
+                const value = ++serial;
+                if (writes) {
+                  const result =
+                    width === 1
+                      ? access.tryWriteb(address, value & 255)
+                      : access.tryWritel(address, value);
+                  expect(result, `write of ${width} at ${address}`).to.equal(expected);
+                  for (const [b, place] of places.entries()) {
+                    if (expected === OK && place!.window.bytes !== null) {
+                      place!.window.bytes[place!.at] = (value >>> shiftOf(b)) & 255;
+                    }
+                  }
+                } else {
+                  const result =
+                    width === 1
+                      ? access.tryReadb(address, out[1])
+                      : access.tryReadl(address, out[4]);
+                  expect(result, `read of ${width} at ${address}`).to.equal(expected);
+                  if (expected === OK) {
+                    const found = width === 1 ? out[1][0]! : out[4][0]!;
+                    places.forEach((place, b) =>
+                      expect((found >>> shiftOf(b)) & 255, `at ${address} + ${b}`).to.equal(
+                        place!.window.bytes?.[place!.at] ?? 0xdd,
+                      ),
+                    );
                   }
                 }
-              } else {
-                const result =
-                  width === 1 ? access.tryReadb(address, out[1]) : access.tryReadl(address, out[4]);
-                expect(result, `read of ${width} at ${address}`).to.equal(expected);
-                if (expected === OK) {
-                  const { window: seen, at } = first!;
-                  const wanted = seen.bytes?.subarray(at, at + width) ?? Uint8Array.of(0xdd);
-                  const found = width === 1 ? out[1][0] : out[4][0];
-                  expect(found).to.equal(
-                    wanted.reduceRight((sum, byte) => sum * 256 + byte, 0),
-                    `at ${address}`,
-                  );
-                }
               }
             }
-          }
-          memories.forEach((memory, i) =>
-            expect(memory.compare(0, bytes[i]!), `memory ${i}`).to.equal(0),
-          );
-        }),
-        { numRuns: 300 },
+            memories.forEach((memory, i) =>
+              expect(memory.compare(0, bytes[i]!), `memory ${i}`).to.equal(0),
+            );
+          },
+        ),
+        { numRuns: 600 },
       );
     });
   }

@@ -107,11 +107,13 @@ const spoiled = process.argv[2];
 if (spoiled !== undefined) {
   const neverOptimize = new Function("accessor", "%NeverOptimizeFunction(accessor);");
   const small = GuestMemory.allocate(8);
-  const space = new AddressSpace();
   const policies = ["fault", "allow"].flatMap((alignment) =>
     ["little", "big"].map((endian) => small.withPolicy({ alignment, endian })),
   );
-  for (const paths of [small, space, ...policies]) {
+  const spaces = ["fault", "allow"].flatMap((alignment) =>
+    ["little", "big"].map((endian) => new AddressSpace({ alignment, endian })),
+  );
+  for (const paths of [small, ...spaces, ...policies]) {
     for (let forms = paths; forms !== null; forms = Object.getPrototypeOf(forms)) {
       if (Object.hasOwn(forms, spoiled)) {
         neverOptimize(forms[spoiled]);
@@ -271,6 +273,26 @@ for (const [form, body] of Object.entries(IN_SPACE)) {
   const space = makeLoop(`space_${form}`, body);
   optimize(space, () => space(small, ADDRESSES.small));
   report(`${form}, space of one RAM`, space);
+}
+
+// Spaces with a policy, each of which has accessors of its own.
+for (const alignment of ["fault", "allow"]) {
+  for (const endian of ["little", "big"]) {
+    if (alignment === "fault" && endian === "little") {
+      continue;
+    }
+    const space = new AddressSpace({ alignment, endian });
+    space.addRam(0, SIZE);
+    const gpas = alignment === "allow" ? unaligned : ADDRESSES.small;
+    for (const [form, body] of Object.entries(IN_SPACE)) {
+      const loop = makeLoop(`space_${alignment}_${endian}_${form}`, body);
+      optimize(loop, () => loop(space, gpas));
+      for (let i = 0; i < 10; i++) {
+        loop(space, gpas);
+      }
+      report(`${form}, space, ${alignment}, ${endian}`, loop);
+    }
+  }
 }
 
 const spaces = makeLoop("spaces", LOOPS.codes);

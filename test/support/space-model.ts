@@ -47,6 +47,20 @@ export interface ModelFault {
   readonly reason: FaultReason;
 }
 
+/** How a space treats unaligned accesses and the order of bytes. */
+export interface ModelPolicy {
+  readonly alignment: "fault" | "allow";
+  readonly endian: "little" | "big";
+}
+
+/** An aligned part of an access, from byte `at` of it on. */
+interface Part {
+  readonly at: number;
+  readonly gpa: bigint;
+  readonly width: number;
+  readonly region: ModelRegion | undefined;
+}
+
 /** What unmapped addresses answer to plain accesses. */
 export type ModelHoles = "fault" | "value" | "handlers";
 
@@ -112,27 +126,35 @@ export class SpaceModel {
   constructor(
     readonly holes: ModelHoles,
     readonly onFault: ((fault: ModelFault) => boolean) | null,
+    readonly policy: ModelPolicy = { alignment: "fault", endian: "little" },
   ) {}
 
   read(gpa: bigint, width: number): { result: GuestMemAccessResult; value: bigint } {
     let value = 0n;
     const result = this.#attempt(gpa, width, "read", () => {
-      const fault = this.#check(gpa, width, "read");
-      if (fault !== null) {
-        return fault;
+      const parts = this.#parts(gpa, width, "read");
+      if (!Array.isArray(parts)) {
+        return parts;
       }
-      const region = this.regionAt(gpa);
-      if (region === undefined) {
-        value = this.#readHole(gpa, width);
-      } else if (region.device === null) {
-        value = fromBytes(load(this.#places(gpa, width)));
-      } else {
-        const found = this.#readDevice(region.device, Number(gpa - region.gpa), width);
-        if (found === null) {
-          return { result: FAULT_BOUNDARY, reason: "device" };
+      const bytes: number[] = [];
+      for (const part of parts) {
+        if (part.region === undefined || part.region.device !== null) {
+          const found = this.#readPart(part);
+          if (found === null) {
+            return { result: FAULT_BOUNDARY, reason: "device" };
+          }
+          bytes.splice(part.at, part.width, ...this.#bytesOf(found, part.width));
+        } else {
+          // Filled in below.
+          bytes.push(...new Array<number>(part.width).fill(0));
         }
-        value = found;
       }
+      for (const part of parts) {
+        if (part.region !== undefined && part.region.device === null) {
+          bytes.splice(part.at, part.width, ...load(placesIn(part)));
+        }
+      }
+      value = this.#valueOf(bytes);
       this.#notify(gpa, width, "read", value);
       return null;
     });
@@ -142,33 +164,101 @@ export class SpaceModel {
   write(gpa: bigint, width: number, value: bigint): GuestMemAccessResult {
     let announced = false;
     return this.#attempt(gpa, width, "write", () => {
-      const fault = this.#check(gpa, width, "write");
-      if (fault !== null) {
-        return fault;
+      const parts = this.#parts(gpa, width, "write");
+      if (!Array.isArray(parts)) {
+        return parts;
       }
-      const region = this.regionAt(gpa);
-      const places = region === undefined ? [] : this.#places(gpa, width);
+      const bytes = this.#bytesOf(value, width);
       if (!announced) {
         announced = true;
         this.#notify(gpa, width, "write", value);
       }
-      if (region === undefined) {
-        if (this.holes === "handlers") {
-          this.log.push(`write hole ${gpa} ${width} ${value}`);
+      for (const part of parts) {
+        const { at, region } = part;
+        const own = bytes.slice(at, at + part.width);
+        if (!isMemory(part) && !this.#writePart(part, this.#valueOf(own))) {
+          return {
+            result: FAULT_BOUNDARY,
+            reason: region === undefined ? "hole" : "device",
+          };
         }
-        return null;
       }
-      if (region.device !== null) {
-        const done = this.#writeDevice(region.device, places[0]!.offset, width, value);
-        return done ? null : { result: FAULT_BOUNDARY, reason: "device" };
-      }
-      if (region.trapped) {
-        const { offset } = places[0]!;
-        this.log.push(`trap ${offset} ${width} ${value}`);
-        return offset % 16 === 8 ? { result: FAULT_BOUNDARY, reason: "device" } : null;
-      }
-      return store(places, littleEndian(value, width)) === OK ? null : DESTROYED_BY_LISTENER;
+      const inMemory = parts.filter(isMemory);
+      const stored = inMemory.flatMap(({ at, width: count }) => bytes.slice(at, at + count));
+      return store(inMemory.flatMap(placesIn), stored) === OK ? null : DESTROYED_BY_LISTENER;
     });
+  }
+
+  /** A device or a hole; null if a handler refuses. */
+  #readPart({ gpa, width, region }: Part): bigint | null {
+    return region === undefined
+      ? this.#readHole(gpa, width)
+      : this.#readDevice(region.device!, Number(gpa - region.gpa), width);
+  }
+
+  /** A device, a hole, or ROM with a handler; whether no handler refuses. */
+  #writePart({ gpa, width, region }: Part, value: bigint): boolean {
+    if (region === undefined) {
+      if (this.holes === "handlers") {
+        this.log.push(`write hole ${gpa} ${width} ${value}`);
+      }
+      return true;
+    }
+    const offset = Number(gpa - region.gpa);
+    if (region.device !== null) {
+      return this.#writeDevice(region.device, offset, width, value);
+    }
+    this.log.push(`trap ${offset} ${width} ${value}`);
+    return offset % 16 !== 8;
+  }
+
+  /** The parts of an access, which has only one if it is aligned and in one region; or its fault. */
+  #parts(gpa: bigint, width: number, operation: Operation): Part[] | Fault {
+    if (this.policy.alignment === "fault") {
+      const region = this.regionAt(gpa);
+      return this.#check(gpa, width, operation) ?? [{ at: 0, gpa, width, region }];
+    }
+    const parts: Part[] = [];
+    for (let at = 0; at < width;) {
+      const start = gpa + BigInt(at);
+      const region = this.regionAt(start);
+      // The widest aligned access that ends in the same region.
+      const count = [8, 4, 2, 1].find(
+        (bytes) =>
+          bytes <= width - at &&
+          start % BigInt(bytes) === 0n &&
+          start + BigInt(bytes) <= 2n ** 64n &&
+          this.regionAt(start + BigInt(bytes) - 1n) === region &&
+          this.#isUniform(start, bytes, region),
+      )!;
+      const fault =
+        start >= 2n ** 64n
+          ? { result: FAULT_BOUNDARY, reason: "hole" as const }
+          : this.#check(start, count, operation);
+      if (fault !== null) {
+        return fault;
+      }
+      parts.push({ at, gpa: start, width: count, region });
+      at += count;
+    }
+    return parts;
+  }
+
+  /** Whether all bytes of a range belong to one region, or to none. */
+  #isUniform(gpa: bigint, bytes: number, region: ModelRegion | undefined): boolean {
+    return Array.from({ length: bytes }, (_, i) => this.regionAt(gpa + BigInt(i))).every(
+      (found) => found === region,
+    );
+  }
+
+  /** The bytes of a value, in the order of the policy. */
+  #bytesOf(value: bigint, width: number): number[] {
+    const bytes = littleEndian(value, width);
+    return this.policy.endian === "little" ? bytes : bytes.reverse();
+  }
+
+  #valueOf(bytes: readonly number[]): bigint {
+    return fromBytes(this.policy.endian === "little" ? bytes : [...bytes].reverse());
   }
 
   /**
@@ -198,13 +288,13 @@ export class SpaceModel {
       if (change !== null) {
         this.#notify(gpa, width, "write", announced);
       }
-      old = fromBytes(load(places));
+      old = this.#valueOf(load(places));
       const stored = change === null ? null : change(old);
       if (places[0]!.memory.ended) {
         return DESTROYED_BY_LISTENER;
       }
       if (stored !== null) {
-        store(places, littleEndian(stored, width));
+        store(places, this.#bytesOf(stored, width));
       }
       if (reads) {
         this.#notify(gpa, width, "read", old);
@@ -346,19 +436,19 @@ export class SpaceModel {
       if (!this.#call(device, "read", at, called)) {
         return null;
       }
-      bytes.push(...littleEndian(registerValue(at, called), called));
+      bytes.push(...this.#bytesOf(registerValue(at, called), called));
     }
     const skip = called > width ? offset - first : 0;
-    return fromBytes(bytes.slice(skip, skip + width));
+    return this.#valueOf(bytes.slice(skip, skip + width));
   }
 
   /** Whether no handler refuses. */
   #writeDevice(device: ModelDevice, offset: number, width: number, value: bigint): boolean {
     const called = calledWidth(device, width);
-    const bytes = littleEndian(value, width);
+    const bytes = this.#bytesOf(value, width);
     if (called <= width) {
       for (let at = 0; at < width; at += called) {
-        const part = fromBytes(bytes.slice(at, at + called));
+        const part = this.#valueOf(bytes.slice(at, at + called));
         if (!this.#call(device, "write", offset + at, called, part)) {
           return false;
         }
@@ -367,7 +457,7 @@ export class SpaceModel {
     }
     const skip = offset % called;
     const { narrowWrites } = device.impl;
-    const register = littleEndian(
+    const register = this.#bytesOf(
       narrowWrites === "merge" ? registerValue(offset - skip, called) : 0n,
       called,
     );
@@ -378,7 +468,7 @@ export class SpaceModel {
       const written = i >= skip && i < skip + width;
       return narrowWrites === "replicate" || written ? bytes[i % width]! : byte;
     });
-    return this.#call(device, "write", offset - skip, called, fromBytes(whole));
+    return this.#call(device, "write", offset - skip, called, this.#valueOf(whole));
   }
 
   /** The bytes of all ranges, or the result code of the first fault. */
@@ -532,6 +622,16 @@ function handles(device: ModelDevice, operation: Operation, width: number): bool
     has(operation) &&
     (!isNarrow || (narrowWrites !== undefined && (narrowWrites !== "merge" || has("read"))))
   );
+}
+
+/** Whether a part of a write goes to bytes. */
+function isMemory({ region }: Part): boolean {
+  return region !== undefined && region.device === null && !region.trapped;
+}
+
+function placesIn({ gpa, width, region }: Part): Place[] {
+  const { gpa: start, memory } = region!;
+  return Array.from({ length: width }, (_, i) => ({ memory, offset: Number(gpa - start) + i }));
 }
 
 function fromBytes(bytes: readonly number[]): bigint {

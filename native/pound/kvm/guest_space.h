@@ -177,7 +177,7 @@ template <typename Policy = default_access_policy_t, typename T>
 inline int32_t space_read(guest_space_t* space, uint64_t gpa, T* out_val) {
     return space_access(space, gpa, GUEST_EXIT_READ, T{0}, T{0}, out_val,
                         [&](const guest_page_table_t* table) {
-                            return guest_page_read<Policy>(table, gpa, out_val);
+                            return guest_page_read<T, Policy>(table, gpa, out_val);
                         });
 }
 
@@ -185,15 +185,16 @@ template <typename Policy = default_access_policy_t, typename T>
 inline int32_t space_fetch(guest_space_t* space, uint64_t gpa, T* out_val) {
     return space_access(space, gpa, GUEST_EXIT_FETCH, T{0}, T{0}, out_val,
                         [&](const guest_page_table_t* table) {
-                            return guest_page_fetch<Policy>(table, gpa, out_val);
+                            return guest_page_fetch<T, Policy>(table, gpa, out_val);
                         });
 }
 
 template <typename Policy = default_access_policy_t, typename T>
 inline int32_t space_write(guest_space_t* space, uint64_t gpa, T val) {
-    return space_access<T>(
-        space, gpa, GUEST_EXIT_WRITE, val, T{0}, nullptr,
-        [&](const guest_page_table_t* table) { return guest_page_write<Policy>(table, gpa, val); });
+    return space_access<T>(space, gpa, GUEST_EXIT_WRITE, val, T{0}, nullptr,
+                           [&](const guest_page_table_t* table) {
+                               return guest_page_write<T, Policy>(table, gpa, val);
+                           });
 }
 
 } // namespace detail

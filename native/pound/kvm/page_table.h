@@ -51,6 +51,9 @@ constexpr uint32_t MARKED_BYTES = 4096;
 /**
  * Finds the place in `home` of an access of `bytes` bytes.
  *
+ * Under alignment_t::allow, an access may touch two pages if they have the same entry, so that
+ * their bytes are adjacent in `home`.
+ *
  * @param entries One of the arrays of the table; not null.
  * @return False if the access takes the slow path, or if its alignment is a fault.
  */
@@ -65,14 +68,18 @@ inline bool find_in_home(const guest_page_table_t* table, const int32_t* entries
     const uint32_t distance = ~static_cast<uint32_t>(entries[page]);
     const uint32_t place = address + distance;
     *out_place = place;
+    uint32_t low_bits = distance & 1;
+    if (bytes > 1 && alignment == alignment_t::fault) {
+        low_bits = (address | distance) & (bytes - 1);
+    } else if (bytes > 1) {
+        const uint64_t last_page = (gpa + bytes - 1) >> table->shift;
+        if (last_page >= table->entries || entries[last_page] != entries[page]) {
+            return false;
+        }
+    }
     // The bound holds for every entry that the owner made. The check keeps a damaged table from
     // giving access to other memory of the process.
     const bool in_home = table->home.size >= bytes && place <= table->home.size - bytes;
-    if (alignment == alignment_t::allow) {
-        const uint32_t in_page = address & ((uint32_t{1} << table->shift) - 1);
-        return (distance & 1) == 0 && (uint32_t{1} << table->shift) - in_page >= bytes && in_home;
-    }
-    const uint32_t low_bits = bytes == 1 ? distance & 1 : (address | distance) & (bytes - 1);
     return low_bits == 0 && in_home;
 }
 
@@ -117,14 +124,14 @@ inline bool read_page(const guest_page_table_t* table, const int32_t* entries, u
  *
  * @return False, with `*out_val` unchanged, if the access takes the slow path.
  */
-template <typename Policy = default_access_policy_t, typename T>
+template <typename T, typename Policy = default_access_policy_t>
 inline bool guest_page_read(const guest_page_table_t* table, uint64_t gpa, T* out_val) {
     assert(nullptr != table);
     return detail::read_page<Policy>(table, table->reads, gpa, out_val);
 }
 
 /** As guest_page_read(), for an instruction fetch, which needs another right. */
-template <typename Policy = default_access_policy_t, typename T>
+template <typename T, typename Policy = default_access_policy_t>
 inline bool guest_page_fetch(const guest_page_table_t* table, uint64_t gpa, T* out_val) {
     assert(nullptr != table);
     return table->fetches != nullptr &&
@@ -137,7 +144,7 @@ inline bool guest_page_fetch(const guest_page_table_t* table, uint64_t gpa, T* o
  *
  * @return False, with memory unchanged, if the access takes the slow path.
  */
-template <typename Policy = default_access_policy_t, typename T>
+template <typename T, typename Policy = default_access_policy_t>
 inline bool guest_page_write(const guest_page_table_t* table, uint64_t gpa, T val) {
     assert(nullptr != table);
     uint32_t place = 0;

@@ -6,7 +6,11 @@
 #include <atomic>
 #include <vector>
 
+#include "support/shadow_ram.h"
+
+using namespace pound::kvm;
 using namespace pound::kvm::memory;
+using pound::tests::expected_load;
 
 namespace {
 
@@ -30,37 +34,63 @@ struct Paged {
     }
 };
 
-template <typename T>
+template <typename T, typename Policy>
 void check_width() {
     Paged paged;
-    Paged::map(paged.reads, 5, 2);
-    Paged::map(paged.writes, 5, 2);
+    // Pages 5 and 6 are adjacent in the home buffer; 6 and 7 are not.
+    for (auto* entries : {&paged.reads, &paged.writes}) {
+        Paged::map(*entries, 5, 1);
+        Paged::map(*entries, 6, 2);
+        Paged::map(*entries, 7, 0);
+    }
     const T value = static_cast<T>(0x8877665544332211);
-    for (uint64_t offset = 0; offset < PAGE; offset++) {
+    for (uint64_t offset = 0; offset < 2 * PAGE; offset++) {
         const uint64_t gpa = 5 * PAGE + offset;
-        const bool aligned = offset % sizeof(T) == 0;
+        const bool made = Policy::alignment == alignment_t::fault ? offset % sizeof(T) == 0
+                                                                  : offset + sizeof(T) <= 2 * PAGE;
         T found = 1;
-        CHECK(guest_page_write(&paged.table, gpa, value) == aligned);
-        CHECK(guest_page_read(&paged.table, gpa, &found) == aligned);
-        CHECK(found == (aligned ? value : T{1}));
-        if (aligned) {
-            for (size_t i = 0; i < sizeof(T); i++) {
-                CHECK(paged.bytes[2 * PAGE + offset + i] == static_cast<uint8_t>(value >> (8 * i)));
-            }
+        CHECK(guest_page_write<T, Policy>(&paged.table, gpa, value) == made);
+        CHECK(guest_page_read<T, Policy>(&paged.table, gpa, &found) == made);
+        CHECK(found == (made ? value : T{1}));
+        if (made) {
+            const uint8_t* bytes = paged.bytes.data() + PAGE + offset;
+            CHECK(expected_load<T>(bytes, Policy::endian) == value);
         }
     }
-    for (uint32_t page = 0; page < 4; page++) {
-        CHECK((paged.bytes[page * PAGE] != 0) == (page == 2));
-    }
+    CHECK(paged.bytes[0] == 0);
+    CHECK(paged.bytes[3 * PAGE] == 0);
+}
+
+template <typename Policy>
+void check_policy() {
+    check_width<uint8_t, Policy>();
+    check_width<uint16_t, Policy>();
+    check_width<uint32_t, Policy>();
+    check_width<uint64_t, Policy>();
 }
 
 } // namespace
 
-TEST_CASE("a page table leads aligned accesses of every width to the home buffer") {
-    check_width<uint8_t>();
-    check_width<uint16_t>();
-    check_width<uint32_t>();
-    check_width<uint64_t>();
+TEST_CASE("a page table leads accesses of every width to the home buffer, under every policy") {
+    check_policy<default_access_policy_t>();
+    check_policy<access_policy_t<alignment_t::fault, endian_t::big>>();
+    check_policy<access_policy_t<alignment_t::allow, endian_t::little>>();
+    check_policy<access_policy_t<alignment_t::allow, endian_t::big>>();
+}
+
+TEST_CASE("an unaligned access to a page whose next one has no entry takes the slow path") {
+    using Policy = access_policy_t<alignment_t::allow, endian_t::little>;
+    Paged paged;
+    Paged::map(paged.reads, 5, 1);
+    Paged::map(paged.writes, 5, 1);
+    Paged::map(paged.reads, PAGES - 1, 3);
+    uint32_t value = 7;
+    for (const uint64_t gpa : {uint64_t{6 * PAGE - 3}, uint64_t{PAGES * PAGE - 1}}) {
+        CHECK_FALSE(guest_page_read<uint32_t, Policy>(&paged.table, gpa, &value));
+        CHECK_FALSE(guest_page_write<uint32_t, Policy>(&paged.table, gpa, 1));
+    }
+    CHECK(guest_page_read<uint32_t, Policy>(&paged.table, 6 * PAGE - 4, &value));
+    CHECK(value == 0);
 }
 
 TEST_CASE("a page table maps a page below and above its place, and mirrors it") {
@@ -110,6 +140,25 @@ TEST_CASE("a write marks the page of the home buffer") {
     CHECK(paged.bytes[3 * PAGE] == 0);
 }
 
+TEST_CASE("an unaligned write marks both pages that it touches") {
+    using Policy = access_policy_t<alignment_t::allow, endian_t::big>;
+    Paged paged;
+    std::array<std::atomic<uint8_t>, 3> marks{};
+    paged.table.marks = marks.data();
+    paged.table.marked_pages = 3;
+    for (uint32_t page = 5; page < 8; page++) {
+        Paged::map(paged.writes, page, page - 4);
+    }
+    CHECK(guest_page_write<uint32_t, Policy>(&paged.table, 6 * PAGE - 3, 0x01020304));
+    CHECK(marks[0] == 0);
+    CHECK(marks[1] == 1);
+    CHECK(marks[2] == 1);
+    CHECK(paged.bytes[2 * PAGE - 3] == 1);
+    CHECK(paged.bytes[2 * PAGE] == 4);
+    CHECK_FALSE(guest_page_write<uint32_t, Policy>(&paged.table, 7 * PAGE - 3, 0x01020304));
+    CHECK(paged.bytes[3 * PAGE - 3] == 0);
+}
+
 TEST_CASE("an entry that leads out of the home buffer gives no access") {
     Paged paged;
     Paged::map(paged.writes, 1, 4);
@@ -130,10 +179,11 @@ TEST_CASE("an access policy decides about unaligned accesses and the order of by
         const uint64_t gpa = 5 * PAGE + offset;
         const bool within = offset + 4 <= PAGE;
         uint32_t found = 1;
-        CHECK(guest_page_write<any_big>(&paged.table, gpa, uint32_t{0x11223344}) == within);
-        CHECK(guest_page_read<any_big>(&paged.table, gpa, &found) == within);
+        CHECK(guest_page_write<uint32_t, any_big>(&paged.table, gpa, uint32_t{0x11223344}) ==
+              within);
+        CHECK(guest_page_read<uint32_t, any_big>(&paged.table, gpa, &found) == within);
         CHECK(found == (within ? 0x11223344 : 1));
-        CHECK(guest_page_fetch<any_big>(&paged.table, gpa, &found) == within);
+        CHECK(guest_page_fetch<uint32_t, any_big>(&paged.table, gpa, &found) == within);
         if (within) {
             CHECK(paged.bytes[2 * PAGE + offset] == 0x11);
             CHECK(paged.bytes[2 * PAGE + offset + 3] == 0x44);
@@ -153,19 +203,4 @@ TEST_CASE("fetches have entries of their own") {
     CHECK(!guest_page_fetch(&paged.table, 6 * PAGE, &found));
     paged.table.fetches = nullptr;
     CHECK(!guest_page_fetch(&paged.table, 5 * PAGE, &found));
-}
-
-TEST_CASE("an unaligned write marks both pages that it touches") {
-    using any = access_policy_t<alignment_t::allow, pound::kvm::endian_t::little>;
-    std::vector<uint8_t> bytes(1 << 16);
-    std::array<std::atomic<uint8_t>, 15> marks{};
-    const int32_t entry = ~0;
-    guest_page_table_t table{&entry, &entry, 1, 16, {bytes.data(), bytes.size()}, marks.data(), 15};
-    CHECK(guest_page_write<any>(&table, 2 * 4096 - 1, uint16_t{0xffff}));
-    for (size_t page = 0; page < marks.size(); page++) {
-        CHECK(marks[page] == (page == 1 || page == 2));
-    }
-    // The second page has no mark.
-    CHECK_FALSE(guest_page_write<any>(&table, 15 * 4096 - 1, uint16_t{0xffff}));
-    CHECK(bytes[15 * 4096 - 1] == 0);
 }
