@@ -16,6 +16,9 @@
         "native/addon/space_binding.cpp",
         "native/addon/stack_binding.cpp",
         "native/pound/host/memory/arena.cpp",
+        "native/pound/host/memory/forkable.cpp",
+        "native/pound/host/memory/image.cpp",
+        "native/pound/host/memory/page_file.cpp",
         "native/pound/host/memory/pages.cpp",
         "native/pound/kvm/guest.cpp"
       ],

@@ -11,6 +11,7 @@ export const SECTION_NAMES = [
   "sizes",
   "bulk",
   "loading",
+  "forks",
   "policies",
   "addressSpace",
   "clients",

@@ -24,6 +24,7 @@ export type { SharedRam } from "./memory/shared-ram.js";
 export { AddressSpace, type RamOptions, type RomOptions } from "./space/address-space.js";
 export type { InaccessibleRange } from "./space/bulk.js";
 export type { CodeGuard, CodeWrite, CodeWriteListener } from "./space/code-guard.js";
+export type { DeviceFork, ForkOptions } from "./space/fork.js";
 export type { Unmapped, UnmappedRead, UnmappedWrite } from "./space/holes.js";
 export {
   type AccessWidth,
