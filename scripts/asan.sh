@@ -8,6 +8,7 @@
 # reason printed; with POUND_REQUIRE_ALL=1 that is an error instead.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source scripts/sanitized.sh
 
 readonly SECONDS_OF_FUZZING=${1:-30}
 readonly FOLDER=$PWD/build-asan
@@ -27,31 +28,11 @@ if [[ $asan != /* ]]; then
     exit
 fi
 
-# The same layout as an installed package, so that the package finds this build as any other.
-rm -rf "$FOLDER"
-mkdir -p "$FOLDER"
-cp -r package.json tsconfig.json binding.gyp dist lib native test "$FOLDER"
-ln -s "$PWD/node_modules" "$FOLDER/node_modules"
-cd "$FOLDER"
 specs=("${TESTS[@]/#/test/}")
 specs=("${specs[@]/%/.test.ts}")
 # -UNDEBUG: a release build has no asserts, and this one should have them.
-CXXFLAGS="$FLAGS -O1 -g -UNDEBUG" LDFLAGS="$FLAGS" \
-    npx --no-install node-gyp rebuild >build.log 2>&1 || {
-    cat build.log
-    exit 1
-}
-
-# The addon of the package test, which uses this build.
-core=$FOLDER/test/package/fixtures/core
-mkdir "$core/node_modules"
-ln -s "$FOLDER" "$core/node_modules/pound-guest-memory"
-echo '{ "name": "core" }' >"$core/package.json"
-CXXFLAGS="$FLAGS -O1 -g" CFLAGS="$FLAGS -O1 -g" LDFLAGS="$FLAGS" \
-    npx --no-install node-gyp rebuild --directory="$core" >build.log 2>&1 || {
-    cat build.log
-    exit 1
-}
+build_sanitized "$FOLDER" "$FLAGS" "-O1 -UNDEBUG"
+cd "$FOLDER"
 
 # The sanitizer's runtime has to be loaded first, since node is not linked with it. Leak detection
 # is off: node frees little of its memory when it exits. Some tests ask for more memory than any

@@ -18,9 +18,9 @@ interface Addon {
   };
 }
 
-// The compiled file is in build-example/native-core of this folder.
+// The compiled file is in build-example-core/native-core.
 const addon = createRequire(__filename)(
-  join(__dirname, "../../hart/build/Release/hart.node"),
+  join(__dirname, "../../examples/native-core/hart/build/Release/hart.node"),
 ) as Addon;
 
 /** GUEST_SPACE_EXIT of kvm/guest_space.h. */

@@ -7,7 +7,7 @@ import { PROGRAMS, programFile } from "../frontend/programs.js";
 import { differences } from "../frontend/run.js";
 import { withCore } from "./core-hart.js";
 
-const USAGE = `usage: node build-example/native-core/main.js [options]
+const USAGE = `usage: npm run example:core -- [options]
 
 Runs the guest programs of examples/frontend with a hart in TypeScript on either path, and with a
 hart in C++, and compares the runs.

@@ -60,7 +60,7 @@ describe("the example with a native core", () => {
   }
 
   function runExample(...options: string[]): Comparison {
-    const main = join(example, "build-example/native-core/main.js");
+    const main = join(folder, "build-example-core/native-core/main.js");
     const { output } = run(process.execPath, [main, "--json", ...options], example);
     return (JSON.parse(output) as [Comparison])[0];
   }

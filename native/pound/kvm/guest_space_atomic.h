@@ -112,7 +112,10 @@ inline int32_t space_atomic_cmpxchg(guest_space_t* space, uint64_t gpa, T expect
  * GUEST_MEM_ACCESS_OK, neither memory nor the output value has changed.
  */
 
-/** Reads 8 bits. */
+/**
+ * Reads 8 bits; see guest_space_readb(). The atomic accesses are little-endian, so that a core must
+ * not use them on an AddressSpace whose access policy is big-endian.
+ */
 inline int32_t guest_space_atomic_loadb(guest_space_t* space, uint64_t gpa, uint8_t* out_val) {
     return detail::space_atomic_load(space, gpa, out_val);
 }
