@@ -15,8 +15,10 @@
         "native/addon/memory_binding.cpp",
         "native/addon/space_binding.cpp",
         "native/addon/stack_binding.cpp",
+        "native/addon/watch_binding.cpp",
         "native/pound/host/memory/arena.cpp",
         "native/pound/host/memory/pages.cpp",
+        "native/pound/host/memory/write_watch.cpp",
         "native/pound/kvm/guest.cpp"
       ],
       "include_dirs": [

@@ -25,6 +25,13 @@ export interface ArenaOptions {
    * default is false.
    */
   readonly hugePages?: boolean | undefined;
+  /**
+   * Whether the operating system shall be able to track the writes to the memory:
+   * `trackDirty: "os"`. Windows tracks only memory that was allocated with this option
+   * (`MEM_WRITE_WATCH`). There, the first write to each page takes longer, and `hugePages` has no
+   * effect. On other systems, this option makes no difference. The default is false.
+   */
+  readonly writeWatch?: boolean | undefined;
 }
 
 /** Called once, just before the arena is reset or destroyed. */
@@ -109,12 +116,12 @@ export class Arena implements Disposable {
    */
   static create(capacity: Gpa, options: ArenaOptions = {}): Arena {
     const bytes = toByteCount(capacity, "capacity");
-    const { hugePages = false } = checkObject(options, "options");
-    if (typeof hugePages !== "boolean") {
-      throw typeError("hugePages must be a boolean");
+    const { hugePages = false, writeWatch = false } = checkObject(options, "options");
+    if (typeof hugePages !== "boolean" || typeof writeWatch !== "boolean") {
+      throw typeError("hugePages and writeWatch must be booleans");
     }
     if (native.externalBuffers) {
-      return new Arena(native.arenaCreate(bytes, hugePages), null);
+      return new Arena(native.arenaCreate(bytes, hugePages, writeWatch), null);
     }
     const owner = new DataView(runtimeBuffer(bytes));
     return new Arena(native.arenaOver(owner, true), owner, true);

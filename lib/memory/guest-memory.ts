@@ -21,6 +21,7 @@ import { newSharedBuffer, type SharedRam, sharedRamOf, viewOf } from "./shared-r
 import { type AccessPolicy, checkPolicy, policyNumber } from "../base/policy.js";
 import { type PolicyAccess, policyAccess } from "./policy-access.js";
 import { TrackedWrites } from "./tracked-writes.js";
+import type { Tracking, TrackingMode } from "./tracking.js";
 import { uncloneable } from "../base/uncloneable.js";
 import { ViewAtomics } from "./atomics.js";
 import { BYTE } from "../base/widths.js";
@@ -127,7 +128,10 @@ export class GuestMemory implements Disposable {
     this.#ownsArena = ownsArena;
     this.#borrowed = owner !== null || part !== undefined;
     this.#size = native.guestMemorySize(this.#handle);
-    this.#marks = new MemoryMarks(this.#size, adopted?.marks ?? null, () => this.#marksChanged());
+    this.#marks = new MemoryMarks(
+      { size: this.#size, handle: this.#handle, arenaMarks: adopted?.marks ?? null },
+      () => this.#marksChanged(),
+    );
     const base = native.guestMemoryOffset(this.#handle);
     const windows = new Windows(
       this.#size,
@@ -184,7 +188,8 @@ export class GuestMemory implements Disposable {
   }
 
   /**
-   * Allocates `size` bytes of zeroed RAM, in an arena that is destroyed together with the RAM.
+   * Allocates `size` bytes of zeroed RAM, in an arena that is destroyed together with the RAM. It
+   * starts at a page of the system, and all bytes of the arena are used.
    *
    * Call {@link GuestMemory.destroy} when the RAM is no longer needed, or declare it with `using`.
    * Without that, the memory is released in a turn of the event loop after the garbage collection:
@@ -202,10 +207,11 @@ export class GuestMemory implements Disposable {
    * `ERR_OUT_OF_MEMORY`.
    */
   static allocate(size: Gpa, options: ArenaOptions = {}): GuestMemory {
-    const capacity = toByteCount(size, "size") + native.descriptorSize;
-    const arena = Arena.create(capacity, options);
+    const bytes = toByteCount(size, "size");
+    const arena = Arena.create(bytes + native.descriptorSize, options);
     try {
-      return new GuestMemory(arena, true);
+      // No descriptor before the RAM, so that it starts at a page: the operating system tracks pages.
+      return new GuestMemory(arena, true, { offset: 0, size: bytes });
     } catch (error) {
       arena.destroy();
       throw error;
@@ -346,24 +352,37 @@ export class GuestMemory implements Disposable {
    * memory is not tracked. All address spaces that map the memory mark their writes in it.
    */
   get dirty(): DirtyBitmap | null {
-    return this.#marks.dirty;
+    return this.#marks.bitmap;
+  }
+
+  /** Who tracks the writes to the memory; null if nobody does. */
+  get tracking(): Tracking | null {
+    return this.#marks.tracking;
   }
 
   /**
-   * Starts dirty tracking. From now on, every write to the memory sets a mark: through its methods
-   * on both paths, and through any region of any space that maps it. Writes to buffers of the memory
-   * set none.
+   * Starts or changes dirty tracking. From now on, every write to the memory sets a mark: through
+   * its methods on both paths, and through any region of any space that maps it. Writes to buffers
+   * of the memory set marks only if the operating system tracks them.
    *
-   * @param bitmap - The bitmap to use, for instance one shared with other threads. By default the
-   * bitmap that the memory already has, or a new one.
-   * @returns The bitmap in use.
+   * @param how - A mode, or a bitmap, for instance one shared with other threads, in which the
+   * accessors set the marks. By default the memory keeps the tracking that it has, or else its
+   * accessors set marks in a new bitmap.
+   * @returns The bitmap in use. A mode keeps the bitmap that the memory has.
    * @throws TypeError; RangeError if the bitmap is for RAM of another size; Error
-   * `ERR_OUT_OF_MEMORY`.
+   * `ERR_TRACKING_UNAVAILABLE` if the mode is `"os"` and the operating system cannot track this
+   * memory, or if other threads have its marks; Error `ERR_DESTROYED` for `"os"` if the memory has ended;
+   * Error `ERR_OUT_OF_MEMORY`.
    */
-  startTracking(bitmap?: DirtyBitmap): DirtyBitmap {
-    const chosen = this.#marks.choose(bitmap);
-    this.#marks.set(chosen);
-    return chosen;
+  startTracking(how?: TrackingMode | DirtyBitmap): DirtyBitmap {
+    const choice = this.#marks.choose(how);
+    try {
+      this.#marks.set(choice);
+    } catch (error) {
+      this.#marks.cancel();
+      throw error;
+    }
+    return choice.bitmap;
   }
 
   /** Stops dirty tracking. The cursors of the memory get no more marks. */
@@ -829,6 +848,7 @@ export class GuestMemory implements Disposable {
   /** Ends the RAM: every later access is `ERROR_INTERNAL`. The caller has reserved the stack. */
   #end(): void {
     this.#marks.notifyUsers();
+    this.#marks.flush();
     this.#marks.guards?.disarm();
     native.guestMemoryDestroy(this.#handle);
     this.#destroyed = true;
@@ -865,7 +885,9 @@ export class GuestMemory implements Disposable {
 interface Adopted {
   /** Offset of the first byte in the arena. */
   readonly offset: number;
-  /** The bytes, if they are an allocated block; by default all bytes from `offset` on. */
+  /** The number of bytes of an arena without allocations; by default all from `offset` on. */
+  readonly size?: number;
+  /** The bytes, if they are an allocated block. */
   readonly bytes?: Uint8Array;
   /** Marks of the pages of the block. */
   readonly marks?: Uint8Array;
@@ -875,9 +897,9 @@ function createMemory(arena: Handle, adopted: Adopted | undefined): Handle {
   if (adopted === undefined) {
     return native.guestMemoryCreate(arena);
   }
-  const { offset, bytes } = adopted;
+  const { offset, size, bytes } = adopted;
   return bytes === undefined
-    ? native.guestMemoryOver(arena, offset)
+    ? native.guestMemoryOver(arena, offset, size)
     : native.guestMemoryPart(arena, offset, bytes.length);
 }
 // The accessors, which the class inherits from a prototype that changes: see accessor-forms.ts.

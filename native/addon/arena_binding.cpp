@@ -149,14 +149,27 @@ std::shared_ptr<SharedArena> to_usable_arena(const Napi::CallbackInfo& info) {
     return arena;
 }
 
-/** arenaCreate(capacity: number, hugePages = false): handle */
+/** Windows cannot watch large pages, and only watches pages that were reserved for it. */
+SharedArena::Init init_for(bool huge, bool watched) {
+#if defined(_WIN32)
+    huge = huge && !watched;
+#endif
+    if (huge) {
+        return host::memory::arena_init_huge;
+    }
+    return watched ? host::memory::arena_init_watched : host::memory::arena_init;
+}
+
+/** arenaCreate(capacity: number, hugePages = false, writeWatch = false): handle */
 Napi::Value arena_create(const Napi::CallbackInfo& info) {
     const auto capacity = to_size(info, 0, "capacity must be an integer of bytes, at least 1");
     if (!capacity) {
         return Napi::Value();
     }
-    const bool huge = info[1].IsBoolean() && info[1].As<Napi::Boolean>().Value();
-    const auto init = huge ? host::memory::arena_init_huge : host::memory::arena_init;
+    const auto flag = [&info](size_t index) {
+        return info[index].IsBoolean() && info[index].As<Napi::Boolean>().Value();
+    };
+    const auto init = init_for(flag(1), flag(2));
     arena_t arena;
     switch (init(&arena, *capacity)) {
     case host::memory::ARENA_OK:

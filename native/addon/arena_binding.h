@@ -69,6 +69,16 @@ public:
         return !owner_buffer_.IsEmpty();
     }
 
+    /** Whether the bytes are pages that the arena reserved. */
+    bool owns_pages() const {
+        return arena_.backing == host::memory::ARENA_BACKING_PAGES;
+    }
+
+    /** Whether the pages are to be huge ones. */
+    bool asks_for_huge_pages() const {
+        return init_ == host::memory::arena_init_huge;
+    }
+
     /** Null for an arena over the caller's memory, and after destroy(). */
     const std::shared_ptr<Pages>& pages() const {
         return pages_;
