@@ -17,6 +17,9 @@
         "native/addon/stack_binding.cpp",
         "native/addon/watch_binding.cpp",
         "native/pound/host/memory/arena.cpp",
+        "native/pound/host/memory/forkable.cpp",
+        "native/pound/host/memory/image.cpp",
+        "native/pound/host/memory/page_file.cpp",
         "native/pound/host/memory/pages.cpp",
         "native/pound/host/memory/write_watch.cpp",
         "native/pound/kvm/guest.cpp"

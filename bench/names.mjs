@@ -12,6 +12,7 @@ export const SECTION_NAMES = [
   "tracking",
   "bulk",
   "loading",
+  "forks",
   "policies",
   "addressSpace",
   "clients",

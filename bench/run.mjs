@@ -10,6 +10,7 @@ import { addressSpace } from "./sections/address-space.mjs";
 import { allocation } from "./sections/allocation.mjs";
 import { bulk } from "./sections/bulk.mjs";
 import { clients } from "./sections/clients.mjs";
+import { forks } from "./sections/forks.mjs";
 import { loading } from "./sections/loading.mjs";
 import { policies } from "./sections/policies.mjs";
 import { large, sizes } from "./sections/sizes.mjs";
@@ -24,6 +25,7 @@ const SECTIONS = {
   tracking,
   bulk,
   loading,
+  forks,
   policies,
   addressSpace,
   clients,

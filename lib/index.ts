@@ -25,6 +25,7 @@ export type { Tracking, TrackingMode } from "./memory/tracking.js";
 export { AddressSpace, type RamOptions, type RomOptions } from "./space/address-space.js";
 export type { InaccessibleRange } from "./space/bulk.js";
 export type { CodeGuard, CodeWrite, CodeWriteListener } from "./space/code-guard.js";
+export type { DeviceFork, ForkOptions } from "./space/fork.js";
 export type { Unmapped, UnmappedRead, UnmappedWrite } from "./space/holes.js";
 export {
   type AccessWidth,

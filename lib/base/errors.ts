@@ -11,6 +11,8 @@ import type { Gpa } from "./gpa.js";
  * - `ERR_OUT_OF_MEMORY` (Error): the operating system or the runtime refused memory.
  * - `ERR_DESTROYED` (Error): the arena or memory is destroyed, the buffer of an arena, a memory or an
  *   `OpBuffer` is detached, or a `DirtyCursor` is closed.
+ * - `ERR_BUSY` (Error): a memory cannot be forked, because other threads write to it all the time.
+ * - `ERR_NOT_FORKED` (Error): a memory or space to reset neither is a clone nor was forked.
  * - `ERR_GUEST_MEMORY_FAULT` ({@link GuestMemoryFault}): a guest access did not complete.
  * - `ERR_BAD_IMAGE` (`BadImageError`): a file cannot be loaded into guest memory.
  * - `ERR_SNAPSHOT_INVALID` (`SnapshotFormatError`): a file is not a snapshot, or is damaged.
@@ -28,6 +30,8 @@ export type ErrorCode =
   | "ERR_ARENA_EXHAUSTED"
   | "ERR_OUT_OF_MEMORY"
   | "ERR_DESTROYED"
+  | "ERR_BUSY"
+  | "ERR_NOT_FORKED"
   | "ERR_GUEST_MEMORY_FAULT"
   | "ERR_BAD_IMAGE"
   | "ERR_SNAPSHOT_INVALID"

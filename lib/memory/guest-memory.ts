@@ -4,7 +4,7 @@ import type { GuestHalvesAccessors, GuestMemoryAccess } from "../base/access.js"
 import type { GuestAtomicAccess } from "../atomics/access.js";
 import { Arena, arenaInternals, type ArenaOptions, type CallerMemory, detach } from "./arena.js";
 import * as bulk from "./bulk.js";
-import { type Operation, typeError } from "../base/errors.js";
+import { destroyedError, type Operation, typeError, withCode } from "../base/errors.js";
 import type { DirtyBitmap, DirtyCursor } from "./dirty-bitmap.js";
 import type { AtomicLanes } from "../atomics/lane.js";
 import { GeneralAccess } from "./general-access.js";
@@ -121,12 +121,12 @@ export class GuestMemory implements Disposable {
    * RAM that is allocated from the arena.
    */
   private constructor(arena: Arena, ownsArena: boolean, adopted?: Adopted) {
-    const { handle, owner, bytesAt, onEnding } = arenaInternals(arena);
-    const part = adopted?.bytes;
+    const { handle, owner, bytesAt, onEnding, rebase, forks } = arenaInternals(arena);
+    const block = adopted?.block;
     this.#handle = createMemory(handle, adopted);
     this.#arena = arena;
     this.#ownsArena = ownsArena;
-    this.#borrowed = owner !== null || part !== undefined;
+    this.#borrowed = owner !== null || block !== undefined;
     this.#size = native.guestMemorySize(this.#handle);
     this.#marks = new MemoryMarks(
       { size: this.#size, handle: this.#handle, arenaMarks: adopted?.marks ?? null },
@@ -135,9 +135,9 @@ export class GuestMemory implements Disposable {
     const base = native.guestMemoryOffset(this.#handle);
     const windows = new Windows(
       this.#size,
-      part === undefined
+      block === undefined
         ? (start, length) => bytesAt(base + start, length)
-        : (start, length) => part.subarray(start, start + length),
+        : (start, length) => block().subarray(start, start + length),
       (first) => {
         this.#useFirst(first);
       },
@@ -164,13 +164,15 @@ export class GuestMemory implements Disposable {
       marks: this.#marks,
       atomicLanes: () => this.#viewAtomics().lanes,
       mayAlias: (bytes) => bulk.mayAlias(this.general.windows, bytes),
+      rebase,
+      forks,
     });
     if (this.#size === 0) {
       this.#useFirst(EMPTY_WINDOW);
-    } else if (this.#borrowed) {
+    } else if (owner !== null) {
       // Now, because no view can be made of a buffer that the caller has detached.
       windows.all();
-    } else if (this.#size <= WINDOW_SIZE) {
+    } else if (this.#size <= WINDOW_SIZE && adopted?.length === undefined) {
       windows.at(0);
     }
   }
@@ -275,12 +277,108 @@ export class GuestMemory implements Disposable {
   /**
    * Makes RAM of a block that is allocated from an arena. The memory ends with the arena.
    *
-   * @param bytes - A part of the block that starts at `offset` in the arena.
-   * @param marks - A byte for each of its pages, where address spaces may set dirty marks.
    * @internal
    */
-  static part(arena: Arena, offset: number, bytes: Uint8Array, marks: Uint8Array): GuestMemory {
-    return new GuestMemory(arena, false, { offset, bytes, marks });
+  static part(arena: Arena, part: Required<Omit<Adopted, "size">>): GuestMemory {
+    return new GuestMemory(arena, false, part);
+  }
+
+  /**
+   * Makes a clone: RAM with the same bytes, in an arena of its own that is destroyed with it. Writes
+   * to one are not seen by the other. The addresses of the bytes of this memory do not change, so
+   * that all views stay valid.
+   *
+   * On Linux, the two share the pages that neither has written since, and further forks of the same
+   * state take microseconds. The first fork of memory that was allocated with `forkable` takes a
+   * millisecond; that of other memory copies the resident pages once. A fork of memory that was
+   * written since its last fork copies the pages that were written. On other systems, and for memory
+   * of the caller, which includes shared RAM, every fork is a copy: see
+   * {@link GuestMemory.forksShareMemory}.
+   *
+   * Other threads may write to the memory during the call, unless it is its first fork and it was
+   * allocated without `forkable`. The clone has the bytes of one moment. To find one, a fork of
+   * memory that was forked before, and one of shared RAM, compares the pages twice.
+   *
+   * The clone is not tracked, even if this memory is.
+   *
+   * @throws Error `ERR_DESTROYED` if the memory has ended or a buffer of it was detached;
+   * `ERR_OUT_OF_MEMORY`; `ERR_BUSY` if other threads write to the memory all the time.
+   *
+   * @example
+   * ```js
+   * import { GuestMemory } from "pound-guest-memory";
+   *
+   * const parent = GuestMemory.allocate(1024 * 1024, { forkable: true });
+   * parent.writeb(0, 1);
+   * const clone = parent.fork();
+   * clone.writeb(0, 2);
+   * console.log(parent.readb(0), clone.readb(0)); // 1 2
+   * console.log(clone.reset(), clone.readb(0)); // 1 1
+   * ```
+   */
+  fork(): GuestMemory {
+    this.#checkThere();
+    if (this.#size === 0) {
+      return GuestMemory.allocate(0);
+    }
+    const offset = native.guestMemoryOffset(this.#handle);
+    const arena = arenaInternals(this.#arena).fork();
+    try {
+      return new GuestMemory(arena, true, { offset, length: this.#size });
+    } catch (error) {
+      arena.destroy();
+      throw error;
+    }
+  }
+
+  /**
+   * Gives the bytes the values that they had at the last fork: a clone those of its parent at that
+   * moment, unless the clone was forked itself since. Takes time in proportion to the pages that
+   * were written.
+   *
+   * As for any other write, the pages that change are marked in tracked RAM, and the code guards of
+   * bytes on them are called before the first byte changes. A fork of one memory counts for all
+   * memories of its arena.
+   *
+   * @returns The number of pages that had other bytes.
+   * @throws Error `ERR_NOT_FORKED` if the memory neither is a clone nor was forked; `ERR_DESTROYED`
+   * if the memory has ended or a buffer of it was detached; what the listener of a code guard
+   * throws.
+   */
+  reset(): number {
+    this.#checkThere();
+    if (this.#size === 0) {
+      return 0;
+    }
+    const { handle } = arenaInternals(this.#arena);
+    const offset = native.guestMemoryOffset(this.#handle);
+    if (this.#marks.guards !== null) {
+      const parts = native.arenaChanges(handle, offset, this.#size) ?? throwNotForked();
+      for (let i = 0; i < parts.length; i += 2) {
+        this.#marks.callGuards(parts[i]! - offset, parts[i + 1]!);
+      }
+      // A listener may have ended the memory.
+      this.#checkThere();
+    }
+    const { bitmap } = this.#marks;
+    if (bitmap === null) {
+      return native.arenaRevert(handle, offset, this.#size, false) ?? throwNotForked();
+    }
+    // The system forgets the writes to pages that are given back, and sees no write in that.
+    this.#marks.flush();
+    const parts = native.arenaRevert(handle, offset, this.#size, true) ?? throwNotForked();
+    for (let i = 0; i < parts.length; i += 2) {
+      bitmap.mark(parts[i]! - offset, parts[i + 1]!);
+    }
+    return parts.length / 2;
+  }
+
+  /**
+   * Whether clones of memory that the package allocates share pages with their parent until one of
+   * them writes, on this system. Otherwise they are copies.
+   */
+  static get forksShareMemory(): boolean {
+    return native.forksShareMemory && native.externalBuffers;
   }
 
   get size(): bigint {
@@ -821,6 +919,13 @@ export class GuestMemory implements Disposable {
     return window;
   }
 
+  /** @throws Error `ERR_DESTROYED` if the RAM has ended or a buffer of it was detached. */
+  #checkThere(): void {
+    if (this.general.checkRange(0, this.#size) !== OK) {
+      throw destroyedError("the memory is destroyed, or its buffer detached");
+    }
+  }
+
   /** Copies the fields of the first window for the hot paths. */
   #useFirst(first: Window): void {
     const { u8, u16, u32, u64, quads } = first;
@@ -887,20 +992,29 @@ interface Adopted {
   readonly offset: number;
   /** The number of bytes of an arena without allocations; by default all from `offset` on. */
   readonly size?: number;
-  /** The bytes, if they are an allocated block. */
-  readonly bytes?: Uint8Array;
-  /** Marks of the pages of the block. */
+  /** The number of bytes, which are allocated; by default all bytes from `offset` on. */
+  readonly length?: number;
+  /**
+   * Returns the bytes, if they are part of a block that other memories have parts of. Called when
+   * the window of address 0 is made, which has to happen before any byte of the block is detached.
+   */
+  readonly block?: () => Uint8Array;
+  /** A byte for each page of the block, where address spaces may set dirty marks. */
   readonly marks?: Uint8Array;
+}
+
+function throwNotForked(): never {
+  throw withCode(new Error("the memory is no clone and was not forked"), "ERR_NOT_FORKED");
 }
 
 function createMemory(arena: Handle, adopted: Adopted | undefined): Handle {
   if (adopted === undefined) {
     return native.guestMemoryCreate(arena);
   }
-  const { offset, size, bytes } = adopted;
-  return bytes === undefined
+  const { offset, size, length } = adopted;
+  return length === undefined
     ? native.guestMemoryOver(arena, offset, size)
-    : native.guestMemoryPart(arena, offset, bytes.length);
+    : native.guestMemoryPart(arena, offset, length);
 }
 // The accessors, which the class inherits from a prototype that changes: see accessor-forms.ts.
 // eslint-disable-next-line @typescript-eslint/no-empty-object-type, @typescript-eslint/no-unsafe-declaration-merging
@@ -932,6 +1046,9 @@ export interface GuestMemoryInternals {
   atomicLanes(): AtomicLanes;
   /** Whether a view may have bytes of the RAM. */
   mayAlias(bytes: Uint8Array): boolean;
+  /** As `ArenaInternals`, for the arena of the RAM. */
+  rebase(): void;
+  forks(): number;
 }
 
 const internals = new WeakMap<GuestMemory, GuestMemoryInternals>();

@@ -124,7 +124,13 @@ export class Windows {
     }
     const number = Math.floor(address / WINDOW_SIZE);
     const start = number * WINDOW_SIZE;
-    const window = makeWindow(this.#bytesAt(start, Math.min(WINDOW_SIZE, this.#size - start)));
+    const bytes = this.#bytesAt(start, Math.min(WINDOW_SIZE, this.#size - start));
+    // The first call for a block that several memories share makes the windows of all of them.
+    const made = this.#made[number];
+    if (made !== undefined) {
+      return made;
+    }
+    const window = makeWindow(bytes);
     this.#made[number] = window;
     if (number === 0) {
       this.#onFirst(window);

@@ -44,7 +44,15 @@ export interface NativeBinding extends NativeAccessors {
   /** Arguments and results of the accessors; call-block.ts has the layout. */
   readonly callBlock: SharedArrayBuffer;
 
-  arenaCreate(capacity: number, hugePages?: boolean, writeWatch?: boolean): Handle;
+  /** Whether a fork shares memory with its parent; if not, it copies. */
+  readonly forksShareMemory: boolean;
+
+  arenaCreate(
+    capacity: number,
+    hugePages?: boolean,
+    forkable?: boolean,
+    writeWatch?: boolean,
+  ): Handle;
   /** @param detachInTheEnd - Whether `arenaDestroy` detaches the buffer under the view. */
   arenaOver(view: DataView, detachInTheEnd?: boolean): Handle;
   arenaAllocate(arena: Handle, size: number, alignment: number): number;
@@ -52,6 +60,25 @@ export interface NativeBinding extends NativeAccessors {
   arenaUsed(arena: Handle): number;
   arenaReset(arena: Handle): void;
   arenaDestroy(arena: Handle): void;
+  /**
+   * Makes an arena with the same bytes and allocations.
+   *
+   * @param target - An arena over as many bytes of the runtime, which becomes the clone. By default,
+   * the clone has pages of its own.
+   */
+  arenaFork(arena: Handle, target?: Handle): Handle;
+  /** As `arenaFork`, without a clone: `arenaRevert` restores the present bytes from now on. */
+  arenaRebase(arena: Handle): void;
+  /**
+   * Gives allocated bytes the values that they had at the last fork; null if there was none.
+   *
+   * @param list - False for the number of changed pages; true for the offset and the length of each
+   * changed part.
+   */
+  arenaRevert(arena: Handle, offset: number, length: number, list: false): number | null;
+  arenaRevert(arena: Handle, offset: number, length: number, list: true): Float64Array | null;
+  /** The offset and the length of each part that `arenaRevert` would change. */
+  arenaChanges(arena: Handle, offset: number, length: number): Float64Array | null;
   /** @param handedOut - False if the buffer stays inside this package until `handOut`. */
   arenaExpose(arena: Handle, offset: number, length: number, handedOut?: boolean): ArrayBuffer;
   /** Call it before code outside this package receives a buffer of `arenaExpose`. */

@@ -18,7 +18,12 @@ import { type AccessPolicy, policyNumber } from "../base/policy.js";
 import type { MmioDevice, WriteTrap } from "./mmio.js";
 import { type Handle, native, type NativeHandle } from "../native/addon.js";
 import { NativeSpaceAccess } from "./native-access.js";
-import { type AccessFault, type AddressSpaceOptions, checkSpaceOptions } from "./options.js";
+import {
+  type AccessFault,
+  type AddressSpaceOptions,
+  checkSpaceOptions,
+  type SpaceSettings,
+} from "./options.js";
 import {
   type Access,
   MmioRegion,
@@ -35,6 +40,14 @@ import { PolicySpaceAccess } from "./policy-space-access.js";
 import { SpaceArena } from "./space-arena.js";
 import { checkTotal, type GuestRange, toRanges } from "../base/ranges.js";
 import { GuestMemAccessResult, OK } from "../base/result.js";
+import {
+  Checkpoint,
+  CloneOptions,
+  cloneRegion,
+  prepareFork,
+  type ForkOptions,
+  notForkedError,
+} from "./fork.js";
 import { restoreSnapshot } from "../snapshot/restore.js";
 import type { Snapshot } from "../snapshot/snapshot.js";
 import { takeSnapshot } from "../snapshot/take.js";
@@ -180,6 +193,9 @@ export class AddressSpace implements GuestAccessors {
   readonly #bus!: Bus;
   readonly #bulk!: SpaceBulk;
   readonly #arena!: SpaceArena | null;
+  readonly #settings!: SpaceSettings;
+  /** The state that `reset` restores; null before the first fork. */
+  #checkpoint: Checkpoint | null = null;
   /** Whether writes through the page table have to mark the pages. */
   #marksPages = false;
   #atomics: GuestAtomicAccess | undefined;
@@ -195,13 +211,15 @@ export class AddressSpace implements GuestAccessors {
    * @throws TypeError, RangeError for an invalid option; Error `ERR_OUT_OF_MEMORY`.
    */
   constructor(options: AddressSpaceOptions = {}) {
-    const settings = checkSpaceOptions(options);
+    const clone = options instanceof CloneOptions ? options : null;
+    const settings = clone?.settings ?? checkSpaceOptions(options);
     const { pageSize, arena, policy } = settings;
     const isDefault = policyNumber(policy) === 0;
     if (!isDefault && new.target === AddressSpace) {
       return new (classOf(policy))(options);
     }
-    this.#arena = arena === 0 ? null : new SpaceArena(arena);
+    this.#settings = settings;
+    this.#arena = clone?.memory ?? (arena === 0 ? null : SpaceArena.create(arena, settings));
     this.shift = Math.log2(pageSize);
     this.pageBits = -pageSize;
     this.#bus = new Bus(settings, this.#arena && guestMemoryInternals(this.#arena.home), {
@@ -537,6 +555,89 @@ export class AddressSpace implements GuestAccessors {
    */
   restore(snapshot: Snapshot): number {
     return restoreSnapshot(this, snapshot);
+  }
+
+  /**
+   * Makes a clone: a space with the same options and regions, over clones of their memories, as
+   * {@link GuestMemory.fork} makes them. Memories that several regions show stay shared between
+   * these, and banks show the same bytes.
+   *
+   * Not cloned are watchpoints, dirty tracking, memories that no region shows now, and the state of
+   * devices: see {@link ForkOptions.devices}. The clone has the same functions `unmapped` and
+   * `onFault` as this space. Each memory is forked at a moment of its own, so other threads should
+   * not write to several memories meanwhile.
+   *
+   * @throws TypeError if the space has devices, or ROM with `onWrite`, and `options` has no
+   * `devices`; the errors of {@link GuestMemory.fork}, {@link AddressSpace.addMmio} and of the
+   * function `devices`. There is no clone then.
+   *
+   * @example
+   * ```js
+   * import { AddressSpace } from "pound-guest-memory";
+   *
+   * const space = new AddressSpace();
+   * space.addRam(0x8000_0000, 1024 * 1024);
+   * const clone = space.fork();
+   * clone.writel(0x8000_0000, 1);
+   * console.log(space.readl(0x8000_0000)); // 0
+   * console.log(clone.reset()); // 1: pages that had changed
+   * ```
+   */
+  fork(options: ForkOptions = {}): AddressSpace {
+    const { regions } = this;
+    const devices = prepareFork(regions, options);
+    const arena = this.#arena?.fork() ?? null;
+    const clones = new Map<GuestMemory, GuestMemory>();
+    const cloneOf = (original: GuestMemory): GuestMemory => {
+      const clone =
+        clones.get(original) ?? arena?.cloneOf(original, this.#arena!) ?? original.fork();
+      clones.set(original, clone);
+      return clone;
+    };
+    try {
+      const clone = new AddressSpace(new CloneOptions(this.#settings, arena));
+      for (const region of regions) {
+        clone.#bus.add(cloneRegion(region, cloneOf, devices, this.policy), null, true);
+      }
+      clone.#checkpoint = new Checkpoint(clone.#bus.regions);
+      this.#checkpoint = new Checkpoint(regions);
+      return clone;
+    } catch (error) {
+      clones.forEach((clone) => clone.destroy());
+      arena?.destroy();
+      throw error;
+    }
+  }
+
+  /**
+   * Goes back to the state of the last fork, of this space or of the one that it was cloned from:
+   * the bytes of its memories and the banks. Takes time in proportion to the pages that were
+   * written. Calls no watchpoint.
+   *
+   * With a snapshot, the first call restores it, and further calls with the same snapshot take time
+   * in proportion to the pages written since, until the space or a memory of it is forked.
+   *
+   * @returns The number of pages that had other bytes.
+   * @throws Error `ERR_NOT_FORKED` without a snapshot, if there was no fork; Error
+   * `ERR_SNAPSHOT_MISMATCH` if regions were added or removed, or a memory was forked, since then;
+   * `ERR_DESTROYED` if memory was destroyed or detached; with a snapshot, also the errors of
+   * {@link restoreSnapshot} and of {@link GuestMemory.fork}.
+   */
+  reset(snapshot?: Snapshot): number {
+    const checkpoint = this.#checkpoint;
+    const regions = this.#bus.regions;
+    if (snapshot === undefined) {
+      if (checkpoint === null) {
+        throw notForkedError();
+      }
+      return checkpoint.reset(regions);
+    }
+    if (checkpoint?.snapshot === snapshot && checkpoint.isValid(regions)) {
+      return checkpoint.reset(regions);
+    }
+    const written = restoreSnapshot(this, snapshot);
+    this.#checkpoint = Checkpoint.take(regions, snapshot);
+    return written;
   }
 
   /** Keeps `console.log(space)` from printing gigabytes. */
@@ -1253,7 +1354,8 @@ export class AddressSpace implements GuestAccessors {
   }
 
   #allocate(size: number, fill = 0, options?: ArenaOptions): GuestMemory {
-    const memory = this.#arena?.allocate(size) ?? GuestMemory.allocate(size, options);
+    const memory =
+      this.#arena?.allocate(size) ?? GuestMemory.allocate(size, { ...this.#settings, ...options });
     // New memory is zero.
     if (fill !== 0) {
       memory.fill(0, size, fill);

@@ -84,16 +84,17 @@ export class Bus implements MemoryUser {
 
   /**
    * @param tracking - The new tracking of the region's memory; null keeps the present one, if any.
+   * @param lazily - Whether the first access, instead of this call, makes the home buffer.
    * @throws RangeError if the region overlaps another of the same priority. Nothing changes then.
    */
-  add(region: Region, tracking: TrackingChoice | null = null): void {
+  add(region: Region, tracking: TrackingChoice | null = null, lazily = false): void {
     this.#map.checkAdd(region);
     if (this.#guards.active) {
       this.#guards.call(region, (visible) => (visible?.priority ?? -Infinity) < region.priority);
       // A listener may have changed the map.
       this.#map.checkAdd(region);
     }
-    const next = this.#home.ifLarger(region);
+    const next = this.#home.ifLarger(region, lazily);
     reserveStack();
     this.#invalidateRange(region);
     if (region.kind === "ram" && tracking !== null) {

@@ -1,5 +1,5 @@
 import { checkFunction, checkObject, toByteCount } from "../base/arguments.js";
-import { type FaultReason, type Operation, rangeError } from "../base/errors.js";
+import { type FaultReason, type Operation, rangeError, typeError } from "../base/errors.js";
 import type { Gpa } from "../base/gpa.js";
 import { type AccessPolicy, checkPolicy } from "../base/policy.js";
 import type { GuestMemAccessResult } from "../base/result.js";
@@ -41,6 +41,11 @@ export interface AddressSpaceOptions extends AccessPolicy {
    * and accesses to other memories take about twice as long.
    */
   readonly arena?: Gpa;
+  /**
+   * As {@link ArenaOptions.forkable}, for all memory that the space allocates: its arena and the
+   * memories of {@link AddressSpace.addRam} and {@link AddressSpace.addRom}; false by default.
+   */
+  readonly forkable?: boolean;
   /** What unmapped addresses answer. By default, an access to them is `FAULT_BOUNDARY`. */
   readonly unmapped?: Unmapped;
   /**
@@ -57,6 +62,7 @@ export interface SpaceSettings {
   readonly pageSize: number;
   /** Bytes; 0 for no arena. */
   readonly arena: number;
+  readonly forkable: boolean;
   readonly holes: HoleHandlers;
   readonly onFault: FaultListener | null;
   readonly policy: Readonly<Required<AccessPolicy>>;
@@ -67,6 +73,7 @@ export function checkSpaceOptions(options: AddressSpaceOptions): SpaceSettings {
   const {
     pageSize = DEFAULT_PAGE_SIZE,
     arena = 0,
+    forkable = false,
     unmapped,
     onFault,
   } = checkObject(options, "options");
@@ -75,9 +82,13 @@ export function checkSpaceOptions(options: AddressSpaceOptions): SpaceSettings {
   if (bytes > MAX_ARENA) {
     throw rangeError("arena must be at most 2^32 bytes");
   }
+  if (typeof forkable !== "boolean") {
+    throw typeError("forkable must be a boolean");
+  }
   return {
     pageSize: checkPageSize(pageSize),
     arena: bytes,
+    forkable,
     holes: holeHandlers(unmapped),
     onFault: onFault === undefined ? null : checkFunction(onFault, "onFault"),
     policy,

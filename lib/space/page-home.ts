@@ -31,7 +31,10 @@ export class PageHome {
   /** Null until the first access. */
   #table: PageTable | null = null;
   #handle: Handle | null = null;
-  /** The bytes that the fast paths access through the page table; null until there is RAM. */
+  /**
+   * The bytes that the fast paths access through the page table. Null while there is no RAM; in a
+   * clone and in a space with an arena, until the first access.
+   */
   #home: DataView | null = null;
   /** The region whose memory is the home buffer; null if the space was made with an arena. */
   #region: RamRegion | null = null;
@@ -45,12 +48,9 @@ export class PageHome {
     private readonly pageSize: number,
     private readonly policy: SpacePolicy,
     private readonly fastPaths: FastPaths,
-    arena: GuestMemoryInternals | null,
+    private readonly arena: GuestMemoryInternals | null,
   ) {
     this.#arenaMarks = arena && arena.marks.arenaMarks;
-    if (arena !== null) {
-      this.#moveTo(arena);
-    }
   }
 
   get hasTable(): boolean {
@@ -123,14 +123,20 @@ export class PageHome {
   /**
    * The region, if its memory becomes the home buffer when it is added; otherwise null.
    *
+   * @param lazily - Whether the first access, instead of `settle`, makes the home buffer: a large
+   * ArrayBuffer takes milliseconds.
    * @throws Error `ERR_OUT_OF_MEMORY`.
    */
-  ifLarger(region: Region): RamRegion | null {
+  ifLarger(region: Region, lazily: boolean): RamRegion | null {
     if (
       region.kind !== "ram" ||
-      this.#arenaMarks !== null ||
+      this.arena !== null ||
       lowBytes(region) <= lowBytes(this.#region)
     ) {
+      return null;
+    }
+    if (lazily) {
+      this.#region = region;
       return null;
     }
     // The runtime may refuse the ArrayBuffer of the home buffer.
@@ -186,6 +192,11 @@ export class PageHome {
 
   /** Makes a page table for all RAM and ROM below 4 GiB. Accesses fill it. */
   makeTable(): void {
+    if (this.#home === null && this.arena !== null) {
+      this.#moveTo(this.arena);
+    } else if (this.#home === null) {
+      this.settle(this.#region);
+    }
     const memories = this.map.regions.filter(({ kind }) => kind !== "mmio");
     const ends = memories.map(({ start, length }) => (start < MAX_END ? start + length : 0));
     // Doubling the table bounds how often it grows if accesses alternate with additions of regions.

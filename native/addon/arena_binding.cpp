@@ -1,7 +1,10 @@
 #include "arena_binding.h"
 
+#include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <optional>
+#include <vector>
 
 #include "errors.h"
 #include "host/memory/pages.h"
@@ -10,7 +13,10 @@ namespace pound::addon {
 
 using host::memory::ARENA_BACKING_PAGES;
 using host::memory::ARENA_OK;
+using host::memory::arena_result_t;
 using host::memory::arena_t;
+using host::memory::fork_result_t;
+using host::memory::forkable_t;
 
 namespace {
 
@@ -27,8 +33,44 @@ constexpr uint64_t MAX_EXPOSED = uint64_t{1} << 32;
 
 } // namespace
 
-SharedArena::SharedArena(napi_env env, const arena_t& arena, Init init)
-    : env_(env), arena_(arena), init_(init), pages_(std::make_shared<Pages>(arena)) {
+namespace {
+
+/** Reserves pages for an arena. `block` receives the forkable block over them, if there is one. */
+arena_result_t reserve(PagesKind kind, size_t capacity, arena_t* arena,
+                       std::optional<forkable_t>* block) {
+    block->reset();
+    if (kind == PagesKind::FORKABLE && capacity != 0) {
+        *block = forkable_t::reserve(capacity);
+        if (*block) {
+            *arena = {(*block)->data(), capacity, 0, ARENA_BACKING_PAGES};
+            return ARENA_OK;
+        }
+    }
+    switch (kind) {
+    case PagesKind::HUGE_PAGES:
+        return host::memory::arena_init_huge(arena, capacity);
+    case PagesKind::WATCHED:
+        return host::memory::arena_init_watched(arena, capacity);
+    default:
+        return host::memory::arena_init(arena, capacity);
+    }
+}
+
+} // namespace
+
+std::shared_ptr<SharedArena> SharedArena::make(napi_env env, PagesKind kind, size_t capacity,
+                                               arena_result_t* result) {
+    arena_t arena;
+    std::optional<forkable_t> block;
+    *result = reserve(kind, capacity, &arena, &block);
+    return *result == ARENA_OK ? std::make_shared<SharedArena>(env, kind, arena, std::move(block))
+                               : nullptr;
+}
+
+SharedArena::SharedArena(napi_env env, PagesKind kind, const arena_t& arena,
+                         std::optional<forkable_t> block)
+    : env_(env), arena_(arena), kind_(kind), block_(std::move(block)),
+      pages_(std::make_shared<Pages>(arena)) {
 }
 
 SharedArena::SharedArena(napi_env env, const arena_t& arena, Napi::DataView view,
@@ -61,10 +103,12 @@ void SharedArena::end_dependents() {
 
 bool SharedArena::move_to_fresh_pages() {
     arena_t fresh;
-    if (init_(&fresh, arena_.capacity) != ARENA_OK) {
+    std::optional<forkable_t> block;
+    if (reserve(kind_, arena_.capacity, &fresh, &block) != ARENA_OK) {
         return false;
     }
     arena_ = fresh;
+    block_ = std::move(block);
     pages_ = std::make_shared<Pages>(fresh);
     return true;
 }
@@ -73,6 +117,19 @@ bool SharedArena::reset() {
     end_dependents();
     if (pages_ != nullptr && (pages_->in_run() || may_have_moved(env_, pages_.get()))) {
         return move_to_fresh_pages();
+    }
+    if (block_ && !block_->is_ordinary()) {
+        // Pages of a file cannot be cleared in place.
+        block_->discard();
+        if (!move_to_fresh_pages()) {
+            memset(arena_.data, 0, arena_.used);
+            arena_.used = 0;
+            block_->forget();
+        }
+        return true;
+    }
+    if (block_) {
+        block_->forget();
     }
 #if defined(_WIN32)
     // Windows has no way to clear pages in place that cannot fail. Zeroing makes all of them
@@ -92,8 +149,13 @@ bool SharedArena::reset() {
 void SharedArena::destroy() {
     end_dependents();
     if (pages_ != nullptr && !may_have_moved(env_, pages_.get())) {
-        host::memory::pages_discard(arena_.data, arena_.capacity);
+        if (block_) {
+            block_->discard();
+        } else {
+            host::memory::pages_discard(arena_.data, arena_.capacity);
+        }
     }
+    block_.reset();
     pages_.reset();
     arena_ = {};
     if (owner_end_ == OwnerEnd::DETACH && !owner_buffer_.IsEmpty()) {
@@ -106,6 +168,39 @@ void SharedArena::destroy() {
 Napi::Reference<Napi::DataView> SharedArena::reference_view() const {
     return owner_view_.IsEmpty() ? Napi::Reference<Napi::DataView>()
                                  : Napi::Persistent(owner_view_.Value());
+}
+
+forkable_t& SharedArena::block() {
+    if (!block_) {
+        block_.emplace(arena_.data, arena_.capacity,
+                       pages_ == nullptr ? forkable_t::kind_t::CALLER : forkable_t::kind_t::PAGES);
+    }
+    return *block_;
+}
+
+std::shared_ptr<SharedArena> SharedArena::fork(const std::shared_ptr<SharedArena>& target,
+                                               fork_result_t* result) {
+    std::optional<forkable_t> clone;
+    *result = block().fork(&clone, target == nullptr ? nullptr : target->arena_.data);
+    if (*result != host::memory::FORK_OK) {
+        return nullptr;
+    }
+    if (target != nullptr) {
+        target->arena_.used = arena_.used;
+        target->block_ = std::move(clone);
+        return target;
+    }
+    const arena_t arena = {clone->data(), arena_.capacity, arena_.used, ARENA_BACKING_PAGES};
+    return std::make_shared<SharedArena>(env_, kind_, arena, std::move(clone));
+}
+
+std::optional<size_t> SharedArena::revert(size_t from, size_t to,
+                                          const forkable_t::changed_t& changed) {
+    return block_ ? block_->reset(from, to, changed) : std::nullopt;
+}
+
+bool SharedArena::find_changes(size_t from, size_t to, const forkable_t::changed_t& changed) {
+    return block_ && block_->find_changes(from, to, changed);
 }
 
 napi_value SharedArena::expose(size_t offset, size_t length, bool handed_out) {
@@ -130,6 +225,10 @@ std::optional<size_t> to_size(const Napi::CallbackInfo& info, size_t index, cons
     return static_cast<size_t>(number);
 }
 
+bool is_true(Napi::Value value) {
+    return value.IsBoolean() && value.As<Napi::Boolean>().Value();
+}
+
 /** The arena of the handle in the first argument, or null and an exception pending. */
 std::shared_ptr<SharedArena> to_arena(const Napi::CallbackInfo& info) {
     auto arena = open_handle<SharedArena>(info[0]);
@@ -149,31 +248,57 @@ std::shared_ptr<SharedArena> to_usable_arena(const Napi::CallbackInfo& info) {
     return arena;
 }
 
-/** Windows cannot watch large pages, and only watches pages that were reserved for it. */
-SharedArena::Init init_for(bool huge, bool watched) {
-#if defined(_WIN32)
-    huge = huge && !watched;
-#endif
-    if (huge) {
-        return host::memory::arena_init_huge;
+/** Bytes of an arena. */
+struct Range {
+    size_t offset;
+    size_t length;
+};
+
+/** The allocated bytes that arguments 1 and 2 name, or nothing and an exception pending. */
+std::optional<Range> to_allocated(const Napi::CallbackInfo& info, SharedArena& shared) {
+    const auto offset = to_size(info, 1, "offset must be an integer of bytes");
+    if (!offset) {
+        return std::nullopt;
     }
-    return watched ? host::memory::arena_init_watched : host::memory::arena_init;
+    const auto length = to_size(info, 2, "length must be an integer of bytes");
+    if (!length) {
+        return std::nullopt;
+    }
+    const arena_t& arena = shared.arena();
+    if (*length == 0 || *offset > arena.used || *length > arena.used - *offset) {
+        throw_range(info.Env(), "offset and length must name allocated bytes of the arena");
+        return std::nullopt;
+    }
+    return Range{*offset, *length};
 }
 
-/** arenaCreate(capacity: number, hugePages = false, writeWatch = false): handle */
+PagesKind kind_for(bool huge, bool forkable, bool watched) {
+#if defined(_WIN32)
+    // Windows cannot watch large pages, and only watches pages that were reserved for it. It has no
+    // forkable ones.
+    if (watched) {
+        return PagesKind::WATCHED;
+    }
+#endif
+    if (huge) {
+        return PagesKind::HUGE_PAGES;
+    }
+    return forkable ? PagesKind::FORKABLE : watched ? PagesKind::WATCHED : PagesKind::ORDINARY;
+}
+
+/** arenaCreate(capacity: number, hugePages = false, forkable = false, writeWatch = false): handle
+ */
 Napi::Value arena_create(const Napi::CallbackInfo& info) {
     const auto capacity = to_size(info, 0, "capacity must be an integer of bytes, at least 1");
     if (!capacity) {
         return Napi::Value();
     }
-    const auto flag = [&info](size_t index) {
-        return info[index].IsBoolean() && info[index].As<Napi::Boolean>().Value();
-    };
-    const auto init = init_for(flag(1), flag(2));
-    arena_t arena;
-    switch (init(&arena, *capacity)) {
+    const PagesKind kind = kind_for(is_true(info[1]), is_true(info[2]), is_true(info[3]));
+    arena_result_t result = ARENA_OK;
+    auto arena = SharedArena::make(info.Env(), kind, *capacity, &result);
+    switch (result) {
     case host::memory::ARENA_OK:
-        return make_handle(info.Env(), std::make_shared<SharedArena>(info.Env(), arena, init));
+        return make_handle(info.Env(), std::move(arena));
     case host::memory::ARENA_ERROR_ARGUMENT:
         return throw_range(info.Env(), "capacity must be an integer of bytes, at least 1");
     case host::memory::ARENA_ERROR_NO_MEMORY:
@@ -200,7 +325,7 @@ Napi::Value arena_over(const Napi::CallbackInfo& info) {
     if (host::memory::arena_init_over(&arena, data, length) != ARENA_OK) {
         return throw_range(env, "the view must have at least 1 byte and must not be detached");
     }
-    const bool detach = info[1].IsBoolean() && info[1].As<Napi::Boolean>().Value();
+    const bool detach = is_true(info[1]);
     return make_handle(env, std::make_shared<SharedArena>(
                                 env, arena, info[0].As<Napi::DataView>(), Napi::Value(env, buffer),
                                 detach ? OwnerEnd::DETACH : OwnerEnd::KEEP));
@@ -280,26 +405,137 @@ Napi::Value arena_expose(const Napi::CallbackInfo& info) {
     if (shared == nullptr) {
         return Napi::Value();
     }
-    const auto offset = to_size(info, 1, "offset must be an integer of bytes");
-    if (!offset) {
+    const auto range = to_allocated(info, *shared);
+    if (!range) {
         return Napi::Value();
     }
-    const auto length = to_size(info, 2, "length must be an integer of bytes");
-    if (!length) {
-        return Napi::Value();
+    if (shared->arena().backing != ARENA_BACKING_PAGES || range->length > MAX_EXPOSED) {
+        return throw_range(env, "only pages of the arena's own can be exposed, and at most 2^32 "
+                                "bytes at once");
     }
-    const arena_t& arena = shared->arena();
-    if (arena.backing != ARENA_BACKING_PAGES || *length == 0 || *length > MAX_EXPOSED ||
-        *offset > arena.used || *length > arena.used - *offset) {
-        return throw_range(env, "only allocated pages of the arena's own can be exposed, and at "
-                                "most 2^32 bytes at once");
-    }
-    napi_value buffer = shared->expose(
-        *offset, *length, !(info[3].IsBoolean() && !info[3].As<Napi::Boolean>().Value()));
+    napi_value buffer =
+        shared->expose(range->offset, range->length,
+                       !(info[3].IsBoolean() && !info[3].As<Napi::Boolean>().Value()));
     if (buffer == nullptr) {
         return throw_no_memory(env, "the runtime refused an external ArrayBuffer");
     }
     return Napi::Value(env, buffer);
+}
+
+/** Throws the error of a fork that failed. */
+Napi::Value throw_fork(Napi::Env env, fork_result_t result) {
+    return result == host::memory::FORK_ERROR_BUSY
+               ? throw_busy(env, "other threads write to the memory all the time")
+               : throw_no_memory(env, "the system has no memory for a fork");
+}
+
+/**
+ * arenaFork(arena, target?: handle): handle
+ *
+ * Makes an arena with the same bytes and allocations. A target is an arena over as many bytes of
+ * the runtime, for runtimes that forbid ArrayBuffers over other memory. It becomes the clone.
+ */
+Napi::Value arena_fork(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    auto arena = to_usable_arena(info);
+    if (arena == nullptr) {
+        return Napi::Value();
+    }
+    auto target = open_handle<SharedArena>(info[1]);
+    if (target != nullptr && (target == arena || !target->usable() ||
+                              target->arena().backing != host::memory::ARENA_BACKING_CALLER ||
+                              target->arena().capacity != arena->arena().capacity)) {
+        return throw_range(env, "the target must be an arena over as many bytes of the caller");
+    }
+    fork_result_t result = host::memory::FORK_OK;
+    auto clone = arena->fork(target, &result);
+    if (clone == nullptr) {
+        return throw_fork(env, result);
+    }
+    return target != nullptr ? Napi::Value(info[1]) : make_handle(env, std::move(clone));
+}
+
+/** arenaRebase(arena): undefined; arenaRevert() restores the present bytes from now on */
+Napi::Value arena_rebase(const Napi::CallbackInfo& info) {
+    auto arena = to_usable_arena(info);
+    if (arena != nullptr) {
+        const fork_result_t result = arena->rebase();
+        if (result != host::memory::FORK_OK) {
+            throw_fork(info.Env(), result);
+        }
+    }
+    return Napi::Value();
+}
+
+/** The offset of the first byte and the length of each part that changes. */
+class Parts {
+public:
+    void add(size_t offset, size_t length) {
+        numbers_.push_back(static_cast<double>(offset));
+        numbers_.push_back(static_cast<double>(length));
+    }
+
+    [[nodiscard]] Napi::Value to_array(Napi::Env env) const {
+        auto result = Napi::Float64Array::New(env, numbers_.size());
+        std::copy(numbers_.begin(), numbers_.end(), result.Data());
+        return result;
+    }
+
+private:
+    std::vector<double> numbers_;
+};
+
+/**
+ * arenaRevert(arena, offset: number, length: number, list = false): number | Float64Array | null
+ *
+ * Gives allocated bytes the values that they had at the last fork.
+ *
+ * @return The number of pages that had other bytes; with `list`, their parts. Null if there was no
+ *         fork.
+ */
+Napi::Value arena_revert(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    auto arena = to_usable_arena(info);
+    if (arena == nullptr) {
+        return Napi::Value();
+    }
+    const auto range = to_allocated(info, *arena);
+    if (!range) {
+        return Napi::Value();
+    }
+    const bool list = is_true(info[3]);
+    Parts parts;
+    forkable_t::changed_t changed;
+    if (list) {
+        changed = [&](size_t from, size_t bytes) { parts.add(from, bytes); };
+    }
+    const auto count = arena->revert(range->offset, range->offset + range->length, changed);
+    if (!count) {
+        return env.Null();
+    }
+    return list ? parts.to_array(env) : Napi::Number::New(env, static_cast<double>(*count));
+}
+
+/**
+ * arenaChanges(arena, offset: number, length: number): Float64Array | null
+ *
+ * @return The parts that arenaRevert() would change. Null if there was no fork.
+ */
+Napi::Value arena_changes(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    auto arena = to_usable_arena(info);
+    if (arena == nullptr) {
+        return Napi::Value();
+    }
+    const auto range = to_allocated(info, *arena);
+    if (!range) {
+        return Napi::Value();
+    }
+    Parts parts;
+    const auto add = [&](size_t from, size_t bytes) { parts.add(from, bytes); };
+    return arena->find_changes(range->offset, range->offset + range->length, add)
+               ? parts.to_array(env)
+               : env.Null();
 }
 
 /** detach(buffer: ArrayBuffer): undefined; harmless the second time */
@@ -340,6 +576,11 @@ void init_arena_binding(Napi::Env env, Napi::Object exports) {
     exports.Set("arenaReset", Napi::Function::New(env, arena_reset, "arenaReset"));
     exports.Set("arenaDestroy", Napi::Function::New(env, arena_destroy, "arenaDestroy"));
     exports.Set("arenaExpose", Napi::Function::New(env, arena_expose, "arenaExpose"));
+    exports.Set("forksShareMemory", Napi::Boolean::New(env, host::memory::forks_share_memory()));
+    exports.Set("arenaFork", Napi::Function::New(env, arena_fork, "arenaFork"));
+    exports.Set("arenaRebase", Napi::Function::New(env, arena_rebase, "arenaRebase"));
+    exports.Set("arenaRevert", Napi::Function::New(env, arena_revert, "arenaRevert"));
+    exports.Set("arenaChanges", Napi::Function::New(env, arena_changes, "arenaChanges"));
     exports.Set("handOut", Napi::Function::New(env, hand_out_buffer, "handOut"));
     exports.Set("detach", Napi::Function::New(env, detach, "detach"));
 }

@@ -5,11 +5,13 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <unordered_set>
 
 #include "exposures.h"
 #include "handle.h"
 #include "host/memory/arena.h"
+#include "host/memory/forkable.h"
 
 namespace pound::addon {
 
@@ -31,17 +33,36 @@ enum class OwnerEnd {
     DETACH,
 };
 
+/** The pages of an arena that owns them, and of those that replace them after a reset. */
+enum class PagesKind {
+    /** Pages of arena_init(). */
+    ORDINARY,
+    /** Pages of arena_init_huge(). */
+    HUGE_PAGES,
+    /** Pages of arena_init_watched(). */
+    WATCHED,
+    /** Pages of forkable_t::reserve(), or ordinary pages on systems without. */
+    FORKABLE,
+};
+
 /**
  * An arena, shared by its handles and the guest memories on it. exposures.h explains what keeps its
  * pages mapped. A reference to the caller's view keeps the caller's memory alive.
  */
 class SharedArena {
 public:
-    /** Makes an arena; the parameters of arena_init(). */
-    using Init = host::memory::arena_result_t (*)(host::memory::arena_t* arena, size_t capacity);
+    /**
+     * Makes an arena that owns its pages.
+     *
+     * @return Null if the capacity is 0 or the system refuses the memory; `result` says which.
+     */
+    static std::shared_ptr<SharedArena> make(napi_env env, PagesKind kind, size_t capacity,
+                                             host::memory::arena_result_t* result);
 
-    /** Takes over `arena`, made by `init`, which a reset calls again if it needs fresh pages. */
-    SharedArena(napi_env env, const host::memory::arena_t& arena, Init init);
+    /** Takes over the pages of `arena`. */
+    SharedArena(napi_env env, PagesKind kind, const host::memory::arena_t& arena,
+                std::optional<host::memory::forkable_t> block);
+
     /**
      * Takes over `arena`, made by arena_init_over() on the bytes of `view`. `buffer` is the buffer
      * under the view.
@@ -76,7 +97,12 @@ public:
 
     /** Whether the pages are to be huge ones. */
     bool asks_for_huge_pages() const {
-        return init_ == host::memory::arena_init_huge;
+        return kind_ == PagesKind::HUGE_PAGES;
+    }
+
+    /** Whether the pages are those of a file, which other arenas may map too. */
+    bool maps_file() const {
+        return block_ && !block_->is_ordinary();
     }
 
     /** Null for an arena over the caller's memory, and after destroy(). */
@@ -117,18 +143,44 @@ public:
      */
     void destroy();
 
+    /**
+     * Makes an arena with the same bytes and allocations.
+     *
+     * @param target An arena over memory of the caller that becomes the clone; null for an arena
+     *               with pages of its own.
+     * @return The clone; null if there is none, as `result` says.
+     */
+    std::shared_ptr<SharedArena> fork(const std::shared_ptr<SharedArena>& target,
+                                      host::memory::fork_result_t* result);
+
+    /** forkable_t::rebase(). */
+    host::memory::fork_result_t rebase() {
+        return block().rebase();
+    }
+
+    /** forkable_t::reset(). @return Nothing if there was no fork. */
+    std::optional<size_t> revert(size_t from, size_t to,
+                                 const host::memory::forkable_t::changed_t& changed);
+
+    /** forkable_t::find_changes(). @return False if there was no fork. */
+    bool find_changes(size_t from, size_t to, const host::memory::forkable_t::changed_t& changed);
+
     /** expose() of allocated pages. Only for an arena that owns its pages. */
     napi_value expose(size_t offset, size_t length, bool handed_out);
 
 private:
     bool owner_intact() const;
     void end_dependents();
+    /** `block_`, which this makes if it is not set. */
+    host::memory::forkable_t& block();
     bool move_to_fresh_pages();
 
     napi_env env_;
     host::memory::arena_t arena_;
-    /** Null for an arena over the caller's memory. */
-    Init init_ = nullptr;
+    /** For an arena that owns its pages. */
+    PagesKind kind_ = PagesKind::ORDINARY;
+    /** Set when the arena was forked or made by a fork, and for forkable pages. */
+    std::optional<host::memory::forkable_t> block_;
     /** Null for an arena over the caller's memory, and after destroy(). */
     std::shared_ptr<Pages> pages_;
     OwnerEnd owner_end_ = OwnerEnd::KEEP;

@@ -49,4 +49,8 @@ Napi::Value throw_destroyed(Napi::Env env, const char* message) {
     return throw_with_code(env, napi_create_error, "ERR_DESTROYED", message);
 }
 
+Napi::Value throw_busy(Napi::Env env, const char* message) {
+    return throw_with_code(env, napi_create_error, "ERR_BUSY", message);
+}
+
 } // namespace pound::addon

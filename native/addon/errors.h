@@ -27,6 +27,9 @@ Napi::Value throw_no_memory(Napi::Env env, const char* message);
 /** Error ERR_DESTROYED: the arena is destroyed, or the buffer under it is detached. */
 Napi::Value throw_destroyed(Napi::Env env, const char* message);
 
+/** Error ERR_BUSY: other threads write to the memory all the time. */
+Napi::Value throw_busy(Napi::Env env, const char* message);
+
 } // namespace pound::addon
 
 #endif // POUND_ADDON_ERRORS_H

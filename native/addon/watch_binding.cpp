@@ -46,9 +46,9 @@ watch_result_t start(SharedMemory& memory) {
                                      host::memory::WRITE_WATCH_OK) {
         return WATCH_REFUSED;
     }
-    return host::memory::write_watch_is_exact(&watch) && !memory.arena().asks_for_huge_pages()
-               ? WATCH_EXACT
-               : WATCH_COARSE;
+    // Pages of a file that are read for the first time are reported too.
+    const bool exact = host::memory::write_watch_is_exact(&watch) && !memory.arena().maps_file();
+    return exact && !memory.arena().asks_for_huge_pages() ? WATCH_EXACT : WATCH_COARSE;
 }
 
 /** watchStart(memory): a watch_result_t. Has no effect if the memory is watched already. */

@@ -345,6 +345,36 @@ describeOsTracking("tracking by the operating system", () => {
     expect([...other.dirty!.drain()]).to.include(2);
   });
 
+  for (const forkable of [false, true]) {
+    it(`loses no write to a fork and a reset of ${forkable ? "forkable" : "ordinary"} RAM`, () => {
+      const memory = GuestMemory.allocate(64 * PAGE, { forkable, writeWatch: true });
+      memory.fill(0, memory.size, 1);
+      const dirty = memory.startTracking("os");
+      memory.buffer[3 * PAGE] = 2;
+      const clone = memory.fork();
+      memory.buffer[5 * PAGE] = 3;
+      expect([...dirty.drain()]).to.include.members([3, 5]);
+      memory.buffer[7 * PAGE] = 4;
+      expect([...dirty.drain()]).to.deep.equal([7]);
+      // A drain has sent page 9 with another value than that to which it has returned.
+      memory.buffer[9 * PAGE] = 5;
+      expect([...dirty.drain()]).to.deep.equal([9]);
+      memory.buffer[9 * PAGE] = 1;
+      expect(memory.reset()).to.equal(2);
+      expect([memory.readb(5 * PAGE), memory.readb(7 * PAGE)]).to.deep.equal([1, 1]);
+      expect([...dirty.drain()]).to.include.members([5, 7, 9]);
+      memory.buffer[11 * PAGE] = 6;
+      expect([...dirty.drain()]).to.include(11);
+
+      const marks = clone.startTracking("os");
+      clone.buffer[2 * PAGE] = 7;
+      expect([...marks.drain()]).to.include(2);
+      expect([clone.reset(), clone.readb(2 * PAGE)]).to.deep.equal([1, 1]);
+      expect([...marks.drain()]).to.include(2);
+      expect(marks.drain().length).to.equal(0);
+    });
+  }
+
   it("is not chosen by auto for huge pages, which it would split", () => {
     const memory = GuestMemory.allocate(2 ** 22, { hugePages: true });
     memory.startTracking("auto");

@@ -8,6 +8,8 @@ export const ERROR_CLASSES: Record<ErrorCode, string> = {
   ERR_ARENA_EXHAUSTED: "RangeError",
   ERR_OUT_OF_MEMORY: "Error",
   ERR_DESTROYED: "Error",
+  ERR_BUSY: "Error",
+  ERR_NOT_FORKED: "Error",
   ERR_GUEST_MEMORY_FAULT: "GuestMemoryFault",
   ERR_BAD_IMAGE: "BadImageError",
   ERR_SNAPSHOT_INVALID: "SnapshotFormatError",

@@ -1,0 +1,519 @@
+#include "host/memory/page_file.h"
+
+#include <utility>
+
+#if defined(__linux__)
+#include <algorithm>
+#include <cerrno>
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+#elif defined(_WIN32)
+#ifndef WIN32_LEAN_AND_MEAN
+#define WIN32_LEAN_AND_MEAN
+#endif
+#ifndef NOMINMAX
+#define NOMINMAX
+#endif
+#include <windows.h>
+#else
+#include <unistd.h>
+#endif
+
+namespace pound::host::memory {
+
+page_file_t::page_file_t(page_file_t&& other) noexcept
+    : descriptor_(std::exchange(other.descriptor_, -1)) {
+}
+
+page_file_t& page_file_t::operator=(page_file_t&& other) noexcept {
+    std::swap(descriptor_, other.descriptor_);
+    return *this;
+}
+
+size_t page_size() {
+#if defined(_WIN32)
+    static const size_t size = [] {
+        SYSTEM_INFO info;
+        GetSystemInfo(&info);
+        return static_cast<size_t>(info.dwPageSize);
+    }();
+#else
+    static const auto size = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+#endif
+    return size;
+}
+
+#if defined(__linux__) && defined(SYS_memfd_create)
+
+namespace {
+
+// The headers of old systems, on which the binaries are built, lack the declarations below.
+
+constexpr unsigned MEMFD_CLOEXEC = 1;
+constexpr unsigned MEMFD_ALLOW_SEALING = 2;
+constexpr int ADD_SEALS = 1033;
+/** F_SEAL_SEAL, F_SEAL_SHRINK and F_SEAL_GROW. */
+constexpr int SEAL_SIZE = 1 | 2 | 4;
+/** F_SEAL_FUTURE_WRITE: unlike F_SEAL_WRITE, it need not look at each page. */
+constexpr int SEAL_WRITES = 16;
+
+struct scanned_region_t {
+    uint64_t start;
+    uint64_t end;
+    uint64_t categories;
+};
+
+/** struct pm_scan_arg of linux/fs.h. */
+struct page_scan_t {
+    uint64_t size;
+    uint64_t flags;
+    uint64_t start;
+    uint64_t end;
+    uint64_t walk_end;
+    uint64_t regions;
+    uint64_t region_count;
+    uint64_t max_pages;
+    uint64_t category_inverted;
+    uint64_t category_mask;
+    uint64_t category_anyof_mask;
+    uint64_t return_mask;
+};
+
+constexpr uint64_t IS_FILE = 1 << 2;
+constexpr uint64_t IS_PRESENT = 1 << 3;
+constexpr uint64_t IS_SWAPPED = 1 << 4;
+constexpr unsigned long SCAN = _IOWR('f', 16, page_scan_t);
+
+/** Bits of an entry of /proc/self/pagemap. */
+constexpr uint64_t ENTRY_IS_FILE = uint64_t{1} << 61;
+constexpr uint64_t ENTRY_IS_SWAPPED = uint64_t{1} << 62;
+constexpr uint64_t ENTRY_IS_PRESENT = uint64_t{1} << 63;
+
+/** MREMAP_DONTUNMAP, for shared mappings since Linux 5.13. */
+constexpr int KEEP_OLD_MAPPING = 4;
+
+/** Bytes that one page of the lowest level of page tables maps. */
+constexpr size_t TABLE_SPAN = size_t{2} << 20;
+
+/** The regions of one scan, and the entries of one read. */
+constexpr size_t BATCH = 512;
+
+/** IOV_MAX of Linux. */
+constexpr size_t MAX_VECTORS = 1024;
+
+/** PIDFD_SELF: names the calling process, since Linux 6.14. */
+constexpr int THIS_PROCESS = -10000;
+
+#if defined(SYS_process_madvise)
+constexpr long PROCESS_MADVISE = SYS_process_madvise;
+#else
+constexpr long PROCESS_MADVISE = 440;
+#endif
+
+void* map(void* where, size_t size, int protection, int flags, int descriptor) {
+    void* data = mmap(where, size, protection, flags | MAP_NORESERVE, descriptor, 0);
+    return data == MAP_FAILED ? nullptr : data;
+}
+
+/** /proc/self/pagemap, which stays open; -1 if there is none. */
+int page_map() {
+    static const int descriptor = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    return descriptor;
+}
+
+/** Which pages with memory a search finds. */
+enum class which_t {
+    /** All of them. */
+    RESIDENT,
+    /** Those that are not pages of the file of a private mapping, but copies that writes made. */
+    WRITTEN,
+};
+
+/** Finds pages with PAGEMAP_SCAN, of Linux 6.7 and later. */
+bool scan_pages(which_t which, uintptr_t start, size_t size, std::vector<page_run_t>* runs) {
+    scanned_region_t regions[BATCH];
+    page_scan_t scan = {};
+    scan.size = sizeof(scan);
+    scan.start = start;
+    scan.end = start + size;
+    scan.regions = reinterpret_cast<uintptr_t>(regions);
+    scan.region_count = BATCH;
+    if (which == which_t::WRITTEN) {
+        scan.category_inverted = IS_FILE;
+        scan.category_mask = IS_FILE;
+    }
+    scan.category_anyof_mask = IS_PRESENT | IS_SWAPPED;
+    scan.return_mask = IS_FILE;
+    do {
+        const int found = ioctl(page_map(), SCAN, &scan);
+        if (found < 0) {
+            return false;
+        }
+        for (int i = 0; i < found; ++i) {
+            add_run(runs, static_cast<size_t>(regions[i].start - start),
+                    static_cast<size_t>(regions[i].end - regions[i].start));
+        }
+        scan.start = scan.walk_end;
+    } while (scan.start < scan.end);
+    return true;
+}
+
+/** Finds pages by the entry of each page of the block. */
+bool read_pages(which_t which, uintptr_t start, size_t size, std::vector<page_run_t>* runs) {
+    uint64_t entries[BATCH];
+    const size_t page = page_size();
+    const size_t count = size / page;
+    for (size_t first = 0; first < count; first += BATCH) {
+        const size_t bytes = std::min(BATCH, count - first) * sizeof(uint64_t);
+        const auto at = static_cast<off_t>((start / page + first) * sizeof(uint64_t));
+        if (pread(page_map(), entries, bytes, at) != static_cast<ssize_t>(bytes)) {
+            return false;
+        }
+        for (size_t i = 0; i < bytes / sizeof(uint64_t); ++i) {
+            const bool exists = (entries[i] & (ENTRY_IS_PRESENT | ENTRY_IS_SWAPPED)) != 0;
+            if (exists && (which == which_t::RESIDENT || (entries[i] & ENTRY_IS_FILE) == 0)) {
+                add_run(runs, (first + i) * page, page);
+            }
+        }
+    }
+    return true;
+}
+
+using find_t = bool (*)(which_t which, uintptr_t start, size_t size, std::vector<page_run_t>* runs);
+
+/** Whether `find` finds the written page of a private mapping of two pages. */
+bool finds(find_t find, const void* data) {
+    std::vector<page_run_t> runs;
+    const size_t page = page_size();
+    return page_map() >= 0 &&
+           find(which_t::WRITTEN, reinterpret_cast<uintptr_t>(data), 2 * page, &runs) &&
+           runs.size() == 1 && runs[0].offset == page && runs[0].length == page;
+}
+
+/**
+ * Moves the page table entries of a shared mapping to another mapping of the same file.
+ *
+ * @return The other mapping; null if the system refuses.
+ */
+uint8_t* move_entries(void* data, size_t size) {
+    // Linux moves whole pages of the page tables if both addresses have the same offset in them.
+    const size_t length = to_pages(size);
+    const size_t reserved = length + TABLE_SPAN;
+    auto* space =
+        static_cast<uint8_t*>(map(nullptr, reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1));
+    if (space == nullptr) {
+        return nullptr;
+    }
+    const size_t skip =
+        (reinterpret_cast<uintptr_t>(data) - reinterpret_cast<uintptr_t>(space)) % TABLE_SPAN;
+    uint8_t* target = space + skip;
+    const void* moved =
+        mremap(data, length, length, MREMAP_MAYMOVE | MREMAP_FIXED | KEEP_OLD_MAPPING, target);
+    if (moved != target) {
+        munmap(space, reserved);
+        return nullptr;
+    }
+    if (skip > 0) {
+        munmap(space, skip);
+    }
+    munmap(target + length, TABLE_SPAN - skip);
+    return target;
+}
+
+/** Whether move_entries() leaves two mappings of the pages of a file of two pages. */
+bool moves_entries(const page_file_t& file) {
+    const size_t page = page_size();
+    auto* data = static_cast<uint8_t*>(file.map_shared(2 * page));
+    if (data == nullptr) {
+        return false;
+    }
+    volatile uint8_t* bytes = data;
+    const uint8_t value = bytes[page];
+    bytes[0] = 5;
+    uint8_t* moved = move_entries(data, 2 * page);
+    bool works = false;
+    if (moved != nullptr) {
+        const volatile uint8_t* others = moved;
+        works = others[0] == 5 && bytes[0] == 5 && others[page] == value && bytes[page] == value;
+        bytes[0] = 6;
+        works = works && others[0] == 6;
+        munmap(moved, 2 * page);
+    }
+    munmap(data, 2 * page);
+    return works;
+}
+
+/**
+ * What the system does, by a trial. Emulators of Linux succeed in calls that they do not implement.
+ */
+struct abilities_t {
+    bool files = false;
+    find_t find = nullptr;
+    bool unwrite = false;
+    bool unwrite_many = false;
+    bool move_entries = false;
+};
+
+bool unwrite_many(uint8_t* data, const std::vector<page_run_t>& runs) {
+    iovec vectors[MAX_VECTORS];
+    for (size_t first = 0; first < runs.size(); first += MAX_VECTORS) {
+        const size_t count = std::min(MAX_VECTORS, runs.size() - first);
+        size_t bytes = 0;
+        for (size_t i = 0; i < count; ++i) {
+            const page_run_t& run = runs[first + i];
+            vectors[i] = {data + run.offset, run.length};
+            bytes += run.length;
+        }
+        const long done = syscall(PROCESS_MADVISE, THIS_PROCESS, vectors, count, MADV_DONTNEED, 0);
+        if (done < 0 || static_cast<size_t>(done) != bytes) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool unwrite_each(uint8_t* data, const std::vector<page_run_t>& runs) {
+    return std::all_of(runs.begin(), runs.end(), [data](const page_run_t& run) {
+        return madvise(data + run.offset, run.length, MADV_DONTNEED) == 0;
+    });
+}
+
+/** Whether `unwrite` brings the byte of the file back to the second page of a mapping. */
+bool unwrites(bool (*unwrite)(uint8_t*, const std::vector<page_run_t>&), uint8_t* data) {
+    const size_t page = page_size();
+    volatile uint8_t* byte = data + page;
+    *byte = 2;
+    return unwrite(data, {{page, page}}) && *byte == 1;
+}
+
+abilities_t try_abilities() {
+    abilities_t can;
+    const size_t page = page_size();
+    const page_file_t file(2 * page);
+    const uint8_t one = 1;
+    auto* data = static_cast<uint8_t*>(file.is_open() ? file.map_private(2 * page) : nullptr);
+    if (data == nullptr || !file.write(page, &one, 1)) {
+        return can;
+    }
+    volatile uint8_t* bytes = data;
+    // The first page is read only.
+    can.files = bytes[0] == 0 && bytes[page] == 1;
+    bytes[page] = 2;
+    can.find = finds(scan_pages, data)   ? scan_pages
+               : finds(read_pages, data) ? read_pages
+                                         : nullptr;
+    can.unwrite = unwrites(unwrite_each, data);
+    can.unwrite_many = unwrites(unwrite_many, data);
+    munmap(data, 2 * page);
+    can.move_entries = moves_entries(file);
+    return can;
+}
+
+const abilities_t& abilities() {
+    static const abilities_t can = try_abilities();
+    return can;
+}
+
+bool find_pages(which_t which, const void* data, size_t size, std::vector<page_run_t>* runs) {
+    runs->clear();
+    const find_t find = abilities().find;
+    return find != nullptr && find(which, reinterpret_cast<uintptr_t>(data), to_pages(size), runs);
+}
+
+} // namespace
+
+page_file_t::page_file_t(size_t size) {
+    descriptor_ = static_cast<int>(
+        syscall(SYS_memfd_create, "pound-guest-memory", MEMFD_CLOEXEC | MEMFD_ALLOW_SEALING));
+    if (descriptor_ >= 0 && ftruncate(descriptor_, static_cast<off_t>(to_pages(size))) != 0) {
+        close(descriptor_);
+        descriptor_ = -1;
+    }
+}
+
+page_file_t::~page_file_t() {
+    if (descriptor_ >= 0) {
+        close(descriptor_);
+    }
+}
+
+bool page_file_t::write(size_t offset, const uint8_t* data, size_t length) const {
+    while (length > 0) {
+        const ssize_t done = pwrite(descriptor_, data, length, static_cast<off_t>(offset));
+        if (done < 0 && errno == EINTR) {
+            continue;
+        }
+        if (done <= 0) {
+            return false;
+        }
+        offset += static_cast<size_t>(done);
+        data += done;
+        length -= static_cast<size_t>(done);
+    }
+    return true;
+}
+
+std::vector<page_run_t> page_file_t::resident(size_t size) const {
+    std::vector<page_run_t> runs;
+    const auto end = static_cast<off_t>(to_pages(size));
+    for (off_t at = 0; at < end;) {
+        const off_t data = lseek(descriptor_, at, SEEK_DATA);
+        if (data < 0) {
+            if (errno != ENXIO) {
+                return {{0, to_pages(size)}};
+            }
+            break;
+        }
+        const off_t hole = std::min(lseek(descriptor_, data, SEEK_HOLE), end);
+        if (hole <= data) {
+            return {{0, to_pages(size)}};
+        }
+        runs.push_back({static_cast<size_t>(data), static_cast<size_t>(hole - data)});
+        at = hole;
+    }
+    return runs;
+}
+
+size_t page_file_t::resident_bytes() const {
+    constexpr size_t BLOCK = 512;
+    struct stat status = {};
+    return fstat(descriptor_, &status) == 0 ? static_cast<size_t>(status.st_blocks) * BLOCK : 0;
+}
+
+void* page_file_t::map_shared(size_t size) const {
+    return map(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor_);
+}
+
+void* page_file_t::map_private(size_t size) const {
+    return map(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE, descriptor_);
+}
+
+const uint8_t* page_file_t::map_read_only(size_t size) const {
+    return static_cast<const uint8_t*>(map(nullptr, size, PROT_READ, MAP_SHARED, descriptor_));
+}
+
+const uint8_t* page_file_t::map_with_entries_of(void* data, size_t size) const {
+    return abilities().move_entries ? move_entries(data, size) : nullptr;
+}
+
+bool page_file_t::replace(void* data, size_t size) const {
+    // Not mmap() over the old block: Linux can refuse that after it has removed the old block. The
+    // move checks the limits first. Linux holds the lock of the address space while it moves, so
+    // that accesses of other threads wait.
+    void* moved = map_private(size);
+    if (moved == nullptr) {
+        return false;
+    }
+    const size_t length = to_pages(size);
+    if (mremap(moved, length, length, MREMAP_MAYMOVE | MREMAP_FIXED, data) != data) {
+        munmap(moved, length);
+        return false;
+    }
+    return true;
+}
+
+void page_file_t::seal() const {
+    // Linux before 5.1 does not know the second seal. The file has no name and no other user, so
+    // the seals only protect from mistakes.
+    if (fcntl(descriptor_, ADD_SEALS, SEAL_SIZE | SEAL_WRITES) != 0) {
+        fcntl(descriptor_, ADD_SEALS, SEAL_SIZE);
+    }
+}
+
+bool page_files_work() {
+    return abilities().files;
+}
+
+bool pages_written(const void* data, size_t size, std::vector<page_run_t>* runs) {
+    return find_pages(which_t::WRITTEN, data, size, runs);
+}
+
+bool pages_resident(const void* data, size_t size, std::vector<page_run_t>* runs) {
+    return find_pages(which_t::RESIDENT, data, size, runs);
+}
+
+void pages_drop(void* data, size_t size) {
+    // Only a shared mapping allows the removal of pages from the file.
+    if (madvise(data, size, MADV_REMOVE) != 0) {
+        madvise(data, size, MADV_DONTNEED);
+    }
+}
+
+bool pages_unwrite(void* data, const std::vector<page_run_t>& runs) {
+    auto* bytes = static_cast<uint8_t*>(data);
+    if (runs.size() > 1 && abilities().unwrite_many) {
+        return unwrite_many(bytes, runs);
+    }
+    return abilities().unwrite && unwrite_each(bytes, runs);
+}
+
+#else
+
+page_file_t::page_file_t(size_t /* size */) {
+}
+
+page_file_t::~page_file_t() = default;
+
+bool page_file_t::write(size_t /* offset */, const uint8_t* /* data */, size_t /* length */) const {
+    return false;
+}
+
+std::vector<page_run_t> page_file_t::resident(size_t size) const {
+    return {{0, to_pages(size)}};
+}
+
+size_t page_file_t::resident_bytes() const {
+    return 0;
+}
+
+void* page_file_t::map_shared(size_t /* size */) const {
+    return nullptr;
+}
+
+void* page_file_t::map_private(size_t /* size */) const {
+    return nullptr;
+}
+
+const uint8_t* page_file_t::map_read_only(size_t /* size */) const {
+    return nullptr;
+}
+
+const uint8_t* page_file_t::map_with_entries_of(void* /* data */, size_t /* size */) const {
+    return nullptr;
+}
+
+bool page_file_t::replace(void* /* data */, size_t /* size */) const {
+    return false;
+}
+
+void page_file_t::seal() const {
+}
+
+bool page_files_work() {
+    return false;
+}
+
+bool pages_written(const void* /* data */, size_t /* size */, std::vector<page_run_t>* /* runs */) {
+    return false;
+}
+
+bool pages_resident(const void* /* data */, size_t /* size */,
+                    std::vector<page_run_t>* /* runs */) {
+    return false;
+}
+
+void pages_drop(void* /* data */, size_t /* size */) {
+}
+
+bool pages_unwrite(void* /* data */, const std::vector<page_run_t>& /* runs */) {
+    return false;
+}
+
+#endif
+
+} // namespace pound::host::memory
