@@ -368,7 +368,7 @@ export class GuestMemory implements Disposable {
     this.#marks.flush();
     const parts = native.arenaRevert(handle, offset, this.#size, true) ?? throwNotForked();
     for (let i = 0; i < parts.length; i += 2) {
-      bitmap.mark(parts[i]! - offset, parts[i + 1]!);
+      bitmap.mark(parts[i]! - offset, parts[i + 1]);
     }
     return parts.length / 2;
   }
