@@ -142,6 +142,23 @@ describe("AddressSpace.fork", () => {
     expect(thrown(() => new AddressSpace({ forkable: 1 as never }))).to.deep.equal(WRONG_TYPE);
   });
 
+  it("keeps the policy of the space, also for devices", () => {
+    const space = new AddressSpace({ endian: "big", alignment: "allow" });
+    space.addRam(0, PAGE);
+    space.addMmio(0x1_0000, 0x100, { read: (offset) => offset + 1, impl: { max: 1 } });
+    space.writel(1, 0x1122_3344);
+    const clone = space.fork({ devices: "share" });
+    for (const path of [clone, clone.native, space]) {
+      expect([path.readl(1), path.readb(1), path.readl(0x1_0000)]).to.deep.equal([
+        0x1122_3344, 0x11, 0x0102_0304,
+      ]);
+    }
+    clone.writew(1, 0xaabb);
+    expect([clone.readl(1), clone.reset(), clone.readl(1)]).to.deep.equal([
+      0xaabb_3344, 1, 0x1122_3344,
+    ]);
+  });
+
   it("takes no watchpoints, guards and dirty marks along", () => {
     const space = new AddressSpace();
     space.addRam(0, 4 * PAGE, { trackDirty: true });

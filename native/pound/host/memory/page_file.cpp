@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -88,6 +87,19 @@ constexpr uint64_t IS_FILE = 1 << 2;
 constexpr uint64_t IS_PRESENT = 1 << 3;
 constexpr uint64_t IS_SWAPPED = 1 << 4;
 constexpr unsigned long SCAN = _IOWR('f', 16, page_scan_t);
+
+/** struct statx of linux/stat.h. */
+struct file_status_t {
+    uint32_t before_size[10];
+    uint64_t size;
+    uint64_t blocks;
+    uint64_t after_blocks[25];
+};
+static_assert(sizeof(file_status_t) == 256);
+/** AT_EMPTY_PATH. */
+constexpr int EMPTY_PATH = 0x1000;
+/** STATX_BLOCKS. */
+constexpr unsigned WITH_BLOCKS = 0x400;
 
 /** Bits of an entry of /proc/self/pagemap. */
 constexpr uint64_t ENTRY_IS_FILE = uint64_t{1} << 61;
@@ -380,9 +392,15 @@ std::vector<page_run_t> page_file_t::resident(size_t size) const {
 }
 
 size_t page_file_t::resident_bytes() const {
+#if defined(SYS_statx)
+    // Not fstat(), which is a symbol of glibc only since 2.33.
     constexpr size_t BLOCK = 512;
-    struct stat status = {};
-    return fstat(descriptor_, &status) == 0 ? static_cast<size_t>(status.st_blocks) * BLOCK : 0;
+    file_status_t status = {};
+    const long result = syscall(SYS_statx, descriptor_, "", EMPTY_PATH, WITH_BLOCKS, &status);
+    return result == 0 ? static_cast<size_t>(status.blocks) * BLOCK : 0;
+#else
+    return 0;
+#endif
 }
 
 void* page_file_t::map_shared(size_t size) const {
@@ -418,10 +436,11 @@ bool page_file_t::replace(void* data, size_t size) const {
 }
 
 void page_file_t::seal() const {
-    // Linux before 5.1 does not know the second seal. The file has no name and no other user, so
-    // the seals only protect from mistakes.
-    if (fcntl(descriptor_, ADD_SEALS, SEAL_SIZE | SEAL_WRITES) != 0) {
-        fcntl(descriptor_, ADD_SEALS, SEAL_SIZE);
+    // Not fcntl(), which is a symbol of glibc 2.28 with 64-bit offsets. Linux before 5.1 does not
+    // know the second seal. The file has no name and no other user, so the seals only protect from
+    // mistakes.
+    if (syscall(SYS_fcntl, descriptor_, ADD_SEALS, SEAL_SIZE | SEAL_WRITES) != 0) {
+        syscall(SYS_fcntl, descriptor_, ADD_SEALS, SEAL_SIZE);
     }
 }
 

@@ -70,7 +70,7 @@ public:
      */
     [[nodiscard]] std::vector<page_run_t> resident(size_t size) const;
 
-    /** Bytes of the parts that have memory. Takes no time in proportion to them. */
+    /** Bytes of the parts that have memory; 0 if the system cannot tell. Looks at none of them. */
     [[nodiscard]] size_t resident_bytes() const;
 
     /** Maps the file so that writes change it. @return Null if the system refuses. */
