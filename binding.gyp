@@ -15,11 +15,13 @@
         "native/addon/memory_binding.cpp",
         "native/addon/space_binding.cpp",
         "native/addon/stack_binding.cpp",
+        "native/addon/watch_binding.cpp",
         "native/pound/host/memory/arena.cpp",
         "native/pound/host/memory/forkable.cpp",
         "native/pound/host/memory/image.cpp",
         "native/pound/host/memory/page_file.cpp",
         "native/pound/host/memory/pages.cpp",
+        "native/pound/host/memory/write_watch.cpp",
         "native/pound/kvm/guest.cpp"
       ],
       "include_dirs": [

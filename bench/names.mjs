@@ -9,6 +9,7 @@ export const SECTION_NAMES = [
   "large",
   "allocation",
   "sizes",
+  "tracking",
   "bulk",
   "loading",
   "forks",

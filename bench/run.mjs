@@ -15,12 +15,14 @@ import { loading } from "./sections/loading.mjs";
 import { policies } from "./sections/policies.mjs";
 import { large, sizes } from "./sections/sizes.mjs";
 import { startup } from "./sections/startup.mjs";
+import { tracking } from "./sections/tracking.mjs";
 
 const SECTIONS = {
   startup,
   large,
   allocation,
   sizes,
+  tracking,
   bulk,
   loading,
   forks,

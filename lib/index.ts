@@ -21,6 +21,7 @@ export { DirtyBitmap, type DirtyCursor } from "./memory/dirty-bitmap.js";
 export { GuestMemory } from "./memory/guest-memory.js";
 export type { PolicyAccess } from "./memory/policy-access.js";
 export type { SharedRam } from "./memory/shared-ram.js";
+export type { Tracking, TrackingMode } from "./memory/tracking.js";
 export { AddressSpace, type RamOptions, type RomOptions } from "./space/address-space.js";
 export type { InaccessibleRange } from "./space/bulk.js";
 export type { CodeGuard, CodeWrite, CodeWriteListener } from "./space/code-guard.js";

@@ -17,7 +17,7 @@ readonly FLAGS="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fn
 # The tests that call the addon. The rest of the suite runs no other code of it, and takes long.
 readonly TESTS=(
     atomics/atomics base/bad-input
-    memory/{arena,bulk,cloning,differential,guest-memory,lifetime,lifetime-moved,over,shared-ram,write-from}
+    memory/{arena,bulk,cloning,differential,guest-memory,lifetime,lifetime-moved,os-tracking,over,shared-ram,write-from}
     native/access space/access typed/typed-region
 )
 

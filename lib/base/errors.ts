@@ -21,6 +21,7 @@ import type { Gpa } from "./gpa.js";
  * - `ERR_NOT_REGULAR_FILE` (Error): a path names a folder, device, pipe or socket.
  * - `ERR_LACKEY_SYNTAX` (Error): a line of a memory trace is not an access.
  * - `ERR_NO_ADDON` (Error): no compiled addon loads in this process.
+ * - `ERR_TRACKING_UNAVAILABLE` (Error): the operating system cannot track the writes to a memory.
  */
 export type ErrorCode =
   | "ERR_INVALID_ARG_TYPE"
@@ -37,7 +38,8 @@ export type ErrorCode =
   | "ERR_SNAPSHOT_MISMATCH"
   | "ERR_NOT_REGULAR_FILE"
   | "ERR_LACKEY_SYNTAX"
-  | "ERR_NO_ADDON";
+  | "ERR_NO_ADDON"
+  | "ERR_TRACKING_UNAVAILABLE";
 
 /** Whether a guest access was a load or a store. */
 export type Operation = "read" | "write";

@@ -26,6 +26,13 @@ export interface ArenaOptions {
    */
   readonly hugePages?: boolean | undefined;
   /**
+   * Whether the operating system shall be able to track the writes to the memory:
+   * `trackDirty: "os"`. Windows tracks only memory that was allocated with this option
+   * (`MEM_WRITE_WATCH`). There, the first write to each page takes longer, and `hugePages` has no
+   * effect. On other systems, this option makes no difference. The default is false.
+   */
+  readonly writeWatch?: boolean | undefined;
+  /**
    * Whether the first `GuestMemory.fork` needs no copy of the memory, and may run while other
    * threads write to it. The memory then is a file without a name (memfd), which takes a file
    * descriptor and about a fifth more time for the first touch of each page, and which has no huge
@@ -135,18 +142,21 @@ export class Arena implements Disposable {
    */
   static create(capacity: Gpa, options: ArenaOptions = {}): Arena {
     const bytes = toByteCount(capacity, "capacity");
-    const { hugePages = false, forkable = false } = checkObject(options, "options");
-    if (typeof hugePages !== "boolean") {
-      throw typeError("hugePages must be a boolean");
-    }
-    if (typeof forkable !== "boolean") {
-      throw typeError("forkable must be a boolean");
+    const {
+      hugePages = false,
+      forkable = false,
+      writeWatch = false,
+    } = checkObject(options, "options");
+    for (const [name, value] of Object.entries({ hugePages, forkable, writeWatch })) {
+      if (typeof value !== "boolean") {
+        throw typeError(`${name} must be a boolean`);
+      }
     }
     if (hugePages && forkable) {
       throw rangeError("memory has huge pages or is forkable, not both");
     }
     return native.externalBuffers
-      ? new Arena(native.arenaCreate(bytes, hugePages, forkable), null)
+      ? new Arena(native.arenaCreate(bytes, hugePages, forkable, writeWatch), null)
       : Arena.#inRuntime(bytes);
   }
 

@@ -31,10 +31,17 @@ interface Marks {
   readonly bytes: Uint8Array;
 }
 
-/** What caches {@link DirtyBitmap.plainMarks}. */
+/** What sets the marks of a bitmap. */
 export interface MarkWriter {
   /** Called after `plainMarks` has become null. The caller has reserved the stack. */
   marksChanged(): void;
+  /**
+   * Sets the marks of the pages, among those from `first` to before `end`, whose writes the
+   * operating system has seen since the last call.
+   */
+  collect(marks: Uint8Array, first: number, end: number): void;
+  /** Called before other threads get the marks. It may throw, to refuse that. */
+  sharing(): void;
 }
 
 /** A weak reference to a writer: a `WeakRef`, which the `lib` of a consumer need not declare. */
@@ -140,9 +147,17 @@ export class DirtyBitmap {
    * 32-bit words follow, which count drains. To share the marks, send the buffer to a worker and
    * pass it to the constructor there. After the first read of this property, marks are atomic on
    * processors other than x86, which is slower.
+   *
+   * Other threads cannot collect the writes that the operating system has seen. Therefore the first
+   * read changes the tracking of a memory from `"os"` to `"software"` if `"auto"` has chosen it.
+   *
+   * @throws Error `ERR_TRACKING_UNAVAILABLE` if the tracking of the memory is `"os"` by demand.
    */
   get buffer(): SharedArrayBuffer {
     if (!this.#shared) {
+      for (const writer of this.#writers.keys()) {
+        writer.deref()?.sharing();
+      }
       this.#share();
     }
     return this.bytes.buffer as SharedArrayBuffer;
@@ -206,6 +221,19 @@ export class DirtyBitmap {
     this.#interrupt(true);
   }
 
+  /**
+   * Sets the marks of the pages whose writes the operating system has seen.
+   *
+   * @param first - The first page to look at.
+   * @param end - The page after the last one to look at.
+   * @internal
+   */
+  collect(first = 0, end = this.pages): void {
+    for (const writer of this.#writers.keys()) {
+      writer.deref()?.collect(this.bytes, first, end);
+    }
+  }
+
   /** Records that writes before this call, and after it if `stopped`, may be unmarked. */
   #interrupt(stopped: boolean): void {
     this.#stopped = stopped;
@@ -249,6 +277,7 @@ export class DirtyBitmap {
       throw rangeError("offset must lie in the RAM of the bitmap");
     }
     const page = Math.floor(start / PAGE_SIZE);
+    this.collect(page, page + 1);
     return this.#own.has(page) || this.#isMarkedInArena(page);
   }
 
@@ -284,7 +313,7 @@ export class DirtyBitmap {
    */
   dirtyCursor(): DirtyCursor {
     const cursor = new DirtyCursor(this.#marks, {
-      refresh: () => this.#takeArenaMarks(),
+      refresh: () => this.#refresh(),
       collect: (of) => this.#collect(of),
       remove: (of) => void this.#cursors.splice(this.#cursors.indexOf(of), 1),
     });
@@ -333,7 +362,7 @@ export class DirtyBitmap {
 
   /** Clears the shared marks and adds them to the pending marks of every cursor of this object. */
   #moveMarks(): void {
-    this.#takeArenaMarks();
+    this.#refresh();
     const pending = this.#cursors.map((cursor) => cursor.pending.words);
     this.#ownDrains = (this.#ownDrains + 1) >>> 0;
     Atomics.add(this.#counters, 0, 1);
@@ -349,6 +378,12 @@ export class DirtyBitmap {
       }
     }
     Atomics.add(this.#counters, 1, 1);
+  }
+
+  /** Moves the marks to `bytes` that the system and arenas have. */
+  #refresh(): void {
+    this.collect();
+    this.#takeArenaMarks();
   }
 
   /** Moves marks from the arrays of arenas to `bytes`. */
@@ -380,7 +415,7 @@ export class DirtyBitmap {
 
 /** What a cursor asks of its bitmap. */
 interface CursorSource {
-  /** Moves marks to the array of the bitmap that lie elsewhere. */
+  /** Moves marks to the array of the bitmap that the system or arenas have. */
   refresh(): void;
   /** Moves all marks of the bitmap to its cursors. Returns whether those of this one are complete. */
   collect(cursor: DirtyCursor): boolean;

@@ -21,6 +21,7 @@ import { newSharedBuffer, type SharedRam, sharedRamOf, viewOf } from "./shared-r
 import { type AccessPolicy, checkPolicy, policyNumber } from "../base/policy.js";
 import { type PolicyAccess, policyAccess } from "./policy-access.js";
 import { TrackedWrites } from "./tracked-writes.js";
+import type { Tracking, TrackingMode } from "./tracking.js";
 import { uncloneable } from "../base/uncloneable.js";
 import { ViewAtomics } from "./atomics.js";
 import { BYTE } from "../base/widths.js";
@@ -127,7 +128,10 @@ export class GuestMemory implements Disposable {
     this.#ownsArena = ownsArena;
     this.#borrowed = owner !== null || block !== undefined;
     this.#size = native.guestMemorySize(this.#handle);
-    this.#marks = new MemoryMarks(this.#size, adopted?.marks ?? null, () => this.#marksChanged());
+    this.#marks = new MemoryMarks(
+      { size: this.#size, handle: this.#handle, arenaMarks: adopted?.marks ?? null },
+      () => this.#marksChanged(),
+    );
     const base = native.guestMemoryOffset(this.#handle);
     const windows = new Windows(
       this.#size,
@@ -168,7 +172,7 @@ export class GuestMemory implements Disposable {
     } else if (owner !== null) {
       // Now, because no view can be made of a buffer that the caller has detached.
       windows.all();
-    } else if (this.#size <= WINDOW_SIZE && adopted === undefined) {
+    } else if (this.#size <= WINDOW_SIZE && adopted?.length === undefined) {
       windows.at(0);
     }
   }
@@ -186,7 +190,8 @@ export class GuestMemory implements Disposable {
   }
 
   /**
-   * Allocates `size` bytes of zeroed RAM, in an arena that is destroyed together with the RAM.
+   * Allocates `size` bytes of zeroed RAM, in an arena that is destroyed together with the RAM. It
+   * starts at a page of the system, and all bytes of the arena are used.
    *
    * Call {@link GuestMemory.destroy} when the RAM is no longer needed, or declare it with `using`.
    * Without that, the memory is released in a turn of the event loop after the garbage collection:
@@ -204,10 +209,11 @@ export class GuestMemory implements Disposable {
    * `ERR_OUT_OF_MEMORY`.
    */
   static allocate(size: Gpa, options: ArenaOptions = {}): GuestMemory {
-    const capacity = toByteCount(size, "size") + native.descriptorSize;
-    const arena = Arena.create(capacity, options);
+    const bytes = toByteCount(size, "size");
+    const arena = Arena.create(bytes + native.descriptorSize, options);
     try {
-      return new GuestMemory(arena, true);
+      // No descriptor before the RAM, so that it starts at a page: the operating system tracks pages.
+      return new GuestMemory(arena, true, { offset: 0, size: bytes });
     } catch (error) {
       arena.destroy();
       throw error;
@@ -273,7 +279,7 @@ export class GuestMemory implements Disposable {
    *
    * @internal
    */
-  static part(arena: Arena, part: Required<Adopted>): GuestMemory {
+  static part(arena: Arena, part: Required<Omit<Adopted, "size">>): GuestMemory {
     return new GuestMemory(arena, false, part);
   }
 
@@ -354,12 +360,15 @@ export class GuestMemory implements Disposable {
       // A listener may have ended the memory.
       this.#checkThere();
     }
-    if (this.#marks.dirty === null) {
+    const { bitmap } = this.#marks;
+    if (bitmap === null) {
       return native.arenaRevert(handle, offset, this.#size, false) ?? throwNotForked();
     }
+    // The system forgets the writes to pages that are given back, and sees no write in that.
+    this.#marks.flush();
     const parts = native.arenaRevert(handle, offset, this.#size, true) ?? throwNotForked();
     for (let i = 0; i < parts.length; i += 2) {
-      this.#marks.mark(parts[i]! - offset, parts[i + 1]!);
+      bitmap.mark(parts[i]! - offset, parts[i + 1]);
     }
     return parts.length / 2;
   }
@@ -441,24 +450,37 @@ export class GuestMemory implements Disposable {
    * memory is not tracked. All address spaces that map the memory mark their writes in it.
    */
   get dirty(): DirtyBitmap | null {
-    return this.#marks.dirty;
+    return this.#marks.bitmap;
+  }
+
+  /** Who tracks the writes to the memory; null if nobody does. */
+  get tracking(): Tracking | null {
+    return this.#marks.tracking;
   }
 
   /**
-   * Starts dirty tracking. From now on, every write to the memory sets a mark: through its methods
-   * on both paths, and through any region of any space that maps it. Writes to buffers of the memory
-   * set none.
+   * Starts or changes dirty tracking. From now on, every write to the memory sets a mark: through
+   * its methods on both paths, and through any region of any space that maps it. Writes to buffers
+   * of the memory set marks only if the operating system tracks them.
    *
-   * @param bitmap - The bitmap to use, for instance one shared with other threads. By default the
-   * bitmap that the memory already has, or a new one.
-   * @returns The bitmap in use.
+   * @param how - A mode, or a bitmap, for instance one shared with other threads, in which the
+   * accessors set the marks. By default the memory keeps the tracking that it has, or else its
+   * accessors set marks in a new bitmap.
+   * @returns The bitmap in use. A mode keeps the bitmap that the memory has.
    * @throws TypeError; RangeError if the bitmap is for RAM of another size; Error
-   * `ERR_OUT_OF_MEMORY`.
+   * `ERR_TRACKING_UNAVAILABLE` if the mode is `"os"` and the operating system cannot track this
+   * memory, or if other threads have its marks; Error `ERR_DESTROYED` for `"os"` if the memory has ended;
+   * Error `ERR_OUT_OF_MEMORY`.
    */
-  startTracking(bitmap?: DirtyBitmap): DirtyBitmap {
-    const chosen = this.#marks.choose(bitmap);
-    this.#marks.set(chosen);
-    return chosen;
+  startTracking(how?: TrackingMode | DirtyBitmap): DirtyBitmap {
+    const choice = this.#marks.choose(how);
+    try {
+      this.#marks.set(choice);
+    } catch (error) {
+      this.#marks.cancel();
+      throw error;
+    }
+    return choice.bitmap;
   }
 
   /** Stops dirty tracking. The cursors of the memory get no more marks. */
@@ -931,6 +953,7 @@ export class GuestMemory implements Disposable {
   /** Ends the RAM: every later access is `ERROR_INTERNAL`. The caller has reserved the stack. */
   #end(): void {
     this.#marks.notifyUsers();
+    this.#marks.flush();
     this.#marks.guards?.disarm();
     native.guestMemoryDestroy(this.#handle);
     this.#destroyed = true;
@@ -967,6 +990,8 @@ export class GuestMemory implements Disposable {
 interface Adopted {
   /** Offset of the first byte in the arena. */
   readonly offset: number;
+  /** The number of bytes of an arena without allocations; by default all from `offset` on. */
+  readonly size?: number;
   /** The number of bytes, which are allocated; by default all bytes from `offset` on. */
   readonly length?: number;
   /**
@@ -986,9 +1011,9 @@ function createMemory(arena: Handle, adopted: Adopted | undefined): Handle {
   if (adopted === undefined) {
     return native.guestMemoryCreate(arena);
   }
-  const { offset, length } = adopted;
+  const { offset, size, length } = adopted;
   return length === undefined
-    ? native.guestMemoryOver(arena, offset)
+    ? native.guestMemoryOver(arena, offset, size)
     : native.guestMemoryPart(arena, offset, length);
 }
 // The accessors, which the class inherits from a prototype that changes: see accessor-forms.ts.

@@ -1,9 +1,18 @@
 import { CodeGuards, type GuardedBytes } from "./code-guards.js";
 import { DirtyBitmap, type MarkWriter, type MarkWriterReference } from "./dirty-bitmap.js";
-import { isInstance } from "../base/arguments.js";
-import { rangeError, typeError } from "../base/errors.js";
+import { rangeError } from "../base/errors.js";
 import { PAGE_SIZE } from "../base/page.js";
+import { type Handle, native } from "../native/addon.js";
 import { reserveStack } from "../native/stack.js";
+import {
+  checkTracking,
+  type OsTracking,
+  startWatch,
+  type Tracking,
+  type TrackingChoice,
+  trackingError,
+  type TrackingMode,
+} from "./tracking.js";
 import { WINDOW_SIZE } from "./windows.js";
 
 /**
@@ -35,6 +44,15 @@ interface UserReference {
   deref(): MemoryUser | undefined;
 }
 
+/** What the marks need to know of their memory. */
+interface TrackedMemory {
+  /** Bytes. */
+  readonly size: number;
+  readonly handle: Handle;
+  /** See the field of {@link MemoryMarks}. */
+  readonly arenaMarks: Uint8Array | null;
+}
+
 /**
  * The dirty bitmap and the code guards of one memory, and the users to notify when these change or
  * the memory ends.
@@ -43,8 +61,15 @@ interface UserReference {
  * here. References to users are weak, because a memory can outlive the address spaces that map it.
  */
 export class MemoryMarks implements MarkWriter {
-  /** The bitmap to mark, or null while writes are not tracked. Read it after the write. */
+  /**
+   * The bitmap to mark, or null while writes are not tracked or the operating system tracks them.
+   * Read it after the write.
+   */
   dirty: DirtyBitmap | null = null;
+  /** The bitmap that has the marks, or null while writes are not tracked. */
+  bitmap: DirtyBitmap | null = null;
+  /** Who demanded the tracking by the operating system; null if it does not track the writes. */
+  #os: OsTracking | null = null;
   /** The armed code guards; null if there are none. Every writer calls them before its write. */
   guards: CodeGuards | null = null;
   /** The object that `guards` is while a guard is armed. */
@@ -56,21 +81,26 @@ export class MemoryMarks implements MarkWriter {
    */
   readonly arenaMarks: Uint8Array | null;
   readonly #size: number;
+  readonly #handle: Handle;
   readonly #users = new Set<UserReference>();
   readonly #onChange: () => void;
   /** Made when the tracking starts: a new WeakRef keeps its object until the turn has ended. */
   #self: MarkWriterReference | null = null;
 
   /**
-   * @param size - Bytes of the memory.
-   * @param arenaMarks - See the field.
    * @param onChange - Called after `dirty` or `plain` has changed, and when `guards` becomes null or
    * an object. It must not throw.
    */
-  constructor(size: number, arenaMarks: Uint8Array | null, onChange: () => void) {
+  constructor({ size, handle, arenaMarks }: TrackedMemory, onChange: () => void) {
     this.#size = size;
+    this.#handle = handle;
     this.arenaMarks = arenaMarks;
     this.#onChange = onChange;
+  }
+
+  /** Who tracks the writes; null if nobody does. */
+  get tracking(): Tracking | null {
+    return this.#os !== null ? "os" : this.dirty === null ? null : "software";
   }
 
   /** Whether a write needs no mark and calls no guard. */
@@ -80,7 +110,7 @@ export class MemoryMarks implements MarkWriter {
 
   /**
    * The marks, byte `n` for page `n` of the memory, for fast paths that store 1 after the write to a
-   * page. Null while writes are not tracked, and if a plain store does not suffice, so that only
+   * page. Null while `dirty` is null, and if a plain store does not suffice, so that only
    * `dirty.markPage` can mark. A user has to read it again after `memoryChanging`.
    */
   get plain(): Uint8Array | null {
@@ -93,34 +123,88 @@ export class MemoryMarks implements MarkWriter {
   }
 
   /**
-   * The bitmap to track the memory with: `bitmap` if it suits, by default the present or a new one.
+   * Chooses how to track the memory. The caller passes the result to `set`, or calls `cancel`.
    *
+   * @param how - A bitmap is for tracking by software. By default, the tracking that the memory has,
+   * or else tracking by software.
    * @throws TypeError; RangeError if the bitmap is for RAM of another size; Error
+   * `ERR_TRACKING_UNAVAILABLE` if the mode `"os"` is not available; Error `ERR_DESTROYED`; Error
    * `ERR_OUT_OF_MEMORY`.
    */
-  choose(bitmap: DirtyBitmap = this.dirty ?? new DirtyBitmap(this.#size)): DirtyBitmap {
-    if (!isInstance(bitmap, DirtyBitmap)) {
-      throw typeError("bitmap must be a DirtyBitmap");
+  choose(how?: TrackingMode | DirtyBitmap): TrackingChoice {
+    const mode = how === undefined ? (this.bitmap === null ? "software" : "auto") : how;
+    checkTracking(mode, "bitmap");
+    if (typeof mode !== "string") {
+      if (mode.size !== BigInt(this.#size)) {
+        throw rangeError("bitmap must be for RAM of the memory's size");
+      }
+      return { bitmap: mode, os: null };
     }
-    if (bitmap.size !== BigInt(this.#size)) {
-      throw rangeError("bitmap must be for RAM of the memory's size");
+    if (mode === "auto" && this.bitmap !== null) {
+      return { bitmap: this.bitmap, os: this.#os };
     }
-    return bitmap;
+    if (mode === "os" && this.bitmap?.isShared === true) {
+      throw trackingError("other threads have the marks, and cannot collect those of the system");
+    }
+    const bitmap = this.bitmap ?? new DirtyBitmap(this.#size);
+    return { bitmap, os: mode !== "software" && startWatch(this.#handle, mode) ? mode : null };
   }
 
-  /** Replaces the bitmap; null ends the tracking. */
-  set(bitmap: DirtyBitmap | null): void {
-    const before = this.dirty;
-    if (bitmap === before) {
+  /** Stops what `choose` has started, unless `set` followed. */
+  cancel(): void {
+    if (this.#os === null) {
+      native.watchStop(this.#handle);
+    }
+  }
+
+  /** Changes the tracking; null ends it. */
+  set(choice: TrackingChoice | null): void {
+    const before = this.bitmap;
+    const { bitmap, os } = choice ?? { bitmap: null, os: null };
+    if (bitmap === before && (os === null) === (this.#os === null)) {
+      this.#os = os;
       return;
     }
     reserveStack();
     this.notifyUsers();
-    const self = (this.#self ??= new WeakRef(this));
-    before?.detach(self);
-    bitmap?.attach(self, this.arenaMarks);
-    this.dirty = bitmap;
-    this.#onChange();
+    if (this.#os !== null) {
+      this.flush();
+      native.watchStop(this.#handle);
+    }
+    if (bitmap !== before) {
+      const self = (this.#self ??= new WeakRef(this));
+      before?.detach(self);
+      bitmap?.attach(self, this.arenaMarks);
+    }
+    this.#os = os;
+    this.bitmap = bitmap;
+    const dirty = os === null ? bitmap : null;
+    if (dirty !== this.dirty) {
+      this.dirty = dirty;
+      this.#onChange();
+    }
+  }
+
+  /** Marks the writes until now. Call it before the memory ends. */
+  flush(): void {
+    if (this.#os !== null) {
+      this.bitmap!.collect();
+    }
+  }
+
+  collect(marks: Uint8Array, first: number, end: number): void {
+    if (this.#os !== null) {
+      native.watchCollect(this.#handle, marks, first, end);
+    }
+  }
+
+  sharing(): void {
+    if (this.#os === "os") {
+      throw trackingError("other threads cannot collect the marks of the system");
+    }
+    if (this.#os === "auto") {
+      this.set({ bitmap: this.bitmap!, os: null });
+    }
   }
 
   marksChanged(): void {

@@ -1,4 +1,5 @@
 import { loadAddon } from "./load-addon.js";
+import type { WatchResult } from "./watch-result.js";
 
 /** A tagged `External`. Only the addon can make one. */
 export type Handle = { readonly __handle: unique symbol };
@@ -46,7 +47,12 @@ export interface NativeBinding extends NativeAccessors {
   /** Whether a fork shares memory with its parent; if not, it copies. */
   readonly forksShareMemory: boolean;
 
-  arenaCreate(capacity: number, hugePages?: boolean, forkable?: boolean): Handle;
+  arenaCreate(
+    capacity: number,
+    hugePages?: boolean,
+    forkable?: boolean,
+    writeWatch?: boolean,
+  ): Handle;
   /** @param detachInTheEnd - Whether `arenaDestroy` detaches the buffer under the view. */
   arenaOver(view: DataView, detachInTheEnd?: boolean): Handle;
   arenaAllocate(arena: Handle, size: number, alignment: number): number;
@@ -81,8 +87,10 @@ export interface NativeBinding extends NativeAccessors {
   detach(buffer: ArrayBuffer): void;
 
   guestMemoryCreate(arena: Handle): Handle;
-  /** All bytes of an unused arena from `offset` on become RAM; none is written. */
-  guestMemoryOver(arena: Handle, offset: number): Handle;
+  /**
+   * Bytes of an unused arena from `offset` on become RAM, by default all of them; none is written.
+   */
+  guestMemoryOver(arena: Handle, offset: number, size?: number): Handle;
   /** Allocated bytes of an arena become RAM; none is written. */
   guestMemoryPart(arena: Handle, offset: number, size: number): Handle;
   guestMemorySize(memory: Handle): number;
@@ -92,6 +100,17 @@ export interface NativeBinding extends NativeAccessors {
   guestMemoryRun(memory: Handle, ops: Uint8Array, policy: number): number;
   /** The number of the memory in the call block, valid while the handle lives. */
   guestMemoryNumber(memory: Handle): number;
+
+  /** Starts the tracking of writes by the operating system, unless it is started already. */
+  watchStart(memory: Handle): WatchResult;
+  watchStop(memory: Handle): void;
+  /**
+   * Stores 1 in the marks of pages, among those from `first` to before `end`, that were written since
+   * the last call. Without effect on a memory that is not watched.
+   *
+   * @param marks - An element for each page of the memory.
+   */
+  watchCollect(memory: Handle, marks: Uint8Array, first: number, end: number): void;
 
   /**
    * The page table of an address space. Both arrays lie in SharedArrayBuffers.

@@ -54,8 +54,9 @@ export function rememberContents(memory: GuestMemory, pages: PageTable): void {
 /** As `rememberContents`, after `pages` were restored to RAM, which marked the restored pages. */
 export function rememberRestored(memory: GuestMemory, pages: PageTable): void {
   const { cursor, dirty } = knownOf.get(memory)!;
-  // In a shared bitmap, the marks since takeMarks may also be those of another thread.
-  if (!dirty.isShared) {
+  // The marks since takeMarks may also be those of writers on other threads, if the bitmap is shared
+  // or the operating system tracks the memory.
+  if (!dirty.isShared && memory.tracking !== "os") {
     cursor.skip();
   }
   rememberContents(memory, pages);

@@ -2,22 +2,18 @@ import { bytesOf } from "../base/view.js";
 import { inspect } from "node:util";
 import type { GuestAccessors, GuestHalvesAccessors } from "../base/access.js";
 import type { GuestAtomicAccess } from "../atomics/access.js";
+import type { ArenaOptions } from "../memory/arena.js";
 import { type InaccessibleRange, SpaceBulk } from "./bulk.js";
 import { Bus } from "./bus.js";
 import type { CodeGuard, CodeWriteListener } from "./code-guard.js";
-import { DirtyBitmap } from "../memory/dirty-bitmap.js";
+import type { DirtyBitmap } from "../memory/dirty-bitmap.js";
 import { ExitServer } from "./exit.js";
 import { GuestMemoryFault, rangeError, typeError } from "../base/errors.js";
-import {
-  checkFunction,
-  checkObject,
-  isInstance,
-  toAddress,
-  toByteCount,
-} from "../base/arguments.js";
+import { checkFunction, checkObject, toAddress, toByteCount } from "../base/arguments.js";
 import type { Gpa } from "../base/gpa.js";
 import type { HalvesAccess } from "../base/halves-access.js";
 import { GuestMemory, guestMemoryInternals, isGuestMemory } from "../memory/guest-memory.js";
+import { checkTracking, type TrackingMode } from "../memory/tracking.js";
 import { type AccessPolicy, policyNumber } from "../base/policy.js";
 import type { MmioDevice, WriteTrap } from "./mmio.js";
 import { type Handle, native, type NativeHandle } from "../native/addon.js";
@@ -67,11 +63,12 @@ export interface RamOptions extends RegionOptions, WindowOptions {
   /** The rights of the guest to the window; `"rwx"` by default. */
   readonly access?: Access;
   /**
-   * `true` starts dirty tracking of the memory, in the bitmap that the memory already has or in a
-   * new one. A {@link DirtyBitmap} replaces the memory's bitmap. `false`, the default, changes
+   * `true` starts dirty tracking of the memory, as {@link GuestMemory.startTracking} without an
+   * argument: a memory that is tracked stays as it is, and the accessors set the marks of another. A
+   * mode or a {@link DirtyBitmap} is the argument of that method. `false`, the default, changes
    * nothing.
    */
-  readonly trackDirty?: boolean | DirtyBitmap;
+  readonly trackDirty?: boolean | TrackingMode | DirtyBitmap;
   /** The value of every byte of new memory, from 0 to 255; 0 by default. */
   readonly fill?: number;
 }
@@ -266,24 +263,28 @@ export class AddressSpace implements GuestAccessors {
    */
   addRam(gpa: Gpa, memory: GuestMemory | Gpa, options: RamOptions = {}): RamRegion {
     const { trackDirty = false, access = "rwx", fill } = checkOptions(options);
-    if (typeof trackDirty !== "boolean" && !isInstance(trackDirty, DirtyBitmap)) {
-      throw typeError("trackDirty must be a boolean or a DirtyBitmap");
+    if (typeof trackDirty !== "boolean") {
+      checkTracking(trackDirty, "trackDirty");
     }
     if (!ACCESSES.includes(access)) {
       throw typeError('access must be letters of "rwx", in this order');
     }
     const isCallers = isGuestMemory(memory);
     checkFill(fill, !isCallers);
-    const ram = isCallers ? memory : this.#allocate(toByteCount(memory, "size"), fill);
+    const writeWatch = trackDirty === "auto" || trackDirty === "os";
+    const ram = isCallers
+      ? memory
+      : this.#allocate(toByteCount(memory, "size"), fill, { writeWatch });
     try {
       const region = new RamRegion(this.#aligned(gpa), ram, options, access);
-      const bitmap =
+      const tracking =
         trackDirty === false
           ? null
           : region.internals.marks.choose(trackDirty === true ? undefined : trackDirty);
-      this.#bus.add(region, bitmap);
+      this.#bus.add(region, tracking);
       return region;
     } catch (error) {
+      guestMemoryInternals(ram).marks.cancel();
       if (!isCallers) {
         ram.destroy();
       }
@@ -1362,8 +1363,9 @@ export class AddressSpace implements GuestAccessors {
     return gpa;
   }
 
-  #allocate(size: number, fill = 0): GuestMemory {
-    const memory = this.#arena?.allocate(size) ?? GuestMemory.allocate(size, this.#settings);
+  #allocate(size: number, fill = 0, options?: ArenaOptions): GuestMemory {
+    const memory =
+      this.#arena?.allocate(size) ?? GuestMemory.allocate(size, { ...this.#settings, ...options });
     // New memory is zero.
     if (fill !== 0) {
       memory.fill(0, size, fill);

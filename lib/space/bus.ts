@@ -2,9 +2,9 @@ import { rangeError, typeError } from "../base/errors.js";
 import type { Gpa } from "../base/gpa.js";
 import { PAGE_SIZE } from "../base/page.js";
 import { reserveStack } from "../native/stack.js";
-import type { DirtyBitmap } from "../memory/dirty-bitmap.js";
 import type { GuestMemoryInternals } from "../memory/guest-memory.js";
 import { type MemoryMarks, type MemoryUser, MemoryWindows } from "../memory/marks.js";
+import type { TrackingChoice } from "../memory/tracking.js";
 import { AccessRules } from "./access-rules.js";
 import type { Backed } from "./backed.js";
 import type { CodeGuard, CodeWriteListener } from "./code-guard.js";
@@ -83,11 +83,11 @@ export class Bus implements MemoryUser {
   }
 
   /**
-   * @param dirty - The new dirty bitmap of the region's memory; null keeps the present one, if any.
+   * @param tracking - The new tracking of the region's memory; null keeps the present one, if any.
    * @param lazily - Whether the first access, instead of this call, makes the home buffer.
    * @throws RangeError if the region overlaps another of the same priority. Nothing changes then.
    */
-  add(region: Region, dirty: DirtyBitmap | null = null, lazily = false): void {
+  add(region: Region, tracking: TrackingChoice | null = null, lazily = false): void {
     this.#map.checkAdd(region);
     if (this.#guards.active) {
       this.#guards.call(region, (visible) => (visible?.priority ?? -Infinity) < region.priority);
@@ -97,8 +97,8 @@ export class Bus implements MemoryUser {
     const next = this.#home.ifLarger(region, lazily);
     reserveStack();
     this.#invalidateRange(region);
-    if (region.kind === "ram" && dirty !== null) {
-      region.internals.marks.set(dirty);
+    if (region.kind === "ram" && tracking !== null) {
+      region.internals.marks.set(tracking);
     }
     if (region.kind !== "mmio") {
       this.#windows.add(region.internals.marks, region);

@@ -1,5 +1,6 @@
 import { inspect } from "node:util";
 import type { DirtyBitmap, DirtyCursor } from "../memory/dirty-bitmap.js";
+import type { Tracking, TrackingMode } from "../memory/tracking.js";
 import { rangeError, typeError } from "../base/errors.js";
 import { toByteCount, toAddress } from "../base/arguments.js";
 import { MAX_U64, type Gpa } from "../base/gpa.js";
@@ -240,9 +241,14 @@ export class RamRegion extends MemoryRegion {
     return this.memory.dirty;
   }
 
+  /** As {@link GuestMemory.tracking}. */
+  get tracking(): Tracking | null {
+    return this.memory.tracking;
+  }
+
   /** As {@link GuestMemory.startTracking}. */
-  startTracking(bitmap?: DirtyBitmap): DirtyBitmap {
-    return this.memory.startTracking(bitmap);
+  startTracking(how?: TrackingMode | DirtyBitmap): DirtyBitmap {
+    return this.memory.startTracking(how);
   }
 
   /** As {@link GuestMemory.stopTracking}. */

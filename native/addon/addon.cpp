@@ -9,6 +9,7 @@
 #include "memory_binding.h"
 #include "space_binding.h"
 #include "stack_binding.h"
+#include "watch_binding.h"
 
 namespace pound::addon {
 
@@ -61,6 +62,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     init_batch_binding(env, exports);
     init_space_binding(env, exports);
     init_stack_binding(env, exports);
+    init_watch_binding(env, exports);
     init_core_binding(env, exports);
     return exports;
 }

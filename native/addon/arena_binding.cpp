@@ -46,8 +46,14 @@ arena_result_t reserve(PagesKind kind, size_t capacity, arena_t* arena,
             return ARENA_OK;
         }
     }
-    return kind == PagesKind::HUGE_PAGES ? host::memory::arena_init_huge(arena, capacity)
-                                         : host::memory::arena_init(arena, capacity);
+    switch (kind) {
+    case PagesKind::HUGE_PAGES:
+        return host::memory::arena_init_huge(arena, capacity);
+    case PagesKind::WATCHED:
+        return host::memory::arena_init_watched(arena, capacity);
+    default:
+        return host::memory::arena_init(arena, capacity);
+    }
 }
 
 } // namespace
@@ -266,15 +272,28 @@ std::optional<Range> to_allocated(const Napi::CallbackInfo& info, SharedArena& s
     return Range{*offset, *length};
 }
 
-/** arenaCreate(capacity: number, hugePages = false, forkable = false): handle */
+PagesKind kind_for(bool huge, bool forkable, bool watched) {
+#if defined(_WIN32)
+    // Windows cannot watch large pages, and only watches pages that were reserved for it. It has no
+    // forkable ones.
+    if (watched) {
+        return PagesKind::WATCHED;
+    }
+#endif
+    if (huge) {
+        return PagesKind::HUGE_PAGES;
+    }
+    return forkable ? PagesKind::FORKABLE : watched ? PagesKind::WATCHED : PagesKind::ORDINARY;
+}
+
+/** arenaCreate(capacity: number, hugePages = false, forkable = false, writeWatch = false): handle
+ */
 Napi::Value arena_create(const Napi::CallbackInfo& info) {
     const auto capacity = to_size(info, 0, "capacity must be an integer of bytes, at least 1");
     if (!capacity) {
         return Napi::Value();
     }
-    const PagesKind kind = is_true(info[1])   ? PagesKind::HUGE_PAGES
-                           : is_true(info[2]) ? PagesKind::FORKABLE
-                                              : PagesKind::ORDINARY;
+    const PagesKind kind = kind_for(is_true(info[1]), is_true(info[2]), is_true(info[3]));
     arena_result_t result = ARENA_OK;
     auto arena = SharedArena::make(info.Env(), kind, *capacity, &result);
     switch (result) {

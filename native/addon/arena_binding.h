@@ -39,6 +39,8 @@ enum class PagesKind {
     ORDINARY,
     /** Pages of arena_init_huge(). */
     HUGE_PAGES,
+    /** Pages of arena_init_watched(). */
+    WATCHED,
     /** Pages of forkable_t::reserve(), or ordinary pages on systems without. */
     FORKABLE,
 };
@@ -86,6 +88,21 @@ public:
     /** Whether usable() can become false without a call of reset() or destroy(). */
     bool can_lose_memory() const {
         return !owner_buffer_.IsEmpty();
+    }
+
+    /** Whether the bytes are pages that the arena reserved. */
+    bool owns_pages() const {
+        return arena_.backing == host::memory::ARENA_BACKING_PAGES;
+    }
+
+    /** Whether the pages are to be huge ones. */
+    bool asks_for_huge_pages() const {
+        return kind_ == PagesKind::HUGE_PAGES;
+    }
+
+    /** Whether the pages are those of a file, which other arenas may map too. */
+    bool maps_file() const {
+        return block_ && !block_->is_ordinary();
     }
 
     /** Null for an arena over the caller's memory, and after destroy(). */

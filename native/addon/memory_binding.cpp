@@ -98,14 +98,6 @@ napi_value access_under_policy(napi_env env, napi_callback_info info) {
     });
 }
 
-std::shared_ptr<SharedMemory> to_memory(const Napi::CallbackInfo& info) {
-    auto memory = open_handle<SharedMemory>(info[0]);
-    if (memory == nullptr) {
-        throw_handle(info.Env(), "the first argument must be a handle to a guest memory");
-    }
-    return memory;
-}
-
 /** Lays RAM out in an arena. The result is empty if the descriptor does not fit. */
 std::optional<guest_memory_t> lay_out(SharedArena& arena) {
     if (arena.seen_by_other_threads()) {
@@ -135,10 +127,10 @@ Napi::Value guest_memory_create(const Napi::CallbackInfo& info) {
 }
 
 /**
- * guestMemoryOver(arena, offset: number): handle
+ * guestMemoryOver(arena, offset: number, size?: number): handle
  *
- * All bytes of the arena from `offset` on become RAM, without a descriptor in the arena and without
- * a write. The arena counts all of its bytes as used.
+ * `size` bytes of the arena from `offset` on, by default all of them, become RAM, without a
+ * descriptor in the arena and without a write. The arena counts all of its bytes as used.
  */
 Napi::Value guest_memory_over(const Napi::CallbackInfo& info) {
     const Napi::Env env = info.Env();
@@ -154,17 +146,20 @@ Napi::Value guest_memory_over(const Napi::CallbackInfo& info) {
         return throw_type(env, "offset must be an integer of bytes");
     }
     const double offset = info[1].As<Napi::Number>().DoubleValue();
-    if (!(offset >= 0 && offset <= static_cast<double>(arena.capacity))) {
-        return throw_range(env, "offset must be from 0 to the capacity of the arena");
+    const double room = static_cast<double>(arena.capacity) - offset;
+    const double size = info[2].IsNumber() ? info[2].As<Napi::Number>().DoubleValue() : room;
+    if (!(offset >= 0 && size >= 0 && size <= room)) {
+        return throw_range(env, "offset and size must name bytes of the arena");
     }
     if (arena.used != 0 || host::memory::arena_allocate(&arena, arena.capacity, 1) == nullptr) {
         return throw_exhausted(env, "bytes of the arena are allocated already");
     }
-    const auto start = static_cast<size_t>(offset);
-    return make_handle(
-        env, std::make_shared<SharedMemory>(
-                 shared, kvm::memory::guest_memory_over(arena.data + start, arena.capacity - start),
-                 env.GetInstanceData<InstanceData>()->environment));
+    return make_handle(env,
+                       std::make_shared<SharedMemory>(
+                           shared,
+                           kvm::memory::guest_memory_over(arena.data + static_cast<size_t>(offset),
+                                                          static_cast<size_t>(size)),
+                           env.GetInstanceData<InstanceData>()->environment));
 }
 
 /**
@@ -235,6 +230,14 @@ Napi::Value guest_memory_number(const Napi::CallbackInfo& info) {
 }
 
 } // namespace
+
+std::shared_ptr<SharedMemory> to_memory(const Napi::CallbackInfo& info) {
+    auto memory = open_handle<SharedMemory>(info[0]);
+    if (memory == nullptr) {
+        throw_handle(info.Env(), "the first argument must be a handle to a guest memory");
+    }
+    return memory;
+}
 
 void init_memory_binding(Napi::Env env, Napi::Object exports) {
     exports.Set("descriptorSize",

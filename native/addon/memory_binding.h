@@ -10,6 +10,7 @@
 #include "arena_binding.h"
 #include "environment.h"
 #include "handle.h"
+#include "host/memory/write_watch.h"
 #include "kvm/guest.h"
 
 namespace pound::addon {
@@ -35,6 +36,7 @@ public:
     }
 
     ~SharedMemory() {
+        host::memory::write_watch_stop(&watch_);
         arena_->remove_dependent(this);
         environment_->remove(number_);
     }
@@ -50,6 +52,7 @@ public:
     /** Ends the use of the RAM. The arena keeps the bytes. */
     void end() override {
         open_ = false;
+        host::memory::write_watch_stop(&watch_);
         environment_->forget(number_);
         for (MemoryUser* user : users_) {
             user->memory_ended();
@@ -83,6 +86,11 @@ public:
         return &memory_;
     }
 
+    /** The watch of writes to the RAM, which is stopped by default and when the RAM ends. */
+    host::memory::write_watch_t& watch() {
+        return watch_;
+    }
+
     /** The number of this memory in CallBlock::memory(), valid while this object lives. */
     uint32_t number() const {
         return number_;
@@ -90,6 +98,7 @@ public:
 
 private:
     kvm::memory::guest_memory_t memory_;
+    host::memory::write_watch_t watch_ = host::memory::STOPPED_WRITE_WATCH;
     bool open_ = true;
     std::shared_ptr<SharedArena> arena_;
     std::shared_ptr<Environment> environment_;
@@ -99,6 +108,9 @@ private:
 
 template <>
 inline constexpr napi_type_tag HANDLE_TAG<SharedMemory> = {0x2b8e4f7019c6d35a, 0x81d7a3e65f0c924b};
+
+/** The memory of the handle in the first argument, or null and an exception pending. */
+std::shared_ptr<SharedMemory> to_memory(const Napi::CallbackInfo& info);
 
 /** Adds the guest memory functions to the module's exports. */
 void init_memory_binding(Napi::Env env, Napi::Object exports);

@@ -309,6 +309,9 @@ describe("bad handles", () => {
     for (const offset of [NaN, -1, 65, Infinity]) {
       expect(thrown(() => native.guestMemoryOver(arena, offset))).to.deep.equal(OUT_OF_RANGE);
     }
+    for (const size of [NaN, -1, 61, Infinity]) {
+      expect(thrown(() => native.guestMemoryOver(arena, 4, size))).to.deep.equal(OUT_OF_RANGE);
+    }
     expect(thrown(() => native.guestMemoryOver(arena, "0" as unknown as number))).to.deep.equal(
       WRONG_TYPE,
     );

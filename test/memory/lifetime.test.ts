@@ -208,10 +208,12 @@ describe("lifetime", function () {
       memory.writel(2 ** 32 + 4, 0xabcdef01);
       memory.native.writel(8, 7);
       console.log(memory.size, memory.native.readl(2 ** 32 + 4).toString(16), memory.buffer[8]);
+      memory.startTracking("auto");
+      console.log(memory.tracking);
       memory.destroy();
       console.log(memory.tryWriteb(0, 0), memory.native.tryWriteb(0, 0));
     `);
-    expect(output).to.equal("5368709120n abcdef01 7\n3 3\n");
+    expect(output).to.equal("5368709120n abcdef01 7\nsoftware\n3 3\n");
     expect(status).to.equal(0);
     expect(GuestMemAccessResult.ERROR_INTERNAL).to.equal(3);
   });

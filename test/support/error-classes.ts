@@ -17,4 +17,5 @@ export const ERROR_CLASSES: Record<ErrorCode, string> = {
   ERR_NOT_REGULAR_FILE: "Error",
   ERR_LACKEY_SYNTAX: "LackeySyntaxError",
   ERR_NO_ADDON: "Error",
+  ERR_TRACKING_UNAVAILABLE: "Error",
 };

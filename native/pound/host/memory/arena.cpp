@@ -39,6 +39,10 @@ arena_result_t arena_init_huge(arena_t* arena, size_t capacity) {
     return init(arena, capacity, pages_reserve_huge);
 }
 
+arena_result_t arena_init_watched(arena_t* arena, size_t capacity) {
+    return init(arena, capacity, pages_reserve_watched);
+}
+
 arena_result_t arena_init_over(arena_t* arena, void* data, size_t capacity) {
     assert(nullptr != arena);
     *arena = EMPTY_ARENA;

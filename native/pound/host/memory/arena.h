@@ -12,7 +12,7 @@ namespace pound::host::memory {
 enum arena_backing_t : uint8_t {
     /** No memory: a zeroed, failed or freed arena. */
     ARENA_BACKING_NONE = 0,
-    /** Pages reserved by arena_init() or arena_init_huge(), and released by arena_free(). */
+    /** Pages reserved by arena_init() or a variant of it, and released by arena_free(). */
     ARENA_BACKING_PAGES,
     /** Memory that the caller passed to arena_init_over(); the arena never frees it. */
     ARENA_BACKING_CALLER,
@@ -58,6 +58,9 @@ enum arena_result_t : uint8_t {
 
 /** As arena_init(), on huge pages where the system provides them; see pages_reserve_huge(). */
 [[nodiscard]] arena_result_t arena_init_huge(arena_t* arena, size_t capacity);
+
+/** As arena_init(), on pages that can have a write watch; see pages_reserve_watched(). */
+[[nodiscard]] arena_result_t arena_init_watched(arena_t* arena, size_t capacity);
 
 /**
  * Initializes an arena over memory that the caller owns and keeps alive. Neither this function nor

@@ -41,6 +41,12 @@ void* pages_reserve(size_t size) {
     return VirtualAlloc(nullptr, size, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
 }
 
+void* pages_reserve_watched(size_t size) {
+    void* data =
+        VirtualAlloc(nullptr, size, MEM_RESERVE | MEM_COMMIT | MEM_WRITE_WATCH, PAGE_READWRITE);
+    return data != nullptr ? data : pages_reserve(size);
+}
+
 void* pages_reserve_huge(size_t size) {
     const size_t unit = GetLargePageMinimum();
     if (unit != 0 && size <= SIZE_MAX - unit) {
@@ -135,6 +141,10 @@ void* reserve_aligned(size_t size) {
 void* pages_reserve(size_t size) {
     void* data = map_pages(nullptr, size, 0);
     return data == MAP_FAILED ? nullptr : data;
+}
+
+void* pages_reserve_watched(size_t size) {
+    return pages_reserve(size);
 }
 
 void* pages_reserve_huge(size_t size) {

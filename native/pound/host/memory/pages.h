@@ -28,6 +28,15 @@ namespace pound::host::memory {
 [[nodiscard]] void* pages_reserve_huge(size_t size);
 
 /**
+ * As pages_reserve(), but the system can track the writes to the block (write_watch.h).
+ *
+ * - Windows: MEM_WRITE_WATCH, which makes the first write to a page slower. If the system refuses
+ *   it, the pages are ordinary ones.
+ * - Elsewhere: no difference.
+ */
+[[nodiscard]] void* pages_reserve_watched(size_t size);
+
+/**
  * Returns the block's resident memory to the system and zeroes its bytes. The addresses stay
  * reserved, readable and writable throughout.
  *

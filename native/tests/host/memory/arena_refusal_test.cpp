@@ -37,6 +37,10 @@ void* pages_reserve(size_t /* size */) {
     return pages.refuse_reserve ? nullptr : block;
 }
 
+void* pages_reserve_watched(size_t size) {
+    return pages_reserve(size);
+}
+
 void* pages_reserve_huge(size_t size) {
     ++pages.reserved_huge;
     return pages_reserve(size);
