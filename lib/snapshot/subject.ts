@@ -130,10 +130,12 @@ function isPlain(regions: readonly LiveRegion[]): boolean {
     if (!isBacked(region)) {
       return isApart;
     }
-    const { memory } = region;
+    const { memory, period = size } = region;
     const isShown = memories.has(memory);
     memories.add(memory);
-    return isApart && !isShown && memory.size === size && gpa % BigInt(PAGE_SIZE) === 0n;
+    // The mirrors of a part may be as long as the memory.
+    const isWhole = memory.size === size && BigInt(period) === size;
+    return isApart && !isShown && isWhole && gpa % BigInt(PAGE_SIZE) === 0n;
   });
 }
 

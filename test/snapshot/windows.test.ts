@@ -242,6 +242,24 @@ describe("snapshots of windows and banks", () => {
         await fc.assert(property, { numRuns: 60 });
       });
 
+      it("restore mirrors of a part that are as long as the memory", async () => {
+        const space = new AddressSpace({ pageSize: 256 });
+        const memory = GuestMemory.allocate(4096);
+        memory.fill(0, 512, 7);
+        memory.fill(512, 512, 8);
+        const mirrors = space.addRam(0, memory, { length: 512, repeat: 8, trackDirty });
+        mirrors.select(512);
+        const snapshot = space.snapshot();
+        expect([...snapshot.read(0, 1), ...snapshot.read(4095, 1)]).to.deep.equal([8, 8]);
+        for (const each of [snapshot, await reload(snapshot)]) {
+          mirrors.select(0);
+          memory.fill(512, 512, 1);
+          space.restore(each);
+          expect(mirrors.offset).to.equal(512n);
+          expect(space.readb(0x200)).to.equal(8);
+        }
+      });
+
       it("restore a bank that shows another memory", () => {
         const space = new AddressSpace();
         const [a, b] = [GuestMemory.allocate(8192), GuestMemory.allocate(8192)];
