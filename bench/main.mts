@@ -1,7 +1,7 @@
 /*
  * Runs the bench in this Node, or in several by turns: `--nodes 20,22,24,26`. Each section runs in
- * every Node before the next section begins, so that a machine that gets slower or faster does so for
- * all of them.
+ * every Node before the next section begins, so that a machine that gets slower or faster does so
+ * for all of them.
  */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";

@@ -32,7 +32,9 @@ export function rowsOf(results) {
   return rows;
 }
 
-/** The name of a part of the figures; null for a part that adds nothing to the name of the whole. */
+/**
+ * The name of a part of the figures; null for a part that adds nothing to the name of the whole.
+ */
 function labelOf(whole, key, part) {
   if (!Array.isArray(whole)) {
     // An entry of a list is named by its name or its length.

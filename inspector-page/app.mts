@@ -21,8 +21,8 @@ import type { StatusLine } from "./panels/status-line.mjs";
 import { ValuesPanel } from "./panels/values-panel.mjs";
 
 /**
- * Creates the parts of the page and connects them. Controls run commands, commands change the state,
- * and after a change all panels show the state in the next frame.
+ * Creates the parts of the page and connects them. Controls run commands, commands change the
+ * state, and after a change all panels show the state in the next frame.
  */
 export class App {
   readonly #subject: Subject;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the tests of the addon, another addon that uses its memories, and then the lifetime fuzzer, on
-# builds with AddressSanitizer and UndefinedBehaviorSanitizer.
+# Runs the tests of the addon, another addon that uses its memories, and then the lifetime fuzzer,
+# on builds with AddressSanitizer and UndefinedBehaviorSanitizer.
 #
 #   scripts/asan.sh [SECONDS OF FUZZING]
 #

@@ -32,8 +32,8 @@ const ROOT = fileURLToPath(new URL("../", import.meta.url));
 const REGION = /(\/\/ #region generated: npm run generate\n)[^]*?(\n *\/\/ #endregion)/g;
 
 /**
- * The parts that the classes with the hot paths share. `OK` is written as 0, which takes fewer bytes
- * of bytecode than a variable of the module.
+ * The parts that the classes with the hot paths share. `OK` is written as 0, which takes fewer
+ * bytes of bytecode than a variable of the module.
  */
 const HOT: Pick<ViewClass, "ok" | "slow" | "slowWrite"> = {
   ok: "0",

@@ -1,6 +1,6 @@
 // Measures accesses through an address space, beside the same accesses to flat RAM, to untracked
-// memory or to the handler of a device; and the changes of a map. Each row is measured in a thread of
-// its own, whose V8 has no type feedback of another. bench/sections/space-rows.mjs has the rows.
+// memory or to the handler of a device; and the changes of a map. Each row is measured in a thread
+// of its own, whose V8 has no type feedback of another. bench/sections/space-rows.mjs has the rows.
 
 import { once } from "node:events";
 import { setFlagsFromString } from "node:v8";

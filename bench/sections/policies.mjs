@@ -2,7 +2,9 @@ import { GuestMemory } from "pound-guest-memory";
 import { medianMs } from "../measure.mjs";
 
 const SIZE = 2 ** 20;
-/** Accesses per call of a loop, so that V8 optimizes the loop as a function and not inside a call. */
+/**
+ * Accesses per call of a loop, so that V8 optimizes the loop as a function and not inside a call.
+ */
 const SLICE = 2048;
 const CALLS = 32;
 

@@ -29,8 +29,8 @@ export interface AtomicLane<T extends Value> {
 }
 
 /**
- * The 64-bit atomic operations of one path, with values as two 32-bit halves. The caller has checked
- * that each half is a number from 0 to 2^32 - 1.
+ * The 64-bit atomic operations of one path, with values as two 32-bit halves. The caller has
+ * checked that each half is a number from 0 to 2^32 - 1.
  */
 export interface HalvesLane {
   /**

@@ -52,8 +52,8 @@ export interface GuestAccessors {
    */
   tryReadqHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult;
   /**
-   * `guest_mem_writeq` of a value in two halves, each from -2^31 to 2^32 - 1. On the view path, this is
-   * two 32-bit accesses, as for {@link GuestAccessors.tryReadqHalves}.
+   * `guest_mem_writeq` of a value in two halves, each from -2^31 to 2^32 - 1. On the view path,
+   * this is two 32-bit accesses, as for {@link GuestAccessors.tryReadqHalves}.
    */
   tryWriteqHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult;
 
@@ -99,9 +99,10 @@ export interface GuestMemoryAccess extends GuestAccessors {
  *
  * They are those of {@link GuestAccessors}, with two changes: an address is two arguments,
  * `gpaLow` and `gpaHigh`, and a 64-bit value is two halves, as for
- * {@link GuestAccessors.tryReadqHalves}. Each half is a number from 0 to 2^32 - 1; another number is
- * a RangeError (`ERR_OUT_OF_RANGE`), another type a TypeError (`ERR_INVALID_ARG_TYPE`). The `gpa` of
- * a {@link GuestMemoryFault} is the whole address: a number up to 2^53 - 1, a bigint above.
+ * {@link GuestAccessors.tryReadqHalves}. Each half is a number from 0 to 2^32 - 1; another number
+ * is a RangeError (`ERR_OUT_OF_RANGE`), another type a TypeError (`ERR_INVALID_ARG_TYPE`). The
+ * `gpa` of a {@link GuestMemoryFault} is the whole address: a number up to 2^53 - 1, a bigint
+ * above.
  */
 export interface GuestHalvesAccessors {
   /** `guest_mem_readb`. */

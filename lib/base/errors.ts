@@ -9,8 +9,8 @@ import type { Gpa } from "./gpa.js";
  * - `ERR_INVALID_HANDLE` (TypeError): a handle was not made by this package, or has another kind.
  * - `ERR_ARENA_EXHAUSTED` (RangeError): the arena has too few bytes left.
  * - `ERR_OUT_OF_MEMORY` (Error): the operating system or the runtime refused memory.
- * - `ERR_DESTROYED` (Error): the arena or memory is destroyed, the buffer of an arena, a memory or an
- *   `OpBuffer` is detached, or a `DirtyCursor` is closed.
+ * - `ERR_DESTROYED` (Error): the arena or memory is destroyed, the buffer of an arena, a memory or
+ *   an `OpBuffer` is detached, or a `DirtyCursor` is closed.
  * - `ERR_BUSY` (Error): a memory cannot be forked, because other threads write to it all the time.
  * - `ERR_NOT_FORKED` (Error): a memory or space to reset neither is a clone nor was forked.
  * - `ERR_GUEST_MEMORY_FAULT` ({@link GuestMemoryFault}): a guest access did not complete.
@@ -48,8 +48,8 @@ export type Operation = "read" | "write";
  * Why a guest access did not complete. A {@link GuestMemAccessResult} says less: most of these are
  * `FAULT_BOUNDARY`.
  *
- * - `hole`: no region has the bytes. For RAM without an address space, and for the bulk methods: not
- *   all bytes are in RAM.
+ * - `hole`: no region has the bytes. For RAM without an address space, and for the bulk methods:
+ *   not all bytes are in RAM.
  * - `straddle`: the bytes are not all in one region, or not all unmapped.
  * - `read-only`: a write to ROM, or to a window without the right to write.
  * - `write-only`: a read of a window without the right to read.

@@ -33,9 +33,9 @@ type CachedRange = HalvesRange & { readonly high: number };
 /**
  * The accessors with addresses in halves, over accessors with whole addresses.
  *
- * It caches the last range that was read and the last that was written. An address within them needs
- * only the difference of two lower halves. For another address it computes the whole address, which
- * is a bigint above 2^53 - 1.
+ * It caches the last range that was read and the last that was written. An address within them
+ * needs only the difference of two lower halves. For another address it computes the whole address,
+ * which is a bigint above 2^53 - 1.
  */
 export class HalvesAccess implements GuestHalvesAccessors {
   /** @internal */

@@ -20,8 +20,8 @@ export interface RangeList {
  * Reads and checks ranges. A getter of a range may run code of the caller, so call it before
  * anything else is checked.
  *
- * @throws TypeError if `ranges` is not an array of objects, or for an address or a length of another
- * type; RangeError for one out of range.
+ * @throws TypeError if `ranges` is not an array of objects, or for an address or a length of
+ * another type; RangeError for one out of range.
  */
 export function toRanges(ranges: readonly GuestRange[]): RangeList {
   if (!isArray(ranges)) {

@@ -1,6 +1,6 @@
 /*
- * Data that lie in blocks of a file, between headers. Blocks are small, and a view of each would take
- * longer than its copy, so the data of many blocks are moved together at a time.
+ * Data that lie in blocks of a file, between headers. Blocks are small, and a view of each would
+ * take longer than its copy, so the data of many blocks are moved together at a time.
  */
 
 /** Bytes of a block of UF2, of which at most 476 are data. */

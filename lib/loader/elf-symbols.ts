@@ -130,7 +130,8 @@ export class ElfSymbols implements Iterable<ElfSymbol> {
       .sort(
         (a, b) =>
           compare(a.address, b.address) ||
-          // The preferred one of several at an address is the last: the smallest, then a global one.
+          // The preferred one of several at an address is the last: the smallest, then a global
+          // one.
           compare(b.size, a.size) ||
           Number(a.global) - Number(b.global),
       );

@@ -78,7 +78,9 @@ export interface ElfImage {
   /** The class: ELF32 or ELF64. */
   readonly bits: 32 | 64;
   readonly endian: "little" | "big";
-  /** `"exec"` for a file that is linked to fixed addresses, `"dyn"` for a position-independent one. */
+  /**
+   * `"exec"` for a file that is linked to fixed addresses, `"dyn"` for a position-independent one.
+   */
   readonly type: "exec" | "dyn";
   /** The instruction set; the number `e_machine` for one without a name here. */
   readonly machine: ElfMachine | number;
@@ -89,7 +91,9 @@ export interface ElfImage {
    * file has none, that is, if `e_entry` is 0.
    */
   readonly entry: bigint | null;
-  /** The path of the dynamic linker that the file asks for (`PT_INTERP`); null if it asks for none. */
+  /**
+   * The path of the dynamic linker that the file asks for (`PT_INTERP`); null if it asks for none.
+   */
   readonly interpreter: string | null;
   /** The GNU build id in hexadecimal digits; null if the file has none. */
   readonly buildId: string | null;

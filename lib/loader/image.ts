@@ -30,11 +30,13 @@ export interface Image {
   readonly segments: readonly ImageSegment[];
   /** The contents of the ELF headers; null for other formats. */
   readonly elf: ElfImage | null;
-  /** The UF2 families of the file, in order; empty for other formats. Null is a block without one. */
+  /**
+   * The UF2 families of the file, in order; empty for other formats. Null is a block without one.
+   */
   readonly families: readonly (number | null)[];
   /**
-   * The files of a uImage that has several, as they lie in it; empty for all others. The first is the
-   * kernel, whose bytes are the segment. The others, such as a RAM disk, name no address.
+   * The files of a uImage that has several, as they lie in it; empty for all others. The first is
+   * the kernel, whose bytes are the segment. The others, such as a RAM disk, name no address.
    */
   readonly parts: readonly Uint8Array[];
 }

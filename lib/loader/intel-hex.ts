@@ -20,7 +20,8 @@ export function isIntelHex(file: Uint8Array): boolean {
 /**
  * Reads an Intel HEX file.
  *
- * @param stopAt - The line with this byte of data is refused, because it contradicts an earlier one.
+ * @param stopAt - The line with this byte of data is refused, because it contradicts an earlier
+ * one.
  * @throws BadImageError with the line.
  */
 export function parseIntelHex(file: Uint8Array, stopAt = Infinity): Contents {

@@ -18,8 +18,8 @@ import {
 } from "./read.js";
 
 /**
- * Loads an executable: an ELF32 or ELF64 file of either byte order, for any machine, linked to fixed
- * addresses (`ET_EXEC`) or position-independent (`ET_DYN`).
+ * Loads an executable: an ELF32 or ELF64 file of either byte order, for any machine, linked to
+ * fixed addresses (`ET_EXEC`) or position-independent (`ET_DYN`).
  *
  * The file's bytes of each `PT_LOAD` segment are copied to the segment's address, and the rest of
  * the segment is filled with zeros. If the load address of a segment is not its link address, the
@@ -89,8 +89,8 @@ function planElf(target: LoadTarget, bytes: Uint8Array, image: ElfImage): Planne
  * console.log(format, entry, memory.readl(0x100)); // srec 256n 67305985
  * ```
  * @returns The contents of the file.
- * @throws as {@link loadElf}. The `BadImageError` has the offset or the line. For bytes that have no
- * place, the offset is that of the program header of an ELF file, and 0 for other formats.
+ * @throws as {@link loadElf}. The `BadImageError` has the offset or the line. For bytes that have
+ * no place, the offset is that of the program header of an ELF file, and 0 for other formats.
  */
 export function loadImage(
   target: LoadTarget,

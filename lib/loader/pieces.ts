@@ -32,8 +32,8 @@ export class Pieces {
   /**
    * The segments, sorted by address. Records may repeat bytes, but not change them.
    *
-   * @param onConflict - Called with the index in {@link Pieces.bytes} of a byte that differs from an
-   * earlier one at the same address. It throws.
+   * @param onConflict - Called with the index in {@link Pieces.bytes} of a byte that differs from
+   * an earlier one at the same address. It throws.
    */
   segments(onConflict: (index: number) => never): ImageSegment[] {
     const runs = this.#gpas
@@ -63,7 +63,9 @@ export class Pieces {
     return this.#joined(kept);
   }
 
-  /** The index of the first byte in which two runs differ, in the later of them; -1 if they agree. */
+  /**
+   * The index of the first byte in which two runs differ, in the later of them; -1 if they agree.
+   */
   #conflict(a: Run, b: Run): number {
     const from = Math.max(a.gpa, b.gpa);
     const to = Math.min(a.gpa + a.length, b.gpa + b.length);

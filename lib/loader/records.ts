@@ -44,8 +44,8 @@ export class RecordReader {
    * Goes to the next line that is not blank and reads its record.
    *
    * @returns False at the end of the file.
-   * @throws BadImageError for an odd number of digits, another character, or a record that is longer
-   * than any.
+   * @throws BadImageError for an odd number of digits, another character, or a record that is
+   * longer than any.
    */
   next(): boolean {
     const { file, data } = this;

@@ -13,7 +13,8 @@ export function isSrec(file: Uint8Array): boolean {
 /**
  * Reads Motorola S-records.
  *
- * @param stopAt - The line with this byte of data is refused, because it contradicts an earlier one.
+ * @param stopAt - The line with this byte of data is refused, because it contradicts an earlier
+ * one.
  * @throws BadImageError with the line.
  */
 export function parseSrec(file: Uint8Array, stopAt = Infinity): Contents {

@@ -94,7 +94,9 @@ function readHeader(file: Uint8Array): Header {
   };
 }
 
-/** The files of an image of several: a list of their sizes, which ends with 0, comes before them. */
+/**
+ * The files of an image of several: a list of their sizes, which ends with 0, comes before them.
+ */
 function partsOf(data: Uint8Array): Uint8Array[] {
   const view = new DataView(data.buffer, data.byteOffset, data.length);
   const sizes: number[] = [];

@@ -6,10 +6,10 @@ import { SelectingAccess } from "./selecting-access.js";
  * number-addressed accesses to the first window; `GeneralAccess` makes all others, and repeats all
  * checks.
  *
- * `SelectingAccess` is up to twice as fast, as long as `GeneralAccess` has made no access. The first
- * one changes what V8 has learned of the accessors, and would make them slower than
- * `BranchingAccess` for ever. Therefore the process uses `BranchingAccess` from then on. V8 compiles
- * the callers again then, as it would in any case.
+ * `SelectingAccess` is up to twice as fast, as long as `GeneralAccess` has made no access. The
+ * first one changes what V8 has learned of the accessors, and would make them slower than
+ * `BranchingAccess` for ever. Therefore the process uses `BranchingAccess` from then on. V8
+ * compiles the callers again then, as it would in any case.
  *
  * The code of both is generated for each width: closures of one factory would share the type
  * feedback of all four typed arrays, and V8 would inline none of them. The bytecode must be short,

@@ -26,7 +26,9 @@ const KEEPS_STORE_ORDER = ["x64", "ia32"].includes(arch());
 
 /** A byte for each page, and the same bytes as 32-bit words. 1 is a mark. */
 interface Marks {
-  /** Empty if the bytes do not start at a multiple of 4. Otherwise, less than 4 bytes may be left. */
+  /**
+   * Empty if the bytes do not start at a multiple of 4. Otherwise, less than 4 bytes may be left.
+   */
   readonly words: Uint32Array;
   readonly bytes: Uint8Array;
 }
@@ -58,16 +60,17 @@ export interface MarkWriterReference {
  * that one drain misses is in the next drain, on whichever threads the write and the drains run.
  *
  * That needs the two stores of a writer to become visible in their order, first the bytes and then
- * the mark. If a drain then finds the mark, its caller also finds the bytes. If it does not, the mark
- * becomes visible later and remains for the next drain. Within a thread, the order always holds.
- * Between threads, two parts keep it:
+ * the mark. If a drain then finds the mark, its caller also finds the bytes. If it does not, the
+ * mark becomes visible later and remains for the next drain. Within a thread, the order always
+ * holds. Between threads, two parts keep it:
  *
  * - The processor: x86 makes stores visible in program order (TSO), so a plain store of a byte is
- *   enough. On other processors, marks are `Atomics.store` once {@link DirtyBitmap.buffer} was read,
- *   that is, once another thread can have the marks.
- * - The compiler: JavaScript permits engines to reorder plain stores, but V8 does not. Its compilers
- *   keep the stores of a function in one chain of effects, and emit them in this order. They remove
- *   a store only if a later one overwrites it, so the last mark always follows the last bytes.
+ *   enough. On other processors, marks are `Atomics.store` once {@link DirtyBitmap.buffer} was
+ *   read, that is, once another thread can have the marks.
+ * - The compiler: JavaScript permits engines to reorder plain stores, but V8 does not. Its
+ *   compilers keep the stores of a function in one chain of effects, and emit them in this order.
+ *   They remove a store only if a later one overwrites it, so the last mark always follows the last
+ *   bytes.
  *
  * A mark that was found set must be stored again: another thread may be about to clear it, and may
  * read the page before the write of this processor becomes visible.
@@ -113,12 +116,12 @@ export class DirtyBitmap {
 
   /**
    * @param size - Bytes of RAM, from 0 to 2^44.
-   * @param buffer - The {@link DirtyBitmap.buffer} of another bitmap, to share its marks. By default
-   * the bitmap has its own, all clear. They reserve a byte for each page, so 2^32 bytes for the
-   * largest size; the system provides their memory when pages are first marked.
+   * @param buffer - The {@link DirtyBitmap.buffer} of another bitmap, to share its marks. By
+   * default the bitmap has its own, all clear. They reserve a byte for each page, so 2^32 bytes for
+   * the largest size; the system provides their memory when pages are first marked.
    * @throws TypeError, RangeError for an invalid size; TypeError if `buffer` is not a
-   * SharedArrayBuffer; RangeError if it is too small; Error `ERR_OUT_OF_MEMORY` if the system or the
-   * runtime refuses so many bytes.
+   * SharedArrayBuffer; RangeError if it is too small; Error `ERR_OUT_OF_MEMORY` if the system or
+   * the runtime refuses so many bytes.
    */
   constructor(size: Gpa, buffer?: SharedArrayBuffer) {
     const bytes = toByteCount(size, "size");
@@ -143,10 +146,10 @@ export class DirtyBitmap {
   }
 
   /**
-   * The marks: byte `n` is 1 if page `n` is marked, otherwise 0. From the next multiple of 4 on, two
-   * 32-bit words follow, which count drains. To share the marks, send the buffer to a worker and
-   * pass it to the constructor there. After the first read of this property, marks are atomic on
-   * processors other than x86, which is slower.
+   * The marks: byte `n` is 1 if page `n` is marked, otherwise 0. From the next multiple of 4 on,
+   * two 32-bit words follow, which count drains. To share the marks, send the buffer to a worker
+   * and pass it to the constructor there. After the first read of this property, marks are atomic
+   * on processors other than x86, which is slower.
    *
    * Other threads cannot collect the writes that the operating system has seen. Therefore the first
    * read changes the tracking of a memory from `"os"` to `"software"` if `"auto"` has chosen it.
@@ -308,8 +311,8 @@ export class DirtyBitmap {
   }
 
   /**
-   * Adds a consumer that gets the marks that are made from now on. Each consumer has an array of its
-   * own, of a byte for each page, for the marks that others have taken and it has not.
+   * Adds a consumer that gets the marks that are made from now on. Each consumer has an array of
+   * its own, of a byte for each page, for the marks that others have taken and it has not.
    */
   dirtyCursor(): DirtyCursor {
     const cursor = new DirtyCursor(this.#marks, {
@@ -417,15 +420,17 @@ export class DirtyBitmap {
 interface CursorSource {
   /** Moves marks to the array of the bitmap that the system or arenas have. */
   refresh(): void;
-  /** Moves all marks of the bitmap to its cursors. Returns whether those of this one are complete. */
+  /**
+   * Moves all marks of the bitmap to its cursors. Returns whether those of this one are complete.
+   */
   collect(cursor: DirtyCursor): boolean;
   /** Ends the use of the cursor. */
   remove(cursor: DirtyCursor): void;
 }
 
 /**
- * A consumer of the marks of a {@link DirtyBitmap}, such as a snapshotter, a display or a migration.
- * Each cursor gets every mark: other consumers keep the marks that it takes.
+ * A consumer of the marks of a {@link DirtyBitmap}, such as a snapshotter, a display or a
+ * migration. Each cursor gets every mark: other consumers keep the marks that it takes.
  *
  * @example
  *
@@ -451,8 +456,8 @@ export class DirtyCursor implements Disposable {
   readonly #marks: Marks;
   readonly #source: CursorSource;
   /**
-   * Marks that were cleared in the bitmap and that this cursor has not taken yet, laid out as in the
-   * bitmap.
+   * Marks that were cleared in the bitmap and that this cursor has not taken yet, laid out as in
+   * the bitmap.
    */
   #pending: Marks | null = null;
   #isComplete = true;
@@ -474,8 +479,8 @@ export class DirtyCursor implements Disposable {
    * order. Pages are numbered from the start of the memory. Read their bytes only after the call: a
    * page that is written during the call is in this result or in the next one.
    *
-   * @throws RangeError if there are more page numbers than an array can hold, which the cursor keeps
-   * then; Error `ERR_DESTROYED` if the cursor is closed; Error `ERR_OUT_OF_MEMORY`.
+   * @throws RangeError if there are more page numbers than an array can hold, which the cursor
+   * keeps then; Error `ERR_DESTROYED` if the cursor is closed; Error `ERR_OUT_OF_MEMORY`.
    */
   drain(): Uint32Array {
     this.#collect();
@@ -590,8 +595,8 @@ function moveBlock(
 ): boolean {
   let moved = false;
   for (let word = from; word < to; word++) {
-    // Most words are 0. A plain load is enough to see that: a mark that it misses was not set before
-    // this call, and stays.
+    // Most words are 0. A plain load is enough to see that: a mark that it misses was not set
+    // before this call, and stays.
     let marks = words[word]!;
     if (marks !== 0) {
       if (shared) {

@@ -60,14 +60,14 @@ export class GuestMemory implements Disposable {
   readonly native: NativeAccess;
 
   // The fields below are not #private, because the accessors of accessor-forms.ts use them, and
-  // because V8 constant-folds #private fields less well: an access to a memory that is a constant of
-  // the caller would take a third more time. Code outside the class that writes to a field cannot
-  // reach other memory, because the engine checks every index against the typed array.
+  // because V8 constant-folds #private fields less well: an access to a memory that is a constant
+  // of the caller would take a third more time. Code outside the class that writes to a field
+  // cannot reach other memory, because the engine checks every index against the typed array.
 
   // The fields of the first window, copied here for the hot path; empty after the RAM has ended.
   // Until then they are assigned only once, so that V8 can treat the arrays as constants. Therefore
-  // RAM over 4 GiB has those of SelectingAccess, which are empty, until `#useFirst` adds its own. They
-  // are the last fields of every memory, so that all memories get the same hidden class.
+  // RAM over 4 GiB has those of SelectingAccess, which are empty, until `#useFirst` adds its own.
+  // They are the last fields of every memory, so that all memories get the same hidden class.
   /** @internal */
   declare protected u8: Uint8Array;
   /** @internal */
@@ -89,7 +89,10 @@ export class GuestMemory implements Disposable {
   declare protected quads: number;
   /** As `quads`, for writes. 0 while writes are tracked or guarded. @internal */
   declare protected writeQuads: number;
-  /** The marks of the first window, which TrackedWrites sets. Empty while writes are guarded. @internal */
+  /**
+   * The marks of the first window, which TrackedWrites sets. Empty while writes are guarded.
+   * @internal
+   */
   protected marks: Uint8Array = NO_MARKS;
   /** Makes the accesses that the hot path does not make. */
   private readonly general: GeneralAccess;
@@ -212,7 +215,8 @@ export class GuestMemory implements Disposable {
     const bytes = toByteCount(size, "size");
     const arena = Arena.create(bytes + native.descriptorSize, options);
     try {
-      // No descriptor before the RAM, so that it starts at a page: the operating system tracks pages.
+      // No descriptor before the RAM, so that it starts at a page: the operating system tracks
+      // pages.
       return new GuestMemory(arena, true, { offset: 0, size: bytes });
     } catch (error) {
       arena.destroy();
@@ -284,15 +288,15 @@ export class GuestMemory implements Disposable {
   }
 
   /**
-   * Makes a clone: RAM with the same bytes, in an arena of its own that is destroyed with it. Writes
-   * to one are not seen by the other. The addresses of the bytes of this memory do not change, so
-   * that all views stay valid.
+   * Makes a clone: RAM with the same bytes, in an arena of its own that is destroyed with it.
+   * Writes to one are not seen by the other. The addresses of the bytes of this memory do not
+   * change, so that all views stay valid.
    *
    * On Linux, the two share the pages that neither has written since, and further forks of the same
    * state take microseconds. The first fork of memory that was allocated with `forkable` takes a
    * millisecond; that of other memory copies the resident pages once. A fork of memory that was
-   * written since its last fork copies the pages that were written. On other systems, and for memory
-   * of the caller, which includes shared RAM, every fork is a copy: see
+   * written since its last fork copies the pages that were written. On other systems, and for
+   * memory of the caller, which includes shared RAM, every fork is a copy: see
    * {@link GuestMemory.forksShareMemory}.
    *
    * Other threads may write to the memory during the call, unless it is its first fork and it was
@@ -469,8 +473,8 @@ export class GuestMemory implements Disposable {
    * @returns The bitmap in use. A mode keeps the bitmap that the memory has.
    * @throws TypeError; RangeError if the bitmap is for RAM of another size; Error
    * `ERR_TRACKING_UNAVAILABLE` if the mode is `"os"` and the operating system cannot track this
-   * memory, or if other threads have its marks; Error `ERR_DESTROYED` for `"os"` if the memory has ended;
-   * Error `ERR_OUT_OF_MEMORY`.
+   * memory, or if other threads have its marks; Error `ERR_DESTROYED` for `"os"` if the memory has
+   * ended; Error `ERR_OUT_OF_MEMORY`.
    */
   startTracking(how?: TrackingMode | DirtyBitmap): DirtyBitmap {
     const choice = this.#marks.choose(how);
@@ -1030,8 +1034,8 @@ export interface GuestMemoryInternals {
   /** Bytes of RAM. */
   readonly size: number;
   /**
-   * The window that contains an address. Empty if the address does not lie in RAM, and after the RAM
-   * has ended.
+   * The window that contains an address. Empty if the address does not lie in RAM, and after the
+   * RAM has ended.
    *
    * @throws Error `ERR_OUT_OF_MEMORY` if the runtime refuses an ArrayBuffer.
    */

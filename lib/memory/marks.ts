@@ -88,8 +88,8 @@ export class MemoryMarks implements MarkWriter {
   #self: MarkWriterReference | null = null;
 
   /**
-   * @param onChange - Called after `dirty` or `plain` has changed, and when `guards` becomes null or
-   * an object. It must not throw.
+   * @param onChange - Called after `dirty` or `plain` has changed, and when `guards` becomes null
+   * or an object. It must not throw.
    */
   constructor({ size, handle, arenaMarks }: TrackedMemory, onChange: () => void) {
     this.#size = size;
@@ -109,8 +109,8 @@ export class MemoryMarks implements MarkWriter {
   }
 
   /**
-   * The marks, byte `n` for page `n` of the memory, for fast paths that store 1 after the write to a
-   * page. Null while `dirty` is null, and if a plain store does not suffice, so that only
+   * The marks, byte `n` for page `n` of the memory, for fast paths that store 1 after the write to
+   * a page. Null while `dirty` is null, and if a plain store does not suffice, so that only
    * `dirty.markPage` can mark. A user has to read it again after `memoryChanging`.
    */
   get plain(): Uint8Array | null {
@@ -125,8 +125,8 @@ export class MemoryMarks implements MarkWriter {
   /**
    * Chooses how to track the memory. The caller passes the result to `set`, or calls `cancel`.
    *
-   * @param how - A bitmap is for tracking by software. By default, the tracking that the memory has,
-   * or else tracking by software.
+   * @param how - A bitmap is for tracking by software. By default, the tracking that the memory
+   * has, or else tracking by software.
    * @throws TypeError; RangeError if the bitmap is for RAM of another size; Error
    * `ERR_TRACKING_UNAVAILABLE` if the mode `"os"` is not available; Error `ERR_DESTROYED`; Error
    * `ERR_OUT_OF_MEMORY`.

@@ -12,7 +12,8 @@ import { EMPTY_WINDOW } from "./windows.js";
  * An accessor does not branch at each check. It selects -1 as the index if a check fails, and no
  * typed array has that index. The bits that must be 0 in an aligned address become the highest bits
  * of the index, so an unaligned address is out of bounds too. As long as the typed arrays have had
- * every index, V8 compiles `in` to its usual check of the bounds, without a branch to the slow path:
+ * every index, V8 compiles `in` to its usual check of the bounds, without a branch to the slow
+ * path:
  *
  * - V8 peels the caller's loop only if no branch in it leads out of it, and code that has never run
  *   does. In the peeled loop, V8 does not repeat the checks and loads that are the same each time.

@@ -12,8 +12,8 @@ import type { GeneralAccess } from "./general-access.js";
  * would make writes to untracked memory up to 1.5 times as slow. Accessors of another object, which
  * those of GuestMemory call, would make tracked writes 1.3 times as slow as these.
  *
- * The fields are those of GuestMemory. The accessors of GuestMemory itself, which a program may have
- * kept from the time before, still mark: they take the slow path while writes are tracked.
+ * The fields are those of GuestMemory. The accessors of GuestMemory itself, which a program may
+ * have kept from the time before, still mark: they take the slow path while writes are tracked.
  */
 export abstract class TrackedWrites {
   declare private readonly u8: Uint8Array;

@@ -63,8 +63,8 @@ export interface NativeBinding extends NativeAccessors {
   /**
    * Makes an arena with the same bytes and allocations.
    *
-   * @param target - An arena over as many bytes of the runtime, which becomes the clone. By default,
-   * the clone has pages of its own.
+   * @param target - An arena over as many bytes of the runtime, which becomes the clone. By
+   * default, the clone has pages of its own.
    */
   arenaFork(arena: Handle, target?: Handle): Handle;
   /** As `arenaFork`, without a clone: `arenaRevert` restores the present bytes from now on. */
@@ -105,8 +105,8 @@ export interface NativeBinding extends NativeAccessors {
   watchStart(memory: Handle): WatchResult;
   watchStop(memory: Handle): void;
   /**
-   * Stores 1 in the marks of pages, among those from `first` to before `end`, that were written since
-   * the last call. Without effect on a memory that is not watched.
+   * Stores 1 in the marks of pages, among those from `first` to before `end`, that were written
+   * since the last call. Without effect on a memory that is not watched.
    *
    * @param marks - An element for each page of the memory.
    */

@@ -29,8 +29,8 @@ export interface Marks {
 }
 
 /**
- * Takes the marks of a memory from its bitmap. Call it before reading the pages, so that no write is
- * lost.
+ * Takes the marks of a memory from its bitmap. Call it before reading the pages, so that no write
+ * is lost.
  */
 export function takeMarks(memory: GuestMemory, dirty: DirtyBitmap): Marks {
   let known = knownOf.get(memory);
@@ -54,8 +54,8 @@ export function rememberContents(memory: GuestMemory, pages: PageTable): void {
 /** As `rememberContents`, after `pages` were restored to RAM, which marked the restored pages. */
 export function rememberRestored(memory: GuestMemory, pages: PageTable): void {
   const { cursor, dirty } = knownOf.get(memory)!;
-  // The marks since takeMarks may also be those of writers on other threads, if the bitmap is shared
-  // or the operating system tracks the memory.
+  // The marks since takeMarks may also be those of writers on other threads, if the bitmap is
+  // shared or the operating system tracks the memory.
   if (!dirty.isShared && memory.tracking !== "os") {
     cursor.skip();
   }

@@ -19,8 +19,8 @@ import type { SpaceWidth } from "./widths.js";
 const { OK, FAULT_UNALIGNED, FAULT_BOUNDARY } = GuestMemAccessResult;
 
 /**
- * The rules for the result of a single access to an address space: to RAM, ROM, devices and unmapped
- * addresses, with their watchpoints and faults.
+ * The rules for the result of a single access to an address space: to RAM, ROM, devices and
+ * unmapped addresses, with their watchpoints and faults.
  */
 export class AccessRules {
   /** Whether the write that has just faulted had notified watchpoints. */
@@ -443,8 +443,8 @@ export class AccessRules {
   }
 
   /**
-   * Finds the memory of an atomic access, and makes all its checks. Also sets `offset` to the offset
-   * in the region.
+   * Finds the memory of an atomic access, and makes all its checks. Also sets `offset` to the
+   * offset in the region.
    *
    * @returns Null after a fault; `result` and `reason` describe it.
    */

@@ -64,8 +64,8 @@ export interface RamOptions extends RegionOptions, WindowOptions {
   readonly access?: Access;
   /**
    * `true` starts dirty tracking of the memory, as {@link GuestMemory.startTracking} without an
-   * argument: a memory that is tracked stays as it is, and the accessors set the marks of another. A
-   * mode or a {@link DirtyBitmap} is the argument of that method. `false`, the default, changes
+   * argument: a memory that is tracked stays as it is, and the accessors set the marks of another.
+   * A mode or a {@link DirtyBitmap} is the argument of that method. `false`, the default, changes
    * nothing.
    */
   readonly trackDirty?: boolean | TrackingMode | DirtyBitmap;
@@ -257,9 +257,9 @@ export class AddressSpace implements GuestAccessors {
    * @param gpa - Guest physical address of the first byte: a multiple of the page size.
    * @param memory - The memory to map, or the size in bytes of new memory to allocate. The same
    * memory may be mapped several times, in one space or in several.
-   * @throws TypeError; RangeError if `gpa` is not aligned, if the window does not lie in the memory,
-   * or if the region would be empty, overlap another region of the same priority or end above 2^64;
-   * Error `ERR_OUT_OF_MEMORY`.
+   * @throws TypeError; RangeError if `gpa` is not aligned, if the window does not lie in the
+   * memory, or if the region would be empty, overlap another region of the same priority or end
+   * above 2^64; Error `ERR_OUT_OF_MEMORY`.
    */
   addRam(gpa: Gpa, memory: GuestMemory | Gpa, options: RamOptions = {}): RamRegion {
     const { trackDirty = false, access = "rwx", fill } = checkOptions(options);
@@ -397,12 +397,13 @@ export class AddressSpace implements GuestAccessors {
    * `kvm/guest_space.h`), and stores the result in the exit. The core then executes the instruction
    * again.
    *
-   * @param exit - At least 32 elements. The first six are the address, the value, the width in bytes,
-   * the reason (1 for a read, 2 for a write, 3 for a fetch, 4 to 11 for the atomic operations), the
-   * state, which must be 1 (pending), and the value that a compare-and-exchange expects.
+   * @param exit - At least 32 elements. The first six are the address, the value, the width in
+   * bytes, the reason (1 for a read, 2 for a write, 3 for a fetch, 4 to 11 for the atomic
+   * operations), the state, which must be 1 (pending), and the value that a compare-and-exchange
+   * expects.
    * @returns The result code, which the core gets as the result of the access.
-   * @throws TypeError, RangeError for an invalid exit; what the handler of a device throws. The exit
-   * stays pending after an error.
+   * @throws TypeError, RangeError for an invalid exit; what the handler of a device throws. The
+   * exit stays pending after an error.
    */
   complete(exit: BigUint64Array): GuestMemAccessResult {
     return (this.#exits ??= new ExitServer(this.#bus, this)).complete(exit);
@@ -428,10 +429,10 @@ export class AddressSpace implements GuestAccessors {
   }
 
   /**
-   * The accessors whose addresses and 64-bit values are two halves of 32 bits, for guests with 64-bit
-   * addresses. An access to RAM or ROM creates no bigint, also above 2^53 - 1, unless it touches
-   * another region than the access before. {@link NativeSpaceAccess.halves} has the same accessors
-   * on the native path.
+   * The accessors whose addresses and 64-bit values are two halves of 32 bits, for guests with
+   * 64-bit addresses. An access to RAM or ROM creates no bigint, also above 2^53 - 1, unless it
+   * touches another region than the access before. {@link NativeSpaceAccess.halves} has the same
+   * accessors on the native path.
    */
   get halves(): GuestHalvesAccessors {
     return (this.#halves ??= spaceHalves(this.#bus, this, false));
@@ -507,13 +508,13 @@ export class AddressSpace implements GuestAccessors {
    * guarded memory itself take a slower path while the guard is armed.
    *
    * Arming does not change {@link AddressSpace.generation}: a cache of translated code would
-   * discard all its code when it guards a new page. A software TLB that holds places for writes must
-   * drop those of the guarded pages.
+   * discard all its code when it guards a new page. A software TLB that holds places for writes
+   * must drop those of the guarded pages.
    *
    * @param gpa - Guest physical address of the first byte of the code. It need not be mapped.
    * @param length - Bytes, from 1 to 2^53 - 1.
-   * @param onWrite - It may arm guards, which the write that has called it does not call, and change
-   * the map. If it throws, the write does not happen.
+   * @param onWrite - It may arm guards, which the write that has called it does not call, and
+   * change the map. If it throws, the write does not happen.
    * @throws TypeError; RangeError if the range is empty or ends above 2^64.
    *
    * @example
@@ -1325,8 +1326,8 @@ export class AddressSpace implements GuestAccessors {
 
   #markIn(marks: Uint8Array): void {
     const view = new DataView(marks.buffer, marks.byteOffset, marks.length);
-    // From here on, the accessors of this class take the slow path. They are in use if the stack ends
-    // below, if the space is not extensible, and in a subclass.
+    // From here on, the accessors of this class take the slow path. They are in use if the stack
+    // ends below, if the space is not extensible, and in a subclass.
     this.#marksPages = true;
     this.writes = NO_ENTRIES;
     if (this.#bus.policy.number !== 0) {

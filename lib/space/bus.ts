@@ -31,8 +31,8 @@ export interface BusUser extends FastPaths {
 }
 
 /**
- * The state that both paths of an address space share, and its changes: the map, the watchpoints, the
- * code guards and the page table.
+ * The state that both paths of an address space share, and its changes: the map, the watchpoints,
+ * the code guards and the page table.
  *
  * A change of the map or of the watchpoints first invalidates all caches, and the page table in the
  * range that changes, and then takes effect in steps that cannot fail. If the change throws earlier
@@ -58,8 +58,8 @@ export class Bus implements MemoryUser {
   #watchpointsMade = 0;
 
   /**
-   * @param arena - The memory that most windows show a part of; null if there is no arena. The memory
-   * with the largest region is the home buffer then.
+   * @param arena - The memory that most windows show a part of; null if there is no arena. The
+   * memory with the largest region is the home buffer then.
    */
   constructor(settings: SpaceSettings, arena: GuestMemoryInternals | null, user: BusUser) {
     const { watches } = this;

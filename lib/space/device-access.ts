@@ -23,9 +23,9 @@ const NONE = {
 } as unknown as Registers;
 
 /**
- * The accesses of up to 32 bits to devices, with number addresses below 4 GiB: a direct-mapped cache
- * leads from the page of an address to the handlers. Programs poll device registers, often those of
- * several devices by turns.
+ * The accesses of up to 32 bits to devices, with number addresses below 4 GiB: a direct-mapped
+ * cache leads from the page of an address to the handlers. Programs poll device registers, often
+ * those of several devices by turns.
  */
 export class DeviceAccess {
   readonly #bus: Bus;

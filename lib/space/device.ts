@@ -13,9 +13,9 @@ import type { Endian } from "../base/policy.js";
 import { BYTE, LONG, QUAD, type Value, WORD } from "../base/widths.js";
 
 /**
- * The handlers of a device for one direction, by the binary logarithm of the width: null if there is
- * no handler. They are called with the device as `this`. The arguments are the offset and the value
- * of a write.
+ * The handlers of a device for one direction, by the binary logarithm of the width: null if there
+ * is no handler. They are called with the device as `this`. The arguments are the offset and the
+ * value of a write.
  */
 export type Handlers = readonly (AnyHandler | null)[];
 

@@ -22,8 +22,8 @@ const EXPECTED = 5;
 /** The length of an exit. C++ keeps accesses of the instruction in the other elements. */
 const LENGTH = 32;
 
-// The reasons: members of guest_exit_reason_t. Those of the atomic operations follow in the order of
-// atomics/operations.ts, in which each operation has a number for each width.
+// The reasons: members of guest_exit_reason_t. Those of the atomic operations follow in the order
+// of atomics/operations.ts, in which each operation has a number for each width.
 const READ = 1;
 const WRITE = 2;
 const FETCH = 3;

@@ -24,9 +24,9 @@ const BLOCK_SIZE = 2 ** 32;
  * writes, and watched pages are never part of a reach.
  */
 export class SpaceAccess implements GuestAccessors {
-  // The cached part of a reach: it starts and ends at multiples of 8, and lies between two multiples
-  // of 2^32. The fields are protected by TypeScript only, as in AddressSpace. Most are signed 32-bit
-  // integers, which V8 represents as small integers.
+  // The cached part of a reach: it starts and ends at multiples of 8, and lies between two
+  // multiples of 2^32. The fields are protected by TypeScript only, as in AddressSpace. Most are
+  // signed 32-bit integers, which V8 represents as small integers.
   /** Guest physical address of the first byte, modulo 2^32. */
   protected readLow = 0;
   /** The rest of that address; -1 if nothing is cached. */

@@ -5,11 +5,11 @@ import type { RegionMap, Segment } from "./region-map.js";
 import type { Region } from "./regions.js";
 
 /**
- * Finds the visible region at an address. It tries the two segments that it found last first, because
- * accesses often alternate between two regions.
+ * Finds the visible region at an address. It tries the two segments that it found last first,
+ * because accesses often alternate between two regions.
  *
- * Device handlers and listeners may change the fields. An access therefore copies `offset` and `room`
- * to local variables before it calls one.
+ * Device handlers and listeners may change the fields. An access therefore copies `offset` and
+ * `room` to local variables before it calls one.
  */
 export class RegionLookup {
   /** The segment that `find` found last. */

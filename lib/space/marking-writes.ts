@@ -5,13 +5,13 @@ import type { SpaceAccess } from "./general-access.js";
 
 /**
  * The writing accessors of an address space in whose home buffer a memory is tracked: they mark the
- * pages that they write. `AddressSpace` uses the prototype of this class, whose prototype is its own,
- * from the first such write on; no object is made of this class. Accessors that mark in every space
- * would make untracked writes slower.
+ * pages that they write. `AddressSpace` uses the prototype of this class, whose prototype is its
+ * own, from the first such write on; no object is made of this class. Accessors that mark in every
+ * space would make untracked writes slower.
  *
  * The fields are those of AddressSpace. Its own accessors, which a program may have kept from the
- * time before and which a subclass has, still mark: they find no entry for writes, and take the slow
- * path.
+ * time before and which a subclass has, still mark: they find no entry for writes, and take the
+ * slow path.
  */
 export abstract class MarkingWrites {
   // Copies of `shift` and `view`: V8 of Node 22 no longer treats fields as constants that an object

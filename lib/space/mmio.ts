@@ -29,8 +29,8 @@ export type BusError = symbol & { readonly isBusError: true };
 export type AccessWidth = 1 | 2 | 4 | 8;
 
 /**
- * Called for each plain write to a region of ROM, instead of a fault. Reads stay accesses to memory.
- * It may change the memory, for instance by `region.memory.writeb`, or the map.
+ * Called for each plain write to a region of ROM, instead of a fault. Reads stay accesses to
+ * memory. It may change the memory, for instance by `region.memory.writeb`, or the map.
  *
  * @param offset - Offset in bytes from the start of the region.
  * @param value - A number below 2^(8 width); for 8 bytes, a bigint.
@@ -77,8 +77,8 @@ export interface MmioImplementation {
  * Every handler is optional. An access without a handler is `FAULT_BOUNDARY`, like a bus error. A
  * handler is called as a method of the device, with the offset in bytes from the start of the
  * region. The address of an access is a multiple of its width, and the value of a write is
- * unsigned. A handler that returns {@link BUS_ERROR} refuses the access; any other value that a handler for writes
- * returns is ignored. If a handler throws, the access throws the same error.
+ * unsigned. A handler that returns {@link BUS_ERROR} refuses the access; any other value that a
+ * handler for writes returns is ignored. If a handler throws, the access throws the same error.
  *
  * {@link AddressSpace.addMmio} reads the handlers and `impl` once; later changes of these
  * properties have no effect. `readb`, `readw`, `readl` and `readq` have priority over `read`, and

@@ -6,7 +6,9 @@ import type { GuestMemAccessResult } from "../base/result.js";
 import { checkPageSize, DEFAULT_PAGE_SIZE } from "./page-table.js";
 import { holeHandlers, type HoleHandlers, type Unmapped } from "./holes.js";
 
-/** A guest access to an address space that did not complete: a `GuestMemoryFault` without a stack. */
+/**
+ * A guest access to an address space that did not complete: a `GuestMemoryFault` without a stack.
+ */
 export interface AccessFault {
   /** Never `OK`. */
   readonly result: GuestMemAccessResult;

@@ -24,8 +24,8 @@ export interface FastPaths {
 }
 
 /**
- * The page table of an address space, and the home buffer that its entries lead to: the arena of the
- * space, or the memory of its largest RAM region.
+ * The page table of an address space, and the home buffer that its entries lead to: the arena of
+ * the space, or the memory of its largest RAM region.
  */
 export class PageHome {
   /** Null until the first access. */
@@ -95,8 +95,8 @@ export class PageHome {
   }
 
   /**
-   * Opens all pages of a window after it has changed, if its bytes lie in the home buffer. It must be
-   * fully visible and not watched.
+   * Opens all pages of a window after it has changed, if its bytes lie in the home buffer. It must
+   * be fully visible and not watched.
    */
   openAll(region: Backed): void {
     const { start, length, period, from, internals, readable, writable } = region;
@@ -150,8 +150,8 @@ export class PageHome {
   }
 
   /**
-   * The RAM region, other than one, with the most bytes that the page table covers; null if there is
-   * no other.
+   * The RAM region, other than one, with the most bytes that the page table covers; null if there
+   * is no other.
    *
    * @throws Error `ERR_OUT_OF_MEMORY`.
    */
@@ -214,8 +214,8 @@ export class PageHome {
   }
 
   /**
-   * Whether the fast paths may write to a memory in the home buffer. If they have to mark its pages,
-   * they do so from now on.
+   * Whether the fast paths may write to a memory in the home buffer. If they have to mark its
+   * pages, they do so from now on.
    *
    * @param view - The window of the memory that has the buffer of the home buffer.
    */
@@ -229,8 +229,8 @@ export class PageHome {
     }
     if (needed !== this.#marked) {
       if (this.#marked === null) {
-        // Another memory with the same bytes, such as one over a buffer of the home buffer, may have
-        // entries. Its pages have other marks.
+        // Another memory with the same bytes, such as one over a buffer of the home buffer, may
+        // have entries. Its pages have other marks.
         for (const { start, length } of this.map.segments) {
           this.close(start, start + length, "write");
         }

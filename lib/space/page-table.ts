@@ -8,9 +8,9 @@ export const MAX_END = 2 ** 32;
 const MAX_OPENED = 2 ** 15;
 
 /**
- * The entries of a table without pages. They cover 4 GiB of pages of 4096 bytes, because V8 makes an
- * accessor slower for the whole process once its index into the table was out of bounds. They take
- * no memory, because nothing writes them.
+ * The entries of a table without pages. They cover 4 GiB of pages of 4096 bytes, because V8 makes
+ * an accessor slower for the whole process once its index into the table was out of bounds. They
+ * take no memory, because nothing writes them.
  */
 export const NO_ENTRIES: Int32Array = new Int32Array(new SharedArrayBuffer(2 ** 22));
 

@@ -60,8 +60,8 @@ export class Reaches {
   }
 
   /**
-   * The reach of accesses of a kind around the address that `find` has just looked up. It is null if
-   * the page is watched, if the address exceeds 2^53 - 1, or if the memory has ended. Also opens
+   * The reach of accesses of a kind around the address that `find` has just looked up. It is null
+   * if the page is watched, if the address exceeds 2^53 - 1, or if the memory has ended. Also opens
    * the page table for the pages around the address, if their bytes lie in the home buffer.
    *
    * @param region - The return value of `find`, whose access right the caller has checked.

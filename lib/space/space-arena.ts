@@ -63,7 +63,9 @@ export class SpaceArena {
     return clone;
   }
 
-  /** The RAM of this arena at the place of RAM in the arena that it was forked from, if it is there. */
+  /**
+   * The RAM of this arena at the place of RAM in the arena that it was forked from, if it is there.
+   */
   cloneOf(memory: GuestMemory, origin: SpaceArena): GuestMemory | null {
     const offset = origin.#offsets.get(memory);
     return offset === undefined ? null : this.#memoryAt(offset, Number(memory.size));

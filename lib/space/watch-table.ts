@@ -6,8 +6,8 @@ import { WatchIndex } from "./watch-index.js";
 import type { WatchedAccess, Watchpoint } from "./watchpoint.js";
 
 /**
- * The watchpoints of an address space. Adding and removing one takes constant time. The indexes that
- * accesses query are built by the first access after a change.
+ * The watchpoints of an address space. Adding and removing one takes constant time. The indexes
+ * that accesses query are built by the first access after a change.
  */
 export class WatchTable {
   readonly #watchpoints = new Set<Watchpoint>();

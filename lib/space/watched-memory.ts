@@ -51,8 +51,8 @@ export class WatchedMemory {
   }
 
   /**
-   * Makes a read of watched RAM or ROM that lies in the reach of the last one. Undefined, and nothing
-   * has happened, if it does not lie there.
+   * Makes a read of watched RAM or ROM that lies in the reach of the last one. Undefined, and
+   * nothing has happened, if it does not lie there.
    */
   read<T extends Value, A extends Out>(
     native: boolean,

@@ -218,7 +218,9 @@ export function nativeSpaceAccessors(): string {
   ].join("\n\n");
 }
 
-/** A call of C++ with an address of an open page, and the statements for an access that C++ made. */
+/**
+ * A call of C++ with an address of an open page, and the statements for an access that C++ made.
+ */
 function call(accessor: string, entries: "reads" | "writes", made: string, before = ""): string {
   return `
       const address = gpa >>> 0;

@@ -16,7 +16,9 @@ interface SpaceClass {
   ) => string;
   /** Statements after a store. */
   readonly stored: (row: WidthRow) => string;
-  /** The expression for the argument of the DataView's methods: whether values are little-endian. */
+  /**
+   * The expression for the argument of the DataView's methods: whether values are little-endian.
+   */
   readonly littleEndian: string;
   /** The offsets of the low and the high half of a 64-bit value that starts at `start`. */
   readonly halves: { readonly low: string; readonly high: string };
@@ -122,7 +124,8 @@ export function tableAccessors(): string {
 }
 
 /**
- * The writing accessors of an address space whose home buffer has marks: a byte for each page of it.
+ * The writing accessors of an address space whose home buffer has marks: a byte for each page of
+ * it.
  */
 export function markingTableWrites(): string {
   const fields = { writes: "markedWrites", shift: "markedShift", marks: true };

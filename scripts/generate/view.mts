@@ -11,8 +11,8 @@ interface Branching {
   /** The condition that the access is aligned and within the typed arrays. */
   readonly inReach: (row: WidthRow, operation: "read" | "write") => string;
   /**
-   * As `index`, `inReach` and `array`, for 64 bits as two elements of 32 bits: `index` is the one of
-   * the low half. That both elements exist is checked elsewhere.
+   * As `index`, `inReach` and `array`, for 64 bits as two elements of 32 bits: `index` is the one
+   * of the low half. That both elements exist is checked elsewhere.
    */
   readonly halves: (operation: "read" | "write") => {
     readonly before: readonly string[];
@@ -163,8 +163,9 @@ function selectIndex(index: string, valid: string): string {
 }
 
 /**
- * The condition on the type of `gpa` in an accessor with a try. A shift throws if `gpa` is a bigint,
- * and the condition takes six bytes of bytecode, so an accessor that begins with a shift has none.
+ * The condition on the type of `gpa` in an accessor with a try. A shift throws if `gpa` is a
+ * bigint, and the condition takes six bytes of bytecode, so an accessor that begins with a shift
+ * has none.
  */
 function numberInTry(path: ViewClass): string {
   return path.select === undefined ? NUMBER : "";

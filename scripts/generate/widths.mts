@@ -13,8 +13,8 @@ export interface WidthRow {
   /** The typed array that a read stores its value in. */
   readonly out: string;
   /**
-   * Conditions on a `value` of the right type, one of which holds if the width can hold it, signed or
-   * unsigned. A store wraps it.
+   * Conditions on a `value` of the right type, one of which holds if the width can hold it, signed
+   * or unsigned. A store wraps it.
    */
   readonly holds: readonly string[];
 }
@@ -70,7 +70,9 @@ export const LONG_ROW = WIDTHS[2]!;
 /** The width with accessors that take their value from an array or as two halves. */
 export const QUAD_ROW = WIDTHS[3]!;
 
-/** The condition that a variable has the type of the width's values and one of `conditions` holds. */
+/**
+ * The condition that a variable has the type of the width's values and one of `conditions` holds.
+ */
 export function fits(
   { value, holds }: WidthRow,
   variable = "value",

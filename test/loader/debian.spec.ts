@@ -221,8 +221,8 @@ function symbolsOf({ symbols }: ElfImage): string[] {
  * Compares a file with the S-records, the HEX file and the raw bytes that objcopy and srec_cat make
  * of it.
  *
- * @returns Its machine, or `hex`. Null if objcopy cannot read it, or if its addresses are too high for
- * text formats or too far apart.
+ * @returns Its machine, or `hex`. Null if objcopy cannot read it, or if its addresses are too high
+ * for text formats or too far apart.
  */
 function compareText({ path, name, bytes }: PackagedFile, folder: string): string | null {
   const isHex = !isExecutable(bytes);

@@ -184,7 +184,8 @@ describe("readImage of uImage", () => {
   });
 
   it("loads the kernel of several files, and returns all of them", () => {
-    // mkimage -A ppc -O linux -T multi -C none -a 0x400000 -e 0x400010 -n multi -d kernel:ramdisk:dtb
+    // mkimage -A ppc -O linux -T multi -C none -a 0x400000 -e 0x400010 -n multi -d
+    // kernel:ramdisk:dtb
     const file = Buffer.from(
       "270519568c3359256b0796bc000000270040000000400010f5a65ba3050704006d756c7469" +
         "00".repeat(27) +

@@ -261,7 +261,8 @@ const anywhere = Float64Array.from({ length: 4096 }, (_, i) =>
   i % 5 === 0 ? [0, 0x10000, 0x20000, 0x30000][(i / 5) % 4] + (i & 0xff8) : 0x8000_0000 + i * 8,
 );
 
-// The accessors of a space are larger than those of a memory: V8 inlines seven of them into one loop.
+// The accessors of a space are larger than those of a memory: V8 inlines seven of them into one
+// loop.
 const codes = LOOPS.codes.split("\n");
 const IN_SPACE = {
   reads: codes.filter((line) => line.includes("Read")).join("\n"),
@@ -333,8 +334,8 @@ for (const [form, body] of Object.entries(MARKING)) {
   report(`${form}, space of RAM that is tracked or not`, both);
 }
 
-// Addresses as halves, where each access is two calls deep, on flat RAM and at the top of an address
-// space.
+// Addresses as halves, where each access is two calls deep, on flat RAM and at the top of an
+// address space.
 const IN_HALVES = {
   l: `
     memory.tryReadl(gpa, high, out[2]);
@@ -360,8 +361,8 @@ for (const [suffix, body] of Object.entries(IN_HALVES)) {
 }
 
 // The native path of a space. The first loop runs before any loop that leaves RAM: once an accessor
-// takes its slow path often, V8 inlines that path into it, and its size then counts against inlining
-// the accessor.
+// takes its slow path often, V8 inlines that path into it, and its size then counts against
+// inlining the accessor.
 const NATIVE_IN_SPACE = `
   memory.tryReadl(gpa, out[2]);
   memory.tryWritel(gpa, i);

@@ -212,7 +212,9 @@ export class SpaceModel {
     return offset % 16 !== 8;
   }
 
-  /** The parts of an access, which has only one if it is aligned and in one region; or its fault. */
+  /**
+   * The parts of an access, which has only one if it is aligned and in one region; or its fault.
+   */
   #parts(gpa: bigint, width: number, operation: Operation): Part[] | Fault {
     if (this.policy.alignment === "fault") {
       const region = this.regionAt(gpa);
