@@ -14,9 +14,9 @@ import type { GuestMemAccessResult } from "../base/result.js";
  * others.
  *
  * The names with `Halves` are 64-bit operations on values in two halves, each from -2^31 to
- * 2^32 - 1. Both of their forms store the value before the operation in `out[at]` (low) and `out[at
- * + 1]` (high). Both paths run them in C++, because JavaScript's `Atomics` take and return 64 bits
- * only as bigints.
+ * 2^32 - 1. Both of their forms store the value before the operation in `out[at]` (low) and
+ * `out[at + 1]` (high). Both paths run them in C++, because JavaScript's `Atomics` take and return
+ * 64 bits only as bigints.
  */
 export interface GuestAtomicAccess {
   /** `guest_mem_atomic_loadb`. */
