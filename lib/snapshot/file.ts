@@ -4,31 +4,20 @@ import { PAGE_SIZE } from "../base/page.js";
 import { outOfMemoryError, rangeError } from "../base/errors.js";
 import { notRegularFileError, SnapshotFormatError } from "./errors.js";
 import { toByteCount } from "../base/arguments.js";
-import {
-  dataOffset,
-  decodeHeader,
-  decodeLayout,
-  encodeTables,
-  type FileLayout,
-  HEADER_SIZE,
-  type Header,
-  pageDigest,
-  PageRecords,
-} from "./format.js";
+import { decodeHeader, decodeLayout } from "./decode.js";
+import { dataOffset, type FileLayout, HEADER_SIZE, type Header } from "./format.js";
 import type { SnapshotWindow } from "./layout.js";
+import type { ChecksumName } from "./page-checksum.js";
 import { HeatTable, type PageHeat } from "./page-heat.js";
-import { NO_PAGES, type Page, type PageTable, samePage } from "./page-table.js";
-import { replaceFile } from "./replace-file.js";
+import { PageRecords } from "./page-records.js";
+import { NO_PAGES, type PageTable, samePage } from "./page-table.js";
+import { BATCH, Progress, type ProgressOptions } from "./progress.js";
 import {
-  contentsOf,
   makeSnapshot,
   type RegionContents,
   type Snapshot,
   type SnapshotRegion,
 } from "./snapshot.js";
-
-/** Number of pages read or written in one call of the file system. */
-const BATCH = 256;
 
 /** Maximum bytes of one read: Linux reads at most 2 GiB, and Node aborts the process above that. */
 const MAX_READ = 2 ** 30;
@@ -40,75 +29,18 @@ const MAX_PAGES = 2 ** 20;
 const O_NONBLOCK = (constants as Partial<typeof constants>).O_NONBLOCK ?? 0;
 
 /**
- * Writes a snapshot to a file.
- *
- * An existing file is replaced atomically, after all data has reached the disk: even if the process
- * is killed, the path refers to the complete old file or to the complete new one. The new file
- * takes the mode of the old one and, if the system allows it, its owner and group. A file that did
- * not exist gets mode 0600, because guest RAM may hold secrets. Symbolic links are followed. Hard
- * links to the old file keep the old content.
- *
- * A file that cannot be replaced (a mount point, or a file in a directory without write permission)
- * is overwritten in place. If that fails half-way, the file is damaged, and loading it throws.
- *
- * @throws RangeError if the snapshot exceeds the limits of the format; Error
- * `ERR_NOT_REGULAR_FILE`, before anything is written, if the path leads to a directory, device,
- * pipe or socket; errors of the file system.
- *
- * @example
- * ```js
- * import { tmpdir } from "node:os";
- * import { join } from "node:path";
- * import { GuestMemory } from "pound-guest-memory";
- * import {
- *   loadSnapshot,
- *   restoreSnapshot,
- *   saveSnapshot,
- *   takeSnapshot,
- * } from "pound-guest-memory/snapshot";
- *
- * const path = join(tmpdir(), "ram.snapshot");
- * const memory = GuestMemory.allocate(1024 * 1024);
- * memory.writel(0x100, 42);
- * await saveSnapshot(takeSnapshot(memory), path);
- *
- * memory.writel(0x100, 0);
- * restoreSnapshot(memory, await loadSnapshot(path));
- * console.log(memory.readl(0x100)); // 42
- * ```
- */
-export async function saveSnapshot(snapshot: Snapshot, path: string): Promise<void> {
-  const { head, pages } = encodeTables(contentsOf(snapshot), snapshot.generation);
-  await replaceFile(path, function* () {
-    yield head;
-    yield* batches(pages());
-  });
-}
-
-function* batches(pages: Iterable<Page>): Generator<Uint8Array> {
-  const batch = Buffer.allocUnsafe(BATCH * PAGE_SIZE);
-  let length = 0;
-  for (const page of pages) {
-    batch.set(page, length);
-    length += PAGE_SIZE;
-    if (length === batch.length) {
-      yield batch;
-      length = 0;
-    }
-  }
-  yield batch.subarray(0, length);
-}
-
-/**
  * Reads a snapshot from a file into memory and verifies all of it.
  *
- * @throws {@link SnapshotFormatError} if the file is not a snapshot, is truncated or is damaged;
- * Error `ERR_NOT_REGULAR_FILE`, `ERR_OUT_OF_MEMORY`; errors of the file system.
+ * @param options - Reports the progress, or stops the work.
+ * @throws TypeError for invalid options; {@link SnapshotFormatError} if the file is not a snapshot,
+ * is truncated or is damaged; Error `ERR_NOT_REGULAR_FILE`, `ERR_OUT_OF_MEMORY`; errors of the file
+ * system; the reason of `signal`.
  */
-export async function loadSnapshot(path: string): Promise<Snapshot> {
+export async function loadSnapshot(path: string, options: ProgressOptions = {}): Promise<Snapshot> {
+  const progress = new Progress(options);
   const file = await openSnapshot(path);
   try {
-    return await file.load();
+    return await file.read(progress);
   } finally {
     await file.close();
   }
@@ -144,7 +76,10 @@ export interface FilePage {
   readonly heat: PageHeat;
   /** Whether the file stores the bytes of the page. It does not store pages of zeros. */
   readonly stored: boolean;
-  /** The first 16 bytes of the SHA-256 of the page; null for a page of zeros. */
+  /**
+   * The first 16 bytes of the SHA-256 of the page. Null for a page of zeros, and in a file whose
+   * {@link SnapshotFile.checksum} is `"crc32"`.
+   */
   readonly digest: Buffer | null;
 }
 
@@ -157,9 +92,15 @@ export class SnapshotFile implements AsyncDisposable {
   readonly generation: number;
   /** Size of the file in bytes. */
   readonly size: number;
+  /** The kind of the checksums of pages. */
+  readonly checksum: ChecksumName;
+  /** Whether the pages of each region lie in the file as in RAM, so that it can be mapped. */
+  readonly mappable: boolean;
 
   readonly #handle: FileHandle;
   readonly #dataOffset: number;
+  /** The offset of the data of each region, in a mappable file. */
+  readonly #areas: readonly number[];
   readonly #records: PageRecords;
   /** The index of the first record of each region, followed by the number of all records. */
   readonly #first: readonly number[];
@@ -168,9 +109,12 @@ export class SnapshotFile implements AsyncDisposable {
   constructor(handle: FileHandle, header: Header, layout: FileLayout, tables: Buffer) {
     const { regions, windows } = layout;
     const table = tables.subarray(header.regionBytes);
-    this.#records = new PageRecords(table, HEADER_SIZE + header.regionBytes, regions, header);
+    this.#records = new PageRecords(table, regions, header);
     this.#handle = handle;
     this.#dataOffset = dataOffset(header);
+    this.#areas = regions.map(({ data }) => data);
+    this.checksum = header.checksum.name;
+    this.mappable = header.isMappable;
     const first = [0];
     for (const { records } of regions) {
       first.push(first.at(-1)! + records);
@@ -267,10 +211,9 @@ export class SnapshotFile implements AsyncDisposable {
     const from = this.#records.lowerBound(start, first, end);
     const to = this.#records.lowerBound(start + count, from, end);
     for (let record = from; record < to; record += BATCH) {
-      const batch = await this.#readRecords(region, record, Math.min(record + BATCH, to));
-      for (const stored of batch) {
-        pages.set(stored.bytes, (stored.page - start) * PAGE_SIZE);
-      }
+      await this.#readRecords(region, record, Math.min(record + BATCH, to), (at, bytes) => {
+        pages.set(bytes, (at - start) * PAGE_SIZE);
+      });
     }
     return pages;
   }
@@ -278,52 +221,93 @@ export class SnapshotFile implements AsyncDisposable {
   /**
    * Reads and verifies all pages.
    *
-   * @throws The errors of {@link SnapshotFile.readPages}.
+   * @throws The errors of {@link loadSnapshot}.
    */
-  async load(): Promise<Snapshot> {
+  async load(options: ProgressOptions = {}): Promise<Snapshot> {
+    return this.read(new Progress(options));
+  }
+
+  /** As `load`. @internal */
+  async read(progress: Progress): Promise<Snapshot> {
+    progress.start(this.#records.rank(this.#first.at(-1)!) * PAGE_SIZE);
     const regions: RegionContents[] = [];
     for (const [i, { kind, name, gpa, size }] of this.regions.entries()) {
-      const pages = await this.#loadPages(i);
+      const pages = await this.#loadPages(i, progress);
       regions.push({ layout: { kind, name, gpa, size }, pages, heat: this.#loadHeat(i) });
     }
     return makeSnapshot({ regions, windows: this.windows, origins: null }, this.generation);
   }
 
-  async #loadPages(region: number): Promise<PageTable> {
+  async #loadPages(region: number, progress: Progress): Promise<PageTable> {
     const edit = NO_PAGES.edit();
     const { first, end } = this.#recordsOf(region);
     for (let record = first; record < end; record += BATCH) {
-      const batch = await this.#readRecords(region, record, Math.min(record + BATCH, end));
-      for (const { page, bytes } of batch) {
+      const to = Math.min(record + BATCH, end);
+      await this.#readRecords(region, record, to, (page, bytes) => {
         if (!samePage(bytes, null)) {
           edit.set(page, bytes);
         }
-      }
+      });
+      progress.add((this.#records.rank(to) - this.#records.rank(record)) * PAGE_SIZE);
     }
     return edit.finish();
   }
 
-  /** Reads and verifies the stored pages of consecutive records with a single read. */
+  /** Reads and verifies the stored pages of consecutive records. */
   async #readRecords(
     region: number,
     from: number,
     to: number,
-  ): Promise<{ page: number; bytes: Buffer }[]> {
-    const rank = this.#records.rank(from);
-    const offset = this.#dataOffset + rank * PAGE_SIZE;
-    const all = await readAt(this.#handle, offset, (this.#records.rank(to) - rank) * PAGE_SIZE);
-    const pages: { page: number; bytes: Buffer }[] = [];
-    for (let record = from; record < to; record++) {
-      const digest = this.#records.digest(record);
-      if (digest !== null) {
-        const page = this.#records.page(record);
-        const start = (this.#records.rank(record) - rank) * PAGE_SIZE;
-        const bytes = all.subarray(start, start + PAGE_SIZE);
-        this.#checkPage(region, page, bytes, digest, offset + start);
-        pages.push({ page, bytes });
+    use: (page: number, bytes: Buffer) => void,
+  ): Promise<void> {
+    const all = allocate((this.#records.rank(to) - this.#records.rank(from)) * PAGE_SIZE);
+    const reads: Promise<void>[] = [];
+    const runs = this.#runs(region, from, to);
+    let done = 0;
+    for (const { offset, length } of runs) {
+      reads.push(readInto(this.#handle, offset, all.subarray(done, done + length)));
+      done += length;
+    }
+    // Not Promise.all, which would leave reads behind if one fails.
+    for (const result of await Promise.allSettled(reads)) {
+      if (result.status === "rejected") {
+        throw result.reason;
       }
     }
-    return pages;
+    let start = 0;
+    for (let record = from; record < to; record++) {
+      if (this.#records.isStored(record)) {
+        const bytes = all.subarray(start, start + PAGE_SIZE);
+        this.#checkPage(region, record, bytes);
+        use(this.#records.page(record), bytes);
+        start += PAGE_SIZE;
+      }
+    }
+  }
+
+  /** The adjacent bytes of the file that have the stored pages of consecutive records. */
+  #runs(region: number, from: number, to: number): { offset: number; length: number }[] {
+    const runs: { offset: number; length: number }[] = [];
+    for (let record = from; record < to; record++) {
+      if (!this.#records.isStored(record)) {
+        continue;
+      }
+      const offset = this.#offsetOf(region, record);
+      const last = runs.at(-1);
+      if (last !== undefined && last.offset + last.length === offset) {
+        last.length += PAGE_SIZE;
+      } else {
+        runs.push({ offset, length: PAGE_SIZE });
+      }
+    }
+    return runs;
+  }
+
+  /** The offset in the file of a stored page. */
+  #offsetOf(region: number, record: number): number {
+    return this.mappable
+      ? this.#areas[region]! + this.#records.page(record) * PAGE_SIZE
+      : this.#dataOffset + this.#records.rank(record) * PAGE_SIZE;
   }
 
   #loadHeat(region: number): HeatTable {
@@ -341,11 +325,12 @@ export class SnapshotFile implements AsyncDisposable {
     );
   }
 
-  #checkPage(region: number, page: number, bytes: Buffer, digest: Buffer, offset: number): void {
-    if (!pageDigest(bytes).equals(digest)) {
+  #checkPage(region: number, record: number, bytes: Buffer): void {
+    const offset = this.#offsetOf(region, record);
+    if (!this.#records.matches(record, bytes)) {
       throw new SnapshotFormatError("the checksum of a page is wrong", offset);
     }
-    const end = Number(this.regions[region]!.size) - page * PAGE_SIZE;
+    const end = Number(this.regions[region]!.size) - this.#records.page(record) * PAGE_SIZE;
     if (end < PAGE_SIZE && bytes.subarray(end).some((byte) => byte !== 0)) {
       throw new SnapshotFormatError("a page goes on behind the end of its region", offset + end);
     }
@@ -356,7 +341,7 @@ export class SnapshotFile implements AsyncDisposable {
     return {
       page: records.page(record),
       heat: records.heat(record),
-      stored: records.rank(record + 1) > records.rank(record),
+      stored: records.isStored(record),
       // A getter, because most loops over the records never use the digest.
       get digest() {
         return records.digest(record);
@@ -386,13 +371,18 @@ function allocate(length: number): Buffer {
 /** Reads exactly `length` bytes. */
 async function readAt(handle: FileHandle, offset: number, length: number): Promise<Buffer> {
   const bytes = allocate(length);
-  for (let done = 0; done < length;) {
-    const part = Math.min(length - done, MAX_READ);
+  await readInto(handle, offset, bytes);
+  return bytes;
+}
+
+/** Fills `bytes` from the file. */
+async function readInto(handle: FileHandle, offset: number, bytes: Buffer): Promise<void> {
+  for (let done = 0; done < bytes.length;) {
+    const part = Math.min(bytes.length - done, MAX_READ);
     const { bytesRead } = await handle.read(bytes, done, part, offset + done);
     if (bytesRead === 0) {
       throw new SnapshotFormatError("the file ends early", offset + done);
     }
     done += bytesRead;
   }
-  return bytes;
 }
