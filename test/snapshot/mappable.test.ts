@@ -204,7 +204,7 @@ describe("a mappable snapshot file", () => {
       "a reserved byte": ["should be zero", long(60, 1)],
       "another size": ["should have 65536 bytes", quad(40, 5n)],
       "a larger region": ["should have 327680 bytes", quad(HEADER + 16, 131_073n)],
-"a region far too large": ["should have", quad(HEADER + 96 + 16, 2n ** 32n)],
+      "a region far too large": ["should have", quad(HEADER + 96 + 16, 2n ** 32n)],
       "data elsewhere": ["region 0 is not at byte 65536", quad(HEADER + 32, 131_072n)],
       "data of MMIO": ["region 1 is not at byte 0", quad(HEADER + 48 + 32, 65_536n)],
       "a place beyond JavaScript": ["2^53 or more", quad(HEADER + 32, 2n ** 53n)],
