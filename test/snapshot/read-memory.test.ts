@@ -71,7 +71,11 @@ describe("RAM from a snapshot file", () => {
       );
     });
 
-    it(`has the bytes around 4 GiB in ${kind}`, async () => {
+    it(`has the bytes around 4 GiB in ${kind}`, async function () {
+      if (mappable && process.platform === "win32") {
+        // The file would not be sparse.
+        this.skip();
+      }
       const memory = GuestMemory.allocate(2 ** 32 + 3 * PAGE + 5);
       memory.fill(2 ** 32 - 2 * PAGE, 5 * PAGE + 5, 0x5a);
       await saveSnapshot(takeSnapshot(memory), path, { mappable });
