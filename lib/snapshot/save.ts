@@ -92,22 +92,39 @@ export async function saveSnapshot(
     const encoder = new SnapshotEncoder(contents, snapshot.generation, encoding);
     progress.start(encoder.stored * PAGE_SIZE);
     await file.truncate(encoder.fileSize);
-    for (const { bytes, offset } of batches(encoder.pages())) {
-      await writeAt(file, bytes, offset);
-      progress.add(bytes.length);
-    }
+    await writeBatches(file, encoder, progress);
     await writeAt(file, encoder.head(), 0);
   });
 }
 
-/** Joins adjacent pages. The bytes are valid until the next batch. */
+/** Writes the pages. Each batch is written while the next one is copied and gets its checksums. */
+async function writeBatches(
+  file: FileHandle,
+  encoder: SnapshotEncoder,
+  progress: Progress,
+): Promise<void> {
+  let writing: Promise<number> | null = null;
+  for (const { bytes, offset } of batches(encoder.pages())) {
+    if (writing !== null) {
+      progress.add(await writing);
+    }
+    writing = writeAt(file, bytes, offset);
+  }
+  if (writing !== null) {
+    progress.add(await writing);
+  }
+}
+
+/** Joins adjacent pages. The bytes are valid until the batch after the next one. */
 function* batches(pages: Iterable<StoredPage>): Generator<{ bytes: Uint8Array; offset: number }> {
-  const batch = Buffer.allocUnsafe(BATCH * PAGE_SIZE);
+  let batch = Buffer.allocUnsafe(BATCH * PAGE_SIZE);
+  let other = Buffer.allocUnsafe(BATCH * PAGE_SIZE);
   let length = 0;
   let start = 0;
   for (const { bytes, offset } of pages) {
     if (length === batch.length || (length > 0 && offset !== start + length)) {
       yield { bytes: batch.subarray(0, length), offset: start };
+      [batch, other] = [other, batch];
       length = 0;
     }
     if (length === 0) {
@@ -121,10 +138,11 @@ function* batches(pages: Iterable<StoredPage>): Generator<{ bytes: Uint8Array; o
   }
 }
 
-/** Writes all bytes. */
-async function writeAt(file: FileHandle, bytes: Uint8Array, offset: number): Promise<void> {
+/** Writes all bytes, and returns their number. */
+async function writeAt(file: FileHandle, bytes: Uint8Array, offset: number): Promise<number> {
   for (let done = 0; done < bytes.length;) {
     const { bytesWritten } = await file.write(bytes, done, bytes.length - done, offset + done);
     done += bytesWritten;
   }
+  return bytes.length;
 }
