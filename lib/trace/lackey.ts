@@ -332,8 +332,8 @@ export async function* gunzipIfPacked(
 }
 
 /**
- * The text of the trace in a file: as {@link gunzipIfPacked}, and unpacked by Brotli, whose data have
- * no magic bytes, if the name of the file ends with `.br`.
+ * The text of the trace in a file: as {@link gunzipIfPacked}, and unpacked by Brotli, whose data
+ * have no magic bytes, if the name of the file ends with `.br`.
  *
  * @throws the errors of `source`; zlib's errors if packed data is damaged or truncated.
  */
