@@ -542,17 +542,13 @@ Napi::Value arena_changes(const Napi::CallbackInfo& info) {
  * @return The parts of allocated bytes that may not be zero.
  */
 Napi::Value arena_resident(const Napi::CallbackInfo& info) {
-    auto arena = to_usable_arena(info);
-    if (arena == nullptr) {
-        return Napi::Value();
-    }
-    const auto range = to_allocated(info, *arena);
+    const auto range = to_allocated(info);
     if (!range) {
         return Napi::Value();
     }
     const size_t end = range->offset + range->length;
     Parts parts;
-    for (const auto& run : arena->resident()) {
+    for (const auto& run : range->arena->resident()) {
         const size_t from = std::max(run.offset, range->offset);
         const size_t to = std::min(run.offset + run.length, end);
         if (from < to) {
