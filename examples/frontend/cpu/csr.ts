@@ -99,8 +99,8 @@ export class Csrs {
   }
 
   /** Whether an instruction of the current mode may access a register, if it exists. */
-  permits(_csr: number): boolean {
-    return true;
+  permits(csr: number): boolean {
+    return modeOf(csr) <= this.mode;
   }
 
   /** Reads a register; undefined if it does not exist. */
@@ -190,7 +190,7 @@ export class Csrs {
 
   /** `mret`. @returns the address to continue at; null if the instruction is illegal. */
   leave(): bigint | null {
-    this.mode = Number((this.status & STATUS_MPP) >> MPP_SHIFT);
+    this.mode = this.previousMode;
     this.status =
       (this.status & ~(STATUS_MIE | STATUS_MPP)) |
       ((this.status & STATUS_MPIE) >> 4n) |
@@ -231,6 +231,11 @@ export class Csrs {
     this.status = (this.status & ~mask) | (value & mask);
   }
 
+  /** The mode before the trap: mstatus.MPP. */
+  protected get previousMode(): Mode {
+    return toMode(this.status >> MPP_SHIFT);
+  }
+
   private enter(cause: bigint, epc: bigint, tval: bigint): void {
     this.mcause = cause;
     this.mepc = epc;
@@ -240,6 +245,24 @@ export class Csrs {
       ((this.status & STATUS_MIE) << 4n) |
       (BigInt(this.mode) << MPP_SHIFT);
     this.mode = Mode.MACHINE;
+  }
+}
+
+/** The lowest mode that may access a control register. */
+function modeOf(csr: number): Mode {
+  return toMode(BigInt(csr) >> 8n);
+}
+
+/** The mode whose number is in the two lowest bits. */
+function toMode(number: bigint): Mode {
+  switch (number & 3n) {
+    case 0n:
+      return Mode.USER;
+    case 1n:
+      return Mode.SUPERVISOR;
+    default:
+      // The number 2 belongs to the registers of a hypervisor, which this hart does not have.
+      return Mode.MACHINE;
   }
 }
 

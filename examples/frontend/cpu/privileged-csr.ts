@@ -129,7 +129,7 @@ export class PrivilegedCsrs extends Csrs {
   }
 
   override permits(csr: number): boolean {
-    if (((csr >>> 8) & 3) > this.mode) {
+    if (!super.permits(csr)) {
       return false;
     }
     if (csr === SATP) {
@@ -341,10 +341,6 @@ export class PrivilegedCsrs extends Csrs {
 
   private get mip(): bigint {
     return BigInt(this.hart.pending) | this.posted;
-  }
-
-  private get previousMode(): Mode {
-    return Number((this.status & STATUS_MPP) >> MPP_SHIFT);
   }
 
   /** Whether `wfi` is illegal in supervisor mode. */

@@ -1,0 +1,83 @@
+import { spawnSync } from "node:child_process";
+import { expect } from "chai";
+import { type BootName, BOOTS } from "../../examples/frontend/boots.js";
+import { compiled, compileFrontend } from "../support/frontend.js";
+import { needFile } from "../support/need.js";
+
+interface Outcome {
+  readonly status: number | null;
+  readonly output: string;
+  readonly deviceAccesses: number;
+  readonly differences: readonly string[];
+}
+
+/** Boots a guest of Debian's packages on both paths, as a user does. */
+function boot(context: Mocha.Context, name: BootName): Outcome {
+  context.timeout(240_000);
+  const { firmware } = BOOTS[name];
+  needFile(context, firmware, "opensbi");
+  if (name === "u-boot") {
+    needFile(context, BOOTS[name].kernel, "u-boot-qemu");
+  }
+  const { stdout, stderr } = spawnSync(process.execPath, [compiled("boot.js"), name, "--json"], {
+    encoding: "utf8",
+  });
+  expect(stderr).to.equal("");
+  return JSON.parse(stdout) as Outcome;
+}
+
+/** What OpenSBI has found out about the machine. */
+const OPENSBI_LINES = [
+  /^Platform Name +: riscv-virtio,qemu$/m,
+  /^Platform IPI Device +: aclint-mswi$/m,
+  /^Platform Timer Device +: aclint-mtimer @ 10000000Hz$/m,
+  /^Platform Console Device +: uart8250$/m,
+  /^Platform Shutdown Device +: sifive_test$/m,
+  /^Domain0 Next Address +: 0x0000000080200000$/m,
+  /^Domain0 Next Mode +: S-mode$/m,
+  /^Boot HART Base ISA +: rv64imac$/m,
+  /^Boot HART PMP Count +: 16$/m,
+  /^Boot HART PMP Granularity +: 4$/m,
+  /^Boot HART PMP Address Bits: 54$/m,
+  /^Boot HART MIDELEG +: 0x0000000000000222$/m,
+  /^Boot HART MEDELEG +: 0x000000000000b109$/m,
+];
+
+describe("the example's virt machine", () => {
+  before(function () {
+    this.timeout(120_000);
+    compileFrontend();
+  });
+
+  it("boots OpenSBI to the end of its banner, alike on both paths", function () {
+    const outcome = boot(this, "opensbi");
+    const output = outcome.output.replaceAll("\r", "");
+    OPENSBI_LINES.forEach((line) => expect(output).to.match(line));
+    expect(outcome.deviceAccesses).to.be.above(output.length);
+    expect(outcome.differences).to.deep.equal([]);
+  });
+
+  it("boots U-Boot, which obeys the commands typed at its prompt, alike on both paths", function () {
+    const outcome = boot(this, "u-boot");
+    const output = outcome.output.replaceAll("\r", "");
+    OPENSBI_LINES.forEach((line) => expect(output).to.match(line));
+    expect(output).to.match(/^DRAM: +128 MiB$/m);
+    expect(output).to.match(/^=> version\nU-Boot 20/m);
+    // The CRC-32 of eight times the bytes ef cd ab 89 67 45 23 01.
+    expect(output).to.include("crc32 for 84000000 ... 8400003f ==> f3fa0bcd\n");
+    expect(output).to.match(/^-> start += 0x0000000080000000\n-> size += 0x0000000008000000$/m);
+    expect(output).to.match(/=> poweroff\npoweroff \.\.\.\n$/);
+    expect(outcome.status).to.equal(0);
+    expect(outcome.differences).to.deep.equal([]);
+  });
+
+  it("ends with a status and a message for wrong usage", () => {
+    for (const options of [["nix"], ["--path", "nix"], ["--nix"], ["--ram", "3"]]) {
+      const { status, stderr } = spawnSync(process.execPath, [compiled("boot.js"), ...options], {
+        encoding: "utf8",
+      });
+      expect(status, options.join()).to.equal(2);
+      expect(stderr).not.to.equal("");
+    }
+  });
+});
