@@ -19,6 +19,8 @@ export type HartMemory = Pick<
 >;
 
 const LAST_32 = 0xffff_ffff;
+const SIGN = 0x8000_0000 | 0;
+const EMPTY = 0 ^ SIGN;
 /** Bytes of the widest access, less one. */
 const MARGIN = 7n;
 
@@ -30,7 +32,7 @@ const MARGIN = 7n;
  * box a larger number.
  *
  * Addresses in a window need no translation and no check of rights. A window is the range around
- * the last access of its kind; without rules, it is all addresses below 4 GiB.
+ * the last access of its kind; without rules, it is all addresses below 4 GiB but the last.
  */
 export class Port {
   readonly byte = new Uint8Array(1);
@@ -42,12 +44,12 @@ export class Port {
 
   /** The mode of loads and stores. */
   private mode = Mode.MACHINE;
-  // The first address of each window, as a signed integer, and its bytes less one; an empty window
-  // has -1.
+  // The first address of each window and its bytes, which are compared as unsigned integers. V8
+  // keeps signed ones without a box, and so the sizes have another sign.
   private readBase = 0;
-  private readLast = LAST_32;
+  private readSize = LAST_32 ^ SIGN;
   private writeBase = 0;
-  private writeLast = LAST_32;
+  private writeSize = LAST_32 ^ SIGN;
 
   /**
    * @param memory - Either path's accessors: the two have the same methods.
@@ -64,13 +66,13 @@ export class Port {
   changeRules(mode: Mode): void {
     this.mode = mode;
     if (this.rules !== null) {
-      this.readLast = -1;
-      this.writeLast = -1;
+      this.readSize = EMPTY;
+      this.writeSize = EMPTY;
     }
   }
 
   loadb(low: number, high: number): GuestMemAccessResult {
-    if (high === 0 && (low - this.readBase) >>> 0 <= this.readLast) {
+    if (high === 0 && ((low - this.readBase) ^ SIGN) < this.readSize) {
       return this.memory.tryReadb(low >>> 0, this.byte);
     }
     const gpa = this.resolve(low, high, 1, AccessKind.READ);
@@ -78,7 +80,7 @@ export class Port {
   }
 
   loadw(low: number, high: number): GuestMemAccessResult {
-    if (high === 0 && (low - this.readBase) >>> 0 <= this.readLast) {
+    if (high === 0 && ((low - this.readBase) ^ SIGN) < this.readSize) {
       return this.memory.tryReadw(low >>> 0, this.word);
     }
     const gpa = this.resolve(low, high, 2, AccessKind.READ);
@@ -86,7 +88,7 @@ export class Port {
   }
 
   loadl(low: number, high: number): GuestMemAccessResult {
-    if (high === 0 && (low - this.readBase) >>> 0 <= this.readLast) {
+    if (high === 0 && ((low - this.readBase) ^ SIGN) < this.readSize) {
       return this.memory.tryReadl(low >>> 0, this.long);
     }
     const gpa = this.resolve(low, high, 4, AccessKind.READ);
@@ -94,7 +96,7 @@ export class Port {
   }
 
   loadq(low: number, high: number): GuestMemAccessResult {
-    if (high === 0 && (low - this.readBase) >>> 0 <= this.readLast) {
+    if (high === 0 && ((low - this.readBase) ^ SIGN) < this.readSize) {
       return this.memory.tryReadq(low >>> 0, this.quad);
     }
     const gpa = this.resolve(low, high, 8, AccessKind.READ);
@@ -102,7 +104,7 @@ export class Port {
   }
 
   storeb(low: number, high: number, value: number): GuestMemAccessResult {
-    if (high === 0 && (low - this.writeBase) >>> 0 <= this.writeLast) {
+    if (high === 0 && ((low - this.writeBase) ^ SIGN) < this.writeSize) {
       return this.memory.tryWriteb(low >>> 0, value & 0xff);
     }
     const gpa = this.resolve(low, high, 1, AccessKind.WRITE);
@@ -110,7 +112,7 @@ export class Port {
   }
 
   storew(low: number, high: number, value: number): GuestMemAccessResult {
-    if (high === 0 && (low - this.writeBase) >>> 0 <= this.writeLast) {
+    if (high === 0 && ((low - this.writeBase) ^ SIGN) < this.writeSize) {
       return this.memory.tryWritew(low >>> 0, value & 0xffff);
     }
     const gpa = this.resolve(low, high, 2, AccessKind.WRITE);
@@ -118,7 +120,7 @@ export class Port {
   }
 
   storel(low: number, high: number, value: number): GuestMemAccessResult {
-    if (high === 0 && (low - this.writeBase) >>> 0 <= this.writeLast) {
+    if (high === 0 && ((low - this.writeBase) ^ SIGN) < this.writeSize) {
       return this.memory.tryWritel(low >>> 0, value >>> 0);
     }
     const gpa = this.resolve(low, high, 4, AccessKind.WRITE);
@@ -128,7 +130,7 @@ export class Port {
   storeq(low: number, high: number, valueLow: number, valueHigh: number): GuestMemAccessResult {
     this.halves[0] = valueLow;
     this.halves[1] = valueHigh;
-    if (high === 0 && (low - this.writeBase) >>> 0 <= this.writeLast) {
+    if (high === 0 && ((low - this.writeBase) ^ SIGN) < this.writeSize) {
       return this.memory.tryWriteqFrom(low >>> 0, this.quad);
     }
     const gpa = this.resolve(low, high, 8, AccessKind.WRITE);
@@ -161,19 +163,19 @@ export class Port {
 
   /** Sets the window of a kind, so far as it is below 4 GiB. */
   private open(kind: AccessKind, start: bigint, end: bigint): void {
-    // The widest access at the last address of the window is still in the range.
-    const inRange = end - 1n - MARGIN;
-    const last = inRange < LAST_32 ? inRange : BigInt(LAST_32);
-    if (last < start) {
+    // The widest access to the last address of the window is still in the range.
+    const inRange = end - MARGIN;
+    const after = inRange < LAST_32 ? inRange : BigInt(LAST_32);
+    if (after <= start) {
       return;
     }
-    const [base, bytes] = [Number(start) | 0, Number(last - start)];
+    const [base, size] = [Number(start) | 0, Number(after - start) ^ SIGN];
     if (kind === AccessKind.READ) {
       this.readBase = base;
-      this.readLast = bytes;
+      this.readSize = size;
     } else {
       this.writeBase = base;
-      this.writeLast = bytes;
+      this.writeSize = size;
     }
   }
 }
