@@ -1,4 +1,5 @@
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { expect } from "chai";
 import { type BootName, BOOTS } from "../../examples/frontend/boots.js";
 import { compiled, compileFrontend } from "../support/frontend.js";
@@ -11,14 +12,18 @@ interface Outcome {
   readonly differences: readonly string[];
 }
 
-/** Boots a guest of Debian's packages on both paths, as a user does. */
-function boot(context: Mocha.Context, name: BootName): Outcome {
-  context.timeout(240_000);
-  const { firmware } = BOOTS[name];
-  needFile(context, firmware, "opensbi");
+/** Skips a test if the Debian packages of a guest are missing. */
+function needBoot(context: Mocha.Context, name: BootName): void {
+  needFile(context, BOOTS[name].firmware, "opensbi");
   if (name === "u-boot") {
     needFile(context, BOOTS[name].kernel, "u-boot-qemu");
   }
+}
+
+/** Boots a guest of Debian's packages on both paths, as a user does. */
+function boot(context: Mocha.Context, name: BootName): Outcome {
+  context.timeout(240_000);
+  needBoot(context, name);
   const { stdout, stderr } = spawnSync(process.execPath, [compiled("boot.js"), name, "--json"], {
     encoding: "utf8",
   });
@@ -69,6 +74,36 @@ describe("the example's virt machine", () => {
     expect(output).to.match(/=> poweroff\npoweroff \.\.\.\n$/);
     expect(outcome.status).to.equal(0);
     expect(outcome.differences).to.deep.equal([]);
+  });
+
+  it("has the terminal as its serial port, until Ctrl-A X", async function () {
+    this.timeout(120_000);
+    needBoot(this, "u-boot");
+    const run = spawn(process.execPath, [compiled("boot.js"), "u-boot", "--path", "native"]);
+    const ended = once(run, "exit");
+    const keys = [
+      ["autoboot: ", " "],
+      ["=> ", "ne\u0001\u0001echo o\n"],
+      ["=> ", "\u0001x"],
+    ] as const;
+    let sent = 0;
+    let output = "";
+    let from = 0;
+    for await (const chunk of run.stdout) {
+      output += String(chunk);
+      const [after, text] = keys[sent] ?? ["nothing more", ""];
+      const at = output.indexOf(after, from);
+      if (at >= 0) {
+        run.stdin.write(text);
+        from = at + after.length;
+        sent++;
+      }
+    }
+    const [status] = (await ended) as [number];
+    expect(status).to.equal(0);
+    expect(sent).to.equal(keys.length);
+    // For Ctrl-A, which arrives if it is typed twice, U-Boot moves to the start of the line.
+    expect(output).to.match(/^one\r?$/m);
   });
 
   it("ends with a status and a message for wrong usage", () => {
