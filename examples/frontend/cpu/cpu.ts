@@ -2,15 +2,14 @@ import { GuestMemAccessResult, resultName } from "pound-guest-memory";
 import type { GuestAtomicAccess } from "pound-guest-memory/atomics";
 import { AddressRules } from "./address-rules.js";
 import { AtomicUnit, LOAD_RESERVED } from "./atomic-unit.js";
-import { CODE_PAGE, CodeCache, type CodeGuarder, NO_SLOT } from "./code-cache.js";
-import { expand } from "./compressed.js";
+import { CODE_PAGE, CodeCache, type CodeGuarder } from "./code-cache.js";
 import { Csrs, SOFTWARE_INTERRUPT, TIMER_INTERRUPT } from "./csr.js";
-import { decode, lengthOf, Op } from "./decode.js";
+import { lengthOf, Op } from "./decode.js";
+import { Fetcher } from "./fetcher.js";
 import { type CodeRange, type Hart, hashRegisters } from "./hart.js";
 import { Pmp } from "./pmp.js";
 import { address, type HartMemory, Port } from "./port.js";
 import { PrivilegedCsrs, type PrivilegedHartState } from "./privileged-csr.js";
-import { RecentPages } from "./recent-pages.js";
 import { AccessKind, type Translation } from "./translation.js";
 import {
   divide,
@@ -46,7 +45,6 @@ const STORE_PAGE_FAULT = 15;
 
 /** The value of `at` for an address that has to be looked up: {@link Cpu.target}. */
 const ELSEWHERE = -0x8000_0000;
-const MAX_SAFE = BigInt(Number.MAX_SAFE_INTEGER);
 /** The most instructions between two checks of the timer and the interrupts. */
 const SLICE = 2 ** 14;
 
@@ -77,24 +75,18 @@ export class Cpu implements Hart, PrivilegedHartState {
   private lines = 0;
 
   private readonly port: Port;
-  private readonly cache: CodeCache;
+  private readonly fetcher: Fetcher;
   private readonly atomics: AtomicUnit | null;
   private readonly rules: AddressRules | null = null;
   private readonly translation: Translation | null;
-  /** The bits of an address that no instruction has. */
+  /** The bit of the target of a branch, which is even, that must not be set; 0 for none. */
   private readonly unaligned: number;
 
-  /** The address of the current page of code, in halves, and its slot in the cache. */
-  private pageLow = 0;
-  private pageHigh = 0;
-  private slot = NO_SLOT;
-  /** The program counter, in bytes from the current page. */
+  /** The program counter, in bytes from the current page of {@link Cpu.fetcher}. */
   private at = ELSEWHERE;
   /** The program counter, in halves, if {@link Cpu.at} is {@link ELSEWHERE}. */
   private targetLow = 0;
   private targetHigh = 0;
-  /** The pages of code that were used last. */
-  private readonly recent = new RecentPages();
   /** Whether the current instruction may have changed what may be fetched. */
   private rulesChanged = false;
   /** Whether to leave the loop, since interrupts or the power switch may have changed. */
@@ -115,11 +107,12 @@ export class Cpu implements Hart, PrivilegedHartState {
       this.rules = new AddressRules(pmp, full.translation);
       this.csrs = new PrivilegedCsrs(this, pmp, full.translation);
     }
-    this.unaligned = full === null ? 3 : 1;
+    this.unaligned = full === null ? 2 : 0;
     this.atomics = full === null ? null : new AtomicUnit(full.atomics);
     this.translation = full?.translation ?? null;
     this.port = new Port(memory, this.rules);
-    this.cache = new CodeCache(range, full?.guarder ?? null);
+    const cache = new CodeCache(range, full?.guarder ?? null);
+    this.fetcher = new Fetcher(this.port, cache, this.rules, full !== null);
   }
 
   get time(): number {
@@ -162,7 +155,7 @@ export class Cpu implements Hart, PrivilegedHartState {
 
   changeRules(): void {
     this.port.changeRules(this.csrs.dataMode);
-    this.recent.clear();
+    this.fetcher.changeRules();
     this.rulesChanged = true;
     this.attention = true;
   }
@@ -198,11 +191,9 @@ export class Cpu implements Hart, PrivilegedHartState {
    * variables in registers of the host.
    */
   private execute(count: number): void {
-    const { x, port } = this;
-    const { code } = this.cache;
-    // Of the target of a branch, which is even, only bit 1 can be wrong.
-    const unaligned = this.unaligned & 2;
-    let { pageLow, pageHigh, slot } = this;
+    const { x, port, fetcher, unaligned } = this;
+    const { code } = fetcher.cache;
+    let { pageLow, pageHigh, slot } = fetcher;
     this.sliceEnd = this.time + count;
     let at = this.at;
     let left = count;
@@ -217,13 +208,13 @@ export class Cpu implements Hart, PrivilegedHartState {
 
       if (at >>> 0 >= CODE_PAGE) {
         at = this.turnPage(at);
-        ({ pageLow, pageHigh, slot } = this);
+        ({ pageLow, pageHigh, slot } = fetcher);
       }
       let entry = slot + at;
       if (code[entry] === 0) {
-        entry = this.fetch(at);
+        entry = fetcher.fetch(at, this.csrs.mode);
         if (entry < 0) {
-          at = ELSEWHERE;
+          at = this.fetchFault(at);
           continue;
         }
       }
@@ -553,7 +544,7 @@ export class Cpu implements Hart, PrivilegedHartState {
           // A single hart sees its own accesses in order.
           break;
         case Op.FENCE_I:
-          this.cache.synchronize();
+          fetcher.cache.synchronize();
           break;
         case Op.ECALL:
           next = this.trap(USER_ECALL + this.csrs.mode, at, 0, 0);
@@ -594,107 +585,27 @@ export class Cpu implements Hart, PrivilegedHartState {
   }
 
   /**
-   * Makes the page with the program counter the current page.
+   * Makes the page with the program counter the current page of code.
    *
    * @param from - The program counter, as {@link Cpu.at}.
-   * @returns The offset in it.
+   * @returns The offset in the page.
    */
   private turnPage(from: number): number {
+    const { fetcher } = this;
     let low = this.targetLow;
     let high = this.targetHigh;
     if (from !== ELSEWHERE) {
-      low = (this.pageLow + from) | 0;
-      high = sumHigh(this.pageLow, this.pageHigh, from >> 31, low);
+      low = (fetcher.pageLow + from) | 0;
+      high = sumHigh(fetcher.pageLow, fetcher.pageHigh, from >> 31, low);
     }
-    const at = low & (CODE_PAGE - 1);
-    this.pageLow = low - at;
-    this.pageHigh = high;
-    this.slot = this.recent.slotOf(low - at, high);
-    if (this.slot === NO_SLOT) {
-      this.slot = this.lookUpPage();
-      this.recent.add(low - at, high, this.slot);
-    }
-    return at;
+    return fetcher.turnTo(low, high, this.csrs.mode);
   }
 
-  /** The slot of the current page; {@link NO_SLOT} if it has none. */
-  private lookUpPage(): number {
-    const gpa = this.placeOf(address(this.pageLow, this.pageHigh), CODE_PAGE);
-    // If only a part of the page may be fetched, each fetch looks at the rules.
-    if (gpa === null || gpa > MAX_SAFE) {
-      return NO_SLOT;
-    }
-    const { cache } = this;
-    if (cache.isFull) {
-      cache.clear();
-      this.recent.clear();
-    }
-    return cache.slotOf(Number(gpa));
-  }
-
-  /** The physical address of code; null if it may not be fetched. */
-  private placeOf(pc: bigint, bytes: number): bigint | null {
-    const { rules } = this;
-    if (rules === null) {
-      return pc;
-    }
-    const gpa = rules.resolve(pc, bytes, AccessKind.FETCH, this.csrs.mode);
-    return gpa !== null && (bytes <= 4 || rules.covers(gpa, bytes)) ? gpa : null;
-  }
-
-  /**
-   * Decodes the instruction at an offset in the current page. Instructions that are not kept are
-   * decoded each time they run.
-   *
-   * @returns The index in the code; -1 if the fetch trapped.
-   */
-  private fetch(at: number): number {
-    const { port, cache } = this;
-    const pc = this.pcAt(at);
-    // A page of a hart without compressed instructions has no instruction that crosses its end.
-    const isWhole = (at & 3) === 0;
-    const result = this.fetchPart(pc, isWhole ? 4 : 2);
-    if (result !== OK) {
-      return this.fetchFault(result, at, pc);
-    }
-    let bits = isWhole ? port.long[0]! : port.word[0]!;
-    const isKept = this.slot !== NO_SLOT && (at !== CODE_PAGE - 2 || (bits & 3) !== 3);
-    const index = isKept ? this.slot + at : cache.scratch;
-    if (isKept) {
-      cache.guard(this.slot);
-    }
-    if (this.unaligned === 1 && (bits & 3) !== 3) {
-      const half = bits & 0xffff;
-      decode(expand(half), cache.code, index, half);
-      return index;
-    }
-    if (!isWhole) {
-      const next = BigInt.asUintN(64, pc + 2n);
-      const second = this.fetchPart(next, 2);
-      if (second !== OK) {
-        return this.fetchFault(second, at, next);
-      }
-      bits |= port.word[0]! << 16;
-    }
-    decode(bits | 0, cache.code, index);
-    return index;
-  }
-
-  /** Reads 2 or 4 bytes of code into the port. */
-  private fetchPart(pc: bigint, bytes: number): GuestMemAccessResult {
-    const gpa = this.placeOf(pc, bytes);
-    if (gpa === null) {
-      return FAULT_BOUNDARY;
-    }
-    const place = gpa <= MAX_SAFE ? Number(gpa) : gpa;
-    return bytes === 4 ? this.port.fetchl(place) : this.port.fetchw(place);
-  }
-
-  /** Raises the exception for a fetch. @returns -1 */
-  private fetchFault(result: GuestMemAccessResult, at: number, tval: bigint): number {
+  /** Raises the exception for a fetch that failed. */
+  private fetchFault(at: number): number {
+    const { result, failedAt } = this.fetcher;
     const fault = this.isPageFault ? INSTRUCTION_PAGE_FAULT : INSTRUCTION_FAULT;
-    this.fault(result, fault, INSTRUCTION_MISALIGNED, at, tval);
-    return -1;
+    return this.fault(result, fault, INSTRUCTION_MISALIGNED, at, failedAt);
   }
 
   private get isPageFault(): boolean {
@@ -847,9 +758,7 @@ export class Cpu implements Hart, PrivilegedHartState {
 
   /** The address at an offset from the current page. */
   private pcAt(at: number): bigint {
-    return at === ELSEWHERE
-      ? address(this.targetLow, this.targetHigh)
-      : BigInt.asUintN(64, address(this.pageLow, this.pageHigh) + BigInt(at));
+    return at === ELSEWHERE ? address(this.targetLow, this.targetHigh) : this.fetcher.addressAt(at);
   }
 }
 
