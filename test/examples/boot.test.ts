@@ -1,7 +1,12 @@
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { expect } from "chai";
+import { loadElf } from "pound-guest-memory/loader";
 import { type BootName, BOOTS } from "../../examples/frontend/boots.js";
+import { programFile } from "../../examples/frontend/programs.js";
+import type * as Virt from "../../examples/frontend/virt.js";
 import { compiled, compileFrontend } from "../support/frontend.js";
 import { needFile } from "../support/need.js";
 
@@ -75,6 +80,25 @@ describe("the example's virt machine", () => {
     expect(outcome.status).to.equal(0);
     expect(outcome.differences).to.deep.equal([]);
   });
+
+  for (const path of ["view", "native"] as const) {
+    it(`passes the checks of the instruction set on the ${path} path, as QEMU does`, function () {
+      this.timeout(120_000);
+      // The compiled hart is many times faster than the one that the tests import.
+      const { VirtMachine } = createRequire(__filename)(compiled("virt.js")) as typeof Virt;
+      const machine = new VirtMachine({ path, ramSize: 2 ** 24, firmware: new Uint8Array() });
+      const isa = readFileSync(programFile("isa"));
+      machine.cpu.pc = loadElf(machine.space, isa, { machine: "riscv" }).entry!;
+      machine.cpu.run(60e6);
+      expect(machine.status).to.equal(0);
+      // This is the output of QEMU 7.2 for -M virt -m 16M.
+      expect(machine.uart.output).to.equal(
+        "isa: skipped the traps of another machine\n" +
+          "isa: skipped what compressed instructions allow\n" +
+          "isa: 20517 checks, 0 failed\n",
+      );
+    });
+  }
 
   it("has the terminal as its serial port, until Ctrl-A X", async function () {
     this.timeout(120_000);
