@@ -1,4 +1,5 @@
 import { expect } from "chai";
+import fc from "fast-check";
 import { Pmp } from "../../examples/frontend/cpu/pmp.js";
 import { Mode } from "../../examples/frontend/cpu/mode.js";
 import { Plic } from "../../examples/frontend/devices/plic.js";
@@ -306,6 +307,62 @@ for (const path of PATHS) {
     });
   });
 }
+
+/** Any code, but usually instructions of the base, and atomic, system and compressed ones. */
+const anyCode = fc
+  .tuple(
+    fc.integer({ min: 0, max: 0xffff_ffff }),
+    fc.constantFrom(0x13, 0x33, 0x03, 0x23, 0x63, 0x6f, 0x67, 0x2f, 0x2f, 0x73, 0x73),
+    fc.nat(2),
+  )
+  .map(([bits, opcode, kind]) => (kind === 0 ? bits : ((bits & ~0x7f) | opcode) >>> 0));
+
+describe("the full hart on any code", () => {
+  it("has the same results on both paths, and never throws for what the guest does", function () {
+    this.timeout(60_000);
+    const LENGTH = 0x2000;
+    const pointer = fc.oneof(
+      fc.bigInt({ min: BigInt(RAM) - 16n, max: BigInt(RAM + LENGTH) }),
+      fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
+    );
+    let traps = 0;
+    let below = 0;
+    fc.assert(
+      fc.property(
+        fc.array(anyCode, { minLength: 64, maxLength: 96 }),
+        fc.array(pointer, { minLength: 31, maxLength: 31 }),
+        fc.constantFrom(Mode.MACHINE, Mode.SUPERVISOR, Mode.USER),
+        (code, values, mode) => {
+          const registers = Object.fromEntries(values.map((value, i) => [i + 1, value]));
+          const [view, native] = PATHS.map((path) => {
+            const made = machine(path, [MRET, ...code], registers);
+            const { cpu, space } = made;
+            // The handler skips 2 bytes and goes on.
+            [csrr(31, MEPC), 0x002f_8f93, ((MEPC << 20) | 0x000f_9073) >>> 0, MRET].forEach(
+              (instruction, i) => space.writel(HANDLER + 4 * i, instruction),
+            );
+            cpu.csrs.write(PMPADDR0, 2n ** 54n - 1n);
+            cpu.csrs.write(PMPCFG0, 0x1fn);
+            cpu.csrs.write(MEPC, BigInt(RAM + 4));
+            cpu.csrs.write(MSTATUS, BigInt(mode) << 11n);
+            cpu.run(300);
+            const ram = space.read(RAM, LENGTH);
+            const { retired, time } = cpu;
+            const outcome = { hash: cpu.hash(), retired, time, device: made.log.hash, ram };
+            traps += time - retired;
+            below += cpu.csrs.mode === Mode.MACHINE ? 0 : 1;
+            return outcome;
+          });
+          expect(view).to.deep.equal(native);
+        },
+      ),
+      { numRuns: 100 },
+    );
+    // The test needs both traps and instructions between them.
+    expect(traps).to.be.within(1000, 80_000);
+    expect(below).to.be.above(20);
+  });
+});
 
 describe("the virt machine", () => {
   it("refuses RAM of a wrong size and images that do not fit", () => {
