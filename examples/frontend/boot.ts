@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { BOOTS, type BootName, readBoot } from "./boots.js";
+import { runCommand } from "./exit-status.js";
 import { runInWorker } from "./in-worker.js";
 import type { Path } from "./machine.js";
 import { differences } from "./run.js";
@@ -96,12 +97,4 @@ async function main(): Promise<boolean> {
     : runAtTerminal(boot, path, Number(values.ram) * MIB);
 }
 
-main().then(
-  (good) => {
-    process.exitCode = good ? 0 : 1;
-  },
-  (error: unknown) => {
-    console.error(error instanceof Error ? error.message : error);
-    process.exitCode = 2;
-  },
-);
+runCommand(main);
