@@ -272,7 +272,7 @@ export class SnapshotFile implements AsyncDisposable {
    * const space = new AddressSpace();
    * space.addRam(0x8000_0000, 1024 * 1024);
    * space.writel(0x8000_0000, 42);
-   * await saveSnapshot(space.snapshot(), path, { mappable: true });
+   * await saveSnapshot(space.snapshot(), path);
    *
    * const file = await openSnapshot(path);
    * const machine = new AddressSpace();
@@ -325,7 +325,8 @@ export class SnapshotFile implements AsyncDisposable {
     }
     await this.#readRecords(region, whole, end, {
       allocate: (bytes) => allocate(bytes),
-      use: (page, bytes) => memory.write(page * PAGE_SIZE, bytes.subarray(0, size - page * PAGE_SIZE)),
+      use: (page, bytes) =>
+        memory.write(page * PAGE_SIZE, bytes.subarray(0, size - page * PAGE_SIZE)),
       progress,
     });
   }

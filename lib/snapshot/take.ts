@@ -5,7 +5,13 @@ import type { GuestMemory } from "../memory/guest-memory.js";
 import { takeMarks, rememberContents } from "./known-contents.js";
 import { NO_HEAT } from "./page-heat.js";
 import { PageStore } from "./page-store.js";
-import { NO_PAGES, type Page, type PageTable, type PageTableEditor, samePage } from "./page-table.js";
+import {
+  NO_PAGES,
+  type Page,
+  type PageTable,
+  type PageTableEditor,
+  samePage,
+} from "./page-table.js";
 import { RamPages } from "./ram-pages.js";
 import { type SnapshotSubject, type Survey, surveyOf } from "./subject.js";
 import { checkSameWindows } from "./layout.js";

@@ -613,8 +613,7 @@ void init_arena_binding(Napi::Env env, Napi::Object exports) {
     exports.Set("arenaChanges", Napi::Function::New(env, arena_changes, "arenaChanges"));
     exports.Set("arenaResident", Napi::Function::New(env, arena_resident, "arenaResident"));
     exports.Set("hugePageSize", Napi::Number::New(env, host::memory::HUGE_PAGE));
-    exports.Set("adviseHugePages",
-                Napi::Function::New(env, advise_huge_pages, "adviseHugePages"));
+    exports.Set("adviseHugePages", Napi::Function::New(env, advise_huge_pages, "adviseHugePages"));
     exports.Set("handOut", Napi::Function::New(env, hand_out_buffer, "handOut"));
     exports.Set("detach", Napi::Function::New(env, detach, "detach"));
 }

@@ -35,9 +35,9 @@ constexpr size_t HUGE_PAGE = 0;
 #endif
 
 /**
- * Asks the system for huge pages in memory of any allocator, whose first touch then takes a fraction
- * of the time. Call it before the memory is touched. No effect where the system refuses, and on
- * systems other than Linux.
+ * Asks the system for huge pages in memory of any allocator, whose first touch then takes a
+ * fraction of the time. Call it before the memory is touched. No effect where the system refuses,
+ * and on systems other than Linux.
  *
  * @return The offset of the first byte on a huge page; 0 if no huge page lies in the memory.
  */
