@@ -19,6 +19,8 @@ import type { SnapshotWindow } from "./layout.js";
 import { HeatTable, type PageHeat } from "./page-heat.js";
 import { NO_PAGES, type Page, type PageTable, samePage } from "./page-table.js";
 import { replaceFile } from "./replace-file.js";
+import { type MachineState, NO_STATE } from "./state.js";
+import { decodeState, encodeState } from "./state-section.js";
 import {
   contentsOf,
   makeSnapshot,
@@ -78,10 +80,13 @@ const O_NONBLOCK = (constants as Partial<typeof constants>).O_NONBLOCK ?? 0;
  * ```
  */
 export async function saveSnapshot(snapshot: Snapshot, path: string): Promise<void> {
-  const { head, pages } = encodeTables(contentsOf(snapshot), snapshot.generation);
+  const contents = contentsOf(snapshot);
+  const state = encodeState(contents.state ?? NO_STATE);
+  const { head, pages } = encodeTables(contents, snapshot.generation, state.length);
   await replaceFile(path, function* () {
     yield head;
     yield* batches(pages());
+    yield state;
   });
 }
 
@@ -159,6 +164,8 @@ export class SnapshotFile implements AsyncDisposable {
   readonly size: number;
 
   readonly #handle: FileHandle;
+  /** Bytes of the state of the machine. */
+  readonly #stateSize: number;
   readonly #dataOffset: number;
   readonly #records: PageRecords;
   /** The index of the first record of each region, followed by the number of all records. */
@@ -178,6 +185,7 @@ export class SnapshotFile implements AsyncDisposable {
     this.#first = first;
     this.generation = header.generation;
     this.size = header.fileSize;
+    this.#stateSize = header.state;
     this.windows = windows;
     this.regions = regions.map(({ layout }, i) => ({
       ...layout,
@@ -286,7 +294,14 @@ export class SnapshotFile implements AsyncDisposable {
       const pages = await this.#loadPages(i);
       regions.push({ layout: { kind, name, gpa, size }, pages, heat: this.#loadHeat(i) });
     }
-    return makeSnapshot({ regions, windows: this.windows, origins: null }, this.generation);
+    const state = await this.#loadState();
+    return makeSnapshot({ regions, windows: this.windows, origins: null, state }, this.generation);
+  }
+
+  async #loadState(): Promise<MachineState> {
+    const offset = this.size - this.#stateSize;
+    const section = await readAt(this.#handle, offset, this.#stateSize);
+    return decodeState(section, offset, this.windows.length);
   }
 
   async #loadPages(region: number): Promise<PageTable> {

@@ -55,6 +55,7 @@ const AT = {
   generation: 48,
   windows: 52,
   reserved: 56,
+  state: 60,
   tablesDigest: 64,
   headerDigest: 96,
 } as const;
@@ -73,6 +74,8 @@ export interface Header {
   readonly generation: number;
   /** Number of windows; null in version 1, which has no table of them. */
   readonly windows: number | null;
+  /** Bytes of the state of the machine, at the end of the file. */
+  readonly state: number;
   readonly tablesDigest: Buffer;
 }
 
@@ -114,6 +117,7 @@ export function dataOffset({
 export function encodeTables(
   { regions, windows }: Pick<SnapshotContents, "regions" | "windows">,
   generation: number,
+  state: number,
 ): { head: Buffer; pages: () => Iterable<Page> } {
   const isWindowed = areMemories({ regions: regions.map(({ layout }) => layout), windows });
   const pageTables = regions.map(encodePages);
@@ -134,9 +138,10 @@ export function encodeTables(
     regionBytes: regionTable.length,
     records,
     stored,
-    fileSize: start + stored * PAGE_SIZE,
+    fileSize: start + stored * PAGE_SIZE + state,
     generation,
     windows: isWindowed ? windows.length : null,
+    state,
     tablesDigest: sha256(tables),
   });
   tables.copy(head, HEADER_SIZE);
@@ -162,6 +167,7 @@ function encodeHeader(head: Buffer, header: Header): void {
   head.writeBigUInt64LE(BigInt(header.fileSize), AT.fileSize);
   head.writeUInt32LE(header.generation, AT.generation);
   head.writeUInt32LE(header.windows ?? 0, AT.windows);
+  head.writeUInt32LE(header.state, AT.state);
   header.tablesDigest.copy(head, AT.tablesDigest);
   sha256(head.subarray(0, AT.headerDigest)).copy(head, AT.headerDigest);
 }
@@ -255,7 +261,7 @@ export function decodeHeader(bytes: Buffer, fileSize: number): Header {
     throw new SnapshotFormatError(`the page size is not ${PAGE_SIZE}`, AT.pageSize);
   }
   const version = bytes[MAGIC.length];
-  requireZero(bytes, version === PLAIN ? AT.windows : AT.reserved, AT.tablesDigest, 0);
+  requireZero(bytes, version === PLAIN ? AT.windows : AT.reserved, AT.state, 0);
   const header: Header = {
     regions: bytes.readUInt32LE(AT.regions),
     regionBytes: readCount(bytes, AT.regionBytes, 0),
@@ -264,6 +270,7 @@ export function decodeHeader(bytes: Buffer, fileSize: number): Header {
     fileSize: readCount(bytes, AT.fileSize, 0),
     generation: bytes.readUInt32LE(AT.generation),
     windows: version === PLAIN ? null : bytes.readUInt32LE(AT.windows),
+    state: bytes.readUInt32LE(AT.state),
     tablesDigest: bytes.subarray(AT.tablesDigest, AT.headerDigest),
   };
   checkCounts(header, fileSize);
@@ -295,10 +302,13 @@ function checkCounts(header: Header, fileSize: number): void {
   if (regionBytes + records * RECORD_SIZE > MAX_TABLES) {
     throw new SnapshotFormatError("its tables have more than 1 GiB", AT.regionBytes);
   }
+  if (header.state > MAX_TABLES) {
+    throw new SnapshotFormatError("its state has more than 1 GiB", AT.state);
+  }
   if (stored > records) {
     throw new SnapshotFormatError("it has more pages than records of pages", AT.stored);
   }
-  const expected = dataOffset(header) + stored * PAGE_SIZE;
+  const expected = dataOffset(header) + stored * PAGE_SIZE + header.state;
   if (header.fileSize !== expected) {
     throw new SnapshotFormatError(`the file should have ${expected} bytes`, AT.fileSize);
   }

@@ -14,4 +14,5 @@ export type { PageHeat } from "./page-heat.js";
 export { restoreSnapshot } from "./restore.js";
 export { Snapshot, type SnapshotRegion } from "./snapshot.js";
 export type { LiveRegion, SnapshotSubject } from "./subject.js";
-export { takeSnapshot } from "./take.js";
+export type { StatefulDevice } from "./stateful-device.js";
+export { type SnapshotOptions, takeSnapshot } from "./take.js";
