@@ -12,6 +12,7 @@ export {
 export type { RegionKind, RegionLayout, SnapshotWindow } from "./layout.js";
 export type { PageHeat } from "./page-heat.js";
 export { restoreSnapshot } from "./restore.js";
+export { Rewind, type RewindOptions } from "./rewind.js";
 export { Snapshot, type SnapshotRegion } from "./snapshot.js";
 export type { LiveRegion, SnapshotSubject } from "./subject.js";
 export type { StatefulDevice } from "./stateful-device.js";
