@@ -86,7 +86,7 @@ describe("Rewind", () => {
         throw new Error("no");
       }
     };
-    const save = (): object => {
+    const save = (): Record<string, Uint8Array> => {
       fail();
       return {};
     };
