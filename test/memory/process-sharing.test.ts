@@ -68,13 +68,15 @@ describe("RAM shared by processes", () => {
     folder = mkdtempSync(join(tmpdir(), "pound-sharing-"));
   });
   afterEach(() => {
-    // Windows removes no file that is mapped.
     memories.splice(0).forEach((memory) => {
       memory.destroy();
     });
   });
   after(() => {
-    rmSync(folder, { recursive: true });
+    if (!WINDOWS) {
+      // Windows keeps files that are mapped, and a collected buffer may still map one.
+      rmSync(folder, { recursive: true });
+    }
   });
 
   let files = 0;
@@ -372,11 +374,12 @@ describe("RAM shared by processes", () => {
       console.log(memory.lostSharing, fs.statSync(file).size);`;
     const { status, signal, output } = runAlone(script);
     expect([status, signal]).to.deep.equal([0, null]);
-    expect(output).to.equal(
-      WINDOWS
-        ? "EPERM 90 false\n"
-        : "90 90 0 0 0 8 0 undefined false true false\nfalse 0\n".replace("undefined", NOT_FOUND),
-    );
+    if (WINDOWS) {
+      // The error of Windows, for which libuv has no code.
+      expect(output).to.match(/^(UNKNOWN|EPERM|EBUSY) 90 false\n$/);
+    } else {
+      expect(output).to.equal(`90 90 0 0 0 8 0 ${NOT_FOUND} false true false\nfalse 0\n`);
+    }
   });
 
   it("leaves other bus errors to the process", function () {

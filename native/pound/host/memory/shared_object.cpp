@@ -118,6 +118,10 @@ int shared_object_t::duplicate(int descriptor, shared_object_t* object) {
     if (GetFileSizeEx(file, &size) == 0) {
         return static_cast<int>(GetLastError());
     }
+    if (size.QuadPart == 0) {
+        // Windows makes no section of an empty file.
+        return 0;
+    }
     // A section of a file keeps the file open, and Windows refuses to make the file shorter.
     object->section_ = CreateFileMappingW(file, nullptr, PAGE_READWRITE, 0, 0, nullptr);
     object->size_ = static_cast<size_t>(size.QuadPart);
