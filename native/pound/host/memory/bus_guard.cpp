@@ -9,7 +9,6 @@
 #include <mutex>
 #include <new>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "host/memory/page_file.h"
@@ -81,10 +80,9 @@ bool replace_lost(guard_t& guard, uintptr_t address, size_t page) {
     const size_t size = guard.size.load();
     const size_t offset = (address - start) / page * page;
     guard.has_replaced.store(true);
-    struct stat status = {};
-    if (fstat(guard.descriptor.load(), &status) == 0) {
-        const auto length = static_cast<size_t>(status.st_size);
-        const size_t end = (length + page - 1) / page * page;
+    uint64_t length = 0;
+    if (descriptor_size(guard.descriptor.load(), &length)) {
+        const size_t end = (static_cast<size_t>(length) + page - 1) / page * page;
         if (offset >= end) {
             // In one call: a process may have only so many mappings.
             return map_zeros(start + end, size - end);

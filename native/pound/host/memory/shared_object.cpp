@@ -24,6 +24,7 @@
 #endif
 
 #include "host/memory/bus_guard.h"
+#include "host/memory/page_file.h"
 
 namespace pound::host::memory {
 
@@ -202,11 +203,11 @@ int shared_object_t::adopt() {
     const int seals = fcntl(descriptor_, GET_SEALS);
     can_shrink_ = seals < 0 || (seals & SEAL_SHRINK) == 0;
     // After the seal, which keeps the size.
-    struct stat status = {};
-    if (fstat(descriptor_, &status) != 0) {
+    uint64_t size = 0;
+    if (!descriptor_size(descriptor_, &size)) {
         return errno;
     }
-    size_ = static_cast<size_t>(status.st_size);
+    size_ = static_cast<size_t>(size);
     return 0;
 }
 
