@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <system_error>
 #include <utility>
 
 #include "arena_binding.h"
@@ -21,20 +20,15 @@ namespace {
 
 /** Throws an Error `code` that says what the system answered. */
 Napi::Value throw_sharing(Napi::Env env, int error) {
-    const std::error_code code(error, std::system_category());
-    if (code == std::errc::file_exists) {
+    if (host::memory::shared_object_exists(error)) {
         return throw_shared_name(env, "EEXIST", "shared memory of this name exists already");
     }
-#if defined(_WIN32)
-    // ERROR_ALREADY_EXISTS, which libraries map to different conditions.
-    if (error == 183) {
-        return throw_shared_name(env, "EEXIST", "shared memory of this name exists already");
-    }
-#endif
-    if (code == std::errc::no_such_file_or_directory) {
+    if (host::memory::shared_object_missing(error)) {
         return throw_shared_name(env, "ENOENT", "no shared memory has this name");
     }
-    const std::string message = "the system cannot share this memory: " + code.message();
+    // The number alone: std::error_code would add a quarter to the binary of Windows.
+    const std::string message =
+        "the system cannot share this memory: its error " + std::to_string(error);
     return throw_sharing_unavailable(env, message.c_str());
 }
 

@@ -1,6 +1,7 @@
 #include "host/memory/shared_object.h"
 
 #include <cstdint>
+#include <string>
 #include <utility>
 
 #if defined(_WIN32)
@@ -11,12 +12,9 @@
 #define NOMINMAX
 #endif
 #include <windows.h>
-
-#include <string>
 #else
 #include <cerrno>
 #include <fcntl.h>
-#include <string>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -46,9 +44,8 @@ shared_object_t& shared_object_t::operator=(shared_object_t&& other) noexcept {
 namespace {
 
 /** The name in the session of the user. Names have ASCII characters only. */
-std::wstring section_name(const char* name) {
-    const std::string narrow(name);
-    return L"Local\\pound-" + std::wstring(narrow.begin(), narrow.end());
+std::string section_name(const char* name) {
+    return std::string("Local\\pound-") + name;
 }
 
 /** The bytes of a section; 0 if it cannot be mapped. */
@@ -82,7 +79,7 @@ shared_object_t::~shared_object_t() {
 int shared_object_t::create(const char* name, size_t size, shared_object_t* object) {
     *object = shared_object_t();
     const uint64_t bytes = size;
-    const HANDLE section = CreateFileMappingW(
+    const HANDLE section = CreateFileMappingA(
         INVALID_HANDLE_VALUE, nullptr, PAGE_READWRITE, static_cast<DWORD>(bytes >> 32),
         static_cast<DWORD>(bytes), section_name(name).c_str());
     const DWORD error = GetLastError();
@@ -100,7 +97,7 @@ int shared_object_t::create(const char* name, size_t size, shared_object_t* obje
 int shared_object_t::open(const char* name, shared_object_t* object) {
     *object = shared_object_t();
     const HANDLE section =
-        OpenFileMappingW(FILE_MAP_READ | FILE_MAP_WRITE, FALSE, section_name(name).c_str());
+        OpenFileMappingA(FILE_MAP_READ | FILE_MAP_WRITE, FALSE, section_name(name).c_str());
     if (section == nullptr) {
         return static_cast<int>(GetLastError());
     }
@@ -139,6 +136,14 @@ arena_result_t shared_object_t::map(arena_t* arena, size_t size) const {
     return ARENA_OK;
 }
 
+bool shared_object_exists(int error) {
+    return error == ERROR_ALREADY_EXISTS || error == ERROR_FILE_EXISTS;
+}
+
+bool shared_object_missing(int error) {
+    return error == ERROR_FILE_NOT_FOUND || error == ERROR_PATH_NOT_FOUND;
+}
+
 void shared_object_unlink(const char* /* name */) {
     // Windows removes a section with its last handle and mapping.
 }
@@ -153,6 +158,14 @@ shared_object_t::~shared_object_t() {
     if (descriptor_ >= 0) {
         close(descriptor_);
     }
+}
+
+bool shared_object_exists(int error) {
+    return error == EEXIST;
+}
+
+bool shared_object_missing(int error) {
+    return error == ENOENT;
 }
 
 #if defined(__linux__)

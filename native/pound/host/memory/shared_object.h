@@ -69,6 +69,12 @@ private:
     void* section_ = nullptr;
 };
 
+/** Whether the error of create() means that an object of that name exists. */
+bool shared_object_exists(int error);
+
+/** Whether the error of open() means that no object has that name. */
+bool shared_object_missing(int error);
+
 /** Removes the name of an object from the system. Without effect where the system does so. */
 void shared_object_unlink(const char* name);
 
