@@ -1,6 +1,7 @@
-import { createHash } from "node:crypto";
 import { rangeError } from "../base/errors.js";
 import { SnapshotFormatError } from "./errors.js";
+import { MAX_NAME, MAX_STATE } from "./format.js";
+import { sha256 } from "./page-checksum.js";
 import type { MachineState } from "./state.js";
 
 // The section of a snapshot file with the state of the machine: the last bytes of the file, after
@@ -10,9 +11,6 @@ const DIGEST_SIZE = 32;
 const ENTRY_SIZE = 16;
 /** The window of a block that the program has passed. */
 const NO_WINDOW = 0xffff_ffff;
-const MAX_NAME = 4096;
-/** Maximum bytes of the section. It is read whole. */
-const MAX_SECTION = 2 ** 30;
 
 /**
  * Encodes the section, which is empty for a snapshot without state.
@@ -28,7 +26,7 @@ export function encodeState({ named, devices }: MachineState): Buffer {
     return Buffer.alloc(0);
   }
   const length = blocks.reduce((sum, block) => sum + block.length, DIGEST_SIZE);
-  if (length > MAX_SECTION) {
+  if (length > MAX_STATE) {
     throw rangeError("the state of the snapshot has more than 1 GiB");
   }
   const body = Buffer.concat(blocks);
@@ -87,7 +85,7 @@ function encodeBlock(window: number, name: string, bytes: Uint8Array): Buffer {
   if (text.length > MAX_NAME) {
     throw rangeError(`the name of a block of state must have at most ${MAX_NAME} bytes in UTF-8`);
   }
-  if (bytes.length > MAX_SECTION) {
+  if (bytes.length > MAX_STATE) {
     throw rangeError("a block of state has more than 1 GiB");
   }
   const entry = Buffer.alloc(ENTRY_SIZE);
@@ -95,8 +93,4 @@ function encodeBlock(window: number, name: string, bytes: Uint8Array): Buffer {
   entry.writeUInt32LE(text.length, 4);
   entry.writeUInt32LE(bytes.length, 8);
   return Buffer.concat([entry, text, bytes]);
-}
-
-function sha256(bytes: Uint8Array): Buffer {
-  return createHash("sha256").update(bytes).digest();
 }

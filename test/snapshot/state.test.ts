@@ -13,6 +13,7 @@ import { AddressSpace, GuestMemory, type MmioDevice } from "pound-guest-memory";
 import {
   loadSnapshot,
   restoreSnapshot,
+  type SaveOptions,
   saveSnapshot,
   type Snapshot,
   takeSnapshot,
@@ -22,6 +23,8 @@ import { OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
 const PAGE = 4096;
 const MISMATCH = { name: "Error", code: "ERR_SNAPSHOT_MISMATCH" };
 const INVALID = "ERR_SNAPSHOT_INVALID";
+/** The kinds of files. */
+const FILES: readonly SaveOptions[] = [{}, { mappable: true }];
 
 /** A register that snapshots contain. */
 class Counter implements MmioDevice {
@@ -65,13 +68,15 @@ describe("the state of a machine in snapshots", () => {
   });
 
   let files = 0;
-  async function save(snapshot: Snapshot): Promise<string> {
+  async function save(snapshot: Snapshot, options?: SaveOptions): Promise<string> {
     const path = join(folder, `${files++}.snap`);
-    await saveSnapshot(snapshot, path);
+    await saveSnapshot(snapshot, path, options);
     return path;
   }
-  async function throughFile(snapshot: Snapshot): Promise<Snapshot> {
-    return loadSnapshot(await save(snapshot));
+  /** The snapshots from files of each kind. */
+  async function throughFiles(snapshot: Snapshot): Promise<Snapshot[]> {
+    const paths = await Promise.all(FILES.map((options) => save(snapshot, options)));
+    return Promise.all(paths.map((path) => loadSnapshot(path)));
   }
 
   it("has the blocks that the program passed, as copies", async () => {
@@ -80,7 +85,7 @@ describe("the state of a machine in snapshots", () => {
     const memory = GuestMemory.allocate(PAGE);
     const snapshot = takeSnapshot(memory, { state: { cpu: registers, "fpu ü": fpu } });
     registers[0] = 99;
-    for (const each of [snapshot, await throughFile(snapshot)]) {
+    for (const each of [snapshot, ...(await throughFiles(snapshot))]) {
       expect(each.stateNames).to.deep.equal(["cpu", "fpu ü"]);
       expect(each.state("cpu")?.toString("hex")).to.equal("0100000002000000ffffffff");
       each.state("cpu")!.fill(0);
@@ -108,7 +113,7 @@ describe("the state of a machine in snapshots", () => {
     space.writel(0x1_2000, 6);
     space.writel(0x100, 7);
     const snapshot = space.snapshot();
-    for (const each of [snapshot, await throughFile(snapshot)]) {
+    for (const each of [snapshot, ...(await throughFiles(snapshot))]) {
       left.value = right.value = 0;
       space.writel(0x100, 0);
       expect(space.restore(each)).to.equal(1);
@@ -219,16 +224,23 @@ describe("the state of a machine in snapshots", () => {
     const fits = takeSnapshot(memory, {
       state: { ["x".repeat(4096)]: Buffer.of(1), "": Buffer.of(2) },
     });
-    const loaded = await throughFile(fits);
-    expect(loaded.state("x".repeat(4096))?.[0]).to.equal(1);
-    expect(loaded.state("")?.[0]).to.equal(2);
+    for (const loaded of await throughFiles(fits)) {
+      expect(loaded.state("x".repeat(4096))?.[0]).to.equal(1);
+      expect(loaded.state("")?.[0]).to.equal(2);
+    }
   });
 
   it("is checked when a file is loaded: every byte, and no byte missing", async () => {
+    for (const options of FILES) {
+      await checkAll(options);
+    }
+  });
+
+  async function checkAll(options: SaveOptions): Promise<void> {
     const space = machine(new Counter());
-    const path = await save(space.snapshot({ state: { cpu: Buffer.of(1, 2, 3) } }));
+    const path = await save(space.snapshot({ state: { cpu: Buffer.of(1, 2, 3) } }), options);
     const whole = readFileSync(path);
-    const plain = await save(machine(STATELESS).snapshot());
+    const plain = await save(machine(STATELESS).snapshot(), options);
     const stateSize = whole.length - readFileSync(plain).length;
     // The digest, two entries of 16 bytes, the name and the bytes.
     expect(stateSize).to.equal(32 + 16 + 1 + 16 + 3 + 3);
@@ -252,11 +264,12 @@ describe("the state of a machine in snapshots", () => {
     expect(await code()).to.equal("nothing");
     appendFileSync(path, "x");
     expect(await code()).to.equal(INVALID);
-  });
+  }
 
   it("is refused for a file without the state of a device", async () => {
-    const old = await throughFile(machine(STATELESS).snapshot());
-    const space = machine(new Counter());
-    expect(thrown(() => restoreSnapshot(space, old))).to.deep.equal(MISMATCH);
+    for (const old of await throughFiles(machine(STATELESS).snapshot())) {
+      const space = machine(new Counter());
+      expect(thrown(() => restoreSnapshot(space, old))).to.deep.equal(MISMATCH);
+    }
   });
 });
