@@ -1,0 +1,312 @@
+import { type FaultReason, GuestMemoryFault, reasonOfResult } from "../base/errors.js";
+import { gpaAt } from "../base/arguments.js";
+import type { Gpa } from "../base/gpa.js";
+import { checkHalvesOut, quadOf, storeHalves } from "../base/halves.js";
+import type { GuestRange } from "../base/ranges.js";
+import { GuestMemAccessResult } from "../base/result.js";
+import { checkOut, type Out, QUAD, type Value } from "../base/widths.js";
+import type { AddressSpace } from "../space/address-space.js";
+import type { Bus } from "../space/bus.js";
+import { tryFetch } from "../space/fetch.js";
+import {
+  SPACE_BYTE,
+  SPACE_LONG,
+  SPACE_QUAD,
+  SPACE_WORD,
+  type SpaceWidth,
+} from "../space/widths.js";
+import type { TranslationKind } from "./tlb.js";
+import { nextPage, type Translator } from "./translator.js";
+import { offsetIn, toVirtual, type VirtualAddress } from "./virtual-address.js";
+
+const { OK, FAULT_BOUNDARY, FAULT_UNALIGNED } = GuestMemAccessResult;
+
+/** A translated access that did not complete. */
+export interface MmuFault {
+  /** Never `OK`. `FAULT_BOUNDARY` if the page tables refuse the access. */
+  readonly result: GuestMemAccessResult;
+  /** `"translation"` if the page tables refuse the access. */
+  readonly reason: FaultReason;
+  /**
+   * The virtual address: a signed number, or a signed bigint if no number is exact. If the second
+   * page of an access has no translation, it is the first address of that page.
+   */
+  readonly va: VirtualAddress;
+  /** Bytes of the access: 1, 2, 4 or 8. */
+  readonly width: number;
+  readonly kind: TranslationKind;
+  /**
+   * What {@link Walk} returned as `fault`. Undefined if the page tables give an address that cannot
+   * be accessed, or if `access` of the translation does not have the right.
+   */
+  readonly guestFault: unknown;
+}
+
+type AnyWidth = SpaceWidth<Value, Out>;
+
+/** The widths, by the binary logarithm of their bytes. */
+const WIDTHS = [SPACE_BYTE, SPACE_WORD, SPACE_LONG, SPACE_QUAD] as unknown as readonly AnyWidth[];
+
+const bytes = new Uint8Array(8);
+const view = new DataView(bytes.buffer);
+
+/** Guest physical addresses of the first byte of an access, and of its first byte in page two. */
+interface Places {
+  readonly first: Gpa;
+  readonly second: Gpa;
+}
+
+function ranges({ first, second }: Places, room: number, kind: AnyWidth): GuestRange[] {
+  return [
+    { gpa: first, length: room },
+    { gpa: second, length: kind.bytes - room },
+  ];
+}
+
+/** The translated accesses that the fast path of an MMU does not make. */
+export class TranslatedAccess {
+  /** The last fault that was returned or thrown; null before the first. */
+  lastFault: MmuFault | null = null;
+
+  constructor(
+    private readonly bus: Bus,
+    private readonly space: AddressSpace,
+    private readonly translator: Translator,
+  ) {}
+
+  tryRead(log2: number, va: VirtualAddress, out: Out): GuestMemAccessResult {
+    return this.#tryLoad("read", log2, va, out);
+  }
+
+  tryFetch(log2: number, va: VirtualAddress, out: Out): GuestMemAccessResult {
+    return this.#tryLoad("fetch", log2, va, out);
+  }
+
+  read(log2: number, va: VirtualAddress): number {
+    return this.#loaded("read", log2, va) as number;
+  }
+
+  readQuad(va: VirtualAddress): bigint {
+    return this.#loaded("read", 3, va) as bigint;
+  }
+
+  fetch(log2: number, va: VirtualAddress): number {
+    return this.#loaded("fetch", log2, va) as number;
+  }
+
+  tryWrite(log2: number, va: VirtualAddress, value: Value): GuestMemAccessResult {
+    const kind = WIDTHS[log2]!;
+    return this.#store(kind, toVirtual(va), kind.width.checkValue(value));
+  }
+
+  write(log2: number, va: VirtualAddress, value: Value): void {
+    this.check(this.tryWrite(log2, va, value), va);
+  }
+
+  tryWriteqFrom(va: VirtualAddress, source: BigUint64Array): GuestMemAccessResult {
+    return this.tryWrite(3, va, checkOut(QUAD, source, "source")[0]!);
+  }
+
+  tryReadqHalves(va: VirtualAddress, out: Uint32Array, at: number): GuestMemAccessResult {
+    checkHalvesOut(out, at);
+    const result = this.#load("read", SPACE_QUAD as unknown as AnyWidth, toVirtual(va));
+    if (result === OK) {
+      storeHalves(out, at, SPACE_QUAD.scratch[0]!);
+    }
+    return result;
+  }
+
+  tryWriteqHalves(va: VirtualAddress, low: number, high: number): GuestMemAccessResult {
+    return this.tryWrite(3, va, quadOf(low, high));
+  }
+
+  /**
+   * @param va - The address that the caller passed.
+   * @throws {@link GuestMemoryFault} for the last fault, if a result is not `OK`.
+   */
+  check(result: GuestMemAccessResult, va: VirtualAddress): void {
+    if (result !== OK) {
+      const { width, kind, reason } = this.lastFault!;
+      const gpa = va < 0 ? BigInt.asUintN(64, BigInt(va)) : va;
+      throw new GuestMemoryFault(result, gpa, width, kind === "write" ? "write" : "read", reason);
+    }
+  }
+
+  #tryLoad(
+    access: "read" | "fetch",
+    log2: number,
+    va: VirtualAddress,
+    out: Out,
+  ): GuestMemAccessResult {
+    const kind = WIDTHS[log2]!;
+    checkOut(kind.width, out, "out");
+    const result = this.#load(access, kind, toVirtual(va));
+    if (result === OK) {
+      kind.width.store(out, kind.scratch[0]!);
+    }
+    return result;
+  }
+
+  #loaded(access: "read" | "fetch", log2: number, va: VirtualAddress): Value {
+    const kind = WIDTHS[log2]!;
+    this.check(this.#load(access, kind, toVirtual(va)), va);
+    return kind.scratch[0]!;
+  }
+
+  /** Reads a value to `kind.scratch`. */
+  #load(access: "read" | "fetch", kind: AnyWidth, va: VirtualAddress): GuestMemAccessResult {
+    const { pageSize } = this.translator;
+    const room = pageSize - offsetIn(va, pageSize);
+    if (room < kind.bytes) {
+      return this.#loadAcross(access, kind, va, room);
+    }
+    const gpa = this.#translate(access, kind, va);
+    if (gpa === undefined) {
+      return FAULT_BOUNDARY;
+    }
+    const result = this.#loadAt(access, kind, gpa);
+    if (result !== OK) {
+      return this.#refuse(result, access, kind, va);
+    }
+    this.translator.open(access, va, gpa);
+    return OK;
+  }
+
+  #loadAt(access: "read" | "fetch", kind: AnyWidth, gpa: Gpa): GuestMemAccessResult {
+    return access === "read"
+      ? kind.tryRead(this.space, gpa as number, kind.scratch)
+      : tryFetch(this.bus, this.space, kind, gpa, kind.scratch);
+  }
+
+  #store(kind: AnyWidth, va: VirtualAddress, value: Value): GuestMemAccessResult {
+    const { pageSize } = this.translator;
+    const room = pageSize - offsetIn(va, pageSize);
+    if (room < kind.bytes) {
+      return this.#storeAcross(kind, va, value, room);
+    }
+    const gpa = this.#translate("write", kind, va);
+    if (gpa === undefined) {
+      return FAULT_BOUNDARY;
+    }
+    const result = kind.tryWrite(this.space, gpa as number, value);
+    if (result !== OK) {
+      return this.#refuse(result, "write", kind, va);
+    }
+    this.translator.open("write", va, gpa);
+    return OK;
+  }
+
+  /** @param room - The bytes of the access in its first page. */
+  #loadAcross(
+    access: "read" | "fetch",
+    kind: AnyWidth,
+    va: VirtualAddress,
+    room: number,
+  ): GuestMemAccessResult {
+    const places = this.#translateBoth(access, kind, va);
+    if (places === null) {
+      return this.lastFault!.result;
+    }
+    const { first, second } = places;
+    if (gpaAt(first, room) === second) {
+      const result = this.#loadAt(access, kind, first);
+      return result === OK ? OK : this.#refuse(result, access, kind, va);
+    }
+    if (access === "read") {
+      const target = bytes.subarray(0, kind.bytes);
+      const result = this.space.tryReadVector(ranges(places, room, kind), target);
+      if (result !== OK) {
+        return this.#refuse(result, access, kind, va);
+      }
+    }
+    for (let i = 0; access === "fetch" && i < kind.bytes; i++) {
+      const gpa = i < room ? gpaAt(first, i) : gpaAt(second, i - room);
+      const result = this.#loadAt(access, WIDTHS[0]!, gpa);
+      if (result !== OK) {
+        return this.#refuse(result, access, kind, va);
+      }
+      bytes[i] = SPACE_BYTE.scratch[0]!;
+    }
+    kind.width.store(kind.scratch, kind.width.get(view, 0, this.#isLittleEndian));
+    return OK;
+  }
+
+  #storeAcross(
+    kind: AnyWidth,
+    va: VirtualAddress,
+    value: Value,
+    room: number,
+  ): GuestMemAccessResult {
+    const places = this.#translateBoth("write", kind, va);
+    if (places === null) {
+      return this.lastFault!.result;
+    }
+    const { first, second } = places;
+    let result: GuestMemAccessResult;
+    if (gpaAt(first, room) === second) {
+      result = kind.tryWrite(this.space, first as number, value);
+    } else {
+      const source = new Uint8Array(kind.bytes);
+      kind.width.set(new DataView(source.buffer), 0, value, this.#isLittleEndian);
+      // Checks all bytes before it changes one.
+      result = this.space.tryWriteVector(ranges(places, room, kind), source);
+    }
+    return result === OK ? OK : this.#refuse(result, "write", kind, va);
+  }
+
+  get #isLittleEndian(): boolean {
+    return this.bus.policy.policy.endian === "little";
+  }
+
+  /** Translates both pages of an access. Returns null if it faults. */
+  #translateBoth(access: TranslationKind, kind: AnyWidth, va: VirtualAddress): Places | null {
+    const first = this.#translate(access, kind, va);
+    if (first === undefined) {
+      return null;
+    }
+    const next = nextPage(va, this.translator.pageSize);
+    const second = this.#translate(access, kind, next);
+    if (second === undefined) {
+      return null;
+    }
+    if (this.bus.policy.policy.alignment === "fault") {
+      this.#fault(FAULT_UNALIGNED, "alignment", access, kind, va, undefined);
+      return null;
+    }
+    return { first, second };
+  }
+
+  /** Translates one page of an access. Returns undefined if that faults. */
+  #translate(access: TranslationKind, kind: AnyWidth, va: VirtualAddress): Gpa | undefined {
+    const gpa = this.translator.translate(access, va);
+    if (gpa === undefined) {
+      const { guestFault } = this.translator;
+      this.#fault(FAULT_BOUNDARY, "translation", access, kind, va, guestFault);
+    }
+    return gpa;
+  }
+
+  /** Records the fault of an access to the space. */
+  #refuse(
+    result: GuestMemAccessResult,
+    access: TranslationKind,
+    kind: AnyWidth,
+    va: VirtualAddress,
+  ): GuestMemAccessResult {
+    const { outcome } = this.bus;
+    const reason = outcome.result === result ? outcome.reason : reasonOfResult(result);
+    this.#fault(result, reason, access, kind, va, undefined);
+    return result;
+  }
+
+  #fault(
+    result: GuestMemAccessResult,
+    reason: FaultReason,
+    access: TranslationKind,
+    { bytes: width }: AnyWidth,
+    va: VirtualAddress,
+    guestFault: unknown,
+  ): void {
+    this.lastFault = { result, reason, va, width, kind: access, guestFault };
+  }
+}

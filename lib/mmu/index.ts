@@ -1,0 +1,7 @@
+// TypeScript 6 loads the types of Node only where a reference or a tsconfig.json names them.
+/// <reference types="node" preserve="true" />
+export type { MmuFault } from "./general-access.js";
+export { Mmu, type MmuOptions } from "./mmu.js";
+export type { TranslationKind } from "./tlb.js";
+export type { VirtualAddress } from "./virtual-address.js";
+export type { GuestFault, Translation, Walk } from "./walk.js";
