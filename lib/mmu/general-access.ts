@@ -109,7 +109,7 @@ export class TranslatedAccess {
 
   tryReadqHalves(va: VirtualAddress, out: Uint32Array, at: number): GuestMemAccessResult {
     checkHalvesOut(out, at);
-    const result = this.#load("read", SPACE_QUAD as unknown as AnyWidth, toVirtual(va));
+    const result = this.#load("read", SPACE_QUAD, toVirtual(va));
     if (result === OK) {
       storeHalves(out, at, SPACE_QUAD.scratch[0]!);
     }

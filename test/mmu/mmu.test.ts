@@ -52,18 +52,18 @@ describe("an MMU", () => {
       [2n ** 62n + 16n, 16, 2 ** 30, 0x4010],
     ];
     addresses.forEach(([va, low, high, offset], i) => {
-      mmu.writel(va as number, 0x1000 + i);
+      mmu.writel(va, 0x1000 + i);
       expect(space.readl(RAM + offset)).to.equal(0x1000 + i);
-      expect(mmu.readl(va as number)).to.equal(0x1000 + i);
+      expect(mmu.readl(va)).to.equal(0x1000 + i);
       expect(mmu.halves.readl(low, high)).to.equal(0x1000 + i);
       mmu.halves.writel(low, high, 0x2000 + i);
-      expect(mmu.readl(va as number)).to.equal(0x2000 + i);
+      expect(mmu.readl(va)).to.equal(0x2000 + i);
       expect(mmu.fetchl(va)).to.equal(0x2000 + i);
     });
     const before = walks.length;
     for (const [va] of addresses.slice(0, 6)) {
-      mmu.readl(va as number);
-      mmu.writel(va as number, 1);
+      mmu.readl(va);
+      mmu.writel(va, 1);
       mmu.fetchw(va);
     }
     expect(walks.length).to.equal(before);
@@ -368,7 +368,9 @@ describe("an MMU", () => {
     mmu.writel(0, 7);
     const walk: Walk = () => ({ fault: 1 });
     const bad = (options: unknown) => thrown(() => new Mmu(space, options as MmuOptions));
-    expect(thrown(() => new Mmu({} as AddressSpace, { walk }))).to.deep.equal(WRONG_TYPE);
+    expect(thrown(() => new Mmu(Object.create(null) as AddressSpace, { walk }))).to.deep.equal(
+      WRONG_TYPE,
+    );
     expect(bad(undefined)).to.deep.equal(WRONG_TYPE);
     expect(bad({})).to.deep.equal(WRONG_TYPE);
     expect(bad({ walk, pageBits: "12" })).to.deep.equal(WRONG_TYPE);
@@ -379,7 +381,7 @@ describe("an MMU", () => {
       expect(bad({ walk, entries })).to.deep.equal(OUT_OF_RANGE);
     }
     for (const va of [0.5, NaN, Infinity, 2 ** 53, -(2 ** 53), 2n ** 64n, -(2n ** 63n) - 1n]) {
-      expect(thrown(() => mmu.readl(va as number))).to.deep.equal(OUT_OF_RANGE);
+      expect(thrown(() => mmu.readl(va))).to.deep.equal(OUT_OF_RANGE);
       expect(thrown(() => mmu.flushPage(va))).to.deep.equal(OUT_OF_RANGE);
     }
     for (const va of ["0", null, undefined, {}]) {
