@@ -5,6 +5,7 @@ export type { GuestAtomicAccess } from "../atomics/access.js";
 export { GuestMemoryFault } from "../base/errors.js";
 export type { MmuFault } from "./general-access.js";
 export { Mmu, type MmuOptions } from "./mmu.js";
+export { type RiscvPageTableOptions, RiscvPageTables, type RiscvPrivilege } from "./riscv.js";
 export type { TranslationKind } from "./tlb.js";
 export type { VirtualAddress } from "./virtual-address.js";
 export type { GuestFault, Translation, Walk } from "./walk.js";
