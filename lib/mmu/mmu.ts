@@ -38,6 +38,8 @@ export interface MmuOptions {
  * the result is `FAULT_BOUNDARY` and `lastFault` has what `walk` returned. An access that touches
  * two pages translates both before a byte changes.
  *
+ * The space refers to its MMUs, so they live as long as it does: make one for each processor.
+ *
  * @example
  * ```js
  * import { AddressSpace } from "pound-guest-memory";

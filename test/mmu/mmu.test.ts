@@ -133,6 +133,23 @@ describe("an MMU", () => {
     expect(mmu.lastFault!.reason).to.equal("not-executable");
   });
 
+  it("fetches from memory that can be executed but not read", () => {
+    const { space, mmu, map } = machine();
+    const { memory } = space.addRam(RAM + 100 * PAGE, PAGE, { access: "x" });
+    memory.writel(PAGE - 4, 0x1234);
+    map(0, 100);
+    for (let i = 0; i < 2; i++) {
+      expect(mmu.fetchl(PAGE - 4)).to.equal(0x1234);
+      expect(mmu.tryReadl(PAGE - 4, new Uint32Array(1))).to.equal(FAULT_BOUNDARY);
+      expect(mmu.lastFault!.reason).to.equal("write-only");
+      expect(mmu.tryFetchl(PAGE - 6, new Uint32Array(1))).to.equal(FAULT_UNALIGNED);
+      expect(mmu.lastFault!.reason).to.equal("alignment");
+    }
+    memory.destroy();
+    expect(thrown(() => mmu.fetchl(0)).name).to.equal("GuestMemoryFault");
+    expect(mmu.lastFault!.reason).to.equal("destroyed");
+  });
+
   it("calls devices with the offsets of the translated addresses", () => {
     const { space, mmu, pages, walks } = machine();
     const calls: number[] = [];
