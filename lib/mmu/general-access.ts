@@ -95,8 +95,7 @@ export class TranslatedAccess {
   }
 
   tryWrite(log2: number, va: VirtualAddress, value: Value): GuestMemAccessResult {
-    const kind = WIDTHS[log2]!;
-    return this.#store(kind, toVirtual(va), kind.width.checkValue(value));
+    return this.#access("write", WIDTHS[log2]!, va, value);
   }
 
   write(log2: number, va: VirtualAddress, value: Value): void {
@@ -109,7 +108,7 @@ export class TranslatedAccess {
 
   tryReadqHalves(va: VirtualAddress, out: Uint32Array, at: number): GuestMemAccessResult {
     checkHalvesOut(out, at);
-    const result = this.#load("read", SPACE_QUAD, toVirtual(va));
+    const result = this.#access("read", SPACE_QUAD, va);
     if (result === OK) {
       storeHalves(out, at, SPACE_QUAD.scratch[0]!);
     }
@@ -140,7 +139,7 @@ export class TranslatedAccess {
   ): GuestMemAccessResult {
     const kind = WIDTHS[log2]!;
     checkOut(kind.width, out, "out");
-    const result = this.#load(access, kind, toVirtual(va));
+    const result = this.#access(access, kind, va);
     if (result === OK) {
       kind.width.store(out, kind.scratch[0]!);
     }
@@ -149,27 +148,73 @@ export class TranslatedAccess {
 
   #loaded(access: "read" | "fetch", log2: number, va: VirtualAddress): Value {
     const kind = WIDTHS[log2]!;
-    this.check(this.#load(access, kind, toVirtual(va)), va);
+    this.check(this.#access(access, kind, va), va);
     return kind.scratch[0]!;
   }
 
-  /** Reads a value to `kind.scratch`. */
-  #load(access: "read" | "fetch", kind: AnyWidth, va: VirtualAddress): GuestMemAccessResult {
-    const { pageSize } = this.translator;
+  /**
+   * Makes an access. A read or fetch leaves its value in `kind.scratch`.
+   *
+   * This is one function, and checks the arguments too, because V8 does not inline functions of more
+   * than 460 bytes of bytecode. If V8 inlined it into an accessor, which it does while many accesses
+   * miss, then the accessor would be too large to be inlined into a loop.
+   *
+   * @param value - The value of a write.
+   */
+  #access(
+    access: TranslationKind,
+    kind: AnyWidth,
+    passed: VirtualAddress,
+    value: Value = 0,
+  ): GuestMemAccessResult {
+    const { space, translator } = this;
+    const va = toVirtual(passed);
+    const checked = access === "write" ? kind.width.checkValue(value) : value;
+    const { pageSize } = translator;
     const room = pageSize - offsetIn(va, pageSize);
-    if (room < kind.bytes) {
-      return this.#loadAcross(access, kind, va, room);
-    }
-    const gpa = this.#translate(access, kind, va);
-    if (gpa === undefined) {
-      return FAULT_BOUNDARY;
-    }
-    const result = this.#loadAt(access, kind, gpa);
-    if (result !== OK) {
+    let gpa: Gpa | undefined;
+    let result: GuestMemAccessResult;
+    if (room >= kind.bytes) {
+      gpa = this.#translate(access, kind, va);
+      if (gpa === undefined) {
+        return FAULT_BOUNDARY;
+      }
+      result =
+        access === "write"
+          ? kind.tryWrite(space, gpa as number, checked)
+          : this.#loadAt(access, kind, gpa);
+      if (result === OK) {
+        translator.open(access, va, gpa);
+        return OK;
+      }
       return this.#refuse(result, access, kind, va);
     }
-    this.translator.open(access, va, gpa);
-    return OK;
+    const places = this.#translateBoth(access, kind, va);
+    if (places === null) {
+      return this.lastFault!.result;
+    }
+    const { first, second } = places;
+    const target = bytes.subarray(0, kind.bytes);
+    if (gpaAt(first, room) === second) {
+      result =
+        access === "write"
+          ? kind.tryWrite(space, first as number, checked)
+          : this.#loadAt(access, kind, first);
+    } else if (access === "write") {
+      const source = new Uint8Array(kind.bytes);
+      kind.width.set(new DataView(source.buffer), 0, checked, this.#isLittleEndian);
+      // Checks all bytes before it changes one.
+      result = space.tryWriteVector(ranges(places, room, kind), source);
+    } else {
+      result =
+        access === "read"
+          ? space.tryReadVector(ranges(places, room, kind), target)
+          : this.#fetchBytes(places, room, kind);
+      if (result === OK) {
+        kind.width.store(kind.scratch, kind.width.get(view, 0, this.#isLittleEndian));
+      }
+    }
+    return result === OK ? OK : this.#refuse(result, access, kind, va);
   }
 
   #loadAt(access: "read" | "fetch", kind: AnyWidth, gpa: Gpa): GuestMemAccessResult {
@@ -178,80 +223,17 @@ export class TranslatedAccess {
       : tryFetch(this.bus, this.space, kind, gpa, kind.scratch);
   }
 
-  #store(kind: AnyWidth, va: VirtualAddress, value: Value): GuestMemAccessResult {
-    const { pageSize } = this.translator;
-    const room = pageSize - offsetIn(va, pageSize);
-    if (room < kind.bytes) {
-      return this.#storeAcross(kind, va, value, room);
-    }
-    const gpa = this.#translate("write", kind, va);
-    if (gpa === undefined) {
-      return FAULT_BOUNDARY;
-    }
-    const result = kind.tryWrite(this.space, gpa as number, value);
-    if (result !== OK) {
-      return this.#refuse(result, "write", kind, va);
-    }
-    this.translator.open("write", va, gpa);
-    return OK;
-  }
-
-  /** @param room - The bytes of the access in its first page. */
-  #loadAcross(
-    access: "read" | "fetch",
-    kind: AnyWidth,
-    va: VirtualAddress,
-    room: number,
-  ): GuestMemAccessResult {
-    const places = this.#translateBoth(access, kind, va);
-    if (places === null) {
-      return this.lastFault!.result;
-    }
-    const { first, second } = places;
-    if (gpaAt(first, room) === second) {
-      const result = this.#loadAt(access, kind, first);
-      return result === OK ? OK : this.#refuse(result, access, kind, va);
-    }
-    if (access === "read") {
-      const target = bytes.subarray(0, kind.bytes);
-      const result = this.space.tryReadVector(ranges(places, room, kind), target);
-      if (result !== OK) {
-        return this.#refuse(result, access, kind, va);
-      }
-    }
-    for (let i = 0; access === "fetch" && i < kind.bytes; i++) {
+  /** Fetches the bytes of an access to `bytes`. */
+  #fetchBytes({ first, second }: Places, room: number, kind: AnyWidth): GuestMemAccessResult {
+    for (let i = 0; i < kind.bytes; i++) {
       const gpa = i < room ? gpaAt(first, i) : gpaAt(second, i - room);
-      const result = this.#loadAt(access, WIDTHS[0]!, gpa);
+      const result = this.#loadAt("fetch", WIDTHS[0]!, gpa);
       if (result !== OK) {
-        return this.#refuse(result, access, kind, va);
+        return result;
       }
       bytes[i] = SPACE_BYTE.scratch[0]!;
     }
-    kind.width.store(kind.scratch, kind.width.get(view, 0, this.#isLittleEndian));
     return OK;
-  }
-
-  #storeAcross(
-    kind: AnyWidth,
-    va: VirtualAddress,
-    value: Value,
-    room: number,
-  ): GuestMemAccessResult {
-    const places = this.#translateBoth("write", kind, va);
-    if (places === null) {
-      return this.lastFault!.result;
-    }
-    const { first, second } = places;
-    let result: GuestMemAccessResult;
-    if (gpaAt(first, room) === second) {
-      result = kind.tryWrite(this.space, first as number, value);
-    } else {
-      const source = new Uint8Array(kind.bytes);
-      kind.width.set(new DataView(source.buffer), 0, value, this.#isLittleEndian);
-      // Checks all bytes before it changes one.
-      result = this.space.tryWriteVector(ranges(places, room, kind), source);
-    }
-    return result === OK ? OK : this.#refuse(result, "write", kind, va);
   }
 
   get #isLittleEndian(): boolean {
