@@ -15,6 +15,7 @@ import { halvesAccessors } from "./generate/halves.mjs";
 import { mmuHalvesAccessors, translatedAccessors } from "./generate/mmu.mjs";
 import {
   nativeAccessors,
+  nativeMmuAccessors,
   nativePolicyAccessors,
   nativeSpaceAccessors,
 } from "./generate/native.mjs";
@@ -128,6 +129,7 @@ const GENERATED: Readonly<Record<string, () => string>> = {
   "lib/space/native-access.ts": nativeSpaceAccessors,
   "lib/atomics/forms.ts": atomicForms,
   "lib/mmu/mmu.ts": translatedAccessors,
+  "lib/mmu/native-access.ts": nativeMmuAccessors,
   "lib/mmu/halves.ts": mmuHalvesAccessors,
 };
 

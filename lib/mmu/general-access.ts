@@ -1,4 +1,5 @@
 import { type FaultReason, GuestMemoryFault, reasonOfResult } from "../base/errors.js";
+import type { GuestAccessors } from "../base/access.js";
 import { gpaAt } from "../base/arguments.js";
 import type { Gpa } from "../base/gpa.js";
 import { checkHalvesOut, quadOf, storeHalves } from "../base/halves.js";
@@ -21,27 +22,6 @@ import { offsetIn, toVirtual, type VirtualAddress } from "./virtual-address.js";
 
 const { OK, FAULT_BOUNDARY, FAULT_UNALIGNED } = GuestMemAccessResult;
 
-/** A translated access that did not complete. */
-export interface MmuFault {
-  /** Never `OK`. `FAULT_BOUNDARY` if the page tables refuse the access. */
-  readonly result: GuestMemAccessResult;
-  /** `"translation"` if the page tables refuse the access. */
-  readonly reason: FaultReason;
-  /**
-   * The virtual address: a signed number, or a signed bigint if no number is exact. If the second
-   * page of an access has no translation, it is the first address of that page.
-   */
-  readonly va: VirtualAddress;
-  /** Bytes of the access: 1, 2, 4 or 8. */
-  readonly width: number;
-  readonly kind: TranslationKind;
-  /**
-   * What {@link Walk} returned as `fault`. Undefined if the page tables give an address that cannot
-   * be accessed, or if `access` of the translation does not have the right.
-   */
-  readonly guestFault: unknown;
-}
-
 type AnyWidth = SpaceWidth<Value, Out>;
 
 /** The widths, by the binary logarithm of their bytes. */
@@ -63,16 +43,18 @@ function ranges({ first, second }: Places, room: number, kind: AnyWidth): GuestR
   ];
 }
 
-/** The translated accesses that the fast path of an MMU does not make. */
+/** The translated accesses that the fast path of an MMU does not make, on one of the paths. */
 export class TranslatedAccess {
-  /** The last fault that was returned or thrown; null before the first. */
-  lastFault: MmuFault | null = null;
+  private readonly access: GuestAccessors;
 
   constructor(
     private readonly bus: Bus,
     private readonly space: AddressSpace,
     private readonly translator: Translator,
-  ) {}
+    private readonly isNative: boolean,
+  ) {
+    this.access = isNative ? space.native : space;
+  }
 
   tryRead(log2: number, va: VirtualAddress, out: Out): GuestMemAccessResult {
     return this.#tryLoad("read", log2, va, out);
@@ -125,7 +107,7 @@ export class TranslatedAccess {
    */
   check(result: GuestMemAccessResult, va: VirtualAddress): void {
     if (result !== OK) {
-      const { width, kind, reason } = this.lastFault!;
+      const { width, kind, reason } = this.translator.lastFault!;
       const gpa = va < 0 ? BigInt.asUintN(64, BigInt(va)) : va;
       throw new GuestMemoryFault(result, gpa, width, kind === "write" ? "write" : "read", reason);
     }
@@ -167,7 +149,7 @@ export class TranslatedAccess {
     passed: VirtualAddress,
     value: Value = 0,
   ): GuestMemAccessResult {
-    const { space, translator } = this;
+    const { space, access: physical, translator } = this;
     const va = toVirtual(passed);
     const checked = access === "write" ? kind.width.checkValue(value) : value;
     const { pageSize } = translator;
@@ -181,7 +163,7 @@ export class TranslatedAccess {
       }
       result =
         access === "write"
-          ? kind.tryWrite(space, gpa as number, checked)
+          ? kind.tryWrite(physical, gpa as number, checked)
           : this.#loadAt(access, kind, gpa);
       if (result === OK) {
         translator.open(access, va, gpa);
@@ -191,14 +173,14 @@ export class TranslatedAccess {
     }
     const places = this.#translateBoth(access, kind, va);
     if (places === null) {
-      return this.lastFault!.result;
+      return this.translator.lastFault!.result;
     }
     const { first, second } = places;
     const target = bytes.subarray(0, kind.bytes);
     if (gpaAt(first, room) === second) {
       result =
         access === "write"
-          ? kind.tryWrite(space, first as number, checked)
+          ? kind.tryWrite(physical, first as number, checked)
           : this.#loadAt(access, kind, first);
     } else if (access === "write") {
       const source = new Uint8Array(kind.bytes);
@@ -219,8 +201,8 @@ export class TranslatedAccess {
 
   #loadAt(access: "read" | "fetch", kind: AnyWidth, gpa: Gpa): GuestMemAccessResult {
     return access === "read"
-      ? kind.tryRead(this.space, gpa as number, kind.scratch)
-      : tryFetch(this.bus, this.space, kind, gpa, kind.scratch);
+      ? kind.tryRead(this.access, gpa as number, kind.scratch)
+      : tryFetch(this.bus, this.isNative, this.access, kind, gpa, kind.scratch);
   }
 
   /** Fetches the bytes of an access to `bytes`. */
@@ -289,6 +271,6 @@ export class TranslatedAccess {
     va: VirtualAddress,
     guestFault: unknown,
   ): void {
-    this.lastFault = { result, reason, va, width, kind: access, guestFault };
+    this.translator.lastFault = { result, reason, va, width, kind: access, guestFault };
   }
 }

@@ -6,8 +6,11 @@ import type { GuestMemAccessResult } from "../base/result.js";
 import { uncloneable } from "../base/uncloneable.js";
 import { checkSlots } from "../base/widths.js";
 import { type AddressSpace, busOf } from "../space/address-space.js";
-import { type MmuFault, TranslatedAccess } from "./general-access.js";
+import type { Bus } from "../space/bus.js";
+import type { MmuFault } from "./fault.js";
+import { TranslatedAccess } from "./general-access.js";
 import { MmuHalves } from "./halves.js";
+import { NativeMmuAccess } from "./native-access.js";
 import { ENTRY_BYTES } from "./tlb.js";
 import { checkInteger, Translator } from "./translator.js";
 import type { VirtualAddress } from "./virtual-address.js";
@@ -33,6 +36,8 @@ export interface MmuOptions {
  * The format of the page tables is the caller's: `walk` finds the translation of an address, and
  * the MMU keeps it until a flush. Reads, writes and instruction fetches have tables of their own. If
  * a page lies in the home buffer of the space, V8 inlines the accesses to it.
+ *
+ * The accessors of this class are the view path. {@link Mmu.native} has them on the native path.
  *
  * An access is translated first, and then made as the space makes it. If the page tables refuse it,
  * the result is `FAULT_BOUNDARY` and `lastFault` has what `walk` returned. An access that touches
@@ -81,7 +86,9 @@ export class Mmu implements GuestAccessors {
     this.prototype.checkSlots = checkSlots;
   }
 
+  readonly #bus: Bus;
   readonly #translator: Translator;
+  #native: NativeMmuAccess | undefined;
   #halves: GuestHalvesAccessors | undefined;
 
   /** @throws TypeError, RangeError for an invalid option. */
@@ -101,17 +108,40 @@ export class Mmu implements GuestAccessors {
     this.entryShift = pageBits - Math.log2(ENTRY_BYTES);
     this.entryBits = (entries - 1) * ENTRY_BYTES;
     this.offsetBits = 2 ** pageBits - 1;
+    this.#bus = bus;
     this.#translator = new Translator(bus, entries, pageBits, walk, {
-      use: ({ read, write, fetch }) => {
-        this.readTlb = read.view;
-        this.writeTlb = write.view;
-        this.fetchTlb = fetch.view;
+      use: (set) => {
+        this.readTlb = set.read.view;
+        this.writeTlb = set.write.view;
+        this.fetchTlb = set.fetch.view;
+        if (this.#native !== undefined) {
+          this.#native.tlb = set.number;
+        }
       },
-      moveHome: (home) => {
-        this.view = home;
+      move: (home, table) => {
+        if (home !== null) {
+          this.view = home;
+        }
+        if (this.#native !== undefined && table !== null) {
+          this.#native.table = table.number;
+        }
       },
     });
-    this.general = new TranslatedAccess(bus, space, this.#translator);
+    this.general = new TranslatedAccess(bus, space, this.#translator, false);
+  }
+
+  /**
+   * The same accessors on the native path: C++ translates the addresses and accesses RAM and ROM.
+   * Both paths share the TLB, the walks and `lastFault`.
+   */
+  get native(): NativeMmuAccess {
+    if (this.#native === undefined) {
+      const general = new TranslatedAccess(this.#bus, this.space, this.#translator, true);
+      this.#native = new NativeMmuAccess(general);
+      this.#native.tlb = this.#translator.set.number;
+      this.#native.table = this.#bus.home.table?.number ?? this.#native.table;
+    }
+    return this.#native;
   }
 
   /** The mode that {@link Mmu.select} has set; 0 at first. */
@@ -129,7 +159,7 @@ export class Mmu implements GuestAccessors {
    * that succeeds does not change it.
    */
   get lastFault(): MmuFault | null {
-    return this.general.lastFault;
+    return this.#translator.lastFault;
   }
 
   /** The accessors with addresses in two 32-bit halves, as {@link AddressSpace.halves}. */

@@ -1,3 +1,5 @@
+import { type Handle, native } from "../native/addon.js";
+
 /** The kinds of access that have tables of their own. */
 export type TranslationKind = "read" | "write" | "fetch";
 
@@ -26,12 +28,13 @@ const DOUBLES = ENTRY_BYTES / 8;
  * A page is the signed address of its first byte. NaN means none: it equals no page.
  *
  * Elements 0 and 1 depend on the map of the space and fall when it changes. Elements 2 and 3 are the
- * guest's translation, which only a flush removes.
+ * guest's translation, which only a flush removes. C++ uses these two (native/pound/kvm/tlb.h).
  */
 export class Tlb {
   /** The entries, for the fast paths. */
   readonly view: DataView;
-  readonly #doubles: Float64Array;
+  /** The entries, for C++. */
+  readonly doubles: Float64Array;
   readonly #words: Int32Array;
   /** Whether an entry was set since the last `clear`. */
   #used = true;
@@ -44,7 +47,7 @@ export class Tlb {
   constructor(entries: number, pageBits: number) {
     const buffer = new SharedArrayBuffer(entries * ENTRY_BYTES);
     this.view = new DataView(buffer);
-    this.#doubles = new Float64Array(buffer);
+    this.doubles = new Float64Array(buffer);
     this.#words = new Int32Array(buffer);
     this.#pageShift = pageBits;
     this.#pageSize = 2 ** pageBits;
@@ -55,7 +58,7 @@ export class Tlb {
   /** Removes all entries. */
   clear(): void {
     if (this.#used) {
-      this.#doubles.fill(NaN);
+      this.doubles.fill(NaN);
       this.#used = false;
       this.#direct = false;
     }
@@ -64,13 +67,13 @@ export class Tlb {
   /** The guest physical address of a virtual page; NaN if there is no entry. */
   find(page: number): number {
     const entry = this.#entryOf(page);
-    return this.#doubles[entry + PAGE] === page ? this.#doubles[entry + TARGET]! : NaN;
+    return this.doubles[entry + PAGE] === page ? this.doubles[entry + TARGET]! : NaN;
   }
 
   /** Sets the translation of a virtual page. */
   set(page: number, target: number): void {
     const entry = this.#entryOf(page);
-    const doubles = this.#doubles;
+    const doubles = this.doubles;
     doubles[entry + DIRECT] = NaN;
     doubles[entry + PAGE] = page;
     doubles[entry + TARGET] = target;
@@ -79,23 +82,23 @@ export class Tlb {
 
   /** Whether the fast path accesses the bytes of a virtual page. */
   isDirect(page: number): boolean {
-    return this.#doubles[this.#entryOf(page) + DIRECT] === page;
+    return this.doubles[this.#entryOf(page) + DIRECT] === page;
   }
 
   /** Lets the fast path access the bytes of a virtual page that `find` finds. */
   open(page: number, distance: number): void {
     const entry = this.#entryOf(page);
     this.#words[2 * (entry + DIRECT + 1)] = distance;
-    this.#doubles[entry + DIRECT] = page;
+    this.doubles[entry + DIRECT] = page;
     this.#direct = true;
   }
 
   /** Removes the entry of a virtual page, if there is one. */
   remove(page: number): void {
     const entry = this.#entryOf(page);
-    if (this.#doubles[entry + PAGE] === page) {
-      this.#doubles[entry + DIRECT] = NaN;
-      this.#doubles[entry + PAGE] = NaN;
+    if (this.doubles[entry + PAGE] === page) {
+      this.doubles[entry + DIRECT] = NaN;
+      this.doubles[entry + PAGE] = NaN;
     }
   }
 
@@ -104,7 +107,7 @@ export class Tlb {
     if (!this.#direct) {
       return;
     }
-    const doubles = this.#doubles;
+    const doubles = this.doubles;
     let direct = false;
     for (let entry = 0; entry < doubles.length; entry += DOUBLES) {
       // False for NaN.
@@ -134,6 +137,8 @@ export class TableSet {
   generation: number;
   /** Whether the map may have changed since the set was in use. */
   isStale = false;
+  #handle: Handle | undefined;
+  #number = 0;
   // The virtual addresses around all superpages of which the set has entries.
   #superLow = Infinity;
   #superHigh = -Infinity;
@@ -142,13 +147,23 @@ export class TableSet {
     readonly mode: number,
     readonly asid: number,
     entries: number,
-    pageBits: number,
+    private readonly pageBits: number,
     generation: number,
   ) {
     this.read = new Tlb(entries, pageBits);
     this.write = new Tlb(entries, pageBits);
     this.fetch = new Tlb(entries, pageBits);
     this.generation = generation;
+  }
+
+  /** The number of the tables in the call block of the addon. */
+  get number(): number {
+    if (this.#handle === undefined) {
+      const { read, write, fetch, pageBits } = this;
+      this.#handle = native.tlbCreate(read.doubles, write.doubles, fetch.doubles, pageBits);
+      this.#number = native.tlbNumber(this.#handle);
+    }
+    return this.#number;
   }
 
   clear(): void {

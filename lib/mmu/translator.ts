@@ -2,7 +2,9 @@ import { gpaAt } from "../base/arguments.js";
 import { rangeError, typeError } from "../base/errors.js";
 import type { Gpa } from "../base/gpa.js";
 import type { Bus } from "../space/bus.js";
+import type { PageTable } from "../space/page-table.js";
 import { KINDS, TableSet, type TranslationKind } from "./tlb.js";
+import type { MmuFault } from "./fault.js";
 import { offsetIn, toVirtual, type VirtualAddress, virtualAt } from "./virtual-address.js";
 import { checkTranslation, RIGHT, type Walk } from "./walk.js";
 
@@ -16,8 +18,8 @@ const MODES = 256;
 export interface TranslatedPaths {
   /** Called when the fast paths must use the tables of another set. */
   readonly use: (set: TableSet) => void;
-  /** Called when the fast paths must access another home buffer. */
-  readonly moveHome: (home: DataView) => void;
+  /** Called when the fast paths must access another home buffer, or use another page table. */
+  readonly move: (home: DataView | null, table: PageTable | null) => void;
 }
 
 /** The software TLB of an MMU: its sets of tables, and the walks that fill them. */
@@ -25,6 +27,8 @@ export class Translator {
   readonly pageSize: number;
   /** What the last walk that refused an access returned as `fault`; undefined without one. */
   guestFault: unknown = undefined;
+  /** The last fault that was returned or thrown on either path; null before the first. */
+  lastFault: MmuFault | null = null;
   #set: TableSet;
   readonly #sets = new Map<number, TableSet>();
   /** Incremented by each flush of all sets. */
@@ -50,6 +54,11 @@ export class Translator {
       },
       moved: () => this.#moved(),
     });
+  }
+
+  /** The selected set of tables. */
+  get set(): TableSet {
+    return this.#set;
   }
 
   get mode(): number {
@@ -221,10 +230,8 @@ export class Translator {
     for (const set of this.#sets.values()) {
       set.close(-Infinity, Infinity, undefined);
     }
-    const { view } = this.bus.home;
-    if (view !== null) {
-      this.paths.moveHome(view);
-    }
+    const { view, table } = this.bus.home;
+    this.paths.move(view, table);
   }
 }
 

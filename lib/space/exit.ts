@@ -66,7 +66,7 @@ class ExitWidth<T extends Value, A extends Out> implements Completer {
         result = kind.tryWrite(space, gpa as number, this.toValue(exit[VALUE]!));
         break;
       case FETCH:
-        result = this.keep(exit, tryFetch(this.bus, space, kind, gpa, this.out));
+        result = this.keep(exit, tryFetch(this.bus, false, space, kind, gpa, this.out));
         break;
       default:
         result = this.atomic(exit, gpa, reason);

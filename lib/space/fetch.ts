@@ -12,10 +12,12 @@ const { OK, FAULT_BOUNDARY } = GuestMemAccessResult;
  * Makes an instruction fetch, which needs the right to execute and not the right to read. A fetch
  * from a device or from a hole is a read.
  *
- * @param space - The accessors of the space of `bus`.
+ * @param isNative - Which path makes the fetch.
+ * @param space - The accessors of the space of `bus` on that path.
  */
 export function tryFetch<T extends Value, A extends Out>(
   bus: Bus,
+  isNative: boolean,
   space: GuestAccessors,
   kind: SpaceWidth<T, A>,
   gpa: Gpa,
@@ -32,7 +34,7 @@ export function tryFetch<T extends Value, A extends Out>(
     return bus.outcome.refuse(FAULT_BOUNDARY, "straddle");
   }
   // Memory that can be executed but not read has no accessor in the space.
-  const memory = bus.policy.accessOf(false, region.memory);
+  const memory = bus.policy.accessOf(isNative, region.memory);
   const result = kind.tryRead(memory, bus.lookup.offset, out);
   return result === OK ? OK : bus.outcome.refuse(result, reasonOfResult(result));
 }

@@ -1,3 +1,4 @@
+import { withFetches } from "./fetches.mjs";
 import { spaceAccessors, type SpaceClass } from "./space.mjs";
 import { WIDTHS, type WidthRow } from "./widths.mjs";
 
@@ -31,33 +32,9 @@ const TRANSLATED: SpaceClass = {
 
 /** The accessors of `Mmu`. */
 export function translatedAccessors(): string {
-  const accessors = spaceAccessors(TRANSLATED);
-  return `${accessors}\n\n${fetches(accessors)}`
-    .replaceAll("gpa: Gpa", "va: VirtualAddress")
-    .replaceAll(/\bgpa\b/g, "va");
-}
-
-/** The fetches of up to 32 bits: the reads, through another table. */
-function fetches(accessors: string): string {
-  const reads = accessors
-    .split(/\n\n(?= {2}\w+\(|\n {2}\w+\()/)
-    .filter((text) => /^\s*(tryRead|read)[bwl]\(/.test(text));
-  return reads
-    .map((text) => {
-      const isTry = /^\s*try/.test(text);
-      const bits = { b: 8, w: 16, l: 32 }[/ead([bwl])\(/.exec(text)![1]!];
-      const comment = isTry
-        ? `  /** Fetches ${bits} bits of an instruction, with the right to execute instead of the right to read. */`
-        : `  /** As \`tryFetch\`, but returns the value. @throws {@link GuestMemoryFault} */`;
-      return `${comment}\n${text
-        .replace(/^\s*\n/, "")
-        .replace(/\btryRead(?=[bwl]\()/, "tryFetch")
-        .replace(/\bread(?=[bwl]\()/, "fetch")
-        .replaceAll("this.readTlb", "this.fetchTlb")
-        .replaceAll("this.general.tryRead", "this.general.tryFetch")
-        .replaceAll("this.general.read", "this.general.fetch")}`;
-    })
-    .join("\n\n");
+  return withFetches(spaceAccessors(TRANSLATED), (text) =>
+    text.replaceAll("this.readTlb", "this.fetchTlb"),
+  );
 }
 
 /** The accessors of `MmuHalves`: those of the MMU, with the address as a number if that is exact. */
