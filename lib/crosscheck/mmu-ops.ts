@@ -14,17 +14,6 @@ export const HOME_PAGES = 8;
 export const OTHER_PAGES = 4;
 export const DEVICE_PAGE = HOME_PAGES + OTHER_PAGES;
 
-/** A change of the physical map or of what the space observes, at a page of guest RAM. */
-export const SPACE_CHANGES = [
-  "addRom",
-  "removeRom",
-  "selectBank",
-  "watch",
-  "unwatch",
-  "guardCode",
-  "startTracking",
-] as const;
-
 /** One operation on an MMU, its page tables or its space. Virtual addresses are unsigned. */
 export type MmuOp =
   | { readonly do: "access"; readonly op: Op }
@@ -40,7 +29,14 @@ export type MmuOp =
   | { readonly do: "select"; readonly mode: number; readonly asid: number }
   | { readonly do: "flushAsid"; readonly asid: number }
   | { readonly do: "flushAll" }
-  | { readonly do: (typeof SPACE_CHANGES)[number]; readonly page: number };
+  | {
+      /** A change of the physical map, or of what the space observes, at a page of guest RAM. */
+      readonly do:
+        "addRom" | "removeRom" | "selectBank" | "watch" | "unwatch" | "guardCode" | "startTracking";
+      readonly page: number;
+    };
+
+type SpaceChange = Extract<MmuOp, { page: number }>["do"];
 
 /**
  * A function that returns operations in batches. Each batch starts with new machines. Each call has
@@ -57,6 +53,15 @@ export interface RandomMmuOptions {
 }
 
 const BATCH = 500;
+const SPACE_CHANGES: readonly SpaceChange[] = [
+  "addRom",
+  "removeRom",
+  "selectBank",
+  "watch",
+  "unwatch",
+  "guardCode",
+  "startTracking",
+];
 const ALL_KINDS = Object.values(OpKind);
 const ACCESSES: readonly Access[] = ["rwx", "rw", "rx", "r", "x", "wx", ""];
 

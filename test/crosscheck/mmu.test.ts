@@ -27,7 +27,7 @@ function replaced(mmu: Mmu, methods: Partial<Mmu>): Mmu {
   return new Proxy(mmu, {
     get: (_, name) => {
       const value: unknown = Reflect.get(name in methods ? methods : mmu, name);
-      return typeof value === "function" ? value.bind(mmu) : value;
+      return typeof value === "function" ? (value.bind(mmu) as unknown) : value;
     },
   });
 }

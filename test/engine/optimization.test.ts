@@ -75,7 +75,7 @@ const CALLED = {
   halves_top_l: ["tryReadl", "tryReadl", "tryWritel", "tryWritel"],
   halves_top_q: ["tryReadq", "tryReadqHalves", "tryWriteq", "tryWriteqHalves"],
   space_native: ["tryReadl", "tryWritel", "tryReadq", "tryWriteqFrom"],
-  mmu_native: ["tryReadl", "tryWritel", "tryReadq", "tryWriteqFrom", "prepare"],
+  mmu_native: ["tryReadl", "tryWritel", "tryReadq", "prepare"],
   native: ["tryReadl", "readb", "tryWritel", "tryReadq", "prepare", "result"],
 };
 
