@@ -15,6 +15,7 @@
         "native/addon/memory_binding.cpp",
         "native/addon/space_binding.cpp",
         "native/addon/stack_binding.cpp",
+        "native/addon/terminate.cpp",
         "native/addon/watch_binding.cpp",
         "native/pound/host/memory/arena.cpp",
         "native/pound/host/memory/forkable.cpp",
