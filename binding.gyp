@@ -17,6 +17,7 @@
         "native/addon/sharing_binding.cpp",
         "native/addon/space_binding.cpp",
         "native/addon/stack_binding.cpp",
+        "native/addon/terminate.cpp",
         "native/addon/watch_binding.cpp",
         "native/pound/host/memory/arena.cpp",
         "native/pound/host/memory/bus_guard.cpp",
