@@ -7,6 +7,8 @@ import { type ChecksumName, CHECKSUMS } from "./page-checksum.js";
 import { BATCH, Progress, type ProgressOptions } from "./progress.js";
 import { replaceFile } from "./replace-file.js";
 import { contentsOf, type Snapshot } from "./snapshot.js";
+import { NO_STATE } from "./state.js";
+import { encodeState } from "./state-section.js";
 
 /** Bytes that are written before the system is asked to flush them. */
 const FLUSH = 2 ** 26;
@@ -93,14 +95,19 @@ export async function saveSnapshot(
   if (!mappable && checksum !== "sha256") {
     throw rangeError("only a mappable file can have another checksum than SHA-256");
   }
-  const encoding = { isMappable: mappable, checksum: CHECKSUMS[checksum] };
+  const state = encodeState(contents.state ?? NO_STATE);
+  const encoding = {
+    isMappable: mappable,
+    checksum: CHECKSUMS[checksum],
+    state: state.length,
+  };
   await replaceFile(path, async (file) => {
     const encoder = new SnapshotEncoder(contents, snapshot.generation, encoding);
     progress.start(encoder.stored * PAGE_SIZE);
     await file.truncate(encoder.fileSize);
     await writeBatches(file, encoder, progress);
-    const head = encoder.head();
-    await writeAll(file, { buffers: [head], offset: 0, length: head.length });
+    await writeBytes(file, state, encoder.fileSize - state.length);
+    await writeBytes(file, encoder.head(), 0);
   });
 }
 
@@ -179,6 +186,10 @@ function append(buffers: Uint8Array[], bytes: Uint8Array): void {
   } else {
     buffers.push(bytes);
   }
+}
+
+async function writeBytes(file: FileHandle, bytes: Uint8Array, offset: number): Promise<void> {
+  await writeAll(file, { buffers: [bytes], offset, length: bytes.length });
 }
 
 /** Writes all bytes, and returns their number. */
