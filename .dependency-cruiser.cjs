@@ -12,6 +12,7 @@ const MAY_IMPORT = {
   space: ["snapshot", "memory", "native", "atomics", "base"],
   loader: ["space", "memory", "base"],
   crosscheck: ["trace", "memory", "native", "base"],
+  gdb: ["space", "base"],
   include: [],
   inspector: ["snapshot", "base"],
   cli: ["crosscheck", "trace", "inspector", "loader", "memory", "base"],

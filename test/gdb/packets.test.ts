@@ -31,7 +31,7 @@ describe("packets of GDB's remote protocol", () => {
   it("joins a packet that arrives in pieces of any length", () => {
     const bytes = "+$m80000000,4#55\x03$g#67";
     const expected = ["acknowledged", "$m80000000,4", "interrupt", "$g"];
-    expect(readAll(...bytes)).to.deep.equal(expected);
+    expect(readAll(...Array.from(bytes))).to.deep.equal(expected);
     for (let at = 0; at <= bytes.length; at++) {
       expect(readAll(bytes.slice(0, at), bytes.slice(at))).to.deep.equal(expected);
     }
