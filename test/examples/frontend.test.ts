@@ -9,6 +9,7 @@ import { lockstep } from "../../examples/frontend/lockstep.js";
 import { Machine } from "../../examples/frontend/machine.js";
 import { GUEST_FOLDER, PROGRAMS, programFile } from "../../examples/frontend/programs.js";
 import { differences, runProgram } from "../../examples/frontend/run.js";
+import { need } from "../support/tools.js";
 
 const ROOT = join(__dirname, "../..");
 
@@ -42,21 +43,6 @@ function runExample(...options: string[]): Comparison[] {
   );
   expect(stderr).to.equal("");
   return JSON.parse(stdout) as Comparison[];
-}
-
-function available(program: string): boolean {
-  return spawnSync(program, ["--version"]).status === 0;
-}
-
-/** Skips a test whose tools are missing, unless all must run. */
-function need(context: Mocha.Context, program: string): void {
-  if (available(program)) {
-    return;
-  }
-  if (process.env.POUND_REQUIRE_ALL === "1") {
-    throw new Error(`POUND_REQUIRE_ALL=1, and there is no ${program}`);
-  }
-  context.skip();
 }
 
 /** Accessors with one wrong bit, in the nth load of 64 bits. */

@@ -69,6 +69,9 @@ export class Cpu implements Hart, HartState {
   /** Whether to leave the loop, since interrupts or the power switch may have changed. */
   private attention = false;
   private stopped = false;
+  /** Addresses of instructions before which {@link Cpu.run} returns. They are never decoded. */
+  private breakpoints: ReadonlySet<bigint> = new Set();
+  private atBreakpoint = false;
 
   /** The time at which the current slice ends, and the number of instructions until then. */
   private sliceEnd = 0;
@@ -120,15 +123,31 @@ export class Cpu implements Hart, HartState {
     this.attention = true;
   }
 
+  /** Sets the addresses of the instructions before which {@link Cpu.run} returns. */
+  setBreakpoints(addresses: ReadonlySet<bigint>): void {
+    if (addresses !== this.breakpoints) {
+      this.breakpoints = addresses;
+      this.forgetCode();
+    }
+  }
+
   run(limit: number): boolean {
     const end = this.time + limit;
-    while (!this.stopped && this.time < end) {
+    this.atBreakpoint = false;
+    while (!this.stopped && !this.atBreakpoint && this.time < end) {
       this.attention = false;
       this.takeInterrupt();
       const toAlarm = this.alarm > this.time ? this.alarm - this.time : SLICE;
       this.execute(Math.min(end - this.time, toAlarm, SLICE));
     }
     return !this.stopped;
+  }
+
+  setRegister(number: number, value: bigint): void {
+    if (number !== 0) {
+      this.x[2 * number] = Number(BigInt.asIntN(32, value));
+      this.x[2 * number + 1] = Number(BigInt.asIntN(32, value >> 32n));
+    }
   }
 
   register(number: number): bigint {
@@ -524,10 +543,19 @@ export class Cpu implements Hart, HartState {
    * Decodes the instruction at an offset. Instructions outside the code range are decoded into the
    * last entry each time they run.
    *
-   * @returns The index in the code; -1 if the fetch trapped, which has changed {@link Cpu.at}.
+   * @returns The index in the code; -1 if the fetch trapped, which has changed {@link Cpu.at}, or
+   *   if there is a breakpoint.
    */
   private fetch(at: number): number {
     const pc = this.base + at;
+    if (this.breakpoints.size > 0 && this.breakpoints.has(this.pcAt(at))) {
+      this.at = at;
+      this.atBreakpoint = true;
+      this.attention = true;
+      // The loop has counted the instruction already.
+      this.sliceEnd--;
+      return -1;
+    }
     const inReach = this.farPc === null && pc >= 0 && pc < TWO_32;
     const result = inReach ? this.port.loadl(pc | 0, 0) : FAULT_BOUNDARY;
     if (result !== OK) {
@@ -544,7 +572,7 @@ export class Cpu implements Hart, HartState {
   }
 
   /** `fence.i`: discards all decoded instructions. */
-  private forgetCode(): void {
+  forgetCode(): void {
     const words = 2 ** (PAGE_SHIFT - 1);
     for (const page of this.decodedPages) {
       this.code.fill(0, page * words, (page + 1) * words);

@@ -38,6 +38,7 @@ const EVERY_SUBPATH_OUTPUT = [
   "typed 80000000",
   "atomics true",
   "snapshot, inspector 200",
+  "gdb null",
   "crosscheck 1000 null",
   "trace 3 true",
   "include true",

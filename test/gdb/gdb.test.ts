@@ -1,0 +1,194 @@
+import { execFileSync, spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect } from "chai";
+import type { GdbServer } from "pound-guest-memory/gdb";
+import { serveMachine } from "../../examples/frontend/debug.js";
+import { Machine } from "../../examples/frontend/machine.js";
+import { GUEST_FOLDER } from "../../examples/frontend/programs.js";
+import { need } from "../support/tools.js";
+
+const GDB = "gdb-multiarch";
+const CROSS_COMPILER = "riscv64-linux-gnu-gcc";
+
+describe("gdb-multiarch on the example machine", function () {
+  this.timeout(120_000);
+  let folder: string;
+  const servers: GdbServer[] = [];
+
+  before(function () {
+    need(this, GDB);
+    need(this, CROSS_COMPILER);
+    need(this, "make");
+    folder = mkdtempSync(join(tmpdir(), "gdb-"));
+    execFileSync("make", ["-s", "-B", "-C", GUEST_FOLDER, `OUT=${folder}`, "DEBUG=1"]);
+  });
+
+  afterEach(() => Promise.all(servers.splice(0).map((server) => server.close())));
+
+  after(() => {
+    if (folder !== undefined) {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  async function serve(name: string, argument = 0): Promise<[Machine, GdbServer]> {
+    const machine = new Machine(readFileSync(join(folder, `${name}.elf`)), {
+      path: "view",
+      argument,
+    });
+    const server = await serveMachine(machine, {});
+    servers.push(server);
+    return [machine, server];
+  }
+
+  /** Runs gdb with commands, after `target remote`. Returns its output. */
+  function gdb(name: string, server: GdbServer, commands: readonly string[]): Promise<string> {
+    const all = ["set pagination off", "set confirm off", "set width 0", "set style enabled off"];
+    all.push(`target remote ${server.address}`, ...commands);
+    const program = join(folder, `${name}.elf`);
+    const options = ["-nx", "-batch", ...all.flatMap((command) => ["-ex", command]), program];
+    return new Promise((resolve, reject) => {
+      const child = spawn(GDB, options, { stdio: ["ignore", "pipe", "pipe"] });
+      let output = "";
+      child.stdout.on("data", (part: Buffer) => (output += part.toString()));
+      child.stderr.on("data", (part: Buffer) => (output += part.toString()));
+      child.once("error", reject);
+      child.once("close", () => resolve(output));
+    });
+  }
+
+  it("breaks at a function, and shows the stack and the arguments", async () => {
+    const [machine, server] = await serve("workload", 3);
+    const output = await gdb("workload", server, [
+      "info registers pc",
+      "x/2i $pc",
+      "break matrix_work if seed == 0x5554",
+      "continue",
+      "backtrace",
+      "info threads",
+      "delete",
+      "continue",
+    ]);
+    expect(output).to.match(/pc +0x1000\t/);
+    expect(output).to.match(/0x1000:\s+auipc\s+t0,0x0\n +0x1004:\s+ld\s+a3,24\(t0\)/);
+    expect(output).to.match(/Breakpoint 1, matrix_work \(.*=21844\) at workload\/workload\.c/);
+    expect(output).to.match(/#1 .* run_workload \(rounds=.*3\) at .*\n#2 .* main \(/);
+    expect(output).to.match(/\* 1 +Thread 1 "hart 0" matrix_work/);
+    expect(output).to.match(/\[Inferior 1 \(Remote target\) exited normally\]/);
+    expect(machine.status).to.equal(0);
+    expect(await server.ended).to.equal(0);
+  });
+
+  it("leaves the guest's results as they are without a debugger", async () => {
+    const [machine, server] = await serve("workload", 10);
+    await gdb("workload", server, [
+      "break merge",
+      "ignore 1 100",
+      "continue",
+      "stepi 50",
+      "next",
+      "rwatch crc_table[9]",
+      "continue",
+      "delete",
+      "continue",
+    ]);
+    expect(machine.uart.output).to.equal(
+      "workload: 10 rounds\nlist fc4a905, matrix 6fade62f, scanner 43f40170, total 336a5404\n",
+    );
+  });
+
+  it("watches a variable: it shows the old and the new value, and the instruction", async () => {
+    const [machine, server] = await serve("workload", 100);
+    const output = await gdb("workload", server, [
+      "break list_work",
+      "continue",
+      "delete",
+      "watch nodes[5].key",
+      "continue",
+      "continue",
+      "delete",
+      "rwatch crc_table[9]",
+      "continue",
+      "print &crc_table[9]",
+      "delete",
+      "awatch product[1][1]",
+      "continue",
+    ]);
+    expect(output).to.match(/watchpoint 2: nodes\[5\]\.key\n\nOld value = 0\nNew value = \d+\n/);
+    expect(output).to.match(/Old value = [1-9]\d*\nNew value = [1-9]\d*\nbuild_list \(/);
+    expect(output).to.match(/read watchpoint 3: crc_table\[9\]\n\nValue = 2044508324\n/);
+    expect(output).to.match(/access .*watchpoint 4: product\[1\]\[1\]\n\n/);
+    expect(machine.status).to.equal(null);
+  });
+
+  it("writes registers and memory", async () => {
+    const [machine, server] = await serve("workload", 3);
+    const output = await gdb("workload", server, [
+      "break matrix_work",
+      "continue",
+      "set var $t3 = 0x1234567890abcdef",
+      "print/x $t3",
+      "set var matrix_a[1][2] = -77",
+      "print matrix_a[1][2]",
+      "print &matrix_a[1][2]",
+      "set var $mscratch = 0x55",
+      "info registers mscratch",
+      "print $zero",
+    ]);
+    expect(output).to.include("$1 = 0x1234567890abcdef\n$2 = -77\n");
+    expect(output).to.match(/mscratch +0x55\t/);
+    expect(output).to.include("$4 = 0\n");
+    // Without `detach` at the end, gdb detaches, and the guest runs on to its end.
+    expect(await server.ended).to.equal(0);
+    expect(machine.uart.output).to.match(/^workload: 3 rounds/);
+  });
+
+  it("steps over a trap", async () => {
+    const [, server] = await serve("isa");
+    const output = await gdb("isa", server, [
+      "tbreak trap",
+      "continue",
+      "info registers mcause",
+      "set var $at = $mepc",
+      "x/i $at",
+      "tbreak *($at + 4)",
+      "continue",
+      "set var $mcause = 0",
+      "set var $pc = $at",
+      // gdb itself steps by a breakpoint at the next instruction here, so it steps over the trap.
+      "stepi",
+      "print/x (long) $pc - (long) $at",
+      "info registers mcause",
+      "continue",
+    ]);
+    expect(output).to.match(/breakpoint 1[.\d]*, trap \(cause=5, epc=\d+, tval=402653184\)/);
+    expect(output).to.match(/mcause +0x5\t[^]*:\tlb\ta7,0\(.*\)\n/);
+    expect(output).to.match(/\$1 = 0x4\nmcause +0x5\t/);
+    expect(output).to.match(/exited normally/);
+  });
+
+  it("interrupts a guest that runs, and attaches again", async () => {
+    const [machine, server] = await serve("workload", 1_000_000);
+    const first = await gdb("workload", server, ["break merge", "continue", "detach"]);
+    expect(first)
+      .to.match(/Breakpoint 1, merge/)
+      .and.match(/detached/);
+    const before = machine.cpu.time;
+    while (machine.cpu.time < before + 1_000_000) {
+      await new Promise(setImmediate);
+    }
+    const second = await gdb("workload", server, [
+      "python import threading, os, signal",
+      "python threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()",
+      "continue",
+      "backtrace",
+      "kill",
+    ]);
+    expect(second).to.match(/Program received signal SIGINT, Interrupt\.\n[^]*#\d.* main \(/);
+    const stopped = machine.cpu.time;
+    await new Promise(setImmediate);
+    expect(machine.cpu.time).to.equal(stopped);
+  });
+});
