@@ -161,12 +161,11 @@ describe("gdb-multiarch on the example machine", function () {
       "stepi",
       "print/x (long) $pc - (long) $at",
       "info registers mcause",
-      "continue",
+      "kill",
     ]);
     expect(output).to.match(/breakpoint 1[.\d]*, trap \(cause=5, epc=\d+, tval=402653184\)/);
     expect(output).to.match(/mcause +0x5\t[^]*:\tlb\ta7,0\(.*\)\n/);
     expect(output).to.match(/\$1 = 0x4\nmcause +0x5\t/);
-    expect(output).to.match(/exited normally/);
   });
 
   it("interrupts a guest that runs, and attaches again", async () => {
