@@ -5,7 +5,10 @@ export type GdbStop =
   /** The CPU cannot continue. The debugger shows the signal: 4 is SIGILL, 11 is SIGSEGV. */
   | { readonly signal: number };
 
-/** A CPU of the machine. Its methods may return promises, for instance if it runs in a worker. */
+/**
+ * A CPU of the machine. Its methods may return promises, for instance if it runs in a worker: then
+ * it runs at the same time as the other CPUs. Watchpoints see accesses in this thread only.
+ */
 export interface GdbCpu {
   /** The name that gdb lists for the thread; by default `cpu` and its index. */
   readonly name?: string;

@@ -72,18 +72,9 @@ export class Runner {
     const isStep = [...actions.values()].includes("step");
     for (;;) {
       const start = performance.now();
-      let stepped: Stop | null = null;
-      for (const [index, action] of actions) {
-        const stop = await this.#runCpu(index, action, isStep);
-        if (stop !== null) {
-          return stop;
-        }
-        if (action === "step") {
-          stepped ??= { kind: "signal", cpu: index, signal: SIGTRAP };
-        }
-      }
-      if (stepped !== null) {
-        return stepped;
+      const stop = await this.#runSlice(actions, isStep ? 1 : this.#slice);
+      if (stop !== null) {
+        return stop;
       }
       this.#adapt(performance.now() - start);
       await new Promise(setImmediate);
@@ -94,54 +85,80 @@ export class Runner {
     }
   }
 
-  /** Runs a CPU for a slice, or for one instruction. Null if it may go on. */
-  async #runCpu(index: number, action: Action, isStep: boolean): Promise<Stop | null> {
-    const cpu = this.#cpus[index]!;
+  /**
+   * Runs each CPU for a slice: those of this thread in turn, until one stops, and those of other
+   * threads at the same time. If several stop, the next slice reports the others, since none of
+   * them has executed the instruction that stopped it.
+   */
+  async #runSlice(actions: ReadonlyMap<number, Action>, limit: number): Promise<Stop | null> {
+    const elsewhere: Promise<Stop | null>[] = [];
+    let stop: Stop | null = null;
+    let stepped: Stop | null = null;
+    for (const [index, action] of actions) {
+      const result = this.#runCpu(index, action, limit);
+      if (result instanceof Promise) {
+        elsewhere.push(result);
+      } else if (result !== null) {
+        stop = result;
+        break;
+      }
+      if (action === "step") {
+        stepped ??= { kind: "signal", cpu: index, signal: SIGTRAP };
+      }
+    }
+    for (const result of await Promise.all(elsewhere)) {
+      stop ??= result;
+    }
+    return stop ?? stepped;
+  }
+
+  /** Runs a CPU for up to `limit` instructions. Null if it may go on. */
+  #runCpu(index: number, action: Action, limit: number): MaybePromise<Stop | null> {
+    const fail = (error: unknown): Stop => ({ kind: "error", cpu: index, error });
     try {
       // A step executes its instruction even at a breakpoint.
-      if (action === "continue") {
-        const stop = await this.#breakpointAt(index);
-        if (stop !== null) {
-          return stop;
-        }
-      }
-      return await this.#execute(cpu, index, isStep ? 1 : this.#slice);
+      const before = action === "continue" ? this.#breakpointAt(index) : null;
+      const result = then(before, (stop) => stop ?? this.#execute(index, limit));
+      return result instanceof Promise ? result.catch(fail) : result;
     } catch (error) {
-      return { kind: "error", cpu: index, error };
+      return fail(error);
     }
   }
 
-  async #execute(cpu: GdbCpu, index: number, limit: number): Promise<Stop | null> {
+  #execute(index: number, limit: number): MaybePromise<Stop | null> {
+    const cpu = this.#cpus[index]!;
     const stops = this.#stops;
     const { breakpoints } = stops;
-    const isWatching = stops.hasWatchpoints;
-    const run = isWatching ? 1 : limit;
-    for (let left = limit; left > 0; left -= run) {
-      const running = stops.watching(() => cpu.run(run, breakpoints));
-      // No await for a CPU of this thread: it would take longer than most instructions.
-      const result = running instanceof Promise ? await running : running;
-      if (result !== undefined) {
-        return toStop(index, result);
+    if (!stops.hasWatchpoints) {
+      const result = stops.watching(() => cpu.run(limit, breakpoints));
+      return then(result, (stop) => toStop(index, stop));
+    }
+    for (let left = limit; left > 0; left--) {
+      const result = stops.watching(() => cpu.run(1, breakpoints));
+      const stop = then(
+        then(result, (found) => toStop(index, found)),
+        (found) => found ?? (left > 1 ? this.#breakpointAt(index) : null),
+      );
+      if (stop instanceof Promise) {
+        return stop.then((found) => found ?? this.#execute(index, left - 1));
       }
-      if (isWatching && left > 1 && breakpoints.size > 0) {
-        const stop = await this.#breakpointAt(index);
-        if (stop !== null) {
-          return stop;
-        }
+      if (stop !== null) {
+        return stop;
       }
     }
     return null;
   }
 
-  async #breakpointAt(index: number): Promise<Stop | null> {
+  #breakpointAt(index: number): MaybePromise<Stop | null> {
     const { breakpoints } = this.#stops;
     if (breakpoints.size === 0) {
       return null;
     }
-    const pc = await this.#cpus[index]!.readRegister(this.#description.pc);
-    return breakpoints.has(pc)
-      ? { kind: "breakpoint", cpu: index, hardware: this.#stops.isHardware(pc) }
-      : null;
+    return then(this.#cpus[index]!.readRegister(this.#description.pc), (pc) =>
+      breakpoints.has(pc)
+        ? { kind: "breakpoint", cpu: index, hardware: this.#stops.isHardware(pc) }
+        : null,
+    );
   }
 
   #adapt(milliseconds: number): void {
@@ -153,11 +170,21 @@ export class Runner {
   }
 }
 
-function toStop(cpu: number, result: GdbStop | WatchHit): Stop {
+function toStop(cpu: number, result: GdbStop | WatchHit | undefined): Stop | null {
+  if (result === undefined) {
+    return null;
+  }
   if ("word" in result) {
     return { kind: "watchpoint", cpu, hit: result };
   }
   return "exited" in result
     ? { kind: "exit", status: result.exited & 0xff }
     : { kind: "signal", cpu, signal: result.signal & 0xff };
+}
+
+type MaybePromise<T> = T | Promise<T>;
+
+/** Calls a function with a value, at once if it is there: a promise would delay the next CPU. */
+function then<T, R>(value: MaybePromise<T>, next: (value: T) => MaybePromise<R>): MaybePromise<R> {
+  return value instanceof Promise ? value.then(next) : next(value);
 }

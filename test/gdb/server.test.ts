@@ -6,13 +6,15 @@ import { expect } from "chai";
 import { AddressSpace } from "pound-guest-memory";
 import {
   aarch64Architecture,
+  type GdbCpu,
   GdbServer,
   type GdbServerOptions,
+  type GdbStop,
   riscvArchitecture,
 } from "pound-guest-memory/gdb";
 import { GdbClient } from "../support/gdb-client.js";
 import { rejection } from "../support/streams.js";
-import { Toy, TOY_ARCHITECTURE, ToyMachine } from "../support/toy-machine.js";
+import { Toy, TOY_ARCHITECTURE, type ToyCpu, ToyMachine } from "../support/toy-machine.js";
 
 const { NOP, INC, STORE, LOAD, JUMP, EXIT, FAIL, ILLEGAL } = Toy;
 
@@ -358,6 +360,64 @@ describe("GdbServer", () => {
       await gdb.ask("Z0,1008,4");
       expect(await gdb.ask("c")).to.equal("T05thread:2;");
       expect(await gdb.ask("p4")).to.equal(digits(0x1008n));
+    });
+  });
+
+  describe("CPUs of other threads", () => {
+    /** A CPU whose methods answer later, as one in a worker does. */
+    class FarCpu implements GdbCpu {
+      constructor(
+        readonly cpu: ToyCpu,
+        private readonly running: Set<ToyCpu>,
+        private readonly onRun: () => void,
+      ) {}
+
+      async readRegister(number: number): Promise<bigint> {
+        await new Promise(setImmediate);
+        return this.cpu.readRegister(number);
+      }
+
+      async writeRegister(number: number, value: bigint): Promise<void> {
+        await new Promise(setImmediate);
+        this.cpu.writeRegister(number, value);
+      }
+
+      async run(limit: number, breakpoints: ReadonlySet<bigint>): Promise<GdbStop | undefined> {
+        this.running.add(this.cpu);
+        await new Promise(setImmediate);
+        this.onRun();
+        this.running.delete(this.cpu);
+        return this.cpu.run(limit, breakpoints);
+      }
+    }
+
+    it("run at the same time, and stop together", async () => {
+      const machine = new ToyMachine([INC, INC, JUMP, FAIL], 2);
+      machine.cpus.forEach((cpu) => (cpu.registers[2] = 0x1000n));
+      const running = new Set<ToyCpu>();
+      let most = 0;
+      const cpus = machine.cpus.map(
+        (cpu) => new FarCpu(cpu, running, () => (most = Math.max(most, running.size))),
+      );
+      const gdb = await debug(machine, { cpus });
+      expect(await gdb.ask("P0=0500000000000000")).to.equal("OK");
+      gdb.send("c");
+      await gdb.next(/\+/);
+      gdb.raw("\x03");
+      expect(await gdb.reply()).to.equal("T02thread:1;");
+      expect(running.size).to.equal(0);
+      expect(most).to.equal(2);
+      expect(machine.cpus[0]!.registers[0]! - machine.cpus[1]!.registers[0]!).to.equal(5n);
+      machine.cpus.forEach((cpu) => (cpu.pc = 0x1000n));
+      await gdb.ask("Z0,1008,4");
+      expect(await gdb.ask("vCont;c:2")).to.equal("T05thread:2;");
+      expect(await gdb.ask("p4")).to.equal(digits(0x1008n));
+      expect(await gdb.ask("Z2,2000,4")).to.equal("OK");
+      expect(await gdb.ask("vCont;c:1")).to.equal("T05thread:1;");
+      expect(await gdb.ask("p4")).to.equal(digits(0x1008n));
+      machine.cpus[0]!.pc = 0x100cn;
+      expect(await gdb.ask("vCont;s:1")).to.match(/^O/);
+      expect(await gdb.reply()).to.equal("T06thread:1;");
     });
   });
 
