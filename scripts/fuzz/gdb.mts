@@ -1,11 +1,10 @@
-import type { GdbStop } from "../../lib/gdb/cpu.js";
-import { TargetDescription } from "../../lib/gdb/description.js";
-import type { DebuggedMachine } from "../../lib/gdb/machine.js";
-import { DebuggedMemory } from "../../lib/gdb/memory.js";
-import { encodePacket, PacketReader } from "../../lib/gdb/packets.js";
-import { Runner } from "../../lib/gdb/runner.js";
-import { Session } from "../../lib/gdb/session.js";
-import { Stops } from "../../lib/gdb/stops.js";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { connect, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { GdbServer, type GdbStop } from "pound-guest-memory/gdb";
+import { encodePacket } from "../../lib/gdb/packets.js";
 import { Toy, TOY_ARCHITECTURE, ToyCpu, ToyMachine } from "../../test/support/toy-machine.js";
 import type { Field, Randomness, Target } from "./framework.mjs";
 
@@ -62,40 +61,63 @@ function repair(file: Buffer): Buffer {
   return Buffer.from(text, "latin1");
 }
 
-/** Checks that each reply is an acknowledgement or a packet. */
-async function check(bytes: Buffer): Promise<void> {
-  for (const { kind } of new PacketReader().read(bytes)) {
-    if (kind === "bad-checksum" || kind === "interrupt") {
-      throw new Error(`the server sends ${JSON.stringify(bytes.toString("latin1"))}`);
-    }
-  }
-  await Promise.resolve();
+/** Thrown if the server closes the connection. */
+class Refused extends Error {}
+
+const folder = mkdtempSync(join(tmpdir(), "fuzz-gdb-"));
+process.once("exit", () => rmSync(folder, { recursive: true }));
+
+async function open(path: string): Promise<Socket> {
+  const socket = connect(path);
+  await once(socket, "connect");
+  // The event "close" follows.
+  return socket.on("error", () => undefined);
 }
 
-/** Sends a conversation in pieces, and interrupts the guest until all of it is handled. */
-async function converse(
-  machine: DebuggedMachine,
-  bytes: Buffer,
-  random: Randomness,
-): Promise<void> {
-  const session = new Session(machine, check);
-  const handled: Promise<void>[] = [];
-  for (let at = 0; at < bytes.length && session.end === null;) {
+/** Sends a conversation in pieces. Returns whether the server has closed the connection. */
+async function converse(path: string, bytes: Buffer, random: Randomness): Promise<boolean> {
+  const socket = (await open(path)).resume();
+  for (let at = 0; at < bytes.length && !socket.destroyed;) {
     const length = 1 + random.below(200);
-    handled.push(session.receive(bytes.subarray(at, at + length)));
-    // An error is noticed below.
-    handled.at(-1)!.catch(() => undefined);
+    socket.write(bytes.subarray(at, at + length));
     at += length;
     await new Promise(setImmediate);
   }
-  let isHandled = false;
-  const all = Promise.all(handled).finally(() => (isHandled = true));
-  all.catch(() => undefined);
-  while (!isHandled) {
-    await machine.runner.interrupt();
+  const isClosed = socket.readableEnded || socket.destroyed;
+  // Half of the debuggers end their side first.
+  if (random.below(2) === 0) {
+    socket.end();
     await new Promise(setImmediate);
   }
-  await all;
+  socket.destroy();
+  return isClosed;
+}
+
+/** Checks that another debugger can attach. */
+async function attach(path: string): Promise<void> {
+  for (;;) {
+    // The server may not have noticed yet that the last connection has ended.
+    const socket = await open(path);
+    socket.write("$?#3f");
+    const reply = await new Promise<string>((resolve) => {
+      let text = "";
+      socket.on("data", (part: Buffer) => {
+        text += part.toString("latin1");
+        if (/#../.test(text)) {
+          resolve(text);
+        }
+      });
+      socket.on("close", () => resolve(text));
+    });
+    socket.destroy();
+    if (reply !== "") {
+      if (!/^\+\$(T[\da-f]{2}.*thread:[12];|W[\da-f]{2})#[\da-f]{2}$/.test(reply)) {
+        throw new Error(`the server answers ${JSON.stringify(reply)}`);
+      }
+      return;
+    }
+    await new Promise(setImmediate);
+  }
 }
 
 async function run(file: Buffer, _path: string, random: Randomness): Promise<void> {
@@ -107,30 +129,30 @@ async function run(file: Buffer, _path: string, random: Randomness): Promise<voi
     cpu.registers[1] = 0x2000n;
     cpu.registers[2] = START;
   }
-  const description = new TargetDescription(TOY_ARCHITECTURE);
-  const stops = new Stops(space);
-  const runner = new Runner(cpus, description, stops);
-  const isAllowed = random.below(2) === 0;
-  const machine = {
+  const path = join(folder, "socket");
+  const server = await GdbServer.listen({
+    space,
     cpus,
-    description,
-    memory: new DebuggedMemory(space, isAllowed),
-    stops,
-    runner,
-  };
+    architecture: TOY_ARCHITECTURE,
+    path,
+    devices: random.below(2) === 0,
+    running: random.below(2) === 0,
+  });
+  // A mutant may change the program to one that fails.
+  server.ended.catch(() => undefined);
   try {
-    await converse(machine, file, random);
+    const isRefused = await converse(path, file, random);
+    await attach(path);
+    if (isRefused) {
+      throw new Refused();
+    }
   } finally {
-    await runner.interrupt();
-    stops.clear();
-    // The next debugger can attach.
-    await converse(machine, seeds()[1]!, random);
+    await server.close();
   }
 }
 
 function isRefusal(error: unknown): boolean {
-  // The modules of lib/ are loaded twice, as CommonJS and as ES modules, each with its class.
-  return error instanceof Error && error.name === "ProtocolViolation";
+  return error instanceof Refused;
 }
 
 export default { seeds, fields, repair, run, isRefusal } satisfies Target;
