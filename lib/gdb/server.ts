@@ -7,7 +7,7 @@ import { type GdbArchitecture, TargetDescription } from "./description.js";
 import type { DebuggedMachine } from "./machine.js";
 import { DebuggedMemory } from "./memory.js";
 import { Runner, type Stop } from "./runner.js";
-import { MAX_WAITING, Session } from "./session.js";
+import { Session } from "./session.js";
 import { Stops } from "./stops.js";
 
 /** The server listens on this address only, so that no other machine can connect. */
@@ -170,17 +170,14 @@ export class GdbServer {
     }
     this.#socket = socket;
     socket.setNoDelay();
-    const session = new Session(this.#machine, (bytes) => send(socket, bytes));
+    const session = new Session(this.#machine, {
+      send: (bytes) => send(socket, bytes),
+      pause: () => void socket.pause(),
+      resume: () => void socket.resume(),
+    });
     const handle = async (bytes: Buffer): Promise<void> => {
       try {
-        const handled = session.receive(bytes);
-        if (session.waiting > MAX_WAITING) {
-          socket.pause();
-        }
-        await handled;
-        if (session.waiting <= MAX_WAITING) {
-          socket.resume();
-        }
+        await session.receive(bytes);
         this.#noteExit();
         if (session.end !== null) {
           socket.end();

@@ -4,14 +4,20 @@ import type { DebuggedMachine } from "./machine.js";
 import { encodePacket, PacketReader, ProtocolViolation, type Received } from "./packets.js";
 
 /** The most packets that may wait while the guest runs. A debugger waits for the stop reply. */
-export const MAX_WAITING = 16;
+const MAX_WAITING = 16;
 /** The most times in a row that a debugger may reject a reply. */
 const MAX_REJECTIONS = 8;
 /** The number of an error that is not one of the command. */
 const EPERM = 1;
 
-/** How a session sends bytes. The promise resolves when the connection accepts more. */
-export type Send = (bytes: Buffer) => Promise<void>;
+/** The connection of a session. */
+export interface Connection {
+  /** Sends bytes. The promise resolves when the connection accepts more. */
+  send(bytes: Buffer): Promise<void>;
+  /** Stops calling {@link Session.receive}, and does not notice the end of the connection. */
+  pause(): void;
+  resume(): void;
+}
 
 /** Why a session has ended: the debugger has detached, or has left the guest stopped. */
 export type End = "detach" | "kill";
@@ -19,7 +25,7 @@ export type End = "detach" | "kill";
 /** The conversation with one debugger. */
 export class Session {
   readonly #machine: DebuggedMachine;
-  readonly #send: Send;
+  readonly #connection: Connection;
   readonly #commands: Commands;
   readonly #reader = new PacketReader();
   #queue: Received[] = [];
@@ -30,15 +36,10 @@ export class Session {
   #isAttached = false;
   #end: End | null = null;
 
-  constructor(machine: DebuggedMachine, send: Send) {
+  constructor(machine: DebuggedMachine, connection: Connection) {
     this.#machine = machine;
-    this.#send = send;
+    this.#connection = connection;
     this.#commands = new Commands(machine);
-  }
-
-  /** The number of packets that wait. */
-  get waiting(): number {
-    return this.#queue.length;
   }
 
   /** Whether the session has stopped the guest, which its first packet does. */
@@ -66,13 +67,17 @@ export class Session {
   async receive(bytes: Uint8Array): Promise<void> {
     const { runner } = this.#machine;
     for (const received of this.#reader.read(bytes)) {
-      if (received.kind === "interrupt" && this.#isBusy && runner.isRunning) {
+      const isInterrupt = received.kind === "interrupt";
+      if (isInterrupt && this.#isBusy && runner.isRunning) {
         void runner.interrupt();
-      } else {
+      } else if (!isInterrupt || this.#queue.at(-1)?.kind !== "interrupt") {
         this.#queue.push(received);
       }
     }
-    this.#checkWaiting();
+    if (this.#queue.length > MAX_WAITING) {
+      this.#checkFlood();
+      this.#connection.pause();
+    }
     if (this.#isBusy) {
       return;
     }
@@ -86,11 +91,12 @@ export class Session {
       }
     } finally {
       this.#isBusy = false;
+      this.#connection.resume();
     }
   }
 
-  #checkWaiting(): void {
-    if (this.#isBusy && this.#machine.runner.isRunning && this.waiting > MAX_WAITING) {
+  #checkFlood(): void {
+    if (this.#machine.runner.isRunning && this.#queue.length > MAX_WAITING) {
       throw new ProtocolViolation("there are too many packets while the guest runs");
     }
   }
@@ -108,17 +114,17 @@ export class Session {
         if (!this.#acknowledges || this.#rejections > MAX_REJECTIONS) {
           throw new ProtocolViolation("the debugger rejects a packet");
         }
-        await this.#send(this.#lastPacket);
+        await this.#connection.send(this.#lastPacket);
         return;
       case "bad-checksum":
         if (!this.#acknowledges) {
           throw new ProtocolViolation("a packet has a wrong checksum");
         }
-        await this.#send(Buffer.from("-"));
+        await this.#connection.send(Buffer.from("-"));
         return;
       case "packet":
         if (this.#acknowledges) {
-          await this.#send(Buffer.from("+"));
+          await this.#connection.send(Buffer.from("+"));
         }
         await this.#execute(received.payload);
     }
@@ -154,19 +160,21 @@ export class Session {
   async #resume(actions: Parameters<DebuggedMachine["runner"]["resume"]>[0]): Promise<void> {
     const { runner } = this.#machine;
     const stopping = runner.resume(actions);
-    // An interrupt may have come in the same bytes.
-    if (this.#queue.some(({ kind }) => kind === "interrupt")) {
-      this.#queue = this.#queue.filter(({ kind }) => kind !== "interrupt");
+    // An interrupt, or a flood, may have come in the same bytes.
+    const interrupt = this.#queue.findIndex(({ kind }) => kind === "interrupt");
+    if (interrupt !== -1) {
+      this.#queue.splice(interrupt, 1);
+    }
+    if (interrupt !== -1 || this.#queue.length > MAX_WAITING) {
       void runner.interrupt();
     }
-    const isFlood = this.waiting > MAX_WAITING;
-    if (isFlood) {
-      void runner.interrupt();
+    try {
+      this.#checkFlood();
+      this.#connection.resume();
+    } finally {
+      await stopping;
     }
-    const stop = await stopping;
-    if (isFlood) {
-      throw new ProtocolViolation("there are too many packets while the guest runs");
-    }
+    const stop = runner.last;
     if (stop.kind === "error") {
       const message = `the CPU failed: ${String(stop.error)}\n`.slice(0, 1000);
       await this.#reply(`O${Buffer.from(message).toString("hex")}`);
@@ -176,6 +184,6 @@ export class Session {
 
   #reply(text: string): Promise<void> {
     this.#lastPacket = encodePacket(Buffer.from(text, "latin1"));
-    return this.#send(this.#lastPacket);
+    return this.#connection.send(this.#lastPacket);
   }
 }

@@ -232,6 +232,9 @@ describe("GdbServer", () => {
       expect(Number(machine.cpus[0]!.registers[0])).to.be.greaterThan(0);
       gdb.raw("$c#63\x03");
       expect(await gdb.reply()).to.equal("T02thread:1;");
+      gdb.raw(`$c#63\x03$c#63${"\x03".repeat(30)}`);
+      expect(await gdb.reply()).to.equal("T02thread:1;");
+      expect(await gdb.reply()).to.equal("T02thread:1;");
       // The guest is stopped: nothing happens.
       gdb.raw("\x03");
       expect(await gdb.ask("qAttached")).to.equal("1");
@@ -544,6 +547,22 @@ describe("GdbServer", () => {
       for (let i = 0; i < 50_000; i++) {
         await gdb.next(/^\+?\$1#31/);
       }
+    });
+
+    it("reads on while the guest runs, after many packets at once", async () => {
+      const machine = new ToyMachine([INC, JUMP]);
+      machine.cpus[0]!.registers[2] = 0x1000n;
+      const gdb = await debug(machine);
+      await gdb.ask("QStartNoAckMode");
+      gdb.raw(`${"$qAttached#8f".repeat(40)}$c#63`);
+      for (let i = 0; i < 40; i++) {
+        expect(await gdb.reply()).to.equal("1");
+      }
+      while (machine.cpus[0]!.registers[0]! < 1000n) {
+        await new Promise(setImmediate);
+      }
+      gdb.raw("\x03");
+      expect(await gdb.reply()).to.equal("T02thread:1;");
     });
 
     it("closes a connection that rejects every reply", async () => {
