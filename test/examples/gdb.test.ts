@@ -3,7 +3,8 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
-import type { GdbServer } from "pound-guest-memory/gdb";
+import { AddressSpace } from "pound-guest-memory";
+import { aarch64Architecture, type GdbCpu, GdbServer } from "pound-guest-memory/gdb";
 import { serveMachine } from "../../examples/frontend/debug.js";
 import { Machine } from "../../examples/frontend/machine.js";
 import { GUEST_FOLDER } from "../../examples/frontend/programs.js";
@@ -43,12 +44,18 @@ describe("gdb-multiarch on the example machine", function () {
     return [machine, server];
   }
 
-  /** Runs gdb with commands, after `target remote`. Returns its output. */
-  function gdb(name: string, server: GdbServer, commands: readonly string[]): Promise<string> {
+  /** Runs gdb on a program, with commands after `target remote`. Returns its output. */
+  function gdb(
+    name: string | null,
+    server: GdbServer,
+    commands: readonly string[],
+  ): Promise<string> {
     const all = ["set pagination off", "set confirm off", "set width 0", "set style enabled off"];
     all.push(`target remote ${server.address}`, ...commands);
-    const program = join(folder, `${name}.elf`);
-    const options = ["-nx", "-batch", ...all.flatMap((command) => ["-ex", command]), program];
+    const options = ["-nx", "-batch", ...all.flatMap((command) => ["-ex", command])];
+    if (name !== null) {
+      options.push(join(folder, `${name}.elf`));
+    }
     return new Promise((resolve, reject) => {
       const child = spawn(GDB, options, { stdio: ["ignore", "pipe", "pipe"] });
       let output = "";
@@ -189,5 +196,36 @@ describe("gdb-multiarch on the example machine", function () {
     const stopped = machine.cpu.time;
     await new Promise(setImmediate);
     expect(machine.cpu.time).to.equal(stopped);
+  });
+
+  it("knows the registers of AArch64 by their description", async () => {
+    const space = new AddressSpace();
+    space.addRam(0x1000, 4096);
+    space.writel(0x1000, 0xd2800020); // mov x0, #1
+    const registers = Array.from({ length: 34 }, (_, number) => BigInt(number));
+    registers[32] = 0x1000n;
+    const cpu: GdbCpu = {
+      readRegister: (number) => registers[number]!,
+      writeRegister: (number, value) => void (registers[number] = value),
+      run: () => {
+        registers[32]! += 4n;
+        return undefined;
+      },
+    };
+    const architecture = aarch64Architecture();
+    const server = await GdbServer.listen({ space, cpus: [cpu], architecture });
+    servers.push(server);
+    const output = await gdb(null, server, [
+      "info registers x30 sp cpsr",
+      "x/i $pc",
+      "stepi",
+      "print/x (long) $pc",
+      "set var $sp = 0x2000",
+      "kill",
+    ]);
+    expect(output).to.match(/x30 +0x1e .*\nsp +0x1f .*\ncpsr +0x21 /);
+    expect(output).to.match(/0x1000:\tmov\tx0, #0x1/);
+    expect(output).to.include("$1 = 0x1004\n");
+    expect(registers[31]).to.equal(0x2000n);
   });
 });
