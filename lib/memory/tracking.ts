@@ -51,10 +51,12 @@ export function checkTracking(
 
 const REASONS: Readonly<Record<number, string>> = {
   [WATCH_UNSUPPORTED]:
-    "this system does not track writes: that takes Windows, or Linux 6.7 or later that permits userfaultfd",
+    "this system does not track writes: that takes Windows, or Linux 6.7 or later " +
+    "that permits userfaultfd",
   [WATCH_BORROWED]: "the system cannot track RAM in an ArrayBuffer, which may be detached",
   [WATCH_REFUSED]:
-    "the system refuses to track the writes to this memory: it tracks some of its pages for another one, or, on Windows, it was allocated without writeWatch",
+    "the system refuses to track the writes to this memory: it tracks some of its pages for " +
+    "another one, or, on Windows, it was allocated without writeWatch",
 };
 
 /** An Error `ERR_TRACKING_UNAVAILABLE`. */
