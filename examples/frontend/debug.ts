@@ -26,7 +26,7 @@ export class DebuggedHart implements GdbCpu {
   readonly name = "hart 0";
 
   constructor(
-    private readonly machine: Machine,
+    private readonly machine: Pick<Machine, "status">,
     private readonly cpu: Cpu,
   ) {}
 

@@ -1,4 +1,4 @@
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,10 +8,8 @@ import { aarch64Architecture, type GdbCpu, GdbServer } from "pound-guest-memory/
 import { serveMachine } from "../../examples/frontend/debug.js";
 import { Machine } from "../../examples/frontend/machine.js";
 import { GUEST_FOLDER } from "../../examples/frontend/programs.js";
+import { CROSS_COMPILER, GDB, runGdb } from "../support/gdb.js";
 import { need } from "../support/tools.js";
-
-const GDB = "gdb-multiarch";
-const CROSS_COMPILER = "riscv64-linux-gnu-gcc";
 
 describe("gdb-multiarch on the example machine", function () {
   this.timeout(120_000);
@@ -44,26 +42,12 @@ describe("gdb-multiarch on the example machine", function () {
     return [machine, server];
   }
 
-  /** Runs gdb on a program, with commands after `target remote`. Returns its output. */
   function gdb(
     name: string | null,
     server: GdbServer,
     commands: readonly string[],
   ): Promise<string> {
-    const all = ["set pagination off", "set confirm off", "set width 0", "set style enabled off"];
-    all.push(`target remote ${server.address}`, ...commands);
-    const options = ["-nx", "-batch", ...all.flatMap((command) => ["-ex", command])];
-    if (name !== null) {
-      options.push(join(folder, `${name}.elf`));
-    }
-    return new Promise((resolve, reject) => {
-      const child = spawn(GDB, options, { stdio: ["ignore", "pipe", "pipe"] });
-      let output = "";
-      child.stdout.on("data", (part: Buffer) => (output += part.toString()));
-      child.stderr.on("data", (part: Buffer) => (output += part.toString()));
-      child.once("error", reject);
-      child.once("close", () => resolve(output));
-    });
+    return runGdb(server, name === null ? null : join(folder, `${name}.elf`), commands);
   }
 
   it("breaks at a function, and shows the stack and the arguments", async () => {
