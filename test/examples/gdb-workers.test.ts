@@ -99,7 +99,7 @@ describe("gdb-multiarch on two harts in workers", function () {
     const elf = join(folder, "program.elf");
     const image = loadElf(space, readFileSync(elf), { machine: "riscv" });
     for (let i = 0; i < 2; i++) {
-      const hart = new FarHart(i, { shareable: memory.shareable, base: RAM });
+      const hart = new FarHart(i, { shareable: memory.shareable!, base: RAM });
       harts.push(hart);
       await hart.writeRegister(PC, image.entry!);
       await hart.writeRegister(A0, BigInt(i));

@@ -1,12 +1,12 @@
 import { parentPort, workerData } from "node:worker_threads";
-import { AddressSpace, GuestMemory, type ShareableMemory } from "pound-guest-memory";
+import { AddressSpace, GuestMemory, type SharedRam } from "pound-guest-memory";
 import { Cpu } from "../../examples/frontend/cpu/cpu.js";
 import { DebuggedHart } from "../../examples/frontend/debug.js";
 
 /** The data of a thread that runs a hart. */
 export interface HartData {
   /** The RAM, which all harts share. */
-  readonly shareable: ShareableMemory;
+  readonly shareable: SharedRam;
   readonly base: number;
 }
 
