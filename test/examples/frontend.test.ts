@@ -9,7 +9,8 @@ import { lockstep } from "../../examples/frontend/lockstep.js";
 import { Machine } from "../../examples/frontend/machine.js";
 import { GUEST_FOLDER, PROGRAMS, programFile } from "../../examples/frontend/programs.js";
 import { differences, runProgram } from "../../examples/frontend/run.js";
-import { need } from "../support/tools.js";
+import { compileFrontend } from "../support/frontend.js";
+import { need } from "../support/need.js";
 
 const ROOT = join(__dirname, "../..");
 
@@ -74,11 +75,7 @@ describe("the example frontend", () => {
 
   before(function () {
     this.timeout(120_000);
-    execFileSync(process.execPath, [
-      join(ROOT, "node_modules/typescript/bin/tsc"),
-      "-p",
-      join(ROOT, "examples/frontend"),
-    ]);
+    compileFrontend();
   });
 
   after(() => rmSync(scratch, { recursive: true }));

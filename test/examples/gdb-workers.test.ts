@@ -10,7 +10,7 @@ import { type GdbCpu, GdbServer, type GdbStop, riscvArchitecture } from "pound-g
 import { loadElf } from "pound-guest-memory/loader";
 import { CROSS_COMPILER, GDB, runGdb } from "../support/gdb.js";
 import type { HartCall, HartData } from "../support/hart-worker.js";
-import { need } from "../support/tools.js";
+import { need } from "../support/need.js";
 
 const RAM = 0x8000_0000;
 const RAM_SIZE = 0x10_0000;

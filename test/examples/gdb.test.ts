@@ -9,7 +9,7 @@ import { serveMachine } from "../../examples/frontend/debug.js";
 import { Machine } from "../../examples/frontend/machine.js";
 import { GUEST_FOLDER } from "../../examples/frontend/programs.js";
 import { CROSS_COMPILER, GDB, runGdb } from "../support/gdb.js";
-import { need } from "../support/tools.js";
+import { need } from "../support/need.js";
 
 describe("gdb-multiarch on the example machine", function () {
   this.timeout(120_000);
