@@ -126,6 +126,11 @@ export class GdbServer {
     if (path !== undefined && typeof path !== "string") {
       throw typeError("path must be a string");
     }
+    for (const [name, value] of Object.entries({ devices, running })) {
+      if (typeof value !== "boolean") {
+        throw typeError(`${name} must be a boolean`);
+      }
+    }
     const description = new TargetDescription(architecture);
     const stops = new Stops(space);
     const list = checkCpus(cpus);

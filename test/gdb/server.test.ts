@@ -678,6 +678,9 @@ describe("architectures of gdb", () => {
       [{ cpus: [{}] }, "ERR_INVALID_ARG_TYPE"],
       [{ cpus: cpu }, "ERR_INVALID_ARG_TYPE"],
       [{ path: 5 }, "ERR_INVALID_ARG_TYPE"],
+      [{ port: 65536 }, "ERR_SOCKET_BAD_PORT"],
+      [{ devices: "no" }, "ERR_INVALID_ARG_TYPE"],
+      [{ running: 1 }, "ERR_INVALID_ARG_TYPE"],
     ] as const) {
       const options = { space, cpus: [cpu], architecture: good, ...change };
       const error = await rejection(GdbServer.listen(options as unknown as GdbServerOptions));
