@@ -17,6 +17,8 @@ import {
 import { type AccessPolicy, checkPolicy } from "../base/policy.js";
 import { GuestMemAccessResult } from "../base/result.js";
 import { expectOutcome, type Outcome, runAll, runOp } from "./run-op.js";
+import { formatReport } from "./report.js";
+import { shrink } from "./shrink.js";
 import { listedOps, type OpSource } from "./sources.js";
 
 /**
@@ -368,9 +370,6 @@ async function explain(
   { size, policy: given = {}, reference, label }: CrosscheckOptions,
 ): Promise<Difference> {
   const policy = checkPolicy(given);
-  // Only the rare difference needs these, so they are not loaded with the package.
-  const { formatReport } = await import("./report.js");
-  const { shrink } = await import("./shrink.js");
   const firstFound = (ops: readonly Op[]): Found | null => {
     const pair = new Pair(makeSubject, size, policy, reference);
     try {
