@@ -51,4 +51,10 @@ export type {
   RomRegion,
   WindowOptions,
 } from "./space/regions.js";
+export type {
+  AccessTrace,
+  TracedAccess,
+  TraceLog,
+  TraceOptions,
+} from "./space/access-trace.js";
 export type { WatchedAccess, WatchListener, Watchpoint, WatchRange } from "./space/watchpoint.js";

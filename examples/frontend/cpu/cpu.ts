@@ -165,15 +165,27 @@ export class Cpu implements Hart, PrivilegedHartState {
     this.attention = true;
   }
 
+  /** Sets the addresses of the instructions before which {@link Cpu.run} returns. */
+  setBreakpoints(addresses: ReadonlySet<bigint>): void {
+    this.fetcher.setBreakpoints(addresses);
+  }
+
   run(limit: number): boolean {
     const end = this.time + limit;
-    while (!this.stopped && this.time < end) {
+    this.fetcher.atBreakpoint = false;
+    while (!this.stopped && !this.fetcher.atBreakpoint && this.time < end) {
       this.attention = false;
       this.takeInterrupt();
       const toAlarm = this.alarm > this.time ? this.alarm - this.time : SLICE;
       this.execute(Math.min(end - this.time, toAlarm, SLICE));
     }
     return !this.stopped;
+  }
+
+  setRegister(number: number, value: bigint): void {
+    if (number !== 0) {
+      this.putWide(2 * number, value);
+    }
   }
 
   register(number: number): bigint {
@@ -601,9 +613,15 @@ export class Cpu implements Hart, PrivilegedHartState {
     return fetcher.turnTo(low, high, this.csrs.mode);
   }
 
-  /** Raises the exception for a fetch that failed. */
+  /** Raises the exception for a fetch that failed, or stops the run at a breakpoint. */
   private fetchFault(at: number): number {
-    const { result, failedAt } = this.fetcher;
+    const { atBreakpoint, result, failedAt } = this.fetcher;
+    if (atBreakpoint) {
+      this.attention = true;
+      // The loop has counted the instruction already.
+      this.sliceEnd--;
+      return at;
+    }
     const fault = this.isPageFault ? INSTRUCTION_PAGE_FAULT : INSTRUCTION_FAULT;
     return this.fault(result, fault, INSTRUCTION_MISALIGNED, at, failedAt);
   }
