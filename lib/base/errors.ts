@@ -123,6 +123,11 @@ export function outOfMemoryError(message: string): Error {
   return withCode(new Error(message), "ERR_OUT_OF_MEMORY");
 }
 
+/** An Error `ERR_BUSY`. */
+export function busyError(message: string): Error {
+  return withCode(new Error(message), "ERR_BUSY");
+}
+
 /** Sets the `code` of an error. */
 export function withCode<E extends Error>(error: E, code: ErrorCode): E {
   return Object.assign(error, { code });

@@ -11,7 +11,7 @@ import { GeneralAccess } from "./general-access.js";
 import type { Gpa } from "../base/gpa.js";
 import { toAddress, toByteCount } from "../base/arguments.js";
 import { MemoryMarks, UNREAD_MARKS } from "./marks.js";
-import { native, type Handle, type NativeHandle } from "../native/addon.js";
+import { hasAddon, native, type Handle, type NativeHandle, refuseNative } from "../native/addon.js";
 import { NativeAccess } from "../native/access.js";
 import { HalvesAccess, rangesOfRam } from "../base/halves-access.js";
 import { checkTotal, type GuestRange, type RangeList, toRanges } from "../base/ranges.js";
@@ -19,6 +19,7 @@ import { type GuestMemAccessResult, OK } from "../base/result.js";
 import { reserveStack } from "../native/stack.js";
 import { newSharedBuffer, type SharedRam, sharedRamOf, viewOf } from "./shared-ram.js";
 import { type AccessPolicy, checkPolicy, policyNumber } from "../base/policy.js";
+import { plainLanes } from "./plain-lanes.js";
 import { type PolicyAccess, policyAccess } from "./policy-access.js";
 import { TrackedWrites } from "./tracked-writes.js";
 import type { Tracking, TrackingMode } from "./tracking.js";
@@ -57,7 +58,7 @@ export class GuestMemory implements Disposable {
   readonly uncloneable = uncloneable;
 
   /** The native path to the same RAM: each call runs the compiled C++ accessor through N-API. */
-  readonly native: NativeAccess;
+  declare readonly native: NativeAccess;
 
   // The fields below are not #private, because the accessors of accessor-forms.ts use them, and
   // because V8 constant-folds #private fields less well: an access to a memory that is a constant
@@ -99,6 +100,7 @@ export class GuestMemory implements Disposable {
   static {
     // The accessors. See accessor-forms.ts.
     selectUntilRefusal(this.prototype);
+    refuseNative(this.prototype);
   }
 
   readonly #arena: Arena;
@@ -152,12 +154,14 @@ export class GuestMemory implements Disposable {
     this.general = new GeneralAccess(this.#size, windows, owner?.buffer ?? null, this.#marks);
     this.#shareable = sharedRamOf(owner, base, this.#size);
     this.#forgetEnding = onEnding(() => this.#end());
-    this.native = new NativeAccess(
-      this.#handle,
-      this.size,
-      (address) => this.general.lost(address),
-      this.#marks,
-    );
+    if (hasAddon) {
+      this.native = new NativeAccess(
+        this.#handle,
+        this.size,
+        (address) => this.general.lost(address),
+        this.#marks,
+      );
+    }
     internals.set(this, {
       handle: this.#handle,
       size: this.#size,
@@ -385,6 +389,15 @@ export class GuestMemory implements Disposable {
     return native.forksShareMemory && native.externalBuffers;
   }
 
+  /**
+   * Whether the compiled addon is loaded. If not, memory lies in ArrayBuffers of the runtime, and
+   * everything that needs the addon throws `ERR_NO_ADDON`, with the cause and the remedy:
+   * {@link GuestMemory.native}, {@link GuestMemory.handle} and the same properties of other classes.
+   */
+  static get hasNative(): boolean {
+    return hasAddon;
+  }
+
   get size(): bigint {
     return BigInt(this.#size);
   }
@@ -438,7 +451,7 @@ export class GuestMemory implements Disposable {
     const checked = checkPolicy(policy);
     return (this.#policies[policyNumber(checked)] ??= policyAccess(checked, {
       owner: this,
-      native: this.native,
+      native: hasAddon ? this.native : null,
       general: this.general,
       marks: this.#marks,
     }));
@@ -933,7 +946,9 @@ export class GuestMemory implements Disposable {
   /** Copies the fields of the first window for the hot paths. */
   #useFirst(first: Window): void {
     const { u8, u16, u32, u64, quads } = first;
-    this.native.useFirst(u8);
+    if (hasAddon) {
+      this.native.useFirst(u8);
+    }
     this.u8 = u8;
     this.u16 = u16;
     this.u32 = u32;
@@ -950,8 +965,13 @@ export class GuestMemory implements Disposable {
   }
 
   #viewAtomics(): ViewAtomics {
-    const { native, general } = this;
-    return (this.#atomics ??= new ViewAtomics(native.atomicLanes, general.windows, this.#marks));
+    if (this.#atomics === undefined) {
+      const general = this.general;
+      const marks = this.#marks;
+      const lanes = hasAddon ? this.native.atomicLanes : plainLanes({ general, marks });
+      this.#atomics = new ViewAtomics(lanes, general.windows, marks);
+    }
+    return this.#atomics;
   }
 
   /** Ends the RAM: every later access is `ERROR_INTERNAL`. The caller has reserved the stack. */

@@ -16,7 +16,7 @@ import { GuestMemory, guestMemoryInternals, isGuestMemory } from "../memory/gues
 import { checkTracking, type TrackingMode } from "../memory/tracking.js";
 import { type AccessPolicy, policyNumber } from "../base/policy.js";
 import type { MmioDevice, WriteTrap } from "./mmio.js";
-import { type Handle, native, type NativeHandle } from "../native/addon.js";
+import { hasAddon, native, type NativeHandle, refuseNative } from "../native/addon.js";
 import { NativeSpaceAccess } from "./native-access.js";
 import {
   type AccessFault,
@@ -128,7 +128,7 @@ export class AddressSpace implements GuestAccessors {
   readonly uncloneable = uncloneable;
 
   /** The same accessors on the native path: the addon accesses RAM and ROM. */
-  readonly native!: NativeSpaceAccess;
+  declare readonly native: NativeSpaceAccess;
 
   /**
    * A number that increases before the answer to "which bytes does an access to this address reach,
@@ -189,6 +189,7 @@ export class AddressSpace implements GuestAccessors {
   declare private markedView: DataView;
   declare private markedShift: number;
   static {
+    refuseNative(this.prototype);
     this.prototype.checkSlots = checkSlots;
     this.prototype.reads = NO_ENTRIES;
     this.prototype.writes = NO_ENTRIES;
@@ -206,7 +207,7 @@ export class AddressSpace implements GuestAccessors {
   #marksPages = false;
   #atomics: GuestAtomicAccess | undefined;
   /** The page table; null before the first access. */
-  #table: Handle | null = null;
+  #table: PageTable | null = null;
   #nativeHandle: NativeHandle | undefined;
   #exits: ExitServer | undefined;
   #halves: HalvesAccess | undefined;
@@ -231,7 +232,9 @@ export class AddressSpace implements GuestAccessors {
     this.#bus = new Bus(settings, this.#arena && guestMemoryInternals(this.#arena.home), {
       invalidate: () => {
         this.general.clear();
-        this.native.clear();
+        if (hasAddon) {
+          this.native.clear();
+        }
         this.#halves?.clear();
       },
       mapChanged: () => this.#mapChanged(),
@@ -248,7 +251,9 @@ export class AddressSpace implements GuestAccessors {
     });
     this.#bulk = new SpaceBulk(this.#bus);
     this.general = isDefault ? new SpaceAccess(this.#bus) : new PolicySpaceAccess(this.#bus);
-    this.native = new NativeSpaceAccess(this.#bus, this.shift);
+    if (hasAddon) {
+      this.native = new NativeSpaceAccess(this.#bus, this.shift);
+    }
   }
 
   /**
@@ -386,7 +391,7 @@ export class AddressSpace implements GuestAccessors {
     if (this.#nativeHandle === undefined) {
       this.#nativeHandle = native.coreSpaceCreate();
       if (this.#table !== null) {
-        native.coreSpaceSetTable(this.#nativeHandle, this.#table);
+        native.coreSpaceSetTable(this.#nativeHandle, this.#table.handle);
       }
     }
     return this.#nativeHandle;
@@ -1301,14 +1306,17 @@ export class AddressSpace implements GuestAccessors {
     return this.#bulk.poke(gpa, bytesOf(source, "source"));
   }
 
-  #useTable({ reads, writes, number, handle }: PageTable): void {
-    this.#table = handle;
+  #useTable(table: PageTable): void {
+    this.#table = table;
+    const { reads, writes } = table;
     if (this.#nativeHandle !== undefined) {
-      native.coreSpaceSetTable(this.#nativeHandle, handle);
+      native.coreSpaceSetTable(this.#nativeHandle, table.handle);
     }
-    this.native.number = number;
-    this.native.reads = reads;
-    this.native.writes = writes;
+    if (hasAddon) {
+      this.native.number = table.number;
+      this.native.reads = reads;
+      this.native.writes = writes;
+    }
     if (this.#bus.policy.number !== 0) {
       // The accessors of this class, which a subclass has, always take the slow path.
       this.reads = NO_ENTRIES;
@@ -1344,7 +1352,7 @@ export class AddressSpace implements GuestAccessors {
 
   #copyForMarkingWrites(): void {
     if (Object.getPrototypeOf(this) === MarkingWrites.prototype) {
-      this.markedWrites = this.native.writes;
+      this.markedWrites = this.#table?.writes ?? NO_ENTRIES;
       this.markedShift = this.shift;
       this.markedView = this.view;
     }

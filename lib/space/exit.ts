@@ -5,7 +5,8 @@ import { type Operation, rangeError, typeError } from "../base/errors.js";
 import type { Gpa } from "../base/gpa.js";
 import { GuestMemAccessResult } from "../base/result.js";
 import type { Out, Value } from "../base/widths.js";
-import { runOn, spaceLanes } from "./atomics.js";
+import { runOn } from "../atomics/quad-halves.js";
+import { spaceLanes } from "./atomics.js";
 import type { Bus } from "./bus.js";
 import { SPACE_BYTE, SPACE_LONG, SPACE_QUAD, SPACE_WORD, type SpaceWidth } from "./widths.js";
 
