@@ -7,7 +7,6 @@ import { reserveStack } from "../native/stack.js";
 import { native, type Handle } from "../native/addon.js";
 import { extentOf } from "../base/view.js";
 import { uncloneable } from "../base/uncloneable.js";
-import { WINDOW_SIZE } from "./windows.js";
 
 /** Memory of the caller that {@link Arena.over} and `GuestMemory.over` accept. */
 export type CallerMemory = ArrayBuffer | SharedArrayBuffer | ArrayBufferView;
@@ -48,11 +47,11 @@ export type ArenaEnding = () => void;
 
 /** The parts of an {@link Arena} that guest memory is built on; not public. */
 export interface ArenaInternals {
-  readonly handle: Handle;
+  handle(): Handle;
   /** Allocated bytes at an offset from the arena's start, for use inside this package only. */
   bytesAt(offset: number, length: number): Uint8Array;
-  /** The caller's memory, or null if the arena owns its pages. */
-  readonly owner: DataView | null;
+  /** The buffer of the caller or of the runtime; null if the arena has pages of the system. */
+  owner(): DataView | null;
   /** Registers a listener for the end of the allocations. Returns a function that removes it. */
   onEnding(listener: ArenaEnding): () => void;
   /**
@@ -103,8 +102,8 @@ export class Arena implements Disposable {
   /** @internal */
   readonly uncloneable = uncloneable;
 
-  readonly #handle: Handle;
-  readonly #owner: DataView | null;
+  #handle: Handle;
+  #owner: DataView | null;
   /** Whether {@link Arena.create} made the owner, in place of pages of the arena. */
   readonly #ownerIsOurs: boolean;
   readonly #endings = new Set<ArenaEnding>();
@@ -116,13 +115,13 @@ export class Arena implements Disposable {
     this.#owner = owner;
     this.#ownerIsOurs = ownerIsOurs;
     internals.set(this, {
-      handle,
-      owner,
+      handle: () => this.#handle,
+      owner: () => this.#owner,
       bytesAt: (offset, length) => this.#bytesAt(offset, length, false),
       onEnding: (listener) => this.#onEnding(listener),
       fork: () => this.#fork(),
       rebase: () => {
-        native.arenaRebase(handle);
+        native.arenaRebase(this.#handle);
         this.#forks++;
       },
       forks: () => this.#forks,
@@ -237,15 +236,21 @@ export class Arena implements Disposable {
     if (this.#destroyed) {
       throw destroyedError("the arena is destroyed");
     }
-    const used = native.arenaUsed(this.#handle);
     reserveStack();
     this.#endAllocations();
-    native.arenaReset(this.#handle);
     if (this.#ownerIsOurs) {
-      for (let start = 0; start < used; start += WINDOW_SIZE) {
-        this.#bytesAt(start, Math.min(WINDOW_SIZE, used - start), false).fill(0);
-      }
+      this.#moveToFreshBuffer();
+    } else {
+      native.arenaReset(this.#handle);
     }
+  }
+
+  /** Replaces a buffer of the runtime by another one of zeros, and detaches it. */
+  #moveToFreshBuffer(): void {
+    const fresh = new DataView(runtimeBuffer(native.arenaCapacity(this.#handle)));
+    native.arenaDestroy(this.#handle);
+    this.#owner = fresh;
+    this.#handle = native.arenaOver(fresh, true);
   }
 
   /**

@@ -126,9 +126,10 @@ export class GuestMemory implements Disposable {
    * RAM that is allocated from the arena.
    */
   private constructor(arena: Arena, ownsArena: boolean, adopted?: Adopted) {
-    const { handle, owner, bytesAt, onEnding, rebase, forks } = arenaInternals(arena);
+    const { handle, owner: ownerOf, bytesAt, onEnding, rebase, forks } = arenaInternals(arena);
+    const owner = ownerOf();
     const block = adopted?.block;
-    this.#handle = createMemory(handle, adopted);
+    this.#handle = createMemory(handle(), adopted);
     this.#arena = arena;
     this.#ownsArena = ownsArena;
     this.#borrowed = owner !== null || block !== undefined;
@@ -358,7 +359,7 @@ export class GuestMemory implements Disposable {
     if (this.#size === 0) {
       return 0;
     }
-    const { handle } = arenaInternals(this.#arena);
+    const handle = arenaInternals(this.#arena).handle();
     const offset = native.guestMemoryOffset(this.#handle);
     if (this.#marks.guards !== null) {
       const parts = native.arenaChanges(handle, offset, this.#size) ?? throwNotForked();

@@ -25,6 +25,7 @@ import { BUNDLED_TRACE } from "../../lib/cli/replay.js";
 import { ByteMemory } from "../support/byte-memory.js";
 import { NO_MEMORY, OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
 import { nameOf, POLICIES } from "../support/policies.js";
+import { PATHS } from "../support/paths.js";
 
 const { OK, FAULT_BOUNDARY, FAULT_UNALIGNED } = GuestMemAccessResult;
 type Result = GuestMemAccessResult;
@@ -281,7 +282,7 @@ describe("crosscheck", () => {
       }
     });
 
-    for (const path of ["view", "native"] as const) {
+    for (const path of PATHS) {
       it(`finds none in an address space, ${path} path, under ${nameOf(policy)}`, async () => {
         const subject: MakeMemory = (bytes, given) => {
           const space = new AddressSpace({ ...given, pageSize: 256 });

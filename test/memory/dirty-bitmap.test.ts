@@ -5,6 +5,7 @@ import fc from "fast-check";
 import { AddressSpace, DirtyBitmap, GuestMemAccessResult, GuestMemory } from "pound-guest-memory";
 import { ExclusiveMonitor } from "pound-guest-memory/atomics";
 import { OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
+import { PATHS } from "../support/paths.js";
 
 const PAGE = 4096;
 
@@ -168,7 +169,7 @@ describe("DirtyBitmap", () => {
 });
 
 describe("dirty tracking", () => {
-  for (const path of ["view", "native"] as const) {
+  for (const path of PATHS) {
     it(`marks the pages that the ${path} path writes, and no others`, () => {
       const space = new AddressSpace();
       const region = space.addRam(0x10_0000, 64 * PAGE, { trackDirty: true });
