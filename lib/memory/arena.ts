@@ -225,6 +225,8 @@ export class Arena implements Disposable {
    * Ends every allocation (`arena_reset`). Pages that the arena owns read as zero afterwards;
    * memory of the caller keeps its bytes.
    *
+   * Without the addon, the arena continues with a fresh buffer of the runtime.
+   *
    * If a buffer over the pages was transferred, for instance to another thread, its new owner keeps
    * the bytes, and the arena continues with fresh pages.
    *

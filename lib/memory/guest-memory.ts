@@ -57,7 +57,11 @@ export class GuestMemory implements Disposable {
   /** @internal */
   readonly uncloneable = uncloneable;
 
-  /** The native path to the same RAM: each call runs the compiled C++ accessor through N-API. */
+  /**
+   * The native path to the same RAM: each call runs the compiled C++ accessor through N-API.
+   *
+   * @throws Error `ERR_NO_ADDON` if the addon is not loaded: see {@link GuestMemory.hasNative}.
+   */
   declare readonly native: NativeAccess;
 
   // The fields below are not #private, because the accessors of accessor-forms.ts use them, and

@@ -70,10 +70,10 @@ const WORKER = `
   const moved = [];
   for (const size of sizes) {
     const memory = GuestMemory.allocate(size);
-    memory.fill(0, size, stamp);
     nativeOf(memory).writeb(size - 1, stamp);
     kept.push(memory, Arena.create(size), GuestMemory.allocate(size).buffer);
     const { buffer } = memory.buffer;
+    new Uint8Array(buffer).fill(stamp);
     let bytes;
     try { bytes = buffer.transfer?.() ?? structuredClone(buffer, { transfer: [buffer] }); } catch {}
     if (bytes !== undefined) moved.push(bytes);
