@@ -11,7 +11,7 @@ Module._extensions[".node"] = (module, filename) => {
   }
   load(module, filename);
 };
-const option = `--require=${JSON.stringify(__filename)}`;
+const option = `--require=${JSON.stringify(module.filename)}`;
 if (!process.env.NODE_OPTIONS?.includes(option)) {
   process.env.NODE_OPTIONS = `${process.env.NODE_OPTIONS ?? ""} ${option}`.trim();
 }
