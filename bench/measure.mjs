@@ -32,3 +32,10 @@ export async function medianMs(functions, { rounds = ROUNDS, warmup = 5 } = {}) 
 export function median(values) {
   return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
 }
+
+/** Wall-clock milliseconds of one call. */
+export function msOf(action) {
+  const start = process.hrtime.bigint();
+  action();
+  return Number(process.hrtime.bigint() - start) / 1e6;
+}

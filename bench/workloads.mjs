@@ -4,10 +4,11 @@
 import { createReadStream } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
+import { createBrotliDecompress } from "node:zlib";
 import { SIZE } from "./addon.mjs";
 
 const require = createRequire(import.meta.url);
-const TRACE = fileURLToPath(new URL("../traces/gzip-numbers.lackey.gz", import.meta.url));
+const TRACE = fileURLToPath(new URL("../traces/gzip-numbers.lackey.br", import.meta.url));
 const LENGTH = 2 ** 17;
 /**
  * Random addresses lie below this. The caches hold that much, so that cache misses do not count.
@@ -15,10 +16,10 @@ const LENGTH = 2 ** 17;
 const SPREAD = 2 ** 18;
 
 async function traceOps() {
-  const { compileTrace, FirstTouchMap, gunzipIfPacked } = require("pound-guest-memory/trace");
+  const { compileTrace, FirstTouchMap } = require("pound-guest-memory/trace");
   const kinds = [];
   const gpas = [];
-  const text = gunzipIfPacked(createReadStream(TRACE));
+  const text = createReadStream(TRACE).pipe(createBrotliDecompress());
   for await (const batch of compileTrace(text, { map: new FirstTouchMap(SIZE) })) {
     for (let i = 0; i < batch.length; i++) {
       const [kind, width] = [batch.codes[i] >> 2, batch.codes[i] & 3];

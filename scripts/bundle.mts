@@ -78,6 +78,7 @@ await bundle.write({
   exports: "named",
   entryFileNames: "[name].js",
   chunkFileNames: "chunks/[name].js",
+  comments: false,
   codeSplitting: {
     includeDependenciesRecursively: false,
     groups: [{ debugName: "folders", name: chunkOf }],

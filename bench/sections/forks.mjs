@@ -1,5 +1,5 @@
 import { AddressSpace, GuestMemory } from "pound-guest-memory";
-import { median } from "../measure.mjs";
+import { median, msOf } from "../measure.mjs";
 
 const GIB = 2 ** 30;
 const PAGE = 4096;
@@ -7,18 +7,10 @@ const CLONES = 1000;
 const FEW = 10;
 const MANY = 16_384;
 
-/** Wall-clock milliseconds of one call. */
-function msOf(action) {
-  const start = process.hrtime.bigint();
-  action();
-  return Number(process.hrtime.bigint() - start) / 1e6;
-}
-
 /** Forks and resets of 4 GiB of RAM with 1 GiB resident, beside copies with Buffers. */
 export function forks() {
-  console.log(
-    `\nforks of 4 GiB of RAM, 1 GiB resident, ${GuestMemory.forksShareMemory ? "copied on write" : "copied at once"}`,
-  );
+  const how = GuestMemory.forksShareMemory ? "copied on write" : "copied at once";
+  console.log(`\nforks of 4 GiB of RAM, 1 GiB resident, ${how}`);
   const results = {};
   for (const [name, make] of Object.entries({
     "a memory": () => GuestMemory.allocate(4 * GIB, { forkable: true }),
@@ -66,7 +58,8 @@ function measure(name, parent) {
   console.log(
     `  ${name.padEnd(22)} first ${firstMs.toFixed(1)} ms, further ${furtherMs.toFixed(4)} ms, ` +
       `${Math.round(result.resetsPerSecond)} resets/s with ${FEW} pages; with ${MANY}: ` +
-      `${result.resetUsPerPage.toFixed(2)} us a page (the first ${result.firstResetUsPerPage.toFixed(2)})`,
+      `${result.resetUsPerPage.toFixed(2)} us a page ` +
+      `(the first ${result.firstResetUsPerPage.toFixed(2)})`,
   );
   return result;
 }
@@ -94,7 +87,8 @@ function copies() {
   const forkMs = msOf(() => (clone = Buffer.from(parent)));
   const resetMs = median(Array.from({ length: 3 }, () => msOf(() => parent.copy(clone))));
   console.log(
-    `  ${"a Buffer of 1 GiB".padEnd(22)} copied in ${forkMs.toFixed(1)} ms, reset in ${resetMs.toFixed(1)} ms`,
+    `  ${"a Buffer of 1 GiB".padEnd(22)} copied in ${forkMs.toFixed(1)} ms, ` +
+      `reset in ${resetMs.toFixed(1)} ms`,
   );
   return { forkMs, resetMs };
 }

@@ -1,6 +1,6 @@
 import { GuestMemory } from "pound-guest-memory";
 import { addon } from "../addon.mjs";
-import { median, medianMs } from "../measure.mjs";
+import { median, medianMs, msOf } from "../measure.mjs";
 
 const SIZES = [2 ** 20, 2 ** 22, 2 ** 24, 2 ** 26, 2 ** 28, 2 ** 30];
 const ACCESSES = 2 ** 16;
@@ -47,13 +47,6 @@ function viewLoop(memory) {
       return sum;
     };`,
   )(memory);
-}
-
-/** The time of one call in milliseconds. */
-function msOf(action) {
-  const start = process.hrtime.bigint();
-  action();
-  return Number(process.hrtime.bigint() - start) / 1e6;
 }
 
 /** RAM of 6 GiB: the time and memory to create it, and accesses below and above 4 GiB. */

@@ -14,11 +14,12 @@ const CHANGES = 256;
 /** Addresses of 32 bits in each, aligned, as offsets from the start of the RAM. */
 const offsets = Array.from({ length: LENGTH }, (_, i) => i * 4);
 /**
- * The addresses of RAM at a base; with more than one RAM, those of each in turn. The same offset in
- * all RAMs would make them compete for the same lines of the cache.
+ * The addresses of RAM at a base; with more than one RAM, those of each in turn, as many lines of
+ * the cache in all as with one. The same offset in all RAMs would make them compete for the same
+ * lines.
  */
 const at = (base, rams = 1, stride = 0) =>
-  offsets.map((offset, i) => base + offset + (i % rams) * (stride + 192));
+  offsets.map((_, i) => base + Math.floor(i / rams) * 4 + (i % rams) * (stride + 192));
 /** Addresses in as many pages. */
 const pages = (base, count) => Array.from({ length: count }, (_, i) => base + i * PAGE);
 

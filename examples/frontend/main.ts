@@ -2,6 +2,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 import { Display } from "./devices/display.js";
+import { runCommand } from "./exit-status.js";
 import { runInWorker } from "./in-worker.js";
 import { lockstep } from "./lockstep.js";
 import type { Path } from "./machine.js";
@@ -172,12 +173,4 @@ async function main(): Promise<boolean> {
   return all.every(({ status, differences: found }) => status === 0 && found.length === 0);
 }
 
-main().then(
-  (good) => {
-    process.exitCode = good ? 0 : 1;
-  },
-  (error: unknown) => {
-    console.error(error instanceof Error ? error.message : error);
-    process.exitCode = 2;
-  },
-);
+runCommand(main);

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { parseArgs } from "node:util";
+import { runCommand } from "../frontend/exit-status.js";
 import { runInWorker } from "../frontend/in-worker.js";
 import { lockstep } from "../frontend/lockstep.js";
 import { PROGRAMS, programFile } from "../frontend/programs.js";
@@ -118,12 +119,4 @@ async function main(): Promise<boolean> {
   return all.every(({ status, differences: found }) => status === 0 && found.length === 0);
 }
 
-main().then(
-  (good) => {
-    process.exitCode = good ? 0 : 1;
-  },
-  (error: unknown) => {
-    console.error(error instanceof Error ? error.message : error);
-    process.exitCode = 2;
-  },
-);
+runCommand(main);

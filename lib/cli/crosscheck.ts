@@ -17,6 +17,7 @@ import {
   type Endian,
   policyNumber,
 } from "../base/policy.js";
+import { hex } from "../base/printable.js";
 import { GuestMemAccessResult } from "../base/result.js";
 import { CliError } from "./failure.js";
 import { skipForeignOption } from "./replay.js";
@@ -165,7 +166,7 @@ function toText({ operations, faults, difference }: CrosscheckResult): string {
 function toJson(result: CrosscheckResult): string {
   const plain = (_: string, value: unknown): unknown => {
     if (typeof value === "bigint") {
-      return `0x${value.toString(16)}`;
+      return hex(value);
     }
     return value instanceof Uint8Array ? Buffer.from(value).toString("hex") : value;
   };

@@ -3,17 +3,15 @@ import type { Image, ImageSegment } from "../loader/image.js";
 
 /** What an image is, as lines of text. */
 export function describeImage(image: Image, listsSymbols: boolean): string {
-  const { elf, entry } = image;
+  const { elf, entry, families } = image;
   const lines = [
     `format:   ${formatText(image)}`,
     ...(image.compression.length > 0 ? [`packed:   ${image.compression.join(", ")}`] : []),
     ...(image.name === null ? [] : [`name:     ${printable(image.name)}`]),
     ...(elf?.interpreter == null ? [] : [`linker:   ${printable(elf.interpreter)}`]),
     ...(elf?.buildId == null ? [] : [`build id: ${elf.buildId}`]),
-    ...(image.families.some((family) => family !== null)
-      ? [
-          `families: ${image.families.map((family) => (family === null ? "none" : hex(family))).join(", ")}`,
-        ]
+    ...(families.some((family) => family !== null)
+      ? [`families: ${families.map(familyText).join(", ")}`]
       : []),
     ...(image.parts.length > 0
       ? [`files:    ${image.parts.map(({ length }) => `${length} bytes`).join(", ")}`]
@@ -73,6 +71,10 @@ export function imageAsJson(image: Image, listsSymbols: boolean): unknown {
         }
       : {}),
   };
+}
+
+function familyText(family: number | null): string {
+  return family === null ? "none" : hex(family);
 }
 
 function formatText({ format, elf }: Image): string {

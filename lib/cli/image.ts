@@ -1,13 +1,12 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { type Command, InvalidArgumentError, Option } from "commander";
-import type { Image } from "../loader/image.js";
-import { checkImageOptions, type ImageOptions, readChecked } from "../loader/read.js";
+import type { Image, ImageFormat } from "../loader/image.js";
+import { checkImageOptions, FORMATS, type ImageOptions, readChecked } from "../loader/read.js";
 import { extentOf, toIntelHex, toRaw, toSrec, toUf2 } from "../loader/write.js";
 import { CliError } from "./failure.js";
 import { describeImage, imageAsJson } from "./image-report.js";
 import { print } from "./terminal.js";
 
-const FORMATS = ["elf", "hex", "srec", "uf2", "uimage", "linux", "raw"] as const;
 const TARGETS = ["raw", "hex", "srec", "uf2"] as const;
 /** The most bytes of a raw file. */
 const MAX_RAW = 2n ** 30n;
@@ -15,7 +14,7 @@ const MAX_RAW = 2n ** 30n;
 interface Flags {
   readonly json?: boolean;
   readonly symbols?: boolean;
-  readonly format?: (typeof FORMATS)[number];
+  readonly format?: ImageFormat;
   readonly gpa?: bigint;
   readonly bias?: bigint;
   readonly virtual?: boolean;

@@ -15,7 +15,8 @@ const NAME = "pound-guest-memory";
 function createProgram(): Command {
   const program = new Command(NAME)
     .description(
-      "guest physical RAM for emulators: replays traces, checks memory models, shows snapshots and images",
+      "guest physical RAM for emulators: replays traces, checks memory models, " +
+        "shows snapshots and images",
     )
     .version(packageVersion())
     // Commands inherit these only if they come before the commands are added.

@@ -4,7 +4,7 @@ import { stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { Argument, type Command, InvalidArgumentError, Option } from "commander";
 import { GuestMemory } from "../memory/guest-memory.js";
-import { gunzipIfPacked, LackeySyntaxError } from "../trace/lackey.js";
+import { LackeySyntaxError, unpackTrace } from "../trace/lackey.js";
 import { replay, type ReplayPath } from "../trace/replay.js";
 import { compileTrace, FirstTouchMap, FlatMap, TraceCounts } from "../trace/workload.js";
 import { CliError, errorCode } from "./failure.js";
@@ -14,7 +14,7 @@ import { parseSize } from "./size.js";
 import { print } from "./terminal.js";
 
 /** The trace that comes with the package. */
-export const BUNDLED_TRACE = join(__dirname, "..", "..", "traces", "gzip-numbers.lackey.gz");
+export const BUNDLED_TRACE = join(__dirname, "..", "..", "traces", "gzip-numbers.lackey.br");
 
 /** The arguments of the command. */
 export interface ReplayArguments {
@@ -98,7 +98,7 @@ export async function runReplay(
   const bytes = await openTrace(file);
   const opened = openPaths(size);
   try {
-    const batches = compileTrace(gunzipIfPacked(bytes), { map, split, skipForeign }, counts);
+    const batches = compileTrace(unpackTrace(file, bytes), { map, split, skipForeign }, counts);
     const result = await replay(batches, opened.paths, { rounds });
     if (result.total === 0) {
       throw new CliError(`${name}: no accesses; was it recorded with --trace-mem=yes?`);
@@ -115,7 +115,10 @@ export async function runReplay(
 
 /** Whether an error is about the contents of a trace. Such an error does not name the file. */
 function isBadTrace(error: unknown): error is Error {
-  return error instanceof LackeySyntaxError || errorCode(error)?.startsWith("Z_") === true;
+  // zlib's codes: those of gzip start with Z_, those of Brotli with ERR__ERROR_ or ERR_BROTLI_.
+  return (
+    error instanceof LackeySyntaxError || /^(Z_|ERR_(_ERROR|BROTLI)_)/.test(errorCode(error) ?? "")
+  );
 }
 
 async function openTrace(file: string): Promise<AsyncIterable<Uint8Array>> {

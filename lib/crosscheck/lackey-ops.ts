@@ -1,5 +1,5 @@
 import { createReadStream } from "node:fs";
-import { AccessKind, gunzipIfPacked, type LackeyOptions } from "../trace/lackey.js";
+import { AccessKind, type LackeyOptions, unpackTrace } from "../trace/lackey.js";
 import { OpBuffer, OpKind } from "../native/op-buffer.js";
 import { type Batch, compileTrace, FirstTouchMap } from "../trace/workload.js";
 import { Randomness } from "./randomness.js";
@@ -11,7 +11,7 @@ export async function* readLackeyOps(
   options: LackeyOptions,
 ): AsyncGenerator<OpBuffer, void, undefined> {
   const random = new Randomness(0);
-  const text = gunzipIfPacked(createReadStream(path));
+  const text = unpackTrace(path, createReadStream(path));
   for await (const batch of compileTrace(text, { map: new FirstTouchMap(size), ...options })) {
     yield packBatch(batch, random);
   }

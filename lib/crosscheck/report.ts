@@ -1,5 +1,6 @@
 import { type Op, opWrites } from "../native/op-buffer.js";
 import type { AccessPolicy } from "../base/policy.js";
+import { hex } from "../base/printable.js";
 import { resultName } from "../base/result.js";
 import type { Difference, Side } from "./difference.js";
 import { writtenValue } from "./run-op.js";
@@ -46,7 +47,7 @@ export function formatOp({ kind, gpa, value }: Op): string {
 }
 
 function formatAddress(gpa: bigint): string {
-  return `0x${gpa.toString(16)}${gpa > Number.MAX_SAFE_INTEGER ? "n" : ""}`;
+  return `${hex(gpa)}${gpa > Number.MAX_SAFE_INTEGER ? "n" : ""}`;
 }
 
 function formatSide(side: Side): string {

@@ -119,9 +119,9 @@ export function listedOps(ops: readonly Op[]): OpSource {
 }
 
 /**
- * The accesses of a memory trace of Valgrind's lackey, plain or gzipped. Each page of the traced
- * process is mapped to the next free page of RAM. Each store writes another value than the one
- * before.
+ * The accesses of a memory trace of Valgrind's lackey, plain, gzipped or, with the name `*.br`,
+ * packed by Brotli. Each page of the traced process is mapped to the next free page of RAM. Each
+ * store writes another value than the one before.
  *
  * @param path - The trace's file. It is read again each time the operations are requested.
  * @param size - Bytes of RAM.

@@ -1,5 +1,6 @@
 import { basename } from "node:path";
 import { PAGE_SIZE } from "../base/page.js";
+import { hex } from "../base/printable.js";
 import { checkSameLayout } from "../snapshot/layout.js";
 import { openSnapshot, type SnapshotFile } from "../snapshot/file.js";
 import { differingPages, findDifference } from "./difference.js";
@@ -192,10 +193,6 @@ function countOf(items: Iterable<unknown>): number {
     count++;
   }
   return count;
-}
-
-function hex(value: bigint): string {
-  return `0x${value.toString(16)}`;
 }
 
 async function closeAll(files: readonly Pick<SnapshotFile, "close">[]): Promise<void> {

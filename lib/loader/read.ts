@@ -35,7 +35,16 @@ export interface ImageOptions extends ElfOptions {
   readonly maxSize?: number;
 }
 
-const FORMATS: readonly ImageFormat[] = ["elf", "hex", "srec", "uf2", "uimage", "linux", "raw"];
+/** The values of {@link ImageOptions.format}. */
+export const FORMATS: readonly ImageFormat[] = [
+  "elf",
+  "hex",
+  "srec",
+  "uf2",
+  "uimage",
+  "linux",
+  "raw",
+];
 const MAX_SIZE = 2 ** 30;
 
 /** Options that were read once and checked. */

@@ -1,4 +1,4 @@
-import { PAGE_SIZE } from "../base/page.js";
+import { PAGE_SIZE, pageAt } from "../base/page.js";
 import { PageIndex } from "../base/page-index.js";
 
 /** Bytes of one memory that a guard of translated code protects. */
@@ -27,11 +27,11 @@ export class CodeGuards {
   }
 
   add(bytes: GuardedBytes): void {
-    this.#index.add(bytes, pageOf(bytes.offset), pageOf(bytes.end - 1));
+    this.#index.add(bytes, pageAt(bytes.offset), pageAt(bytes.end - 1));
   }
 
   delete(bytes: GuardedBytes): void {
-    this.#index.delete(bytes, pageOf(bytes.offset), pageOf(bytes.end - 1));
+    this.#index.delete(bytes, pageAt(bytes.offset), pageAt(bytes.end - 1));
   }
 
   /** Disarms all guards without a call. */
@@ -50,7 +50,7 @@ export class CodeGuards {
    */
   call(offset: number, length: number): boolean {
     const end = offset + length;
-    const touching = this.#index.touching(pageOf(offset), pageOf(end - 1));
+    const touching = this.#index.touching(pageAt(offset), pageAt(end - 1));
     let called = false;
     for (let i = 0; i < touching.length; i++) {
       const bytes = touching[i]!;
@@ -68,7 +68,7 @@ export class CodeGuards {
    * `offset` is guarded.
    */
   gapAt(offset: number): { low: number; high: number } | null {
-    const page = pageOf(offset);
+    const page = pageAt(offset);
     let low = (page - SEARCHED) * PAGE_SIZE;
     let high = (page + SEARCHED + 1) * PAGE_SIZE;
     for (const { offset: start, end } of this.#index.at(page)) {
@@ -92,8 +92,4 @@ export class CodeGuards {
     }
     return { low, high };
   }
-}
-
-function pageOf(offset: number): number {
-  return Math.floor(offset / PAGE_SIZE);
 }

@@ -52,12 +52,14 @@ export function checkTracking(
 
 const REASONS: Readonly<Record<number, string>> = {
   [WATCH_UNSUPPORTED]:
-    "this system does not track writes: that takes Windows, or Linux 6.7 or later that permits userfaultfd",
+    "this system does not track writes: that takes Windows, or Linux 6.7 or later " +
+    "that permits userfaultfd",
   [WATCH_NO_ADDON]:
     "tracking by the system takes the compiled addon, which is not loaded: memory.native says why",
   [WATCH_BORROWED]: "the system cannot track RAM in an ArrayBuffer, which may be detached",
   [WATCH_REFUSED]:
-    "the system refuses to track the writes to this memory: it tracks some of its pages for another one, or, on Windows, it was allocated without writeWatch",
+    "the system refuses to track the writes to this memory: it tracks some of its pages for " +
+    "another one, or, on Windows, it was allocated without writeWatch",
 };
 
 /** An Error `ERR_TRACKING_UNAVAILABLE`. */

@@ -3,6 +3,7 @@ import { checkFunction, gpaAt, toAddress, toByteCount } from "../base/arguments.
 import { rangeError } from "../base/errors.js";
 import { MAX_U64, toBigInt, type Gpa } from "../base/gpa.js";
 import { pageAt } from "../base/page.js";
+import { hex } from "../base/printable.js";
 import type { PageIndex } from "../base/page-index.js";
 import type { GuardedBytes } from "../memory/code-guards.js";
 import type { MemoryMarks } from "../memory/marks.js";
@@ -125,7 +126,8 @@ export class CodeGuard {
 
   /** Keeps `console.log(guard)` short. */
   [inspect.custom](): string {
-    return `CodeGuard { gpa: 0x${this.gpa.toString(16)}, length: ${this.bytes}, armed: ${this.#armed} }`;
+    const { gpa, bytes: length, armed } = this;
+    return `CodeGuard { gpa: ${hex(gpa)}, length: ${length}, armed: ${armed} }`;
   }
 
   /** Arms the guard, after all caches of its parts were dropped. @internal */

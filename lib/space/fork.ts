@@ -65,8 +65,9 @@ export function prepareFork(regions: readonly Region[], options: ForkOptions): F
       continue;
     }
     if (devices === undefined) {
+      const name = printable(region.name);
       throw typeError(
-        `a space with devices, such as ${printable(region.name)}, needs the option devices to be forked`,
+        `a space with devices, such as ${name}, needs the option devices to be forked`,
       );
     }
     const device = devices === "share" ? original : devices(region as MmioRegion | RomRegion);

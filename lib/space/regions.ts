@@ -12,7 +12,7 @@ import {
 import type { Endian } from "../base/policy.js";
 import { type Handlers, handlersOf } from "./device.js";
 import type { MmioDevice, WriteTrap } from "./mmio.js";
-import { printable } from "../base/printable.js";
+import { hex, printable } from "../base/printable.js";
 
 /** The alignment of a window's offset in bytes: that of the widest access. */
 const OFFSET_ALIGNMENT = 8;
@@ -89,7 +89,8 @@ abstract class BaseRegion {
 
   /** Keeps `console.log(region)` from printing gigabytes. */
   [inspect.custom](): string {
-    return `${this.constructor.name} { name: ${printable(this.name)}, gpa: 0x${this.gpa.toString(16)}, size: ${this.size} }`;
+    const name = printable(this.name);
+    return `${this.constructor.name} { name: ${name}, gpa: ${hex(this.gpa)}, size: ${this.size} }`;
   }
 
   /** Keeps `JSON.stringify` from writing out gigabytes: `gpa` is hexadecimal, `size` in bytes. */
@@ -97,7 +98,7 @@ abstract class BaseRegion {
     return {
       type: this.constructor.name,
       name: this.name,
-      gpa: `0x${this.gpa.toString(16)}`,
+      gpa: hex(this.gpa),
       size: this.length,
     };
   }

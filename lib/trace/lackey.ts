@@ -328,16 +328,32 @@ export async function* gunzipIfPacked(
   const chunks = source[Symbol.asyncIterator]();
   const head = await readHead(chunks);
   const whole = prepend(head, chunks);
-  if (head[0] !== 0x1f || head[1] !== 0x8b) {
-    yield* whole;
-    return;
-  }
+  yield* head[0] === 0x1f && head[1] === 0x8b ? unpack(whole, "createGunzip") : whole;
+}
+
+/**
+ * The text of the trace in a file: as {@link gunzipIfPacked}, and unpacked by Brotli, whose data
+ * have no magic bytes, if the name of the file ends with `.br`.
+ *
+ * @throws the errors of `source`; zlib's errors if packed data is damaged or truncated.
+ */
+export function unpackTrace(
+  name: string,
+  source: AsyncIterable<Uint8Array>,
+): AsyncIterable<Uint8Array> {
+  return name.endsWith(".br") ? unpack(source, "createBrotliDecompress") : gunzipIfPacked(source);
+}
+
+async function* unpack(
+  source: AsyncIterable<Uint8Array>,
+  create: "createGunzip" | "createBrotliDecompress",
+): AsyncGenerator<Uint8Array, void, undefined> {
   // These take longer to load than the rest of the package, so only packed traces load them.
   const { pipeline, Readable } = await import("node:stream");
-  const { createGunzip } = await import("node:zlib");
-  const unpacked = createGunzip();
+  const { [create]: createUnpacked } = await import("node:zlib");
+  const unpacked = createUnpacked();
   // The loop below throws the pipeline's error, so the callback does nothing.
-  pipeline(Readable.from(whole, { objectMode: false }), unpacked, () => undefined);
+  pipeline(Readable.from(source, { objectMode: false }), unpacked, () => undefined);
   yield* unpacked as AsyncIterable<Uint8Array>;
 }
 

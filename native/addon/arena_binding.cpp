@@ -207,6 +207,23 @@ napi_value SharedArena::expose(size_t offset, size_t length, bool handed_out) {
     return addon::expose(env_, pages_, arena_.data + offset, length, handed_out);
 }
 
+std::shared_ptr<SharedArena> to_arena(const Napi::CallbackInfo& info) {
+    auto arena = open_handle<SharedArena>(info[0]);
+    if (arena == nullptr) {
+        throw_handle(info.Env(), "the first argument must be a handle to an arena");
+    }
+    return arena;
+}
+
+std::shared_ptr<SharedArena> to_usable_arena(const Napi::CallbackInfo& info) {
+    auto arena = to_arena(info);
+    if (arena != nullptr && !arena->usable()) {
+        throw_destroyed(info.Env(), "the arena is destroyed, or its buffer is detached");
+        return nullptr;
+    }
+    return arena;
+}
+
 namespace {
 
 /** An integer argument in [0, 2^53), or nothing and an exception pending. */
@@ -229,33 +246,19 @@ bool is_true(Napi::Value value) {
     return value.IsBoolean() && value.As<Napi::Boolean>().Value();
 }
 
-/** The arena of the handle in the first argument, or null and an exception pending. */
-std::shared_ptr<SharedArena> to_arena(const Napi::CallbackInfo& info) {
-    auto arena = open_handle<SharedArena>(info[0]);
-    if (arena == nullptr) {
-        throw_handle(info.Env(), "the first argument must be a handle to an arena");
-    }
-    return arena;
-}
-
-/** As to_arena(), but throws ERR_DESTROYED if the arena has lost its memory. */
-std::shared_ptr<SharedArena> to_usable_arena(const Napi::CallbackInfo& info) {
-    auto arena = to_arena(info);
-    if (arena != nullptr && !arena->usable()) {
-        throw_destroyed(info.Env(), "the arena is destroyed, or its buffer is detached");
-        return nullptr;
-    }
-    return arena;
-}
-
-/** Bytes of an arena. */
+/** Allocated bytes of an arena. */
 struct Range {
+    std::shared_ptr<SharedArena> arena;
     size_t offset;
     size_t length;
 };
 
-/** The allocated bytes that arguments 1 and 2 name, or nothing and an exception pending. */
-std::optional<Range> to_allocated(const Napi::CallbackInfo& info, SharedArena& shared) {
+/** The arena and the bytes in it that the arguments name, or nothing and an exception pending. */
+std::optional<Range> to_allocated(const Napi::CallbackInfo& info) {
+    auto shared = to_usable_arena(info);
+    if (shared == nullptr) {
+        return std::nullopt;
+    }
     const auto offset = to_size(info, 1, "offset must be an integer of bytes");
     if (!offset) {
         return std::nullopt;
@@ -264,12 +267,12 @@ std::optional<Range> to_allocated(const Napi::CallbackInfo& info, SharedArena& s
     if (!length) {
         return std::nullopt;
     }
-    const arena_t& arena = shared.arena();
+    const arena_t& arena = shared->arena();
     if (*length == 0 || *offset > arena.used || *length > arena.used - *offset) {
         throw_range(info.Env(), "offset and length must name allocated bytes of the arena");
         return std::nullopt;
     }
-    return Range{*offset, *length};
+    return Range{std::move(shared), *offset, *length};
 }
 
 PagesKind kind_for(bool huge, bool forkable, bool watched) {
@@ -401,21 +404,18 @@ Napi::Value arena_destroy(const Napi::CallbackInfo& info) {
  */
 Napi::Value arena_expose(const Napi::CallbackInfo& info) {
     const Napi::Env env = info.Env();
-    auto shared = to_usable_arena(info);
-    if (shared == nullptr) {
-        return Napi::Value();
-    }
-    const auto range = to_allocated(info, *shared);
+    const auto range = to_allocated(info);
     if (!range) {
         return Napi::Value();
     }
-    if (shared->arena().backing != ARENA_BACKING_PAGES || range->length > MAX_EXPOSED) {
+    SharedArena& shared = *range->arena;
+    if (shared.arena().backing != ARENA_BACKING_PAGES || range->length > MAX_EXPOSED) {
         return throw_range(env, "only pages of the arena's own can be exposed, and at most 2^32 "
                                 "bytes at once");
     }
     napi_value buffer =
-        shared->expose(range->offset, range->length,
-                       !(info[3].IsBoolean() && !info[3].As<Napi::Boolean>().Value()));
+        shared.expose(range->offset, range->length,
+                      !(info[3].IsBoolean() && !info[3].As<Napi::Boolean>().Value()));
     if (buffer == nullptr) {
         return throw_no_memory(env, "the runtime refused an external ArrayBuffer");
     }
@@ -495,21 +495,18 @@ private:
  */
 Napi::Value arena_revert(const Napi::CallbackInfo& info) {
     const Napi::Env env = info.Env();
-    auto arena = to_usable_arena(info);
-    if (arena == nullptr) {
-        return Napi::Value();
-    }
-    const auto range = to_allocated(info, *arena);
+    const auto range = to_allocated(info);
     if (!range) {
         return Napi::Value();
     }
+    SharedArena& arena = *range->arena;
     const bool list = is_true(info[3]);
     Parts parts;
     forkable_t::changed_t changed;
     if (list) {
         changed = [&](size_t from, size_t bytes) { parts.add(from, bytes); };
     }
-    const auto count = arena->revert(range->offset, range->offset + range->length, changed);
+    const auto count = arena.revert(range->offset, range->offset + range->length, changed);
     if (!count) {
         return env.Null();
     }
@@ -523,17 +520,14 @@ Napi::Value arena_revert(const Napi::CallbackInfo& info) {
  */
 Napi::Value arena_changes(const Napi::CallbackInfo& info) {
     const Napi::Env env = info.Env();
-    auto arena = to_usable_arena(info);
-    if (arena == nullptr) {
-        return Napi::Value();
-    }
-    const auto range = to_allocated(info, *arena);
+    const auto range = to_allocated(info);
     if (!range) {
         return Napi::Value();
     }
+    SharedArena& arena = *range->arena;
     Parts parts;
     const auto add = [&](size_t from, size_t bytes) { parts.add(from, bytes); };
-    return arena->find_changes(range->offset, range->offset + range->length, add)
+    return arena.find_changes(range->offset, range->offset + range->length, add)
                ? parts.to_array(env)
                : env.Null();
 }

@@ -193,6 +193,12 @@ private:
 template <>
 inline constexpr napi_type_tag HANDLE_TAG<SharedArena> = {0x6f1d0c5b7a2e4913, 0x9c3e5d7f1b8a2046};
 
+/** The arena of the handle in the first argument, or null and an exception pending. */
+std::shared_ptr<SharedArena> to_arena(const Napi::CallbackInfo& info);
+
+/** As to_arena(), but throws ERR_DESTROYED if the arena has lost its memory. */
+std::shared_ptr<SharedArena> to_usable_arena(const Napi::CallbackInfo& info);
+
 /** Adds the arena functions to the module's exports. */
 void init_arena_binding(Napi::Env env, Napi::Object exports);
 

@@ -2,6 +2,7 @@
 
 #include <iterator>
 #include <optional>
+#include <utility>
 
 #include "access_call.h"
 #include "errors.h"
@@ -108,22 +109,34 @@ std::optional<guest_memory_t> lay_out(SharedArena& arena) {
     return memory == nullptr ? std::nullopt : std::make_optional(*memory);
 }
 
+/** A handle to RAM in an arena. */
+Napi::Value make_memory(Napi::Env env, std::shared_ptr<SharedArena> arena,
+                        const guest_memory_t& memory) {
+    return make_handle(
+        env, std::make_shared<SharedMemory>(std::move(arena), memory,
+                                            env.GetInstanceData<InstanceData>()->environment));
+}
+
+/** As make_memory(), for RAM that consists of bytes of the arena that the caller has checked. */
+Napi::Value make_memory_over(Napi::Env env, std::shared_ptr<SharedArena> arena, double offset,
+                             double size) {
+    const auto memory = kvm::memory::guest_memory_over(
+        arena->arena().data + static_cast<size_t>(offset), static_cast<size_t>(size));
+    return make_memory(env, std::move(arena), memory);
+}
+
 /** guestMemoryCreate(arena): handle */
 Napi::Value guest_memory_create(const Napi::CallbackInfo& info) {
     const Napi::Env env = info.Env();
-    auto arena = open_handle<SharedArena>(info[0]);
+    auto arena = to_usable_arena(info);
     if (arena == nullptr) {
-        return throw_handle(env, "the first argument must be a handle to an arena");
-    }
-    if (!arena->usable()) {
-        return throw_destroyed(env, "the arena is destroyed, or its buffer is detached");
+        return Napi::Value();
     }
     const auto memory = lay_out(*arena);
     if (!memory) {
         return throw_exhausted(env, "the arena has too little left for a guest memory");
     }
-    return make_handle(env, std::make_shared<SharedMemory>(
-                                arena, *memory, env.GetInstanceData<InstanceData>()->environment));
+    return make_memory(env, std::move(arena), *memory);
 }
 
 /**
@@ -134,12 +147,9 @@ Napi::Value guest_memory_create(const Napi::CallbackInfo& info) {
  */
 Napi::Value guest_memory_over(const Napi::CallbackInfo& info) {
     const Napi::Env env = info.Env();
-    auto shared = open_handle<SharedArena>(info[0]);
+    auto shared = to_usable_arena(info);
     if (shared == nullptr) {
-        return throw_handle(env, "the first argument must be a handle to an arena");
-    }
-    if (!shared->usable()) {
-        return throw_destroyed(env, "the arena is destroyed, or its buffer is detached");
+        return Napi::Value();
     }
     host::memory::arena_t& arena = shared->arena();
     if (!info[1].IsNumber()) {
@@ -154,12 +164,7 @@ Napi::Value guest_memory_over(const Napi::CallbackInfo& info) {
     if (arena.used != 0 || host::memory::arena_allocate(&arena, arena.capacity, 1) == nullptr) {
         return throw_exhausted(env, "bytes of the arena are allocated already");
     }
-    return make_handle(env,
-                       std::make_shared<SharedMemory>(
-                           shared,
-                           kvm::memory::guest_memory_over(arena.data + static_cast<size_t>(offset),
-                                                          static_cast<size_t>(size)),
-                           env.GetInstanceData<InstanceData>()->environment));
+    return make_memory_over(env, std::move(shared), offset, size);
 }
 
 /**
@@ -169,12 +174,9 @@ Napi::Value guest_memory_over(const Napi::CallbackInfo& info) {
  */
 Napi::Value guest_memory_part(const Napi::CallbackInfo& info) {
     const Napi::Env env = info.Env();
-    auto shared = open_handle<SharedArena>(info[0]);
+    auto shared = to_usable_arena(info);
     if (shared == nullptr) {
-        return throw_handle(env, "the first argument must be a handle to an arena");
-    }
-    if (!shared->usable()) {
-        return throw_destroyed(env, "the arena is destroyed, or its buffer is detached");
+        return Napi::Value();
     }
     if (!info[1].IsNumber() || !info[2].IsNumber()) {
         return throw_type(env, "offset and size must be integers of bytes");
@@ -185,12 +187,7 @@ Napi::Value guest_memory_part(const Napi::CallbackInfo& info) {
     if (!(offset >= 0 && size >= 1 && offset + size <= static_cast<double>(arena.used))) {
         return throw_range(env, "offset and size must name allocated bytes of the arena");
     }
-    return make_handle(env,
-                       std::make_shared<SharedMemory>(
-                           shared,
-                           kvm::memory::guest_memory_over(arena.data + static_cast<size_t>(offset),
-                                                          static_cast<size_t>(size)),
-                           env.GetInstanceData<InstanceData>()->environment));
+    return make_memory_over(env, std::move(shared), offset, size);
 }
 
 /** guestMemorySize(memory): bytes of RAM */

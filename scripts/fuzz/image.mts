@@ -1,7 +1,13 @@
 import { gzipSync } from "node:zlib";
 import { AddressSpace } from "pound-guest-memory";
 import { BadImageError, loadImage } from "pound-guest-memory/loader";
-import { makeLinux, makeUf2, makeUimage, signUimage } from "../../test/support/image-files.js";
+import {
+  makeLinux,
+  makeUf2,
+  makeUimage,
+  signUimage,
+  SREC_EXAMPLE,
+} from "../../test/support/image-files.js";
 import type { Field, Randomness, Target } from "./framework.mjs";
 
 const RAM = 2 ** 20;
@@ -22,15 +28,7 @@ const HEX = [
   ":00000001FF",
   "",
 ].join("\n");
-const SREC = [
-  "S00F000068656C6C6F202020202000003C",
-  "S11F00007C0802A6900100049421FFF07C6C1B787C8C23783C6000003863000026",
-  "S11F001C4BFFFFE5398000007D83637880010014382100107C0803A64E800020E9",
-  "S111003848656C6C6F20776F726C642E0A0042",
-  "S5030003F9",
-  "S9030000FC",
-  "",
-].join("\r\n");
+const SREC = [...SREC_EXAMPLE, ""].join("\r\n");
 
 function seeds(): Buffer[] {
   const bytes = Buffer.alloc(256, 7);

@@ -1,15 +1,15 @@
 import { readFileSync } from "node:fs";
-import { gunzipSync, gzipSync } from "node:zlib";
+import { brotliDecompressSync, gzipSync } from "node:zlib";
 import { lackeyOps } from "pound-guest-memory/crosscheck";
 import type { Field, Randomness, Target } from "./framework.mjs";
 
-const TRACE = new URL("../../traces/gzip-numbers.lackey.gz", import.meta.url);
+const TRACE = new URL("../../traces/gzip-numbers.lackey.br", import.meta.url);
 const RAM = 2 ** 20;
 /** Ends a text that {@link repair} packs with gzip. */
 const PACKED = "==packed==\n";
 
 function seeds(): Buffer[] {
-  const whole = gunzipSync(readFileSync(TRACE));
+  const whole = brotliDecompressSync(readFileSync(TRACE));
   const lines = [
     "I  04000000,3\n S 1ffeffe7e0,8\n L 04222cac,1\n M 0421d044,4\n\n--noise\n",
     "I  ffffffffffffffff,1\r\n L 0,4096\r\n S fffffffffffffff8,8",

@@ -1,5 +1,5 @@
 import { throwingHalves } from "./view.mjs";
-import { fits, LONG_ROW, QUAD_ROW, type WidthRow, WIDTHS } from "./widths.mjs";
+import { fits, HALVES_READABLE, LONG_ROW, QUAD_ROW, type WidthRow, WIDTHS } from "./widths.mjs";
 
 /**
  * How the accessors of one class of the view path find the bytes of an access in a DataView. A
@@ -155,13 +155,7 @@ function tryReadqHalves(path: PolicyClass): string {
   return `
   tryReadqHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
     try {
-      if (
-        typeof gpa === "number" &&
-        typeof at === "number" &&
-        out[at] !== undefined &&
-        out[at + 1] !== undefined &&
-        out instanceof Uint32Array
-      ) {
+      if (${HALVES_READABLE}) {
         this.checkSlots(out);
         ${findPlace(path, "read")}
         if (${path.inReach(QUAD_ROW, "read").replace(/\bat\b/g, "place")}) {

@@ -1,5 +1,5 @@
 import { throwingHalves } from "./view.mjs";
-import { fits, LONG_ROW, QUAD_ROW, type WidthRow, WIDTHS } from "./widths.mjs";
+import { fits, HALVES_READABLE, LONG_ROW, QUAD_ROW, type WidthRow, WIDTHS } from "./widths.mjs";
 
 type Operation = "read" | "write";
 
@@ -347,13 +347,7 @@ function tryReadqHalves(path: SpaceClass): string {
   tryReadqHalves(gpa: Gpa, out: Uint32Array, at: number): GuestMemAccessResult {
     ${guarded(
       () => `
-      if (
-        typeof gpa === "number" &&
-        typeof at === "number" &&
-        out[at] !== undefined &&
-        out[at + 1] !== undefined &&
-        out instanceof Uint32Array
-      ) {
+      if (${HALVES_READABLE}) {
         this.checkSlots(out);
         ${read}
       }`,

@@ -70,6 +70,15 @@ export const LONG_ROW = WIDTHS[2]!;
 /** The width with accessors that take their value from an array or as two halves. */
 export const QUAD_ROW = WIDTHS[3]!;
 
+/** The condition that a read of two halves at an address that is a number can store them. */
+export const HALVES_READABLE = `
+  typeof gpa === "number" &&
+  typeof at === "number" &&
+  out[at] !== undefined &&
+  out[at + 1] !== undefined &&
+  out instanceof Uint32Array
+`;
+
 /**
  * The condition that a variable has the type of the width's values and one of `conditions` holds.
  */

@@ -213,6 +213,39 @@ function goodArguments(method: string): unknown[] {
   return [0, suffix === "q" ? 0n : 0];
 }
 
+/** A method to call with hostile arguments. */
+interface HostileCalls {
+  readonly object: object;
+  readonly name: string;
+  /** Arguments that the method accepts. */
+  readonly good: readonly unknown[];
+  readonly label: string;
+  /** The RAM that must not change. */
+  readonly memory: GuestMemory;
+  /** Receives the outcome of each call. */
+  readonly outcomes: Record<string, string>;
+  readonly leavesOut?: (what: string) => boolean;
+  /** Called after each call. */
+  readonly after?: () => void;
+}
+
+async function callWithHostileArguments(calls: HostileCalls): Promise<void> {
+  const { object, name, memory, outcomes } = calls;
+  const method = (object as Record<string, (...args: unknown[]) => unknown>)[name]!;
+  for (const [what, args] of callsOf(calls.good)) {
+    if (calls.leavesOut?.(what) === true) {
+      continue;
+    }
+    const label = `${calls.label}, ${what}`;
+    outcomes[label] = await outcomeOf(label, () => method.apply(object, args()));
+    calls.after?.();
+    expect(
+      memory.buffer.every((byte) => byte === FILL),
+      `RAM after ${label}`,
+    ).to.equal(true);
+  }
+}
+
 describe("the contract of errors", function () {
   this.timeout(60_000);
 
@@ -246,20 +279,10 @@ describe("the contract of errors", function () {
             ),
         );
         expect(names.length).to.be.greaterThan(15);
+        const of = object === target.halves ? "halves" : underPolicy.indexOf(object as never);
         for (const name of names) {
-          const method = (object as unknown as Record<string, (...args: unknown[]) => unknown>)[
-            name
-          ]!;
-          for (const [what, args] of callsOf(good(name))) {
-            const of = object === target.halves ? "halves" : underPolicy.indexOf(object as never);
-            const label = `${of}, ${name}, ${what}`;
-            const outcome = await outcomeOf(label, () => method.apply(object, args()));
-            outcomes[path]![label] = outcome;
-            expect(
-              memory.buffer.every((byte) => byte === FILL),
-              `RAM after ${label}`,
-            ).to.equal(true);
-          }
+          const sweep = { object, name, good: good(name), memory, outcomes: outcomes[path]! };
+          await callWithHostileArguments({ ...sweep, label: `${of}, ${name}` });
         }
       }
     }
@@ -280,44 +303,33 @@ describe("the contract of errors", function () {
         const internal =
           path === "view" ? /^(clear|isView|checkSlots)$/ : /^(clear|tryRead|tryWrite|read)$/;
         for (const name of methodsOf(target).filter((method) => !internal.test(method))) {
-          const method = (target as unknown as Record<string, (...args: unknown[]) => unknown>)[
-            name
-          ]!;
           const good =
             { addRam: [8192, 4096], addRom: [8192, new Uint8Array(8)] }[name] ??
             { addMmio: [8192, 8, {}], watch: [{ gpa: 0, length: 1 }, () => 0] }[name] ??
             goodArguments(name);
-          for (const [what, args] of callsOf(good)) {
-            if (name === "watch" && /argument 1 (forged|proxy of)/.test(what)) {
-              // Of these, the getter of the length throws.
-              continue;
-            }
-            const label = `${name}, ${what}`;
-            const outcome = await outcomeOf(label, () => method.apply(target, args()));
-            outcomes[path]![label] = outcome;
-            space.regions.slice(1).forEach((region) => space.remove(region));
-            expect(
-              memory.buffer.every((byte) => byte === FILL),
-              `RAM after ${label}`,
-            ).to.equal(true);
-          }
+          await callWithHostileArguments({
+            object: target,
+            name,
+            good,
+            label: name,
+            memory,
+            outcomes: outcomes[path]!,
+            // The getter of the length of these throws.
+            leavesOut: (what) => name === "watch" && /argument 1 (forged|proxy of)/.test(what),
+            after: () => space.regions.slice(1).forEach((region) => space.remove(region)),
+          });
         }
         for (const name of methodsOf(target.halves).filter(
           (method) => !/^(clear|locate)$/.test(method),
         )) {
-          const method = (
-            target.halves as unknown as Record<string, (...args: unknown[]) => unknown>
-          )[name]!;
-          for (const [what, args] of callsOf(goodSplit(name))) {
-            const label = `halves.${name}, ${what}`;
-            outcomes[path]![label] = await outcomeOf(label, () =>
-              method.apply(target.halves, args()),
-            );
-            expect(
-              memory.buffer.every((byte) => byte === FILL),
-              `RAM after ${label}`,
-            ).to.equal(true);
-          }
+          await callWithHostileArguments({
+            object: target.halves,
+            name,
+            good: goodSplit(name),
+            label: `halves.${name}`,
+            memory,
+            outcomes: outcomes[path]!,
+          });
         }
       }
       for (const [label, outcome] of Object.entries(outcomes.native!)) {

@@ -62,7 +62,7 @@ describeNative("the command replay", () => {
     const { status, stdout, stderr } = await run(["replay", "--rounds", "2"]);
     expect(stderr).to.equal("");
     expect(status).to.equal(0);
-    expect(stdout).to.match(/^trace {3}gzip-numbers\.lackey\.gz: 418,441 accesses, 25 lines/);
+    expect(stdout).to.match(/^trace {3}gzip-numbers\.lackey\.br: 418,441 accesses, 25 lines/);
     expect(stdout).to.match(/^total \(modify: 2\) +277,410 +251,944 +68,309 +42,359 +640,022$/m);
     expect(stdout).to.match(/^view +\d+\.\d\d +([0-9a-f]{64})\nnative +\d+\.\d\d +\1$/m);
     expect(stdout).to.match(/^checksums +equal, over the whole RAM$/m);

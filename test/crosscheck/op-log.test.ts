@@ -107,7 +107,7 @@ describe("the operation log", () => {
   itNative(
     "is compared where its operations can reach, whatever size of RAM it declares",
     async function () {
-      this.timeout(60_000);
+      this.timeout(240_000);
       if (process.platform === "win32") {
         // There, all of that RAM would count against the commit limit.
         this.skip();

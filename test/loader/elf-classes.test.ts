@@ -1,20 +1,11 @@
 import { expect } from "chai";
 import { AddressSpace, GuestMemory } from "pound-guest-memory";
-import { BadImageError, type ElfSymbols, loadElf } from "pound-guest-memory/loader";
+import { type ElfSymbols, loadElf } from "pound-guest-memory/loader";
+import { refusalOf } from "../support/bad-image.js";
 import { makeElf, type ElfSpec } from "../support/elf-file.js";
 
 const text = Buffer.from("the bytes of the code");
 const data = Buffer.from("data");
-
-function refusal(action: () => unknown): BadImageError {
-  try {
-    action();
-  } catch (error) {
-    expect(error).to.be.instanceOf(BadImageError);
-    return error as BadImageError;
-  }
-  throw new Error("the file was loaded");
-}
 
 function spec(changes: Partial<ElfSpec> = {}): ElfSpec {
   return {
@@ -58,7 +49,7 @@ describe("loadElf of every class and byte order", () => {
             symbols: [{ name: "_start", value: 0xc000_1004n, size: 8 }],
           }),
         );
-        expect(refusal(() => load(file)).reason).to.equal("needs a dynamic linker");
+        expect(refusalOf(() => load(file)).reason).to.equal("needs a dynamic linker");
         const plain = load(file, { allowInterpreter: true }).image;
         expect(plain).to.deep.include({
           interpreter: "/lib/ld.so.1",
@@ -126,20 +117,20 @@ describe("loadElf of every class and byte order", () => {
     const segments = [{ vaddr: 0xffff_fff0n, bytes: Buffer.alloc(16, 1), align: 0x10n }];
     const file = makeElf({ entry: 0n, segments, bits: 32, type: 3 });
     expect(loadElf(space, file).segments[0]!.gpa).to.equal(0xffff_fff0n);
-    expect(refusal(() => loadElf(space, file, { bias: 0x10 })).reason).to.match(/last address/);
-    const odd = refusal(() => loadElf(space, file, { bias: 0xffff_ffff }));
+    expect(refusalOf(() => loadElf(space, file, { bias: 0x10 })).reason).to.match(/last address/);
+    const odd = refusalOf(() => loadElf(space, file, { bias: 0xffff_ffff }));
     expect(odd.reason).to.match(/the nearest is 0xfffffff0$/);
   });
 
   it("refuses a path of a linker or a name that does not end", () => {
     const endless = makeElf(spec({ interpreter: "/lib/ld.so" }));
     endless[endless.length - 1] = 0x41;
-    expect(refusal(() => load(endless, { allowInterpreter: true })).offset).to.equal(64 + 2 * 56);
+    expect(refusalOf(() => load(endless, { allowInterpreter: true })).offset).to.equal(64 + 2 * 56);
     const file = makeElf(spec({ symbols: [{ name: "main", value: 0xc000_1000n }] }));
     const strings = file.indexOf("main\0");
     file[strings + 4] = 0x41;
     expect(load(file).image.symbols).to.equal(null);
-    expect(refusal(() => load(file, { symbols: true })).reason).to.match(/a name reaches past/);
+    expect(refusalOf(() => load(file, { symbols: true })).reason).to.match(/a name reaches past/);
   });
 
   it("reads sections without names and files without sections", () => {
@@ -164,7 +155,7 @@ describe("loadElf of every class and byte order", () => {
     for (let i = 1; i <= 20_000; i++) {
       file.writeUInt32LE(name + i - 1, table + 24 * i);
     }
-    expect(refusal(() => load(file, { symbols: true })).reason).to.match(/overlap too much/);
+    expect(refusalOf(() => load(file, { symbols: true })).reason).to.match(/overlap too much/);
   });
 });
 

@@ -10,21 +10,14 @@ import {
   loadImage,
   readImage,
 } from "pound-guest-memory/loader";
+import { refusalIn } from "../support/bad-image.js";
 import { OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
 import { makeLinux, makeUf2, makeUimage, signUimage } from "../support/image-files.js";
 
 const MIB = 2 ** 20;
 
 function refusal(file: Uint8Array, options: ImageOptions = {}): BadImageError {
-  using memory = GuestMemory.allocate(4096);
-  try {
-    loadImage(memory, file, options);
-  } catch (error) {
-    expect(error).to.be.instanceOf(BadImageError);
-    expect(memory.buffer.every((byte) => byte === 0)).to.equal(true);
-    return error as BadImageError;
-  }
-  throw new Error("the file was loaded");
+  return refusalIn((memory) => loadImage(memory, file, options));
 }
 
 /** The segments of a file, the bytes as one number if they are all the same. */

@@ -1,20 +1,11 @@
 import { expect } from "chai";
 import { AddressSpace, GuestMemory } from "pound-guest-memory";
-import { BadImageError, loadElf } from "pound-guest-memory/loader";
+import { loadElf } from "pound-guest-memory/loader";
+import { refusalOf } from "../support/bad-image.js";
 import { thrown } from "../support/errors.js";
 import { makeElf } from "../support/elf-file.js";
 
 const BAD_IMAGE = { name: "BadImageError", code: "ERR_BAD_IMAGE" };
-
-function refusal(action: () => unknown): BadImageError {
-  try {
-    action();
-  } catch (error) {
-    expect(error).to.be.instanceOf(BadImageError);
-    return error as BadImageError;
-  }
-  throw new Error("the file was loaded");
-}
 
 function bytes(length: number, value: number): Buffer {
   return Buffer.alloc(length, value);
@@ -97,12 +88,12 @@ describe("loadElf of a kernel", () => {
   it("treats an entry point of 0 as none, and refuses one outside all segments", () => {
     using memory = ram();
     expect(loadElf(memory, vmlinux(0n)).entry).to.equal(null);
-    expect(refusal(() => loadElf(memory, vmlinux(0x123n << 32n))).offset).to.equal(24);
+    expect(refusalOf(() => loadElf(memory, vmlinux(0x123n << 32n))).offset).to.equal(24);
   });
 
   it("refuses a .bss at addresses without memory", () => {
     using memory = GuestMemory.allocate(0x100_6000);
-    const { offset, reason } = refusal(() => loadElf(memory, vmlinux(0n)));
+    const { offset, reason } = refusalOf(() => loadElf(memory, vmlinux(0n)));
     expect(offset).to.equal(64 + 3 * 56);
     expect(reason).to.match(/no memory at 0x1006000/);
     expect(memory.buffer.every((byte) => byte === 0)).to.equal(true);
@@ -173,7 +164,7 @@ describe("loadElf of firmware that runs from ROM", () => {
       [{}, { vaddr: 0x9000n, paddr: 0x10ffn }],
       [{ memsz: 0x200 }, { bytes: bytes(0, 0), memsz: 0x10 }],
     ]) {
-      expect(refusal(() => loadElf(memory, two(first!, second!))).reason).to.match(/overlap/);
+      expect(refusalOf(() => loadElf(memory, two(first!, second!))).reason).to.match(/overlap/);
     }
   });
 
@@ -206,13 +197,13 @@ describe("loadElf with a bias", () => {
   it("names the nearest valid bias if one breaks an alignment", () => {
     const space = new AddressSpace();
     space.addRam(0x4000_0000, 0x100_0000);
-    const { offset, reason } = refusal(() => loadElf(space, file, { bias: 0x4020_1000 }));
+    const { offset, reason } = refusalOf(() => loadElf(space, file, { bias: 0x4020_1000 }));
     expect(offset).to.equal(64 + 56 + 48);
     expect(reason).to.include("0x10000").and.to.include("0x40200000 and 0x40210000");
     for (const bias of [0x4020_0000, 0x4021_0000]) {
       expect(loadElf(space, file, { bias }).entry).to.equal(BigInt(bias) + 0x10n);
     }
-    const top = refusal(() => loadElf(space, file, { bias: 2n ** 64n - 1n }));
+    const top = refusalOf(() => loadElf(space, file, { bias: 2n ** 64n - 1n }));
     expect(top.reason).to.match(/is 0xffffffffffff0000$/);
   });
 });

@@ -1,19 +1,12 @@
 import { expect } from "chai";
-import { AddressSpace, GuestMemory } from "pound-guest-memory";
-import { BadImageError, type Image, loadImage, readImage } from "pound-guest-memory/loader";
+import { AddressSpace } from "pound-guest-memory";
+import { type BadImageError, type Image, loadImage, readImage } from "pound-guest-memory/loader";
+import { refusalIn } from "../support/bad-image.js";
+import { SREC_EXAMPLE } from "../support/image-files.js";
 
-/** The error of a file that is refused. Checks that no byte of memory has changed. */
+/** The error of a file that is refused. */
 function refusal(text: string): BadImageError {
-  using memory = GuestMemory.allocate(4096);
-  memory.fill(0, 4096, 0xa5);
-  try {
-    loadImage(memory, Buffer.from(text, "latin1"));
-  } catch (error) {
-    expect(error).to.be.instanceOf(BadImageError);
-    expect(memory.buffer.every((byte) => byte === 0xa5)).to.equal(true);
-    return error as BadImageError;
-  }
-  throw new Error("the file was loaded");
+  return refusalIn((memory) => loadImage(memory, Buffer.from(text, "latin1")));
 }
 
 function segmentsOf({ segments }: Image): [string, string][] {
@@ -133,16 +126,7 @@ describe("readImage of S-records", () => {
   const read = (text: string): Image => readImage(Buffer.from(text, "latin1"));
 
   it("reads the example of the manual page", () => {
-    const image = read(
-      [
-        "S00F000068656C6C6F202020202000003C",
-        "S11F00007C0802A6900100049421FFF07C6C1B787C8C23783C6000003863000026",
-        "S11F001C4BFFFFE5398000007D83637880010014382100107C0803A64E800020E9",
-        "S111003848656C6C6F20776F726C642E0A0042",
-        "S5030003F9",
-        "S9030000FC",
-      ].join("\n"),
-    );
+    const image = read(SREC_EXAMPLE.join("\n"));
     expect(image).to.deep.include({ format: "srec", name: "hello     ", entry: null });
     expect(image.segments).to.have.length(1);
     expect(Buffer.from(image.segments[0]!.bytes).toString("latin1")).to.match(/Hello world\.\n\0$/);

@@ -1,4 +1,3 @@
-import { setTimeout } from "node:timers/promises";
 import { expect } from "chai";
 import {
   Arena,
@@ -15,28 +14,12 @@ import {
   WIDE_ADDRESS,
 } from "../../lib/native/call-block.js";
 import { RAW, runAlone } from "../support/alone.js";
+import { collectUntil } from "../support/collect.js";
 import { thrown } from "../support/errors.js";
 import { WIDTHS, WIDTHS_AND_HALVES } from "../support/widths.js";
 import { pathsOf } from "../support/paths.js";
 
 const { OK, FAULT_UNALIGNED, FAULT_BOUNDARY, ERROR_INTERNAL } = GuestMemAccessResult;
-
-/**
- * Collects garbage and lets finalizers run until `isDone`, at most 25 times. One collection may not
- * suffice: V8 runs finalizers in later turns of the event loop, and the stack may keep objects
- * alive.
- */
-async function collectUntil(isDone: () => boolean): Promise<void> {
-  for (let attempt = 0; attempt < 25; attempt++) {
-    for (let i = 0; i < 4; i++) {
-      globalThis.gc!();
-      await setTimeout(1);
-    }
-    if (isDone()) {
-      return;
-    }
-  }
-}
 
 describe("the native path", () => {
   it("keeps memories apart, whose calls all go through one block", () => {

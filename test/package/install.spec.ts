@@ -130,7 +130,7 @@ describe("the package, as npm packs it", () => {
       /^scripts\/install\/check-toolchain\.cjs$/,
       /^docs\/[\w-]+\.md$/,
       /^dist\/inspector-page\/(index\.html|main\.mjs|style\.css|icon\.svg)$/,
-      /^traces\/[\w-]+\.lackey\.gz$/,
+      /^traces\/[\w-]+\.lackey\.br$/,
     ];
     const paths = packed.files.map(({ path }) => path);
     expect(paths.filter((path) => !expected.some((pattern) => pattern.test(path)))).to.deep.equal(

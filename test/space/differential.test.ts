@@ -916,7 +916,8 @@ class History {
 describe("the two paths of an address space and a plain model", () => {
   for (const alignment of ["fault", "allow"] as const) {
     for (const endian of ["little", "big"] as const) {
-      it(`agree on everything under alignment ${alignment}, endian ${endian}`, () => {
+      it(`agree on everything under alignment ${alignment}, endian ${endian}`, function () {
+        this.timeout(240_000);
         const settings = fc.record<Settings>({
           holes: fc.constantFrom<ModelHoles>("fault", "value", "handlers"),
           onFault: fc.constantFrom<OnFault>("none", "none", "map", "retry", "ignore"),

@@ -109,7 +109,8 @@ describe("AddressSpace.fork", () => {
     });
   }
 
-  it("makes thousands of clones", () => {
+  it("makes thousands of clones", function () {
+    this.timeout(120_000);
     const { space } = machine({ forkable: true });
     // Copies take memory.
     const length = GuestMemory.forksShareMemory ? 2000 : 200;

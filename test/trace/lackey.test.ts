@@ -1,6 +1,6 @@
 import { createReadStream } from "node:fs";
 import { setTimeout } from "node:timers/promises";
-import { gzipSync } from "node:zlib";
+import { brotliCompressSync, gzipSync } from "node:zlib";
 import { expect } from "chai";
 import fc from "fast-check";
 import { BUNDLED_TRACE } from "../../lib/cli/replay.js";
@@ -9,6 +9,7 @@ import {
   gunzipIfPacked,
   LackeyParser,
   LackeySyntaxError,
+  unpackTrace,
   MAX_ACCESS_SIZE,
 } from "../../lib/trace/lackey.js";
 import { chunksOf, collect, cutAt, rejection } from "../support/streams.js";
@@ -289,10 +290,25 @@ describe("gunzipIfPacked", () => {
     }
   });
 
+  it("unpacks Brotli only in a file of that name, and fails on damaged data", async () => {
+    const packed = brotliCompressSync(text);
+    const unpacked = (name: string, bytes: Buffer): Promise<Buffer> =>
+      collect(unpackTrace(name, chunksOf([bytes])));
+    expect((await unpacked("trace.br", packed)).equals(text)).to.be.true;
+    expect((await unpacked("trace", packed)).equals(packed)).to.be.true;
+    expect((await unpacked("trace.gz", gzipSync(text))).equals(text)).to.be.true;
+    expect(await rejection(unpacked("trace.br", text)))
+      .to.have.property("code")
+      .that.matches(/^ERR_(_ERROR|BROTLI)_/);
+    expect(await rejection(unpacked("trace.br", packed.subarray(0, 12)))).to.include({
+      code: "Z_BUF_ERROR",
+    });
+  });
+
   it("closes its source when its consumer stops early", async () => {
     for (const path of [__filename, BUNDLED_TRACE]) {
       const file = createReadStream(path, { highWaterMark: 1000 });
-      for await (const chunk of gunzipIfPacked(file)) {
+      for await (const chunk of unpackTrace(path, file)) {
         expect(chunk.length).to.be.greaterThan(0);
         break;
       }
@@ -314,7 +330,7 @@ describe("the bundled trace", () => {
   it("has the counts of its README", async () => {
     const counts = [0, 0, 0, 0];
     const parser = new LackeyParser({ access: (kind) => (counts[kind] = counts[kind]! + 1) });
-    for await (const chunk of gunzipIfPacked(createReadStream(BUNDLED_TRACE))) {
+    for await (const chunk of unpackTrace(BUNDLED_TRACE, createReadStream(BUNDLED_TRACE))) {
       parser.push(chunk);
     }
     parser.end();

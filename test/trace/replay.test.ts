@@ -4,7 +4,7 @@ import { expect } from "chai";
 import fc from "fast-check";
 import { GuestMemAccessResult, GuestMemory, type GuestMemoryAccess } from "pound-guest-memory";
 import { BUNDLED_TRACE } from "../../lib/cli/replay.js";
-import { AccessKind, gunzipIfPacked } from "../../lib/trace/lackey.js";
+import { AccessKind, unpackTrace } from "../../lib/trace/lackey.js";
 import { checksum, fillPage } from "../../lib/trace/ram-image.js";
 import { replay, type ReplayResult } from "../../lib/trace/replay.js";
 import { type Batch, compileTrace, FirstTouchMap, FlatMap } from "../../lib/trace/workload.js";
@@ -33,7 +33,7 @@ async function* batchesOf(...batches: Operation[][]): AsyncGenerator<Batch, void
 }
 
 function bundledTrace(ramSize: number): AsyncIterable<Batch> {
-  const text = gunzipIfPacked(createReadStream(BUNDLED_TRACE));
+  const text = unpackTrace(BUNDLED_TRACE, createReadStream(BUNDLED_TRACE));
   return compileTrace(text, { map: new FirstTouchMap(ramSize) });
 }
 

@@ -93,12 +93,15 @@ inline bool find_for_write(const guest_page_table_t* table, uint64_t gpa, uint32
 }
 
 /** Marks the pages of a write that has been made at a place of find_for_write(). */
+template <alignment_t alignment = alignment_t::fault>
 inline void mark_place(const guest_page_table_t* table, uint32_t place, uint32_t bytes) {
     if (table->marks != nullptr) {
         // A thread that clears a mark and then reads the page must find the bytes.
-        const uint32_t last = (place + bytes - 1) / MARKED_BYTES;
         table->marks[place / MARKED_BYTES].store(1, std::memory_order_release);
-        table->marks[last].store(1, std::memory_order_release);
+        if (alignment == alignment_t::allow) {
+            const uint32_t last = (place + bytes - 1) / MARKED_BYTES;
+            table->marks[last].store(1, std::memory_order_release);
+        }
     }
 }
 
@@ -153,7 +156,7 @@ inline bool guest_page_write(const guest_page_table_t* table, uint64_t gpa, T va
     }
     const T raw = in_order<Policy::endian>(val);
     memcpy(table->home.base + place, &raw, sizeof(T));
-    detail::mark_place(table, place, sizeof(T));
+    detail::mark_place<Policy::alignment>(table, place, sizeof(T));
     return true;
 }
 

@@ -2,11 +2,12 @@
 
 #include <utility>
 
+#include "host/memory/page_scan.h"
+
 #if defined(__linux__)
 #include <algorithm>
 #include <cerrno>
 #include <fcntl.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -61,33 +62,6 @@ constexpr int SEAL_SIZE = 1 | 2 | 4;
 /** F_SEAL_FUTURE_WRITE: unlike F_SEAL_WRITE, it need not look at each page. */
 constexpr int SEAL_WRITES = 16;
 
-struct scanned_region_t {
-    uint64_t start;
-    uint64_t end;
-    uint64_t categories;
-};
-
-/** struct pm_scan_arg of linux/fs.h. */
-struct page_scan_t {
-    uint64_t size;
-    uint64_t flags;
-    uint64_t start;
-    uint64_t end;
-    uint64_t walk_end;
-    uint64_t regions;
-    uint64_t region_count;
-    uint64_t max_pages;
-    uint64_t category_inverted;
-    uint64_t category_mask;
-    uint64_t category_anyof_mask;
-    uint64_t return_mask;
-};
-
-constexpr uint64_t IS_FILE = 1 << 2;
-constexpr uint64_t IS_PRESENT = 1 << 3;
-constexpr uint64_t IS_SWAPPED = 1 << 4;
-constexpr unsigned long SCAN = _IOWR('f', 16, page_scan_t);
-
 /** struct statx of linux/stat.h. */
 struct file_status_t {
     uint32_t before_size[10];
@@ -112,7 +86,7 @@ constexpr int KEEP_OLD_MAPPING = 4;
 /** Bytes that one page of the lowest level of page tables maps. */
 constexpr size_t TABLE_SPAN = size_t{2} << 20;
 
-/** The regions of one scan, and the entries of one read. */
+/** The entries of one read. */
 constexpr size_t BATCH = 512;
 
 /** IOV_MAX of Linux. */
@@ -132,12 +106,6 @@ void* map(void* where, size_t size, int protection, int flags, int descriptor) {
     return data == MAP_FAILED ? nullptr : data;
 }
 
-/** /proc/self/pagemap, which stays open; -1 if there is none. */
-int page_map() {
-    static const int descriptor = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-    return descriptor;
-}
-
 /** Which pages with memory a search finds. */
 enum class which_t {
     /** All of them. */
@@ -148,31 +116,20 @@ enum class which_t {
 
 /** Finds pages with PAGEMAP_SCAN, of Linux 6.7 and later. */
 bool scan_pages(which_t which, uintptr_t start, size_t size, std::vector<page_run_t>* runs) {
-    scanned_region_t regions[BATCH];
     page_scan_t scan = {};
-    scan.size = sizeof(scan);
-    scan.start = start;
-    scan.end = start + size;
-    scan.regions = reinterpret_cast<uintptr_t>(regions);
-    scan.region_count = BATCH;
     if (which == which_t::WRITTEN) {
-        scan.category_inverted = IS_FILE;
-        scan.category_mask = IS_FILE;
+        scan.category_inverted = CATEGORY_FILE;
+        scan.category_mask = CATEGORY_FILE;
     }
-    scan.category_anyof_mask = IS_PRESENT | IS_SWAPPED;
-    scan.return_mask = IS_FILE;
-    do {
-        const int found = ioctl(page_map(), SCAN, &scan);
-        if (found < 0) {
-            return false;
-        }
-        for (int i = 0; i < found; ++i) {
+    scan.category_anyof_mask = CATEGORY_PRESENT | CATEGORY_SWAPPED;
+    scan.return_mask = CATEGORY_FILE;
+    const auto add = [&](const page_region_t* regions, int count) {
+        for (int i = 0; i < count; ++i) {
             add_run(runs, static_cast<size_t>(regions[i].start - start),
                     static_cast<size_t>(regions[i].end - regions[i].start));
         }
-        scan.start = scan.walk_end;
-    } while (scan.start < scan.end);
-    return true;
+    };
+    return scan_page_map(start, start + size, scan, add) == start + size;
 }
 
 /** Finds pages by the entry of each page of the block. */

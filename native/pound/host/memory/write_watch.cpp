@@ -4,6 +4,9 @@
 #include <cassert>
 #include <cstring>
 
+#include "host/memory/page_file.h"
+#include "host/memory/page_scan.h"
+
 #if defined(_WIN32)
 #ifndef WIN32_LEAN_AND_MEAN
 #define WIN32_LEAN_AND_MEAN
@@ -50,11 +53,9 @@ void mark(const write_watch_t* watch, span_t written, uint8_t* marks) {
     }
 }
 
-size_t host_page();
-
 /** The whole pages of the host that contain a span. */
 span_t whole_pages(span_t span) {
-    const uintptr_t mask = host_page() - 1;
+    const uintptr_t mask = page_size() - 1;
     return {span.from & ~mask, ((span.to - 1) | mask) + 1};
 }
 
@@ -62,24 +63,13 @@ span_t whole_pages(span_t span) {
 
 #if defined(_WIN32)
 
-size_t host_page() {
-    SYSTEM_INFO info;
-    GetSystemInfo(&info);
-    return info.dwPageSize;
-}
-
 /** Most pages of one query. */
 constexpr size_t PAGES_PER_QUERY = 1024;
 
 #elif defined(__linux__)
 
-size_t host_page() {
-    static const auto size = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-    return size;
-}
-
-// <linux/userfaultfd.h> and <linux/fs.h> of the systems that build this library may be older than
-// the kernel that runs it.
+// <linux/userfaultfd.h> of the systems that build this library may be older than the kernel that
+// runs it.
 
 struct uffd_api_t {
     uint64_t api;
@@ -94,27 +84,6 @@ struct uffd_range_t {
     uint64_t ioctls;
 };
 
-struct page_region_t {
-    uint64_t start;
-    uint64_t end;
-    uint64_t categories;
-};
-
-struct pagemap_scan_t {
-    uint64_t size;
-    uint64_t flags;
-    uint64_t start;
-    uint64_t end;
-    uint64_t walk_end;
-    uint64_t regions;
-    uint64_t region_count;
-    uint64_t max_pages;
-    uint64_t inverted;
-    uint64_t all_of;
-    uint64_t any_of;
-    uint64_t returned;
-};
-
 constexpr int UFFD_USER_MODE_ONLY = 1;
 constexpr uint64_t UFFD_API_VERSION = 0xaa;
 constexpr uint64_t UFFD_WP_UNPOPULATED = 1 << 13;
@@ -123,25 +92,12 @@ constexpr uint64_t UFFD_MODE_WP = 2;
 constexpr unsigned long IOCTL_UFFD_API = _IOWR(0xaa, 0x3f, uffd_api_t);
 constexpr unsigned long IOCTL_UFFD_REGISTER = _IOWR(0xaa, 0x00, uffd_range_t);
 
-constexpr uint64_t PAGE_WRITTEN = 1 << 1;
-constexpr uint64_t PAGE_PRESENT = 1 << 3;
-constexpr uint64_t PAGE_SWAPPED = 1 << 4;
-constexpr uint64_t PAGE_ZERO = 1 << 5;
 /** Protects the reported pages again. */
 constexpr uint64_t SCAN_PROTECTS = 1 << 0;
 /** Fails with EPERM at memory without asynchronous write protection. */
 constexpr uint64_t SCAN_CHECKS = 1 << 1;
-constexpr unsigned long IOCTL_PAGEMAP_SCAN = _IOWR('f', 16, pagemap_scan_t);
-
-constexpr size_t REGIONS_PER_SCAN = 512;
 /** Bytes between pages from which on two scans are faster than one that includes the bytes. */
 constexpr uintptr_t GAP_BETWEEN_SCANS = uintptr_t{2} << 20;
-
-/** The page map of this process, opened once; -1 if the system refuses it. */
-int pagemap() {
-    static const int descriptor = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-    return descriptor;
-}
 
 /** A userfaultfd with asynchronous write protection; -1 if the system refuses it. */
 int open_userfaultfd() {
@@ -165,34 +121,6 @@ bool register_pages(int descriptor, span_t pages) {
     return ioctl(descriptor, IOCTL_UFFD_REGISTER, &range) == 0;
 }
 
-/**
- * Scans the page table entries of a span of whole pages.
- *
- * @param request Which pages to find, and what to do with them.
- * @param found   Called with runs of found pages, in ascending order, and their number.
- * @return The address up to which pages were scanned; `pages.to` on success.
- */
-template <typename Found>
-uintptr_t scan(span_t pages, pagemap_scan_t request, const Found& found) {
-    page_region_t regions[REGIONS_PER_SCAN];
-    request.size = sizeof(request);
-    request.end = pages.to;
-    request.regions = reinterpret_cast<uintptr_t>(regions);
-    request.region_count = REGIONS_PER_SCAN;
-    for (uintptr_t at = pages.from; at < pages.to;) {
-        request.start = at;
-        request.walk_end = at;
-        const int count = ioctl(pagemap(), IOCTL_PAGEMAP_SCAN, &request);
-        // A failed scan may have protected pages that it did not report.
-        if (count < 0 || request.walk_end <= at) {
-            return at;
-        }
-        found(regions, count);
-        at = static_cast<uintptr_t>(request.walk_end);
-    }
-    return pages.to;
-}
-
 span_t span_of(const page_region_t& region) {
     return {static_cast<uintptr_t>(region.start), static_cast<uintptr_t>(region.end)};
 }
@@ -209,17 +137,18 @@ span_t span_of(const page_region_t& region) {
  */
 template <typename Report>
 bool take(span_t pages, const Report& written) {
-    pagemap_scan_t request = {};
+    page_scan_t request = {};
     request.flags = SCAN_PROTECTS | SCAN_CHECKS;
-    request.all_of = PAGE_WRITTEN | PAGE_ZERO;
-    request.inverted = PAGE_ZERO;
-    request.any_of = PAGE_PRESENT | PAGE_SWAPPED;
-    request.returned = PAGE_WRITTEN;
-    return scan(pages, request, [&](const page_region_t* regions, int count) {
-               for (int i = 0; i < count; ++i) {
-                   written(span_of(regions[i]));
-               }
-           }) == pages.to;
+    request.category_mask = CATEGORY_WRITTEN | CATEGORY_ZERO;
+    request.category_inverted = CATEGORY_ZERO;
+    request.category_anyof_mask = CATEGORY_PRESENT | CATEGORY_SWAPPED;
+    request.return_mask = CATEGORY_WRITTEN;
+    return scan_page_map(pages.from, pages.to, request,
+                         [&](const page_region_t* regions, int count) {
+                             for (int i = 0; i < count; ++i) {
+                                 written(span_of(regions[i]));
+                             }
+                         }) == pages.to;
 }
 
 /**
@@ -229,20 +158,21 @@ bool take(span_t pages, const Report& written) {
  */
 template <typename Report>
 bool take_from_few(span_t pages, const Report& written) {
-    pagemap_scan_t request = {};
+    page_scan_t request = {};
     request.flags = SCAN_CHECKS;
-    request.all_of = PAGE_WRITTEN;
-    request.returned = PAGE_WRITTEN;
+    request.category_mask = CATEGORY_WRITTEN;
+    request.return_mask = CATEGORY_WRITTEN;
     bool taken = true;
-    const uintptr_t end = scan(pages, request, [&](const page_region_t* regions, int count) {
-        for (int i = 0; i < count;) {
-            span_t near = span_of(regions[i]);
-            for (++i; i < count && regions[i].start - near.to < GAP_BETWEEN_SCANS; ++i) {
-                near.to = span_of(regions[i]).to;
+    const uintptr_t end =
+        scan_page_map(pages.from, pages.to, request, [&](const page_region_t* regions, int count) {
+            for (int i = 0; i < count;) {
+                span_t near = span_of(regions[i]);
+                for (++i; i < count && regions[i].start - near.to < GAP_BETWEEN_SCANS; ++i) {
+                    near.to = span_of(regions[i]).to;
+                }
+                taken = take(near, written) && taken;
             }
-            taken = take(near, written) && taken;
-        }
-    });
+        });
     return taken && end == pages.to;
 }
 
@@ -253,7 +183,7 @@ bool protect(span_t pages) {
 
 /** Tries both mechanisms on a page of its own. */
 bool probe() {
-    const size_t size = host_page();
+    const size_t size = page_size();
     void* page = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     const int descriptor = page == MAP_FAILED ? -1 : open_userfaultfd();
     bool works = false;
@@ -324,7 +254,7 @@ write_watch_result_t write_watch_start(write_watch_t* watch, void* data, size_t 
 
 bool write_watch_is_exact(const write_watch_t* watch) {
 #if defined(_WIN32) || defined(__linux__)
-    return span_of(watch).from % WRITE_WATCH_PAGE == 0 && host_page() == WRITE_WATCH_PAGE;
+    return span_of(watch).from % WRITE_WATCH_PAGE == 0 && page_size() == WRITE_WATCH_PAGE;
 #else
     static_cast<void>(watch);
     return false;
@@ -339,7 +269,7 @@ void write_watch_collect(const write_watch_t* watch, size_t offset, size_t lengt
     assert(offset <= watch->size && length <= watch->size - offset);
 #if defined(_WIN32)
     const span_t pages = whole_pages(span_of(watch, offset, length));
-    const size_t page = host_page();
+    const size_t page = page_size();
     // No query can find more pages than it has room for.
     void* found[PAGES_PER_QUERY];
     for (uintptr_t from = pages.from; from < pages.to;) {
