@@ -1,4 +1,5 @@
 import { Worker } from "node:worker_threads";
+import type { BootName } from "./boots.js";
 import type { Path } from "./machine.js";
 import type { Outcome } from "./run.js";
 
@@ -8,6 +9,12 @@ export interface Job {
   readonly file: string;
   readonly path: Path;
   readonly argument: number;
+}
+
+/** The guest to boot, and how. */
+export interface BootJob {
+  readonly boot: BootName;
+  readonly path: Path;
 }
 
 /** A message of a worker. */
@@ -21,7 +28,7 @@ export type Message = { readonly frame: number } | { readonly outcome: Outcome }
  */
 export function runInWorker(
   script: string,
-  job: Job,
+  job: Job | BootJob,
   onFrame: (frame: number) => void = () => undefined,
 ): Promise<Outcome> {
   return new Promise((resolve, reject) => {

@@ -8,19 +8,22 @@ import { Display } from "./devices/display.js";
 import { Finisher } from "./devices/finisher.js";
 import { DeviceLog } from "./devices/logged.js";
 import { Uart } from "./devices/uart.js";
+import {
+  CLINT,
+  CLINT_SIZE,
+  DISPLAY,
+  FINISHER,
+  FRAMEBUFFER,
+  PAGE,
+  RAM,
+  ROM,
+  UART,
+  UART_SIZE,
+} from "./memory-map.js";
 
 /** The path by which the hart in TypeScript accesses memory. */
 export type Path = "view" | "native";
 
-// The memory map is a part of that of QEMU's `virt` machine, so that the same programs run there.
-// The display is at addresses that QEMU leaves free.
-const ROM = 0x1000;
-const FINISHER = 0x10_0000;
-const CLINT = 0x200_0000;
-const UART = 0x1000_0000;
-const DISPLAY = 0x5000_0000;
-const FRAMEBUFFER = 0x5100_0000;
-const RAM = 0x8000_0000;
 const RAM_SIZE = 0x100_0000;
 
 /** Options of a {@link Machine}. */
@@ -70,10 +73,10 @@ export class Machine {
     });
 
     space.addRam(RAM, RAM_SIZE, { name: "ram" });
-    space.addMmio(FINISHER, 0x1000, this.log.watch(finisher), { name: "finisher" });
-    space.addMmio(CLINT, 0x1_0000, this.log.watch(new Clint(this.cpu)), { name: "clint" });
-    space.addMmio(UART, 0x100, this.log.watch(this.uart), { name: "uart" });
-    space.addMmio(DISPLAY, 0x1000, this.log.watch(this.display.registers), { name: "display" });
+    space.addMmio(FINISHER, PAGE, this.log.watch(finisher), { name: "finisher" });
+    space.addMmio(CLINT, CLINT_SIZE, this.log.watch(new Clint(this.cpu)), { name: "clint" });
+    space.addMmio(UART, UART_SIZE, this.log.watch(this.uart), { name: "uart" });
+    space.addMmio(DISPLAY, PAGE, this.log.watch(this.display.registers), { name: "display" });
     space.addMmio(FRAMEBUFFER, this.display.size, this.log.watch(this.display.framebuffer), {
       name: "framebuffer",
     });
@@ -93,7 +96,7 @@ export class Machine {
 
 /** Code that loads the argument into a3 and jumps to the entry point, followed by both values. */
 function bootRom(entry: bigint, argument: number): Uint8Array {
-  const rom = new DataView(new ArrayBuffer(0x1000));
+  const rom = new DataView(new ArrayBuffer(PAGE));
   const code = [
     0x00000297, // auipc t0, 0
     0x0182b683, // ld    a3, 24(t0)

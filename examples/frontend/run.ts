@@ -1,4 +1,8 @@
+import type { Hart } from "./cpu/hart.js";
+import type { DeviceLog } from "./devices/logged.js";
+import type { Uart } from "./devices/uart.js";
 import { Machine, type MachineOptions, type Path } from "./machine.js";
+import { VirtMachine, type VirtOptions } from "./virt.js";
 
 /** Instructions between two hashes of the registers. */
 export const CHECKPOINT = 2 ** 18;
@@ -26,6 +30,15 @@ export interface Outcome {
   readonly ram: Uint8Array;
 }
 
+/** What a run needs of a machine. */
+interface Computer {
+  readonly cpu: Hart;
+  readonly uart: Uart;
+  readonly log: DeviceLog;
+  readonly status: number | null;
+  ram(): Buffer;
+}
+
 /** Runs a program to its end, or for `limit` instructions. */
 export function runProgram(
   program: Uint8Array,
@@ -40,7 +53,22 @@ export function runProgram(
       options.onFrame?.(display);
     },
   });
-  const { cpu } = machine;
+  const outcome = runComputer(machine, options.path, limit);
+  return { ...outcome, frames, pixels: machine.display.pixels };
+}
+
+/** Runs a `virt` machine until the guest switches it off, or for `limit` instructions. */
+export function runVirt(options: VirtOptions, limit: number): Outcome {
+  const outcome = runComputer(new VirtMachine(options), options.path, limit);
+  return { ...outcome, frames: [], pixels: new Uint32Array() };
+}
+
+function runComputer(
+  computer: Computer,
+  path: Path,
+  limit: number,
+): Omit<Outcome, "frames" | "pixels"> {
+  const { cpu, uart, log } = computer;
   const checkpoints: number[] = [];
   const speeds: number[] = [];
   for (let runs = true; runs && cpu.time < limit;) {
@@ -52,17 +80,15 @@ export function runProgram(
   }
   speeds.sort((a, b) => a - b);
   return {
-    path: options.path,
-    status: machine.status,
+    path,
+    status: computer.status,
     instructions: cpu.time,
     mips: speeds[Math.floor(0.9 * speeds.length)] ?? 0,
     checkpoints,
-    output: machine.uart.output,
-    deviceAccesses: machine.log.accesses,
-    deviceHash: machine.log.hash,
-    frames,
-    pixels: machine.display.pixels,
-    ram: machine.ram(),
+    output: uart.output,
+    deviceAccesses: log.accesses,
+    deviceHash: log.hash,
+    ram: computer.ram(),
   };
 }
 

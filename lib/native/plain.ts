@@ -143,6 +143,11 @@ export function plainBinding(noAddon: () => never): MemoryBinding {
     },
     arenaRevert,
     arenaChanges: (arena, offset, length) => usable(arena).changes(offset, length),
+    // Which pages were touched, only the system knows.
+    arenaResident: (arena, offset, length) => {
+      usable(arena);
+      return Float64Array.of(offset, length);
+    },
     arenaExpose: noExternalBuffer,
     handOut: noExternalBuffer,
     detach: noExternalBuffer,

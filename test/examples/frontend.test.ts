@@ -9,7 +9,9 @@ import { lockstep } from "../../examples/frontend/lockstep.js";
 import { Machine } from "../../examples/frontend/machine.js";
 import { GUEST_FOLDER, PROGRAMS, programFile } from "../../examples/frontend/programs.js";
 import { differences, runProgram } from "../../examples/frontend/run.js";
+import { compileFrontend } from "../support/frontend.js";
 import { itNative } from "../support/native-tests.js";
+import { need } from "../support/need.js";
 
 const ROOT = join(__dirname, "../..");
 
@@ -45,21 +47,6 @@ function runExample(...options: string[]): Comparison[] {
   return JSON.parse(stdout) as Comparison[];
 }
 
-function available(program: string): boolean {
-  return spawnSync(program, ["--version"]).status === 0;
-}
-
-/** Skips a test whose tools are missing, unless all must run. */
-function need(context: Mocha.Context, program: string): void {
-  if (available(program)) {
-    return;
-  }
-  if (process.env.POUND_REQUIRE_ALL === "1") {
-    throw new Error(`POUND_REQUIRE_ALL=1, and there is no ${program}`);
-  }
-  context.skip();
-}
-
 /** Accessors with one wrong bit, in the nth load of 64 bits. */
 function withWrongBit(nth: number): (memory: HartMemory) => HartMemory {
   return (memory) => {
@@ -89,11 +76,7 @@ describe("the example frontend", () => {
 
   before(function () {
     this.timeout(120_000);
-    execFileSync(process.execPath, [
-      join(ROOT, "node_modules/typescript/bin/tsc"),
-      "-p",
-      join(ROOT, "examples/frontend"),
-    ]);
+    compileFrontend();
   });
 
   after(() => rmSync(scratch, { recursive: true }));

@@ -1,8 +1,16 @@
 import { GuestMemAccessResult, resultName } from "pound-guest-memory";
-import { Csrs, SOFTWARE_INTERRUPT, TIMER_INTERRUPT, type HartState } from "./csr.js";
-import { decode, Op } from "./decode.js";
+import type { GuestAtomicAccess } from "pound-guest-memory/atomics";
+import { AddressRules } from "./address-rules.js";
+import { AtomicUnit, LOAD_RESERVED } from "./atomic-unit.js";
+import { CODE_PAGE, CodeCache, type CodeGuarder } from "./code-cache.js";
+import { Csrs, SOFTWARE_INTERRUPT, TIMER_INTERRUPT } from "./csr.js";
+import { lengthOf, Op } from "./decode.js";
+import { Fetcher } from "./fetcher.js";
 import { type CodeRange, type Hart, hashRegisters } from "./hart.js";
+import { Pmp } from "./pmp.js";
 import { address, type HartMemory, Port } from "./port.js";
+import { PrivilegedCsrs, type PrivilegedHartState } from "./privileged-csr.js";
+import { AccessKind, type Translation } from "./translation.js";
 import {
   divide,
   divideWords,
@@ -29,43 +37,58 @@ const LOAD_MISALIGNED = 4;
 const LOAD_FAULT = 5;
 const STORE_MISALIGNED = 6;
 const STORE_FAULT = 7;
-const MACHINE_ECALL = 11;
+/** `ecall` in user mode. Those of the other modes are at this plus the number of the mode. */
+const USER_ECALL = 8;
+const INSTRUCTION_PAGE_FAULT = 12;
+const LOAD_PAGE_FAULT = 13;
+const STORE_PAGE_FAULT = 15;
 
-const TWO_32 = 2 ** 32;
-const PAGE_SHIFT = 12;
+/** The value of `at` for an address that has to be looked up: {@link Cpu.target}. */
+const ELSEWHERE = -0x8000_0000;
 /** The most instructions between two checks of the timer and the interrupts. */
 const SLICE = 2 ** 14;
 
+/** What a hart of RV64IMAC with three privilege modes needs. */
+export interface FullHart {
+  /** The atomic accessors of the memory's path. */
+  readonly atomics: GuestAtomicAccess;
+  readonly translation: Translation;
+  readonly guarder: CodeGuarder;
+}
+
 /**
- * A RISC-V hart: RV64IM with Zicsr and Zifencei in machine mode.
+ * A RISC-V hart: RV64IM with Zicsr and Zifencei in machine mode, or RV64IMAC with machine,
+ * supervisor and user mode.
  *
- * Instructions in the code range are decoded once. In RISC-V, code that the guest writes takes
- * effect at the next `fence.i`, so stores need not check for code.
+ * Instructions in the code range are decoded once. A hart of the first kind decodes them again after
+ * `fence.i`, as RISC-V allows. One of the second kind does so after each change of their page.
  *
  * Time is counted in instructions, so that every run of a program is the same.
  */
-export class Cpu implements Hart, HartState {
+export class Cpu implements Hart, PrivilegedHartState {
   /** The registers, in the layout of `wide.ts`, and after them a slot for writes to register 0. */
   readonly x = new Int32Array(2 * 33);
-  readonly csrs = new Csrs(this);
+  readonly csrs: Csrs;
   /** The {@link Cpu.time} from which on the timer interrupt is pending. */
   private alarm = Infinity;
-  private software = false;
+  /** The other interrupts that devices have made pending, as bits of mip. */
+  private lines = 0;
 
   private readonly port: Port;
-  private readonly base: number;
-  private readonly size: number;
-  /**
-   * Two words per instruction, see {@link decode}. The last entry is for code outside the range.
-   */
-  private readonly code: Int32Array;
-  /** The pages of the range that hold decoded instructions. */
-  private readonly decodedPages = new Set<number>();
+  private readonly fetcher: Fetcher;
+  private readonly atomics: AtomicUnit | null;
+  private readonly rules: AddressRules | null = null;
+  private readonly translation: Translation | null;
+  /** The bit of the target of a branch, which is even, that must not be set; 0 for none. */
+  private readonly unaligned: number;
 
-  /** The program counter, in bytes from the base of the code range. */
-  private at = 0;
-  /** The program counter if it is above 4 GiB, where {@link Cpu.at} has no meaning; else null. */
-  private farPc: bigint | null = null;
+  /** The program counter, in bytes from the current page of {@link Cpu.fetcher}. */
+  private at = ELSEWHERE;
+  /** The program counter, in halves, if {@link Cpu.at} is {@link ELSEWHERE}. */
+  private targetLow = 0;
+  private targetHigh = 0;
+  /** Whether the current instruction may have changed what may be fetched. */
+  private rulesChanged = false;
   /** Whether to leave the loop, since interrupts or the power switch may have changed. */
   private attention = false;
   private stopped = false;
@@ -75,11 +98,21 @@ export class Cpu implements Hart, HartState {
   private left = 0;
   private exceptions = 0;
 
-  constructor(memory: HartMemory, { base, size }: CodeRange) {
-    this.port = new Port(memory);
-    this.base = base;
-    this.size = size;
-    this.code = new Int32Array(size / 2 + 2);
+  /** @param full - Makes the hart one of RV64IMAC with three privilege modes. */
+  constructor(memory: HartMemory, range: CodeRange, full: FullHart | null = null) {
+    if (full === null) {
+      this.csrs = new Csrs(this);
+    } else {
+      const pmp = new Pmp();
+      this.rules = new AddressRules(pmp, full.translation);
+      this.csrs = new PrivilegedCsrs(this, pmp, full.translation);
+    }
+    this.unaligned = full === null ? 2 : 0;
+    this.atomics = full === null ? null : new AtomicUnit(full.atomics);
+    this.translation = full?.translation ?? null;
+    this.port = new Port(memory, this.rules);
+    const cache = new CodeCache(range, full?.guarder ?? null);
+    this.fetcher = new Fetcher(this.port, cache, this.rules, full !== null);
   }
 
   get time(): number {
@@ -92,7 +125,7 @@ export class Cpu implements Hart, HartState {
 
   get pending(): number {
     const timer = this.time >= this.alarm ? 1 << TIMER_INTERRUPT : 0;
-    return timer | (this.software ? 1 << SOFTWARE_INTERRUPT : 0);
+    return timer | this.lines;
   }
 
   get pc(): bigint {
@@ -101,7 +134,7 @@ export class Cpu implements Hart, HartState {
 
   /** Continues at another address. */
   set pc(value: bigint) {
-    this.at = this.place(value);
+    this.at = this.goTo(value);
   }
 
   /** Sets the time from which on the timer interrupt is pending. */
@@ -111,7 +144,19 @@ export class Cpu implements Hart, HartState {
   }
 
   setSoftwareInterrupt(pending: boolean): void {
-    this.software = pending;
+    this.setInterrupt(SOFTWARE_INTERRUPT, pending);
+  }
+
+  /** Sets whether an interrupt is pending, given its bit number in mip. */
+  setInterrupt(number: number, pending: boolean): void {
+    this.lines = (this.lines & ~(1 << number)) | (pending ? 1 << number : 0);
+    this.attention = true;
+  }
+
+  changeRules(): void {
+    this.port.changeRules(this.csrs.dataMode);
+    this.fetcher.changeRules();
+    this.rulesChanged = true;
     this.attention = true;
   }
 
@@ -146,7 +191,9 @@ export class Cpu implements Hart, HartState {
    * variables in registers of the host.
    */
   private execute(count: number): void {
-    const { x, code, port, size } = this;
+    const { x, port, fetcher, unaligned } = this;
+    const { code } = fetcher.cache;
+    let { pageLow, pageHigh, slot } = fetcher;
     this.sliceEnd = this.time + count;
     let at = this.at;
     let left = count;
@@ -159,42 +206,55 @@ export class Cpu implements Hart, HartState {
       this.left = left;
       left--;
 
-      let entry = at >>> 1;
-      if (at >>> 0 >= size || code[entry] === 0) {
-        entry = this.fetch(at);
+      if (at >>> 0 >= CODE_PAGE) {
+        at = this.turnPage(at);
+        ({ pageLow, pageHigh, slot } = fetcher);
+      }
+      let entry = slot + at;
+      if (code[entry] === 0) {
+        entry = fetcher.fetch(at, this.csrs.mode);
         if (entry < 0) {
-          at = this.at;
+          at = this.fetchFault(at);
           continue;
         }
       }
       const word = code[entry]!;
       const immediate = code[entry + 1]!;
-      const rd = (word >>> 8) & 0xff;
+      const rd = (word >>> 8) & 0xfe;
       const rs1 = (word >>> 16) & 0xff;
       const rs2 = word >>> 24;
-      let next = at + 4;
+      let next = at + lengthOf(word);
 
       // eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment -- decode wrote an Op
       switch ((word & 0xff) as Op) {
-        case Op.CONST:
+        case Op.LUI:
           x[rd] = immediate;
-          x[rd + 1] = word >> 24;
+          x[rd + 1] = immediate >> 31;
+          break;
+        case Op.AUIPC:
+          low = (pageLow + at + immediate) | 0;
+          x[rd + 1] = sumHigh(pageLow + at, pageHigh, immediate >> 31, low);
+          x[rd] = low;
           break;
 
         case Op.JAL:
+          low = next;
           next = at + immediate;
-          if ((next & 2) === 0) {
-            putUnsigned(x, rd, this.base + at + 4);
+          if ((next & unaligned) === 0) {
+            link(x, rd, pageLow, pageHigh, low);
           }
           break;
         case Op.JALR:
           low = (x[rs1]! + immediate) & ~1;
           high = sumHigh(x[rs1]!, x[rs1 + 1]!, immediate >> 31, (x[rs1]! + immediate) | 0);
-          if ((low & 2) !== 0) {
+          if ((low & unaligned) !== 0) {
             next = this.trap(INSTRUCTION_MISALIGNED, at, low, high);
           } else {
-            next = high === 0 ? (low >>> 0) - this.base : this.place(address(low, high));
-            putUnsigned(x, rd, this.base + at + 4);
+            link(x, rd, pageLow, pageHigh, next);
+            next =
+              high === pageHigh && (low - pageLow) >>> 0 < CODE_PAGE
+                ? low - pageLow
+                : this.goToHalves(low, high);
           }
           break;
         case Op.BEQ:
@@ -481,21 +541,25 @@ export class Cpu implements Hart, HartState {
           break;
 
         case Op.FENCE:
-        case Op.WFI:
-          // A single hart sees its own accesses in order, and WFI may return at once.
+          // A single hart sees its own accesses in order.
           break;
         case Op.FENCE_I:
-          this.forgetCode();
+          fetcher.cache.synchronize();
           break;
         case Op.ECALL:
-          next = this.trap(MACHINE_ECALL, at, 0, 0);
+          next = this.trap(USER_ECALL + this.csrs.mode, at, 0, 0);
           break;
         case Op.EBREAK:
-          next = this.trap(BREAKPOINT, at, this.base + at, 0);
+          next = this.trap(BREAKPOINT, at, pageLow + at, pageHigh);
           break;
         case Op.MRET:
-          next = this.place(this.csrs.leave());
-          this.attention = true;
+        case Op.SRET:
+        case Op.SFENCE_VMA:
+        case Op.WFI:
+          next = this.privileged(immediate, at, next);
+          break;
+        case Op.ATOMIC:
+          next = this.atomic(immediate, rd, rs1, rs2, at);
           break;
 
         case Op.CSRRW:
@@ -508,10 +572,10 @@ export class Cpu implements Hart, HartState {
           break;
 
         default:
-          next = this.trap(ILLEGAL_INSTRUCTION, at, immediate, 0);
+          next = this.illegal(immediate, at);
       }
       // Only a jump or branch can be misaligned. One that trapped continues at an aligned address.
-      if ((next & 2) !== 0) {
+      if ((next & unaligned) !== 0) {
         next = this.misalignedJump(at, next);
       }
       at = next;
@@ -521,43 +585,41 @@ export class Cpu implements Hart, HartState {
   }
 
   /**
-   * Decodes the instruction at an offset. Instructions outside the code range are decoded into the
-   * last entry each time they run.
+   * Makes the page with the program counter the current page of code.
    *
-   * @returns The index in the code; -1 if the fetch trapped, which has changed {@link Cpu.at}.
+   * @param from - The program counter, as {@link Cpu.at}.
+   * @returns The offset in the page.
    */
-  private fetch(at: number): number {
-    const pc = this.base + at;
-    const inReach = this.farPc === null && pc >= 0 && pc < TWO_32;
-    const result = inReach ? this.port.loadl(pc | 0, 0) : FAULT_BOUNDARY;
-    if (result !== OK) {
-      this.at = this.fault(result, INSTRUCTION_FAULT, INSTRUCTION_MISALIGNED, at, this.pcAt(at));
-      return -1;
+  private turnPage(from: number): number {
+    const { fetcher } = this;
+    let low = this.targetLow;
+    let high = this.targetHigh;
+    if (from !== ELSEWHERE) {
+      low = (fetcher.pageLow + from) | 0;
+      high = sumHigh(fetcher.pageLow, fetcher.pageHigh, from >> 31, low);
     }
-    const inRange = at >>> 0 < this.size;
-    const index = inRange ? at >>> 1 : this.size / 2;
-    if (inRange) {
-      this.decodedPages.add(at >>> PAGE_SHIFT);
-    }
-    decode(this.port.long[0]! | 0, pc, this.code, index);
-    return index;
+    return fetcher.turnTo(low, high, this.csrs.mode);
   }
 
-  /** `fence.i`: discards all decoded instructions. */
-  private forgetCode(): void {
-    const words = 2 ** (PAGE_SHIFT - 1);
-    for (const page of this.decodedPages) {
-      this.code.fill(0, page * words, (page + 1) * words);
-    }
-    this.decodedPages.clear();
+  /** Raises the exception for a fetch that failed. */
+  private fetchFault(at: number): number {
+    const { result, failedAt } = this.fetcher;
+    const fault = this.isPageFault ? INSTRUCTION_PAGE_FAULT : INSTRUCTION_FAULT;
+    return this.fault(result, fault, INSTRUCTION_MISALIGNED, at, failedAt);
+  }
+
+  private get isPageFault(): boolean {
+    return this.rules?.pageFault === true;
   }
 
   private loadFault(result: GuestMemAccessResult, at: number, low: number, high: number): number {
-    return this.fault(result, LOAD_FAULT, LOAD_MISALIGNED, at, address(low, high));
+    const fault = this.isPageFault ? LOAD_PAGE_FAULT : LOAD_FAULT;
+    return this.fault(result, fault, LOAD_MISALIGNED, at, address(low, high));
   }
 
   private storeFault(result: GuestMemAccessResult, at: number, low: number, high: number): number {
-    return this.fault(result, STORE_FAULT, STORE_MISALIGNED, at, address(low, high));
+    const fault = this.isPageFault ? STORE_PAGE_FAULT : STORE_FAULT;
+    return this.fault(result, fault, STORE_MISALIGNED, at, address(low, high));
   }
 
   /** Raises the guest exception for the result code of a failed access. */
@@ -579,29 +641,83 @@ export class Cpu implements Hart, HartState {
   }
 
   private misalignedJump(at: number, next: number): number {
-    const target = BigInt.asUintN(64, BigInt(this.base + next));
-    return this.enterTrap(INSTRUCTION_MISALIGNED, at, target);
+    return this.enterTrap(INSTRUCTION_MISALIGNED, at, this.pcAt(next));
   }
 
-  /** Raises an exception at the instruction at `at`. @returns the offset of the handler. */
+  /** Raises an exception at the instruction at `at`. @returns {@link ELSEWHERE} */
   private trap(cause: number, at: number, tvalLow: number, tvalHigh: number): number {
     return this.enterTrap(cause, at, address(tvalLow, tvalHigh));
+  }
+
+  private illegal(instruction: number, at: number): number {
+    return this.trap(ILLEGAL_INSTRUCTION, at, instruction, 0);
   }
 
   private enterTrap(cause: number, at: number, tval: bigint): number {
     this.exceptions++;
     this.attention = true;
-    return this.place(this.csrs.enterException(cause, this.pcAt(at), tval));
+    return this.goTo(this.csrs.enterException(cause, this.pcAt(at), tval));
   }
 
   /** Enters the handler of an interrupt that is pending and enabled. */
   private takeInterrupt(): void {
-    const taken = this.pending & this.csrs.enabledInterrupts;
-    if (taken !== 0) {
-      const software = (taken & (1 << SOFTWARE_INTERRUPT)) !== 0;
-      const cause = software ? SOFTWARE_INTERRUPT : TIMER_INTERRUPT;
+    const cause = this.csrs.nextInterrupt();
+    if (cause >= 0) {
       this.pc = this.csrs.enterInterrupt(cause, this.pc);
     }
+  }
+
+  /** MRET, SRET, SFENCE.VMA and WFI. @returns the offset to continue at. */
+  private privileged(instruction: number, at: number, next: number): number {
+    const { csrs } = this;
+    switch (instruction) {
+      case 0x3020_0073:
+      case 0x1020_0073: {
+        const pc = instruction === 0x3020_0073 ? csrs.leave() : csrs.leaveSupervisor();
+        this.attention = true;
+        return pc === null ? this.illegal(instruction, at) : this.goTo(pc);
+      }
+      case 0x1050_0073:
+        // It may return at once.
+        return csrs.mayWait() ? next : this.illegal(instruction, at);
+      default:
+        if (!csrs.mayFence()) {
+          return this.illegal(instruction, at);
+        }
+        this.translation?.flush();
+        this.changeRules();
+        return this.goTo(this.pcAt(next));
+    }
+  }
+
+  /** An operation of RV64A. @returns the offset to continue at. */
+  private atomic(instruction: number, rd: number, rs1: number, rs2: number, at: number): number {
+    const { atomics, port, x } = this;
+    if (atomics === null) {
+      return this.illegal(instruction, at);
+    }
+    const [low, high] = [x[rs1]!, x[rs1 + 1]!];
+    const width = ((instruction >>> 12) & 7) === 2 ? 4 : 8;
+    const loads = instruction >>> 27 === LOAD_RESERVED;
+    const kind = loads ? AccessKind.READ : AccessKind.WRITE;
+    const isAligned = (low & (width - 1)) === 0;
+    const gpa = isAligned ? port.resolve(low, high, width, kind) : null;
+    const result =
+      gpa !== null
+        ? atomics.execute(instruction, gpa, address(x[rs2]!, x[rs2 + 1]!))
+        : isAligned
+          ? FAULT_BOUNDARY
+          : FAULT_UNALIGNED;
+    if (result !== OK) {
+      return loads ? this.loadFault(result, at, low, high) : this.storeFault(result, at, low, high);
+    }
+    this.putWide(rd, atomics.value);
+    return at + 4;
+  }
+
+  private putWide(rd: number, value: bigint): void {
+    this.x[rd] = Number(BigInt.asIntN(32, value));
+    this.x[rd + 1] = Number(BigInt.asIntN(32, value >> 32n));
   }
 
   /** CSRRW, CSRRS, CSRRC and their immediate forms. @returns the offset to continue at. */
@@ -609,36 +725,46 @@ export class Cpu implements Hart, HartState {
     const funct3 = (instruction >>> 12) & 7;
     const csr = instruction >>> 20;
     const source = (instruction >>> 15) & 31;
-    const before = this.csrs.read(csr);
+    const before = this.csrs.permits(csr) ? this.csrs.read(csr) : undefined;
     if (before === undefined) {
-      return this.trap(ILLEGAL_INSTRUCTION, at, instruction, 0);
+      return this.illegal(instruction, at);
     }
     const operand =
       funct3 >= 4 ? BigInt(source) : address(this.x[2 * source]!, this.x[2 * source + 1]!);
     const swap = (funct3 & 3) === 1;
     const after = swap ? operand : (funct3 & 3) === 2 ? before | operand : before & ~operand;
     // CSRRS and CSRRC with register 0 only read, which read-only registers allow.
-    if ((swap || source !== 0) && !this.csrs.write(csr, after)) {
-      return this.trap(ILLEGAL_INSTRUCTION, at, instruction, 0);
+    this.rulesChanged = false;
+    if (swap || source !== 0) {
+      if (!this.csrs.write(csr, after)) {
+        return this.illegal(instruction, at);
+      }
+      this.attention = true;
     }
-    this.x[rd] = Number(BigInt.asIntN(32, before));
-    this.x[rd + 1] = Number(BigInt.asIntN(32, before >> 32n));
-    this.attention = true;
-    return at + 4;
+    this.putWide(rd, before);
+    return this.rulesChanged ? this.goTo(this.pcAt(at + 4)) : at + 4;
   }
 
-  /** The offset of an address, in the unit of {@link Cpu.at}. */
-  private place(pc: bigint): number {
-    if (pc < TWO_32) {
-      this.farPc = null;
-      return Number(pc) - this.base;
-    }
-    this.farPc = pc;
-    // This is outside the code range, so that fetch looks at farPc.
-    return this.size;
+  /** Continues at any address. @returns {@link ELSEWHERE} */
+  private goTo(pc: bigint): number {
+    return this.goToHalves(Number(BigInt.asIntN(32, pc)), Number(BigInt.asIntN(32, pc >> 32n)));
   }
 
+  private goToHalves(low: number, high: number): number {
+    this.targetLow = low;
+    this.targetHigh = high;
+    return ELSEWHERE;
+  }
+
+  /** The address at an offset from the current page. */
   private pcAt(at: number): bigint {
-    return this.farPc ?? BigInt.asUintN(64, BigInt(this.base + at));
+    return at === ELSEWHERE ? address(this.targetLow, this.targetHigh) : this.fetcher.addressAt(at);
   }
+}
+
+/** Puts the address at an offset from the page of code, which is at most its size, into a register. */
+function link(x: Int32Array, rd: number, pageLow: number, pageHigh: number, at: number): void {
+  const low = (pageLow + at) | 0;
+  x[rd] = low;
+  x[rd + 1] = sumHigh(pageLow, pageHigh, 0, low);
 }

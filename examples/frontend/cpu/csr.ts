@@ -1,3 +1,5 @@
+import { Mode } from "./mode.js";
+
 /** Numbers of the control and status registers. */
 const MSTATUS = 0x300;
 const MISA = 0x301;
@@ -17,10 +19,11 @@ const MVENDORID = 0xf11;
 const MHARTID = 0xf14;
 
 // Fields of mstatus.
-const STATUS_MIE = 1n << 3n;
-const STATUS_MPIE = 1n << 7n;
-/** The privilege mode before the trap. This hart has machine mode only. */
-const STATUS_MPP = 3n << 11n;
+export const STATUS_MIE = 1n << 3n;
+export const STATUS_MPIE = 1n << 7n;
+/** The privilege mode before the trap. */
+export const STATUS_MPP = 3n << 11n;
+export const MPP_SHIFT = 11n;
 
 const MXL_64 = 2n << 62n;
 const EXTENSION_I = 1n << 8n;
@@ -30,9 +33,33 @@ const EXTENSION_M = 1n << 12n;
 export const SOFTWARE_INTERRUPT = 3;
 export const TIMER_INTERRUPT = 7;
 
-const INTERRUPTS = (1n << BigInt(SOFTWARE_INTERRUPT)) | (1n << BigInt(TIMER_INTERRUPT));
 const INTERRUPT_CAUSE = 1n << 63n;
 const MAX_U64 = 2n ** 64n - 1n;
+
+/** What the machine-mode registers of a hart depend on. */
+export interface Features {
+  readonly misa: bigint;
+  /** The bits of mstatus that the guest can change. */
+  readonly status: bigint;
+  /** The value of mstatus after reset, which has all bits that the guest cannot change. */
+  readonly resetStatus: bigint;
+  /** The bits of mie that the guest can change. */
+  readonly interrupts: bigint;
+  /** Bytes that the address of an instruction is a multiple of. */
+  readonly alignment: bigint;
+  /** The mode with the fewest rights. */
+  readonly lowestMode: Mode;
+}
+
+/** A hart that has only RV64IM and machine mode. */
+const MACHINE_ONLY: Features = {
+  misa: MXL_64 | EXTENSION_I | EXTENSION_M,
+  status: STATUS_MIE | STATUS_MPIE,
+  resetStatus: STATUS_MPP,
+  interrupts: bits(SOFTWARE_INTERRUPT, TIMER_INTERRUPT),
+  alignment: 4n,
+  lowestMode: Mode.MACHINE,
+};
 
 /** The state of the hart that the counters and the interrupt registers show. */
 export interface HartState {
@@ -44,12 +71,13 @@ export interface HartState {
   readonly pending: number;
 }
 
-/** The control and status registers of a machine-mode hart. */
+/** The machine-mode control and status registers of a hart. */
 export class Csrs {
   mepc = 0n;
-  private interruptsOn = false;
-  private interruptsWereOn = false;
-  private mie = 0n;
+  /** The current privilege mode. */
+  mode = Mode.MACHINE;
+  protected status: bigint;
+  protected mie = 0n;
   private mtvec = 0n;
   private mscratch = 0n;
   private mcause = 0n;
@@ -58,7 +86,22 @@ export class Csrs {
   private cycleOffset = 0n;
   private retiredOffset = 0n;
 
-  constructor(private readonly hart: HartState) {}
+  constructor(
+    protected readonly hart: HartState,
+    protected readonly features = MACHINE_ONLY,
+  ) {
+    this.status = features.resetStatus;
+  }
+
+  /** The mode with whose rights loads and stores are made. */
+  get dataMode(): Mode {
+    return Mode.MACHINE;
+  }
+
+  /** Whether an instruction of the current mode may access a register, if it exists. */
+  permits(csr: number): boolean {
+    return modeOf(csr) <= this.mode;
+  }
 
   /** Reads a register; undefined if it does not exist. */
   read(csr: number): bigint | undefined {
@@ -66,7 +109,7 @@ export class Csrs {
       case MSTATUS:
         return this.status;
       case MISA:
-        return MXL_64 | EXTENSION_I | EXTENSION_M;
+        return this.features.misa;
       case MIE:
         return this.mie;
       case MTVEC:
@@ -102,11 +145,10 @@ export class Csrs {
     }
     switch (csr) {
       case MSTATUS:
-        this.interruptsOn = (value & STATUS_MIE) !== 0n;
-        this.interruptsWereOn = (value & STATUS_MPIE) !== 0n;
+        this.setStatus(value, this.features.status);
         break;
       case MIE:
-        this.mie = value & INTERRUPTS;
+        this.mie = value & this.features.interrupts;
         break;
       case MTVEC:
         this.mtvec = value & ~2n;
@@ -115,7 +157,7 @@ export class Csrs {
         this.mscratch = value;
         break;
       case MEPC:
-        this.mepc = value & ~3n;
+        this.mepc = value & -this.features.alignment & MAX_U64;
         break;
       case MCAUSE:
         this.mcause = value;
@@ -134,7 +176,7 @@ export class Csrs {
     return true;
   }
 
-  /** Enters a trap. @returns the address of the handler. */
+  /** Enters an exception. @returns the address of the handler. */
   enterException(cause: number, epc: bigint, tval: bigint): bigint {
     this.enter(BigInt(cause), epc, tval);
     return this.mtvec & ~3n;
@@ -143,21 +185,39 @@ export class Csrs {
   /** Enters an interrupt. @returns the address of the handler. */
   enterInterrupt(cause: number, epc: bigint): bigint {
     this.enter(INTERRUPT_CAUSE | BigInt(cause), epc, 0n);
-    const base = this.mtvec & ~3n;
-    const vectored = (this.mtvec & 1n) !== 0n;
-    return vectored ? (base + 4n * BigInt(cause)) & MAX_U64 : base;
+    return vectorOf(this.mtvec, cause);
   }
 
-  /** Leaves a trap. @returns the address to continue at. */
-  leave(): bigint {
-    this.interruptsOn = this.interruptsWereOn;
-    this.interruptsWereOn = true;
+  /** `mret`. @returns the address to continue at; null if the instruction is illegal. */
+  leave(): bigint | null {
+    this.mode = this.previousMode;
+    this.status =
+      (this.status & ~(STATUS_MIE | STATUS_MPP)) |
+      ((this.status & STATUS_MPIE) >> 4n) |
+      STATUS_MPIE |
+      (BigInt(this.features.lowestMode) << MPP_SHIFT);
     return this.mepc;
   }
 
-  /** The interrupts that are pending and enabled, as bits of mip. */
-  get enabledInterrupts(): number {
-    return this.interruptsOn ? Number(this.mie) : 0;
+  /** `sret`. @returns the address to continue at; null if the instruction is illegal. */
+  leaveSupervisor(): bigint | null {
+    return null;
+  }
+
+  /** Whether `sfence.vma` is legal. */
+  mayFence(): boolean {
+    return false;
+  }
+
+  /** Whether `wfi` is legal. */
+  mayWait(): boolean {
+    return true;
+  }
+
+  /** The cause of the interrupt to enter now; -1 if there is none. */
+  nextInterrupt(): number {
+    const taken = (this.status & STATUS_MIE) === 0n ? 0 : this.hart.pending & Number(this.mie);
+    return firstOf(taken);
   }
 
   /** The values of all registers that hold state, in a fixed order. */
@@ -166,19 +226,62 @@ export class Csrs {
     return [status, mie, mtvec, mscratch, mepc, mcause, mtval, cycleOffset, retiredOffset];
   }
 
-  private get status(): bigint {
-    return (
-      STATUS_MPP |
-      (this.interruptsOn ? STATUS_MIE : 0n) |
-      (this.interruptsWereOn ? STATUS_MPIE : 0n)
-    );
+  /** Changes those bits of mstatus that are set in `mask`. */
+  protected setStatus(value: bigint, mask: bigint): void {
+    this.status = (this.status & ~mask) | (value & mask);
+  }
+
+  /** The mode before the trap: mstatus.MPP. */
+  protected get previousMode(): Mode {
+    return toMode(this.status >> MPP_SHIFT);
   }
 
   private enter(cause: bigint, epc: bigint, tval: bigint): void {
     this.mcause = cause;
     this.mepc = epc;
     this.mtval = tval;
-    this.interruptsWereOn = this.interruptsOn;
-    this.interruptsOn = false;
+    this.status =
+      (this.status & ~(STATUS_MIE | STATUS_MPIE | STATUS_MPP)) |
+      ((this.status & STATUS_MIE) << 4n) |
+      (BigInt(this.mode) << MPP_SHIFT);
+    this.mode = Mode.MACHINE;
   }
+}
+
+/** The lowest mode that may access a control register. */
+function modeOf(csr: number): Mode {
+  return toMode(BigInt(csr) >> 8n);
+}
+
+/** The mode whose number is in the two lowest bits. */
+function toMode(number: bigint): Mode {
+  switch (number & 3n) {
+    case 0n:
+      return Mode.USER;
+    case 1n:
+      return Mode.SUPERVISOR;
+    default:
+      // The number 2 belongs to the registers of a hypervisor, which this hart does not have.
+      return Mode.MACHINE;
+  }
+}
+
+/** The handler of an interrupt, given the value of mtvec or stvec. */
+export function vectorOf(tvec: bigint, cause: number): bigint {
+  const base = tvec & ~3n;
+  const vectored = (tvec & 1n) !== 0n;
+  return vectored ? (base + 4n * BigInt(cause)) & MAX_U64 : base;
+}
+
+/** The interrupts, from the highest priority to the lowest. */
+const PRIORITIES = [11, SOFTWARE_INTERRUPT, TIMER_INTERRUPT, 9, 1, 5];
+
+/** The interrupt with the highest priority in a set of bits of mip; -1 if the set is empty. */
+export function firstOf(pending: number): number {
+  return pending === 0 ? -1 : PRIORITIES.find((cause) => (pending & (1 << cause)) !== 0)!;
+}
+
+/** A set of bits, given their numbers. */
+export function bits(...numbers: readonly number[]): bigint {
+  return numbers.reduce((set, number) => set | (1n << BigInt(number)), 0n);
 }

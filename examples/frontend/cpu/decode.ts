@@ -1,8 +1,10 @@
+import { isAtomic } from "./atomic-unit.js";
+
 /** The operation of an instruction. 0 is not used, since it marks a word that is not decoded. */
 export const enum Op {
   ILLEGAL = 1,
-  /** LUI and AUIPC: a constant, since the decoder knows the address. */
-  CONST,
+  LUI,
+  AUIPC,
   JAL,
   JALR,
   BEQ,
@@ -68,7 +70,11 @@ export const enum Op {
   ECALL,
   EBREAK,
   MRET,
+  SRET,
+  SFENCE_VMA,
   WFI,
+  /** Any operation of RV64A. */
+  ATOMIC,
   CSRRW,
   CSRRS,
   CSRRC,
@@ -153,36 +159,53 @@ const FENCES: Table = { 0: Op.FENCE, 1: Op.FENCE_I };
 const SYSTEM: Table = {
   0x0000_0073: Op.ECALL,
   0x0010_0073: Op.EBREAK,
+  0x1020_0073: Op.SRET,
   0x3020_0073: Op.MRET,
   0x1050_0073: Op.WFI,
 };
+
+/** `sfence.vma` without its operands. */
+const SFENCE_VMA = 0x1200_0073;
+const SFENCE_OPERANDS = 0x01ff_8000;
+
+/** Set in the first word of a decoded instruction that was compressed. */
+const COMPRESSED = 1 << 8;
+
+/** Bytes of a decoded instruction, given its first word. */
+export function lengthOf(word: number): number {
+  return 4 - ((word >>> 7) & 2);
+}
 
 /**
  * Decodes an instruction into two words of `code`, at `index`.
  *
  * The first word holds the {@link Op} in bits 0 to 7 and, from bits 8, 16 and 24 on, the indexes of
- * rd, rs1 and rs2 in the array of register halves, which are twice the register numbers. The second
- * word holds the immediate, or the instruction itself if it is illegal or names a control register.
- * A constant has its low half in the second word, and its high half of -1, 0 or 1 in the field of
- * rs2.
+ * rd, rs1 and rs2 in the array of register halves, which are twice the register numbers. Bit 8,
+ * which is 0 in every index, is set if the instruction was compressed. The second word holds the
+ * immediate, or the instruction itself if it is illegal, atomic or in the SYSTEM opcode.
  *
  * @param instruction - 32 bits, signed.
- * @param pc - The address of the instruction.
+ * @param half - The 16 bits of the compressed instruction that `instruction` stands for.
  */
-export function decode(instruction: number, pc: number, code: Int32Array, index: number): void {
-  const [op = Op.ILLEGAL, immediate] = operation(instruction, pc);
+export function decode(
+  instruction: number,
+  code: Int32Array,
+  index: number,
+  half: number | null = null,
+): void {
+  const [op = Op.ILLEGAL, immediate] = operation(instruction);
   const rd = (instruction >>> 7) & 31;
   const rs1 = (instruction >>> 15) & 31;
   const rs2 = (instruction >>> 20) & 31;
-  const last = op === Op.CONST ? Math.floor(immediate / 2 ** 32) : 2 * rs2;
-  code[index] = op | ((rd === 0 ? SINK : 2 * rd) << 8) | (rs1 << 17) | (last << 24);
-  code[index + 1] = op === Op.ILLEGAL ? instruction : immediate;
+  const length = half === null ? 0 : COMPRESSED;
+  code[index] = op | ((rd === 0 ? SINK : 2 * rd) << 8) | length | (rs1 << 17) | (rs2 << 25);
+  code[index + 1] = op === Op.ILLEGAL ? (half ?? instruction) : immediate;
 }
 
 /**
  * The operation and the immediate of an instruction. The operation is undefined if it is illegal.
  */
-function operation(instruction: number, pc: number): readonly [Op | undefined, number] {
+function operation(instruction: number): readonly [Op | undefined, number] {
   const funct3 = (instruction >>> 12) & 7;
   const funct10 = (instruction >>> 25) * 8 + funct3;
   const immediateI = instruction >> 20;
@@ -190,9 +213,9 @@ function operation(instruction: number, pc: number): readonly [Op | undefined, n
 
   switch (instruction & 0x7f) {
     case 0x37:
-      return [Op.CONST, immediateU];
+      return [Op.LUI, immediateU];
     case 0x17:
-      return [Op.CONST, pc + immediateU];
+      return [Op.AUIPC, immediateU];
     case 0x6f:
       return [Op.JAL, immediateJ(instruction)];
     case 0x67:
@@ -215,7 +238,12 @@ function operation(instruction: number, pc: number): readonly [Op | undefined, n
       return [REGISTER_WORD[funct10], 0];
     case 0x0f:
       return [FENCES[funct3], 0];
+    case 0x2f:
+      return [isAtomic(instruction) ? Op.ATOMIC : undefined, instruction];
     case 0x73:
+      if ((instruction & ~SFENCE_OPERANDS) === SFENCE_VMA) {
+        return [Op.SFENCE_VMA, instruction];
+      }
       return [funct3 === 0 ? SYSTEM[instruction] : CSR[funct3], instruction];
     default:
       return [undefined, 0];

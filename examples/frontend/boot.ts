@@ -1,0 +1,100 @@
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { BOOTS, type BootName, readBoot } from "./boots.js";
+import { runCommand } from "./exit-status.js";
+import { runInWorker } from "./in-worker.js";
+import type { Path } from "./machine.js";
+import { differences } from "./run.js";
+import { Terminal } from "./terminal.js";
+import { VirtMachine } from "./virt.js";
+
+const NAMES = Object.keys(BOOTS) as BootName[];
+
+const USAGE = `usage: npm run example:boot -- [NAME] [options]
+
+Boots software of other people on a subset of QEMU's virt machine: ${NAMES.join(" or ")}, from Debian's
+packages. The terminal is the serial port. Ctrl-A X leaves.
+
+  --path PATH      view, which is the default, or native
+  --ram MIB        RAM, 128 by default
+  --compare        runs on both paths, with text that a script types, and compares the runs
+  --json           as --compare, and prints the outcome as JSON
+
+Ends with status 0, 1 if the guest failed or the two runs differ, or 2 for wrong usage.`;
+
+/** The file of the thread that boots a guest on a path. */
+const WORKER = join(__dirname, "boot-worker.js");
+/** Instructions between two looks at the keyboard. */
+const SLICE = 2 ** 18;
+const MIB = 2 ** 20;
+
+/** Runs a machine with the terminal at its serial port. Returns whether the guest succeeded. */
+async function runAtTerminal(boot: BootName, path: Path, ramSize: number): Promise<boolean> {
+  const terminal = new Terminal();
+  const machine = new VirtMachine({
+    ...readBoot(boot),
+    path,
+    ramSize,
+    onByte: (byte) => terminal.write(byte),
+  });
+  terminal.open(
+    (text) => machine.uart.receive(text),
+    () => machine.cpu.stop(),
+  );
+  try {
+    while (machine.cpu.run(SLICE)) {
+      await terminal.flush();
+    }
+  } finally {
+    await terminal.flush();
+    terminal.close();
+  }
+  return (machine.status ?? 0) === 0;
+}
+
+/** Boots on both paths and compares the runs. Returns whether they are equal. */
+async function compare(boot: BootName, json: boolean): Promise<boolean> {
+  const view = await runInWorker(WORKER, { boot, path: "view" });
+  const native = await runInWorker(WORKER, { boot, path: "native" });
+  const found = differences(view, native);
+  const { status, output, instructions, deviceAccesses } = view;
+  if (json) {
+    const outcome = { status, output, instructions, deviceAccesses, differences: found };
+    console.log(JSON.stringify(outcome, null, 2));
+  } else {
+    console.log(
+      `${output}\n  ${(instructions / 1e6).toFixed(1)} M instructions, ` +
+        `${deviceAccesses} accesses to devices\n` +
+        `  both paths: ${found.length === 0 ? "equal" : `DIFFERENT: ${found.join("; ")}`}`,
+    );
+  }
+  return found.length === 0 && (status ?? 0) === 0;
+}
+
+async function main(): Promise<boolean> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      path: { type: "string", default: "view" },
+      ram: { type: "string", default: "128" },
+      compare: { type: "boolean", default: false },
+      json: { type: "boolean", default: false },
+      help: { type: "boolean", default: false },
+    },
+  });
+  if (values.help) {
+    console.log(USAGE);
+    return true;
+  }
+  const { path } = values;
+  const name = positionals[0] ?? "u-boot";
+  const boot = NAMES.find((known) => known === name);
+  if (boot === undefined || positionals.length > 1 || (path !== "view" && path !== "native")) {
+    throw new TypeError(`no such guest or path\n\n${USAGE}`);
+  }
+  return values.compare || values.json
+    ? compare(boot, values.json)
+    : runAtTerminal(boot, path, Number(values.ram) * MIB);
+}
+
+runCommand(main);

@@ -1,0 +1,165 @@
+import { AddressSpace } from "pound-guest-memory";
+import { CODE_PAGE } from "./cpu/code-cache.js";
+import { Cpu } from "./cpu/cpu.js";
+import { BARE } from "./cpu/translation.js";
+import { Clint } from "./devices/clint.js";
+import { Finisher } from "./devices/finisher.js";
+import { DeviceLog } from "./devices/logged.js";
+import { Plic } from "./devices/plic.js";
+import { Uart } from "./devices/uart.js";
+import type { Path } from "./machine.js";
+import {
+  CLINT,
+  CLINT_SIZE,
+  FINISHER,
+  PAGE,
+  PLIC,
+  PLIC_SIZE,
+  RAM,
+  ROM,
+  UART,
+  UART_SIZE,
+} from "./memory-map.js";
+import { type Line, Typist } from "./typist.js";
+import { UART_SOURCE, virtFdt } from "./virt-fdt.js";
+
+const MIB = 2 ** 20;
+/** Where the firmware continues. */
+const KERNEL = RAM + 2 * MIB;
+/** The device tree is below this address, and at a multiple of {@link FDT_ALIGNMENT}. */
+const FDT_END = 3 * 1024 * MIB;
+const FDT_ALIGNMENT = 2 * MIB;
+const LEAST_RAM = 8 * MIB;
+/** The interrupts of the PLIC's two contexts, as bit numbers of mip. */
+const MACHINE_EXTERNAL = 11;
+const SUPERVISOR_EXTERNAL = 9;
+
+/** Options of a {@link VirtMachine}. */
+export interface VirtOptions {
+  readonly path: Path;
+  /** Bytes of RAM: a multiple of 2 MiB, 8 MiB at least; 128 MiB by default. */
+  readonly ramSize?: number;
+  /** The raw image of a firmware that starts at the start of RAM, in machine mode. */
+  readonly firmware: Uint8Array;
+  /** The raw image that OpenSBI starts, 2 MiB above the firmware. */
+  readonly kernel?: Uint8Array;
+  /** Text for the serial port. */
+  readonly typed?: readonly Line[];
+  /** Called with each byte written to the serial port. */
+  readonly onByte?: (byte: number) => void;
+}
+
+/**
+ * A subset of QEMU's `virt` machine, which starts firmware and operating systems: a hart of RV64IMAC
+ * with three privilege modes, RAM, the interrupt controllers CLINT and PLIC, a 16550 and a power
+ * switch. A device tree describes it to the guest.
+ */
+export class VirtMachine {
+  readonly space = new AddressSpace({ alignment: "allow" });
+  readonly cpu: Cpu;
+  readonly uart: Uart;
+  readonly log: DeviceLog;
+  /** Bytes of RAM. */
+  readonly ramSize: number;
+  /** The guest's exit status; null while it runs. */
+  status: number | null = null;
+  /** Whether the guest has asked for a reset, at which the machine stops. */
+  wantsReset = false;
+
+  /** @throws RangeError if the RAM has no valid size, or an image does not fit into it. */
+  constructor(options: VirtOptions) {
+    const { path, ramSize = 128 * MIB, firmware, kernel, typed = [], onByte } = options;
+    if (!Number.isSafeInteger(ramSize) || ramSize < LEAST_RAM || ramSize % FDT_ALIGNMENT !== 0) {
+      throw new RangeError("the size of RAM must be a multiple of 2 MiB, and 8 MiB at least");
+    }
+    this.ramSize = ramSize;
+    const fdt = virtFdt(ramSize);
+    const fdtEnd = Math.min(RAM + ramSize, FDT_END);
+    const fdtAt = Math.floor((fdtEnd - fdt.length) / FDT_ALIGNMENT) * FDT_ALIGNMENT;
+
+    const { space } = this;
+    const memory = path === "view" ? space : space.native;
+    this.cpu = new Cpu(
+      memory,
+      { base: RAM, size: ramSize },
+      {
+        atomics: memory.atomics,
+        translation: BARE,
+        guarder: (gpa, onWrite) => space.guardCode(gpa, CODE_PAGE, onWrite),
+      },
+    );
+    const { cpu } = this;
+    const plic = new Plic(
+      (pending) => cpu.setInterrupt(MACHINE_EXTERNAL, pending),
+      (pending) => cpu.setInterrupt(SUPERVISOR_EXTERNAL, pending),
+    );
+    const typist = new Typist(typed, (text) => this.uart.receive(text));
+    this.uart = new Uart(
+      (byte) => {
+        onByte?.(byte);
+        typist.see(byte);
+      },
+      (level) => plic.setLevel(UART_SOURCE, level),
+    );
+    this.log = new DeviceLog(() => cpu.time);
+    const finisher = new Finisher(
+      (status) => {
+        this.status = status;
+        cpu.stop();
+      },
+      () => {
+        this.wantsReset = true;
+        cpu.stop();
+      },
+    );
+
+    space.addRam(RAM, ramSize, { name: "ram" });
+    space.addMmio(FINISHER, PAGE, this.log.watch(finisher), { name: "finisher" });
+    space.addMmio(CLINT, CLINT_SIZE, this.log.watch(new Clint(cpu)), { name: "clint" });
+    space.addMmio(PLIC, PLIC_SIZE, this.log.watch(plic), { name: "plic" });
+    space.addMmio(UART, UART_SIZE, this.log.watch(this.uart), { name: "uart" });
+    space.addRom(ROM, bootRom(fdtAt), { name: "rom" });
+    for (const [image, from, end] of [
+      [firmware, RAM, kernel === undefined ? fdtAt : KERNEL],
+      [kernel ?? new Uint8Array(), KERNEL, fdtAt],
+      [fdt, fdtAt, fdtEnd],
+    ] as const) {
+      if (from + image.length > end) {
+        throw new RangeError(
+          `an image of ${image.length} bytes does not fit at 0x${from.toString(16)}`,
+        );
+      }
+      space.write(from, image);
+    }
+    cpu.pc = BigInt(ROM);
+  }
+
+  /** A copy of the RAM. */
+  ram(): Buffer {
+    return this.space.read(RAM, this.ramSize);
+  }
+}
+
+/**
+ * Code that jumps to the start of RAM with the number of the hart in a0, the address of the device
+ * tree in a1, and that of OpenSBI's `fw_dynamic_info` in a2.
+ */
+function bootRom(fdtAt: number): Uint8Array {
+  const rom = new DataView(new ArrayBuffer(PAGE));
+  const code = [
+    0x0000_0297, // auipc t0, 0
+    0x0282_8613, // addi  a2, t0, 40
+    0xf140_2573, // csrr  a0, mhartid
+    0x0202_b583, // ld    a1, 32(t0)
+    0x0182_b283, // ld    t0, 24(t0)
+    0x0002_8067, // jr    t0
+  ];
+  code.forEach((instruction, i) => rom.setUint32(4 * i, instruction, true));
+  const magic = 0x4942_534f;
+  const version = 2;
+  const supervisor = 1;
+  const [options, bootHart] = [0, 0];
+  const words = [RAM, fdtAt, magic, version, KERNEL, supervisor, options, bootHart];
+  words.forEach((word, i) => rom.setBigUint64(24 + 8 * i, BigInt(word), true));
+  return new Uint8Array(rom.buffer);
+}
