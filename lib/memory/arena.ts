@@ -1,5 +1,6 @@
-import { inspect } from "node:util";
-import { isAnyArrayBuffer, isArrayBuffer } from "node:util/types";
+import { type Bytes, bytesIn } from "../base/bytes.js";
+import { INSPECT } from "../base/inspect.js";
+import { isAnyArrayBuffer, isArrayBuffer } from "../base/type-checks.js";
 import { destroyedError, outOfMemoryError, rangeError, typeError } from "../base/errors.js";
 import { type Gpa } from "../base/gpa.js";
 import { checkObject, toByteCount } from "../base/arguments.js";
@@ -205,7 +206,7 @@ export class Arena implements Disposable {
    * @throws TypeError, RangeError for invalid arguments; RangeError `ERR_ARENA_EXHAUSTED` if too
    * few bytes are left; Error `ERR_DESTROYED`. The arena is unchanged after an error.
    */
-  allocate(size: Gpa, alignment: Gpa = 16): Buffer {
+  allocate(size: Gpa, alignment: Gpa = 16): Bytes {
     const length = toByteCount(size, "size");
     if (length > 2 ** 32) {
       throw rangeError("size must be at most 2^32: no Buffer spans more");
@@ -218,7 +219,7 @@ export class Arena implements Disposable {
       const exposed = new WeakRef(bytes.buffer as ArrayBuffer);
       this.#onEnding(() => detach(exposed.deref()));
     }
-    return Buffer.from(bytes.buffer, bytes.byteOffset, length);
+    return bytesIn(bytes.buffer, bytes.byteOffset, length);
   }
 
   /**
@@ -273,7 +274,7 @@ export class Arena implements Disposable {
   }
 
   /** The text that `console.log` prints. */
-  [inspect.custom](): string {
+  [INSPECT](): string {
     const { capacity, used, destroyed } = this.toJSON();
     return `Arena { capacity: ${capacity}, used: ${used}, destroyed: ${destroyed} }`;
   }

@@ -1,5 +1,6 @@
+import type { Bytes } from "../base/bytes.js";
 import { bytesOf, fastLength } from "../base/view.js";
-import { inspect } from "node:util";
+import { INSPECT } from "../base/inspect.js";
 import type { GuestHalvesAccessors, GuestMemoryAccess } from "../base/access.js";
 import type { GuestAtomicAccess } from "../atomics/access.js";
 import { Arena, arenaInternals, type ArenaOptions, type CallerMemory, detach } from "./arena.js";
@@ -536,7 +537,7 @@ export class GuestMemory implements Disposable {
    * GiB; {@link GuestMemory.buffers} covers all of the RAM. When the RAM ends, it is detached,
    * unless the RAM lies in memory of the caller. Afterwards this property is an empty Buffer.
    */
-  get buffer(): Buffer {
+  get buffer(): Bytes {
     return bulk.asBuffer(this.#expose(this.general.windows.at(0)).u8);
   }
 
@@ -546,7 +547,7 @@ export class GuestMemory implements Disposable {
    *
    * @throws Error `ERR_OUT_OF_MEMORY`.
    */
-  get buffers(): Buffer[] {
+  get buffers(): Bytes[] {
     return this.general.windows.all().map((window) => bulk.asBuffer(this.#expose(window).u8));
   }
 
@@ -569,7 +570,7 @@ export class GuestMemory implements Disposable {
   }
 
   /** The text that `console.log` prints, without the bytes of RAM. */
-  [inspect.custom](): string {
+  [INSPECT](): string {
     return `GuestMemory { size: ${this.#size}, destroyed: ${this.#destroyed} }`;
   }
 
@@ -588,7 +589,7 @@ export class GuestMemory implements Disposable {
    * @throws {@link GuestMemoryFault} if a byte lies outside RAM; TypeError, RangeError for an
    * invalid argument.
    */
-  read(gpa: Gpa, length: Gpa): Buffer {
+  read(gpa: Gpa, length: Gpa): Bytes {
     const count = toByteCount(length, "length");
     if (this.#inFirstWindow(gpa, count)) {
       const target = bulk.newBuffer(count);
@@ -914,7 +915,7 @@ export class GuestMemory implements Disposable {
    * invalid argument; RangeError if the range crosses a multiple of 4 GiB, which no Buffer can
    * span.
    */
-  slice(gpa: Gpa, length: Gpa): Buffer {
+  slice(gpa: Gpa, length: Gpa): Bytes {
     const count = toByteCount(length, "length");
     const start = this.general.locateRange(gpa, count, "read");
     const view = bulk.slice(this.general.windows, start, count);

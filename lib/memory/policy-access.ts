@@ -1,4 +1,4 @@
-import { inspect } from "node:util";
+import { INSPECT } from "../base/inspect.js";
 import type { GuestMemoryAccess } from "../base/access.js";
 import type { Gpa } from "../base/gpa.js";
 import { type AccessPolicy, policyNumber } from "../base/policy.js";
@@ -109,7 +109,7 @@ export abstract class PolicyAccess implements GuestMemoryAccess {
   }
 
   /** The text that `console.log` prints, without the bytes of RAM. */
-  [inspect.custom](): string {
+  [INSPECT](): string {
     const { alignment, endian } = this.policy;
     return `PolicyAccess { size: ${this.size}, alignment: ${alignment}, endian: ${endian} }`;
   }

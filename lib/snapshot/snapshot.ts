@@ -1,4 +1,5 @@
-import { inspect } from "node:util";
+import type { Bytes } from "../base/bytes.js";
+import { INSPECT } from "../base/inspect.js";
 import { newBuffer } from "../memory/bulk.js";
 import { PAGE_SIZE } from "../base/page.js";
 import { GuestMemoryFault, typeError } from "../base/errors.js";
@@ -115,7 +116,7 @@ export class Snapshot {
    * @throws `GuestMemoryFault` if the range does not lie in one copy of the bytes of one visible
    * region of RAM or ROM; TypeError, RangeError; Error `ERR_OUT_OF_MEMORY`.
    */
-  read(gpa: Gpa, length: Gpa): Buffer {
+  read(gpa: Gpa, length: Gpa): Bytes {
     const count = toByteCount(length, "length");
     const { region, offset } = this.#locate(gpa, count);
     const target = newBuffer(count);
@@ -141,7 +142,7 @@ export class Snapshot {
   }
 
   /** Keeps `console.log(snapshot)` short. */
-  [inspect.custom](): string {
+  [INSPECT](): string {
     const { generation, regions, storedPages } = this.toJSON();
     return `Snapshot { generation: ${generation}, regions: ${regions}, storedPages: ${storedPages} }`;
   }

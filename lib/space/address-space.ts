@@ -1,5 +1,6 @@
+import type { Bytes } from "../base/bytes.js";
 import { bytesOf } from "../base/view.js";
-import { inspect } from "node:util";
+import { INSPECT } from "../base/inspect.js";
 import type { GuestAccessors, GuestHalvesAccessors } from "../base/access.js";
 import type { GuestAtomicAccess } from "../atomics/access.js";
 import type { ArenaOptions } from "../memory/arena.js";
@@ -654,7 +655,7 @@ export class AddressSpace implements GuestAccessors {
   }
 
   /** Keeps `console.log(space)` from printing gigabytes. */
-  [inspect.custom](): string {
+  [INSPECT](_depth: number, _options: object, inspect: (value: unknown) => string): string {
     return `AddressSpace ${inspect(this.regions)}`;
   }
 
@@ -1129,7 +1130,7 @@ export class AddressSpace implements GuestAccessors {
    * @param length - Bytes, from 0 to 2^32.
    * @throws {@link GuestMemoryFault}; TypeError, RangeError; Error `ERR_OUT_OF_MEMORY`.
    */
-  read(gpa: Gpa, length: Gpa): Buffer {
+  read(gpa: Gpa, length: Gpa): Bytes {
     return this.#bulk.read(gpa, toByteCount(length, "length"));
   }
 

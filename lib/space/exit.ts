@@ -1,4 +1,4 @@
-import { isBigUint64Array } from "node:util/types";
+import { isBigUint64Array } from "../base/type-checks.js";
 import type { AtomicLane } from "../atomics/lane.js";
 import type { GuestAccessors } from "../base/access.js";
 import { type Operation, rangeError, typeError } from "../base/errors.js";

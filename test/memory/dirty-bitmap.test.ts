@@ -463,10 +463,9 @@ describe("dirty tracking", () => {
       const workers = roles.map(
         (role) =>
           new Worker(
-            `const os = require("node:os");
-             const { ram, bits, turn, pages, rounds, role, arch } =
+            `const { ram, bits, turn, pages, rounds, role, arch } =
                require("node:worker_threads").workerData;
-             os.arch = () => arch;
+             Object.defineProperty(process, "arch", { value: arch });
              const { AddressSpace, Arena, DirtyBitmap, GuestMemory } =
                require("pound-guest-memory");
              const memory = GuestMemory.create(Arena.over(ram));
@@ -526,7 +525,7 @@ describe("dirty tracking", () => {
 
   it("goes over to atomic marks when they are shared, where stores are reordered", async () => {
     const worker = new Worker(
-      `require("node:os").arch = () => "riscv64";
+      `Object.defineProperty(process, "arch", { value: "riscv64" });
        const { AddressSpace, DirtyBitmap, GuestMemory } = require("pound-guest-memory");
        const memory = GuestMemory.allocate(4 * 4096);
        const space = new AddressSpace();
