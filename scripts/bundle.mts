@@ -5,9 +5,11 @@
  * The file `core` has every module that the root export imports, directly or not. The other modules
  * lie in one file per folder. Each module is in exactly one file, so a class is the same object
  * whichever entry it is imported from.
+ *
+ * dist/browser has ES modules of the entries that browsers run too. They import no module of Node.
  */
 import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { basename, join, relative, sep } from "node:path";
+import { basename, dirname, join, relative, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type CodeSplittingNameFunction, rolldown } from "rolldown";
 
@@ -24,6 +26,11 @@ const publicEntries = [
     .filter((entry) => entry.isDirectory() && existsSync(join(LIB, entry.name, "index.ts")))
     .map(({ name }) => `${name}/index`),
 ];
+
+/**
+ * The entries that also run in browsers. A module `x.browser.ts` replaces `x.ts` in their build.
+ */
+const browserEntries = ["index", "atomics/index", "snapshot/index", "typed/index"];
 
 /** The modules that the root entry imports, directly or not. Filled by {@link findCore}. */
 const core = new Set<string>();
@@ -83,6 +90,43 @@ await bundle.write({
     includeDependenciesRecursively: false,
     groups: [{ debugName: "folders", name: chunkOf }],
   },
+});
+
+/** The module for browsers in place of a file of lib/, or else that file. */
+function browserModule(file: string): string {
+  const variant = file.replace(/\.ts$/, ".browser.ts");
+  return existsSync(variant) ? variant : file;
+}
+
+// ES modules, from which the bundlers of users leave out what a program does not import. They are
+// minified because everything in them is in dist/chunks too, where it can be read.
+const browserBundle = await rolldown({
+  cwd: ROOT,
+  input: Object.fromEntries(
+    browserEntries.map((entry) => [entry, browserModule(join(LIB, `${entry}.ts`))]),
+  ),
+  platform: "browser",
+  plugins: [
+    {
+      name: "browser-modules",
+      resolveId(id, importer) {
+        return importer !== undefined && id.startsWith(".")
+          ? browserModule(join(dirname(importer), id.replace(/\.js$/, ".ts")))
+          : null;
+      },
+    },
+  ],
+  tsconfig: join(ROOT, "tsconfig.build.json"),
+  optimization: { inlineConst: { mode: "all", pass: 2 } },
+});
+await browserBundle.write({
+  dir: join(DIST, "browser"),
+  format: "esm",
+  minify: true,
+  entryFileNames: "[name].mjs",
+  chunkFileNames: "chunks/[name].mjs",
+  comments: false,
+  cleanDir: true,
 });
 
 // The implementation is CommonJS. The ES module of each entry re-exports its names.

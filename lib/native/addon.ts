@@ -20,7 +20,7 @@ export const native: NativeBinding =
 
 function load(): NativeBinding | Error {
   try {
-    return loadAddon(__dirname) as NativeBinding;
+    return loadAddon() as NativeBinding;
   } catch (error) {
     return error as Error;
   }

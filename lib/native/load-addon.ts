@@ -11,13 +11,13 @@ import { withCode } from "../base/errors.js";
  * Loads the compiled addon: one built on this machine, or else a prebuilt one. If a binary does not
  * load, the next candidate is tried.
  *
- * @param folder - The folder of the calling code. The search covers the package that the folder
+ * @param folder - The folder of this code, which may be a bundle. The search covers the package that the folder
  *   belongs to, or else its parent folder; then the folder itself, for a bundle that has a copy of
  *   `prebuilds` beside it; then the folder of the running program, for a program that contains the
  *   code.
  * @throws Error `ERR_NO_ADDON`, which lists each candidate and why it failed.
  */
-export function loadAddon(folder: string): unknown {
+export function loadAddon(folder = __dirname): unknown {
   // createRequire hides the path from bundlers, which would look for the file at build time.
   const require = createRequire(join(folder, "load-addon.js"));
   const root = packageAbove(folder);
