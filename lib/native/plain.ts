@@ -166,6 +166,8 @@ export function plainBinding(noAddon: () => never): MemoryBinding {
     pageTableSetFetches: nothing,
     pageTableSetMarks: nothing,
     pageTableNumber: () => 0,
+    tlbCreate: () => toHandle({}),
+    tlbNumber: () => 0,
     // No JavaScript finds the position of the stack. The check is made at every call then.
     stackPosition: () => NaN,
     coreMemoryCreate: noAddon,
