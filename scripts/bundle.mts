@@ -7,14 +7,20 @@
  * whichever entry it is imported from.
  *
  * dist/browser has ES modules of the entries that browsers run too. They import no module of Node.
+ *
+ * tsc has written the declarations of each module to build-types/. Those that the public API refers
+ * to are bundled into one file per entry, with the declarations that entries share in dist/types/.
  */
 import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { basename, dirname, join, relative, sep } from "node:path";
+import { basename, join, relative, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type CodeSplittingNameFunction, rolldown } from "rolldown";
+import { dts } from "rolldown-plugin-dts";
+import { bundleForBrowsers } from "./bundle-browser.mjs";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
 const LIB = join(ROOT, "lib");
+const TYPES = join(ROOT, "build-types");
 const DIST = join(ROOT, "dist");
 const ROOT_ENTRY = join(LIB, "index.ts");
 const REPLAY_LOOP = join(LIB, "trace", "replay-loop.ts");
@@ -26,11 +32,6 @@ const publicEntries = [
     .filter((entry) => entry.isDirectory() && existsSync(join(LIB, entry.name, "index.ts")))
     .map(({ name }) => `${name}/index`),
 ];
-
-/**
- * The entries that also run in browsers. A module `x.browser.ts` replaces `x.ts` in their build.
- */
-const browserEntries = ["index", "atomics/index", "snapshot/index", "typed/index"];
 
 /** The modules that the root entry imports, directly or not. Filled by {@link findCore}. */
 const core = new Set<string>();
@@ -78,7 +79,7 @@ const bundle = await rolldown({
   optimization: { inlineConst: { mode: "all", pass: 2 } },
   preserveEntrySignatures: "allow-extension",
 });
-rmSync(join(DIST, "chunks"), { recursive: true, force: true });
+rmSync(DIST, { recursive: true, force: true });
 await bundle.write({
   dir: DIST,
   format: "cjs",
@@ -92,42 +93,14 @@ await bundle.write({
   },
 });
 
-/** The module for browsers in place of a file of lib/, or else that file. */
-function browserModule(file: string): string {
-  const variant = file.replace(/\.ts$/, ".browser.ts");
-  return existsSync(variant) ? variant : file;
-}
+await bundleForBrowsers(LIB, join(DIST, "browser"));
 
-// ES modules, from which the bundlers of users leave out what a program does not import. They are
-// minified because everything in them is in dist/chunks too, where it can be read.
-const browserBundle = await rolldown({
-  cwd: ROOT,
-  input: Object.fromEntries(
-    browserEntries.map((entry) => [entry, browserModule(join(LIB, `${entry}.ts`))]),
-  ),
-  platform: "browser",
-  plugins: [
-    {
-      name: "browser-modules",
-      resolveId(id, importer) {
-        return importer !== undefined && id.startsWith(".")
-          ? browserModule(join(dirname(importer), id.replace(/\.js$/, ".ts")))
-          : null;
-      },
-    },
-  ],
-  tsconfig: join(ROOT, "tsconfig.build.json"),
-  optimization: { inlineConst: { mode: "all", pass: 2 } },
+const declarations = await rolldown({
+  input: Object.fromEntries(publicEntries.map((entry) => [entry, join(TYPES, `${entry}.d.ts`)])),
+  plugins: [dts({ dtsInput: true, sourcemap: false })],
+  external: (id) => id.startsWith("node:"),
 });
-await browserBundle.write({
-  dir: join(DIST, "browser"),
-  format: "esm",
-  minify: true,
-  entryFileNames: "[name].mjs",
-  chunkFileNames: "chunks/[name].mjs",
-  comments: false,
-  cleanDir: true,
-});
+await declarations.write({ dir: DIST, format: "es", chunkFileNames: "types/[name].ts" });
 
 // The implementation is CommonJS. The ES module of each entry re-exports its names.
 for (const entry of publicEntries) {
