@@ -24,6 +24,12 @@ export function allocateBlock(length: number): Bytes {
   return NodeBuffer?.allocUnsafeSlow(length) ?? (new Uint8Array(length) as Bytes);
 }
 
+export function copyOf(bytes: Uint8Array): Bytes {
+  const copy = allocateUnsafe(bytes.length);
+  copy.set(bytes);
+  return copy;
+}
+
 /** A view of bytes of a buffer. */
 export function bytesIn(buffer: ArrayBufferLike, offset: number, length: number): Bytes {
   return (

@@ -1,4 +1,4 @@
-import type { Bytes } from "../base/bytes.js";
+import { type Bytes, copyOf } from "../base/bytes.js";
 import { INSPECT } from "../base/inspect.js";
 import { newBuffer } from "../memory/bulk.js";
 import { PAGE_SIZE } from "../base/page.js";
@@ -154,9 +154,9 @@ export class Snapshot {
    *
    * @returns Null if the snapshot has no block of this name.
    */
-  state(name: string): Buffer | null {
+  state(name: string): Bytes | null {
     const block = (contentsOf(this).state ?? NO_STATE).named.get(name);
-    return block === undefined ? null : Buffer.from(block);
+    return block === undefined ? null : copyOf(block);
   }
 
   /** Keeps `console.log(snapshot)` short. */
