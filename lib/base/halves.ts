@@ -1,4 +1,4 @@
-import { isUint32Array } from "node:util/types";
+import { isUint32Array } from "./type-checks.js";
 import { rangeError, typeError } from "./errors.js";
 import type { Gpa } from "./gpa.js";
 import { LONG } from "./widths.js";

@@ -1,3 +1,4 @@
+import { allocateBlock } from "../base/bytes.js";
 import { PAGE_SIZE } from "../base/page.js";
 import type { Page } from "./page-table.js";
 
@@ -16,7 +17,7 @@ export class PageStore {
   allocate(): Page {
     if (this.#used === this.#block.length) {
       const pages = Math.max(1, Math.min(BLOCK_PAGES, this.expected));
-      this.#block = Buffer.allocUnsafeSlow(pages * PAGE_SIZE);
+      this.#block = allocateBlock(pages * PAGE_SIZE);
       this.#used = 0;
     }
     this.expected--;

@@ -1,6 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { expect } from "chai";
+import { itNative } from "../support/native-tests.js";
 
 /** Runs a script in a process of its own, in which no access has been refused yet. */
 function run(script: string): unknown {
@@ -44,7 +45,7 @@ describe("the forms of the accessors", () => {
   });
 
   // Where the prototype is frozen, the first form stays, so that each access can be tried on it.
-  it("refuses in the first form what the native path refuses", () => {
+  itNative("refuses in the first form what the native path refuses", () => {
     const differences = run(`
       Object.freeze(GuestMemory.prototype);
       const memory = GuestMemory.allocate(64);

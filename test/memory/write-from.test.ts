@@ -1,11 +1,12 @@
 import { expect } from "chai";
 import { GuestMemAccessResult, GuestMemory } from "pound-guest-memory";
 import { OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
+import { PATHS } from "../support/paths.js";
 
 const { OK, FAULT_BOUNDARY, FAULT_UNALIGNED, ERROR_INTERNAL } = GuestMemAccessResult;
 const GIB = 2 ** 30;
 
-for (const path of ["view", "native"] as const) {
+for (const path of PATHS) {
   const accessOf = (memory: GuestMemory): GuestMemory | GuestMemory["native"] =>
     path === "view" ? memory : memory.native;
 
