@@ -20,6 +20,11 @@ export { Arena, type ArenaOptions, type CallerMemory } from "./memory/arena.js";
 export { DirtyBitmap, type DirtyCursor } from "./memory/dirty-bitmap.js";
 export { GuestMemory } from "./memory/guest-memory.js";
 export type { PolicyAccess } from "./memory/policy-access.js";
+export type {
+  ProcessShared,
+  ProcessSharedSource,
+  SharedRamOptions,
+} from "./memory/process-sharing.js";
 export type { SharedRam } from "./memory/shared-ram.js";
 export type { Tracking, TrackingMode } from "./memory/tracking.js";
 export { AddressSpace, type RamOptions, type RomOptions } from "./space/address-space.js";

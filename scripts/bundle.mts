@@ -5,14 +5,19 @@
  * The file `core` has every module that the root export imports, directly or not. The other modules
  * lie in one file per folder. Each module is in exactly one file, so a class is the same object
  * whichever entry it is imported from.
+ *
+ * tsc has written the declarations of each module to build-types/. Those that the public API refers
+ * to are bundled into one file per entry, with the declarations that entries share in dist/types/.
  */
 import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join, relative, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type CodeSplittingNameFunction, rolldown } from "rolldown";
+import { dts } from "rolldown-plugin-dts";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
 const LIB = join(ROOT, "lib");
+const TYPES = join(ROOT, "build-types");
 const DIST = join(ROOT, "dist");
 const ROOT_ENTRY = join(LIB, "index.ts");
 const REPLAY_LOOP = join(LIB, "trace", "replay-loop.ts");
@@ -71,7 +76,7 @@ const bundle = await rolldown({
   optimization: { inlineConst: { mode: "all", pass: 2 } },
   preserveEntrySignatures: "allow-extension",
 });
-rmSync(join(DIST, "chunks"), { recursive: true, force: true });
+rmSync(DIST, { recursive: true, force: true });
 await bundle.write({
   dir: DIST,
   format: "cjs",
@@ -84,6 +89,13 @@ await bundle.write({
     groups: [{ debugName: "folders", name: chunkOf }],
   },
 });
+
+const declarations = await rolldown({
+  input: Object.fromEntries(publicEntries.map((entry) => [entry, join(TYPES, `${entry}.d.ts`)])),
+  plugins: [dts({ dtsInput: true, sourcemap: false })],
+  external: (id) => id.startsWith("node:"),
+});
+await declarations.write({ dir: DIST, format: "es", chunkFileNames: "types/[name].ts" });
 
 // The implementation is CommonJS. The ES module of each entry re-exports its names.
 for (const entry of publicEntries) {

@@ -22,6 +22,7 @@ import type { Gpa } from "./gpa.js";
  * - `ERR_LACKEY_SYNTAX` (Error): a line of a memory trace is not an access.
  * - `ERR_NO_ADDON` (Error): no compiled addon loads in this process.
  * - `ERR_TRACKING_UNAVAILABLE` (Error): the operating system cannot track the writes to a memory.
+ * - `ERR_SHARING_UNAVAILABLE` (Error): the system cannot share memory between processes in this way.
  */
 export type ErrorCode =
   | "ERR_INVALID_ARG_TYPE"
@@ -39,7 +40,8 @@ export type ErrorCode =
   | "ERR_NOT_REGULAR_FILE"
   | "ERR_LACKEY_SYNTAX"
   | "ERR_NO_ADDON"
-  | "ERR_TRACKING_UNAVAILABLE";
+  | "ERR_TRACKING_UNAVAILABLE"
+  | "ERR_SHARING_UNAVAILABLE";
 
 /** Whether a guest access was a load or a store. */
 export type Operation = "read" | "write";

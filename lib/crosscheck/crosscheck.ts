@@ -17,6 +17,7 @@ import {
 import { type AccessPolicy, checkPolicy } from "../base/policy.js";
 import { GuestMemAccessResult } from "../base/result.js";
 import { expectOutcome, type Outcome, runAll, runOp } from "./run-op.js";
+import { shrink } from "./shrink.js";
 import { listedOps, type OpSource } from "./sources.js";
 
 /**
@@ -368,9 +369,8 @@ async function explain(
   { size, policy: given = {}, reference, label }: CrosscheckOptions,
 ): Promise<Difference> {
   const policy = checkPolicy(given);
-  // Only the rare difference needs these, so they are not loaded with the package.
+  // Only the rare difference needs the report, so it is not loaded with the package.
   const { formatReport } = await import("./report.js");
-  const { shrink } = await import("./shrink.js");
   const firstFound = (ops: readonly Op[]): Found | null => {
     const pair = new Pair(makeSubject, size, policy, reference);
     try {

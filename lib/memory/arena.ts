@@ -7,6 +7,7 @@ import { reserveStack } from "../native/stack.js";
 import { native, type Handle } from "../native/addon.js";
 import { extentOf } from "../base/view.js";
 import { uncloneable } from "../base/uncloneable.js";
+import type { Mapped } from "./process-sharing.js";
 import { WINDOW_SIZE } from "./windows.js";
 
 /** Memory of the caller that {@link Arena.over} and `GuestMemory.over` accept. */
@@ -65,6 +66,8 @@ export interface ArenaInternals {
   rebase(): void;
   /** A number that changes whenever the bytes to which the memories are reset may change. */
   forks(): number;
+  /** The memory that other processes share; null for other memory and after the end. */
+  mapped(): Mapped | null;
 }
 
 const internals = new WeakMap<Arena, ArenaInternals>();
@@ -110,6 +113,8 @@ export class Arena implements Disposable {
   readonly #endings = new Set<ArenaEnding>();
   #destroyed = false;
   #forks = 0;
+  /** The memory that other processes share, until the arena is destroyed. */
+  #mapped: Mapped | null = null;
 
   private constructor(handle: Handle, owner: DataView | null, ownerIsOurs = false) {
     this.#handle = handle;
@@ -126,6 +131,7 @@ export class Arena implements Disposable {
         this.#forks++;
       },
       forks: () => this.#forks,
+      mapped: () => this.#mapped,
     });
   }
 
@@ -178,6 +184,17 @@ export class Arena implements Disposable {
     return new Arena(native.arenaOver(owner), owner);
   }
 
+  /**
+   * Makes an arena over memory that other processes share. {@link Arena.reset} keeps its bytes.
+   *
+   * @internal
+   */
+  static shared(mapped: Mapped): Arena {
+    const arena = new Arena(mapped.arena, null);
+    arena.#mapped = mapped;
+    return arena;
+  }
+
   /** Size of the block in bytes; 0 after {@link Arena.destroy}. */
   get capacity(): bigint {
     return BigInt(native.arenaCapacity(this.#handle));
@@ -224,7 +241,7 @@ export class Arena implements Disposable {
 
   /**
    * Ends every allocation (`arena_reset`). Pages that the arena owns read as zero afterwards;
-   * memory of the caller keeps its bytes.
+   * memory of the caller, and memory that other processes share, keeps its bytes.
    *
    * If a buffer over the pages was transferred, for instance to another thread, its new owner keeps
    * the bytes, and the arena continues with fresh pages.
@@ -257,6 +274,8 @@ export class Arena implements Disposable {
     reserveStack();
     this.#destroyed = true;
     this.#endAllocations();
+    this.#mapped?.unlink();
+    this.#mapped = null;
     native.arenaDestroy(this.#handle);
   }
 

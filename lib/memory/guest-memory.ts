@@ -17,6 +17,14 @@ import { HalvesAccess, rangesOfRam } from "../base/halves-access.js";
 import { checkTotal, type GuestRange, type RangeList, toRanges } from "../base/ranges.js";
 import { type GuestMemAccessResult, OK } from "../base/result.js";
 import { reserveStack } from "../native/stack.js";
+import {
+  createShared,
+  type Mapped,
+  openShared,
+  type ProcessShared,
+  type ProcessSharedSource,
+  type SharedRamOptions,
+} from "./process-sharing.js";
 import { newSharedBuffer, type SharedRam, sharedRamOf, viewOf } from "./shared-ram.js";
 import { type AccessPolicy, checkPolicy, policyNumber } from "../base/policy.js";
 import { type PolicyAccess, policyAccess } from "./policy-access.js";
@@ -229,9 +237,20 @@ export class GuestMemory implements Disposable {
    * As {@link GuestMemory.allocate}, on a SharedArrayBuffer, so that other threads can
    * {@link GuestMemory.attach} to the RAM.
    *
-   * @throws as {@link GuestMemory.allocate}.
+   * With a name or a file, other processes, and threads of this one, can map the same RAM: pass
+   * {@link GuestMemory.processShared} to {@link GuestMemory.openShared} there. Such RAM is not over
+   * a SharedArrayBuffer. docs/shared-memory.md has what is protected from the other processes.
+   *
+   * @param size - Bytes; at least 1 for RAM with a name or a file.
+   * @throws as {@link GuestMemory.allocate}; for RAM with a name or a file, also Error
+   * `ERR_SHARING_UNAVAILABLE` if the system or the runtime has no such memory; `EEXIST` if the name
+   * or the file exists; other errors of the file system.
    */
-  static allocateShared(size: Gpa): GuestMemory {
+  static allocateShared(size: Gpa, options: SharedRamOptions = {}): GuestMemory {
+    const mapped = createShared(size, options);
+    if (mapped !== null) {
+      return GuestMemory.#overMapped(mapped);
+    }
     const bytes = toByteCount(size, "size");
     return new GuestMemory(Arena.over(newSharedBuffer(bytes + native.descriptorSize)), true);
   }
@@ -277,6 +296,31 @@ export class GuestMemory implements Disposable {
   static attach(shared: SharedRam): GuestMemory {
     const { view, base } = viewOf(shared);
     return new GuestMemory(Arena.over(view), true, { offset: base });
+  }
+
+  /**
+   * Maps RAM that another process shares. Both access the same bytes, but each ends on its own.
+   *
+   * The bytes must be memory of {@link GuestMemory.allocateShared} or a file, open to writes. A
+   * memfd of another program is sealed against becoming shorter (`F_SEAL_SHRINK`), unless it
+   * refuses seals.
+   *
+   * @throws TypeError, RangeError for an invalid source; RangeError if the memory is empty or has
+   * fewer bytes than `source.size`; Error `ERR_SHARING_UNAVAILABLE`, `ERR_NOT_REGULAR_FILE`,
+   * `ERR_OUT_OF_MEMORY`; `ENOENT` and other errors of the file system.
+   */
+  static openShared(source: ProcessSharedSource): GuestMemory {
+    return GuestMemory.#overMapped(openShared(source));
+  }
+
+  static #overMapped(mapped: Mapped): GuestMemory {
+    const arena = Arena.shared(mapped);
+    try {
+      return new GuestMemory(arena, true, { offset: 0 });
+    } catch (error) {
+      arena.destroy();
+      throw error;
+    }
   }
 
   /**
@@ -410,6 +454,37 @@ export class GuestMemory implements Disposable {
    */
   get shareable(): SharedRam | null {
     return this.#destroyed ? null : this.#shareable;
+  }
+
+  /**
+   * The value to pass to another process, where {@link GuestMemory.openShared} opens the same RAM.
+   * On Linux, the path of RAM with a name leads to a descriptor of this process, so it works until
+   * this memory or the process ends; processes that have opened it keep the RAM.
+   *
+   * Null if the RAM is not shared with processes, has ended, or can only be inherited.
+   */
+  get processShared(): ProcessShared | null {
+    return this.#destroyed ? null : (arenaInternals(this.#arena).mapped()?.shared ?? null);
+  }
+
+  /**
+   * A file descriptor of RAM that processes share, for the `stdio` of a child process. It is open
+   * until the memory is destroyed; do not close it. Null on Windows and for other RAM.
+   */
+  get sharedDescriptor(): number | null {
+    const mapped = this.#destroyed ? null : arenaInternals(this.#arena).mapped();
+    const descriptor = mapped === null ? -1 : native.arenaDescriptor(mapped.arena);
+    return descriptor < 0 ? null : descriptor;
+  }
+
+  /**
+   * Whether an access found that bytes of a shared file were gone, because another process has made
+   * the file shorter or the disk is full or broken. In this process, these bytes are zeros since,
+   * and writes to them do not reach the file.
+   */
+  get lostSharing(): boolean {
+    const mapped = this.#destroyed ? null : arenaInternals(this.#arena).mapped();
+    return mapped !== null && native.arenaLostSharing(mapped.arena);
   }
 
   /**

@@ -7,6 +7,7 @@ import {
   WATCH_ENDED,
   WATCH_EXACT,
   WATCH_REFUSED,
+  WATCH_SHARED,
   WATCH_UNSUPPORTED,
 } from "../native/watch-result.js";
 import { DirtyBitmap } from "./dirty-bitmap.js";
@@ -57,6 +58,9 @@ const REASONS: Readonly<Record<number, string>> = {
   [WATCH_REFUSED]:
     "the system refuses to track the writes to this memory: it tracks some of its pages for " +
     "another one, or, on Windows, it was allocated without writeWatch",
+  [WATCH_SHARED]:
+    "the system tracks the writes of one process only, and other processes may write to this " +
+    "memory",
 };
 
 /** An Error `ERR_TRACKING_UNAVAILABLE`. */

@@ -100,6 +100,18 @@ export interface NativeBinding extends NativeAccessors {
   arenaExpose(arena: Handle, offset: number, length: number, handedOut?: boolean): ArrayBuffer;
   /** Call it before code outside this package receives a buffer of `arenaExpose`. */
   handOut(buffer: ArrayBuffer): void;
+  /** Makes memory of a name that other processes can map. */
+  sharedCreate(name: string, size: number): Handle;
+  /** Maps memory of a name. @param size - Bytes; 0 for all. */
+  sharedOpen(name: string, size: number): Handle;
+  /** Maps the file of a descriptor of this process, which stays open. @param size - As above. */
+  sharedDescriptor(descriptor: number, size: number): Handle;
+  /** Removes a name. Without effect if the system removes it together with the memory. */
+  sharedUnlink(name: string): void;
+  /** A descriptor of the memory of an arena, valid until `arenaDestroy`; -1 if there is none. */
+  arenaDescriptor(arena: Handle): number;
+  /** Whether bytes of the arena are no longer those of its file, which has become shorter. */
+  arenaLostSharing(arena: Handle): boolean;
   /** Detaches a buffer of `arenaExpose`, and throws for any other buffer. */
   detach(buffer: ArrayBuffer): void;
 

@@ -5,7 +5,8 @@ export type WatchResult =
   | typeof WATCH_UNSUPPORTED
   | typeof WATCH_BORROWED
   | typeof WATCH_REFUSED
-  | typeof WATCH_ENDED;
+  | typeof WATCH_ENDED
+  | typeof WATCH_SHARED;
 
 /** Marks are exact, and the memory is as fast as before. */
 export const WATCH_EXACT = 0;
@@ -19,3 +20,5 @@ export const WATCH_BORROWED = 3;
 export const WATCH_REFUSED = 4;
 /** The memory has ended. */
 export const WATCH_ENDED = 5;
+/** Other processes may write to the memory, which the system would not report. */
+export const WATCH_SHARED = 6;

@@ -14,6 +14,8 @@ import { HeatTable, type PageHeat } from "./page-heat.js";
 import { PageRecords } from "./page-records.js";
 import { NO_PAGES, type PageTable, samePage } from "./page-table.js";
 import { BATCH, Progress, type ProgressOptions } from "./progress.js";
+import type { MachineState } from "./state.js";
+import { decodeState } from "./state-section.js";
 import {
   makeSnapshot,
   type RegionContents,
@@ -109,6 +111,8 @@ export class SnapshotFile implements AsyncDisposable {
   readonly mappable: boolean;
 
   readonly #handle: FileHandle;
+  /** Bytes of the state of the machine. */
+  readonly #stateSize: number;
   readonly #dataOffset: number;
   /** The offset of the data of each region, in a mappable file. */
   readonly #areas: readonly number[];
@@ -133,6 +137,7 @@ export class SnapshotFile implements AsyncDisposable {
     this.#first = first;
     this.generation = header.generation;
     this.size = header.fileSize;
+    this.#stateSize = header.state;
     this.windows = windows;
     this.regions = regions.map(({ layout }, i) => ({
       ...layout,
@@ -246,7 +251,14 @@ export class SnapshotFile implements AsyncDisposable {
       const pages = await this.#loadPages(i, progress);
       regions.push({ layout: { kind, name, gpa, size }, pages, heat: this.#loadHeat(i) });
     }
-    return makeSnapshot({ regions, windows: this.windows, origins: null }, this.generation);
+    const state = await this.#loadState();
+    return makeSnapshot({ regions, windows: this.windows, origins: null, state }, this.generation);
+  }
+
+  async #loadState(): Promise<MachineState> {
+    const offset = this.size - this.#stateSize;
+    const section = await readAt(this.#handle, offset, this.#stateSize);
+    return decodeState(section, offset, this.windows.length);
   }
 
   /**

@@ -7,6 +7,8 @@ import { type ChecksumName, CHECKSUMS } from "./page-checksum.js";
 import { BATCH, Progress, type ProgressOptions } from "./progress.js";
 import { replaceFile } from "./replace-file.js";
 import { contentsOf, type Snapshot } from "./snapshot.js";
+import { NO_STATE } from "./state.js";
+import { encodeState } from "./state-section.js";
 
 /** Options of {@link saveSnapshot}. */
 export interface SaveOptions extends ProgressOptions {
@@ -87,12 +89,18 @@ export async function saveSnapshot(
   if (!mappable && checksum !== "sha256") {
     throw rangeError("only a mappable file can have another checksum than SHA-256");
   }
-  const encoding = { isMappable: mappable, checksum: CHECKSUMS[checksum] };
+  const state = encodeState(contents.state ?? NO_STATE);
+  const encoding = {
+    isMappable: mappable,
+    checksum: CHECKSUMS[checksum],
+    state: state.length,
+  };
   await replaceFile(path, async (file) => {
     const encoder = new SnapshotEncoder(contents, snapshot.generation, encoding);
     progress.start(encoder.stored * PAGE_SIZE);
     await file.truncate(encoder.fileSize);
     await writeBatches(file, encoder, progress);
+    await writeAt(file, state, encoder.fileSize - state.length);
     await writeAt(file, encoder.head(), 0);
   });
 }

@@ -6,6 +6,7 @@ import { type Gpa, MAX_U64 } from "../base/gpa.js";
 import type { GuestMemory } from "../memory/guest-memory.js";
 import { toAddress, toByteCount } from "../base/arguments.js";
 import { GuestMemAccessResult } from "../base/result.js";
+import { type MachineState, NO_STATE } from "./state.js";
 import type { HeatTable, PageHeat } from "./page-heat.js";
 import { type PageTable, ZERO_PAGE } from "./page-table.js";
 import {
@@ -45,6 +46,8 @@ export interface Origin {
 
 /** The contents of a snapshot. Not public. */
 export interface SnapshotContents {
+  /** By default, the snapshot has no state beside memory. */
+  readonly state?: MachineState;
   readonly regions: readonly RegionContents[];
   readonly windows: readonly SnapshotWindow[];
   /** The origin of each window, null for MMIO. Null for a snapshot from a file. */
@@ -138,6 +141,21 @@ export class Snapshot {
   pageHeat(gpa: Gpa): PageHeat {
     const { region, offset } = this.#locate(gpa, 1);
     return region.heat.get(Math.floor(offset / PAGE_SIZE));
+  }
+
+  /** The names of the blocks of state that the program has passed, in the order of the object. */
+  get stateNames(): string[] {
+    return [...(contentsOf(this).state ?? NO_STATE).named.keys()];
+  }
+
+  /**
+   * Copies a block of state: see {@link SnapshotOptions.state}.
+   *
+   * @returns Null if the snapshot has no block of this name.
+   */
+  state(name: string): Buffer | null {
+    const block = (contentsOf(this).state ?? NO_STATE).named.get(name);
+    return block === undefined ? null : Buffer.from(block);
   }
 
   /** Keeps `console.log(snapshot)` short. */

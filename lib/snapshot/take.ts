@@ -1,11 +1,12 @@
 import { typeError } from "../base/errors.js";
-import { isInstance } from "../base/arguments.js";
+import { checkObject, isInstance } from "../base/arguments.js";
 import type { GuestMemory } from "../memory/guest-memory.js";
 import { takeMarks, rememberContents } from "./known-contents.js";
 import { NO_HEAT } from "./page-heat.js";
 import { PageStore } from "./page-store.js";
 import { NO_PAGES, type Page, type PageTable, samePage } from "./page-table.js";
 import { RamPages } from "./ram-pages.js";
+import { collectState } from "./state.js";
 import { type SnapshotSubject, type Survey, surveyOf } from "./subject.js";
 import { checkSameWindows } from "./layout.js";
 import {
@@ -15,6 +16,17 @@ import {
   Snapshot,
   type SnapshotContents,
 } from "./snapshot.js";
+
+/** Options of {@link takeSnapshot}. */
+export interface SnapshotOptions {
+  /** An earlier snapshot of the same regions. */
+  readonly parent?: Snapshot | undefined;
+  /**
+   * State beside memory, such as the registers of a CPU: bytes by name, which are copied. The
+   * program gets them back from {@link Snapshot.state}.
+   */
+  readonly state?: Readonly<Record<string, ArrayBufferView>> | undefined;
+}
 
 const NOTHING: Omit<RegionContents, "layout"> = { pages: NO_PAGES, heat: NO_HEAT };
 
@@ -32,9 +44,13 @@ const NOTHING: Omit<RegionContents, "layout"> = { pages: NO_PAGES, heat: NO_HEAT
  * All bytes of each memory are saved once, also those that no region shows now, together with the
  * bytes that each region shows. Memory that no region shows any part of is not saved.
  *
- * @param parent - An earlier snapshot of the same regions. The new snapshot continues its chain:
- * its generation is 1 higher, and its page heat counts the pages that differ from `parent`.
- * @throws TypeError; Error `ERR_SNAPSHOT_MISMATCH` if `parent` has other regions, `ERR_DESTROYED`
+ * The state of each device that has `save` and `load` is saved too, before memory.
+ *
+ * @param options - Options, or only `parent`: an earlier snapshot of the same regions. The new
+ * snapshot continues its chain: its generation is 1 higher, and its page heat counts the pages that
+ * differ from `parent`.
+ * @throws TypeError; RangeError for a block of state whose buffer is detached; what `save` of a
+ * device throws; Error `ERR_SNAPSHOT_MISMATCH` if `parent` has other regions, `ERR_DESTROYED`
  * if memory was destroyed or detached, `ERR_OUT_OF_MEMORY`.
  *
  * @example
@@ -49,10 +65,11 @@ const NOTHING: Omit<RegionContents, "layout"> = { pages: NO_PAGES, heat: NO_HEAT
  * console.log([...diffSnapshots(before, after)]); // [ { gpa: 8192n, length: 4 } ]
  * ```
  */
-export function takeSnapshot(subject: SnapshotSubject, parent?: Snapshot): Snapshot {
-  if (parent !== undefined && !isInstance(parent, Snapshot)) {
-    throw typeError("parent must be a Snapshot");
-  }
+export function takeSnapshot(
+  subject: SnapshotSubject,
+  options?: Snapshot | SnapshotOptions,
+): Snapshot {
+  const { parent, state: blocks } = optionsOf(options);
   const survey = surveyOf(subject);
   const { regions, memories, windows, live } = survey;
   const before = parent === undefined ? null : contentsOf(parent);
@@ -60,6 +77,8 @@ export function takeSnapshot(subject: SnapshotSubject, parent?: Snapshot): Snaps
   if (parent !== undefined) {
     checkSameWindows(parent.windows, windows, "the memory");
   }
+  // First, because a device may access memory while it saves its state.
+  const state = collectState(live, blocks);
   const ram = memories.map((memory, i) =>
     memory === null ? null : new RamPages(memory, regions[i]!.name),
   );
@@ -79,7 +98,22 @@ export function takeSnapshot(subject: SnapshotSubject, parent?: Snapshot): Snaps
     const memory = index === null ? null : memories[index]!;
     return memory === null ? null : { region: new WeakRef(region), memory: new WeakRef(memory) };
   });
-  return makeSnapshot({ regions: contents, windows, origins }, generation);
+  return makeSnapshot({ regions: contents, windows, origins, state }, generation);
+}
+
+function optionsOf(options: Snapshot | SnapshotOptions | undefined): SnapshotOptions {
+  if (options === undefined) {
+    return {};
+  }
+  if (isInstance(options, Snapshot)) {
+    return { parent: options };
+  }
+  const { parent, state } = checkObject(options, "parent");
+  const isEmpty = parent === undefined && state === undefined;
+  if (isEmpty || (parent !== undefined && !isInstance(parent, Snapshot))) {
+    throw typeError("parent must be a Snapshot, or options with parent or state");
+  }
+  return { parent, state };
 }
 
 /**

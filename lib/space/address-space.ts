@@ -48,9 +48,9 @@ import {
   type ForkOptions,
   notForkedError,
 } from "./fork.js";
-import { restoreSnapshot } from "../snapshot/restore.js";
+import { restoreDevices, restoreSnapshot } from "../snapshot/restore.js";
 import type { Snapshot } from "../snapshot/snapshot.js";
-import { takeSnapshot } from "../snapshot/take.js";
+import { type SnapshotOptions, takeSnapshot } from "../snapshot/take.js";
 import { SpaceAccess } from "./general-access.js";
 import { spaceAtomics } from "./atomics.js";
 import { spaceHalves } from "./halves.js";
@@ -535,9 +535,11 @@ export class AddressSpace implements GuestAccessors {
   }
 
   /**
-   * Takes a snapshot of RAM and ROM, as {@link takeSnapshot} does.
+   * Takes a snapshot of RAM, ROM and the devices that have `save` and `load`, as
+   * {@link takeSnapshot} does.
    *
-   * @param parent - An earlier snapshot of the same regions. The new snapshot continues its chain.
+   * @param options - Options, or only `parent`: an earlier snapshot of the same regions, whose chain
+   * the new one continues.
    * @throws The errors of {@link takeSnapshot}.
    *
    * @example
@@ -552,15 +554,17 @@ export class AddressSpace implements GuestAccessors {
    * console.log(space.readb(0x1000)); // 0
    * ```
    */
-  snapshot(parent?: Snapshot): Snapshot {
-    return takeSnapshot(this, parent);
+  snapshot(options?: Snapshot | SnapshotOptions): Snapshot {
+    return takeSnapshot(this, options);
   }
 
   /**
-   * Restores RAM and banks from a snapshot, as {@link restoreSnapshot} does. Calls no watchpoint.
+   * Restores RAM, banks and devices from a snapshot, as {@link restoreSnapshot} does. Calls no
+   * watchpoint.
    *
    * @returns The number of pages written.
-   * @throws The errors of {@link restoreSnapshot}. Neither RAM nor banks change then.
+   * @throws The errors of {@link restoreSnapshot}. Neither RAM nor banks nor devices change then,
+   * unless `load` of a device throws.
    */
   restore(snapshot: Snapshot): number {
     return restoreSnapshot(this, snapshot);
@@ -642,7 +646,9 @@ export class AddressSpace implements GuestAccessors {
       return checkpoint.reset(regions);
     }
     if (checkpoint?.snapshot === snapshot && checkpoint.isValid(regions)) {
-      return checkpoint.reset(regions);
+      const written = checkpoint.reset(regions);
+      restoreDevices(this, snapshot);
+      return written;
     }
     const written = restoreSnapshot(this, snapshot);
     this.#checkpoint = Checkpoint.take(regions, snapshot);

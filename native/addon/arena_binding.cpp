@@ -17,6 +17,7 @@ using host::memory::arena_result_t;
 using host::memory::arena_t;
 using host::memory::fork_result_t;
 using host::memory::forkable_t;
+using host::memory::shared_object_t;
 
 namespace {
 
@@ -73,6 +74,10 @@ SharedArena::SharedArena(napi_env env, PagesKind kind, const arena_t& arena,
       pages_(std::make_shared<Pages>(arena)) {
 }
 
+SharedArena::SharedArena(napi_env env, const arena_t& arena, shared_object_t object)
+    : env_(env), arena_(arena), pages_(std::make_shared<Pages>(arena)), object_(std::move(object)) {
+}
+
 SharedArena::SharedArena(napi_env env, const arena_t& arena, Napi::DataView view,
                          Napi::Value buffer, OwnerEnd owner_end)
     : env_(env), arena_(arena), owner_end_(owner_end), owner_view_(Napi::Persistent(view)) {
@@ -115,6 +120,11 @@ bool SharedArena::move_to_fresh_pages() {
 
 bool SharedArena::reset() {
     end_dependents();
+    if (is_shared_object()) {
+        // Buffers that were transferred and runs of other addons share the bytes as before.
+        host::memory::arena_reset(&arena_);
+        return true;
+    }
     if (pages_ != nullptr && (pages_->in_run() || may_have_moved(env_, pages_.get()))) {
         return move_to_fresh_pages();
     }
@@ -148,7 +158,7 @@ bool SharedArena::reset() {
 
 void SharedArena::destroy() {
     end_dependents();
-    if (pages_ != nullptr && !may_have_moved(env_, pages_.get())) {
+    if (owns_pages() && !may_have_moved(env_, pages_.get())) {
         if (block_) {
             block_->discard();
         } else {
@@ -157,6 +167,7 @@ void SharedArena::destroy() {
     }
     block_.reset();
     pages_.reset();
+    object_ = shared_object_t();
     arena_ = {};
     if (owner_end_ == OwnerEnd::DETACH && !owner_buffer_.IsEmpty()) {
         napi_detach_arraybuffer(env_, owner_buffer_.Value());
@@ -172,8 +183,11 @@ Napi::Reference<Napi::DataView> SharedArena::reference_view() const {
 
 forkable_t& SharedArena::block() {
     if (!block_) {
-        block_.emplace(arena_.data, arena_.capacity,
-                       pages_ == nullptr ? forkable_t::kind_t::CALLER : forkable_t::kind_t::PAGES);
+        // An ArrayBuffer of the caller may be that of another addon, over a file.
+        const auto kind = owns_pages()              ? forkable_t::kind_t::PAGES
+                          : seen_by_other_threads() ? forkable_t::kind_t::CALLER
+                                                    : forkable_t::kind_t::MAPPED;
+        block_.emplace(arena_.data, arena_.capacity, kind);
     }
     return *block_;
 }
@@ -413,7 +427,7 @@ Napi::Value arena_expose(const Napi::CallbackInfo& info) {
         return Napi::Value();
     }
     SharedArena& shared = *range->arena;
-    if (shared.arena().backing != ARENA_BACKING_PAGES || range->length > MAX_EXPOSED) {
+    if (shared.pages() == nullptr || range->length > MAX_EXPOSED) {
         return throw_range(env, "only pages of the arena's own can be exposed, and at most 2^32 "
                                 "bytes at once");
     }
