@@ -10,6 +10,7 @@ const MAY_IMPORT = {
   memory: ["native", "atomics", "base"],
   snapshot: ["memory", "base"],
   space: ["snapshot", "memory", "native", "atomics", "base"],
+  mmu: ["space", "native", "atomics", "base"],
   loader: ["space", "memory", "base"],
   crosscheck: ["trace", "memory", "native", "base"],
   include: [],

@@ -13,6 +13,7 @@
         "native/addon/exposures.cpp",
         "native/addon/glibc_baseline.cpp",
         "native/addon/memory_binding.cpp",
+        "native/addon/mmu_binding.cpp",
         "native/addon/space_binding.cpp",
         "native/addon/stack_binding.cpp",
         "native/addon/watch_binding.cpp",

@@ -53,6 +53,8 @@ export type Operation = "read" | "write";
  * - `straddle`: the bytes are not all in one region, or not all unmapped.
  * - `read-only`: a write to ROM, or to a window without the right to write.
  * - `write-only`: a read of a window without the right to read.
+ * - `not-executable`: an instruction fetch from a window without the right to execute.
+ * - `translation`: the guest's page tables give the access no physical address.
  * - `no-handler`: the device has no handler for the width and direction; or a bulk or atomic access
  *   to a device.
  * - `device`: the handler of the device returned `BUS_ERROR`.
@@ -64,6 +66,8 @@ export type FaultReason =
   | "straddle"
   | "read-only"
   | "write-only"
+  | "not-executable"
+  | "translation"
   | "no-handler"
   | "device"
   | "alignment"
@@ -86,7 +90,8 @@ export class GuestMemoryFault extends Error {
 
   /**
    * @param result - The result code of the access, never `OK`.
-   * @param gpa - The guest physical address that the caller passed.
+   * @param gpa - The address that the caller passed: guest physical, or virtual if the access was
+   * translated.
    * @param width - Bytes of the access: 1, 2, 4 or 8, or the length of a bulk access.
    * @param operation - `"read"` or `"write"`.
    * @param reason - Why the access did not complete. By default, the reason in RAM without an

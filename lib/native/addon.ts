@@ -29,6 +29,18 @@ export interface NativeAccessors {
   readonly spaceWritew: () => void;
   readonly spaceWritel: () => void;
   readonly spaceWriteq: () => void;
+  /** The accesses through the TLB that the call block names too; see `NOT_MADE`. */
+  readonly mmuReadb: () => void;
+  readonly mmuReadw: () => void;
+  readonly mmuReadl: () => void;
+  readonly mmuReadq: () => void;
+  readonly mmuWriteb: () => void;
+  readonly mmuWritew: () => void;
+  readonly mmuWritel: () => void;
+  readonly mmuWriteq: () => void;
+  readonly mmuFetchb: () => void;
+  readonly mmuFetchw: () => void;
+  readonly mmuFetchl: () => void;
   /** Runs the atomic operation that the call block names. */
   readonly atomic: () => void;
   /** Makes the access, under an access policy, that the call block names. */
@@ -120,12 +132,25 @@ export interface NativeBinding extends NativeAccessors {
   pageTableCreate(reads: Int32Array, writes: Int32Array, shift: number, policy: number): Handle;
   /** Sets the memory that the entries of the table lead to. */
   pageTableSetHome(table: Handle, memory: Handle): void;
-  /** The entries for instruction fetches of native cores, as many as the table has, shared. */
+  /** The entries for instruction fetches, as many as the table has, shared. */
   pageTableSetFetches(table: Handle, fetches: Int32Array): void;
   /** Sets the marks of the pages of that memory. They lie in a SharedArrayBuffer. */
   pageTableSetMarks(table: Handle, marks: Uint8Array): void;
   /** The number of the table in the call block, valid while the handle lives. */
   pageTableNumber(table: Handle): number;
+
+  /**
+   * The tables of a software TLB, with entries of 32 bytes (guest_tlb_entry_t). The arrays lie in
+   * SharedArrayBuffers.
+   */
+  tlbCreate(
+    reads: Float64Array,
+    writes: Float64Array,
+    fetches: Float64Array,
+    pageBits: number,
+  ): Handle;
+  /** The number of the TLB in the call block, valid while the handle lives. */
+  tlbNumber(tlb: Handle): number;
 
   /** The address of the top of the stack, which grows to lower addresses. */
   stackPosition(): number;

@@ -246,6 +246,7 @@ export class AddressSpace implements GuestAccessors {
         this.#markIn(marks);
       },
     });
+    buses.set(this, this.#bus);
     this.#bulk = new SpaceBulk(this.#bus);
     this.general = isDefault ? new SpaceAccess(this.#bus) : new PolicySpaceAccess(this.#bus);
     this.native = new NativeSpaceAccess(this.#bus, this.shift);
@@ -1383,6 +1384,21 @@ export class AddressSpace implements GuestAccessors {
     memory.write(0, bytes);
     return memory;
   }
+}
+
+const buses = new WeakMap<AddressSpace, Bus>();
+
+/**
+ * The bus of an address space, for the parts of the package that cache what it resolves.
+ *
+ * @throws TypeError if `space` was not made by {@link AddressSpace}.
+ */
+export function busOf(space: AddressSpace): Bus {
+  const bus = buses.get(space);
+  if (bus === undefined) {
+    throw typeError("space must be an AddressSpace");
+  }
+  return bus;
 }
 
 /** The classes of spaces with another policy than the default, by the number of the policy. */

@@ -50,7 +50,8 @@ export class Bus implements MemoryUser {
   readonly reaches: Reaches;
   readonly pieces: Pieces;
   readonly #map = new RegionMap();
-  readonly #home: PageHome;
+  /** The page table and the home buffer. */
+  readonly home: PageHome;
   readonly #guards: SpaceGuards;
   readonly #windows = new MemoryWindows<Backed>(this);
   readonly #user: BusUser;
@@ -65,13 +66,13 @@ export class Bus implements MemoryUser {
     const { watches } = this;
     const { onFault, holes, pageSize } = settings;
     const policy = (this.policy = new SpacePolicy(settings.policy));
-    this.#home = new PageHome(this.#map, pageSize, policy, user, arena);
-    const lookup = (this.lookup = new RegionLookup(this.#map, this.#home));
+    this.home = new PageHome(this.#map, pageSize, policy, user, arena);
+    const lookup = (this.lookup = new RegionLookup(this.#map, this.home));
     this.#guards = new SpaceGuards(lookup);
     this.outcome = new Outcome(onFault);
     this.rules = new AccessRules(lookup, watches, policy, this.outcome, holes);
     this.watched = new WatchedMemory(watches, policy, this.rules, this.outcome);
-    this.reaches = new Reaches(lookup, watches, policy, this.watched, this.#home);
+    this.reaches = new Reaches(lookup, watches, policy, this.watched, this.home);
     this.pieces = new Pieces(lookup, this.rules, this.outcome);
     this.#user = user;
     this.#pageSize = pageSize;
@@ -94,7 +95,7 @@ export class Bus implements MemoryUser {
       // A listener may have changed the map.
       this.#map.checkAdd(region);
     }
-    const next = this.#home.ifLarger(region, lazily);
+    const next = this.home.ifLarger(region, lazily);
     reserveStack();
     this.#invalidateRange(region);
     if (region.kind === "ram" && tracking !== null) {
@@ -106,7 +107,7 @@ export class Bus implements MemoryUser {
     }
     this.#map.add(region);
     if (next !== null) {
-      this.#home.settle(next);
+      this.home.settle(next);
     }
   }
 
@@ -121,13 +122,13 @@ export class Bus implements MemoryUser {
       // A listener may have changed the map.
       this.#checkMapped(region);
     }
-    const leavesHome = this.#home.isIn(region);
-    const next = leavesHome ? this.#home.largest(region) : null;
+    const leavesHome = this.home.isIn(region);
+    const next = leavesHome ? this.home.largest(region) : null;
     reserveStack();
     this.#invalidateRange(region);
     this.#map.remove(region);
     if (leavesHome) {
-      this.#home.settle(next);
+      this.home.settle(next);
     }
     if (region.kind !== "mmio") {
       region.user = null;
@@ -152,7 +153,7 @@ export class Bus implements MemoryUser {
       this.#windows.add(next.marks, region);
     }
     this.#invalidateCaches();
-    this.#home.close(region.start, region.start + region.length);
+    this.home.close(region.start, region.start + region.length);
   }
 
   selected(region: Backed, before: GuestMemoryInternals): void {
@@ -162,7 +163,7 @@ export class Bus implements MemoryUser {
     // Most banks are fully visible and not watched: their pages open at once.
     const segment = this.#map.near(region.start);
     if (!this.watches.active && segment?.region === region && segment.length === region.length) {
-      this.#home.openAll(region);
+      this.home.openAll(region);
     }
   }
 
@@ -181,7 +182,7 @@ export class Bus implements MemoryUser {
     const { first, last } = watchpoint.pages;
     for (const kind of ["read", "write"] as const) {
       if (watchpoint.concerns(kind)) {
-        this.#home.close(first * PAGE_SIZE, (last + 1) * PAGE_SIZE, kind);
+        this.home.close(first * PAGE_SIZE, (last + 1) * PAGE_SIZE, kind);
       }
     }
     return watchpoint;
@@ -207,13 +208,13 @@ export class Bus implements MemoryUser {
   memoryChanging(marks: MemoryMarks): void {
     this.#invalidateCaches();
     for (const { start, length } of this.#windows.of(marks)) {
-      this.#home.close(start, start + length);
+      this.home.close(start, start + length);
     }
   }
 
   #closeWrites(marks: MemoryMarks, offset: number, end: number): void {
     for (const window of this.#windows.of(marks)) {
-      this.#home.closeWrites(window, offset, end);
+      this.home.closeWrites(window, offset, end);
     }
   }
 
@@ -222,7 +223,7 @@ export class Bus implements MemoryUser {
     this.#invalidateCaches();
     // An empty range has no entries. To clear them would make the pages of the table resident.
     if (this.#map.segmentsIn(region.gpa, region.gpa + region.size).length > 0) {
-      this.#home.close(region.start, region.start + region.length);
+      this.home.close(region.start, region.start + region.length);
     }
   }
 

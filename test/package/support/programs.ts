@@ -36,6 +36,7 @@ export function everySubpath(): string {
 const EVERY_SUBPATH_OUTPUT = [
   "loader 4030201",
   "typed 80000000",
+  "mmu 4030201",
   "atomics true",
   "snapshot, inspector 200",
   "crosscheck 1000 null",
