@@ -12,8 +12,8 @@ const NAMES = Object.keys(BOOTS) as BootName[];
 
 const USAGE = `usage: npm run example:boot -- [NAME] [options]
 
-Boots software of other people on a subset of QEMU's virt machine: ${NAMES.join(" or ")}, from Debian's
-packages. The terminal is the serial port. Ctrl-A X leaves.
+Boots software of other people on a subset of QEMU's virt machine: ${NAMES.join(", ")}.
+The terminal is the serial port. Ctrl-A X leaves.
 
   --path PATH      view, which is the default, or native
   --ram MIB        RAM, 128 by default
@@ -33,6 +33,7 @@ async function runAtTerminal(boot: BootName, path: Path, ramSize: number): Promi
   const terminal = new Terminal();
   const machine = new VirtMachine({
     ...readBoot(boot),
+    typed: [],
     path,
     ramSize,
     onByte: (byte) => terminal.write(byte),

@@ -214,6 +214,11 @@ export class Csrs {
     return true;
   }
 
+  /** Whether an enabled interrupt is pending, which ends `wfi`. */
+  get wakes(): boolean {
+    return (this.hart.pending & Number(this.mie)) !== 0;
+  }
+
   /** The cause of the interrupt to enter now; -1 if there is none. */
   nextInterrupt(): number {
     const taken = (this.status & STATUS_MIE) === 0n ? 0 : this.hart.pending & Number(this.mie);
