@@ -1,18 +1,18 @@
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { BOOTS, type BootName, readBoot } from "./boots.js";
-import { runCommand } from "./exit-status.js";
 import { runInWorker } from "./in-worker.js";
 import type { Path } from "./machine.js";
 import { differences } from "./run.js";
 import { Terminal } from "./terminal.js";
 import { VirtMachine } from "./virt.js";
 
-const NAMES = Object.keys(BOOTS) as BootName[];
+/** The names of what can be booted. */
+export const BOOT_NAMES = Object.keys(BOOTS) as BootName[];
 
-const USAGE = `usage: npm run example:boot -- [NAME] [options]
+const USAGE = `usage: npm run example -- NAME [options]
 
-Boots software of other people on a subset of QEMU's virt machine: ${NAMES.join(", ")}.
+Boots software of other people on a subset of QEMU's virt machine: ${BOOT_NAMES.join(", ")}.
 The terminal is the serial port. Ctrl-A X leaves.
 
   --path PATH      view, which is the default, or native
@@ -72,8 +72,15 @@ async function compare(boot: BootName, json: boolean): Promise<boolean> {
   return found.length === 0 && (status ?? 0) === 0;
 }
 
-async function main(): Promise<boolean> {
+/**
+ * The command that boots a guest.
+ *
+ * @param args - The arguments of the command line.
+ * @returns Whether the guest succeeded.
+ */
+export async function bootCommand(args: readonly string[]): Promise<boolean> {
   const { values, positionals } = parseArgs({
+    args: [...args],
     allowPositionals: true,
     options: {
       path: { type: "string", default: "view" },
@@ -88,8 +95,7 @@ async function main(): Promise<boolean> {
     return true;
   }
   const { path } = values;
-  const name = positionals[0] ?? "u-boot";
-  const boot = NAMES.find((known) => known === name);
+  const boot = BOOT_NAMES.find((known) => known === positionals[0]);
   if (boot === undefined || positionals.length > 1 || (path !== "view" && path !== "native")) {
     throw new TypeError(`no such guest or path\n\n${USAGE}`);
   }
@@ -97,5 +103,3 @@ async function main(): Promise<boolean> {
     ? compare(boot, values.json)
     : runAtTerminal(boot, path, Number(values.ram) * MIB);
 }
-
-runCommand(main);

@@ -177,6 +177,8 @@ export class VirtioBlock implements MmioDevice {
 
   private reset(): void {
     this.status = 0;
+    this.featuresSelect = 0;
+    this.queueSelect = 0;
     this.queue.reset();
     this.setInterrupts(0);
   }
