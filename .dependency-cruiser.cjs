@@ -12,7 +12,7 @@ const MAY_IMPORT = {
   space: ["snapshot", "memory", "native", "atomics", "base"],
   mmu: ["space", "native", "atomics", "base"],
   loader: ["space", "memory", "base"],
-  crosscheck: ["trace", "memory", "native", "base"],
+  crosscheck: ["mmu", "space", "trace", "memory", "native", "base"],
   include: [],
   inspector: ["snapshot", "base"],
   cli: ["crosscheck", "trace", "inspector", "loader", "memory", "base"],

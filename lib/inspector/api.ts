@@ -1,6 +1,7 @@
 import { basename } from "node:path";
 import { PAGE_SIZE } from "../base/page.js";
 import { hex } from "../base/printable.js";
+import { mismatchError } from "../snapshot/errors.js";
 import { checkSameLayout } from "../snapshot/layout.js";
 import { openSnapshot, type SnapshotFile } from "../snapshot/file.js";
 import { differingPages, findDifference } from "./difference.js";
@@ -36,8 +37,8 @@ export class InspectorApi {
 
   /**
    * @param paths - One or two snapshot files.
-   * @throws SnapshotFormatError; Error `ERR_SNAPSHOT_MISMATCH` if the regions of the two differ;
-   * errors of the file system.
+   * @throws SnapshotFormatError; Error `ERR_SNAPSHOT_MISMATCH` if the regions of the two differ, or
+   * if the checksums of one are not SHA-256; errors of the file system.
    */
   static async open(paths: readonly string[]): Promise<InspectorApi> {
     const files: SnapshotFile[] = [];
@@ -48,6 +49,7 @@ export class InspectorApi {
       const [first, second] = files;
       if (first !== undefined && second !== undefined) {
         checkSameLayout(first, second);
+        checkDigests(first, second);
       }
       // Banks may show other bytes in the second snapshot. One memory is compared with itself.
       const areas = first === undefined ? [] : areasOf(first);
@@ -132,7 +134,7 @@ export class InspectorApi {
         const page = file.pageAt(region, Math.floor(offset / PAGE_SIZE));
         const { changes, changedIn } = page?.heat ?? { changes: 0, changedIn: 0 };
         const digest = page?.digest?.toString("hex") ?? null;
-        return { stored: digest !== null, changes, changedIn, digest };
+        return { stored: page?.stored ?? false, changes, changedIn, digest };
       }),
     };
   }
@@ -197,4 +199,13 @@ function countOf(items: Iterable<unknown>): number {
 
 async function closeAll(files: readonly Pick<SnapshotFile, "close">[]): Promise<void> {
   await Promise.all(files.map((file) => file.close()));
+}
+
+/** Checks that the pages of two files can be compared by their checksums. */
+function checkDigests(...files: readonly SnapshotFile[]): void {
+  if (files.some(({ checksum }) => checksum !== "sha256")) {
+    throw mismatchError(
+      'two snapshots are compared by the SHA-256 of their pages: save both with checksum "sha256"',
+    );
+  }
 }

@@ -169,6 +169,7 @@ export class GuestMemory implements Disposable {
       mayAlias: (bytes) => bulk.mayAlias(this.general.windows, bytes),
       rebase,
       forks,
+      resident: () => this.#resident(),
     });
     if (this.#size === 0) {
       this.#useFirst(EMPTY_WINDOW);
@@ -375,6 +376,15 @@ export class GuestMemory implements Disposable {
       bitmap.mark(parts[i]! - offset, parts[i + 1]);
     }
     return parts.length / 2;
+  }
+
+  #resident(): Float64Array {
+    if (this.#size === 0) {
+      return new Float64Array(0);
+    }
+    const base = native.guestMemoryOffset(this.#handle);
+    const parts = native.arenaResident(arenaInternals(this.#arena).handle, base, this.#size);
+    return parts.map((value, i) => (i % 2 === 0 ? value - base : value));
   }
 
   /**
@@ -1053,6 +1063,11 @@ export interface GuestMemoryInternals {
   /** As `ArenaInternals`, for the arena of the RAM. */
   rebase(): void;
   forks(): number;
+  /**
+   * The offset and the length of each part of the RAM that may not be zero, ascending. Looks at no
+   * bytes of the RAM, which must not have ended.
+   */
+  resident(): Float64Array;
 }
 
 const internals = new WeakMap<GuestMemory, GuestMemoryInternals>();

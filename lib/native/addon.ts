@@ -91,6 +91,11 @@ export interface NativeBinding extends NativeAccessors {
   arenaRevert(arena: Handle, offset: number, length: number, list: true): Float64Array | null;
   /** The offset and the length of each part that `arenaRevert` would change. */
   arenaChanges(arena: Handle, offset: number, length: number): Float64Array | null;
+  /**
+   * The offset and the length of each part of allocated bytes that may not be zero: of pages that
+   * were written, or read. Looks at no bytes.
+   */
+  arenaResident(arena: Handle, offset: number, length: number): Float64Array;
   /** @param handedOut - False if the buffer stays inside this package until `handOut`. */
   arenaExpose(arena: Handle, offset: number, length: number, handedOut?: boolean): ArrayBuffer;
   /** Call it before code outside this package receives a buffer of `arenaExpose`. */

@@ -4,31 +4,22 @@ import { PAGE_SIZE } from "../base/page.js";
 import { outOfMemoryError, rangeError } from "../base/errors.js";
 import { notRegularFileError, SnapshotFormatError } from "./errors.js";
 import { toByteCount } from "../base/arguments.js";
-import {
-  dataOffset,
-  decodeHeader,
-  decodeLayout,
-  encodeTables,
-  type FileLayout,
-  HEADER_SIZE,
-  type Header,
-  pageDigest,
-  PageRecords,
-} from "./format.js";
+import { GuestMemory, guestMemoryInternals } from "../memory/guest-memory.js";
+import { WINDOW_SIZE } from "../memory/windows.js";
+import { decodeHeader, decodeLayout } from "./decode.js";
+import { dataOffset, type FileLayout, HEADER_SIZE, type Header } from "./format.js";
 import type { SnapshotWindow } from "./layout.js";
+import type { ChecksumName } from "./page-checksum.js";
 import { HeatTable, type PageHeat } from "./page-heat.js";
-import { NO_PAGES, type Page, type PageTable, samePage } from "./page-table.js";
-import { replaceFile } from "./replace-file.js";
+import { PageRecords } from "./page-records.js";
+import { NO_PAGES, type PageTable, samePage } from "./page-table.js";
+import { BATCH, Progress, type ProgressOptions } from "./progress.js";
 import {
-  contentsOf,
   makeSnapshot,
   type RegionContents,
   type Snapshot,
   type SnapshotRegion,
 } from "./snapshot.js";
-
-/** Number of pages read or written in one call of the file system. */
-const BATCH = 256;
 
 /** Maximum bytes of one read: Linux reads at most 2 GiB, and Node aborts the process above that. */
 const MAX_READ = 2 ** 30;
@@ -40,75 +31,18 @@ const MAX_PAGES = 2 ** 20;
 const O_NONBLOCK = (constants as Partial<typeof constants>).O_NONBLOCK ?? 0;
 
 /**
- * Writes a snapshot to a file.
- *
- * An existing file is replaced atomically, after all data has reached the disk: even if the process
- * is killed, the path refers to the complete old file or to the complete new one. The new file
- * takes the mode of the old one and, if the system allows it, its owner and group. A file that did
- * not exist gets mode 0600, because guest RAM may hold secrets. Symbolic links are followed. Hard
- * links to the old file keep the old content.
- *
- * A file that cannot be replaced (a mount point, or a file in a directory without write permission)
- * is overwritten in place. If that fails half-way, the file is damaged, and loading it throws.
- *
- * @throws RangeError if the snapshot exceeds the limits of the format; Error
- * `ERR_NOT_REGULAR_FILE`, before anything is written, if the path leads to a directory, device,
- * pipe or socket; errors of the file system.
- *
- * @example
- * ```js
- * import { tmpdir } from "node:os";
- * import { join } from "node:path";
- * import { GuestMemory } from "pound-guest-memory";
- * import {
- *   loadSnapshot,
- *   restoreSnapshot,
- *   saveSnapshot,
- *   takeSnapshot,
- * } from "pound-guest-memory/snapshot";
- *
- * const path = join(tmpdir(), "ram.snapshot");
- * const memory = GuestMemory.allocate(1024 * 1024);
- * memory.writel(0x100, 42);
- * await saveSnapshot(takeSnapshot(memory), path);
- *
- * memory.writel(0x100, 0);
- * restoreSnapshot(memory, await loadSnapshot(path));
- * console.log(memory.readl(0x100)); // 42
- * ```
- */
-export async function saveSnapshot(snapshot: Snapshot, path: string): Promise<void> {
-  const { head, pages } = encodeTables(contentsOf(snapshot), snapshot.generation);
-  await replaceFile(path, function* () {
-    yield head;
-    yield* batches(pages());
-  });
-}
-
-function* batches(pages: Iterable<Page>): Generator<Uint8Array> {
-  const batch = Buffer.allocUnsafe(BATCH * PAGE_SIZE);
-  let length = 0;
-  for (const page of pages) {
-    batch.set(page, length);
-    length += PAGE_SIZE;
-    if (length === batch.length) {
-      yield batch;
-      length = 0;
-    }
-  }
-  yield batch.subarray(0, length);
-}
-
-/**
  * Reads a snapshot from a file into memory and verifies all of it.
  *
- * @throws {@link SnapshotFormatError} if the file is not a snapshot, is truncated or is damaged;
- * Error `ERR_NOT_REGULAR_FILE`, `ERR_OUT_OF_MEMORY`; errors of the file system.
+ * @param options - Reports the progress, or stops the work.
+ * @throws TypeError for invalid options; {@link SnapshotFormatError} if the file is not a snapshot,
+ * is truncated or is damaged; Error `ERR_NOT_REGULAR_FILE`, `ERR_OUT_OF_MEMORY`; errors of the file
+ * system; the reason of `signal`.
  */
-export async function loadSnapshot(path: string): Promise<Snapshot> {
+export async function loadSnapshot(path: string, options: ProgressOptions = {}): Promise<Snapshot> {
+  const progress = new Progress(options);
   const file = await openSnapshot(path);
   try {
-    return await file.load();
+    return await file.read(progress);
   } finally {
     await file.close();
   }
@@ -144,8 +78,20 @@ export interface FilePage {
   readonly heat: PageHeat;
   /** Whether the file stores the bytes of the page. It does not store pages of zeros. */
   readonly stored: boolean;
-  /** The first 16 bytes of the SHA-256 of the page; null for a page of zeros. */
+  /**
+   * The first 16 bytes of the SHA-256 of the page. Null for a page of zeros, and in a file whose
+   * {@link SnapshotFile.checksum} is `"crc32"`.
+   */
   readonly digest: Buffer | null;
+}
+
+/** Bytes of stored pages that are adjacent in the file. */
+interface Run {
+  /** The offset in the file. */
+  readonly offset: number;
+  /** The number of the first page. */
+  readonly page: number;
+  length: number;
 }
 
 /** An open snapshot file. Only its tables are in memory. */
@@ -157,9 +103,15 @@ export class SnapshotFile implements AsyncDisposable {
   readonly generation: number;
   /** Size of the file in bytes. */
   readonly size: number;
+  /** The kind of the checksums of pages. */
+  readonly checksum: ChecksumName;
+  /** Whether the pages of each region lie in the file as in RAM, so that it can be mapped. */
+  readonly mappable: boolean;
 
   readonly #handle: FileHandle;
   readonly #dataOffset: number;
+  /** The offset of the data of each region, in a mappable file. */
+  readonly #areas: readonly number[];
   readonly #records: PageRecords;
   /** The index of the first record of each region, followed by the number of all records. */
   readonly #first: readonly number[];
@@ -168,9 +120,12 @@ export class SnapshotFile implements AsyncDisposable {
   constructor(handle: FileHandle, header: Header, layout: FileLayout, tables: Buffer) {
     const { regions, windows } = layout;
     const table = tables.subarray(header.regionBytes);
-    this.#records = new PageRecords(table, HEADER_SIZE + header.regionBytes, regions, header);
+    this.#records = new PageRecords(table, regions, header);
     this.#handle = handle;
     this.#dataOffset = dataOffset(header);
+    this.#areas = regions.map(({ data }) => data);
+    this.checksum = header.checksum.name;
+    this.mappable = header.isMappable;
     const first = [0];
     for (const { records } of regions) {
       first.push(first.at(-1)! + records);
@@ -267,10 +222,9 @@ export class SnapshotFile implements AsyncDisposable {
     const from = this.#records.lowerBound(start, first, end);
     const to = this.#records.lowerBound(start + count, from, end);
     for (let record = from; record < to; record += BATCH) {
-      const batch = await this.#readRecords(region, record, Math.min(record + BATCH, to));
-      for (const stored of batch) {
-        pages.set(stored.bytes, (stored.page - start) * PAGE_SIZE);
-      }
+      await this.#readRecords(region, record, Math.min(record + BATCH, to), (at, bytes) => {
+        pages.set(bytes, (at - start) * PAGE_SIZE);
+      });
     }
     return pages;
   }
@@ -278,52 +232,186 @@ export class SnapshotFile implements AsyncDisposable {
   /**
    * Reads and verifies all pages.
    *
-   * @throws The errors of {@link SnapshotFile.readPages}.
+   * @throws The errors of {@link loadSnapshot}.
    */
-  async load(): Promise<Snapshot> {
+  async load(options: ProgressOptions = {}): Promise<Snapshot> {
+    return this.read(new Progress(options));
+  }
+
+  /** As `load`. @internal */
+  async read(progress: Progress): Promise<Snapshot> {
+    progress.start(this.#records.rank(this.#first.at(-1)!) * PAGE_SIZE);
     const regions: RegionContents[] = [];
     for (const [i, { kind, name, gpa, size }] of this.regions.entries()) {
-      const pages = await this.#loadPages(i);
+      const pages = await this.#loadPages(i, progress);
       regions.push({ layout: { kind, name, gpa, size }, pages, heat: this.#loadHeat(i) });
     }
     return makeSnapshot({ regions, windows: this.windows, origins: null }, this.generation);
   }
 
-  async #loadPages(region: number): Promise<PageTable> {
+  /**
+   * Makes RAM with the bytes of a region, and verifies them. No snapshot is made in between, so this
+   * takes half the memory and copies of loading and restoring one. Pages that are not stored take no
+   * memory.
+   *
+   * The RAM is independent of the file, which may be changed, cut or removed afterwards. It is
+   * `forkable`: its clones share the pages that none of them writes, on Linux.
+   *
+   * @param region - Index in {@link SnapshotFile.regions}, of RAM or ROM.
+   * @throws RangeError if there is no such region, or if it is MMIO; the errors of
+   * {@link loadSnapshot}.
+   *
+   * @example
+   * ```js
+   * import { tmpdir } from "node:os";
+   * import { join } from "node:path";
+   * import { AddressSpace } from "pound-guest-memory";
+   * import { openSnapshot, saveSnapshot } from "pound-guest-memory/snapshot";
+   *
+   * const path = join(tmpdir(), "machine.snapshot");
+   * const space = new AddressSpace();
+   * space.addRam(0x8000_0000, 1024 * 1024);
+   * space.writel(0x8000_0000, 42);
+   * await saveSnapshot(space.snapshot(), path, { mappable: true });
+   *
+   * const file = await openSnapshot(path);
+   * const machine = new AddressSpace();
+   * machine.addRam(file.regions[0].gpa, await file.readMemory(0));
+   * await file.close();
+   * console.log(machine.readl(0x8000_0000)); // 42
+   * ```
+   */
+  async readMemory(region: number, options: ProgressOptions = {}): Promise<GuestMemory> {
+    const progress = new Progress(options);
+    const { first, end } = this.#recordsOf(region);
+    const { kind, size } = this.regions[region]!;
+    if (kind === "mmio") {
+      throw rangeError("a region of MMIO has no bytes");
+    }
+    progress.start((this.#records.rank(end) - this.#records.rank(first)) * PAGE_SIZE);
+    const memory = GuestMemory.allocate(size, { forkable: true });
+    try {
+      await this.#fill(memory, region, progress);
+      return memory;
+    } catch (error) {
+      memory.destroy();
+      throw error;
+    }
+  }
+
+  /** Reads the stored pages of a region into RAM of zeros. */
+  async #fill(memory: GuestMemory, region: number, progress: Progress): Promise<void> {
+    const { windowAt } = guestMemoryInternals(memory);
+    const size = Number(memory.size);
+    const { first, end } = this.#recordsOf(region);
+    // The last page of the file may be longer than that of RAM.
+    const whole = this.#records.lowerBound(Math.floor(size / PAGE_SIZE), first, end);
+    const bytesAt = (page: number, length: number): Uint8Array => {
+      const start = page * PAGE_SIZE;
+      const at = start % WINDOW_SIZE;
+      return windowAt(start).u8.subarray(at, at + length);
+    };
+    for (let record = first; record < whole; record += BATCH) {
+      const to = Math.min(record + BATCH, whole);
+      const runs = this.#runs(region, record, to, true);
+      await this.#readRuns(runs, ({ page, length }) => bytesAt(page, length));
+      for (let i = record; i < to; i++) {
+        if (this.#records.isStored(i)) {
+          this.#checkPage(region, i, bytesAt(this.#records.page(i), PAGE_SIZE));
+        }
+      }
+      progress.add((this.#records.rank(to) - this.#records.rank(record)) * PAGE_SIZE);
+    }
+    await this.#readRecords(region, whole, end, (page, bytes) => {
+      memory.write(page * PAGE_SIZE, bytes.subarray(0, size - page * PAGE_SIZE));
+      progress.add(PAGE_SIZE);
+    });
+  }
+
+  async #loadPages(region: number, progress: Progress): Promise<PageTable> {
     const edit = NO_PAGES.edit();
     const { first, end } = this.#recordsOf(region);
     for (let record = first; record < end; record += BATCH) {
-      const batch = await this.#readRecords(region, record, Math.min(record + BATCH, end));
-      for (const { page, bytes } of batch) {
+      const to = Math.min(record + BATCH, end);
+      await this.#readRecords(region, record, to, (page, bytes) => {
         if (!samePage(bytes, null)) {
           edit.set(page, bytes);
         }
-      }
+      });
+      progress.add((this.#records.rank(to) - this.#records.rank(record)) * PAGE_SIZE);
     }
     return edit.finish();
   }
 
-  /** Reads and verifies the stored pages of consecutive records with a single read. */
+  /** Reads and verifies the stored pages of consecutive records. */
   async #readRecords(
     region: number,
     from: number,
     to: number,
-  ): Promise<{ page: number; bytes: Buffer }[]> {
-    const rank = this.#records.rank(from);
-    const offset = this.#dataOffset + rank * PAGE_SIZE;
-    const all = await readAt(this.#handle, offset, (this.#records.rank(to) - rank) * PAGE_SIZE);
-    const pages: { page: number; bytes: Buffer }[] = [];
+    use: (page: number, bytes: Buffer) => void,
+  ): Promise<void> {
+    const all = allocate((this.#records.rank(to) - this.#records.rank(from)) * PAGE_SIZE);
+    let done = 0;
+    await this.#readRuns(this.#runs(region, from, to, false), ({ length }) => {
+      done += length;
+      return all.subarray(done - length, done);
+    });
+    let start = 0;
     for (let record = from; record < to; record++) {
-      const digest = this.#records.digest(record);
-      if (digest !== null) {
-        const page = this.#records.page(record);
-        const start = (this.#records.rank(record) - rank) * PAGE_SIZE;
+      if (this.#records.isStored(record)) {
         const bytes = all.subarray(start, start + PAGE_SIZE);
-        this.#checkPage(region, page, bytes, digest, offset + start);
-        pages.push({ page, bytes });
+        this.#checkPage(region, record, bytes);
+        use(this.#records.page(record), bytes);
+        start += PAGE_SIZE;
       }
     }
-    return pages;
+  }
+
+  /** Reads runs into the bytes that `target` returns for each. */
+  async #readRuns(runs: readonly Run[], target: (run: Run) => Uint8Array): Promise<void> {
+    const reads = runs.map((run) => readInto(this.#handle, run.offset, target(run)));
+    // Not Promise.all, which would leave reads behind if one fails.
+    for (const result of await Promise.allSettled(reads)) {
+      if (result.status === "rejected") {
+        throw result.reason;
+      }
+    }
+  }
+
+  /**
+   * The stored pages of consecutive records, as runs of bytes that are adjacent in the file.
+   *
+   * @param inRam - Whether they must also be adjacent in a window of RAM.
+   */
+  #runs(region: number, from: number, to: number, inRam: boolean): Run[] {
+    const runs: Run[] = [];
+    for (let record = from; record < to; record++) {
+      if (!this.#records.isStored(record)) {
+        continue;
+      }
+      const offset = this.#offsetOf(region, record);
+      const page = this.#records.page(record);
+      const last = runs.at(-1);
+      const isAdjacent =
+        last !== undefined &&
+        last.offset + last.length === offset &&
+        (!inRam ||
+          (last.page * PAGE_SIZE + last.length === page * PAGE_SIZE &&
+            (page * PAGE_SIZE) % WINDOW_SIZE !== 0));
+      if (isAdjacent) {
+        last.length += PAGE_SIZE;
+      } else {
+        runs.push({ offset, page, length: PAGE_SIZE });
+      }
+    }
+    return runs;
+  }
+
+  /** The offset in the file of a stored page. */
+  #offsetOf(region: number, record: number): number {
+    return this.mappable
+      ? this.#areas[region]! + this.#records.page(record) * PAGE_SIZE
+      : this.#dataOffset + this.#records.rank(record) * PAGE_SIZE;
   }
 
   #loadHeat(region: number): HeatTable {
@@ -341,11 +429,12 @@ export class SnapshotFile implements AsyncDisposable {
     );
   }
 
-  #checkPage(region: number, page: number, bytes: Buffer, digest: Buffer, offset: number): void {
-    if (!pageDigest(bytes).equals(digest)) {
+  #checkPage(region: number, record: number, bytes: Uint8Array): void {
+    const offset = this.#offsetOf(region, record);
+    if (!this.#records.matches(record, bytes)) {
       throw new SnapshotFormatError("the checksum of a page is wrong", offset);
     }
-    const end = Number(this.regions[region]!.size) - page * PAGE_SIZE;
+    const end = Number(this.regions[region]!.size) - this.#records.page(record) * PAGE_SIZE;
     if (end < PAGE_SIZE && bytes.subarray(end).some((byte) => byte !== 0)) {
       throw new SnapshotFormatError("a page goes on behind the end of its region", offset + end);
     }
@@ -356,7 +445,7 @@ export class SnapshotFile implements AsyncDisposable {
     return {
       page: records.page(record),
       heat: records.heat(record),
-      stored: records.rank(record + 1) > records.rank(record),
+      stored: records.isStored(record),
       // A getter, because most loops over the records never use the digest.
       get digest() {
         return records.digest(record);
@@ -366,11 +455,11 @@ export class SnapshotFile implements AsyncDisposable {
 
   /** The indexes of the first record of a region and of the record after its last. */
   #recordsOf(region: number): { first: number; end: number } {
-    const end = this.#first[region + 1];
-    if (end === undefined) {
+    const [first, end] = [this.#first[region], this.#first[region + 1]];
+    if (first === undefined || end === undefined) {
       throw rangeError("the snapshot has no such region");
     }
-    return { first: this.#first[region]!, end };
+    return { first, end };
   }
 }
 
@@ -386,13 +475,18 @@ function allocate(length: number): Buffer {
 /** Reads exactly `length` bytes. */
 async function readAt(handle: FileHandle, offset: number, length: number): Promise<Buffer> {
   const bytes = allocate(length);
-  for (let done = 0; done < length;) {
-    const part = Math.min(length - done, MAX_READ);
+  await readInto(handle, offset, bytes);
+  return bytes;
+}
+
+/** Fills `bytes` from the file. */
+async function readInto(handle: FileHandle, offset: number, bytes: Uint8Array): Promise<void> {
+  for (let done = 0; done < bytes.length;) {
+    const part = Math.min(bytes.length - done, MAX_READ);
     const { bytesRead } = await handle.read(bytes, done, part, offset + done);
     if (bytesRead === 0) {
       throw new SnapshotFormatError("the file ends early", offset + done);
     }
     done += bytesRead;
   }
-  return bytes;
 }

@@ -1,6 +1,6 @@
 import { PAGE_SIZE } from "../base/page.js";
 import { destroyedError } from "../base/errors.js";
-import type { GuestMemory } from "../memory/guest-memory.js";
+import { type GuestMemory, guestMemoryInternals } from "../memory/guest-memory.js";
 import { WINDOW_SIZE } from "../memory/windows.js";
 import { LEAF_PAGES, type Page, type PageTable, ZERO_PAGE } from "./page-table.js";
 import { printable } from "../base/printable.js";
@@ -51,13 +51,22 @@ export class RamPages {
 
   /** The numbers of all pages whose bytes may differ from the table, ascending. */
   *candidates(table: PageTable): Generator<number> {
+    const runs = new PageRuns(guestMemoryInternals(this.#memory).resident());
     for (let first = 0; first < this.count; first += LEAF_PAGES) {
-      // Most of a large RAM was never written: one comparison skips 2 MiB of zeros.
-      if (!table.hasLeaf(first / LEAF_PAGES) && this.#isZeroLeaf(first)) {
+      const end = Math.min(first + LEAF_PAGES, this.count);
+      const isStored = table.hasLeaf(first / LEAF_PAGES);
+      // Pages that were never touched are not read, because that would give them memory. RAM may
+      // have been touched without being written: one comparison skips 2 MiB of zeros.
+      if (
+        !isStored &&
+        (!runs.meet(first, end) || (runs.cover(first, end) && this.#isZeroLeaf(first)))
+      ) {
         continue;
       }
-      for (let page = first; page < Math.min(first + LEAF_PAGES, this.count); page++) {
-        yield page;
+      for (let page = first; page < end; page++) {
+        if (runs.meet(page, page + 1) || (isStored && table.get(page) !== null)) {
+          yield page;
+        }
       }
     }
   }
@@ -84,5 +93,41 @@ export class RamPages {
   #cut(page: number, bytes: Page): Page {
     const length = this.#size - page * PAGE_SIZE;
     return length < PAGE_SIZE ? bytes.subarray(0, length) : bytes;
+  }
+}
+
+/** Ascending ranges of pages. They must be asked about in ascending order. */
+class PageRuns {
+  readonly #parts: Float64Array;
+  /** The index of the first part that does not end before the last range that was asked about. */
+  #at = 0;
+
+  /** @param parts - The offset and the length in bytes of each part, ascending. */
+  constructor(parts: Float64Array) {
+    this.#parts = parts;
+  }
+
+  /** Whether a part has bytes of the pages from `first` to before `end`. */
+  meet(first: number, end: number): boolean {
+    this.#skipTo(first);
+    return this.#at < this.#parts.length && this.#parts[this.#at]! < end * PAGE_SIZE;
+  }
+
+  /** Whether one part has all pages, but perhaps for the end of the last one. */
+  cover(first: number, end: number): boolean {
+    this.#skipTo(first);
+    return (
+      this.#parts[this.#at]! <= first * PAGE_SIZE && this.#endOf(this.#at) >= (end - 1) * PAGE_SIZE
+    );
+  }
+
+  #skipTo(first: number): void {
+    while (this.#at < this.#parts.length && this.#endOf(this.#at) <= first * PAGE_SIZE) {
+      this.#at += 2;
+    }
+  }
+
+  #endOf(at: number): number {
+    return this.#parts[at]! + this.#parts[at + 1]!;
   }
 }

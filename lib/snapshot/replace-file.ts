@@ -4,8 +4,8 @@ import { type FileHandle, open, readlink, realpath, rename, rm, stat } from "nod
 import { basename, dirname, isAbsolute, join } from "node:path";
 import { notRegularFileError } from "./errors.js";
 
-/** Returns the content of a file. May be called more than once. */
-export type Content = () => Iterable<Uint8Array>;
+/** Writes the content of an empty file. May be called more than once. */
+export type Content = (file: FileHandle) => Promise<void>;
 
 /** Maximum symbolic links followed from one path, as in Linux. */
 const MAX_LINKS = 40;
@@ -56,7 +56,7 @@ async function writeBeside(target: string, old: Stats | null, content: Content):
   }
   try {
     try {
-      await writeAll(handle, content);
+      await content(handle);
       if (old !== null) {
         await keepAccess(handle, old);
       }
@@ -87,22 +87,13 @@ async function overwrite(target: string, old: Stats, content: Content): Promise<
     if (!now.isFile() || now.ino !== old.ino || now.dev !== old.dev) {
       throw notRegularFileError(target);
     }
-    await handle.truncate(await writeAll(handle, content));
+    // Not the end of it only, because the new content may have holes.
+    await handle.truncate(0);
+    await content(handle);
     await handle.sync();
   } finally {
     await handle.close();
   }
-}
-
-/** Writes from the start of a file and returns the number of bytes. */
-async function writeAll(handle: FileHandle, content: Content): Promise<number> {
-  let length = 0;
-  for (const bytes of content()) {
-    // writeFile splits the data into chunks of 512 KiB and continues after short writes.
-    await handle.writeFile(bytes);
-    length += bytes.length;
-  }
-  return length;
 }
 
 /** Sets the owner, the group and the mode of the old file, as far as the system allows it. */

@@ -203,6 +203,10 @@ bool SharedArena::find_changes(size_t from, size_t to, const forkable_t::changed
     return block_ && block_->find_changes(from, to, changed);
 }
 
+std::vector<host::memory::page_run_t> SharedArena::resident() {
+    return block().resident();
+}
+
 napi_value SharedArena::expose(size_t offset, size_t length, bool handed_out) {
     return addon::expose(env_, pages_, arena_.data + offset, length, handed_out);
 }
@@ -532,6 +536,28 @@ Napi::Value arena_changes(const Napi::CallbackInfo& info) {
                : env.Null();
 }
 
+/**
+ * arenaResident(arena, offset: number, length: number): Float64Array
+ *
+ * @return The parts of allocated bytes that may not be zero.
+ */
+Napi::Value arena_resident(const Napi::CallbackInfo& info) {
+    const auto range = to_allocated(info);
+    if (!range) {
+        return Napi::Value();
+    }
+    const size_t end = range->offset + range->length;
+    Parts parts;
+    for (const auto& run : range->arena->resident()) {
+        const size_t from = std::max(run.offset, range->offset);
+        const size_t to = std::min(run.offset + run.length, end);
+        if (from < to) {
+            parts.add(from, to - from);
+        }
+    }
+    return parts.to_array(info.Env());
+}
+
 /** detach(buffer: ArrayBuffer): undefined; harmless the second time */
 Napi::Value detach(const Napi::CallbackInfo& info) {
     if (!info[0].IsArrayBuffer() || !detach_exposed(info.Env(), info[0])) {
@@ -575,6 +601,7 @@ void init_arena_binding(Napi::Env env, Napi::Object exports) {
     exports.Set("arenaRebase", Napi::Function::New(env, arena_rebase, "arenaRebase"));
     exports.Set("arenaRevert", Napi::Function::New(env, arena_revert, "arenaRevert"));
     exports.Set("arenaChanges", Napi::Function::New(env, arena_changes, "arenaChanges"));
+    exports.Set("arenaResident", Napi::Function::New(env, arena_resident, "arenaResident"));
     exports.Set("handOut", Napi::Function::New(env, hand_out_buffer, "handOut"));
     exports.Set("detach", Napi::Function::New(env, detach, "detach"));
 }

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <unordered_set>
+#include <vector>
 
 #include "exposures.h"
 #include "handle.h"
@@ -164,6 +165,9 @@ public:
 
     /** forkable_t::find_changes(). @return False if there was no fork. */
     bool find_changes(size_t from, size_t to, const host::memory::forkable_t::changed_t& changed);
+
+    /** forkable_t::resident(). */
+    std::vector<host::memory::page_run_t> resident();
 
     /** expose() of allocated pages. Only for an arena that owns its pages. */
     napi_value expose(size_t offset, size_t length, bool handed_out);

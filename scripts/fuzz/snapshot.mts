@@ -7,10 +7,12 @@ import {
   loadSnapshot,
   openSnapshot,
   saveSnapshot,
+  type SaveOptions,
   type Snapshot,
 } from "pound-guest-memory/snapshot";
 import { InspectorApi } from "../../lib/inspector/api.js";
 import { Parameters } from "../../lib/inspector/parameters.js";
+import { crc32 } from "../../test/support/crc32.js";
 import { HEADER, reseal, sha256 } from "../../test/support/snapshot-bytes.js";
 import type { Field, Randomness, Target } from "./framework.mjs";
 
@@ -34,7 +36,16 @@ async function seeds(): Promise<Buffer[]> {
   const second = space.snapshot(first);
   const flat = new AddressSpace();
   flat.addRam(0, 1);
-  return Promise.all([first, second, flat.snapshot(), windows().snapshot()].map(encode));
+  const small = [flat.snapshot(), windows().snapshot()];
+  const sparse = new AddressSpace();
+  sparse.addRam(0x10000, 20 * PAGE + 100, { name: "ram" });
+  sparse.addMmio(0x9_0000, 0x100, {}, { name: "uart" });
+  sparse.write(0x10000 + 3 * PAGE - 2, Buffer.from("pages"));
+  return Promise.all([
+    ...[first, second, ...small].map((snapshot) => encode(snapshot, {})),
+    ...small.map((snapshot) => encode(snapshot, { mappable: true })),
+    encode(sparse.snapshot(), { mappable: true, checksum: "sha256" }),
+  ]);
 }
 
 /** A space of mirrors, banks and overlays. */
@@ -52,10 +63,10 @@ function windows(): AddressSpace {
   return space;
 }
 
-async function encode(snapshot: Snapshot): Promise<Buffer> {
+async function encode(snapshot: Snapshot, options: SaveOptions): Promise<Buffer> {
   const folder = mkdtempSync(join(tmpdir(), "fuzz-seed-"));
   try {
-    await saveSnapshot(snapshot, join(folder, "seed"));
+    await saveSnapshot(snapshot, join(folder, "seed"), options);
     return readFileSync(join(folder, "seed"));
   } finally {
     rmSync(folder, { recursive: true });
@@ -98,7 +109,7 @@ function fields(file: Buffer): Field[] {
     return sizes.map((size) => ({ offset: (offset += size) - size, size }));
   };
   return [
-    ...all(7, [1, 4, 4, 8, 8, 8, 8, 4, 4, 4]),
+    ...all(7, [1, 4, 4, 8, 8, 8, 8, 4, 4, 4, 4]),
     ...regions.flatMap((at) => all(at, [4, 4, 8, 8, 8, 8])),
     ...windows.flatMap((at) => all(at, [4, 4, 8, 8, 8, 8, 8, 4, 4])),
     ...records.flatMap((at) => all(at, [8, 4, 4])),
@@ -109,6 +120,9 @@ function fields(file: Buffer): Field[] {
 function repair(broken: Buffer): Buffer {
   if (broken.length < HEADER) {
     return broken;
+  }
+  if (broken[7] === 3) {
+    return reseal(repairPages(broken));
   }
   const [regionBytes, records, stored] = [16, 24, 32].map((at) => broken.readBigUInt64LE(at));
   const tables = 128n + regionBytes! + 32n * records!;
@@ -129,6 +143,29 @@ function repair(broken: Buffer): Buffer {
     }
   }
   return reseal(file);
+}
+
+/** Corrects the checksums of the pages of a mappable file. */
+function repairPages(file: Buffer): Buffer {
+  const { regions, records } = entriesOf(file);
+  let next = 0;
+  for (const region of regions) {
+    const end = next + Math.min(Number(file.readBigUInt64LE(region + 24)), records.length - next);
+    for (; next < end; next++) {
+      const at = records[next]!;
+      const page = Number(file.readBigUInt64LE(region + 32) + 4096n * file.readBigUInt64LE(at));
+      const isStored = file.subarray(at + 16, at + 32).some((byte) => byte !== 0);
+      if (isStored && page + PAGE <= file.length) {
+        const bytes = file.subarray(page, page + PAGE);
+        if (file[56] === 2) {
+          sha256(bytes).copy(file, at + 16, 0, 16);
+        } else {
+          file.writeUInt32LE(crc32(bytes), at + 16);
+        }
+      }
+    }
+  }
+  return file;
 }
 
 async function run(_file: Buffer, path: string, random: Randomness): Promise<void> {
@@ -153,7 +190,7 @@ async function run(_file: Buffer, path: string, random: Randomness): Promise<voi
     const pages = [...opened.pagesFrom(i, 0)].map(({ page }) => page);
     await opened.readPages(i, pages.at(-1) ?? 0, 1 + random.below(32));
   }
-  await inspect(path, random);
+  await inspect(opened.checksum === "sha256" ? [path, path] : [path], random);
 }
 
 /** Reads a byte of a window, which may be one that a region of MMIO covers. */
@@ -168,8 +205,8 @@ function readIfVisible(snapshot: Snapshot, gpa: bigint): void {
 }
 
 /** Sends every kind of request to the inspector's server that its page can send. */
-async function inspect(path: string, random: Randomness): Promise<void> {
-  const api = await InspectorApi.open([path, path]);
+async function inspect(paths: string[], random: Randomness): Promise<void> {
+  const api = await InspectorApi.open(paths);
   const ask = async (what: string, query: Record<string, string | number>): Promise<void> => {
     const texts = Object.fromEntries(
       Object.entries(query).map(([name, value]) => [name, String(value)]),

@@ -57,6 +57,13 @@ describe("pound-guest-memory crosscheck", () => {
     expect(run("--subject", deaf, "--ops", "5000", ...policy).status).to.equal(1);
   });
 
+  it("checks the paths of address translation", () => {
+    const { status, stdout } = run("--mmu", "--ops", "5000", "--endian", "big");
+    expect(stdout).to.equal("no difference in 5,000 operations\n");
+    expect(status).to.equal(0);
+    expect(run("--mmu", "--exhaustive").status).to.equal(2);
+  });
+
   it("fails a wrong model, with the report or with JSON", () => {
     const subject = write(
       "wrong.cjs",

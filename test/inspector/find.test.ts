@@ -8,7 +8,8 @@ import { findDifference } from "../../lib/inspector/difference.js";
 import { Budget, type Direction, type Found } from "../../lib/inspector/find.js";
 import { searchBytes } from "../../lib/inspector/search.js";
 import { SnapshotReader } from "../../lib/inspector/snapshot-reader.js";
-import { openSnapshot, saveSnapshot } from "../../lib/snapshot/file.js";
+import { openSnapshot } from "../../lib/snapshot/file.js";
+import { saveSnapshot } from "../../lib/snapshot/save.js";
 import type { Snapshot } from "../../lib/snapshot/snapshot.js";
 import { takeSnapshot } from "../../lib/snapshot/take.js";
 

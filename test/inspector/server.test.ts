@@ -435,5 +435,11 @@ describe("the inspector's server", () => {
     const elsewhere = join(folder, "elsewhere.snap");
     await saveSnapshot(space.snapshot(), elsewhere);
     expect(await start(samples.newer, elsewhere)).to.equal("ERR_SNAPSHOT_MISMATCH");
+    const mappable = join(folder, "mappable.snap");
+    await saveSnapshot(space.snapshot(), mappable, { mappable: true });
+    expect(await start(mappable)).to.equal(null);
+    expect(await start(elsewhere, mappable)).to.equal("ERR_SNAPSHOT_MISMATCH");
+    await saveSnapshot(space.snapshot(), mappable, { mappable: true, checksum: "sha256" });
+    expect(await start(elsewhere, mappable)).to.equal(null);
   });
 });

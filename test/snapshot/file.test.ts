@@ -207,6 +207,8 @@ describe("a snapshot file", () => {
       // eslint-disable-next-line @typescript-eslint/require-await
       async () => [...opened.pagesFrom(-2, 0)],
       // eslint-disable-next-line @typescript-eslint/require-await
+      async () => [...opened.pagesFrom(-1, 0)],
+      // eslint-disable-next-line @typescript-eslint/require-await
       async () => opened.pageAt(0.5, 0),
     ]) {
       expect(await outcome(action)).to.include({ name: "RangeError", code: "ERR_OUT_OF_RANGE" });

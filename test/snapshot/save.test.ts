@@ -124,11 +124,11 @@ describe("saving a snapshot over an existing file", function () {
         writeFileSync(path, "older");
         chmodSync(path, before);
         const temporary: number[] = [];
-        await replaceFile(path, function* () {
-          yield bytes.subarray(0, 1000);
+        await replaceFile(path, async (file) => {
+          await file.write(bytes.subarray(0, 1000));
           const [name] = readdirSync(join(path, "..")).filter((entry) => entry.endsWith(".tmp"));
           temporary.push(mode(join(path, "..", name!)));
-          yield bytes.subarray(1000);
+          await file.write(bytes.subarray(1000));
         });
         expect(mode(path), before.toString(8)).to.equal(before);
         expect(temporary).to.deep.equal([0o600]);
@@ -251,8 +251,8 @@ describe("saving a snapshot over an existing file", function () {
     const at = place();
     const path = join(at, "old.snap");
     writeFileSync(path, "older");
-    const failing = replaceFile(path, function* () {
-      yield bytes;
+    const failing = replaceFile(path, async (file) => {
+      await file.write(bytes);
       throw Object.assign(new Error("broken disk"), { code: "EIO" });
     });
     expect(await codeOf(failing)).to.equal("EIO");

@@ -457,7 +457,7 @@ describe("snapshots of windows and banks", () => {
     const long = (at: number, value: number) => (bytes: Buffer) =>
       void bytes.writeUInt32LE(value, at);
     const lies: Record<string, [reason: string, lie: (bytes: Buffer) => void]> = {
-      "another version": ["version 3", (bytes) => void (bytes[7] = 3)],
+      "another version": ["version 4", (bytes) => void (bytes[7] = 4)],
       "no table of windows": ["should be zero", (bytes) => void (bytes[7] = 1)],
       "countless windows": ["more than 65536 windows", long(52, 65_537)],
       "a window more": ["middle of a window", long(52, 7)],

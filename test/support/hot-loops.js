@@ -428,6 +428,13 @@ for (let i = 0; i < 10; i++) {
 }
 report("native, spaces of every kind of region", spacesNative);
 
+const mmuNative = makeLoop("mmu_native", NATIVE_IN_SPACE.replace(/.*\.tryWriteqFrom\(.*$/, ""));
+optimize(mmuNative, () => mmuNative(mmus[0].native, virtual));
+for (let i = 0; i < 10; i++) {
+  mmuNative(mmus[i & 1].native, virtual);
+}
+report("native, MMU", mmuNative);
+
 // The native path: everything but the call into C++ is inlined.
 const native = makeLoop(
   "native",

@@ -33,6 +33,23 @@ bool for_pages(const std::vector<page_run_t>& runs, Use use) {
     return true;
 }
 
+/** The pages that are in either list. */
+std::vector<page_run_t> united(std::vector<page_run_t> left, const std::vector<page_run_t>& right) {
+    left.insert(left.end(), right.begin(), right.end());
+    std::sort(left.begin(), left.end(),
+              [](const page_run_t& a, const page_run_t& b) { return a.offset < b.offset; });
+    std::vector<page_run_t> runs;
+    for (const page_run_t& run : left) {
+        if (!runs.empty() && run.offset <= runs.back().offset + runs.back().length) {
+            page_run_t& last = runs.back();
+            last.length = std::max(last.length, run.offset + run.length - last.offset);
+        } else {
+            runs.push_back(run);
+        }
+    }
+    return runs;
+}
+
 /** Calls `changed` for the bytes of a part from the first to the last one that differs. */
 void call_with_changes(const uint8_t* data, size_t start, size_t length, const uint8_t* bytes,
                        const forkable_t::changed_t& changed) {
@@ -71,6 +88,20 @@ std::vector<page_run_t> forkable_t::candidates() const {
         runs.assign(1, {0, to_pages(size_)});
     }
     return runs;
+}
+
+std::vector<page_run_t> forkable_t::resident() const {
+    if (file_.is_open()) {
+        return file_.resident(size_);
+    }
+    std::vector<page_run_t> runs;
+    const bool found =
+        kind_ == kind_t::PAGES && (mapped_ == nullptr ? pages_resident(data_, size_, &runs)
+                                                      : pages_written(data_, size_, &runs));
+    if (!found) {
+        return {{0, to_pages(size_)}};
+    }
+    return mapped_ == nullptr ? runs : united(std::move(runs), mapped_->file().resident(size_));
 }
 
 bool forkable_t::make_base() {

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "host/memory/image.h"
 #include "host/memory/page_file.h"
@@ -116,6 +117,13 @@ public:
     void forget() {
         base_ = nullptr;
     }
+
+    /**
+     * The pages that may not be zero, in ascending order: those that were written, and some that
+     * were only read. Looks at no bytes. All pages if the system cannot tell, and of the caller's
+     * memory.
+     */
+    [[nodiscard]] std::vector<page_run_t> resident() const;
 
     /** Returns memory that no other block uses to the system. The bytes have undefined values. */
     void discard();

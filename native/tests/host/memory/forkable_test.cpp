@@ -1,5 +1,6 @@
 #include "host/memory/forkable.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <optional>
@@ -140,6 +141,53 @@ TEST_CASE("a clone of a written block stays cheap, whatever number is made") {
         REQUIRE(reset(clone) == 1);
     }
     CHECK(parent.data()[page_size()] == 1);
+}
+
+namespace {
+
+bool has_page(const std::vector<page_run_t>& runs, size_t number) {
+    const size_t at = number * page_size();
+    return std::any_of(runs.begin(), runs.end(), [at](const page_run_t& run) {
+        return run.offset <= at && at < run.offset + run.length;
+    });
+}
+
+/** Checks that the runs have these pages. */
+void check_resident(const forkable_t& block, const std::vector<size_t>& numbers) {
+    const std::vector<page_run_t> runs = block.resident();
+    for (const size_t number : numbers) {
+        CHECK(has_page(runs, number));
+    }
+    for (size_t i = 1; i < runs.size(); ++i) {
+        CHECK(runs[i - 1].offset + runs[i - 1].length <= runs[i].offset);
+    }
+}
+
+void check_residents(blocks_t& blocks, forkable_t block) {
+    block.data()[3 * page_size()] = 1;
+    block.data()[block_size() - 1] = 1;
+    check_resident(block, {3, PAGES - 1});
+    // The others have no memory before the first fork.
+    CHECK((!page_files_work() || !has_page(block.resident(), 5)));
+    forkable_t clone = blocks.fork(block);
+    check_resident(clone, {3, PAGES - 1});
+    clone.data()[0] = 1;
+    clone.data()[4 * page_size()] = 1;
+    check_resident(clone, {0, 3, 4, PAGES - 1});
+    check_resident(block, {3, PAGES - 1});
+    block.data()[7 * page_size()] = 1;
+    check_resident(block, {3, 7, PAGES - 1});
+}
+
+} // namespace
+
+TEST_CASE("the resident pages of a block include those written, here or in its base") {
+    blocks_t blocks;
+    check_residents(blocks, blocks.ordinary());
+    if (auto block = blocks.reserved()) {
+        check_residents(blocks, std::move(*block));
+    }
+    CHECK(blocks.callers().resident() == std::vector<page_run_t>{{0, to_pages(block_size())}});
 }
 
 TEST_CASE("the first fork of a reserved block loses no write of another thread") {

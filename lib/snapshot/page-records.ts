@@ -1,0 +1,186 @@
+import { PAGE_SIZE } from "../base/page.js";
+import { SnapshotFormatError } from "./errors.js";
+import {
+  AT,
+  type FileRegion,
+  type Header,
+  readCount,
+  RECORD_SIZE,
+  recordsOffset,
+} from "./format.js";
+import { CHECKSUM_SIZE, type PageChecksum } from "./page-checksum.js";
+import type { PageHeat } from "./page-heat.js";
+import type { Page } from "./page-table.js";
+import type { RegionContents } from "./snapshot.js";
+
+/** The offset of the checksum in a record. */
+const CHECKSUM = 16;
+const NO_CHECKSUM = Buffer.alloc(CHECKSUM_SIZE);
+
+/** Number of records of a region: for its stored pages, and for those that changed to zeros. */
+export function countRecords({ pages, heat }: RegionContents): number {
+  let zeroed = 0;
+  for (const [page] of heat.entries()) {
+    zeroed += Number(pages.get(page) === null);
+  }
+  return pages.stored + zeroed;
+}
+
+/** A stored page, and the offset in the table of its checksum. */
+export interface EncodedPage {
+  readonly page: number;
+  readonly bytes: Page;
+  readonly checksumAt: number;
+}
+
+/**
+ * Writes the records of a region to a table, without the checksums, as the stored pages are
+ * iterated.
+ *
+ * @param start - The offset in the table of the first record.
+ */
+export function* encodeRecords(
+  { pages, heat }: RegionContents,
+  table: Buffer,
+  start: number,
+): Generator<EncodedPage> {
+  let at = start;
+  const put = (page: number, { changes, changedIn }: PageHeat): void => {
+    table.writeBigUInt64LE(BigInt(page), at);
+    table.writeUInt32LE(changes, at + 8);
+    table.writeUInt32LE(changedIn, at + 12);
+    at += RECORD_SIZE;
+  };
+  const changed = heat.entries();
+  let next = changed.next();
+  const putZeroedBefore = (end: number): void => {
+    for (; next.done !== true && next.value[0] < end; next = changed.next()) {
+      const [page, pageHeat] = next.value;
+      if (pages.get(page) === null) {
+        put(page, pageHeat);
+      }
+    }
+  };
+  for (const [page, bytes] of pages.entries()) {
+    putZeroedBefore(page);
+    put(page, heat.get(page));
+    yield { page, bytes, checksumAt: at - RECORD_SIZE + CHECKSUM };
+  }
+  putZeroedBefore(Infinity);
+}
+
+/**
+ * The page table of a file. It is searched in its encoded form: it can have millions of records.
+ */
+export class PageRecords {
+  readonly #bytes: Buffer;
+  readonly #checksum: PageChecksum;
+  /** The number of stored pages before each record. */
+  readonly #rank: Uint32Array;
+
+  /**
+   * @param bytes - The page table.
+   * @throws {@link SnapshotFormatError}
+   */
+  constructor(bytes: Buffer, regions: readonly FileRegion[], header: Header) {
+    const offset = recordsOffset(header);
+    this.#bytes = bytes;
+    this.#checksum = header.checksum;
+    this.#rank = new Uint32Array(header.records + 1);
+    let record = 0;
+    for (const { layout, records } of regions) {
+      const limit = Math.ceil(Number(layout.size) / PAGE_SIZE);
+      let least = 0;
+      for (const end = record + records; record < end; record++) {
+        const at = offset + record * RECORD_SIZE;
+        const page = readCount(bytes, record * RECORD_SIZE, offset);
+        if (page < least || page >= limit) {
+          throw new SnapshotFormatError("pages are not in order, or lie outside the region", at);
+        }
+        least = page + 1;
+        const heat = this.heat(record);
+        const valid = heat.changes === 0 ? heat.changedIn === 0 : heat.changedIn !== 0;
+        if (!valid || heat.changes > header.generation || heat.changedIn > header.generation) {
+          throw new SnapshotFormatError("a page has changed in no snapshot of the chain", at + 8);
+        }
+        const isStored = this.isStored(record);
+        if (isStored && !header.checksum.isValid(bytes, record * RECORD_SIZE + CHECKSUM)) {
+          throw new SnapshotFormatError("a checksum has another form", at + CHECKSUM);
+        }
+        if (!isStored && heat.changes === 0) {
+          throw new SnapshotFormatError("a page of zeros that never changed has a record", at);
+        }
+        this.#rank[record + 1] = this.#rank[record]! + Number(isStored);
+      }
+    }
+    if (this.#rank[record] !== header.stored) {
+      throw new SnapshotFormatError("another number of pages is stored", AT.stored);
+    }
+  }
+
+  /** The page number of a record. */
+  page(record: number): number {
+    const at = record * RECORD_SIZE;
+    return this.#bytes.readUInt32LE(at) + this.#bytes.readUInt32LE(at + 4) * 2 ** 32;
+  }
+
+  heat(record: number): PageHeat {
+    const at = record * RECORD_SIZE;
+    return {
+      changes: this.#bytes.readUInt32LE(at + 8),
+      changedIn: this.#bytes.readUInt32LE(at + 12),
+    };
+  }
+
+  /** The checksum of the page's bytes, if it is a digest of them; null for a page of zeros. */
+  digest(record: number): Buffer | null {
+    const at = record * RECORD_SIZE + CHECKSUM;
+    return this.#checksum.name === "sha256" && this.isStored(record)
+      ? this.#bytes.subarray(at, at + CHECKSUM_SIZE)
+      : null;
+  }
+
+  /** Whether a stored page has the checksum of a record. */
+  matches(record: number, page: Uint8Array): boolean {
+    return this.#checksum.matches(page, this.#bytes, record * RECORD_SIZE + CHECKSUM);
+  }
+
+  /** The number of stored pages before a record. */
+  rank(record: number): number {
+    return this.#rank[record]!;
+  }
+
+  /** The record of the stored page that has `rank` stored pages before it. */
+  ofRank(rank: number): number {
+    let [low, high] = [0, this.#rank.length - 1];
+    while (low < high) {
+      const middle = Math.floor((low + high) / 2);
+      if (this.rank(middle + 1) <= rank) {
+        low = middle + 1;
+      } else {
+        high = middle;
+      }
+    }
+    return low;
+  }
+
+  /** The first record in `[first, end)` whose page number is at least `page`; `end` if none is. */
+  lowerBound(page: number, first: number, end: number): number {
+    let [low, high] = [first, end];
+    while (low < high) {
+      const middle = Math.floor((low + high) / 2);
+      if (this.page(middle) < page) {
+        low = middle + 1;
+      } else {
+        high = middle;
+      }
+    }
+    return low;
+  }
+
+  /** Whether the file has the bytes of the page. The others are zero. */
+  isStored(record: number): boolean {
+    const at = record * RECORD_SIZE + CHECKSUM;
+    return this.#bytes.compare(NO_CHECKSUM, 0, CHECKSUM_SIZE, at, at + CHECKSUM_SIZE) !== 0;
+  }
+}
