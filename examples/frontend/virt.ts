@@ -67,6 +67,9 @@ export class VirtMachine {
   readonly log: DeviceLog;
   /** Bytes of RAM. */
   readonly ramSize: number;
+  private readonly clint: Clint;
+  private readonly plic: Plic;
+  private readonly block: VirtioBlock | null;
   /** The guest's exit status; null while it runs. */
   status: number | null = null;
   /** Whether the guest has asked for a reset, at which the machine stops. */
@@ -126,14 +129,17 @@ export class VirtMachine {
       },
     );
 
+    this.plic = plic;
+    this.clint = new Clint(cpu);
     space.addRam(RAM, ramSize, { name: "ram" });
     space.addMmio(FINISHER, PAGE, this.log.watch(finisher), { name: "finisher" });
-    space.addMmio(CLINT, CLINT_SIZE, this.log.watch(new Clint(cpu)), { name: "clint" });
+    space.addMmio(CLINT, CLINT_SIZE, this.log.watch(this.clint), { name: "clint" });
     space.addMmio(PLIC, PLIC_SIZE, this.log.watch(plic), { name: "plic" });
     space.addMmio(UART, UART_SIZE, this.log.watch(this.uart), { name: "uart" });
-    if (disk !== undefined) {
-      const block = new VirtioBlock(space, disk, (level) => plic.setLevel(DISK_SOURCE, level));
-      space.addMmio(VIRTIO, PAGE, this.log.watch(block), { name: "disk" });
+    const setDiskLevel = (level: boolean) => plic.setLevel(DISK_SOURCE, level);
+    this.block = disk === undefined ? null : new VirtioBlock(space, disk, setDiskLevel);
+    if (this.block !== null) {
+      space.addMmio(VIRTIO, PAGE, this.log.watch(this.block), { name: "disk" });
     }
     space.addRom(ROM, bootRom(fdtAt), { name: "rom" });
     for (const [image, from, end] of [
@@ -150,6 +156,38 @@ export class VirtMachine {
       space.write(from, image);
     }
     cpu.pc = BigInt(ROM);
+  }
+
+  /** The state of the hart and the devices, which refers to theirs. The memory is not included. */
+  save() {
+    const { cpu, uart, log, clint, plic, block } = this;
+    return {
+      cpu: cpu.save(),
+      uart: uart.save(),
+      log: log.save(),
+      clint: clint.save(),
+      plic: plic.save(),
+      block: block?.save() ?? null,
+    };
+  }
+
+  /**
+   * Takes the state of another machine with the same options, after its memory was restored.
+   *
+   * @throws Error if the other one has a disk and this one does not, or the other way round.
+   */
+  restore(saved: ReturnType<VirtMachine["save"]>): void {
+    if ((saved.block === null) !== (this.block === null)) {
+      throw new Error("only one of the machines has a disk");
+    }
+    this.cpu.restore(saved.cpu);
+    this.uart.restore(saved.uart);
+    this.log.restore(saved.log);
+    this.clint.restore(saved.clint);
+    this.plic.restore(saved.plic);
+    if (saved.block !== null) {
+      this.block?.restore(saved.block);
+    }
   }
 
   /** A copy of the RAM. */

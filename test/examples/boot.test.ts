@@ -1,7 +1,9 @@
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { expect } from "chai";
 import { loadElf } from "pound-guest-memory/loader";
 import { type BootName, BOOTS } from "../../examples/frontend/boots.js";
@@ -99,6 +101,29 @@ describe("the example's virt machine", () => {
     expect(output).to.match(/reboot: Power down\n$/);
     expect(outcome.status).to.equal(0);
     expect(outcome.differences).to.deep.equal([]);
+  });
+
+  it("goes on from a saved machine in another process, with the same output", function () {
+    this.timeout(240_000);
+    needBoot(this, "linux");
+    const folder = mkdtempSync(join(tmpdir(), "pound-"));
+    const file = join(folder, "machine");
+    const run = (...options: readonly string[]) => {
+      const args = [compiled("main.js"), "linux", ...options];
+      const { stdout, stderr, status } = spawnSync(process.execPath, args, { encoding: "utf8" });
+      expect(stderr).to.equal("");
+      expect(status).to.equal(0);
+      return stdout;
+    };
+    try {
+      const whole = run();
+      const first = run("--save", file, "--after", "init: fork: ok");
+      expect(first).to.match(/init: fork: ok$/);
+      expect(first + run("--restore", file)).to.equal(whole);
+      expect(first + run("--restore", file, "--path", "native")).to.equal(whole);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   for (const path of ["view", "native"] as const) {

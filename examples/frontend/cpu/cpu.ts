@@ -171,6 +171,21 @@ export class Cpu implements Hart, PrivilegedHartState {
     this.attention = true;
   }
 
+  /** The state, except that a load has reserved an address for a conditional store. */
+  save() {
+    const { x, alarm, lines, pc, waiting, time, lost } = this;
+    return { x, csrs: this.csrs.save(), own: { alarm, lines, waiting, lost }, pc, time };
+  }
+
+  restore({ x, csrs, own, pc, time }: ReturnType<Cpu["save"]>): void {
+    this.x.set(x);
+    Object.assign(this, own);
+    this.sliceEnd = time;
+    this.left = 0;
+    this.csrs.restore(csrs);
+    this.pc = pc;
+  }
+
   run(limit: number): boolean {
     const end = this.time + limit;
     while (!this.stopped && this.time < end) {

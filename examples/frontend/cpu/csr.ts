@@ -231,6 +231,19 @@ export class Csrs {
     return [status, mie, mtvec, mscratch, mepc, mcause, mtval, cycleOffset, retiredOffset];
   }
 
+  save() {
+    const { mode, status, mie, mtvec, mscratch, mepc, mcause, mtval } = this;
+    const { cycleOffset, retiredOffset } = this;
+    return {
+      ...{ mode, status, mie, mtvec, mscratch, mepc, mcause, mtval },
+      ...{ cycleOffset, retiredOffset },
+    };
+  }
+
+  restore(saved: ReturnType<Csrs["save"]>): void {
+    Object.assign(this, saved);
+  }
+
   /** Changes those bits of mstatus that are set in `mask`. */
   protected setStatus(value: bigint, mask: bigint): void {
     this.status = (this.status & ~mask) | (value & mask);

@@ -344,6 +344,27 @@ export class PrivilegedCsrs extends Csrs {
     ];
   }
 
+  override save() {
+    const { posted, medeleg, mideleg, stvec, sscratch, sepc, scause, stval } = this;
+    const { mcounteren, scounteren, menvcfg, senvcfg } = this;
+    return {
+      ...super.save(),
+      ...{ posted, medeleg, mideleg, stvec, sscratch, sepc, scause, stval },
+      ...{ mcounteren, scounteren, menvcfg, senvcfg },
+      satp: this.rules.satp,
+      pmp: this.pmp.save(),
+    };
+  }
+
+  override restore(saved: ReturnType<PrivilegedCsrs["save"]>): void {
+    const { satp, pmp, ...own } = saved;
+    super.restore(own);
+    this.rules.satp = satp;
+    this.pmp.restore(pmp);
+    this.rules.changeProtection();
+    this.changeRules();
+  }
+
   protected override setStatus(value: bigint, mask: bigint): void {
     const before = this.status;
     super.setStatus(value, mask);
