@@ -181,6 +181,8 @@ describe("the example's virt machine", () => {
       ["linux", "--path", "nix"],
       ["linux", "--nix"],
       ["linux", "--ram", "3"],
+      ["linux", "--save", "x"],
+      ["linux", "--restore", "/nix"],
     ]) {
       const { status, stderr } = spawnSync(process.execPath, [compiled("main.js"), ...options], {
         encoding: "utf8",
