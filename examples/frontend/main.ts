@@ -1,6 +1,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { parseArgs } from "node:util";
+import { BOOT_NAMES, bootCommand } from "./boot.js";
 import { debugProgram } from "./debug.js";
 import { Display } from "./devices/display.js";
 import { runCommand } from "./exit-status.js";
@@ -12,6 +13,7 @@ import { PROGRAMS, programFile } from "./programs.js";
 import { differences, type Outcome } from "./run.js";
 
 const USAGE = `usage: npm run example -- [options]
+       npm run example -- NAME [options], where NAME is ${BOOT_NAMES.join(", ")}
 
 Runs guest programs on both paths, one after the other, and compares the runs.
 
@@ -181,4 +183,7 @@ async function main(): Promise<boolean> {
   return all.every(({ status, differences: found }) => status === 0 && found.length === 0);
 }
 
-runCommand(main);
+/** Boots a guest if the first argument is a name. */
+const args = process.argv.slice(2);
+const boots = args[0] !== undefined && !args[0].startsWith("-");
+runCommand(boots ? () => bootCommand(args) : main);

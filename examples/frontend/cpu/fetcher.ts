@@ -3,10 +3,10 @@ import type { AddressRules } from "./address-rules.js";
 import { CODE_PAGE, type CodeCache, NO_SLOT } from "./code-cache.js";
 import { expand } from "./compressed.js";
 import { decode } from "./decode.js";
+import { AccessKind } from "./access-kind.js";
 import type { Mode } from "./mode.js";
 import { address, type Port } from "./port.js";
 import { RecentPages } from "./recent-pages.js";
-import { AccessKind } from "./translation.js";
 
 const { OK, FAULT_BOUNDARY } = GuestMemAccessResult;
 const MAX_SAFE = BigInt(Number.MAX_SAFE_INTEGER);
@@ -23,7 +23,8 @@ export class Fetcher {
   /** Whether a fetch has failed because of a breakpoint. The user sets it to false. */
   atBreakpoint = false;
   private breakpoints: ReadonlySet<bigint> = new Set();
-  private readonly recent = new RecentPages();
+  /** By mode. */
+  private readonly recent = [0, 1, 2, 3].map(() => new RecentPages());
 
   /**
    * @param rules - null if every address is physical and allowed.
@@ -44,9 +45,9 @@ export class Fetcher {
     }
   }
 
-  /** Takes a change of the rules, or of the mode of the hart. */
+  /** Takes a change of the rules. */
   changeRules(): void {
-    this.recent.clear();
+    this.recent.forEach((pages) => pages.clear());
   }
 
   /** Makes the page of an address the current page. @returns the offset in it. */
@@ -54,10 +55,11 @@ export class Fetcher {
     const at = low & (CODE_PAGE - 1);
     this.pageLow = low - at;
     this.pageHigh = high;
-    this.slot = this.recent.slotOf(low - at, high);
+    const recent = this.recent[mode]!;
+    this.slot = recent.slotOf(low - at, high);
     if (this.slot === NO_SLOT) {
       this.slot = this.lookUp(mode);
-      this.recent.add(low - at, high, this.slot);
+      recent.add(low - at, high, this.slot);
     }
     return at;
   }
@@ -130,7 +132,7 @@ export class Fetcher {
     const { cache } = this;
     if (cache.isFull) {
       cache.clear();
-      this.recent.clear();
+      this.changeRules();
     }
     return cache.slotOf(Number(gpa));
   }
