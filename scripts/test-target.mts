@@ -8,11 +8,12 @@ import {
   openSync,
   readFileSync,
   rmSync,
-  symlinkSync,
+  writeFileSync,
 } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
+import { buildSync } from "esbuild";
 import { findHost, type Host } from "./prebuilds/hosts.mjs";
 import { prebuildPath, ROOT, type Target, TARGETS, thisMachine } from "./prebuilds/targets.mjs";
 
@@ -61,8 +62,26 @@ function stage(target: Target): string {
     cpSync(join(ROOT, part), join(folder, part), { recursive: true });
   }
   copyFileSync(join(ROOT, "scripts/prebuilds/mocha-setup.cjs"), join(folder, "mocha-setup.cjs"));
-  symlinkSync(join(ROOT, "node_modules"), join(folder, "node_modules"), "junction");
+  bundle(`import "mocha/bin/mocha.js";`, join(folder, "mocha.cjs"));
+  bundle(`export * from "chai";`, join(folder, "node_modules/chai/index.js"));
   return folder;
+}
+
+/**
+ * Bundles `code` into one CommonJS file. Some Nodes on npm are too old to require ES modules, which
+ * Mocha and Chai are. Node finds all other packages in the node_modules of the root.
+ */
+function bundle(code: string, file: string): void {
+  buildSync({
+    stdin: { contents: code, resolveDir: ROOT },
+    outfile: file,
+    bundle: true,
+    platform: "node",
+    logLevel: "error",
+    // Mocha starts once more where it takes a file for the program, so this is a folder.
+    banner: { js: `const FOLDER = require("node:url").pathToFileURL(__dirname).href;` },
+    define: { "import.meta.url": "FOLDER" },
+  });
 }
 
 /** Runs mocha in `folder`, and returns whether all tests passed. */
@@ -72,28 +91,26 @@ function runMocha(target: Target, host: Host, folder: string, options: readonly 
   const output = openSync(log, "w");
   const excluded = Object.keys(host.excluded ?? {});
   const patience = target.name === thisMachine() ? 1 : PATIENCE;
+  // Early versions of Node 20 do not parse `--no-config` and the like, so the options are a file.
+  const config = {
+    color: false,
+    // The timeout of hooks. The setup file sets that of the tests.
+    timeout: 20_000 * patience,
+    require: ["./mocha-setup.cjs"],
+    ...(excluded.length === 0 ? {} : { invert: true, grep: excluded.join("|") }),
+    ignore: [
+      // The examples run from their TypeScript sources, and the browser is that of this machine.
+      "test/examples/**",
+      "test/inspector/browser*",
+      // The documents and the bench are the same everywhere, and are not part of what is staged.
+      "test/docs/**",
+      "test/bench/**",
+    ],
+  };
+  writeFileSync(join(folder, ".mocharc.json"), JSON.stringify(config));
   const { status } = spawnSync(
     host.program,
-    [
-      ...host.args,
-      "--expose-gc",
-      "node_modules/mocha/bin/mocha.js",
-      "--no-config",
-      "--no-package",
-      "--no-color",
-      // The timeout of hooks. The setup file below sets that of the tests.
-      `--timeout=${20_000 * patience}`,
-      "--require=./mocha-setup.cjs",
-      ...(excluded.length === 0 ? [] : ["--invert", "--grep", excluded.join("|")]),
-      // The examples run from their TypeScript sources, and the browser is that of this machine.
-      "--ignore=test/examples/**",
-      "--ignore=test/inspector/browser*",
-      // The documents and the bench are the same everywhere, and are not part of what is staged.
-      "--ignore=test/docs/**",
-      "--ignore=test/bench/**",
-      ...options,
-      "test/**/*.test.js",
-    ],
+    [...host.args, "--expose-gc", "mocha.cjs", ...options, "test/**/*.test.js"],
     {
       cwd: folder,
       stdio: ["ignore", output, output],

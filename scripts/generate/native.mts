@@ -97,7 +97,7 @@ function accessors({ guard, call, written, check }: NativeClass): string {
     ${call(QUAD_ROW, "read")}
     const code = result();
     if (code === OK) {
-      out[at] = block32[VALUE32]!;
+      out[at] = block32[VALUE_LOW32]!;
       out[at + 1] = block32[VALUE_HIGH32]!;
     }
     return code;
@@ -107,7 +107,7 @@ function accessors({ guard, call, written, check }: NativeClass): string {
     const checkedLow = ${checkedHalf("low")};
     const checkedHigh = ${checkedHalf("high")};
     ${guard(QUAD_ROW)}
-    block32[VALUE32] = checkedLow;
+    block32[VALUE_LOW32] = checkedLow;
     block32[VALUE_HIGH32] = checkedHigh;
     ${call(QUAD_ROW, "write")}
     return ${written(QUAD_ROW)};
@@ -201,7 +201,7 @@ export function nativeSpaceAccessors(): string {
       checkHalvesOut(out, at);
     }
     if (typeof gpa === "number") {
-      ${call("spaceReadq", "reads", "out[at] = block[VALUE32]!; out[at + 1] = block[VALUE_HIGH32]!; return OK;")}
+      ${call("spaceReadq", "reads", "out[at] = block[VALUE_LOW32]!; out[at + 1] = block[VALUE_HIGH32]!; return OK;")}
     }
     return this.#tryReadHalves(gpa, out, at);
   }`,
@@ -210,7 +210,7 @@ export function nativeSpaceAccessors(): string {
     const checkedLow = ${checkedHalf("low")};
     const checkedHigh = ${checkedHalf("high")};
     if (typeof gpa === "number") {
-      ${call("spaceWriteq", "writes", "return OK;", "block[VALUE32] = checkedLow; block[VALUE_HIGH32] = checkedHigh;")}
+      ${call("spaceWriteq", "writes", "return OK;", "block[VALUE_LOW32] = checkedLow; block[VALUE_HIGH32] = checkedHigh;")}
     }
     return this.tryWrite(SPACE_QUAD, gpa, quadOf(checkedLow, checkedHigh));
   }`,
