@@ -19,8 +19,12 @@ export interface Host {
    * takes itself for.
    */
   readonly execPath?: string;
+  /** The emulator with its version, if the platform is emulated. */
+  readonly emulator?: string;
   /** Tests that cannot pass there: a part of the title, and the reason. */
   readonly excluded?: Readonly<Record<string, string>>;
+  /** Globs of test files that are left out there, and the reason. */
+  readonly excludedFiles?: Readonly<Record<string, string>>;
 }
 
 /**
@@ -92,12 +96,28 @@ function qemuHost(arch: keyof typeof CROSS_COMPILERS, emulator: string): Host | 
     args: [],
     environment: {},
     execPath: wrapper,
+    emulator: `QEMU ${versionOf(qemu)}`,
     excluded: {
       "gives resident memory back on destroy":
         "the emulated kernel says nothing of resident memory",
+      ...(arch === "s390x" ? BIG_ENDIAN_EXCLUDED : {}),
+    },
+    excludedFiles: {
+      "test/cli/**": "it does not depend on the binary, and takes long there",
+      "test/engine/**": "what V8 inlines does not depend on the binary",
     },
   };
 }
+
+/** The version that a program prints first. */
+function versionOf(program: string): string {
+  const text = execFileSync(program, ["--version"], { encoding: "utf8" });
+  return /\d+(\.\d+)+/.exec(text)?.[0] ?? "of unknown version";
+}
+
+const BIG_ENDIAN_EXCLUDED = {
+  "rp2040js on an address space": "rp2040js itself works on little-endian hosts only",
+};
 
 function wineHost(): Host | string {
   const wine = ["/usr/lib/wine/wine64", "/usr/bin/wine64"].find(existsSync);
@@ -126,6 +146,7 @@ function wineHost(): Host | string {
     program: wine,
     args: [join(fetchedTool("node-win32-x64"), "bin/node.exe")],
     environment,
+    emulator: `Wine ${versionOf(wine)}`,
     excluded: {
       "prints where the page is, and serves it until it is ended":
         "no connection to the other process comes about (connect UNKNOWN)",
