@@ -38,7 +38,7 @@ export interface WatchedAccess {
  */
 export type WatchListener = (access: WatchedAccess) => void;
 
-/** As {@link WatchListener}, without an object for each access. @internal */
+/** As {@link WatchListener}, without an object for each access. */
 export interface AccessRecorder {
   record(gpa: Gpa, width: number, kind: Operation, value: Value | undefined): void;
 }
