@@ -1,3 +1,4 @@
+import { allocateBlock } from "../base/bytes.js";
 import { PAGE_SIZE } from "../base/page.js";
 import { newHugeBytes } from "../memory/huge-bytes.js";
 import type { Page } from "./page-table.js";
@@ -71,7 +72,7 @@ export class PageStore {
     const pages = Math.max(least, Math.min(this.#next, this.expected));
     this.#next = Math.min(2 * this.#next, LARGEST_BLOCK);
     const bytes = pages * PAGE_SIZE;
-    this.#block = pages < HUGE_BLOCK ? Buffer.allocUnsafeSlow(bytes) : newHugeBytes(bytes);
+    this.#block = pages < HUGE_BLOCK ? allocateBlock(bytes) : newHugeBytes(bytes);
     this.#used = 0;
   }
 }

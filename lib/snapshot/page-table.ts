@@ -1,3 +1,4 @@
+import { compareBytes } from "../base/bytes.js";
 import { PAGE_SIZE } from "../base/page.js";
 
 /** The {@link PAGE_SIZE} bytes of a page. Immutable once it is in a table. */
@@ -189,7 +190,7 @@ function slotsIn(leaf: Leaf | undefined): readonly number[] {
 
 /** Whether two pages have the same bytes. Null is a page of zeros. */
 export function samePage(a: Page | null, b: Page | null): boolean {
-  return a === b || Buffer.compare(a ?? ZERO_PAGE, b ?? ZERO_PAGE) === 0;
+  return a === b || compareBytes(a ?? ZERO_PAGE, b ?? ZERO_PAGE) === 0;
 }
 
 function sorted(numbers: Iterable<number>): number[] {

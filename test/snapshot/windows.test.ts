@@ -18,6 +18,7 @@ import { InspectorApi } from "../../lib/inspector/api.js";
 import { Parameters } from "../../lib/inspector/parameters.js";
 import { DESTROYED, thrown } from "../support/errors.js";
 import { HEADER, reseal } from "../support/snapshot-bytes.js";
+import { pathsOf } from "../support/paths.js";
 
 const MISMATCH = { name: "Error", code: "ERR_SNAPSHOT_MISMATCH" };
 const TOP = 2n ** 64n;
@@ -128,7 +129,7 @@ describe("snapshots of windows and banks", () => {
           expect([low.offset, high.offset, overlay.offset]).to.deep.equal([
             ...[3n * 16384n, 7n * 16384n, 0x800n],
           ]);
-          for (const access of [space, space.native]) {
+          for (const access of pathsOf(space)) {
             expect(access.readb(0x8000)).to.equal(0xa3);
             expect(access.readb(0xffff)).to.equal(0xa7);
             expect(access.readb(0x9010)).to.equal(3);
