@@ -339,7 +339,10 @@ export class SnapshotFile implements AsyncDisposable {
    * @throws TypeError, RangeError for invalid options; the errors of
    * {@link SnapshotFile.readMemory}.
    */
-  async mapMemory(region: number, options: MapOptions & ProgressOptions = {}): Promise<GuestMemory> {
+  async mapMemory(
+    region: number,
+    options: MapOptions & ProgressOptions = {},
+  ): Promise<GuestMemory> {
     const { verify = "background", onDamage } = checkObject(options, "options");
     const progress = new Progress(options);
     if (verify !== "background" && verify !== "before") {

@@ -96,6 +96,8 @@ async function checkRom(file: MappedSource, region: number, { memory }: LiveRegi
   }
   saved.destroy();
   if (!isSame) {
-    throw mismatchError(`${describeRegion(file.regions[region])} holds other bytes in the snapshot`);
+    throw mismatchError(
+      `${describeRegion(file.regions[region])} holds other bytes in the snapshot`,
+    );
   }
 }

@@ -1,12 +1,6 @@
 import { PAGE_SIZE } from "../base/page.js";
 import { SnapshotFormatError } from "./errors.js";
-import {
-  AT,
-  type FileRegion,
-  type Header,
-  RECORD_SIZE,
-  recordsOffset,
-} from "./format.js";
+import { AT, type FileRegion, type Header, RECORD_SIZE, recordsOffset } from "./format.js";
 import type { PageChecksum } from "./page-checksum.js";
 import type { PageHeat } from "./page-heat.js";
 import type { Page } from "./page-table.js";

@@ -368,8 +368,7 @@ Napi::Value arena_map(const Napi::CallbackInfo& info) {
 /** arenaHasLost(arena): boolean; whether bytes of the file that the arena maps are gone */
 Napi::Value arena_has_lost(const Napi::CallbackInfo& info) {
     auto arena = to_arena(info);
-    return arena == nullptr ? Napi::Value()
-                            : Napi::Boolean::New(info.Env(), arena->has_lost());
+    return arena == nullptr ? Napi::Value() : Napi::Boolean::New(info.Env(), arena->has_lost());
 }
 
 /**
@@ -647,8 +646,7 @@ Napi::Value file_data(const Napi::CallbackInfo& info) {
         return Napi::Value();
     }
     Parts parts;
-    const auto file =
-        host::memory::page_file_t::part_of(static_cast<int>(*descriptor), *offset);
+    const auto file = host::memory::page_file_t::part_of(static_cast<int>(*descriptor), *offset);
     for (const auto& run : file.resident(*length)) {
         parts.add(run.offset, run.length);
     }

@@ -42,7 +42,7 @@ describe("RAM that maps a snapshot file", () => {
   async function save(size = 3000 * PAGE + 5): Promise<GuestMemory> {
     const memory = GuestMemory.allocate(size);
     for (let at = 0; at < size; at += 3 * PAGE) {
-      memory.writeb(at, (at / PAGE) % 255 | 1);
+      memory.writeb(at, ((at / PAGE) % 255) | 1);
     }
     memory.writeb(size - 1, 0xee);
     await saveSnapshot(takeSnapshot(memory), path, { mappable: true });
@@ -207,7 +207,9 @@ describe("RAM that maps a snapshot file", () => {
     const other = new AddressSpace();
     other.addRam(0, PAGE);
     await using file = await openSnapshot(path);
-    const error: unknown = await other.restore(file, { map: true }).catch((cause: unknown) => cause);
+    const error: unknown = await other
+      .restore(file, { map: true })
+      .catch((cause: unknown) => cause);
     expect(error).to.include({ code: "ERR_SNAPSHOT_MISMATCH" });
     const invalid: unknown = await other
       .restore(file, { map: 1 as never })

@@ -20,8 +20,8 @@ namespace pound::host::memory {
  *
  * @param data       The start of a page.
  * @param size       Bytes, at least 1.
- * @param descriptor The file, mapped from its start. The guard keeps a duplicate. -1 if all pages of
- *                   the mapping are to be replaced when one is lost.
+ * @param descriptor The file, mapped from its start. The guard keeps a duplicate. -1 if all pages
+ * of the mapping are to be replaced when one is lost.
  * @return False if the system refuses.
  */
 [[nodiscard]] bool bus_guard_add(void* data, size_t size, int descriptor);

@@ -61,8 +61,8 @@ public:
     [[nodiscard]] static std::optional<forkable_t> reserve(size_t size);
 
     /**
-     * Makes a block of the bytes of a file, which it and its clones share until they write. It is as
-     * if it was made by a fork() of a block with these bytes.
+     * Makes a block of the bytes of a file, which it and its clones share until they write. It is
+     * as if it was made by a fork() of a block with these bytes.
      *
      * When an access finds that a page of the file is gone, all bytes of that block are zeros:
      * has_lost().

@@ -43,8 +43,8 @@ inline void add_run(std::vector<page_run_t>* runs, size_t offset, size_t length)
 }
 
 /**
- * A file of zeros, which has memory for the pages that were written, or read through a mapping. Or a
- * part of a file that has a name, which is only read. Movable only.
+ * A file of zeros, which has memory for the pages that were written, or read through a mapping. Or
+ * a part of a file that has a name, which is only read. Movable only.
  */
 class page_file_t {
 public:
