@@ -154,8 +154,8 @@ try {
       execFileSync("sync", [path("cp")]);
     },
     "a written Buffer, with fsync": () => writeFlushed("buffer", bytes),
-    saveSnapshot: () => saveSnapshot(snapshot, path("packed")),
-    "saveSnapshot, mappable": () => saveSnapshot(snapshot, path("mappable"), { mappable: true }),
+    saveSnapshot: () => saveSnapshot(snapshot, path("mappable"), { mappable: true }),
+    "saveSnapshot, pages packed": () => saveSnapshot(snapshot, path("packed"), { mappable: false }),
   };
   const version = spawnSync(QEMU, ["--version"], { encoding: "utf8" });
   if (version.error === undefined) {
