@@ -2,7 +2,8 @@
  * Bundles lib/ into dist/, as CommonJS. Node then opens one file per folder instead of one per
  * module, which halves the time of `require`.
  *
- * The file `core` has every module that the root export imports, directly or not. The other modules
+ * The file `core` has every module that the root export imports, directly or not, except those that
+ * it loads when they are first used (see LAZY). The other modules
  * lie in one file per folder. Each module is in exactly one file, so a class is the same object
  * whichever entry it is imported from.
  *
@@ -22,6 +23,20 @@ const DIST = join(ROOT, "dist");
 const ROOT_ENTRY = join(LIB, "index.ts");
 const REPLAY_LOOP = join(LIB, "trace", "replay-loop.ts");
 
+/**
+ * The modules for access policies other than the default, a fifth of the root entry's code. Each is
+ * a file of dist/chunks/, which `require` loads when it is first used.
+ */
+const LAZY = [
+  "memory/policy-access",
+  "space/policy-accessors",
+  "space/policy-space-access",
+  "space/split-access",
+];
+// Its accessors use variables of other modules of core, which are slower from another file.
+const NATIVE_POLICY_ACCESS = join(LIB, "native", "policy-access.ts");
+const isLazy = (id: string): boolean => LAZY.some((module) => `./${basename(module)}.js` === id);
+
 /** The entries that users import: the root and each folder that has an index. */
 const publicEntries = [
   "index",
@@ -30,13 +45,14 @@ const publicEntries = [
     .map(({ name }) => `${name}/index`),
 ];
 
-/** The modules that the root entry imports, directly or not. Filled by {@link findCore}. */
+/** The modules of the file `core`. Filled by {@link findCore}. */
 const core = new Set<string>();
 
 type ChunkContext = Parameters<CodeSplittingNameFunction>[1];
 
 function findCore(context: ChunkContext): void {
-  const queue = [ROOT_ENTRY];
+  const queue = [ROOT_ENTRY, NATIVE_POLICY_ACCESS];
+  core.add(NATIVE_POLICY_ACCESS);
   for (const module of queue) {
     for (const imported of context.getModuleInfo(module)?.importedIds ?? []) {
       if (imported.startsWith(LIB) && !core.has(imported)) {
@@ -57,7 +73,9 @@ function chunkOf(id: string, context: ChunkContext): string | null {
   if (isEntry || !id.startsWith(LIB)) {
     return null;
   }
-  return core.has(id) ? "core" : relative(LIB, id).split(sep)[0]!;
+  const folder = relative(LIB, id).split(sep)[0]!;
+  // Only a lazy module imports a module that is neither in core nor below a public entry.
+  return core.has(id) ? "core" : publicEntries.includes(`${folder}/index`) ? folder : null;
 }
 
 const bundle = await rolldown({
@@ -68,9 +86,14 @@ const bundle = await rolldown({
     ),
     // This module loads its own file again, so the file must contain no other module.
     "chunks/replay-loop": REPLAY_LOOP,
+    ...Object.fromEntries(
+      LAZY.map((module) => [`chunks/${basename(module)}`, join(LIB, `${module}.ts`)]),
+    ),
   },
   platform: "node",
-  external: (id) => !id.startsWith(".") && !id.startsWith(LIB),
+  external: (id) => (!id.startsWith(".") && !id.startsWith(LIB)) || isLazy(id),
+  // The paths of lazy modules stay as they are: all of them lie in dist/chunks/.
+  makeAbsoluteExternalsRelative: false,
   tsconfig: join(ROOT, "tsconfig.build.json"),
   // As numbers, the constants of a module take fewer of the bytes of bytecode that V8 inlines.
   optimization: { inlineConst: { mode: "all", pass: 2 } },
