@@ -12,8 +12,10 @@ import { fileURLToPath } from "node:url";
 import { format, resolveConfig } from "prettier";
 import { atomicForms } from "./generate/atomics.mjs";
 import { halvesAccessors } from "./generate/halves.mjs";
+import { mmuHalvesAccessors, translatedAccessors } from "./generate/mmu.mjs";
 import {
   nativeAccessors,
+  nativeMmuAccessors,
   nativePolicyAccessors,
   nativeSpaceAccessors,
 } from "./generate/native.mjs";
@@ -126,6 +128,9 @@ const GENERATED: Readonly<Record<string, () => string>> = {
   "lib/memory/general-policy-access.ts": generalPolicyAccessors,
   "lib/space/native-access.ts": nativeSpaceAccessors,
   "lib/atomics/forms.ts": atomicForms,
+  "lib/mmu/mmu.ts": translatedAccessors,
+  "lib/mmu/native-access.ts": nativeMmuAccessors,
+  "lib/mmu/halves.ts": mmuHalvesAccessors,
 };
 
 /** The field that bounds the fast accesses of a memory, in units of 64 bits. */

@@ -20,8 +20,9 @@ import type { Gpa } from "./gpa.js";
  *   it is used with.
  * - `ERR_NOT_REGULAR_FILE` (Error): a path names a folder, device, pipe or socket.
  * - `ERR_LACKEY_SYNTAX` (Error): a line of a memory trace is not an access.
- * - `ERR_NO_ADDON` (Error): no compiled addon loads in this process.
+ * - `ERR_NO_ADDON` (Error): the native path needs the addon, and none loads in this process.
  * - `ERR_TRACKING_UNAVAILABLE` (Error): the operating system cannot track the writes to a memory.
+ * - `ERR_SHARING_UNAVAILABLE` (Error): the system cannot share memory between processes in this way.
  */
 export type ErrorCode =
   | "ERR_INVALID_ARG_TYPE"
@@ -39,7 +40,8 @@ export type ErrorCode =
   | "ERR_NOT_REGULAR_FILE"
   | "ERR_LACKEY_SYNTAX"
   | "ERR_NO_ADDON"
-  | "ERR_TRACKING_UNAVAILABLE";
+  | "ERR_TRACKING_UNAVAILABLE"
+  | "ERR_SHARING_UNAVAILABLE";
 
 /** Whether a guest access was a load or a store. */
 export type Operation = "read" | "write";
@@ -53,6 +55,8 @@ export type Operation = "read" | "write";
  * - `straddle`: the bytes are not all in one region, or not all unmapped.
  * - `read-only`: a write to ROM, or to a window without the right to write.
  * - `write-only`: a read of a window without the right to read.
+ * - `not-executable`: an instruction fetch from a window without the right to execute.
+ * - `translation`: the guest's page tables give the access no physical address.
  * - `no-handler`: the device has no handler for the width and direction; or a bulk or atomic access
  *   to a device.
  * - `device`: the handler of the device returned `BUS_ERROR`.
@@ -64,6 +68,8 @@ export type FaultReason =
   | "straddle"
   | "read-only"
   | "write-only"
+  | "not-executable"
+  | "translation"
   | "no-handler"
   | "device"
   | "alignment"
@@ -86,7 +92,8 @@ export class GuestMemoryFault extends Error {
 
   /**
    * @param result - The result code of the access, never `OK`.
-   * @param gpa - The guest physical address that the caller passed.
+   * @param gpa - The address that the caller passed: guest physical, or virtual if the access was
+   * translated.
    * @param width - Bytes of the access: 1, 2, 4 or 8, or the length of a bulk access.
    * @param operation - `"read"` or `"write"`.
    * @param reason - Why the access did not complete. By default, the reason in RAM without an
@@ -121,6 +128,11 @@ export function destroyedError(message: string): Error {
 /** An Error `ERR_OUT_OF_MEMORY`. */
 export function outOfMemoryError(message: string): Error {
   return withCode(new Error(message), "ERR_OUT_OF_MEMORY");
+}
+
+/** An Error `ERR_BUSY`. */
+export function busyError(message: string): Error {
+  return withCode(new Error(message), "ERR_BUSY");
 }
 
 /** Sets the `code` of an error. */

@@ -8,6 +8,8 @@ import {
   type CrosscheckResult,
   type MakeMemory,
 } from "../crosscheck/crosscheck.js";
+import { crosscheckMmu, type MmuCrosscheckResult } from "../crosscheck/mmu.js";
+import { randomMmuOps } from "../crosscheck/mmu-ops.js";
 import { decodeOpLog } from "../crosscheck/op-log.js";
 import { exhaustiveOps, lackeyOps, type OpSource, randomOps } from "../crosscheck/sources.js";
 import { GuestMemory } from "../memory/guest-memory.js";
@@ -34,6 +36,7 @@ interface CrosscheckArguments {
   readonly skipForeign: boolean;
   readonly log?: string;
   readonly exhaustive: boolean;
+  readonly mmu: boolean;
   readonly alignment: AlignmentPolicy;
   readonly endian: Endian;
   readonly subject?: string;
@@ -87,13 +90,18 @@ export function registerCrosscheck(program: Command): void {
         .default("little"),
     )
     .option("--exhaustive", "every address and width of RAM of 0 to 64 bytes", false)
+    .addOption(
+      new Option("--mmu", "the paths of address translation, under changes of the page tables")
+        .default(false)
+        .conflicts(["trace", "log", "exhaustive", "subject"]),
+    )
     .option(
       "--subject <module>",
       "a module whose default export, given a size and a policy, makes a memory",
     )
     .option("--json", "print the result as JSON", false)
     .action(async (options: CrosscheckArguments) => {
-      const result = await run(options);
+      const result = options.mmu ? runMmu(options) : await run(options);
       print(options.json ? toJson(result) : toText(result));
       process.exitCode = result.difference === null ? 0 : EXIT_DIFFERENT;
     });
@@ -120,6 +128,13 @@ async function run(options: CrosscheckArguments): Promise<CrosscheckResult> {
   } finally {
     bar?.stop();
   }
+}
+
+function runMmu({ ops, seed, alignment, endian }: CrosscheckArguments): MmuCrosscheckResult {
+  return crosscheckMmu(randomMmuOps({ seed, count: ops }), {
+    policy: { alignment, endian },
+    label: `seed ${seed}`,
+  });
 }
 
 function planOf(options: CrosscheckArguments): Plan {
@@ -156,14 +171,23 @@ async function loadSubject(path: string | undefined): Promise<MakeMemory> {
   return exported as MakeMemory;
 }
 
-function toText({ operations, faults, difference }: CrosscheckResult): string {
-  const unaligned = faults[GuestMemAccessResult.FAULT_UNALIGNED]!.toLocaleString("en");
-  const boundary = faults[GuestMemAccessResult.FAULT_BOUNDARY]!.toLocaleString("en");
-  const done = `${operations.toLocaleString("en")} operations, of which ${unaligned} FAULT_UNALIGNED and ${boundary} FAULT_BOUNDARY`;
+function toText(result: CrosscheckResult | MmuCrosscheckResult): string {
+  const { operations, difference } = result;
+  const done = `${operations.toLocaleString("en")} operations${faultsOf(result)}`;
   return difference === null ? `no difference in ${done}\n` : `${difference.report}after ${done}\n`;
 }
 
-function toJson(result: CrosscheckResult): string {
+function faultsOf(result: CrosscheckResult | MmuCrosscheckResult): string {
+  if (!("faults" in result)) {
+    return "";
+  }
+  const { faults } = result;
+  const unaligned = faults[GuestMemAccessResult.FAULT_UNALIGNED]!.toLocaleString("en");
+  const boundary = faults[GuestMemAccessResult.FAULT_BOUNDARY]!.toLocaleString("en");
+  return `, of which ${unaligned} FAULT_UNALIGNED and ${boundary} FAULT_BOUNDARY`;
+}
+
+function toJson(result: CrosscheckResult | MmuCrosscheckResult): string {
   const plain = (_: string, value: unknown): unknown => {
     if (typeof value === "bigint") {
       return hex(value);

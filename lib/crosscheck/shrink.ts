@@ -1,7 +1,7 @@
 import { type Op, opWidth } from "../native/op-buffer.js";
 
 /** Whether a sequence of operations still shows the difference. */
-export type ShowsDifference = (ops: readonly Op[]) => boolean;
+export type ShowsDifference<T = Op> = (ops: readonly T[]) => boolean;
 
 /**
  * Shortens a sequence that shows a difference: leaves operations out, and simplifies addresses and
@@ -14,7 +14,7 @@ export function shrink(ops: readonly Op[], shows: ShowsDifference): readonly Op[
 }
 
 /** Leaves out smaller and smaller runs of operations (delta debugging). */
-function leaveOut(ops: readonly Op[], shows: ShowsDifference): readonly Op[] {
+export function leaveOut<T>(ops: readonly T[], shows: ShowsDifference<T>): readonly T[] {
   let kept = ops;
   for (let run = Math.ceil(kept.length / 2); run >= 1; run = Math.floor(run / 2)) {
     for (let at = 0; at < kept.length;) {

@@ -20,7 +20,12 @@ import { RegionMap } from "./region-map.js";
 import { isRegion, type Region } from "./regions.js";
 import { WatchTable } from "./watch-table.js";
 import { WatchedMemory } from "./watched-memory.js";
-import { type WatchListener, Watchpoint, type WatchRange } from "./watchpoint.js";
+import {
+  type AccessRecorder,
+  type WatchListener,
+  Watchpoint,
+  type WatchRange,
+} from "./watchpoint.js";
 
 /** The parts of an address space that depend on its bus. */
 export interface BusUser extends FastPaths {
@@ -50,7 +55,8 @@ export class Bus implements MemoryUser {
   readonly reaches: Reaches;
   readonly pieces: Pieces;
   readonly #map = new RegionMap();
-  readonly #home: PageHome;
+  /** The page table and the home buffer. */
+  readonly home: PageHome;
   readonly #guards: SpaceGuards;
   readonly #windows = new MemoryWindows<Backed>(this);
   readonly #user: BusUser;
@@ -65,13 +71,13 @@ export class Bus implements MemoryUser {
     const { watches } = this;
     const { onFault, holes, pageSize } = settings;
     const policy = (this.policy = new SpacePolicy(settings.policy));
-    this.#home = new PageHome(this.#map, pageSize, policy, user, arena);
-    const lookup = (this.lookup = new RegionLookup(this.#map, this.#home));
+    this.home = new PageHome(this.#map, pageSize, policy, user, arena);
+    const lookup = (this.lookup = new RegionLookup(this.#map, this.home));
     this.#guards = new SpaceGuards(lookup);
     this.outcome = new Outcome(onFault);
     this.rules = new AccessRules(lookup, watches, policy, this.outcome, holes);
     this.watched = new WatchedMemory(watches, policy, this.rules, this.outcome);
-    this.reaches = new Reaches(lookup, watches, policy, this.watched, this.#home);
+    this.reaches = new Reaches(lookup, watches, policy, this.watched, this.home);
     this.pieces = new Pieces(lookup, this.rules, this.outcome);
     this.#user = user;
     this.#pageSize = pageSize;
@@ -94,7 +100,7 @@ export class Bus implements MemoryUser {
       // A listener may have changed the map.
       this.#map.checkAdd(region);
     }
-    const next = this.#home.ifLarger(region, lazily);
+    const next = this.home.ifLarger(region, lazily);
     reserveStack();
     this.#invalidateRange(region);
     if (region.kind === "ram" && tracking !== null) {
@@ -106,7 +112,7 @@ export class Bus implements MemoryUser {
     }
     this.#map.add(region);
     if (next !== null) {
-      this.#home.settle(next);
+      this.home.settle(next);
     }
   }
 
@@ -121,13 +127,13 @@ export class Bus implements MemoryUser {
       // A listener may have changed the map.
       this.#checkMapped(region);
     }
-    const leavesHome = this.#home.isIn(region);
-    const next = leavesHome ? this.#home.largest(region) : null;
+    const leavesHome = this.home.isIn(region);
+    const next = leavesHome ? this.home.largest(region) : null;
     reserveStack();
     this.#invalidateRange(region);
     this.#map.remove(region);
     if (leavesHome) {
-      this.#home.settle(next);
+      this.home.settle(next);
     }
     if (region.kind !== "mmio") {
       region.user = null;
@@ -152,7 +158,7 @@ export class Bus implements MemoryUser {
       this.#windows.add(next.marks, region);
     }
     this.#invalidateCaches();
-    this.#home.close(region.start, region.start + region.length);
+    this.home.close(region.start, region.start + region.length);
   }
 
   selected(region: Backed, before: GuestMemoryInternals): void {
@@ -162,12 +168,12 @@ export class Bus implements MemoryUser {
     // Most banks are fully visible and not watched: their pages open at once.
     const segment = this.#map.near(region.start);
     if (!this.watches.active && segment?.region === region && segment.length === region.length) {
-      this.#home.openAll(region);
+      this.home.openAll(region);
     }
   }
 
   /** As {@link AddressSpace.watch}. */
-  watch(range: WatchRange, listener: WatchListener): Watchpoint {
+  watch(range: WatchRange, listener: WatchListener | AccessRecorder): Watchpoint {
     const serial = this.#watchpointsMade;
     const watchpoint = new Watchpoint(range, listener, serial, (removed) => {
       // The entries of the page table stay clear until the next access to the page.
@@ -181,7 +187,7 @@ export class Bus implements MemoryUser {
     const { first, last } = watchpoint.pages;
     for (const kind of ["read", "write"] as const) {
       if (watchpoint.concerns(kind)) {
-        this.#home.close(first * PAGE_SIZE, (last + 1) * PAGE_SIZE, kind);
+        this.home.close(first * PAGE_SIZE, (last + 1) * PAGE_SIZE, kind);
       }
     }
     return watchpoint;
@@ -207,13 +213,13 @@ export class Bus implements MemoryUser {
   memoryChanging(marks: MemoryMarks): void {
     this.#invalidateCaches();
     for (const { start, length } of this.#windows.of(marks)) {
-      this.#home.close(start, start + length);
+      this.home.close(start, start + length);
     }
   }
 
   #closeWrites(marks: MemoryMarks, offset: number, end: number): void {
     for (const window of this.#windows.of(marks)) {
-      this.#home.closeWrites(window, offset, end);
+      this.home.closeWrites(window, offset, end);
     }
   }
 
@@ -222,7 +228,7 @@ export class Bus implements MemoryUser {
     this.#invalidateCaches();
     // An empty range has no entries. To clear them would make the pages of the table resident.
     if (this.#map.segmentsIn(region.gpa, region.gpa + region.size).length > 0) {
-      this.#home.close(region.start, region.start + region.length);
+      this.home.close(region.start, region.start + region.length);
     }
   }
 

@@ -1,15 +1,17 @@
-import { isBigUint64Array } from "node:util/types";
+import { isBigUint64Array } from "../base/type-checks.js";
 import type { AtomicLane } from "../atomics/lane.js";
 import type { GuestAccessors } from "../base/access.js";
 import { type Operation, rangeError, typeError } from "../base/errors.js";
 import type { Gpa } from "../base/gpa.js";
 import { GuestMemAccessResult } from "../base/result.js";
 import type { Out, Value } from "../base/widths.js";
-import { runOn, spaceLanes } from "./atomics.js";
+import { runOn } from "../atomics/quad-halves.js";
+import { spaceLanes } from "./atomics.js";
 import type { Bus } from "./bus.js";
+import { tryFetch } from "./fetch.js";
 import { SPACE_BYTE, SPACE_LONG, SPACE_QUAD, SPACE_WORD, type SpaceWidth } from "./widths.js";
 
-const { OK, FAULT_BOUNDARY } = GuestMemAccessResult;
+const { OK } = GuestMemAccessResult;
 
 // The elements of a guest_exit_t (native/pound/kvm/guest_space.h).
 const GPA = 0;
@@ -65,7 +67,7 @@ class ExitWidth<T extends Value, A extends Out> implements Completer {
         result = kind.tryWrite(space, gpa as number, this.toValue(exit[VALUE]!));
         break;
       case FETCH:
-        result = this.keep(exit, this.fetch(gpa));
+        result = this.keep(exit, tryFetch(this.bus, false, space, kind, gpa, this.out));
         break;
       default:
         result = this.atomic(exit, gpa, reason);
@@ -104,18 +106,6 @@ class ExitWidth<T extends Value, A extends Out> implements Completer {
       exit[VALUE] = BigInt(this.out[0]!);
     }
     return result;
-  }
-
-  private fetch(gpa: Gpa): GuestMemAccessResult {
-    const { bus, space, kind, out } = this;
-    const region = bus.lookup.find(gpa);
-    if (region === null || region.kind === "mmio" || (region.readable && region.executable)) {
-      return kind.tryRead(space, gpa as number, out);
-    }
-    // Memory that can be executed but not read has no accessor in the space.
-    return region.executable && bus.lookup.room >= kind.bytes
-      ? kind.tryRead(bus.policy.accessOf(false, region.memory), bus.lookup.offset, out)
-      : FAULT_BOUNDARY;
   }
 
   private atomic(exit: BigUint64Array, gpa: Gpa, reason: number): GuestMemAccessResult {

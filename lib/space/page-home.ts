@@ -23,11 +23,24 @@ export interface FastPaths {
   readonly moveMarks: (marks: Uint8Array) => void;
 }
 
+/** A cache of entries of the page table, such as a software TLB. */
+export interface TableFollower {
+  /**
+   * Called before the entries of the pages that touch a range of addresses become invalid.
+   *
+   * @param kind - The kind of entries; undefined for all. With reads, those of fetches fall too.
+   */
+  readonly closing: (start: number, end: number, kind: Operation | undefined) => void;
+  /** Called after the space has got another home buffer or page table. */
+  readonly moved: () => void;
+}
+
 /**
  * The page table of an address space, and the home buffer that its entries lead to: the arena of
  * the space, or the memory of its largest RAM region.
  */
 export class PageHome {
+  readonly followers: TableFollower[] = [];
   /** Null until the first access. */
   #table: PageTable | null = null;
   #handle: Handle | null = null;
@@ -57,8 +70,26 @@ export class PageHome {
     return this.#table !== null;
   }
 
+  /** The page table; null before the first access. */
+  get table(): PageTable | null {
+    return this.#table;
+  }
+
+  /** The home buffer; null as long as there is none. */
+  get view(): DataView | null {
+    return this.#home;
+  }
+
+  /** Whether writes through the page table have to mark the pages of the home buffer. */
+  get marksPages(): boolean {
+    return this.#marked !== null;
+  }
+
   /** Closes the pages that touch a range of addresses, for one kind of access or both. */
   close(start: number, end: number, kind?: Operation): void {
+    for (const follower of this.followers) {
+      follower.closing(start, end, kind);
+    }
     if (kind === undefined) {
       this.#table?.clear(start, end);
     } else if (this.#table !== null) {
@@ -187,6 +218,7 @@ export class PageHome {
       this.#handle = handle;
       this.#table?.setHome(handle);
       this.fastPaths.moveHome(window.data);
+      this.#notifyMoved();
     }
   }
 
@@ -211,6 +243,13 @@ export class PageHome {
     }
     this.#table = table;
     this.fastPaths.moveTable(table);
+    this.#notifyMoved();
+  }
+
+  #notifyMoved(): void {
+    for (const follower of this.followers) {
+      follower.moved();
+    }
   }
 
   /**

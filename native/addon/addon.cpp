@@ -7,6 +7,8 @@
 #include "environment.h"
 #include "errors.h"
 #include "memory_binding.h"
+#include "mmu_binding.h"
+#include "sharing_binding.h"
 #include "space_binding.h"
 #include "stack_binding.h"
 #include "watch_binding.h"
@@ -60,7 +62,9 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     init_memory_binding(env, exports);
     init_atomic_binding(env, exports);
     init_batch_binding(env, exports);
+    init_sharing_binding(env, exports);
     init_space_binding(env, exports);
+    init_mmu_binding(env, exports);
     init_stack_binding(env, exports);
     init_watch_binding(env, exports);
     init_core_binding(env, exports);

@@ -50,10 +50,8 @@ void Environment::clear() {
     descriptors_.clear();
     memories_.clear();
     free_numbers_.clear();
-    table_data_ = nullptr;
-    table_count_ = 0;
     tables_.clear();
-    free_tables_.clear();
+    tlbs_.clear();
     taken_ = false;
 }
 
@@ -84,23 +82,6 @@ void Environment::remove(uint32_t number) {
     forget(number);
     memories_[number] = nullptr;
     free_numbers_.push_back(number);
-}
-
-uint32_t Environment::add_table() {
-    if (free_tables_.empty()) {
-        tables_.push_back(NO_TABLE);
-        table_data_ = tables_.data();
-        table_count_ = static_cast<uint32_t>(tables_.size());
-        return table_count_ - 1;
-    }
-    const uint32_t number = free_tables_.back();
-    free_tables_.pop_back();
-    return number;
-}
-
-void Environment::remove_table(uint32_t number) {
-    tables_[number] = NO_TABLE;
-    free_tables_.push_back(number);
 }
 
 } // namespace pound::addon

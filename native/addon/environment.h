@@ -10,6 +10,8 @@
 #include <memory>
 #include <vector>
 
+#include "kvm/tlb.h"
+
 namespace pound::addon {
 
 class SharedMemory;
@@ -55,7 +57,10 @@ public:
         return once(memory_);
     }
 
-    /** In: the operation that atomic() or access_under_policy() runs. */
+    /**
+     * In: the operation that atomic() or access_under_policy() runs; the number of the TLB of a
+     * translated access.
+     */
     uint32_t operation() const {
         return once(operation_);
     }
@@ -137,6 +142,59 @@ struct CallBlockLayout {
 };
 
 /**
+ * Values that the call block names by number. A number without a value has zeros, which accesses
+ * refuse.
+ */
+template <typename T>
+class Numbered {
+public:
+    static constexpr T NONE{};
+
+    const T& at(uint32_t number) const {
+        return number < count_ ? data_[number] : NONE;
+    }
+
+    /** @return The number of a new value, which is NONE. */
+    uint32_t add() {
+        if (free_.empty()) {
+            values_.push_back(NONE);
+            data_ = values_.data();
+            count_ = static_cast<uint32_t>(values_.size());
+            return count_ - 1;
+        }
+        const uint32_t number = free_.back();
+        free_.pop_back();
+        return number;
+    }
+
+    void set(uint32_t number, const T& value) {
+        values_[number] = value;
+    }
+
+    void remove(uint32_t number) {
+        values_[number] = NONE;
+        free_.push_back(number);
+    }
+
+    void clear() {
+        data_ = nullptr;
+        count_ = 0;
+        values_.clear();
+        free_.clear();
+    }
+
+private:
+    /** The elements of `values_`, which accesses read without the vector's indirections. */
+    const T* data_ = nullptr;
+    uint32_t count_ = 0;
+    std::vector<T> values_;
+    std::vector<uint32_t> free_;
+};
+
+/** The kinds of access that have tables of their own in a TLB. */
+enum tlb_kind_t : uint32_t { TLB_READ, TLB_WRITE, TLB_FETCH, TLB_KINDS };
+
+/**
  * The call block of a napi_env, and the live guest memories that the block can name by number.
  *
  * Because the block names the memory, one function per accessor serves all memories. V8 calls a
@@ -173,20 +231,30 @@ public:
     struct Table {
         const int32_t* reads;
         const int32_t* writes;
-        /** 0 if every access takes the slow path, or if the policy is not the default one. */
-        uint32_t entries;
-        uint32_t shift;
-        /** The number of the access policy; see policy.h. */
-        uint32_t policy;
-        /** The number of entries under another policy than the default one. */
-        uint32_t policy_entries;
+        /** Entries for instruction fetches; null until there are some. */
+        const int32_t* fetches;
         Descriptor home;
         /** Null if writes set no mark. */
         std::atomic<uint8_t>* marks;
         uint32_t marked_pages;
+        /** 0 if every access takes the slow path, or if the policy is not the default one. */
+        uint32_t entries;
+        /** The number of entries under another policy than the default one. */
+        uint32_t policy_entries;
+        uint16_t shift;
+        /** The number of the access policy; see policy.h. */
+        uint16_t policy;
     };
 
-    static constexpr Table NO_TABLE = {nullptr, nullptr, 0, 0, 0, 0, NO_DESCRIPTOR, nullptr, 0};
+    static_assert(sizeof(Table) == 64 || sizeof(void*) < 8, "an index becomes a shift");
+
+    /** The tables of a software TLB: guest_tlb_t for each kind of access. */
+    struct Tlb {
+        const kvm::memory::guest_tlb_entry_t* entries[TLB_KINDS];
+        /** The number of entries of each table minus 1. */
+        uint32_t mask;
+        uint32_t page_bits;
+    };
 
     /** Makes the environment of `env`. `block` must outlive every access. */
     static std::shared_ptr<Environment> create(napi_env env, CallBlock* block);
@@ -235,17 +303,14 @@ public:
     /** Makes each further access check whether the memory is usable. */
     void forget(uint32_t number);
 
-    /** The page table of the address space with this number, or NO_TABLE. */
-    const Table& table(uint32_t number) const {
-        return number < table_count_ ? table_data_[number] : NO_TABLE;
+    /** The page tables of address spaces, without a home at first. */
+    Numbered<Table>& tables() {
+        return tables_;
     }
 
-    /** Registers an address space, without a home yet. @return Its number. */
-    uint32_t add_table();
-    void remove_table(uint32_t number);
-
-    void set_table(uint32_t number, const Table& table) {
-        tables_[number] = table;
+    /** The TLBs of MMUs. */
+    Numbered<Tlb>& tlbs() {
+        return tlbs_;
     }
 
     /** Ends the use of the napi_env. The runtime may reuse its address afterwards. */
@@ -279,11 +344,8 @@ private:
     /** The memories, indexed by number. The entry NO_MEMORY is always null. */
     std::vector<SharedMemory*> memories_;
     std::vector<uint32_t> free_numbers_;
-    /** The elements of `tables_`, as `descriptor_data_`. */
-    const Table* table_data_ = nullptr;
-    uint32_t table_count_ = 0;
-    std::vector<Table> tables_;
-    std::vector<uint32_t> free_tables_;
+    Numbered<Table> tables_;
+    Numbered<Tlb> tlbs_;
     /** Whether this entry of the table is in use; guarded by a mutex in environment.cpp. */
     bool taken_ = false;
 };

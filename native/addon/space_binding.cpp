@@ -4,26 +4,17 @@
 #include <memory>
 #include <utility>
 
-#include "access_call.h"
 #include "errors.h"
 #include "handle.h"
 #include "kvm/page_table.h"
 #include "memory_binding.h"
 #include "policy.h"
+#include "shared_elements.h"
+#include "table_call.h"
 
 namespace pound::addon {
 
 using kvm::memory::guest_page_table_t;
-
-namespace {
-
-guest_page_table_t as_page_table(const Environment::Table& table, uint32_t entries) {
-    return {
-        table.reads, table.writes,      entries, table.shift, {table.home.base, table.home.size},
-        table.marks, table.marked_pages};
-}
-
-} // namespace
 
 /** TypeScript fills the entries. */
 class SharedTable final : public MemoryUser {
@@ -31,12 +22,12 @@ public:
     SharedTable(const Environment::Table& table, Napi::Int32Array reads, Napi::Int32Array writes,
                 std::shared_ptr<Environment> environment)
         : table_(table), reads_(Napi::Persistent(reads)), writes_(Napi::Persistent(writes)),
-          environment_(std::move(environment)), number_(environment_->add_table()) {
+          environment_(std::move(environment)), number_(environment_->tables().add()) {
     }
 
     ~SharedTable() {
         leave_home();
-        environment_->remove_table(number_);
+        environment_->tables().remove(number_);
     }
 
     SharedTable(const SharedTable&) = delete;
@@ -53,7 +44,7 @@ public:
         const Environment::Descriptor descriptor = home_->descriptor();
         if (descriptor.size > 0) {
             table_.home = descriptor;
-            environment_->set_table(number_, table_);
+            environment_->tables().set(number_, table_);
         }
     }
 
@@ -62,13 +53,11 @@ public:
         marks_ = Napi::Persistent(marks);
         table_.marks = data;
         table_.marked_pages = pages;
-        if (environment_->table(number_).reads != nullptr) {
-            environment_->set_table(number_, table_);
-        }
+        refresh();
     }
 
     void memory_ended() override {
-        environment_->set_table(number_, Environment::NO_TABLE);
+        environment_->tables().set(number_, Environment::Table{});
     }
 
     uint32_t number() const {
@@ -78,16 +67,13 @@ public:
     /** Sets the entries for instruction fetches, as many as the table has. */
     void set_fetches(Napi::Int32Array fetches, const int32_t* entries) {
         fetches_ = Napi::Persistent(fetches);
-        fetch_entries_ = entries;
+        table_.fetches = entries;
+        refresh();
     }
 
     guest_page_table_t for_core() const {
-        const Environment::Table& current = environment_->table(number_);
-        guest_page_table_t table = as_page_table(current, entries_in(current));
-        if (table.entries > 0) {
-            table.fetches = fetch_entries_;
-        }
-        return table;
+        const Environment::Table& current = environment_->tables().at(number_);
+        return as_page_table(current, entries_in(current));
     }
 
     uint32_t entries() const {
@@ -99,8 +85,15 @@ private:
         return table.policy == 0 ? table.entries : table.policy_entries;
     }
 
+    /** Makes accesses use `table_`, unless there is no memory that its entries lead to. */
+    void refresh() {
+        if (environment_->tables().at(number_).reads != nullptr) {
+            environment_->tables().set(number_, table_);
+        }
+    }
+
     void leave_home() {
-        environment_->set_table(number_, Environment::NO_TABLE);
+        environment_->tables().set(number_, Environment::Table{});
         if (home_ != nullptr) {
             home_->remove_user(this);
         }
@@ -112,7 +105,6 @@ private:
     Napi::Reference<Napi::Int32Array> reads_;
     Napi::Reference<Napi::Int32Array> writes_;
     Napi::Reference<Napi::Int32Array> fetches_;
-    const int32_t* fetch_entries_ = nullptr;
     Napi::Reference<Napi::Uint8Array> marks_;
     std::shared_ptr<SharedMemory> home_;
     std::shared_ptr<Environment> environment_;
@@ -121,83 +113,28 @@ private:
 
 namespace {
 
-/** The result of an access that takes the slow path: NOT_MADE of lib/native/call-block.ts. */
-constexpr uint32_t NOT_MADE = 4;
-
-/** Makes an access under a policy. Returns false if it takes the slow path. */
-template <typename Policy, typename Access>
-bool access_table_under(Policy policy, const Environment::Table& entry, uint32_t entries,
-                        CallBlock* block, Access run) {
-    const guest_page_table_t table = as_page_table(entry, entries);
-    return run(policy, &table, block);
-}
-
-/** As access_table_under(), for a table that may have another policy than the default. */
-template <typename Access>
-[[gnu::noinline]] bool access_table_again(const Environment::Table& entry, CallBlock* block,
-                                          Access run) {
-    switch (entry.policy) {
-    case 0:
-        return false;
-    case 1:
-        return access_table_under(policy_t<1>(), entry, entry.policy_entries, block, run);
-    case 2:
-        return access_table_under(policy_t<2>(), entry, entry.policy_entries, block, run);
-    default:
-        return access_table_under(policy_t<3>(), entry, entry.policy_entries, block, run);
-    }
-}
-
-template <typename Access>
-napi_value access_table(Environment* environment, Access run) {
-    CallBlock* block = environment->call_block();
-    const Environment::Table& entry = environment->table(block->memory());
-    // A table with another policy has no entries for this attempt. So the accesses under the
-    // default policy need no check of the policy.
-    const bool made = likely(access_table_under(policy_t<0>(), entry, entry.entries, block, run)) ||
-                      access_table_again(entry, block, run);
-    block->set_result(made ? uint32_t{kvm::memory::GUEST_MEM_ACCESS_OK} : NOT_MADE);
-    return nullptr;
-}
-
-template <typename Access>
-[[gnu::noinline]] napi_value access_table_elsewhere(napi_env env, napi_callback_info info,
-                                                    Access run) {
-    Environment* environment = Environment::find(env);
-    return access_table(environment == nullptr ? environment_of_call(env, info) : environment, run);
-}
-
-/** As access(), for the address space that the call block names. */
-template <typename Access>
-napi_value access_space(napi_env env, napi_callback_info info, Access run) {
-    Environment& first = Environment::first();
-    return likely(first.belongs_to(env)) ? access_table(&first, run)
-                                         : access_table_elsewhere(env, info, run);
-}
-
 template <typename T>
 napi_value read_call(napi_env env, napi_callback_info info) {
-    return access_space(
-        env, info, [](auto policy, const guest_page_table_t* table, CallBlock* block) {
-            using Policy = decltype(policy);
-            T value;
-            const bool made =
-                kvm::memory::guest_page_read<T, Policy>(table, block->gpa_low(), &value);
-            if (made) {
-                block->set_value(value);
-            }
-            return made;
-        });
+    return in_environment(env, info, [](Environment* environment) {
+        return access_table(environment,
+                            [](auto policy, const guest_page_table_t* table, CallBlock* block) {
+                                return read_to<T>(block, [&](T* value) {
+                                    return kvm::memory::guest_page_read<T, decltype(policy)>(
+                                        table, block->gpa_low(), value);
+                                });
+                            });
+    });
 }
 
 template <typename T>
 napi_value write_call(napi_env env, napi_callback_info info) {
-    return access_space(env, info,
-                        [](auto policy, const guest_page_table_t* table, CallBlock* block) {
-                            using Policy = decltype(policy);
-                            return kvm::memory::guest_page_write<T, Policy>(table, block->gpa_low(),
-                                                                            block->value<T>());
-                        });
+    return in_environment(env, info, [](Environment* environment) {
+        return access_table(environment,
+                            [](auto policy, const guest_page_table_t* table, CallBlock* block) {
+                                return kvm::memory::guest_page_write<T, decltype(policy)>(
+                                    table, block->gpa_low(), block->value<T>());
+                            });
+    });
 }
 
 constexpr Accessor ACCESSORS[] = {
@@ -222,20 +159,6 @@ guest_page_table_t entries_of(const SharedTable& table) {
 
 namespace {
 
-/** The elements of a typed array over a SharedArrayBuffer. Null for any other value. */
-void* shared_elements(Napi::Value value, napi_typedarray_type expected, size_t* length) {
-    napi_typedarray_type type = expected;
-    void* data = nullptr;
-    napi_value buffer = nullptr;
-    if (!value.IsTypedArray() ||
-        napi_get_typedarray_info(value.Env(), value, &type, length, &data, &buffer, nullptr) !=
-            napi_ok ||
-        type != expected || Napi::Value(value.Env(), buffer).IsArrayBuffer()) {
-        return nullptr;
-    }
-    return data;
-}
-
 /** The entries of a table. Null for any other value. */
 const int32_t* entries_of(Napi::Value value, size_t* length) {
     return static_cast<const int32_t*>(shared_elements(value, napi_int32_array, length));
@@ -254,19 +177,20 @@ Napi::Value page_table_create(const Napi::CallbackInfo& info) {
     const Napi::Env env = info.Env();
     size_t reads = 0;
     size_t writes = 0;
-    Environment::Table table = Environment::NO_TABLE;
+    Environment::Table table{};
     table.reads = entries_of(info[0], &reads);
     table.writes = entries_of(info[1], &writes);
     if (table.reads == nullptr || table.writes == nullptr || !info[2].IsNumber() ||
         !info[3].IsNumber()) {
         return throw_type(env, "reads and writes must be Int32Arrays of SharedArrayBuffers");
     }
-    table.shift = info[2].As<Napi::Number>().Uint32Value();
-    table.policy = info[3].As<Napi::Number>().Uint32Value();
-    if (reads != writes || reads > UINT32_MAX || table.shift < 8 || table.shift > 16 ||
-        table.policy >= POLICIES) {
+    const uint32_t shift = info[2].As<Napi::Number>().Uint32Value();
+    const uint32_t policy = info[3].As<Napi::Number>().Uint32Value();
+    if (reads != writes || reads > UINT32_MAX || shift < 8 || shift > 16 || policy >= POLICIES) {
         return throw_range(env, "the tables must have one length, and shift must be from 8 to 16");
     }
+    table.shift = static_cast<uint16_t>(shift);
+    table.policy = static_cast<uint16_t>(policy);
     (table.policy == 0 ? table.entries : table.policy_entries) = static_cast<uint32_t>(reads);
     return make_handle(
         env, std::make_shared<SharedTable>(table, info[0].As<Napi::Int32Array>(),

@@ -1,3 +1,4 @@
+import { withFetches } from "./fetches.mjs";
 import { throwingHalves } from "./view.mjs";
 import { fits, LONG_ROW, QUAD_ROW, type WidthRow, WIDTHS } from "./widths.mjs";
 
@@ -97,7 +98,7 @@ function accessors({ guard, call, written, check }: NativeClass): string {
     ${call(QUAD_ROW, "read")}
     const code = result();
     if (code === OK) {
-      out[at] = block32[VALUE32]!;
+      out[at] = block32[VALUE_LOW32]!;
       out[at + 1] = block32[VALUE_HIGH32]!;
     }
     return code;
@@ -107,7 +108,7 @@ function accessors({ guard, call, written, check }: NativeClass): string {
     const checkedLow = ${checkedHalf("low")};
     const checkedHigh = ${checkedHalf("high")};
     ${guard(QUAD_ROW)}
-    block32[VALUE32] = checkedLow;
+    block32[VALUE_LOW32] = checkedLow;
     block32[VALUE_HIGH32] = checkedHigh;
     ${call(QUAD_ROW, "write")}
     return ${written(QUAD_ROW)};
@@ -138,11 +139,96 @@ function checked(row: WidthRow): string {
     : `${fits(row)} ? value : ${constant}.checkValue(value)`;
 }
 
+/** How a class finds out that C++ can make an access through a page table, and what else it does. */
+interface NativeTable {
+  /** Statements that call C++ if it may make the access, after `before`; and `made` if it did. */
+  readonly call: (
+    row: WidthRow,
+    operation: "read" | "write",
+    made: string,
+    before?: string,
+  ) => string;
+  /** The expressions for the accesses that C++ has not made. */
+  readonly slow: {
+    readonly tryRead: (row: WidthRow) => string;
+    readonly tryWrite: (row: WidthRow, value: string) => string;
+    readonly tryReadqHalves: string;
+    readonly read: (row: WidthRow) => string;
+  };
+  /** The statements of a write that throws. */
+  readonly write: (row: WidthRow) => string;
+  /** The throwing accessors with halves. */
+  readonly throwingHalves: readonly string[];
+}
+
 /**
  * The accessors of `NativeSpaceAccess`: C++ looks the address up in the page table. The slow path
  * makes the accesses that C++ refuses.
  */
 export function nativeSpaceAccessors(): string {
+  const reason = ", this.#bus.outcome.reason";
+  return throughTable({
+    call: ({ suffix }, operation, made, before = "") => `if (typeof gpa === "number") {
+      const address = gpa >>> 0;
+      if (address === gpa && (this.${operation}s[address >>> this.shift]! & 1) !== 0) {
+        const block = block32;
+        block[GPA_LOW32] = address;
+        block[MEMORY32] = this.number;
+        ${before}
+        space${operation === "read" ? "Read" : "Write"}${suffix}();
+        if (block[RESULT32] === OK) { ${made} }
+      }
+    }`,
+    slow: {
+      tryRead: ({ constant }) => `this.tryRead(SPACE_${constant}, gpa, out)`,
+      tryWrite: ({ constant }, value) => `this.tryWrite(SPACE_${constant}, gpa, ${value})`,
+      tryReadqHalves: "this.#tryReadHalves(gpa, out, at)",
+      read: ({ constant }) => `this.read(SPACE_${constant}, gpa)`,
+    },
+    write: ({ suffix, bytes }) => `const result = this.tryWrite${suffix}(gpa, value);
+    if (result !== OK) {
+      throw new GuestMemoryFault(result, gpa, ${bytes}, "write"${reason});
+    }`,
+    throwingHalves: throwingHalves(reason),
+  });
+}
+
+/**
+ * The accessors of `NativeMmuAccess`: C++ translates the address by the TLB, and looks it up in the
+ * page table.
+ */
+export function nativeMmuAccessors(): string {
+  const check = (result: string): string => `this.general.check(${result}, gpa);`;
+  const accessors = throughTable({
+    call: ({ suffix }, operation, made, before = "") => `if (this.prepare(gpa)) {
+      const block = block32;
+      ${before}
+      mmu${operation === "read" ? "Read" : "Write"}${suffix}();
+      if (block[RESULT32] === OK) { ${made} }
+    }`,
+    slow: {
+      tryRead: ({ shift }) => `this.general.tryRead(${shift}, gpa, out)`,
+      tryWrite: ({ shift }, value) => `this.general.tryWrite(${shift}, gpa, ${value})`,
+      tryReadqHalves: "this.general.tryReadqHalves(gpa, out, at)",
+      read: ({ shift }) =>
+        shift === 3 ? "this.general.readQuad(gpa)" : `this.general.read(${shift}, gpa)`,
+    },
+    write: ({ suffix }) => check(`this.tryWrite${suffix}(gpa, value)`),
+    throwingHalves: [
+      `
+  readqHalves(gpa: Gpa, out: Uint32Array, at: number): void {
+    ${check("this.tryReadqHalves(gpa, out, at)")}
+  }`,
+      `
+  writeqHalves(gpa: Gpa, low: number, high: number): void {
+    ${check("this.tryWriteqHalves(gpa, low, high)")}
+  }`,
+    ],
+  });
+  return withFetches(accessors, (text) => text.replace(/\bmmuRead/, "mmuFetch"));
+}
+
+function throughTable({ call, slow, write, throwingHalves }: NativeTable): string {
   return [
     ...WIDTHS.map(
       (row) => `
@@ -150,20 +236,16 @@ export function nativeSpaceAccessors(): string {
     if (!isView(out) || out[0] === undefined || !(out instanceof ${row.out})) {
       checkOut(${row.constant}, out, "out");
     }
-    if (typeof gpa === "number") {
-      ${call(`spaceRead${row.suffix}`, "reads", `out[0] = ${cell(row)}!; return OK;`)}
-    }
-    return this.tryRead(SPACE_${row.constant}, gpa, out);
+    ${call(row, "read", `out[0] = ${cell(row)}!; return OK;`)}
+    return ${slow.tryRead(row)};
   }`,
     ),
     ...WIDTHS.map(
       (row) => `
   tryWrite${row.suffix}(gpa: Gpa, value: ${row.value}): GuestMemAccessResult {
     const checked = ${checked(row)};
-    if (typeof gpa === "number") {
-      ${call(`spaceWrite${row.suffix}`, "writes", "return OK;", `${cell(row)} = checked;`)}
-    }
-    return this.tryWrite(SPACE_${row.constant}, gpa, checked);
+    ${call(row, "write", "return OK;", `${cell(row)} = checked;`)}
+    return ${slow.tryWrite(row, "checked")};
   }`,
     ),
     `
@@ -172,27 +254,20 @@ export function nativeSpaceAccessors(): string {
       isView(source) && source[0] !== undefined && source instanceof BigUint64Array
         ? source[0]
         : checkOut(QUAD, source, "source")[0]!;
-    if (typeof gpa === "number") {
-      ${call("spaceWriteq", "writes", "return OK;", `${cell(QUAD_ROW)} = value;`)}
-    }
-    return this.tryWrite(SPACE_QUAD, gpa, value);
+    ${call(QUAD_ROW, "write", "return OK;", `${cell(QUAD_ROW)} = value;`)}
+    return ${slow.tryWrite(QUAD_ROW, "value")};
   }`,
     ...WIDTHS.map(
       (row) => `
   read${row.suffix}(gpa: Gpa): ${row.value} {
-    if (typeof gpa === "number") {
-      ${call(`spaceRead${row.suffix}`, "reads", `return ${cell(row)}!;`)}
-    }
-    return this.read(SPACE_${row.constant}, gpa);
+    ${call(row, "read", `return ${cell(row)}!;`)}
+    return ${slow.read(row)};
   }`,
     ),
     ...WIDTHS.map(
       (row) => `
   write${row.suffix}(gpa: Gpa, value: ${row.value}): void {
-    const result = this.tryWrite${row.suffix}(gpa, value);
-    if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, ${row.bytes}, "write", this.#bus.outcome.reason);
-    }
+    ${write(row)}
   }`,
     ),
     `
@@ -200,36 +275,16 @@ export function nativeSpaceAccessors(): string {
     if (${NO_HALVES}) {
       checkHalvesOut(out, at);
     }
-    if (typeof gpa === "number") {
-      ${call("spaceReadq", "reads", "out[at] = block[VALUE32]!; out[at + 1] = block[VALUE_HIGH32]!; return OK;")}
-    }
-    return this.#tryReadHalves(gpa, out, at);
+    ${call(QUAD_ROW, "read", "out[at] = block[VALUE_LOW32]!; out[at + 1] = block[VALUE_HIGH32]!; return OK;")}
+    return ${slow.tryReadqHalves};
   }`,
     `
   tryWriteqHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult {
     const checkedLow = ${checkedHalf("low")};
     const checkedHigh = ${checkedHalf("high")};
-    if (typeof gpa === "number") {
-      ${call("spaceWriteq", "writes", "return OK;", "block[VALUE32] = checkedLow; block[VALUE_HIGH32] = checkedHigh;")}
-    }
-    return this.tryWrite(SPACE_QUAD, gpa, quadOf(checkedLow, checkedHigh));
+    ${call(QUAD_ROW, "write", "return OK;", "block[VALUE_LOW32] = checkedLow; block[VALUE_HIGH32] = checkedHigh;")}
+    return ${slow.tryWrite(QUAD_ROW, "quadOf(checkedLow, checkedHigh)")};
   }`,
-    ...throwingHalves(", this.#bus.outcome.reason"),
+    ...throwingHalves,
   ].join("\n\n");
-}
-
-/**
- * A call of C++ with an address of an open page, and the statements for an access that C++ made.
- */
-function call(accessor: string, entries: "reads" | "writes", made: string, before = ""): string {
-  return `
-      const address = gpa >>> 0;
-      if (address === gpa && (this.${entries}[address >>> this.shift]! & 1) !== 0) {
-        const block = block32;
-        block[GPA_LOW32] = address;
-        block[MEMORY32] = this.number;
-        ${before}
-        ${accessor}();
-        if (block[RESULT32] === OK) { ${made} }
-      }`;
 }

@@ -4,7 +4,7 @@ import { fits, HALVES_READABLE, LONG_ROW, QUAD_ROW, type WidthRow, WIDTHS } from
 type Operation = "read" | "write";
 
 /** How the accessors of one class find the bytes of an access in a DataView. */
-interface SpaceClass {
+export interface SpaceClass {
   /**
    * Statements that run `then` if the fast path has the bytes. `then` gets the expressions for the
    * view and for the offset in it.
@@ -236,7 +236,7 @@ function cachedAccessors({ aligned, ...policy }: ReachPolicy): string {
   });
 }
 
-function spaceAccessors(path: SpaceClass): string {
+export function spaceAccessors(path: SpaceClass): string {
   return [
     ...WIDTHS.map(
       (row) => `

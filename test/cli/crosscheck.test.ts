@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { OpKind, packOps } from "pound-guest-memory";
 import { encodeOpLog } from "pound-guest-memory/crosscheck";
+import { describeNative } from "../support/native-tests.js";
 
 const MAIN = join(__dirname, "..", "..", "dist", "cli", "main.js");
 const PACKAGE = join(__dirname, "..", "..", "dist", "index.js");
@@ -13,7 +14,7 @@ function run(...args: string[]): { status: number | null; stdout: string; stderr
   return spawnSync(process.execPath, [MAIN, "crosscheck", ...args], { encoding: "utf8" });
 }
 
-describe("pound-guest-memory crosscheck", () => {
+describeNative("pound-guest-memory crosscheck", () => {
   let folder: string;
 
   before(() => {
@@ -55,6 +56,13 @@ describe("pound-guest-memory crosscheck", () => {
        module.exports = (size) => GuestMemory.allocate(size);`,
     );
     expect(run("--subject", deaf, "--ops", "5000", ...policy).status).to.equal(1);
+  });
+
+  it("checks the paths of address translation", () => {
+    const { status, stdout } = run("--mmu", "--ops", "5000", "--endian", "big");
+    expect(stdout).to.equal("no difference in 5,000 operations\n");
+    expect(status).to.equal(0);
+    expect(run("--mmu", "--exhaustive").status).to.equal(2);
   });
 
   it("fails a wrong model, with the report or with JSON", () => {

@@ -41,6 +41,15 @@ const IN_SPACES = Object.fromEntries(
   ),
 );
 
+/** The loops over MMUs. */
+const IN_MMU = {
+  mmu_reads: SPACE_LOOPS.reads,
+  mmu_writes: SPACE_LOOPS.writes,
+  mmu_fetches: ["tryFetchb", "tryFetchw", "fetchw", "fetchl"],
+  mmu_halves: SPACE_LOOPS.halves.filter((name) => name !== "tryReadl"),
+  mmu_values: VALUES.filter((name) => !/^read[bw]$/.test(name)),
+};
+
 /**
  * What has to be inlined into a loop, by the name of the loop. On the native path that is also all
  * that surrounds the call of C++.
@@ -57,6 +66,7 @@ const CALLED = {
   tracked_values: VALUES,
   ...POLICY_LOOPS,
   ...IN_SPACES,
+  ...IN_MMU,
   marking_writes: CODES.filter((name) => name.startsWith("tryWrite")),
   marking_halves: HALVES.filter((name) => name !== "tryReadb" && name !== "tryReadl"),
   marking_values: VALUES.filter((name) => name !== "readw"),
@@ -65,6 +75,7 @@ const CALLED = {
   halves_top_l: ["tryReadl", "tryReadl", "tryWritel", "tryWritel"],
   halves_top_q: ["tryReadq", "tryReadqHalves", "tryWriteq", "tryWriteqHalves"],
   space_native: ["tryReadl", "tryWritel", "tryReadq", "tryWriteqFrom"],
+  mmu_native: ["tryReadl", "tryWritel", "tryReadq", "prepare"],
   native: ["tryReadl", "readb", "tryWritel", "tryReadq", "prepare", "result"],
 };
 
@@ -136,7 +147,7 @@ describe("what V8 makes of the hot paths", function () {
   });
 
   it("keeps them optimized when widths, memories and addresses are mixed", () => {
-    expect(outcome.reports).to.have.length(67);
+    expect(outcome.reports).to.have.length(76);
     expect(
       outcome.reports.filter(({ optimized }) => !optimized).map(({ name }) => name),
     ).to.deep.equal(["what has lost its code"]);
@@ -172,7 +183,7 @@ describe("what V8 makes of the hot paths", function () {
         ]),
       ),
       ...Object.fromEntries(
-        Object.entries(IN_SPACES).map(([loop, called]) => [
+        Object.entries({ ...IN_SPACES, ...IN_MMU }).map(([loop, called]) => [
           loop,
           called.filter((name) => name === "tryReadl"),
         ]),
@@ -185,6 +196,7 @@ describe("what V8 makes of the hot paths", function () {
       halves_top_l: ["tryReadl", "tryReadl"],
       halves_top_q: [],
       space_native: ["tryReadl"],
+      mmu_native: ["tryReadl"],
       native: ["tryReadl"],
     });
   });

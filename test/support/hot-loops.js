@@ -9,6 +9,7 @@
 "use strict";
 
 const { AddressSpace, GuestMemory } = require("pound-guest-memory");
+const { Mmu } = require("pound-guest-memory/mmu");
 
 const SIZE = 2 ** 20;
 const out = [new Uint8Array(1), new Uint16Array(1), new Uint32Array(1), new BigUint64Array(1)];
@@ -113,13 +114,14 @@ if (spoiled !== undefined) {
   const spaces = ["fault", "allow"].flatMap((alignment) =>
     ["little", "big"].map((endian) => new AddressSpace({ alignment, endian })),
   );
-  for (const paths of [small, ...spaces, ...policies]) {
+  const mmu = new Mmu(spaces[0], { walk: () => ({ fault: 0 }) });
+  for (const paths of [small, ...spaces, ...policies, mmu]) {
     for (let forms = paths; forms !== null; forms = Object.getPrototypeOf(forms)) {
       if (Object.hasOwn(forms, spoiled)) {
         neverOptimize(forms[spoiled]);
       }
     }
-    neverOptimize(paths.native[spoiled]);
+    neverOptimize((paths.native ?? paths)[spoiled]);
     neverOptimize(paths.halves?.[spoiled] ?? paths[spoiled]);
   }
   small.destroy();
@@ -296,6 +298,49 @@ for (const alignment of ["fault", "allow"]) {
   }
 }
 
+// Translated accesses: hits of the TLB in low, wide and negative addresses, whose pages have
+// different entries. Then also faults, which must not deoptimize the loop.
+const mmus = [0, 1].map(() => {
+  const space = new AddressSpace();
+  space.addRam(0, SIZE);
+  const walk = (va, kind) =>
+    (va & 0x7fff_ffff) < SIZE
+      ? { gpa: va & (SIZE - 1) & -4096, size: 4096, access: "rwx" }
+      : { fault: kind };
+  return new Mmu(space, { walk });
+});
+const BASES = [0, 2 ** 31 + 0x8000, -(2 ** 31) + 0x10000, -(2 ** 40) + 0x18000];
+const virtual = ADDRESSES.small.map((va, i) => va + BASES[i & 3]);
+const missing = virtual.map((va, i) => (i % 5 === 0 ? va + SIZE : va));
+const TRANSLATED = {
+  reads: IN_SPACE.reads,
+  writes: IN_SPACE.writes,
+  fetches: `
+    memory.tryFetchb(gpa, out[0]);
+    memory.tryFetchw(gpa, out[1]);
+    sum += memory.fetchw(gpa);
+    sum += memory.fetchl(gpa);`,
+  halves: IN_SPACE.halves.replace(/.*\.tryReadl\(.*\n/, ""),
+  values: IN_SPACE.values.replaceAll(/.*\.read[bw]\(.*\n/g, ""),
+};
+for (const [form, body] of Object.entries(TRANSLATED)) {
+  const loop = makeLoop(`mmu_${form}`, body);
+  optimize(loop, () => loop(mmus[0], virtual));
+  for (let i = 0; i < 10; i++) {
+    loop(mmus[i & 1], virtual);
+  }
+  report(`${form}, MMU`, loop);
+  if (!/\.(read|write|fetch)\w\(/.test(body)) {
+    const faulting = makeLoop(`mmu_missing_${form}`, body);
+    optimize(faulting, () => faulting(mmus[0], missing));
+    for (let i = 0; i < 10; i++) {
+      faulting(mmus[i & 1], missing);
+      mmus[0].flushAll();
+    }
+    report(`${form}, MMU with misses`, faulting);
+  }
+}
+
 const spaces = makeLoop("spaces", LOOPS.codes);
 optimize(spaces, () => {
   spaces(board, anywhere);
@@ -382,6 +427,13 @@ for (let i = 0; i < 10; i++) {
   spacesNative(board.native, anywhere);
 }
 report("native, spaces of every kind of region", spacesNative);
+
+const mmuNative = makeLoop("mmu_native", NATIVE_IN_SPACE.replace(/.*\.tryWriteqFrom\(.*$/, ""));
+optimize(mmuNative, () => mmuNative(mmus[0].native, virtual));
+for (let i = 0; i < 10; i++) {
+  mmuNative(mmus[i & 1].native, virtual);
+}
+report("native, MMU", mmuNative);
 
 // The native path: everything but the call into C++ is inlined.
 const native = makeLoop(

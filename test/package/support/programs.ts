@@ -36,8 +36,10 @@ export function everySubpath(): string {
 const EVERY_SUBPATH_OUTPUT = [
   "loader 4030201",
   "typed 80000000",
+  "mmu 4030201",
   "atomics true",
   "snapshot, inspector 200",
+  "gdb null",
   "crosscheck 1000 null",
   "trace 3 true",
   "include true",
