@@ -49,4 +49,5 @@ export type {
   RomRegion,
   WindowOptions,
 } from "./space/regions.js";
+export type { AccessTrace, TracedAccess, TraceLog, TraceOptions } from "./space/access-trace.js";
 export type { WatchedAccess, WatchListener, Watchpoint, WatchRange } from "./space/watchpoint.js";

@@ -95,6 +95,14 @@ export interface MemoryBinding {
    * were written, or read. Looks at no bytes.
    */
   arenaResident(arena: Handle, offset: number, length: number): Float64Array;
+  /** Bytes of a huge page; 0 on systems on which the package asks for none. */
+  readonly hugePageSize: number;
+  /**
+   * Asks for huge pages in an ArrayBuffer of the runtime whose bytes were not accessed yet.
+   *
+   * @returns The offset of the first byte on a huge page.
+   */
+  adviseHugePages(buffer: ArrayBuffer): number;
   /** @param handedOut - False if the buffer stays inside this package until `handOut`. */
   arenaExpose(arena: Handle, offset: number, length: number, handedOut?: boolean): ArrayBuffer;
   /** Call it before code outside this package receives a buffer of `arenaExpose`. */

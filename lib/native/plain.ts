@@ -148,6 +148,8 @@ export function plainBinding(noAddon: () => never): MemoryBinding {
       usable(arena);
       return Float64Array.of(offset, length);
     },
+    hugePageSize: 0,
+    adviseHugePages: () => 0,
     arenaExpose: noExternalBuffer,
     handOut: noExternalBuffer,
     detach: noExternalBuffer,

@@ -57,6 +57,7 @@ import { spaceAtomics } from "./atomics.js";
 import { spaceHalves } from "./halves.js";
 import { uncloneable } from "../base/uncloneable.js";
 import type { WatchListener, Watchpoint, WatchRange } from "./watchpoint.js";
+import { AccessTrace, type TraceOptions } from "./access-trace.js";
 import { BYTE, checkSlots } from "../base/widths.js";
 
 /** Options of {@link AddressSpace.addRam}. */
@@ -495,7 +496,44 @@ export class AddressSpace implements GuestAccessors {
    * ```
    */
   watch(range: WatchRange, listener: WatchListener): Watchpoint {
+    checkFunction(listener, "listener");
     return this.#bus.watch(range, listener);
+  }
+
+  /**
+   * Records each access that touches a range and does not fault in a ring: plain, atomic and bulk
+   * accesses, on both paths. Only accesses of the recorded kind to the pages (of 4096 bytes) that
+   * the range touches become slower.
+   *
+   * Starting and stopping needs 64 KiB of free stack.
+   *
+   * @throws TypeError, RangeError for an invalid option, or if the stack is nearly full; Error
+   * `ERR_OUT_OF_MEMORY`.
+   *
+   * @example
+   * ```js
+   * import { AddressSpace } from "pound-guest-memory";
+   *
+   * const space = new AddressSpace();
+   * space.addRam(0, 4096);
+   * let pc = 0x8000_0000;
+   * const trace = space.trace({
+   *   range: { gpa: 0x100, length: 4 },
+   *   kinds: "write",
+   *   tag: () => pc,
+   * });
+   * space.writel(0x100, 7);
+   * pc += 4;
+   * space.writeb(0x102, 1);
+   * const { tag, value } = trace.accesses().at(-1);
+   * console.log(tag.toString(16), value); // 80000004 1
+   * trace.stop();
+   * ```
+   */
+  trace(options: TraceOptions): AccessTrace {
+    return new AccessTrace(options, this.policy, (range, recorder) =>
+      this.#bus.watch(range, recorder),
+    );
   }
 
   /**

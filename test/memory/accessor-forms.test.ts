@@ -1,4 +1,5 @@
 import { spawnSync } from "node:child_process";
+import { endianness } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
 import { itNative } from "../support/native-tests.js";
@@ -17,7 +18,10 @@ function run(script: string): unknown {
 const SECOND_FORM = 'Object.hasOwn(GuestMemory.prototype, "readl")';
 
 describe("the forms of the accessors", () => {
-  it("has the second form only after an access that the first form refuses", () => {
+  it("has the second form only after an access that the first form refuses", function () {
+    if (endianness() === "BE") {
+      this.skip(); // There, the first form refuses every access.
+    }
     const forms = run(`
       const memory = GuestMemory.allocate(4096);
       const out = new Uint32Array(1);

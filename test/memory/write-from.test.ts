@@ -41,10 +41,11 @@ for (const path of PATHS) {
 
     it("takes a view of the RAM itself, and reaches above 4 GiB", () => {
       const memory = GuestMemory.allocate(5 * GIB);
-      memory.writeq(8, 77n);
+      // The same in either byte order.
+      memory.writeq(8, 0x0123_4567_6745_2301n);
       const own = new BigUint64Array(memory.buffer.buffer, memory.buffer.byteOffset + 8, 1);
       expect(accessOf(memory).tryWriteqFrom(4 * GIB + 8, own)).to.equal(OK);
-      expect(memory.readq(4 * GIB + 8)).to.equal(77n);
+      expect(memory.readq(4 * GIB + 8)).to.equal(0x0123_4567_6745_2301n);
       memory.destroy();
     });
 

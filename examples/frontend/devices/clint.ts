@@ -23,6 +23,15 @@ export class Clint implements MmioDevice {
 
   constructor(private readonly hart: InterruptedHart) {}
 
+  save() {
+    const { compare, software } = this;
+    return { compare, software };
+  }
+
+  restore(saved: ReturnType<Clint["save"]>): void {
+    Object.assign(this, saved);
+  }
+
   readq(offset: number): bigint {
     switch (offset) {
       case MTIMECMP:

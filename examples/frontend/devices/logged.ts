@@ -12,6 +12,15 @@ export class DeviceLog {
   /** @param now - Returns the time of an access. */
   constructor(private readonly now: () => number) {}
 
+  save() {
+    const { accesses, hash } = this;
+    return { accesses, hash };
+  }
+
+  restore(saved: ReturnType<DeviceLog["save"]>): void {
+    Object.assign(this, saved);
+  }
+
   /** Wraps a device so that its accesses are logged. */
   watch(device: MmioDevice): MmioDevice {
     const number = this.devices++;

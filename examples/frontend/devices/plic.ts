@@ -45,6 +45,17 @@ export class Plic implements MmioDevice {
     this.update();
   }
 
+  save() {
+    const { priority, levels, pending, claimed } = this;
+    const contexts = this.contexts.map(({ enabled, threshold }) => ({ enabled, threshold }));
+    return { own: { priority, levels, pending, claimed }, contexts };
+  }
+
+  restore({ own, contexts }: ReturnType<Plic["save"]>): void {
+    Object.assign(this, own);
+    this.contexts.forEach((context, i) => Object.assign(context, contexts[i]));
+  }
+
   readl(offset: number): number {
     if (offset < 4 * SOURCES) {
       return this.priority[offset / 4]!;

@@ -60,6 +60,19 @@ export class Uart implements MmioDevice {
     this.update();
   }
 
+  save() {
+    const { sent, received, divisor, enabled, fifos } = this;
+    const { lineControl, modemControl, scratch, isEmptyNews } = this;
+    return {
+      ...{ sent, received, divisor, enabled, fifos },
+      ...{ lineControl, modemControl, scratch, isEmptyNews },
+    };
+  }
+
+  restore(saved: ReturnType<Uart["save"]>): void {
+    Object.assign(this, saved);
+  }
+
   readb(offset: number): number {
     switch (offset) {
       case DATA: {
