@@ -21,6 +21,15 @@ const FOLDERS = ["atomics", "base", "memory", "mmu", "snapshot", "space", "typed
 /** A file that is left out, because it also tests with values of another realm, which only Node makes. */
 const LEFT_OUT = "test/base/error-contract.test.ts";
 
+/** What the harness prints before its counts. */
+const RESULT = "RESULT ";
+
+interface Counts {
+  readonly passes: number;
+  readonly pending: number;
+  readonly failures: number;
+}
+
 /** The runtimes, and how each runs the bundle: it passes lines of output on. */
 const RUNTIMES: Readonly<Record<string, (print: (line: string) => void) => Promise<void>>> = {
   chromium: runInChromium,
@@ -105,9 +114,6 @@ async function runProgram(
 
 /** Serves a page with the bundle, isolated from other origins, so that it may share memory. */
 async function runInChromium(print: (line: string) => void): Promise<void> {
-  if (!existsSync(CHROMIUM)) {
-    throw new Error(`${CHROMIUM} is missing: Debian package chromium`);
-  }
   const server = createServer(({ url }, response) => {
     const isBundle = url === "/tests.mjs";
     response.setHeader("Content-Type", isBundle ? "text/javascript" : "text/html");
@@ -129,7 +135,7 @@ async function runInChromium(print: (line: string) => void): Promise<void> {
     const ended = new Promise<void>((resolve, reject) => {
       page.on("console", (message) => {
         print(message.text());
-        if (message.text().startsWith("RESULT ")) {
+        if (message.text().startsWith(RESULT)) {
           resolve();
         }
       });
@@ -147,23 +153,46 @@ async function runInChromium(print: (line: string) => void): Promise<void> {
 /** Runs the tests in a runtime, and returns whether all passed. */
 async function test(name: string): Promise<boolean> {
   const began = performance.now();
-  let result: { passes: number; pending: number; failures: number } | null = null;
+  const results: string[] = [];
   console.log(`== ${name}`);
   await RUNTIMES[name]!((line) => {
-    if (line.startsWith("RESULT ")) {
-      result = JSON.parse(line.slice("RESULT ".length)) as typeof result;
+    if (line.startsWith(RESULT)) {
+      results.push(line.slice(RESULT.length));
     } else if (line !== "") {
       console.log(line);
     }
   });
-  if (result === null) {
+  if (results.length === 0) {
     console.error("the tests did not end");
     return false;
   }
-  const { passes, pending, failures } = result as NonNullable<typeof result>;
+  const { passes, pending, failures } = JSON.parse(results[0]!) as Counts;
   const seconds = Math.round((performance.now() - began) / 1000);
   console.log(`  ${passes} passing (${seconds}s)\n  ${pending} pending\n  ${failures} failing`);
   return failures === 0 && passes > 0;
+}
+
+/** Why a runtime cannot run; null if it can. Fetches it from npm. */
+function whyMissing(name: string): string | null {
+  if (name === "chromium") {
+    return existsSync(CHROMIUM) ? null : `${CHROMIUM} is missing: Debian package chromium`;
+  }
+  if (thisMachine() !== "linux-x64-glibc") {
+    return `it is fetched for linux-x64-glibc, and this is ${thisMachine()}`;
+  }
+  try {
+    fetchedTool(`${name}-linux-x64`);
+    return null;
+  } catch (error) {
+    return `it cannot be fetched: ${error instanceof Error ? error.message : String(error)}`;
+  }
+}
+
+function skip(name: string, reason: string): void {
+  console.log(`${name}: SKIPPED (${reason})`);
+  if (process.env["POUND_REQUIRE_ALL"] === "1") {
+    process.exitCode = 1;
+  }
 }
 
 const { values, positionals } = parseArgs({
@@ -178,7 +207,10 @@ if (values.help || unknown.length > 0) {
 mkdirSync(join(ROOT, "build-runtimes"), { recursive: true });
 await bundleTests();
 for (const name of positionals.length > 0 ? positionals : Object.keys(RUNTIMES)) {
-  if (!(await test(name))) {
+  const missing = whyMissing(name);
+  if (missing !== null) {
+    skip(name, missing);
+  } else if (!(await test(name))) {
     process.exitCode = 1;
   }
 }

@@ -32,8 +32,8 @@ const PROGRAM = `
   const byte = GuestMemory.hasNative ? memory.native.readb(8) : "none";
   console.log(memory.readl(8), byte, takeSnapshot(memory).regions.length);
 `;
-const WITH_ADDON = `${0x11223344} ${0x44} 1\n`;
-const WITHOUT = `${0x11223344} none 1\n`;
+const WITH_ADDON = "287454020 68 1\n";
+const WITHOUT = "287454020 none 1\n";
 
 /** Bundles entry.mjs of a folder into a file. */
 type Bundle = (folder: string, file: string, way: Way) => Promise<unknown>;
