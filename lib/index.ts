@@ -1,5 +1,3 @@
-// TypeScript 6 loads the types of Node only where a reference or a tsconfig.json names them.
-/// <reference types="node" preserve="true" />
 export type { GuestAccessors, GuestHalvesAccessors, GuestMemoryAccess } from "./base/access.js";
 export {
   type ErrorCode,
@@ -20,6 +18,11 @@ export { Arena, type ArenaOptions, type CallerMemory } from "./memory/arena.js";
 export { DirtyBitmap, type DirtyCursor } from "./memory/dirty-bitmap.js";
 export { GuestMemory } from "./memory/guest-memory.js";
 export type { PolicyAccess } from "./memory/policy-access.js";
+export type {
+  ProcessShared,
+  ProcessSharedSource,
+  SharedRamOptions,
+} from "./memory/process-sharing.js";
 export type { SharedRam } from "./memory/shared-ram.js";
 export type { Tracking, TrackingMode } from "./memory/tracking.js";
 export { AddressSpace, type RamOptions, type RomOptions } from "./space/address-space.js";
@@ -46,4 +49,5 @@ export type {
   RomRegion,
   WindowOptions,
 } from "./space/regions.js";
+export type { AccessTrace, TracedAccess, TraceLog, TraceOptions } from "./space/access-trace.js";
 export type { WatchedAccess, WatchListener, Watchpoint, WatchRange } from "./space/watchpoint.js";

@@ -1,10 +1,10 @@
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { loadSnapshot, saveSnapshot } from "pound-guest-memory/snapshot";
 import { BOOTS, type BootName, readBoot } from "./boots.js";
 import { runInWorker } from "./in-worker.js";
 import type { Path } from "./machine.js";
 import { differences } from "./run.js";
-import { restoreMachine, saveMachine } from "./saved-machine.js";
 import { Terminal } from "./terminal.js";
 import { Typist } from "./typist.js";
 import { VirtMachine } from "./virt.js";
@@ -62,7 +62,7 @@ async function runAtTerminal(run: TerminalRun): Promise<boolean> {
     },
   });
   if (restore !== undefined) {
-    await restoreMachine(machine, restore);
+    machine.restore(await loadSnapshot(restore));
   }
   terminal.open(
     (text) => machine.uart.receive(text),
@@ -77,7 +77,7 @@ async function runAtTerminal(run: TerminalRun): Promise<boolean> {
     terminal.close();
   }
   if (save !== undefined) {
-    await saveMachine(machine, save);
+    await saveSnapshot(machine.save(), save);
   }
   return (machine.status ?? 0) === 0;
 }

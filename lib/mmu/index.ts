@@ -1,8 +1,7 @@
-// TypeScript 6 loads the types of Node only where a reference or a tsconfig.json names them.
-/// <reference types="node" preserve="true" />
 // The comments of the accessors link to these.
 export type { GuestAtomicAccess } from "../atomics/access.js";
 export { GuestMemoryFault } from "../base/errors.js";
+export { Aarch64PageTables, type Aarch64Privilege } from "./aarch64.js";
 export type { MmuFault } from "./fault.js";
 export { Mmu, type MmuOptions } from "./mmu.js";
 export type { NativeMmuAccess } from "./native-access.js";

@@ -1,13 +1,12 @@
-import type { Gpa } from "../base/gpa.js";
-import { OK } from "../base/result.js";
-import { rangeError, typeError } from "../base/errors.js";
-import { MAX_U64, toBigInt } from "../base/gpa.js";
 import { checkObject } from "../base/arguments.js";
+import { typeError } from "../base/errors.js";
+import { type Gpa, toBigInt } from "../base/gpa.js";
 import type { Access } from "../space/regions.js";
 import { type AddressSpace, busOf } from "../space/address-space.js";
+import { checkRegister, PageTableEntries, quad } from "./page-tables.js";
 import type { TranslationKind } from "./tlb.js";
 import { virtualAt, type VirtualAddress } from "./virtual-address.js";
-import type { GuestFault, Translation, Walk } from "./walk.js";
+import { type GuestFault, RIGHT, type Translation, type Walk } from "./walk.js";
 
 // The bits of a page table entry. Its page number starts at bit 10.
 const VALID = 1 << 0;
@@ -83,10 +82,8 @@ export interface RiscvPrivilege {
 export class RiscvPageTables {
   /** The function for {@link MmuOptions.walk}. */
   readonly walk: Walk;
-  readonly #space: AddressSpace;
+  readonly #entries: PageTableEntries;
   readonly #updatesBits: boolean;
-  readonly #entry = new Uint32Array(2);
-  readonly #status = new BigUint64Array(1);
   #satp = 0n;
   /** Page number of the root table. */
   #root = 0;
@@ -100,7 +97,7 @@ export class RiscvPageTables {
     if (typeof updatesBits !== "boolean") {
       throw typeError("updatesBits must be a boolean");
     }
-    this.#space = space;
+    this.#entries = new PageTableEntries(space);
     this.#updatesBits = updatesBits;
     this.walk = (va, kind, mode) => this.#walk(va, kind, mode);
   }
@@ -122,12 +119,7 @@ export class RiscvPageTables {
    * @throws TypeError; RangeError if the value is not from 0 to 2^64 - 1.
    */
   set satp(value: bigint) {
-    if (typeof value !== "bigint") {
-      throw typeError("satp must be a bigint");
-    }
-    if (value < 0n || value > MAX_U64) {
-      throw rangeError("satp must be from 0 to 2^64 - 1");
-    }
+    checkRegister(value, "satp");
     const levels = new Map([
       [0n, 0],
       [8n, 3],
@@ -165,24 +157,24 @@ export class RiscvPageTables {
 
   /** Returns null if the walk has to be repeated. */
   #descend(va: number, kind: TranslationKind, mode: number): Translation | GuestFault | null {
-    const entry = this.#entry;
+    const { halves } = this.#entries;
     let table = this.#root;
     for (let level = this.#levels - 1; level >= 0; level--) {
       const size = PAGE * ENTRIES ** level;
       const index = ((Math.floor(va / size) % ENTRIES) + ENTRIES) % ENTRIES;
       const at = addressOf(table, 8 * index);
-      if (this.#space.tryReadqHalves(at, entry, 0) !== OK) {
+      if (!this.#entries.read(at)) {
         return ACCESS_FAULT[kind];
       }
-      const low = entry[0]!;
-      const high = entry[1]!;
+      const low = halves[0]!;
+      const high = halves[1]!;
       // The bits above the page number are reserved, and so is "writable, not readable".
       if ((low & VALID) === 0 || (low & (READ | WRITE)) === WRITE || high >>> 22 !== 0) {
         return PAGE_FAULT[kind];
       }
       const number = high * 2 ** 22 + (low >>> 10);
       if ((low & (READ | EXECUTE)) !== 0) {
-        return number % (size / PAGE) === 0 && rightsOf(low, mode).includes(LETTER[kind])
+        return number % (size / PAGE) === 0 && rightsOf(low, mode).includes(RIGHT[kind])
           ? this.#leaf(at, low, high, kind, mode, addressOf(number, 0), size)
           : PAGE_FAULT[kind];
       }
@@ -209,14 +201,9 @@ export class RiscvPageTables {
       if (!this.#updatesBits) {
         return PAGE_FAULT[kind];
       }
-      const before = quad(low, high);
-      const { atomics } = this.#space;
-      const after = quad(needed, high);
-      if (atomics.tryCompareExchangeq(at, before, after, this.#status) !== OK) {
-        return ACCESS_FAULT[kind];
-      }
-      if (this.#status[0] !== before) {
-        return null;
+      const update = this.#entries.update(at, quad(low, high), quad(needed, high));
+      if (update !== "made") {
+        return update === "lost" ? null : ACCESS_FAULT[kind];
       }
     }
     const rights = rightsOf(needed, mode);
@@ -225,8 +212,6 @@ export class RiscvPageTables {
     return { gpa, size, access: access as Access };
   }
 }
-
-const LETTER = { read: "r", write: "w", fetch: "x" } as const;
 
 /** What a mode may do with the page of an entry, as letters. */
 function rightsOf(entry: number, mode: number): string {
@@ -252,8 +237,4 @@ function identity(va: VirtualAddress): Translation {
   const page = BigInt.asUintN(64, BigInt(virtualAt(va, 0))) & -BigInt(PAGE);
   const gpa = Number(page);
   return { gpa: Number.isSafeInteger(gpa) ? gpa : page, size: PAGE, access: "rwx" };
-}
-
-function quad(low: number, high: number): bigint {
-  return (BigInt(high) << 32n) | BigInt(low);
 }

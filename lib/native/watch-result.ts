@@ -1,11 +1,13 @@
-/** The result of `watchStart`: `watch_result_t` of native/addon/watch_binding.cpp. */
+/** The result of `watchStart`: `watch_result_t` of native/addon/watch_binding.cpp, and one more. */
 export type WatchResult =
   | typeof WATCH_EXACT
   | typeof WATCH_COARSE
   | typeof WATCH_UNSUPPORTED
   | typeof WATCH_BORROWED
   | typeof WATCH_REFUSED
-  | typeof WATCH_ENDED;
+  | typeof WATCH_ENDED
+  | typeof WATCH_SHARED
+  | typeof WATCH_NO_ADDON;
 
 /** Marks are exact, and the memory is as fast as before. */
 export const WATCH_EXACT = 0;
@@ -19,3 +21,7 @@ export const WATCH_BORROWED = 3;
 export const WATCH_REFUSED = 4;
 /** The memory has ended. */
 export const WATCH_ENDED = 5;
+/** Other processes may write to the memory, which the system would not report. */
+export const WATCH_SHARED = 6;
+/** The addon is not loaded. */
+export const WATCH_NO_ADDON = 7;

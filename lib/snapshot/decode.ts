@@ -13,6 +13,7 @@ import {
   MAPPABLE,
   MAX_NAME,
   MAX_REGIONS,
+  MAX_STATE,
   MAX_TABLES,
   NO_REGION,
   placeData,
@@ -62,8 +63,8 @@ export function decodeHeader(bytes: Buffer, fileSize: number): Header {
   }
   const version = bytes[MAGIC.length];
   const isMappable = version === MAPPABLE;
-  const meaningless = isMappable ? AT.reserved : version === PLAIN ? AT.windows : AT.checksum;
-  requireZero(bytes, meaningless, AT.tablesDigest, 0);
+  const meaningless = isMappable ? AT.state : version === PLAIN ? AT.windows : AT.checksum;
+  requireZero(bytes, meaningless, AT.state, 0);
   const windows = bytes.readUInt32LE(AT.windows);
   const isPlain = version === PLAIN || (isMappable && windows === 0);
   const header: Header = {
@@ -76,6 +77,7 @@ export function decodeHeader(bytes: Buffer, fileSize: number): Header {
     generation: bytes.readUInt32LE(AT.generation),
     windows: isPlain ? null : windows,
     checksum: isMappable ? decodeChecksum(bytes.readUInt32LE(AT.checksum)) : CHECKSUMS.sha256,
+    state: bytes.readUInt32LE(AT.state),
     tablesDigest: bytes.subarray(AT.tablesDigest, AT.headerDigest),
   };
   checkCounts(header, fileSize);
@@ -115,10 +117,14 @@ function checkCounts(header: Header, fileSize: number): void {
   if (regionBytes + records * RECORD_SIZE > MAX_TABLES) {
     throw new SnapshotFormatError("its tables have more than 1 GiB", AT.regionBytes);
   }
+  if (header.state > MAX_STATE) {
+    throw new SnapshotFormatError("its state has more than 1 GiB", AT.state);
+  }
   if (stored > records) {
     throw new SnapshotFormatError("it has more pages than records of pages", AT.stored);
   }
-  const least = dataOffset(header) + (header.isMappable ? 0 : stored * PAGE_SIZE);
+  const pages = header.isMappable ? 0 : stored * PAGE_SIZE;
+  const least = dataOffset(header) + pages + header.state;
   // The size of a mappable file also depends on the regions, which are checked later.
   const expected = header.isMappable ? Math.max(header.fileSize, least) : least;
   if (header.fileSize !== expected) {
@@ -182,8 +188,9 @@ function checkData(regions: readonly FileRegion[], header: Header): void {
     dataOffset(header),
     regions.map(({ layout }) => layout),
   );
-  if (header.fileSize !== end) {
-    throw new SnapshotFormatError(`the file should have ${end} bytes`, AT.fileSize);
+  const expected = end + header.state;
+  if (header.fileSize !== expected) {
+    throw new SnapshotFormatError(`the file should have ${expected} bytes`, AT.fileSize);
   }
   const misplaced = regions.findIndex(({ data }, i) => data !== offsets[i]);
   if (misplaced >= 0) {

@@ -38,6 +38,8 @@ export interface StoredPage {
 export interface Encoding {
   readonly isMappable: boolean;
   readonly checksum: PageChecksum;
+  /** Bytes of the state of the machine, which follows the pages. */
+  readonly state: number;
 }
 
 /**
@@ -66,7 +68,7 @@ export class SnapshotEncoder {
     generation: number,
     encoding: Encoding,
   ) {
-    const { isMappable } = encoding;
+    const { isMappable, state } = encoding;
     const layouts = regions.map(({ layout }) => layout);
     const isWindowed = areMemories({ regions: layouts, windows });
     const records = regions.map(countRecords);
@@ -83,7 +85,7 @@ export class SnapshotEncoder {
     const start = dataOffset({ regionBytes, records: count, isMappable });
     const areas = placeData(start, layouts);
     this.stored = regions.reduce((sum, { pages }) => sum + pages.stored, 0);
-    this.fileSize = isMappable ? areas.end : start + this.stored * PAGE_SIZE;
+    this.fileSize = (isMappable ? areas.end : start + this.stored * PAGE_SIZE) + state;
     if (!Number.isSafeInteger(this.fileSize)) {
       throw rangeError("the memory has more bytes than a mappable file can hold");
     }
@@ -123,7 +125,7 @@ export class SnapshotEncoder {
   /** The bytes before the first page. Call it after `pages` has ended. */
   head(): Buffer {
     const head = this.#head;
-    const { isMappable, checksum } = this.#encoding;
+    const { isMappable, checksum, state } = this.#encoding;
     const records = this.#records.reduce((sum, number) => sum + number, 0);
     const tables = head.subarray(
       HEADER_SIZE,
@@ -140,6 +142,7 @@ export class SnapshotEncoder {
     head.writeUInt32LE(this.#generation, AT.generation);
     head.writeUInt32LE(this.#windows ?? 0, AT.windows);
     head.writeUInt32LE(isMappable ? checksum.id : 0, AT.checksum);
+    head.writeUInt32LE(state, AT.state);
     sha256(tables).copy(head, AT.tablesDigest);
     sha256(head.subarray(0, AT.headerDigest)).copy(head, AT.headerDigest);
     return head;

@@ -26,6 +26,8 @@ export const MAX_NAME = 4096;
  * Maximum bytes of the tables, which are read whole. Enough for 128 GiB without a page of zeros.
  */
 export const MAX_TABLES = 2 ** 30;
+/** Maximum bytes of the state of the machine, which is read whole. */
+export const MAX_STATE = 2 ** 30;
 
 /**
  * The alignment of the data of a region in a mappable file: the largest page size of the supported
@@ -46,7 +48,7 @@ export const AT = {
   generation: 48,
   windows: 52,
   checksum: 56,
-  reserved: 60,
+  state: 60,
   tablesDigest: 64,
   headerDigest: 96,
 } as const;
@@ -69,6 +71,8 @@ export interface Header {
   readonly windows: number | null;
   /** The kind of the checksums of pages. */
   readonly checksum: PageChecksum;
+  /** Bytes of the state of the machine, at the end of the file. */
+  readonly state: number;
   readonly tablesDigest: Buffer;
 }
 
@@ -101,7 +105,7 @@ export function dataOffset(header: Pick<Header, "regionBytes" | "records" | "isM
 /** The offsets of the data of each region in a mappable file. Those of MMIO are 0. */
 export interface DataAreas {
   readonly offsets: readonly number[];
-  /** The size of the file: at least 2^53 if that is not exact. */
+  /** The end of the data in the file: at least 2^53 if that is not exact. */
   readonly end: number;
 }
 

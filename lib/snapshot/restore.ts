@@ -3,6 +3,7 @@ import type { GuestMemory } from "../memory/guest-memory.js";
 import { rememberRestored, takeMarks } from "./known-contents.js";
 import type { PageTable } from "./page-table.js";
 import { RamPages } from "./ram-pages.js";
+import { loadDevices, NO_STATE, planLoads } from "./state.js";
 import { type LiveRegion, type SnapshotSubject, surveyOf } from "./subject.js";
 import {
   checkSameWindows,
@@ -41,14 +42,18 @@ interface Switch {
  * the last snapshot taken of it or restored to it still exists, only the pages that can differ are
  * compared. Restoring the same snapshot repeatedly is therefore cheap.
  *
+ * Afterwards, `load` of each device is called with the state that its `save` returned. If one throws,
+ * memory and the devices before it are restored, and the others are not.
+ *
  * @returns The number of pages written.
  * @throws TypeError; Error `ERR_SNAPSHOT_MISMATCH` if the regions differ from those of the snapshot
  * in kind, address, size, mirrors or priority, if a memory of the snapshot is not there any more or
- * has another size, if a ROM has other bytes, or if the snapshot has different bytes for two
- * regions that map the same memory; Error `ERR_DESTROYED` if memory was destroyed or detached.
+ * has another size, if a ROM has other bytes, if other devices have state, or if the snapshot has different bytes for two
+ * regions that map the same memory; Error `ERR_DESTROYED` if memory was destroyed or detached; what
+ * `load` of a device throws.
  */
 export function restoreSnapshot(subject: SnapshotSubject, snapshot: Snapshot): number {
-  const { regions, windows, origins } = contentsOf(snapshot);
+  const { regions, windows, origins, state = NO_STATE } = contentsOf(snapshot);
   const { live, windows: now } = surveyOf(subject);
   checkSameWindows(windows, now, "the memory");
   const plan = new Map<number, Restoring>();
@@ -82,6 +87,7 @@ export function restoreSnapshot(subject: SnapshotSubject, snapshot: Snapshot): n
       checkMirror(restoring, original);
     }
   }
+  const loads = planLoads(live, state);
   let written = 0;
   for (const restoring of writable.values()) {
     written += restoreRegion(restoring);
@@ -89,7 +95,13 @@ export function restoreSnapshot(subject: SnapshotSubject, snapshot: Snapshot): n
   for (const { region, offset, memory } of switches) {
     region.select!(offset, memory);
   }
+  loadDevices(loads);
   return written;
+}
+
+/** Restores the state of the devices only, after memory was restored by other means. */
+export function restoreDevices(subject: SnapshotSubject, snapshot: Snapshot): void {
+  loadDevices(planLoads(surveyOf(subject).live, contentsOf(snapshot).state ?? NO_STATE));
 }
 
 /** The memory that a region showed in the snapshot. */

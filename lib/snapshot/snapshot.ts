@@ -1,4 +1,5 @@
-import { inspect } from "node:util";
+import { type Bytes, copyOf } from "../base/bytes.js";
+import { INSPECT } from "../base/inspect.js";
 import { newBuffer } from "../memory/bulk.js";
 import { PAGE_SIZE } from "../base/page.js";
 import { GuestMemoryFault, typeError } from "../base/errors.js";
@@ -6,6 +7,7 @@ import { type Gpa, MAX_U64 } from "../base/gpa.js";
 import type { GuestMemory } from "../memory/guest-memory.js";
 import { toAddress, toByteCount } from "../base/arguments.js";
 import { GuestMemAccessResult } from "../base/result.js";
+import { type MachineState, NO_STATE } from "./state.js";
 import type { HeatTable, PageHeat } from "./page-heat.js";
 import { type PageTable, ZERO_PAGE } from "./page-table.js";
 import {
@@ -45,6 +47,8 @@ export interface Origin {
 
 /** The contents of a snapshot. Not public. */
 export interface SnapshotContents {
+  /** By default, the snapshot has no state beside memory. */
+  readonly state?: MachineState;
   readonly regions: readonly RegionContents[];
   readonly windows: readonly SnapshotWindow[];
   /** The origin of each window, null for MMIO. Null for a snapshot from a file. */
@@ -115,7 +119,7 @@ export class Snapshot {
    * @throws `GuestMemoryFault` if the range does not lie in one copy of the bytes of one visible
    * region of RAM or ROM; TypeError, RangeError; Error `ERR_OUT_OF_MEMORY`.
    */
-  read(gpa: Gpa, length: Gpa): Buffer {
+  read(gpa: Gpa, length: Gpa): Bytes {
     const count = toByteCount(length, "length");
     const { region, offset } = this.#locate(gpa, count);
     const target = newBuffer(count);
@@ -140,8 +144,23 @@ export class Snapshot {
     return region.heat.get(Math.floor(offset / PAGE_SIZE));
   }
 
+  /** The names of the blocks of state that the program has passed, in the order of the object. */
+  get stateNames(): string[] {
+    return [...(contentsOf(this).state ?? NO_STATE).named.keys()];
+  }
+
+  /**
+   * Copies a block of state: see {@link SnapshotOptions.state}.
+   *
+   * @returns Null if the snapshot has no block of this name.
+   */
+  state(name: string): Bytes | null {
+    const block = (contentsOf(this).state ?? NO_STATE).named.get(name);
+    return block === undefined ? null : copyOf(block);
+  }
+
   /** Keeps `console.log(snapshot)` short. */
-  [inspect.custom](): string {
+  [INSPECT](): string {
     const { generation, regions, storedPages } = this.toJSON();
     return `Snapshot { generation: ${generation}, regions: ${regions}, storedPages: ${storedPages} }`;
   }

@@ -1,6 +1,7 @@
 import { rangeError, typeError } from "../base/errors.js";
 import { PAGE_SIZE } from "../base/page.js";
 import { type GuestMemory, isGuestMemory } from "../memory/guest-memory.js";
+import type { StatefulDevice } from "./stateful-device.js";
 import {
   misplacedWindow,
   placeMemories,
@@ -13,6 +14,8 @@ import {
 export interface LiveRegion extends RegionLayout {
   /** The memory of a RAM or ROM region. */
   readonly memory?: GuestMemory;
+  /** The device of a region of MMIO. Snapshots contain its state if it has `save` and `load`. */
+  readonly device?: StatefulDevice;
   /**
    * Offset in bytes of the first byte of the region in its memory: a multiple of 8. A region with
    * neither `offset` nor `period` is a whole memory.

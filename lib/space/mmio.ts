@@ -1,5 +1,6 @@
 import { rangeError, typeError } from "../base/errors.js";
 import { checkFunction, checkObject } from "../base/arguments.js";
+import type { StatefulDevice } from "../snapshot/stateful-device.js";
 
 /**
  * The answer of a handler that refuses an access: the access is `FAULT_BOUNDARY`, like a bus error,
@@ -103,7 +104,7 @@ export interface MmioImplementation {
  * console.log(timer.compare); // 500
  * ```
  */
-export interface MmioDevice {
+export interface MmioDevice extends StatefulDevice {
   /** Returns 8 bits, from -2^7 to 2^8 - 1. */
   readb?(offset: number): number | BusError;
   /** Returns 16 bits, from -2^15 to 2^16 - 1. */

@@ -8,6 +8,7 @@
 #include "errors.h"
 #include "memory_binding.h"
 #include "mmu_binding.h"
+#include "sharing_binding.h"
 #include "space_binding.h"
 #include "stack_binding.h"
 #include "watch_binding.h"
@@ -61,6 +62,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     init_memory_binding(env, exports);
     init_atomic_binding(env, exports);
     init_batch_binding(env, exports);
+    init_sharing_binding(env, exports);
     init_space_binding(env, exports);
     init_mmu_binding(env, exports);
     init_stack_binding(env, exports);

@@ -17,6 +17,7 @@ using host::memory::arena_result_t;
 using host::memory::arena_t;
 using host::memory::fork_result_t;
 using host::memory::forkable_t;
+using host::memory::shared_object_t;
 
 namespace {
 
@@ -73,6 +74,10 @@ SharedArena::SharedArena(napi_env env, PagesKind kind, const arena_t& arena,
       pages_(std::make_shared<Pages>(arena)) {
 }
 
+SharedArena::SharedArena(napi_env env, const arena_t& arena, shared_object_t object)
+    : env_(env), arena_(arena), pages_(std::make_shared<Pages>(arena)), object_(std::move(object)) {
+}
+
 SharedArena::SharedArena(napi_env env, const arena_t& arena, Napi::DataView view,
                          Napi::Value buffer, OwnerEnd owner_end)
     : env_(env), arena_(arena), owner_end_(owner_end), owner_view_(Napi::Persistent(view)) {
@@ -115,6 +120,11 @@ bool SharedArena::move_to_fresh_pages() {
 
 bool SharedArena::reset() {
     end_dependents();
+    if (is_shared_object()) {
+        // Buffers that were transferred and runs of other addons share the bytes as before.
+        host::memory::arena_reset(&arena_);
+        return true;
+    }
     if (pages_ != nullptr && (pages_->in_run() || may_have_moved(env_, pages_.get()))) {
         return move_to_fresh_pages();
     }
@@ -148,7 +158,7 @@ bool SharedArena::reset() {
 
 void SharedArena::destroy() {
     end_dependents();
-    if (pages_ != nullptr && !may_have_moved(env_, pages_.get())) {
+    if (owns_pages() && !may_have_moved(env_, pages_.get())) {
         if (block_) {
             block_->discard();
         } else {
@@ -157,6 +167,7 @@ void SharedArena::destroy() {
     }
     block_.reset();
     pages_.reset();
+    object_ = shared_object_t();
     arena_ = {};
     if (owner_end_ == OwnerEnd::DETACH && !owner_buffer_.IsEmpty()) {
         napi_detach_arraybuffer(env_, owner_buffer_.Value());
@@ -172,8 +183,11 @@ Napi::Reference<Napi::DataView> SharedArena::reference_view() const {
 
 forkable_t& SharedArena::block() {
     if (!block_) {
-        block_.emplace(arena_.data, arena_.capacity,
-                       pages_ == nullptr ? forkable_t::kind_t::CALLER : forkable_t::kind_t::PAGES);
+        // An ArrayBuffer of the caller may be that of another addon, over a file.
+        const auto kind = owns_pages()              ? forkable_t::kind_t::PAGES
+                          : seen_by_other_threads() ? forkable_t::kind_t::CALLER
+                                                    : forkable_t::kind_t::MAPPED;
+        block_.emplace(arena_.data, arena_.capacity, kind);
     }
     return *block_;
 }
@@ -413,7 +427,7 @@ Napi::Value arena_expose(const Napi::CallbackInfo& info) {
         return Napi::Value();
     }
     SharedArena& shared = *range->arena;
-    if (shared.arena().backing != ARENA_BACKING_PAGES || range->length > MAX_EXPOSED) {
+    if (shared.pages() == nullptr || range->length > MAX_EXPOSED) {
         return throw_range(env, "only pages of the arena's own can be exposed, and at most 2^32 "
                                 "bytes at once");
     }
@@ -558,6 +572,16 @@ Napi::Value arena_resident(const Napi::CallbackInfo& info) {
     return parts.to_array(info.Env());
 }
 
+/** adviseHugePages(buffer: ArrayBuffer): number, the offset of the first huge page */
+Napi::Value advise_huge_pages(const Napi::CallbackInfo& info) {
+    if (!info[0].IsArrayBuffer()) {
+        return throw_type(info.Env(), "the first argument must be an ArrayBuffer");
+    }
+    auto buffer = info[0].As<Napi::ArrayBuffer>();
+    const size_t start = host::memory::pages_advise_huge(buffer.Data(), buffer.ByteLength());
+    return Napi::Number::New(info.Env(), static_cast<double>(start));
+}
+
 /** detach(buffer: ArrayBuffer): undefined; harmless the second time */
 Napi::Value detach(const Napi::CallbackInfo& info) {
     if (!info[0].IsArrayBuffer() || !detach_exposed(info.Env(), info[0])) {
@@ -602,6 +626,8 @@ void init_arena_binding(Napi::Env env, Napi::Object exports) {
     exports.Set("arenaRevert", Napi::Function::New(env, arena_revert, "arenaRevert"));
     exports.Set("arenaChanges", Napi::Function::New(env, arena_changes, "arenaChanges"));
     exports.Set("arenaResident", Napi::Function::New(env, arena_resident, "arenaResident"));
+    exports.Set("hugePageSize", Napi::Number::New(env, host::memory::HUGE_PAGE));
+    exports.Set("adviseHugePages", Napi::Function::New(env, advise_huge_pages, "adviseHugePages"));
     exports.Set("handOut", Napi::Function::New(env, hand_out_buffer, "handOut"));
     exports.Set("detach", Napi::Function::New(env, detach, "detach"));
 }

@@ -13,6 +13,7 @@
 #include "handle.h"
 #include "host/memory/arena.h"
 #include "host/memory/forkable.h"
+#include "host/memory/shared_object.h"
 
 namespace pound::addon {
 
@@ -64,6 +65,10 @@ public:
     SharedArena(napi_env env, PagesKind kind, const host::memory::arena_t& arena,
                 std::optional<host::memory::forkable_t> block);
 
+    /** Takes over `arena`, made by shared_object_t::map(), and the object. */
+    SharedArena(napi_env env, const host::memory::arena_t& arena,
+                host::memory::shared_object_t object);
+
     /**
      * Takes over `arena`, made by arena_init_over() on the bytes of `view`. `buffer` is the buffer
      * under the view.
@@ -96,6 +101,16 @@ public:
         return arena_.backing == host::memory::ARENA_BACKING_PAGES;
     }
 
+    /** Whether the bytes are those of an object that other processes may map. */
+    bool is_shared_object() const {
+        return arena_.backing == host::memory::ARENA_BACKING_SHARED;
+    }
+
+    /** The descriptor of the shared object; -1 if there is none, and after destroy(). */
+    int descriptor() const {
+        return object_.descriptor();
+    }
+
     /** Whether the pages are to be huge ones. */
     bool asks_for_huge_pages() const {
         return kind_ == PagesKind::HUGE_PAGES;
@@ -106,7 +121,7 @@ public:
         return block_ && !block_->is_ordinary();
     }
 
-    /** Null for an arena over the caller's memory, and after destroy(). */
+    /** What keeps the bytes mapped. Null for memory of the caller, and after destroy(). */
     const std::shared_ptr<Pages>& pages() const {
         return pages_;
     }
@@ -117,6 +132,11 @@ public:
     /** Whether the arena is over a SharedArrayBuffer. */
     bool seen_by_other_threads() const {
         return !owner_view_.IsEmpty() && owner_buffer_.IsEmpty();
+    }
+
+    /** Whether others may write to bytes of the arena that nothing here has given them. */
+    bool seen_by_others() const {
+        return seen_by_other_threads() || is_shared_object();
     }
 
     /** Registers an object that the next reset() or destroy() ends. */
@@ -140,7 +160,7 @@ public:
     /**
      * Makes the arena unusable. Returns the resident memory of its pages to the system, unless an
      * ArrayBuffer over them may have been transferred to another owner. The pages stay mapped until
-     * their last exposure has ended.
+     * their last exposure has ended. Memory that other processes share keeps its bytes.
      */
     void destroy();
 
@@ -187,6 +207,8 @@ private:
     std::optional<host::memory::forkable_t> block_;
     /** Null for an arena over the caller's memory, and after destroy(). */
     std::shared_ptr<Pages> pages_;
+    /** Open for an arena over a shared object. */
+    host::memory::shared_object_t object_;
     OwnerEnd owner_end_ = OwnerEnd::KEEP;
     std::unordered_set<ArenaDependent*> dependents_;
     Napi::Reference<Napi::DataView> owner_view_;

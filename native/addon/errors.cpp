@@ -49,6 +49,14 @@ Napi::Value throw_destroyed(Napi::Env env, const char* message) {
     return throw_with_code(env, napi_create_error, "ERR_DESTROYED", message);
 }
 
+Napi::Value throw_sharing_unavailable(Napi::Env env, const char* message) {
+    return throw_with_code(env, napi_create_error, "ERR_SHARING_UNAVAILABLE", message);
+}
+
+Napi::Value throw_shared_name(Napi::Env env, const char* code, const char* message) {
+    return throw_with_code(env, napi_create_error, code, message);
+}
+
 Napi::Value throw_busy(Napi::Env env, const char* message) {
     return throw_with_code(env, napi_create_error, "ERR_BUSY", message);
 }

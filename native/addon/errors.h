@@ -27,6 +27,12 @@ Napi::Value throw_no_memory(Napi::Env env, const char* message);
 /** Error ERR_DESTROYED: the arena is destroyed, or the buffer under it is detached. */
 Napi::Value throw_destroyed(Napi::Env env, const char* message);
 
+/** Error ERR_SHARING_UNAVAILABLE: the system cannot share memory between processes in this way. */
+Napi::Value throw_sharing_unavailable(Napi::Env env, const char* message);
+
+/** An Error with the code of the system, such as ENOENT, for a name of shared memory. */
+Napi::Value throw_shared_name(Napi::Env env, const char* code, const char* message);
+
 /** Error ERR_BUSY: other threads write to the memory all the time. */
 Napi::Value throw_busy(Napi::Env env, const char* message);
 

@@ -101,8 +101,9 @@ napi_value access_under_policy(napi_env env, napi_callback_info info) {
 
 /** Lays RAM out in an arena. The result is empty if the descriptor does not fit. */
 std::optional<guest_memory_t> lay_out(SharedArena& arena) {
-    if (arena.seen_by_other_threads()) {
-        // Another thread could forge a descriptor in the arena before it is copied from there.
+    if (arena.seen_by_others()) {
+        // Another thread or process could forge a descriptor in the arena before it is copied from
+        // there.
         return kvm::memory::guest_memory_attach(&arena.arena());
     }
     const guest_memory_t* memory = kvm::memory::guest_memory_create(&arena.arena());

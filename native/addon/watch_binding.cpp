@@ -25,6 +25,8 @@ enum watch_result_t : uint32_t {
     WATCH_REFUSED = 4,
     /** The memory has ended. */
     WATCH_ENDED = 5,
+    /** Other processes may write to the memory, which the system would not report. */
+    WATCH_SHARED = 6,
 };
 
 watch_result_t start(SharedMemory& memory) {
@@ -32,6 +34,9 @@ watch_result_t start(SharedMemory& memory) {
     write_watch_t& watch = memory.watch();
     if (!memory.usable()) {
         return WATCH_ENDED;
+    }
+    if (memory.arena().is_shared_object()) {
+        return WATCH_SHARED;
     }
     if (!host::memory::write_watch_supported()) {
         return WATCH_UNSUPPORTED;

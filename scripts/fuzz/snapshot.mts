@@ -36,7 +36,7 @@ async function seeds(): Promise<Buffer[]> {
   const second = space.snapshot(first);
   const flat = new AddressSpace();
   flat.addRam(0, 1);
-  const small = [flat.snapshot(), windows().snapshot()];
+  const small = [flat.snapshot(), windows().snapshot(), machine().snapshot({ state: STATE })];
   const sparse = new AddressSpace();
   sparse.addRam(0x10000, 20 * PAGE + 100, { name: "ram" });
   sparse.addMmio(0x9_0000, 0x100, {}, { name: "uart" });
@@ -46,6 +46,21 @@ async function seeds(): Promise<Buffer[]> {
     ...small.map((snapshot) => encode(snapshot, { mappable: true })),
     encode(sparse.snapshot(), { mappable: true, checksum: "sha256" }),
   ]);
+}
+
+const STATE = { cpu: Buffer.from("registers"), "": Buffer.alloc(0) };
+
+/** A space with devices that have state. */
+function machine(): AddressSpace {
+  const space = new AddressSpace();
+  space.addRam(0, PAGE);
+  for (const [gpa, bytes] of [
+    [0x9000, 3],
+    [0xa000, 0],
+  ] as const) {
+    space.addMmio(gpa, 0x100, { save: () => new Uint8Array(bytes), load: () => undefined });
+  }
+  return space;
 }
 
 /** A space of mirrors, banks and overlays. */
@@ -104,6 +119,7 @@ function entriesOf(file: Buffer): { regions: number[]; windows: number[]; record
 
 function fields(file: Buffer): Field[] {
   const { regions, windows, records } = entriesOf(file);
+  const state = stateOf(file);
   const all = (at: number, sizes: readonly Field["size"][]): Field[] => {
     let offset = at;
     return sizes.map((size) => ({ offset: (offset += size) - size, size }));
@@ -113,7 +129,21 @@ function fields(file: Buffer): Field[] {
     ...regions.flatMap((at) => all(at, [4, 4, 8, 8, 8, 8])),
     ...windows.flatMap((at) => all(at, [4, 4, 8, 8, 8, 8, 8, 4, 4])),
     ...records.flatMap((at) => all(at, [8, 4, 4])),
+    ...(state.length < 48 ? [] : all(file.length - state.length + 32, [4, 4, 4, 4])),
   ];
+}
+
+/** The state of the machine at the end of a file, which starts with its checksum. */
+function stateOf(file: Buffer): Buffer {
+  const size = file.length < HEADER ? 0 : file.readUInt32LE(60);
+  return size > file.length ? Buffer.alloc(0) : file.subarray(file.length - size);
+}
+
+/** Corrects the checksum of the state. */
+function repairState(file: Buffer): Buffer {
+  const state = stateOf(file);
+  sha256(state.subarray(32)).copy(state);
+  return file;
 }
 
 /** Corrects all checksums of a file, and its size if the header asks for a small one. */
@@ -122,12 +152,12 @@ function repair(broken: Buffer): Buffer {
     return broken;
   }
   if (broken[7] === 3) {
-    return reseal(repairPages(broken));
+    return reseal(repairState(repairPages(broken)));
   }
   const [regionBytes, records, stored] = [16, 24, 32].map((at) => broken.readBigUInt64LE(at));
   const tables = 128n + regionBytes! + 32n * records!;
   const start = ((tables + 4095n) / 4096n) * 4096n;
-  const size = start + 4096n * stored!;
+  const size = start + 4096n * stored! + BigInt(broken.readUInt32LE(60));
   let file = broken;
   if (size < 2n ** 20n) {
     file = Buffer.alloc(Number(size));
@@ -142,7 +172,7 @@ function repair(broken: Buffer): Buffer {
       }
     }
   }
-  return reseal(file);
+  return reseal(repairState(file));
 }
 
 /** Corrects the checksums of the pages of a mappable file. */
@@ -182,6 +212,7 @@ async function run(_file: Buffer, path: string, random: Randomness): Promise<voi
       readIfVisible(loaded, gpa + size - 1n);
     }
   }
+  loaded.stateNames.forEach((name) => loaded.state(name));
   if ([...diffSnapshots(loaded, await loadSnapshot(path))].length > 0) {
     throw new Error("the same file is another snapshot");
   }

@@ -71,6 +71,7 @@ function buildWithPrebuildify(target: Target, folder: string): string {
       `--target=${process.versions.node}`,
       `--platform=${target.platform}`,
       `--arch=${target.arch}`,
+      ...(target.armVersion === undefined ? [] : [`--tag-armv=${target.armVersion}`]),
       ...(target.libc === undefined ? [] : [`--tag-libc=${target.libc}`]),
       "--strip",
       `--strip-bin=${target.binutils}strip`,
@@ -103,7 +104,9 @@ function buildWithCMake(target: Target, folder: string): string {
     `-B${output}`,
     `-DCMAKE_TOOLCHAIN_FILE=native/cmake/${target.name}.cmake`,
     "-DCMAKE_BUILD_TYPE=Release",
-    `-DCMAKE_CXX_FLAGS=-ffile-prefix-map=${folder}=.`,
+    // The flags of common.gypi, which node-gyp reads.
+    "-DCMAKE_CXX_FLAGS_RELEASE=-O2 -DNDEBUG",
+    `-DCMAKE_CXX_FLAGS=-fno-rtti -fno-exceptions -ffile-prefix-map=${folder}=.`,
     `-DCMAKE_JS_INC=${join(NODE_API_HEADERS, "include")}`,
     `-DCMAKE_JS_LIB=${importLibrary(folder, `${target.binutils}dlltool`, NAPI_VERSION)}`,
   );

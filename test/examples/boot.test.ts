@@ -10,6 +10,7 @@ import { type BootName, BOOTS } from "../../examples/frontend/boots.js";
 import { programFile } from "../../examples/frontend/programs.js";
 import type * as Virt from "../../examples/frontend/virt.js";
 import { compiled, compileFrontend } from "../support/frontend.js";
+import { describeNative } from "../support/native-tests.js";
 import { needFile } from "../support/need.js";
 
 interface Outcome {
@@ -57,7 +58,7 @@ const OPENSBI_LINES = [
   /^Boot HART MEDELEG +: 0x000000000000b109$/m,
 ];
 
-describe("the example's virt machine", () => {
+describeNative("the example's virt machine", () => {
   before(function () {
     this.timeout(120_000);
     compileFrontend();

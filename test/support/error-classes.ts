@@ -18,4 +18,5 @@ export const ERROR_CLASSES: Record<ErrorCode, string> = {
   ERR_LACKEY_SYNTAX: "LackeySyntaxError",
   ERR_NO_ADDON: "Error",
   ERR_TRACKING_UNAVAILABLE: "Error",
+  ERR_SHARING_UNAVAILABLE: "Error",
 };

@@ -171,6 +171,11 @@ export class Cpu implements Hart, PrivilegedHartState {
     this.attention = true;
   }
 
+  /** Sets the addresses of the instructions before which {@link Cpu.run} returns. */
+  setBreakpoints(addresses: ReadonlySet<bigint>): void {
+    this.fetcher.setBreakpoints(addresses);
+  }
+
   /** The state, except that a load has reserved an address for a conditional store. */
   save() {
     const { x, alarm, lines, pc, waiting, time, lost } = this;
@@ -188,7 +193,8 @@ export class Cpu implements Hart, PrivilegedHartState {
 
   run(limit: number): boolean {
     const end = this.time + limit;
-    while (!this.stopped && this.time < end) {
+    this.fetcher.atBreakpoint = false;
+    while (!this.stopped && !this.fetcher.atBreakpoint && this.time < end) {
       if (this.waiting) {
         this.wait(end);
         continue;
@@ -199,6 +205,12 @@ export class Cpu implements Hart, PrivilegedHartState {
       this.execute(Math.min(end - this.time, toAlarm, SLICE));
     }
     return !this.stopped;
+  }
+
+  setRegister(number: number, value: bigint): void {
+    if (number !== 0) {
+      this.putWide(2 * number, value);
+    }
   }
 
   register(number: number): bigint {
@@ -626,9 +638,15 @@ export class Cpu implements Hart, PrivilegedHartState {
     return fetcher.turnTo(low, high, this.csrs.mode);
   }
 
-  /** Raises the exception for a fetch that failed. */
+  /** Raises the exception for a fetch that failed, or stops the run at a breakpoint. */
   private fetchFault(at: number): number {
-    const { result, failedAt } = this.fetcher;
+    const { atBreakpoint, result, failedAt } = this.fetcher;
+    if (atBreakpoint) {
+      this.attention = true;
+      // The loop has counted the instruction already.
+      this.sliceEnd--;
+      return at;
+    }
     return this.fault(result, INSTRUCTION_FAULT, INSTRUCTION_MISALIGNED, at, failedAt);
   }
 

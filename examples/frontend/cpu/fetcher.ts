@@ -20,6 +20,9 @@ export class Fetcher {
   /** The result of a fetch that failed, and the address that it failed at. */
   result: GuestMemAccessResult = OK;
   failedAt = 0n;
+  /** Whether a fetch has failed because of a breakpoint. The user sets it to false. */
+  atBreakpoint = false;
+  private breakpoints: ReadonlySet<bigint> = new Set();
   /** By mode. */
   private readonly recent = [0, 1, 2, 3].map(() => new RecentPages());
 
@@ -33,6 +36,14 @@ export class Fetcher {
     private readonly rules: AddressRules | null,
     private readonly compressed: boolean,
   ) {}
+
+  /** Sets the addresses of the instructions whose fetch fails. */
+  setBreakpoints(addresses: ReadonlySet<bigint>): void {
+    if (addresses !== this.breakpoints) {
+      this.breakpoints = addresses;
+      this.cache.forget();
+    }
+  }
 
   /** Takes a change of the rules. */
   changeRules(): void {
@@ -62,11 +73,16 @@ export class Fetcher {
    * Decodes the instruction at an offset in the current page. Instructions that are not kept are
    * decoded each time they run.
    *
-   * @returns The index in the code; -1 if the fetch failed: {@link Fetcher.result}.
+   * @returns The index in the code; -1 if the fetch failed: {@link Fetcher.result}, or
+   *   {@link Fetcher.atBreakpoint}.
    */
   fetch(at: number, mode: Mode): number {
     const { port, cache } = this;
     const pc = this.addressAt(at);
+    if (this.breakpoints.has(pc)) {
+      this.atBreakpoint = true;
+      return -1;
+    }
     // Only an instruction that is not aligned can cross the end of the page.
     const isWhole = (at & 3) === 0;
     if (!this.read(pc, isWhole ? 4 : 2, mode)) {

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "host/memory/pages.h"
+#include "host/memory/shared_object.h"
 
 namespace pound::host::memory {
 
@@ -85,6 +86,8 @@ void arena_free(arena_t* arena) {
     assert(nullptr != arena);
     if (arena->backing == ARENA_BACKING_PAGES) {
         pages_release(arena->data, arena->capacity);
+    } else if (arena->backing == ARENA_BACKING_SHARED) {
+        shared_object_unmap(arena->data, arena->capacity);
     }
     *arena = EMPTY_ARENA;
 }

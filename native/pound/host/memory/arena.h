@@ -16,6 +16,8 @@ enum arena_backing_t : uint8_t {
     ARENA_BACKING_PAGES,
     /** Memory that the caller passed to arena_init_over(); the arena never frees it. */
     ARENA_BACKING_CALLER,
+    /** Memory of a shared_object_t, which other processes may use. arena_free() unmaps it. */
+    ARENA_BACKING_SHARED,
 };
 
 /**
@@ -90,7 +92,7 @@ enum arena_result_t : uint8_t {
 /**
  * Ends every allocation. Pages of the arena keep their address and read as zero afterwards.
  * Their resident memory is returned to the operating system if the system can do that without the
- * risk of failure. The caller's memory keeps its bytes.
+ * risk of failure. The caller's memory, and memory of other processes, keeps its bytes.
  *
  * All pointers that arena_allocate() returned before become invalid.
  */

@@ -123,7 +123,7 @@ bool forkable_t::make_base() {
             std::make_shared<const image_root_t>(std::exchange(file_, page_file_t()), bytes, size_);
         mapped_ = root;
     } else {
-        root = image_root_copy(data_, size_);
+        root = image_root_copy(data_, size_, kind_ != kind_t::MAPPED);
         if (root == nullptr) {
             return false;
         }
@@ -221,7 +221,7 @@ std::optional<forkable_t> forkable_t::make(std::shared_ptr<const image_t> image,
     } else if (shares) {
         data = static_cast<uint8_t*>(root->file().map_private(size));
     } else {
-        data = pages_reserve_copy(root->bytes(), size);
+        data = pages_reserve_copy(root->bytes(), size, true);
     }
     if (data == nullptr) {
         return std::nullopt;

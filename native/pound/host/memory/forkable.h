@@ -45,6 +45,8 @@ public:
         PAGES,
         /** Memory of the caller, which is never mapped anew. fork() copies it. */
         CALLER,
+        /** As CALLER, but it may map a file, whose pages have bytes before the first access. */
+        MAPPED,
     };
 
     /** A block that was not forked yet. */

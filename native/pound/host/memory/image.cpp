@@ -42,9 +42,12 @@ bool for_nonzero(const uint8_t* data, size_t size, const std::vector<page_run_t>
     return true;
 }
 
-std::vector<page_run_t> resident_runs(const uint8_t* data, size_t size) {
+/** The parts of a block that may have other bytes than zeros. */
+std::vector<page_run_t> parts_to_copy(const uint8_t* data, size_t size, bool sparse) {
     std::vector<page_run_t> runs;
-    return pages_resident(data, size, &runs) ? runs : std::vector<page_run_t>{{0, to_pages(size)}};
+    return sparse && pages_resident(data, size, &runs)
+               ? runs
+               : std::vector<page_run_t>{{0, to_pages(size)}};
 }
 
 /** A root of a complete file. @return Null if the system refuses to map it. */
@@ -57,12 +60,12 @@ std::shared_ptr<const image_root_t> root_of(page_file_t file, size_t size) {
     return std::make_shared<const image_root_t>(std::move(file), bytes, size);
 }
 
-std::shared_ptr<const image_root_t> copy_to_file(const uint8_t* data, size_t size) {
+std::shared_ptr<const image_root_t> copy_to_file(const uint8_t* data, size_t size, bool sparse) {
     page_file_t file(size);
     const auto write = [&](size_t offset, size_t length) {
         return file.write(offset, data + offset, length);
     };
-    if (!file.is_open() || !for_nonzero(data, size, resident_runs(data, size), write)) {
+    if (!file.is_open() || !for_nonzero(data, size, parts_to_copy(data, size, sparse), write)) {
         return nullptr;
     }
     return root_of(std::move(file), size);
@@ -154,17 +157,17 @@ std::shared_ptr<const image_t> image_t::for_block(const std::shared_ptr<const im
     return image->flat_ == nullptr ? image : image->flat_;
 }
 
-std::shared_ptr<const image_root_t> image_root_copy(const uint8_t* data, size_t size) {
-    auto root = page_files_work() ? copy_to_file(data, size) : nullptr;
+std::shared_ptr<const image_root_t> image_root_copy(const uint8_t* data, size_t size, bool sparse) {
+    auto root = page_files_work() ? copy_to_file(data, size, sparse) : nullptr;
     if (root != nullptr) {
         return root;
     }
-    const uint8_t* bytes = pages_reserve_copy(data, size);
+    const uint8_t* bytes = pages_reserve_copy(data, size, sparse);
     return bytes == nullptr ? nullptr
                             : std::make_shared<const image_root_t>(page_file_t(), bytes, size);
 }
 
-uint8_t* pages_reserve_copy(const uint8_t* data, size_t size) {
+uint8_t* pages_reserve_copy(const uint8_t* data, size_t size, bool sparse) {
     auto* bytes = static_cast<uint8_t*>(pages_reserve(size));
     if (bytes == nullptr) {
         return nullptr;
@@ -173,7 +176,7 @@ uint8_t* pages_reserve_copy(const uint8_t* data, size_t size) {
         memcpy(bytes + offset, data + offset, length);
         return true;
     };
-    static_cast<void>(for_nonzero(data, size, resident_runs(data, size), write));
+    static_cast<void>(for_nonzero(data, size, parts_to_copy(data, size, sparse), write));
     return bytes;
 }
 

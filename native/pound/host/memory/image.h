@@ -134,15 +134,23 @@ private:
     mutable std::shared_ptr<const image_t> flat_;
 };
 
-/** Makes a root with a copy of a block of pages_reserve(). @return Null if memory is short. */
-[[nodiscard]] std::shared_ptr<const image_root_t> image_root_copy(const uint8_t* data, size_t size);
+/**
+ * Makes a root with a copy of a block.
+ *
+ * @param sparse Whether pages of the block that have no memory are zero, as those of
+ *               pages_reserve(). Pages of a mapped file are not.
+ * @return Null if memory is short.
+ */
+[[nodiscard]] std::shared_ptr<const image_root_t> image_root_copy(const uint8_t* data, size_t size,
+                                                                  bool sparse);
 
 /**
  * Makes a block of pages_reserve() with a copy of another block.
  *
+ * @param sparse As for image_root_copy().
  * @return The block; null if memory is short.
  */
-[[nodiscard]] uint8_t* pages_reserve_copy(const uint8_t* data, size_t size);
+[[nodiscard]] uint8_t* pages_reserve_copy(const uint8_t* data, size_t size, bool sparse);
 
 } // namespace pound::host::memory
 

@@ -21,6 +21,7 @@
 #endif
 #include <windows.h>
 #else
+#include <sys/stat.h>
 #include <unistd.h>
 #endif
 
@@ -72,8 +73,22 @@ struct file_status_t {
 static_assert(sizeof(file_status_t) == 256);
 /** AT_EMPTY_PATH. */
 constexpr int EMPTY_PATH = 0x1000;
-/** STATX_BLOCKS. */
+/** STATX_SIZE and STATX_BLOCKS. */
+constexpr unsigned WITH_SIZE = 0x200;
 constexpr unsigned WITH_BLOCKS = 0x400;
+
+/** Not fstat(), which is a symbol of glibc only since 2.33. */
+bool read_status(int descriptor, unsigned fields, file_status_t* status) {
+#if defined(SYS_statx)
+    return syscall(SYS_statx, descriptor, "", EMPTY_PATH, fields, status) == 0;
+#else
+    static_cast<void>(descriptor);
+    static_cast<void>(fields);
+    static_cast<void>(status);
+    errno = ENOSYS;
+    return false;
+#endif
+}
 
 /** Bits of an entry of /proc/self/pagemap. */
 constexpr uint64_t ENTRY_IS_FILE = uint64_t{1} << 61;
@@ -349,15 +364,18 @@ std::vector<page_run_t> page_file_t::resident(size_t size) const {
 }
 
 size_t page_file_t::resident_bytes() const {
-#if defined(SYS_statx)
-    // Not fstat(), which is a symbol of glibc only since 2.33.
     constexpr size_t BLOCK = 512;
     file_status_t status = {};
-    const long result = syscall(SYS_statx, descriptor_, "", EMPTY_PATH, WITH_BLOCKS, &status);
-    return result == 0 ? static_cast<size_t>(status.blocks) * BLOCK : 0;
-#else
-    return 0;
-#endif
+    return read_status(descriptor_, WITH_BLOCKS, &status)
+               ? static_cast<size_t>(status.blocks) * BLOCK
+               : 0;
+}
+
+bool descriptor_size(int descriptor, uint64_t* size) {
+    file_status_t status = {};
+    const bool known = read_status(descriptor, WITH_SIZE, &status);
+    *size = status.size;
+    return known;
 }
 
 void* page_file_t::map_shared(size_t size) const {
@@ -429,6 +447,19 @@ bool pages_unwrite(void* data, const std::vector<page_run_t>& runs) {
 }
 
 #else
+
+bool descriptor_size(int descriptor, uint64_t* size) {
+#if defined(_WIN32)
+    static_cast<void>(descriptor);
+    *size = 0;
+    return false;
+#else
+    struct stat status = {};
+    const bool known = fstat(descriptor, &status) == 0;
+    *size = static_cast<uint64_t>(status.st_size);
+    return known;
+#endif
+}
 
 page_file_t::page_file_t(size_t /* size */) {
 }

@@ -109,6 +109,13 @@ private:
     int descriptor_ = -1;
 };
 
+/**
+ * The bytes of any open file. Signal handlers may call it. Not on Windows.
+ *
+ * @return False if the system refuses; `errno` says why.
+ */
+[[nodiscard]] bool descriptor_size(int descriptor, uint64_t* size);
+
 /** Whether the system shares pages of a page_file_t until they are written. */
 [[nodiscard]] bool page_files_work();
 
