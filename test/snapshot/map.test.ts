@@ -108,9 +108,7 @@ describe("RAM that maps a snapshot file", () => {
   it("reports damage of a stored page, and bytes in a page of zeros", async function () {
     await save();
     const good = readFileSync(path);
-    await using opened = await openSnapshot(path);
     const data = good.length - Math.ceil((3001 * PAGE) / 65_536) * 65_536;
-    expect(opened.size).to.equal(good.length);
     for (const at of [data + 3 * PAGE + 9, data + 2 * PAGE, data + 2999 * PAGE - 1]) {
       const bad = Buffer.from(good);
       bad[at]! ^= 1;
@@ -157,7 +155,6 @@ describe("RAM that maps a snapshot file", () => {
   });
 
   it("restores a space, its banks, and its devices", async () => {
-    let saved = 0;
     const make = (): { space: AddressSpace; device: { value: number } } => {
       const device = {
         value: 0,
@@ -177,7 +174,7 @@ describe("RAM that maps a snapshot file", () => {
     one.space.writeb(0x40_0000, 1);
     (one.space.regions[1] as { select(offset: number): void }).select(2 * PAGE);
     one.space.writeb(0x40_0000, 3);
-    one.device.value = saved = 42;
+    one.device.value = 42;
     await saveSnapshot(one.space.snapshot(), path, { mappable: true });
     for (const options of [{ map: true }, { map: true, verify: "before" as const }, {}]) {
       const two = make();
@@ -193,7 +190,7 @@ describe("RAM that maps a snapshot file", () => {
       expect(two.space.readb(0x40_0000)).to.equal(3);
       (two.space.regions[1] as { select(offset: number): void }).select(0);
       expect(two.space.readb(0x40_0000)).to.equal(1);
-      expect(two.device.value).to.equal(saved);
+      expect(two.device.value).to.equal(42);
       expect((two.space.regions[0] as { tracking: unknown }).tracking).not.to.equal(null);
       two.space.writeb(0x10_0000, 1);
       await restore();
