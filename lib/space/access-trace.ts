@@ -84,6 +84,7 @@ export class AccessTrace {
   ) {
     const { range, kinds = "access", tag = () => 0 } = checkObject(options, "options");
     const { gpa, length } = checkObject(range, "range");
+    // After the check of `range`: an object of another class may have a getter of this name.
     const { capacity = DEFAULT_CAPACITY } = options;
     checkFunction(tag, "tag");
     this.capacity = toByteCount(capacity, "capacity");
