@@ -156,6 +156,11 @@ export class TableSet {
     this.generation = generation;
   }
 
+  /** The table of a kind of access. */
+  of(kind: TranslationKind): Tlb {
+    return kind === "read" ? this.read : kind === "write" ? this.write : this.fetch;
+  }
+
   /** The number of the tables in the call block of the addon. */
   get number(): number {
     if (this.#handle === undefined) {
