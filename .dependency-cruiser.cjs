@@ -13,6 +13,7 @@ const MAY_IMPORT = {
   mmu: ["space", "native", "atomics", "base"],
   loader: ["space", "memory", "base"],
   crosscheck: ["mmu", "space", "trace", "memory", "native", "base"],
+  gdb: ["space", "base"],
   include: [],
   inspector: ["snapshot", "base"],
   cli: ["crosscheck", "trace", "inspector", "loader", "memory", "base"],

@@ -1,5 +1,3 @@
-// TypeScript 6 loads the types of Node only where a reference or a tsconfig.json names them.
-/// <reference types="node" preserve="true" />
 export type { GuestAccessors, GuestHalvesAccessors, GuestMemoryAccess } from "./base/access.js";
 export {
   type ErrorCode,
@@ -51,4 +49,5 @@ export type {
   RomRegion,
   WindowOptions,
 } from "./space/regions.js";
+export type { AccessTrace, TracedAccess, TraceLog, TraceOptions } from "./space/access-trace.js";
 export type { WatchedAccess, WatchListener, Watchpoint, WatchRange } from "./space/watchpoint.js";

@@ -8,23 +8,49 @@ import {
   openSync,
   readFileSync,
   rmSync,
-  symlinkSync,
+  writeFileSync,
 } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
+import { buildSync } from "esbuild";
 import { findHost, type Host } from "./prebuilds/hosts.mjs";
+import { inspect } from "./prebuilds/inspect.mjs";
+import { isPageCurrent, recordResult } from "./prebuilds/results.mjs";
 import { prebuildPath, ROOT, type Target, TARGETS, thisMachine } from "./prebuilds/targets.mjs";
 
-const USAGE = `npm run test:target -- [--node MAJOR] TARGET… [-- MOCHA OPTIONS]
+const USAGE = `npm run test:target -- [OPTIONS] TARGET… [-- MOCHA OPTIONS]
 
 Runs the tests on the binary of each target in prebuilds/, in a Node of that platform: the running
-Node, or one under QEMU or Wine; for musl, in Bun. --node uses another Node from npm. The default
-target is this machine's. A target that cannot run here is skipped and the reason printed; with
-POUND_REQUIRE_ALL=1 that is an error instead.
+Node, or one under QEMU or Wine; for musl, in Bun. The default target is this machine's. A target
+that cannot run here is skipped and the reason printed; with POUND_REQUIRE_ALL=1 that is an error
+instead.
+
+  --node MAJOR       uses another Node from npm
+  --only FOLDER,…    runs the tests of these folders of test/ only
+  --record           writes the results into docs/platforms.md if all tests passed
+  --check            runs nothing, and fails if docs/platforms.md is not what --record wrote
 
 Targets: ${[...TARGETS.keys()].join(", ")}
 `;
+
+/** Test files that use parts of the repository that are not staged. */
+const NOT_STAGED = {
+  "test/examples/**": "they run from their TypeScript sources",
+  "test/docs/**": "the documents are the same everywhere",
+  "test/bench/**": "the bench is the same everywhere",
+  "test/inspector/browser*": "the browser is that of this machine",
+};
+
+/** The line in which Mocha counts the tests that passed. */
+const PASSING = /^ +([1-9]\d*) passing/m;
+
+interface Choices {
+  readonly node: string | undefined;
+  /** The folders of test/ whose tests run. */
+  readonly only: readonly string[] | undefined;
+  readonly record: boolean;
+}
 
 /** Timeouts are this many times as long under emulation. */
 const PATIENCE = 20;
@@ -61,39 +87,53 @@ function stage(target: Target): string {
     cpSync(join(ROOT, part), join(folder, part), { recursive: true });
   }
   copyFileSync(join(ROOT, "scripts/prebuilds/mocha-setup.cjs"), join(folder, "mocha-setup.cjs"));
-  symlinkSync(join(ROOT, "node_modules"), join(folder, "node_modules"), "junction");
+  bundle(`import "mocha/bin/mocha.js";`, join(folder, "mocha.cjs"));
+  bundle(`export * from "chai";`, join(folder, "node_modules/chai/index.js"));
   return folder;
 }
 
-/** Runs mocha in `folder`, and returns whether all tests passed. */
-function runMocha(target: Target, host: Host, folder: string, options: readonly string[]): boolean {
+/**
+ * Bundles `code` into one CommonJS file. Some Nodes on npm are too old to require ES modules, which
+ * Mocha and Chai are. Node finds all other packages in the node_modules of the root.
+ */
+function bundle(code: string, file: string): void {
+  buildSync({
+    stdin: { contents: code, resolveDir: ROOT },
+    outfile: file,
+    bundle: true,
+    platform: "node",
+    logLevel: "error",
+    // Mocha starts once more where it takes a file for the program, so this is a folder.
+    banner: { js: `const FOLDER = require("node:url").pathToFileURL(__dirname).href;` },
+    define: { "import.meta.url": "FOLDER" },
+  });
+}
+
+/** Runs mocha in `folder`, and returns what it has printed; null if not all tests passed. */
+function runMocha(
+  target: Target,
+  host: Host,
+  folder: string,
+  options: readonly string[],
+): string | null {
   const log = join(folder, "mocha.log");
   // Under Wine, Node cannot write to a pipe of the host, so this is a file.
   const output = openSync(log, "w");
-  const excluded = Object.keys(host.excluded ?? {});
+  const titles = Object.keys(host.excluded ?? {});
   const patience = target.name === thisMachine() ? 1 : PATIENCE;
+  // Early versions of Node 20 do not parse `--no-config` and the like, so the options are a file.
+  const config = {
+    color: false,
+    // The timeout of hooks. The setup file sets that of the tests.
+    timeout: 20_000 * patience,
+    require: ["./mocha-setup.cjs"],
+    ...(titles.length === 0 ? {} : { invert: true, grep: titles.join("|") }),
+    ignore: Object.keys({ ...NOT_STAGED, ...host.excludedFiles }),
+  };
+  writeFileSync(join(folder, ".mocharc.json"), JSON.stringify(config));
   const { status } = spawnSync(
     host.program,
-    [
-      ...host.args,
-      "--expose-gc",
-      "node_modules/mocha/bin/mocha.js",
-      "--no-config",
-      "--no-package",
-      "--no-color",
-      // The timeout of hooks. The setup file below sets that of the tests.
-      `--timeout=${20_000 * patience}`,
-      "--require=./mocha-setup.cjs",
-      ...(excluded.length === 0 ? [] : ["--invert", "--grep", excluded.join("|")]),
-      // The examples run from their TypeScript sources, and the browser is that of this machine.
-      "--ignore=test/examples/**",
-      "--ignore=test/inspector/browser*",
-      // The documents and the bench are the same everywhere, and are not part of what is staged.
-      "--ignore=test/docs/**",
-      "--ignore=test/bench/**",
-      ...options,
-      "test/**/*.test.js",
-    ],
+    [...host.args, "--expose-gc", "mocha.cjs", ...options],
     {
       cwd: folder,
       stdio: ["ignore", output, output],
@@ -109,11 +149,11 @@ function runMocha(target: Target, host: Host, folder: string, options: readonly 
   const said = readFileSync(log, "utf8");
   process.stdout.write(said);
   // Status 0 is not enough: mocha must have run a test.
-  return status === 0 && /^ +[1-9]\d* passing/m.test(said);
+  return status === 0 && PASSING.test(said) ? said : null;
 }
 
-function test(target: Target, major: string | undefined, options: readonly string[]): void {
-  const host = findHost(target, major);
+async function test(target: Target, { node, only, record }: Choices): Promise<void> {
+  const host = findHost(target, node);
   if (typeof host === "string") {
     skip(target, host);
     return;
@@ -123,12 +163,24 @@ function test(target: Target, major: string | undefined, options: readonly strin
     return;
   }
   console.log(`== ${target.name}: ${prebuildPath(target)} in ${host.description}`);
-  for (const [title, reason] of Object.entries(host.excluded ?? {})) {
-    console.log(`   without "${title}": ${reason}`);
+  for (const [what, reason] of Object.entries({ ...host.excluded, ...host.excludedFiles })) {
+    console.log(`   without "${what}": ${reason}`);
   }
-  if (!runMocha(target, host, stage(target), options)) {
+  const folder = stage(target);
+  const files = only?.map((part) => `test/${part}/**/*.test.js`) ?? ["test/**/*.test.js"];
+  const said = runMocha(target, host, folder, [...mochaOptions, ...files]);
+  if (said === null) {
     console.error(`${target.name}: FAILED`);
     process.exitCode = 1;
+  } else if (record) {
+    await recordResult(target.name, {
+      runtime: readFileSync(join(folder, "runtime.txt"), "utf8"),
+      ...(host.emulator === undefined ? {} : { emulator: host.emulator }),
+      binary: inspect(target, readFileSync(join(ROOT, prebuildPath(target)))).facts,
+      passed: Number(PASSING.exec(said)![1]),
+      leftOut: { ...host.excludedFiles, ...host.excluded },
+      skipped: [...said.matchAll(/^ +- (.+)$/gm)].map((match) => match[1]!),
+    });
   }
 }
 
@@ -140,10 +192,17 @@ function skip(target: Target, reason: string): void {
 }
 
 const end = process.argv.indexOf("--", 2);
+const mochaOptions = end < 0 ? [] : process.argv.slice(end + 1);
 const { values, positionals } = parseArgs({
   args: process.argv.slice(2, end < 0 ? undefined : end),
   allowPositionals: true,
-  options: { node: { type: "string" }, help: { type: "boolean" } },
+  options: {
+    node: { type: "string" },
+    only: { type: "string" },
+    record: { type: "boolean", default: false },
+    check: { type: "boolean", default: false },
+    help: { type: "boolean" },
+  },
 });
 const names = positionals.length > 0 ? positionals : [thisMachine()];
 const unknown = names.filter((name) => !TARGETS.has(name));
@@ -151,6 +210,19 @@ if (values.help || unknown.length > 0) {
   console.error(unknown.map((name) => `unknown target '${name}'\n`).join("") + USAGE);
   process.exit(values.help ? 0 : 2);
 }
-for (const name of names) {
-  test(TARGETS.get(name)!, values.node, end < 0 ? [] : process.argv.slice(end + 1));
+if (values.check) {
+  if (!(await isPageCurrent())) {
+    console.error("docs/platforms.md is not what `npm run test:target -- --record` writes");
+    process.exitCode = 1;
+  }
+} else {
+  const only = values.only?.split(",");
+  const isWhole = only === undefined && mochaOptions.length === 0 && values.node === undefined;
+  if (values.record && !isWhole) {
+    console.error("--record needs a run of all tests in the Node of the target");
+    process.exit(2);
+  }
+  for (const name of names) {
+    await test(TARGETS.get(name)!, { node: values.node, only, record: values.record });
+  }
 }

@@ -283,12 +283,24 @@ function listened(statement, native = false) {
   return { passes: { space: makeLoop(statement, native ? space.native : space) }, gpas: at(0) };
 }
 
+/** Accesses of which each is recorded, with a tag. */
+function traced(statement, native = false) {
+  const { space } = oneRam();
+  let pc = 0;
+  space.trace({ range: { gpa: 0, length: SIZE }, tag: () => pc++ });
+  return { passes: { space: makeLoop(statement, native ? space.native : space) }, gpas: at(0) };
+}
+
 const WATCHED = {
   readl: () => listened(READ),
   tryReadl: () => listened("memory.tryReadl(gpa, out32)"),
   writel: () => listened(WRITE),
   "native path, readl": () => listened(READ, true),
   "native path, writel": () => listened(WRITE, true),
+  "readl, traced": () => traced(READ),
+  "writel, traced": () => traced(WRITE),
+  "native path, readl, traced": () => traced(READ, true),
+  "native path, writel, traced": () => traced(WRITE, true),
   "readl, 1024 of 100000 watched pages in turn": () => {
     const space = new AddressSpace();
     space.addRam(0, 100_000 * PAGE);

@@ -4,6 +4,6 @@ import type { BootJob, Message } from "./in-worker.js";
 import { runVirt } from "./run.js";
 
 const { boot, path } = workerData as BootJob;
-const { typed, limit } = BOOTS[boot];
-const message: Message = { outcome: runVirt({ ...readBoot(boot), path, typed }, limit) };
+const { limit } = BOOTS[boot];
+const message: Message = { outcome: runVirt({ ...readBoot(boot), path }, limit) };
 parentPort?.postMessage(message);

@@ -1,22 +1,27 @@
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { loadSnapshot, saveSnapshot } from "pound-guest-memory/snapshot";
 import { BOOTS, type BootName, readBoot } from "./boots.js";
-import { runCommand } from "./exit-status.js";
 import { runInWorker } from "./in-worker.js";
 import type { Path } from "./machine.js";
 import { differences } from "./run.js";
 import { Terminal } from "./terminal.js";
+import { Typist } from "./typist.js";
 import { VirtMachine } from "./virt.js";
 
-const NAMES = Object.keys(BOOTS) as BootName[];
+/** The names of what can be booted. */
+export const BOOT_NAMES = Object.keys(BOOTS) as BootName[];
 
-const USAGE = `usage: npm run example:boot -- [NAME] [options]
+const USAGE = `usage: npm run example -- NAME [options]
 
-Boots software of other people on a subset of QEMU's virt machine: ${NAMES.join(" or ")}, from Debian's
-packages. The terminal is the serial port. Ctrl-A X leaves.
+Boots software of other people on a subset of QEMU's virt machine: ${BOOT_NAMES.join(", ")}.
+The terminal is the serial port. Ctrl-A X leaves.
 
   --path PATH      view, which is the default, or native
   --ram MIB        RAM, 128 by default
+  --save FILE      saves the machine, and ends, when the guest has sent the text of --after
+  --after TEXT
+  --restore FILE   goes on from where a machine with the same guest and RAM was saved
   --compare        runs on both paths, with text that a script types, and compares the runs
   --json           as --compare, and prints the outcome as JSON
 
@@ -28,15 +33,37 @@ const WORKER = join(__dirname, "boot-worker.js");
 const SLICE = 2 ** 18;
 const MIB = 2 ** 20;
 
+/** How a guest runs at the terminal. */
+interface TerminalRun {
+  readonly boot: BootName;
+  readonly path: Path;
+  readonly ramSize: number;
+  /** Where the machine is saved, and the text after which it is. */
+  readonly save: string | undefined;
+  readonly after: string | undefined;
+  /** The machine to go on with. */
+  readonly restore: string | undefined;
+}
+
 /** Runs a machine with the terminal at its serial port. Returns whether the guest succeeded. */
-async function runAtTerminal(boot: BootName, path: Path, ramSize: number): Promise<boolean> {
+async function runAtTerminal(run: TerminalRun): Promise<boolean> {
+  const { boot, path, ramSize, save, after, restore } = run;
   const terminal = new Terminal();
+  const lines = after === undefined ? [] : [{ after, type: "" }];
+  const watcher = new Typist(lines, () => machine.cpu.stop());
   const machine = new VirtMachine({
     ...readBoot(boot),
+    typed: [],
     path,
     ramSize,
-    onByte: (byte) => terminal.write(byte),
+    onByte: (byte) => {
+      terminal.write(byte);
+      watcher.see(byte);
+    },
   });
+  if (restore !== undefined) {
+    machine.restore(await loadSnapshot(restore));
+  }
   terminal.open(
     (text) => machine.uart.receive(text),
     () => machine.cpu.stop(),
@@ -48,6 +75,9 @@ async function runAtTerminal(boot: BootName, path: Path, ramSize: number): Promi
   } finally {
     await terminal.flush();
     terminal.close();
+  }
+  if (save !== undefined) {
+    await saveSnapshot(machine.save(), save);
   }
   return (machine.status ?? 0) === 0;
 }
@@ -71,12 +101,22 @@ async function compare(boot: BootName, json: boolean): Promise<boolean> {
   return found.length === 0 && (status ?? 0) === 0;
 }
 
-async function main(): Promise<boolean> {
+/**
+ * The command that boots a guest.
+ *
+ * @param args - The arguments of the command line.
+ * @returns Whether the guest succeeded.
+ */
+export async function bootCommand(args: readonly string[]): Promise<boolean> {
   const { values, positionals } = parseArgs({
+    args: [...args],
     allowPositionals: true,
     options: {
       path: { type: "string", default: "view" },
       ram: { type: "string", default: "128" },
+      save: { type: "string" },
+      after: { type: "string" },
+      restore: { type: "string" },
       compare: { type: "boolean", default: false },
       json: { type: "boolean", default: false },
       help: { type: "boolean", default: false },
@@ -87,14 +127,15 @@ async function main(): Promise<boolean> {
     return true;
   }
   const { path } = values;
-  const name = positionals[0] ?? "u-boot";
-  const boot = NAMES.find((known) => known === name);
+  const boot = BOOT_NAMES.find((known) => known === positionals[0]);
   if (boot === undefined || positionals.length > 1 || (path !== "view" && path !== "native")) {
     throw new TypeError(`no such guest or path\n\n${USAGE}`);
   }
+  const { save, after, restore } = values;
+  if ((save === undefined) !== (after === undefined)) {
+    throw new TypeError("--save and --after need each other");
+  }
   return values.compare || values.json
     ? compare(boot, values.json)
-    : runAtTerminal(boot, path, Number(values.ram) * MIB);
+    : runAtTerminal({ boot, path, ramSize: Number(values.ram) * MIB, save, after, restore });
 }
-
-runCommand(main);

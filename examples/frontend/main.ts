@@ -1,6 +1,8 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { parseArgs } from "node:util";
+import { BOOT_NAMES, bootCommand } from "./boot.js";
+import { debugProgram } from "./debug.js";
 import { Display } from "./devices/display.js";
 import { runCommand } from "./exit-status.js";
 import { runInWorker } from "./in-worker.js";
@@ -11,6 +13,7 @@ import { PROGRAMS, programFile } from "./programs.js";
 import { differences, type Outcome } from "./run.js";
 
 const USAGE = `usage: npm run example -- [options]
+       npm run example -- NAME [options], where NAME is ${BOOT_NAMES.join(", ")}
 
 Runs guest programs on both paths, one after the other, and compares the runs.
 
@@ -20,6 +23,8 @@ Runs guest programs on both paths, one after the other, and compares the runs.
   --png FILE       where the last frame goes; build-example/terrain.png by default
   --lockstep       look for the first instruction after which the paths differ; as is done
                    where the runs do
+  --gdb ADDRESS    run one program on the view path under gdb, which connects to this port of
+                   127.0.0.1 or this path of a Unix socket
   --json           print the outcome as JSON
 
 Ends with status 0, 1 where a run failed or the two differ, or 2 for wrong usage.`;
@@ -126,6 +131,7 @@ function options() {
       file: { type: "string" },
       png: { type: "string", default: join(__dirname, "terrain.png") },
       lockstep: { type: "boolean", default: false },
+      gdb: { type: "string" },
       json: { type: "boolean", default: false },
       help: { type: "boolean", default: false },
     },
@@ -133,17 +139,21 @@ function options() {
   const named = PROGRAMS.filter((name) => (values.program ?? name) === name).map(programFile);
   const files = values.file === undefined ? named : [values.file];
   const argument = Number(values.argument);
-  if (files.length === 0 || !Number.isSafeInteger(argument) || argument < 0) {
+  const tooMany = values.gdb !== undefined && files.length > 1;
+  if (files.length === 0 || tooMany || !Number.isSafeInteger(argument) || argument < 0) {
     throw new TypeError(`no such program or argument\n\n${USAGE}`);
   }
   return { ...values, files, argument };
 }
 
 async function main(): Promise<boolean> {
-  const { files, argument, png, lockstep: inLockstep, json, help } = options();
+  const { files, argument, png, lockstep: inLockstep, gdb, json, help } = options();
   if (help) {
     console.log(USAGE);
     return true;
+  }
+  if (gdb !== undefined) {
+    return (await debugProgram(readFileSync(files[0]!), argument, gdb)) === 0;
   }
   if (inLockstep) {
     return files.map((file) => agreesInLockstep(file, argument)).every(Boolean);
@@ -173,4 +183,7 @@ async function main(): Promise<boolean> {
   return all.every(({ status, differences: found }) => status === 0 && found.length === 0);
 }
 
-runCommand(main);
+/** Boots a guest if the first argument is a name. */
+const args = process.argv.slice(2);
+const boots = args[0] !== undefined && !args[0].startsWith("-");
+runCommand(boots ? () => bootCommand(args) : main);

@@ -10,6 +10,7 @@ export const PLIC = 0xc00_0000;
 export const PLIC_SIZE = 0x60_0000;
 export const UART = 0x1000_0000;
 export const UART_SIZE = 0x100;
+export const VIRTIO = 0x1000_1000;
 export const DISPLAY = 0x5000_0000;
 export const FRAMEBUFFER = 0x5100_0000;
 export const RAM = 0x8000_0000;

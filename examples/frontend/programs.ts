@@ -24,6 +24,9 @@ function findRoot(): string {
 /** The folder of the guest programs' sources. Its subfolder `bin` has the programs. */
 export const GUEST_FOLDER = join(findRoot(), SOURCES);
 
+/** The folder of the guests that `npm run guests` builds. */
+export const BUILT_GUESTS = join(findRoot(), "build-guests");
+
 /** The ELF file of a program. */
 export function programFile(name: ProgramName): string {
   return join(GUEST_FOLDER, "bin", `${name}.elf`);

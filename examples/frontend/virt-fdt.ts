@@ -9,10 +9,12 @@ import {
   RAM,
   UART,
   UART_SIZE,
+  VIRTIO,
 } from "./memory-map.js";
 
-/** The interrupt source of the serial port. */
+/** The interrupt sources of the serial port and the disk. */
 export const UART_SOURCE = 10;
+export const DISK_SOURCE = 1;
 const SOURCES = 96;
 /** Ticks of the clock in a second, for the guest. */
 const TIMEBASE = 10_000_000;
@@ -23,8 +25,19 @@ const CPU_INTERRUPTS = 1;
 const PLIC_HANDLE = 2;
 const FINISHER_HANDLE = 3;
 
+/** What the device tree of a `virt` machine depends on. */
+export interface VirtFdtOptions {
+  readonly ramSize: number;
+  readonly hasDisk: boolean;
+  /** The command line of the kernel. */
+  readonly bootArguments?: string | undefined;
+  /** The first address of the initramfs, and that after the last. */
+  readonly initrd?: readonly [number, number] | undefined;
+}
+
 /** The device tree of the `virt` machine. */
-export function virtFdt(ramSize: number): Buffer {
+export function virtFdt(options: VirtFdtOptions): Buffer {
+  const { ramSize, hasDisk, bootArguments, initrd } = options;
   return encodeFdt({
     properties: {
       "#address-cells": [2],
@@ -33,7 +46,16 @@ export function virtFdt(ramSize: number): Buffer {
       model: "riscv-virtio,qemu",
     },
     children: {
-      chosen: { properties: { "stdout-path": `/soc/${named("serial", UART)}` } },
+      chosen: {
+        properties: {
+          "stdout-path": `/soc/${named("serial", UART)}`,
+          ...(bootArguments !== undefined && { bootargs: bootArguments }),
+          ...(initrd !== undefined && {
+            "linux,initrd-start": cellsOf(initrd[0]),
+            "linux,initrd-end": cellsOf(initrd[1]),
+          }),
+        },
+      },
       poweroff: syscon("syscon-poweroff", 0x5555),
       reboot: syscon("syscon-reboot", 0x7777),
       [named("memory", RAM)]: { properties: { device_type: "memory", reg: range(RAM, ramSize) } },
@@ -52,7 +74,7 @@ export function virtFdt(ramSize: number): Buffer {
           compatible: "simple-bus",
           ranges: null,
         },
-        children: devices(),
+        children: devices(hasDisk),
       },
     },
   });
@@ -66,7 +88,7 @@ function cpu(): FdtNode {
       status: "okay",
       compatible: "riscv",
       "riscv,isa": "rv64imac_zicsr_zifencei",
-      "mmu-type": "riscv,none",
+      "mmu-type": "riscv,sv48",
     },
     children: {
       "interrupt-controller": {
@@ -81,8 +103,17 @@ function cpu(): FdtNode {
   };
 }
 
-function devices(): Record<string, FdtNode> {
+function devices(hasDisk: boolean): Record<string, FdtNode> {
+  const disk: FdtNode = {
+    properties: {
+      compatible: "virtio,mmio",
+      reg: range(VIRTIO, PAGE),
+      interrupts: [DISK_SOURCE],
+      "interrupt-parent": [PLIC_HANDLE],
+    },
+  };
   return {
+    ...(hasDisk && { [named("virtio_mmio", VIRTIO)]: disk }),
     [named("serial", UART)]: {
       properties: {
         compatible: "ns16550a",
@@ -134,5 +165,10 @@ function named(name: string, gpa: number): string {
 
 /** An address and a size, two cells each. */
 function range(gpa: number, size: number): number[] {
-  return [gpa, size].flatMap((value) => [Math.floor(value / 2 ** 32), value % 2 ** 32]);
+  return [gpa, size].flatMap(cellsOf);
+}
+
+/** A number of 64 bits. */
+function cellsOf(value: number): number[] {
+  return [Math.floor(value / 2 ** 32), value % 2 ** 32];
 }

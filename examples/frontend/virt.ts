@@ -1,12 +1,14 @@
+import { deserialize, serialize } from "node:v8";
 import { AddressSpace } from "pound-guest-memory";
+import type { Snapshot } from "pound-guest-memory/snapshot";
 import { CODE_PAGE } from "./cpu/code-cache.js";
 import { Cpu } from "./cpu/cpu.js";
-import { BARE } from "./cpu/translation.js";
 import { Clint } from "./devices/clint.js";
 import { Finisher } from "./devices/finisher.js";
 import { DeviceLog } from "./devices/logged.js";
 import { Plic } from "./devices/plic.js";
 import { Uart } from "./devices/uart.js";
+import { VirtioBlock } from "./devices/virtio-block.js";
 import type { Path } from "./machine.js";
 import {
   CLINT,
@@ -19,9 +21,10 @@ import {
   ROM,
   UART,
   UART_SIZE,
+  VIRTIO,
 } from "./memory-map.js";
 import { type Line, Typist } from "./typist.js";
-import { UART_SOURCE, virtFdt } from "./virt-fdt.js";
+import { DISK_SOURCE, UART_SOURCE, virtFdt } from "./virt-fdt.js";
 
 const MIB = 2 ** 20;
 /** Where the firmware continues. */
@@ -43,6 +46,11 @@ export interface VirtOptions {
   readonly firmware: Uint8Array;
   /** The raw image that OpenSBI starts, 2 MiB above the firmware. */
   readonly kernel?: Uint8Array;
+  /** The initramfs of the kernel, and its command line. */
+  readonly initrd?: Uint8Array;
+  readonly bootArguments?: string;
+  /** The bytes of a disk, which the guest changes. */
+  readonly disk?: Uint8Array;
   /** Text for the serial port. */
   readonly typed?: readonly Line[];
   /** Called with each byte written to the serial port. */
@@ -61,6 +69,8 @@ export class VirtMachine {
   readonly log: DeviceLog;
   /** Bytes of RAM. */
   readonly ramSize: number;
+  private readonly clint: Clint;
+  private readonly block: VirtioBlock | null;
   /** The guest's exit status; null while it runs. */
   status: number | null = null;
   /** Whether the guest has asked for a reset, at which the machine stops. */
@@ -68,14 +78,21 @@ export class VirtMachine {
 
   /** @throws RangeError if the RAM has no valid size, or an image does not fit into it. */
   constructor(options: VirtOptions) {
-    const { path, ramSize = 128 * MIB, firmware, kernel, typed = [], onByte } = options;
+    const { path, ramSize = 128 * MIB, firmware, kernel, initrd, disk, typed = [] } = options;
     if (!Number.isSafeInteger(ramSize) || ramSize < LEAST_RAM || ramSize % FDT_ALIGNMENT !== 0) {
       throw new RangeError("the size of RAM must be a multiple of 2 MiB, and 8 MiB at least");
     }
     this.ramSize = ramSize;
-    const fdt = virtFdt(ramSize);
     const fdtEnd = Math.min(RAM + ramSize, FDT_END);
-    const fdtAt = Math.floor((fdtEnd - fdt.length) / FDT_ALIGNMENT) * FDT_ALIGNMENT;
+    const fdtAt = fdtEnd - FDT_ALIGNMENT;
+    const initrdSize = initrd?.length ?? 0;
+    const initrdAt = Math.floor((fdtAt - initrdSize) / PAGE) * PAGE;
+    const fdt = virtFdt({
+      ramSize,
+      hasDisk: disk !== undefined,
+      bootArguments: options.bootArguments,
+      initrd: initrd && [initrdAt, initrdAt + initrdSize],
+    });
 
     const { space } = this;
     const memory = path === "view" ? space : space.native;
@@ -83,8 +100,8 @@ export class VirtMachine {
       memory,
       { base: RAM, size: ramSize },
       {
-        atomics: memory.atomics,
-        translation: BARE,
+        space,
+        path,
         guarder: (gpa, onWrite) => space.guardCode(gpa, CODE_PAGE, onWrite),
       },
     );
@@ -96,7 +113,7 @@ export class VirtMachine {
     const typist = new Typist(typed, (text) => this.uart.receive(text));
     this.uart = new Uart(
       (byte) => {
-        onByte?.(byte);
+        options.onByte?.(byte);
         typist.see(byte);
       },
       (level) => plic.setLevel(UART_SOURCE, level),
@@ -113,15 +130,22 @@ export class VirtMachine {
       },
     );
 
+    this.clint = new Clint(cpu);
     space.addRam(RAM, ramSize, { name: "ram" });
     space.addMmio(FINISHER, PAGE, this.log.watch(finisher), { name: "finisher" });
-    space.addMmio(CLINT, CLINT_SIZE, this.log.watch(new Clint(cpu)), { name: "clint" });
+    space.addMmio(CLINT, CLINT_SIZE, this.log.watch(this.clint), { name: "clint" });
     space.addMmio(PLIC, PLIC_SIZE, this.log.watch(plic), { name: "plic" });
     space.addMmio(UART, UART_SIZE, this.log.watch(this.uart), { name: "uart" });
+    const setDiskLevel = (level: boolean) => plic.setLevel(DISK_SOURCE, level);
+    this.block = disk === undefined ? null : new VirtioBlock(space, disk, setDiskLevel);
+    if (this.block !== null) {
+      space.addMmio(VIRTIO, PAGE, this.log.watch(this.block), { name: "disk" });
+    }
     space.addRom(ROM, bootRom(fdtAt), { name: "rom" });
     for (const [image, from, end] of [
-      [firmware, RAM, kernel === undefined ? fdtAt : KERNEL],
-      [kernel ?? new Uint8Array(), KERNEL, fdtAt],
+      [firmware, RAM, kernel === undefined ? initrdAt : KERNEL],
+      [kernel ?? new Uint8Array(), KERNEL, initrdAt],
+      [initrd ?? new Uint8Array(), initrdAt, fdtAt],
       [fdt, fdtAt, fdtEnd],
     ] as const) {
       if (from + image.length > end) {
@@ -132,6 +156,28 @@ export class VirtMachine {
       space.write(from, image);
     }
     cpu.pc = BigInt(ROM);
+  }
+
+  /** The memory, the hart and the devices. */
+  save(): Snapshot {
+    const { cpu, log } = this;
+    return this.space.snapshot({ state: { hart: serialize(cpu.save()), log: log.save() } });
+  }
+
+  /**
+   * Takes the state of another machine with the same options.
+   *
+   * @throws Error if the snapshot is of another machine, or of one with other options.
+   */
+  restore(snapshot: Snapshot): void {
+    const hart = snapshot.state("hart");
+    const log = snapshot.state("log");
+    if (hart === null || log === null) {
+      throw new Error("the snapshot has no hart");
+    }
+    this.space.restore(snapshot);
+    this.cpu.restore(deserialize(hart) as ReturnType<Cpu["save"]>);
+    this.log.load(log);
   }
 
   /** A copy of the RAM. */

@@ -49,7 +49,7 @@ export class PagePanel {
         const times = `${changes.toLocaleString("en")}×, last in ${changedIn}`;
         facts.push([`${side}changed`, changes === 0 ? "never" : times]);
       }
-      facts.push([`${side}sha-256`, digest === null ? "–" : `${digest.slice(0, 16)}…`]);
+      facts.push([`${side}checksum`, digest === null ? "–" : shorten(digest)]);
     });
     if (sides.length === 2) {
       facts.push(["A and B", sides[0]!.digest === sides[1]!.digest ? "equal" : "differ"]);
@@ -58,4 +58,8 @@ export class PagePanel {
       ...facts.flatMap(([name, value]) => [make("dt", "", name), make("dd", "", value)]),
     );
   }
+}
+
+function shorten(digest: string): string {
+  return digest.length > 16 ? `${digest.slice(0, 16)}…` : digest;
 }

@@ -20,7 +20,7 @@ import type { Gpa } from "./gpa.js";
  *   it is used with.
  * - `ERR_NOT_REGULAR_FILE` (Error): a path names a folder, device, pipe or socket.
  * - `ERR_LACKEY_SYNTAX` (Error): a line of a memory trace is not an access.
- * - `ERR_NO_ADDON` (Error): no compiled addon loads in this process.
+ * - `ERR_NO_ADDON` (Error): the native path needs the addon, and none loads in this process.
  * - `ERR_TRACKING_UNAVAILABLE` (Error): the operating system cannot track the writes to a memory.
  * - `ERR_SHARING_UNAVAILABLE` (Error): the system cannot share memory between processes in this way.
  */
@@ -128,6 +128,11 @@ export function destroyedError(message: string): Error {
 /** An Error `ERR_OUT_OF_MEMORY`. */
 export function outOfMemoryError(message: string): Error {
   return withCode(new Error(message), "ERR_OUT_OF_MEMORY");
+}
+
+/** An Error `ERR_BUSY`. */
+export function busyError(message: string): Error {
+  return withCode(new Error(message), "ERR_BUSY");
 }
 
 /** Sets the `code` of an error. */

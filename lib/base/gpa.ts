@@ -1,3 +1,5 @@
+import { HIGH_HALF, LOW_HALF } from "./host.js";
+
 /**
  * The largest 64-bit value. The type is explicit because a literal type needs ES2020 in consumers.
  */
@@ -22,7 +24,7 @@ export function toBigInt(gpa: Gpa): bigint {
     return gpa;
   }
   const low = gpa >>> 0;
-  halves[0] = low;
-  halves[1] = (gpa - low) / 2 ** 32;
+  halves[LOW_HALF] = low;
+  halves[HIGH_HALF] = (gpa - low) / 2 ** 32;
   return quad[0]!;
 }

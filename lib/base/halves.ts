@@ -1,6 +1,7 @@
-import { isUint32Array } from "node:util/types";
+import { isUint32Array } from "./type-checks.js";
 import { rangeError, typeError } from "./errors.js";
 import type { Gpa } from "./gpa.js";
+import { HIGH_HALF, LOW_HALF } from "./host.js";
 import { LONG } from "./widths.js";
 
 const quad = new BigUint64Array(1);
@@ -28,8 +29,8 @@ export function checkHalvesOut(out: unknown, at: unknown): void {
 /** Stores the halves of a 64-bit value in `out[at]` and `out[at + 1]`. */
 export function storeHalves(out: Uint32Array, at: number, value: bigint): void {
   quad[0] = value;
-  out[at] = halves[0]!;
-  out[at + 1] = halves[1]!;
+  out[at] = halves[LOW_HALF]!;
+  out[at + 1] = halves[HIGH_HALF]!;
 }
 
 /**
@@ -38,8 +39,8 @@ export function storeHalves(out: Uint32Array, at: number, value: bigint): void {
  * @throws TypeError, RangeError if a half is not a number from 0 to 2^32 - 1.
  */
 export function quadOf(low: number, high: number): bigint {
-  halves[0] = LONG.checkValue(low, "low");
-  halves[1] = LONG.checkValue(high, "high");
+  halves[LOW_HALF] = LONG.checkValue(low, "low");
+  halves[HIGH_HALF] = LONG.checkValue(high, "high");
   return quad[0]!;
 }
 

@@ -1,4 +1,4 @@
-import { isDataView, isUint8Array } from "node:util/types";
+import { isDataView, isUint8Array } from "./type-checks.js";
 import { rangeError, typeError } from "./errors.js";
 
 /** The original getters of the internal slots, which no object or subclass can override. */

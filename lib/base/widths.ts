@@ -1,4 +1,4 @@
-import { isBigUint64Array, isUint16Array, isUint32Array, isUint8Array } from "node:util/types";
+import { isBigUint64Array, isUint16Array, isUint32Array, isUint8Array } from "./type-checks.js";
 import { rangeError, typeError } from "./errors.js";
 import { MAX_U64, MIN_I64 } from "./gpa.js";
 

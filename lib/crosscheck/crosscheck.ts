@@ -17,6 +17,7 @@ import {
 import { type AccessPolicy, checkPolicy } from "../base/policy.js";
 import { GuestMemAccessResult } from "../base/result.js";
 import { expectOutcome, type Outcome, runAll, runOp } from "./run-op.js";
+import { formatReport } from "./report.js";
 import { shrink } from "./shrink.js";
 import { listedOps, type OpSource } from "./sources.js";
 
@@ -236,7 +237,7 @@ export async function crosscheck(
     return { operations, faults, difference: null };
   }
   const history = [...(await historyUpTo(source, failedAt)), ...extra];
-  return { operations, faults, difference: await explain(makeSubject, history, failedAt, options) };
+  return { operations, faults, difference: explain(makeSubject, history, failedAt, options) };
 }
 
 /** The batches of a source. @throws TypeError if one of them is not an OpBuffer. */
@@ -362,15 +363,13 @@ async function historyUpTo(source: OpSource, last: number): Promise<Op[]> {
   return ops;
 }
 
-async function explain(
+function explain(
   makeSubject: MakeMemory,
   history: readonly Op[],
   index: number,
   { size, policy: given = {}, reference, label }: CrosscheckOptions,
-): Promise<Difference> {
+): Difference {
   const policy = checkPolicy(given);
-  // Only the rare difference needs the report, so it is not loaded with the package.
-  const { formatReport } = await import("./report.js");
   const firstFound = (ops: readonly Op[]): Found | null => {
     const pair = new Pair(makeSubject, size, policy, reference);
     try {

@@ -38,7 +38,7 @@ export class InspectorApi {
   /**
    * @param paths - One or two snapshot files.
    * @throws SnapshotFormatError; Error `ERR_SNAPSHOT_MISMATCH` if the regions of the two differ, or
-   * if the checksums of one are not SHA-256; errors of the file system.
+   * the kinds of their checksums; errors of the file system.
    */
   static async open(paths: readonly string[]): Promise<InspectorApi> {
     const files: SnapshotFile[] = [];
@@ -49,7 +49,7 @@ export class InspectorApi {
       const [first, second] = files;
       if (first !== undefined && second !== undefined) {
         checkSameLayout(first, second);
-        checkDigests(first, second);
+        checkChecksums(first, second);
       }
       // Banks may show other bytes in the second snapshot. One memory is compared with itself.
       const areas = first === undefined ? [] : areasOf(first);
@@ -202,10 +202,11 @@ async function closeAll(files: readonly Pick<SnapshotFile, "close">[]): Promise<
 }
 
 /** Checks that the pages of two files can be compared by their checksums. */
-function checkDigests(...files: readonly SnapshotFile[]): void {
-  if (files.some(({ checksum }) => checksum !== "sha256")) {
+function checkChecksums(a: SnapshotFile, b: SnapshotFile): void {
+  if (a.checksum !== b.checksum) {
     throw mismatchError(
-      'two snapshots are compared by the SHA-256 of their pages: save both with checksum "sha256"',
+      `two snapshots are compared by the checksums of their pages: one has ${a.checksum}, the ` +
+        `other ${b.checksum}; save both with the same`,
     );
   }
 }

@@ -1,5 +1,6 @@
-import { inspect } from "node:util";
-import { isAnyArrayBuffer, isArrayBuffer } from "node:util/types";
+import { type Bytes, bytesIn } from "../base/bytes.js";
+import { INSPECT } from "../base/inspect.js";
+import { isAnyArrayBuffer, isArrayBuffer } from "../base/type-checks.js";
 import { destroyedError, outOfMemoryError, rangeError, typeError } from "../base/errors.js";
 import { type Gpa } from "../base/gpa.js";
 import { checkObject, toByteCount } from "../base/arguments.js";
@@ -8,7 +9,6 @@ import { native, type Handle } from "../native/addon.js";
 import { extentOf } from "../base/view.js";
 import { uncloneable } from "../base/uncloneable.js";
 import type { Mapped } from "./process-sharing.js";
-import { WINDOW_SIZE } from "./windows.js";
 
 /** Memory of the caller that {@link Arena.over} and `GuestMemory.over` accept. */
 export type CallerMemory = ArrayBuffer | SharedArrayBuffer | ArrayBufferView;
@@ -49,11 +49,11 @@ export type ArenaEnding = () => void;
 
 /** The parts of an {@link Arena} that guest memory is built on; not public. */
 export interface ArenaInternals {
-  readonly handle: Handle;
+  handle(): Handle;
   /** Allocated bytes at an offset from the arena's start, for use inside this package only. */
   bytesAt(offset: number, length: number): Uint8Array;
-  /** The caller's memory, or null if the arena owns its pages. */
-  readonly owner: DataView | null;
+  /** The buffer of the caller or of the runtime; null if the arena has pages of the system. */
+  owner(): DataView | null;
   /** Registers a listener for the end of the allocations. Returns a function that removes it. */
   onEnding(listener: ArenaEnding): () => void;
   /**
@@ -106,8 +106,8 @@ export class Arena implements Disposable {
   /** @internal */
   readonly uncloneable = uncloneable;
 
-  readonly #handle: Handle;
-  readonly #owner: DataView | null;
+  #handle: Handle;
+  #owner: DataView | null;
   /** Whether {@link Arena.create} made the owner, in place of pages of the arena. */
   readonly #ownerIsOurs: boolean;
   readonly #endings = new Set<ArenaEnding>();
@@ -121,13 +121,13 @@ export class Arena implements Disposable {
     this.#owner = owner;
     this.#ownerIsOurs = ownerIsOurs;
     internals.set(this, {
-      handle,
-      owner,
+      handle: () => this.#handle,
+      owner: () => this.#owner,
       bytesAt: (offset, length) => this.#bytesAt(offset, length, false),
       onEnding: (listener) => this.#onEnding(listener),
       fork: () => this.#fork(),
       rebase: () => {
-        native.arenaRebase(handle);
+        native.arenaRebase(this.#handle);
         this.#forks++;
       },
       forks: () => this.#forks,
@@ -223,7 +223,7 @@ export class Arena implements Disposable {
    * @throws TypeError, RangeError for invalid arguments; RangeError `ERR_ARENA_EXHAUSTED` if too
    * few bytes are left; Error `ERR_DESTROYED`. The arena is unchanged after an error.
    */
-  allocate(size: Gpa, alignment: Gpa = 16): Buffer {
+  allocate(size: Gpa, alignment: Gpa = 16): Bytes {
     const length = toByteCount(size, "size");
     if (length > 2 ** 32) {
       throw rangeError("size must be at most 2^32: no Buffer spans more");
@@ -236,12 +236,14 @@ export class Arena implements Disposable {
       const exposed = new WeakRef(bytes.buffer as ArrayBuffer);
       this.#onEnding(() => detach(exposed.deref()));
     }
-    return Buffer.from(bytes.buffer, bytes.byteOffset, length);
+    return bytesIn(bytes.buffer, bytes.byteOffset, length);
   }
 
   /**
    * Ends every allocation (`arena_reset`). Pages that the arena owns read as zero afterwards;
    * memory of the caller, and memory that other processes share, keeps its bytes.
+   *
+   * Without the addon, the arena continues with a fresh buffer of the runtime.
    *
    * If a buffer over the pages was transferred, for instance to another thread, its new owner keeps
    * the bytes, and the arena continues with fresh pages.
@@ -254,15 +256,21 @@ export class Arena implements Disposable {
     if (this.#destroyed) {
       throw destroyedError("the arena is destroyed");
     }
-    const used = native.arenaUsed(this.#handle);
     reserveStack();
     this.#endAllocations();
-    native.arenaReset(this.#handle);
     if (this.#ownerIsOurs) {
-      for (let start = 0; start < used; start += WINDOW_SIZE) {
-        this.#bytesAt(start, Math.min(WINDOW_SIZE, used - start), false).fill(0);
-      }
+      this.#moveToFreshBuffer();
+    } else {
+      native.arenaReset(this.#handle);
     }
+  }
+
+  /** Replaces a buffer of the runtime by another one of zeros, and detaches it. */
+  #moveToFreshBuffer(): void {
+    const fresh = new DataView(runtimeBuffer(native.arenaCapacity(this.#handle)));
+    native.arenaDestroy(this.#handle);
+    this.#owner = fresh;
+    this.#handle = native.arenaOver(fresh, true);
   }
 
   /**
@@ -285,7 +293,7 @@ export class Arena implements Disposable {
   }
 
   /** The text that `console.log` prints. */
-  [inspect.custom](): string {
+  [INSPECT](): string {
     const { capacity, used, destroyed } = this.toJSON();
     return `Arena { capacity: ${capacity}, used: ${used}, destroyed: ${destroyed} }`;
   }

@@ -5,30 +5,16 @@ import type { Gpa } from "../base/gpa.js";
 import type { MemoryMarks } from "./marks.js";
 import { type GuestMemAccessResult, OK } from "../base/result.js";
 import type { Value } from "../base/widths.js";
+import { atomics } from "./generic-atomics.js";
 import { EMPTY_WINDOW, WINDOW_SIZE, type Window, type Windows } from "./windows.js";
-
-/**
- * The type of `Atomics`, generic over numbers and bigints, which its declared overloads are not.
- */
-interface GenericAtomics {
-  load<T extends Value>(cells: Cells<T>, index: number): T;
-  store<T extends Value>(cells: Cells<T>, index: number, value: T): T;
-  exchange<T extends Value>(cells: Cells<T>, index: number, value: T): T;
-  compareExchange<T extends Value>(cells: Cells<T>, index: number, expected: T, replacement: T): T;
-  add<T extends Value>(cells: Cells<T>, index: number, value: T): T;
-  and<T extends Value>(cells: Cells<T>, index: number, value: T): T;
-  or<T extends Value>(cells: Cells<T>, index: number, value: T): T;
-  xor<T extends Value>(cells: Cells<T>, index: number, value: T): T;
-}
-
-const atomics = Atomics as unknown as GenericAtomics;
 
 /**
  * The atomic operations of one width through JavaScript's `Atomics` on the typed arrays of the view
  * path.
  *
- * The native lane handles all other accesses and makes their checks: accesses that fault, addresses
- * that are not numbers, and RAM that typed arrays cannot cover (see `windows.ts`). Unlike the plain
+ * The general lane, native or else of plain-lanes.ts, makes all other accesses and their checks:
+ * accesses that fault, addresses that are not numbers, and RAM that typed arrays cannot cover (see
+ * `windows.ts`). Unlike the plain
  * accessors, V8 never inlines these operations: each is a call of the runtime. Therefore one class
  * for all widths costs almost nothing.
  */
@@ -41,13 +27,13 @@ class ViewLane<T extends Value> implements AtomicLane<T> {
   private readonly shift: number;
 
   constructor(
-    private readonly native: AtomicLane<T>,
+    private readonly general: AtomicLane<T>,
     private readonly windows: Windows,
     private readonly cellsOf: (window: Window) => Cells<T>,
     private readonly marks: MemoryMarks,
   ) {
     this.first = this.cells = cellsOf(windows.at(0));
-    this.shift = Math.log2(native.bytes);
+    this.shift = Math.log2(general.bytes);
   }
 
   end(): void {
@@ -56,36 +42,36 @@ class ViewLane<T extends Value> implements AtomicLane<T> {
   }
 
   get bytes(): 1 | 2 | 4 | 8 {
-    return this.native.bytes;
+    return this.general.bytes;
   }
 
   get code(): GuestMemAccessResult {
-    return this.native.code;
+    return this.general.code;
   }
 
   load(gpa: Gpa): T | undefined {
     const index = this.locate(gpa);
-    return index < 0 ? this.native.load(gpa) : atomics.load(this.cells, index);
+    return index < 0 ? this.general.load(gpa) : atomics.load(this.cells, index);
   }
 
   store(gpa: Gpa, value: T): T | undefined {
     const index = this.locateForWrite(gpa);
     return index < 0
-      ? this.native.store(gpa, value)
+      ? this.general.store(gpa, value)
       : this.wrote(gpa, atomics.store(this.cells, index, value));
   }
 
   exchange(gpa: Gpa, value: T): T | undefined {
     const index = this.locateForWrite(gpa);
     return index < 0
-      ? this.native.exchange(gpa, value)
+      ? this.general.exchange(gpa, value)
       : this.wrote(gpa, atomics.exchange(this.cells, index, value));
   }
 
   compareExchange(gpa: Gpa, expected: T, replacement: T): T | undefined {
     const index = this.locateForWrite(gpa);
     if (index < 0) {
-      return this.native.compareExchange(gpa, expected, replacement);
+      return this.general.compareExchange(gpa, expected, replacement);
     }
     const found = atomics.compareExchange(this.cells, index, expected, replacement);
     return found === expected ? this.wrote(gpa, found) : found;
@@ -94,33 +80,33 @@ class ViewLane<T extends Value> implements AtomicLane<T> {
   add(gpa: Gpa, value: T): T | undefined {
     const index = this.locateForWrite(gpa);
     return index < 0
-      ? this.native.add(gpa, value)
+      ? this.general.add(gpa, value)
       : this.wrote(gpa, atomics.add(this.cells, index, value));
   }
 
   and(gpa: Gpa, value: T): T | undefined {
     const index = this.locateForWrite(gpa);
     return index < 0
-      ? this.native.and(gpa, value)
+      ? this.general.and(gpa, value)
       : this.wrote(gpa, atomics.and(this.cells, index, value));
   }
 
   or(gpa: Gpa, value: T): T | undefined {
     const index = this.locateForWrite(gpa);
     return index < 0
-      ? this.native.or(gpa, value)
+      ? this.general.or(gpa, value)
       : this.wrote(gpa, atomics.or(this.cells, index, value));
   }
 
   xor(gpa: Gpa, value: T): T | undefined {
     const index = this.locateForWrite(gpa);
     return index < 0
-      ? this.native.xor(gpa, value)
+      ? this.general.xor(gpa, value)
       : this.wrote(gpa, atomics.xor(this.cells, index, value));
   }
 
   checkStore(gpa: Gpa): GuestMemAccessResult {
-    return this.native.checkStore(gpa);
+    return this.general.checkStore(gpa);
   }
 
   /** Marks the page of an operation that has written, and returns the value it found. */
@@ -140,7 +126,7 @@ class ViewLane<T extends Value> implements AtomicLane<T> {
     return this.locate(gpa);
   }
 
-  /** The index of the value at `gpa` in `cells`, or -1 if the native lane must make the access. */
+  /** The index of the value at `gpa` in `cells`, or -1 if the general lane must make the access. */
   private locate(gpa: Gpa): number {
     if (typeof gpa !== "number") {
       return -1;
@@ -177,19 +163,20 @@ class ViewLane<T extends Value> implements AtomicLane<T> {
 export class ViewAtomics extends AtomicAccess {
   readonly #lanes: readonly { end(): void }[];
 
-  /** @param native - The lanes of the same memory's native path. */
-  constructor(native: AtomicLanes, windows: Windows, marks: MemoryMarks) {
-    const b = new ViewLane(native.b, windows, ({ u8 }) => u8, marks);
-    const w = new ViewLane(native.w, windows, ({ u16 }) => u16, marks);
-    const l = new ViewLane(native.l, windows, ({ u32 }) => u32, marks);
-    const q = new ViewLane(native.q, windows, ({ u64 }) => u64, marks);
-    // JavaScript's Atomics have 64 bits only as bigints, so the native lane has the halves.
-    super({ b, w, l, q, halves: native.halves });
+  /** @param general - The lanes for the accesses that typed arrays cannot make, and for halves. */
+  constructor(general: AtomicLanes, windows: Windows, marks: MemoryMarks) {
+    const b = new ViewLane(general.b, windows, ({ u8 }) => u8, marks);
+    const w = new ViewLane(general.w, windows, ({ u16 }) => u16, marks);
+    const l = new ViewLane(general.l, windows, ({ u32 }) => u32, marks);
+    const q = new ViewLane(general.q, windows, ({ u64 }) => u64, marks);
+    // JavaScript's Atomics have 64 bits only as bigints, so the general lane has the halves.
+    super({ b, w, l, q, halves: general.halves });
     this.#lanes = [b, w, l, q];
   }
 
   /**
-   * Ends the use of the RAM. The native lanes make every later access, and return ERROR_INTERNAL.
+   * Ends the use of the RAM. The general lanes make every later access, and return
+   * ERROR_INTERNAL.
    */
   end(): void {
     for (const lane of this.#lanes) {

@@ -1,4 +1,5 @@
-import { isSharedArrayBuffer } from "node:util/types";
+import { allocateUnsafe, type Bytes, bytesIn, compareBytes, indexOfBytes } from "../base/bytes.js";
+import { isSharedArrayBuffer } from "../base/type-checks.js";
 import { rangeError } from "../base/errors.js";
 import { type Gpa } from "../base/gpa.js";
 import { toAddress } from "../base/arguments.js";
@@ -24,11 +25,11 @@ const setBytes = Function.prototype.call.bind(Uint8Array.prototype.set) as (
 ) => void;
 
 /** An uninitialized Buffer of `length` bytes. The caller must fill all of it. */
-export function newBuffer(length: number): Buffer {
+export function newBuffer(length: number): Bytes {
   if (length > MAX_BUFFER) {
     throw rangeError("length must be at most 2^32: no Buffer holds more");
   }
-  return Buffer.allocUnsafe(length);
+  return allocateUnsafe(length);
 }
 
 /**
@@ -209,7 +210,7 @@ function copyBackwards(windows: Windows, target: number, source: number, length:
 export function compare(windows: Windows, start: number, other: Uint8Array): -1 | 0 | 1 {
   for (let position = 0; position < other.length;) {
     const chunk = chunkAt(windows, start + position, other.length - position);
-    const order = Buffer.compare(chunk, other.subarray(position, position + chunk.length));
+    const order = compareBytes(chunk, other.subarray(position, position + chunk.length));
     if (order !== 0) {
       return order;
     }
@@ -231,7 +232,7 @@ export function indexOf(
   const end = start + length;
   for (let at = start; at < end;) {
     const chunk = chunkAt(windows, at, Math.min(end - at, MAX_SEARCH));
-    const found = asBuffer(chunk).indexOf(needle);
+    const found = indexOfBytes(chunk, needle);
     if (found >= 0) {
       return at + found;
     }
@@ -260,9 +261,9 @@ function indexAcross(
   if (last - first < needle.length) {
     return null;
   }
-  const seam = Buffer.allocUnsafe(last - first);
+  const seam = allocateUnsafe(last - first);
   readInto(windows, first, seam);
-  const found = seam.indexOf(needle);
+  const found = indexOfBytes(seam, needle);
   return found < 0 ? null : first + found;
 }
 
@@ -274,7 +275,7 @@ export function checkStillThere(source: Uint8Array, length: number): void {
 }
 
 /** A view of a range, which must lie in one window. @throws RangeError if it does not. */
-export function slice(windows: Windows, start: number, length: number): Buffer {
+export function slice(windows: Windows, start: number, length: number): Bytes {
   const chunk = chunkAt(windows, start, length);
   if (chunk.length !== length) {
     throw rangeError("a slice must not cross a multiple of 4 GiB");
@@ -283,9 +284,9 @@ export function slice(windows: Windows, start: number, length: number): Buffer {
 }
 
 /** The same bytes as a Buffer. It is empty if the ArrayBuffer is detached. */
-export function asBuffer(bytes: Uint8Array): Buffer {
+export function asBuffer(bytes: Uint8Array): Bytes {
   if (bytes.length === 0) {
-    return Buffer.alloc(0);
+    return allocateUnsafe(0);
   }
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  return bytesIn(bytes.buffer, bytes.byteOffset, bytes.length);
 }

@@ -1,5 +1,6 @@
-import { arch } from "node:os";
-import { isSharedArrayBuffer } from "node:util/types";
+import { newShared, requireShared } from "../base/bytes.js";
+import { ARCHITECTURE } from "../base/host.js";
+import { isSharedArrayBuffer } from "../base/type-checks.js";
 import { PAGE_SIZE } from "../base/page.js";
 import { destroyedError, outOfMemoryError, rangeError, typeError } from "../base/errors.js";
 import { type Gpa } from "../base/gpa.js";
@@ -22,7 +23,7 @@ const ALL = 0x0101_0101;
 const COUNTERS = 2;
 
 /** Whether the processor makes the stores of a thread visible to others in program order. */
-const KEEPS_STORE_ORDER = ["x64", "ia32"].includes(arch());
+const KEEPS_STORE_ORDER = ["x64", "ia32"].includes(ARCHITECTURE);
 
 /** A byte for each page, and the same bytes as 32-bit words. 1 is a mark. */
 interface Marks {
@@ -154,16 +155,18 @@ export class DirtyBitmap {
    * Other threads cannot collect the writes that the operating system has seen. Therefore the first
    * read changes the tracking of a memory from `"os"` to `"software"` if `"auto"` has chosen it.
    *
-   * @throws Error `ERR_TRACKING_UNAVAILABLE` if the tracking of the memory is `"os"` by demand.
+   * @throws Error `ERR_TRACKING_UNAVAILABLE` if the tracking of the memory is `"os"` by demand;
+   * Error `ERR_OUT_OF_MEMORY` in a runtime without SharedArrayBuffer.
    */
   get buffer(): SharedArrayBuffer {
+    const buffer = requireShared(this.bytes.buffer);
     if (!this.#shared) {
       for (const writer of this.#writers.keys()) {
         writer.deref()?.sharing();
       }
       this.#share();
     }
-    return this.bytes.buffer as SharedArrayBuffer;
+    return buffer;
   }
 
   #share(): void {
@@ -733,7 +736,7 @@ function wordsOf(bytes: Uint8Array): Marks {
 function sharedMarks(buffer: SharedArrayBuffer | undefined, bytes: number): SharedArrayBuffer {
   if (buffer === undefined) {
     try {
-      return new SharedArrayBuffer(bytes);
+      return newShared(bytes);
     } catch {
       throw outOfMemoryError("the runtime has no room for a bitmap of this size");
     }

@@ -1,5 +1,6 @@
+import type { Bytes } from "../base/bytes.js";
 import { bytesOf, fastLength } from "../base/view.js";
-import { inspect } from "node:util";
+import { INSPECT } from "../base/inspect.js";
 import type { GuestHalvesAccessors, GuestMemoryAccess } from "../base/access.js";
 import type { GuestAtomicAccess } from "../atomics/access.js";
 import { Arena, arenaInternals, type ArenaOptions, type CallerMemory, detach } from "./arena.js";
@@ -11,7 +12,7 @@ import { GeneralAccess } from "./general-access.js";
 import type { Gpa } from "../base/gpa.js";
 import { toAddress, toByteCount } from "../base/arguments.js";
 import { MemoryMarks, UNREAD_MARKS } from "./marks.js";
-import { native, type Handle, type NativeHandle } from "../native/addon.js";
+import { hasAddon, native, type Handle, type NativeHandle, refuseNative } from "../native/addon.js";
 import { NativeAccess } from "../native/access.js";
 import { HalvesAccess, rangesOfRam } from "../base/halves-access.js";
 import { checkTotal, type GuestRange, type RangeList, toRanges } from "../base/ranges.js";
@@ -27,6 +28,7 @@ import {
 } from "./process-sharing.js";
 import { newSharedBuffer, type SharedRam, sharedRamOf, viewOf } from "./shared-ram.js";
 import { type AccessPolicy, checkPolicy, policyNumber } from "../base/policy.js";
+import { plainLanes } from "./plain-lanes.js";
 import { type PolicyAccess, policyAccess } from "./policy-access.js";
 import { TrackedWrites } from "./tracked-writes.js";
 import type { Tracking, TrackingMode } from "./tracking.js";
@@ -64,8 +66,12 @@ export class GuestMemory implements Disposable {
   /** @internal */
   readonly uncloneable = uncloneable;
 
-  /** The native path to the same RAM: each call runs the compiled C++ accessor through N-API. */
-  readonly native: NativeAccess;
+  /**
+   * The native path to the same RAM: each call runs the compiled C++ accessor through N-API.
+   *
+   * @throws Error `ERR_NO_ADDON` if the addon is not loaded: see {@link GuestMemory.hasNative}.
+   */
+  declare readonly native: NativeAccess;
 
   // The fields below are not #private, because the accessors of accessor-forms.ts use them, and
   // because V8 constant-folds #private fields less well: an access to a memory that is a constant
@@ -107,6 +113,7 @@ export class GuestMemory implements Disposable {
   static {
     // The accessors. See accessor-forms.ts.
     selectUntilRefusal(this.prototype);
+    refuseNative(this.prototype);
   }
 
   readonly #arena: Arena;
@@ -132,9 +139,10 @@ export class GuestMemory implements Disposable {
    * RAM that is allocated from the arena.
    */
   private constructor(arena: Arena, ownsArena: boolean, adopted?: Adopted) {
-    const { handle, owner, bytesAt, onEnding, rebase, forks } = arenaInternals(arena);
+    const { handle, owner: ownerOf, bytesAt, onEnding, rebase, forks } = arenaInternals(arena);
+    const owner = ownerOf();
     const block = adopted?.block;
-    this.#handle = createMemory(handle, adopted);
+    this.#handle = createMemory(handle(), adopted);
     this.#arena = arena;
     this.#ownsArena = ownsArena;
     this.#borrowed = owner !== null || block !== undefined;
@@ -160,12 +168,14 @@ export class GuestMemory implements Disposable {
     this.general = new GeneralAccess(this.#size, windows, owner?.buffer ?? null, this.#marks);
     this.#shareable = sharedRamOf(owner, base, this.#size);
     this.#forgetEnding = onEnding(() => this.#end());
-    this.native = new NativeAccess(
-      this.#handle,
-      this.size,
-      (address) => this.general.lost(address),
-      this.#marks,
-    );
+    if (hasAddon) {
+      this.native = new NativeAccess(
+        this.#handle,
+        this.size,
+        (address) => this.general.lost(address),
+        this.#marks,
+      );
+    }
     internals.set(this, {
       handle: this.#handle,
       size: this.#size,
@@ -399,7 +409,7 @@ export class GuestMemory implements Disposable {
     if (this.#size === 0) {
       return 0;
     }
-    const { handle } = arenaInternals(this.#arena);
+    const handle = arenaInternals(this.#arena).handle();
     const offset = native.guestMemoryOffset(this.#handle);
     if (this.#marks.guards !== null) {
       const parts = native.arenaChanges(handle, offset, this.#size) ?? throwNotForked();
@@ -427,7 +437,7 @@ export class GuestMemory implements Disposable {
       return new Float64Array(0);
     }
     const base = native.guestMemoryOffset(this.#handle);
-    const parts = native.arenaResident(arenaInternals(this.#arena).handle, base, this.#size);
+    const parts = native.arenaResident(arenaInternals(this.#arena).handle(), base, this.#size);
     return parts.map((value, i) => (i % 2 === 0 ? value - base : value));
   }
 
@@ -437,6 +447,15 @@ export class GuestMemory implements Disposable {
    */
   static get forksShareMemory(): boolean {
     return native.forksShareMemory && native.externalBuffers;
+  }
+
+  /**
+   * Whether the compiled addon is loaded. If not, memory lies in ArrayBuffers of the runtime, and
+   * everything that needs the addon throws `ERR_NO_ADDON`, with the cause and the remedy:
+   * {@link GuestMemory.native}, {@link GuestMemory.handle} and the same properties of other classes.
+   */
+  static get hasNative(): boolean {
+    return hasAddon;
   }
 
   get size(): bigint {
@@ -523,7 +542,7 @@ export class GuestMemory implements Disposable {
     const checked = checkPolicy(policy);
     return (this.#policies[policyNumber(checked)] ??= policyAccess(checked, {
       owner: this,
-      native: this.native,
+      native: hasAddon ? this.native : null,
       general: this.general,
       marks: this.#marks,
     }));
@@ -593,7 +612,7 @@ export class GuestMemory implements Disposable {
    * GiB; {@link GuestMemory.buffers} covers all of the RAM. When the RAM ends, it is detached,
    * unless the RAM lies in memory of the caller. Afterwards this property is an empty Buffer.
    */
-  get buffer(): Buffer {
+  get buffer(): Bytes {
     return bulk.asBuffer(this.#expose(this.general.windows.at(0)).u8);
   }
 
@@ -603,7 +622,7 @@ export class GuestMemory implements Disposable {
    *
    * @throws Error `ERR_OUT_OF_MEMORY`.
    */
-  get buffers(): Buffer[] {
+  get buffers(): Bytes[] {
     return this.general.windows.all().map((window) => bulk.asBuffer(this.#expose(window).u8));
   }
 
@@ -626,7 +645,7 @@ export class GuestMemory implements Disposable {
   }
 
   /** The text that `console.log` prints, without the bytes of RAM. */
-  [inspect.custom](): string {
+  [INSPECT](): string {
     return `GuestMemory { size: ${this.#size}, destroyed: ${this.#destroyed} }`;
   }
 
@@ -645,7 +664,7 @@ export class GuestMemory implements Disposable {
    * @throws {@link GuestMemoryFault} if a byte lies outside RAM; TypeError, RangeError for an
    * invalid argument.
    */
-  read(gpa: Gpa, length: Gpa): Buffer {
+  read(gpa: Gpa, length: Gpa): Bytes {
     const count = toByteCount(length, "length");
     if (this.#inFirstWindow(gpa, count)) {
       const target = bulk.newBuffer(count);
@@ -971,7 +990,7 @@ export class GuestMemory implements Disposable {
    * invalid argument; RangeError if the range crosses a multiple of 4 GiB, which no Buffer can
    * span.
    */
-  slice(gpa: Gpa, length: Gpa): Buffer {
+  slice(gpa: Gpa, length: Gpa): Bytes {
     const count = toByteCount(length, "length");
     const start = this.general.locateRange(gpa, count, "read");
     const view = bulk.slice(this.general.windows, start, count);
@@ -1018,7 +1037,9 @@ export class GuestMemory implements Disposable {
   /** Copies the fields of the first window for the hot paths. */
   #useFirst(first: Window): void {
     const { u8, u16, u32, u64, quads } = first;
-    this.native.useFirst(u8);
+    if (hasAddon) {
+      this.native.useFirst(u8);
+    }
     this.u8 = u8;
     this.u16 = u16;
     this.u32 = u32;
@@ -1035,8 +1056,13 @@ export class GuestMemory implements Disposable {
   }
 
   #viewAtomics(): ViewAtomics {
-    const { native, general } = this;
-    return (this.#atomics ??= new ViewAtomics(native.atomicLanes, general.windows, this.#marks));
+    if (this.#atomics === undefined) {
+      const general = this.general;
+      const marks = this.#marks;
+      const lanes = hasAddon ? this.native.atomicLanes : plainLanes({ general, marks });
+      this.#atomics = new ViewAtomics(lanes, general.windows, marks);
+    }
+    return this.#atomics;
   }
 
   /** Ends the RAM: every later access is `ERROR_INTERNAL`. The caller has reserved the stack. */

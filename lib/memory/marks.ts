@@ -1,3 +1,4 @@
+import { newShared } from "../base/bytes.js";
 import { CodeGuards, type GuardedBytes } from "./code-guards.js";
 import { DirtyBitmap, type MarkWriter, type MarkWriterReference } from "./dirty-bitmap.js";
 import { rangeError } from "../base/errors.js";
@@ -19,7 +20,7 @@ import { WINDOW_SIZE } from "./windows.js";
  * Where accessors that always set a mark set it for the pages of a window that is not tracked.
  * Nothing reads it.
  */
-export const UNREAD_MARKS = new Uint8Array(new SharedArrayBuffer(WINDOW_SIZE / PAGE_SIZE));
+export const UNREAD_MARKS = new Uint8Array(newShared(WINDOW_SIZE / PAGE_SIZE));
 
 /** An object that maps a memory and caches its state, such as an address space. */
 export interface MemoryUser {

@@ -1,4 +1,4 @@
-import { inspect } from "node:util";
+import { INSPECT } from "../base/inspect.js";
 import type { GuestMemoryAccess } from "../base/access.js";
 import type { Gpa } from "../base/gpa.js";
 import { type AccessPolicy, policyNumber } from "../base/policy.js";
@@ -6,6 +6,7 @@ import { GuestMemoryFault } from "../base/errors.js";
 import { type GuestMemAccessResult, OK } from "../base/result.js";
 import { uncloneable } from "../base/uncloneable.js";
 import { checkSlots } from "../base/widths.js";
+import { refuseNative } from "../native/addon.js";
 import type { NativeAccess } from "../native/access.js";
 import { NativePolicyAccess } from "../native/policy-access.js";
 import type { GeneralAccess } from "./general-access.js";
@@ -17,7 +18,8 @@ import { EMPTY_WINDOW } from "./windows.js";
 export interface PolicyMemory {
   /** The memory, which a policy object keeps alive. */
   readonly owner: GuestMemoryAccess;
-  readonly native: NativeAccess;
+  /** Null without the addon. */
+  readonly native: NativeAccess | null;
   readonly general: GeneralAccess;
   readonly marks: MemoryMarks;
 }
@@ -46,7 +48,7 @@ export abstract class PolicyAccess implements GuestMemoryAccess {
   readonly uncloneable = uncloneable;
   readonly policy: Readonly<Required<AccessPolicy>>;
   /** The same accessors on the native path. */
-  readonly native: NativePolicyAccess;
+  declare readonly native: NativePolicyAccess;
 
   // These fields use TypeScript's private for speed, as in GuestMemory.
 
@@ -67,6 +69,7 @@ export abstract class PolicyAccess implements GuestMemoryAccess {
   declare protected checkSlots: typeof checkSlots;
   static {
     this.prototype.checkSlots = checkSlots;
+    refuseNative(this.prototype);
   }
 
   readonly #owner: GuestMemoryAccess;
@@ -75,7 +78,9 @@ export abstract class PolicyAccess implements GuestMemoryAccess {
   /** @internal */
   constructor(policy: Required<AccessPolicy>, { owner, native, general, marks }: PolicyMemory) {
     this.policy = Object.freeze(policy);
-    this.native = new NativePolicyAccess(native, policy);
+    if (native !== null) {
+      this.native = new NativePolicyAccess(native, policy);
+    }
     const { data } = general.windows.at(0);
     this.view = data;
     // The last byte of the last unit may be the first one of an unaligned access of 8 bytes.
@@ -104,7 +109,7 @@ export abstract class PolicyAccess implements GuestMemoryAccess {
   }
 
   /** The text that `console.log` prints, without the bytes of RAM. */
-  [inspect.custom](): string {
+  [INSPECT](): string {
     const { alignment, endian } = this.policy;
     return `PolicyAccess { size: ${this.size}, alignment: ${alignment}, endian: ${endian} }`;
   }

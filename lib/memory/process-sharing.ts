@@ -1,17 +1,8 @@
-import {
-  closeSync,
-  constants,
-  fstatSync,
-  ftruncateSync,
-  openSync,
-  readlinkSync,
-  unlinkSync,
-} from "node:fs";
-import { resolve } from "node:path";
 import { checkObject, toByteCount } from "../base/arguments.js";
 import { rangeError, typeError, withCode } from "../base/errors.js";
 import type { Gpa } from "../base/gpa.js";
-import { type Handle, native } from "../native/addon.js";
+import { fs, path } from "../base/node.js";
+import { type Handle, hasAddon, native, noAddon } from "../native/addon.js";
 
 /** Where `GuestMemory.allocateShared` puts RAM that other processes can map. */
 export interface SharedRamOptions {
@@ -117,11 +108,11 @@ export function openShared(source: ProcessSharedSource): Mapped {
     return { arena, shared: pathOf(arena), unlink: KEEP };
   }
   const path = checkPath(file);
-  const opened = openSync(path, "r+");
+  const opened = fs.openSync(path, "r+");
   try {
     return mapFile(path, opened, bytes);
   } finally {
-    closeSync(opened);
+    fs.closeSync(opened);
   }
 }
 
@@ -133,21 +124,21 @@ function createNamed(name: string, bytes: number): Mapped {
 }
 
 function createFile(path: string, bytes: number): Mapped {
-  const { O_RDWR, O_CREAT, O_EXCL } = constants;
-  const descriptor = openSync(path, O_RDWR | O_CREAT | O_EXCL, 0o600);
+  const { O_RDWR, O_CREAT, O_EXCL } = fs.constants;
+  const descriptor = fs.openSync(path, O_RDWR | O_CREAT | O_EXCL, 0o600);
   try {
-    ftruncateSync(descriptor, bytes);
+    fs.ftruncateSync(descriptor, bytes);
     return mapFile(path, descriptor, bytes);
   } catch (error) {
-    unlinkSync(path);
+    fs.unlinkSync(path);
     throw error;
   } finally {
-    closeSync(descriptor);
+    fs.closeSync(descriptor);
   }
 }
 
 function mapFile(path: string, descriptor: number, bytes: number): Mapped {
-  const status = fstatSync(descriptor);
+  const status = fs.fstatSync(descriptor);
   if (!status.isFile()) {
     throw withCode(new Error(`${JSON.stringify(path)} is no regular file`), "ERR_NOT_REGULAR_FILE");
   }
@@ -166,7 +157,7 @@ function mapFile(path: string, descriptor: number, bytes: number): Mapped {
 function pathOf(arena: Handle): ProcessShared | null {
   const file = `/proc/${process.pid}/fd/${native.arenaDescriptor(arena)}`;
   try {
-    readlinkSync(file);
+    fs.readlinkSync(file);
   } catch {
     return null;
   }
@@ -174,6 +165,9 @@ function pathOf(arena: Handle): ProcessShared | null {
 }
 
 function checkAvailable(): void {
+  if (!hasAddon) {
+    noAddon();
+  }
   if (!native.externalBuffers) {
     throw withCode(
       new Error("this runtime forbids ArrayBuffers over memory that processes share"),
@@ -200,5 +194,5 @@ function checkPath(file: unknown): string {
   if (file === "" || file.includes("\0")) {
     throw rangeError("file must be a path");
   }
-  return resolve(file);
+  return path.resolve(file);
 }

@@ -1,4 +1,5 @@
-import { isSharedArrayBuffer } from "node:util/types";
+import { newShared, requireShared } from "../base/bytes.js";
+import { isSharedArrayBuffer } from "../base/type-checks.js";
 import { outOfMemoryError, rangeError, typeError } from "../base/errors.js";
 import { toByteCount } from "../base/arguments.js";
 import { extentOf } from "../base/view.js";
@@ -57,9 +58,11 @@ export function viewOf(shared: SharedRam): SharedView {
 
 /** Allocates a SharedArrayBuffer. Its pages become resident when they are first touched. */
 export function newSharedBuffer(bytes: number): SharedArrayBuffer {
+  let buffer: SharedArrayBuffer;
   try {
-    return new SharedArrayBuffer(bytes);
+    buffer = newShared(bytes);
   } catch {
     throw outOfMemoryError("the runtime has no room for shared RAM of this size");
   }
+  return requireShared(buffer);
 }

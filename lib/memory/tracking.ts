@@ -6,6 +6,7 @@ import {
   WATCH_COARSE,
   WATCH_ENDED,
   WATCH_EXACT,
+  WATCH_NO_ADDON,
   WATCH_REFUSED,
   WATCH_SHARED,
   WATCH_UNSUPPORTED,
@@ -54,6 +55,8 @@ const REASONS: Readonly<Record<number, string>> = {
   [WATCH_UNSUPPORTED]:
     "this system does not track writes: that takes Windows, or Linux 6.7 or later " +
     "that permits userfaultfd",
+  [WATCH_NO_ADDON]:
+    "tracking by the system takes the compiled addon, which is not loaded: memory.native says why",
   [WATCH_BORROWED]: "the system cannot track RAM in an ArrayBuffer, which may be detached",
   [WATCH_REFUSED]:
     "the system refuses to track the writes to this memory: it tracks some of its pages for " +

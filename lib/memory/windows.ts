@@ -1,12 +1,10 @@
-import { endianness } from "node:os";
+import { HOST_IS_LITTLE_ENDIAN } from "../base/host.js";
 
 /**
  * Bytes per window. A typed array in Node 20 has at most 2^32 elements, so larger RAM is divided
  * into windows. Every window except the last has this size.
  */
 export const WINDOW_SIZE = 2 ** 32;
-
-const HOST_IS_LITTLE_ENDIAN = endianness() === "LE";
 
 /** A part of RAM with the typed arrays that the view path indexes. */
 export interface Window {

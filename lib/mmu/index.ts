@@ -1,5 +1,3 @@
-// TypeScript 6 loads the types of Node only where a reference or a tsconfig.json names them.
-/// <reference types="node" preserve="true" />
 // The comments of the accessors link to these.
 export type { GuestAtomicAccess } from "../atomics/access.js";
 export { GuestMemoryFault } from "../base/errors.js";

@@ -1,4 +1,4 @@
-import { inspect } from "node:util";
+import { INSPECT } from "../base/inspect.js";
 import type { GuestAccessors, GuestHalvesAccessors } from "../base/access.js";
 import { checkFunction, checkObject } from "../base/arguments.js";
 import { rangeError } from "../base/errors.js";
@@ -206,7 +206,7 @@ export class Mmu implements GuestAccessors {
   }
 
   /** Keeps `console.log(mmu)` from printing the tables. */
-  [inspect.custom](): string {
+  [INSPECT](): string {
     return `Mmu { mode: ${this.mode}, asid: ${this.asid} }`;
   }
 

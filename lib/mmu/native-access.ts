@@ -15,8 +15,8 @@ import {
   VALUE32,
   VALUE64,
   VALUE8,
-  VALUE_HIGH32,
 } from "../native/call-block.js";
+import { VALUE_HIGH32, VALUE_LOW32 } from "../native/value-halves.js";
 import type { TranslatedAccess } from "./general-access.js";
 import { MmuHalves } from "./halves.js";
 import type { VirtualAddress } from "./virtual-address.js";
@@ -306,7 +306,7 @@ export class NativeMmuAccess implements GuestAccessors {
 
       mmuReadq();
       if (block[RESULT32] === OK) {
-        out[at] = block[VALUE32]!;
+        out[at] = block[VALUE_LOW32]!;
         out[at + 1] = block[VALUE_HIGH32]!;
         return OK;
       }
@@ -325,7 +325,7 @@ export class NativeMmuAccess implements GuestAccessors {
         : LONG.checkValue(high, "high");
     if (this.prepare(va)) {
       const block = block32;
-      block[VALUE32] = checkedLow;
+      block[VALUE_LOW32] = checkedLow;
       block[VALUE_HIGH32] = checkedHigh;
       mmuWriteq();
       if (block[RESULT32] === OK) {

@@ -1,3 +1,4 @@
+import { newShared } from "../base/bytes.js";
 import { type Handle, native } from "../native/addon.js";
 
 /** The kinds of access that have tables of their own. */
@@ -45,7 +46,7 @@ export class Tlb {
   readonly #mask: number;
 
   constructor(entries: number, pageBits: number) {
-    const buffer = new SharedArrayBuffer(entries * ENTRY_BYTES);
+    const buffer = newShared(entries * ENTRY_BYTES);
     this.view = new DataView(buffer);
     this.doubles = new Float64Array(buffer);
     this.#words = new Int32Array(buffer);

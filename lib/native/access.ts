@@ -12,7 +12,6 @@ import {
   VALUE32,
   VALUE64,
   VALUE8,
-  VALUE_HIGH32,
   WIDE_ADDRESS,
 } from "./call-block.js";
 import { checkHalvesOut } from "../base/halves.js";
@@ -23,6 +22,7 @@ import { toAddress } from "../base/arguments.js";
 import type { Marks } from "./marks.js";
 import { native, type Handle } from "./addon.js";
 import { block16, block32, block64, block8 } from "./block-views.js";
+import { VALUE_HIGH32, VALUE_LOW32 } from "./value-halves.js";
 import { nativeLanes } from "./atomics.js";
 import { type AccessPolicy, policyOf } from "../base/policy.js";
 import { OpBuffer, opWidth, opWrites } from "./op-buffer.js";
@@ -294,7 +294,7 @@ export class NativeAccess implements GuestMemoryAccess {
     readq();
     const code = result();
     if (code === OK) {
-      out[at] = block32[VALUE32]!;
+      out[at] = block32[VALUE_LOW32]!;
       out[at + 1] = block32[VALUE_HIGH32]!;
     }
     return code;
@@ -312,7 +312,7 @@ export class NativeAccess implements GuestMemoryAccess {
     if (this.marks.guards !== null) {
       this.callGuards(gpa, 8);
     }
-    block32[VALUE32] = checkedLow;
+    block32[VALUE_LOW32] = checkedLow;
     block32[VALUE_HIGH32] = checkedHigh;
     this.prepare(gpa);
     writeq();

@@ -15,16 +15,8 @@ import {
   ATOMIC_STORE,
   ATOMIC_XOR,
 } from "../atomics/operations.js";
-import {
-  EXPECTED32,
-  EXPECTED8,
-  EXPECTED_HIGH32,
-  OPERATION32,
-  RESULT32,
-  VALUE32,
-  VALUE8,
-  VALUE_HIGH32,
-} from "./call-block.js";
+import { EXPECTED8, OPERATION32, RESULT32, VALUE8 } from "./call-block.js";
+import { EXPECTED_HIGH32, EXPECTED_LOW32, VALUE_HIGH32, VALUE_LOW32 } from "./value-halves.js";
 import { PAGE_SIZE } from "../base/page.js";
 import type { Gpa } from "../base/gpa.js";
 import type { Marks } from "./marks.js";
@@ -166,16 +158,16 @@ class NativeHalves implements HalvesLane {
       this.marks.callGuards(Number(gpa), 1 << LOG2_QUAD);
     }
     const block = block32;
-    block[VALUE32] = low;
+    block[VALUE_LOW32] = low;
     block[VALUE_HIGH32] = high;
-    block[EXPECTED32] = expectedLow;
+    block[EXPECTED_LOW32] = expectedLow;
     block[EXPECTED_HIGH32] = expectedHigh;
     this.prepare(gpa);
     block[OPERATION32] = operation + LOG2_QUAD;
     atomic();
     const code = block[RESULT32] as GuestMemAccessResult;
     if (code === OK) {
-      found[0] = block[VALUE32]!;
+      found[0] = block[VALUE_LOW32]!;
       found[1] = block[VALUE_HIGH32]!;
       if (this.marks.dirty !== null && this.stored(operation, expectedLow, expectedHigh)) {
         this.marks.dirty.markPage(Math.floor(Number(gpa) / PAGE_SIZE));

@@ -14,11 +14,7 @@ export const VALUE8 = 16;
 export const VALUE16 = 8;
 export const VALUE32 = 4;
 export const VALUE64 = 2;
-/** The high half of a 64-bit value, whose low half is at `VALUE32`. */
-export const VALUE_HIGH32 = 5;
 export const EXPECTED8 = 24;
-export const EXPECTED32 = 6;
-export const EXPECTED_HIGH32 = 7;
 export const OPERATION32 = 8;
 
 /** Set in the field `memory` if `gpa_high` counts too. If not, the address is `gpa_low`. */

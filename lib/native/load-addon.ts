@@ -1,7 +1,4 @@
-import { closeSync, existsSync, openSync, readFileSync, readSync } from "node:fs";
-import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
-import { withCode } from "../base/errors.js";
+import { createRequire, fs, isNode, path } from "../base/node.js";
 
 // The installation uses node-gyp-build, but loading does not, for three reasons. It looks for musl
 // on the machine (/etc/alpine-release) instead of in the process. At run time, npm's settings can
@@ -11,17 +8,23 @@ import { withCode } from "../base/errors.js";
  * Loads the compiled addon: one built on this machine, or else a prebuilt one. If a binary does not
  * load, the next candidate is tried.
  *
- * @param folder - The folder of the calling code. The search covers the package that the folder
- *   belongs to, or else its parent folder; then the folder itself, for a bundle that has a copy of
- *   `prebuilds` beside it; then the folder of the running program, for a program that contains the
- *   code.
- * @throws Error `ERR_NO_ADDON`, which lists each candidate and why it failed.
+ * The search covers the package that the folder of this code belongs to, or else its parent folder;
+ * then the folder itself, for a bundle that has a copy of `prebuilds` beside it; then the folder of
+ * the running program, for a program that contains the code.
+ *
+ * @throws Error, which lists each candidate and why it failed.
  */
-export function loadAddon(folder: string): unknown {
+export function loadAddon(): unknown {
+  if (!isNode) {
+    throw new Error(
+      "the native path of pound-guest-memory needs Node.js, and this is a bundle for browsers",
+    );
+  }
+  const folder = __dirname;
   // createRequire hides the path from bundlers, which would look for the file at build time.
-  const require = createRequire(join(folder, "load-addon.js"));
+  const require = createRequire(path.join(folder, "load-addon.js"));
   const root = packageAbove(folder);
-  const roots = [root ?? dirname(folder), folder, dirname(process.execPath)];
+  const roots = [root ?? path.dirname(folder), folder, path.dirname(process.execPath)];
   const failures: string[] = [];
   for (const file of roots.flatMap(binaries)) {
     try {
@@ -39,14 +42,14 @@ export function loadAddon(folder: string): unknown {
 /** The binaries below `root` that may suit this process, the most likely one first. */
 function binaries(root: string): string[] {
   const built = ["Release", "Debug"]
-    .map((kind) => join(root, "build", kind, "pound_guest_memory.node"))
-    .filter((file) => existsSync(file));
+    .map((kind) => path.join(root, "build", kind, "pound_guest_memory.node"))
+    .filter((file) => fs.existsSync(file));
   const libcs = process.platform === "linux" ? [".glibc", ".musl"] : [""];
   const prebuilt = libcs
     .map((libc) =>
-      join(root, "prebuilds", `${process.platform}-${process.arch}`, `node.napi${libc}.node`),
+      path.join(root, "prebuilds", `${process.platform}-${process.arch}`, `node.napi${libc}.node`),
     )
-    .filter((file) => existsSync(file));
+    .filter((file) => fs.existsSync(file));
   return [...built, ...(prebuilt.length > 1 && runsOnMusl() ? prebuilt.reverse() : prebuilt)];
 }
 
@@ -65,14 +68,14 @@ function runsOnMusl(): boolean {
   return report?.header !== undefined && report.header.glibcVersionRuntime === undefined;
 }
 
-function firstPage(path: string): string {
+function firstPage(name: string): string {
   try {
-    const file = openSync(path, "r");
+    const file = fs.openSync(name, "r");
     try {
       const page = Buffer.alloc(4096);
-      return page.toString("latin1", 0, readSync(file, page));
+      return page.toString("latin1", 0, fs.readSync(file, page));
     } finally {
-      closeSync(file);
+      fs.closeSync(file);
     }
   } catch {
     return "";
@@ -81,9 +84,9 @@ function firstPage(path: string): string {
 
 /** The root of this package, above `folder`. Null if the code is bundled into another package. */
 function packageAbove(folder: string): string | null {
-  for (let root = dirname(folder); root !== dirname(root); root = dirname(root)) {
-    const manifest = join(root, "package.json");
-    if (existsSync(manifest)) {
+  for (let root = path.dirname(folder); root !== path.dirname(root); root = path.dirname(root)) {
+    const manifest = path.join(root, "package.json");
+    if (fs.existsSync(manifest)) {
       return isOurs(manifest) ? root : null;
     }
   }
@@ -92,7 +95,7 @@ function packageAbove(folder: string): string | null {
 
 function isOurs(manifest: string): boolean {
   try {
-    const { name } = JSON.parse(readFileSync(manifest, "utf8")) as { readonly name?: unknown };
+    const { name } = JSON.parse(fs.readFileSync(manifest, "utf8")) as { readonly name?: unknown };
     return name === "pound-guest-memory";
   } catch {
     return false;
@@ -100,7 +103,7 @@ function isOurs(manifest: string): boolean {
 }
 
 /**
- * An Error `ERR_NO_ADDON`, which explains how to get an addon.
+ * An Error which explains how to get an addon.
  *
  * @param failures - Each candidate and why it failed, one per line.
  * @param installed - True if this code runs from the package, false if it runs from a bundle.
@@ -113,10 +116,7 @@ function noAddonError(failures: readonly string[], installed: boolean): Error {
       "--external:pound-guest-memory) or to have a copy of the package's folder prebuilds beside " +
       "it; see docs/bundlers.md of the package";
   const where = `${process.platform}-${process.arch}`;
-  return withCode(
-    new Error(
-      `no compiled addon of pound-guest-memory works here (${where}); ${advice}\n${failures.join("\n")}`,
-    ),
-    "ERR_NO_ADDON",
+  return new Error(
+    `no compiled addon of pound-guest-memory works here (${where}); ${advice}\n${failures.join("\n")}`,
   );
 }

@@ -9,7 +9,8 @@ import type { NativeAccess } from "./access.js";
 import { native } from "./addon.js";
 import { block16, block32, block64, block8 } from "./block-views.js";
 import { result } from "./call.js";
-import { OPERATION32, VALUE16, VALUE32, VALUE64, VALUE8, VALUE_HIGH32 } from "./call-block.js";
+import { OPERATION32, VALUE16, VALUE32, VALUE64, VALUE8 } from "./call-block.js";
+import { VALUE_HIGH32, VALUE_LOW32 } from "./value-halves.js";
 import { checkHalvesOut } from "../base/halves.js";
 import type { OpBuffer } from "./op-buffer.js";
 
@@ -220,7 +221,7 @@ export class NativePolicyAccess implements GuestMemoryAccess {
     accessUnderPolicy();
     const code = result();
     if (code === OK) {
-      out[at] = block32[VALUE32]!;
+      out[at] = block32[VALUE_LOW32]!;
       out[at + 1] = block32[VALUE_HIGH32]!;
     }
     return code;
@@ -238,7 +239,7 @@ export class NativePolicyAccess implements GuestMemoryAccess {
     if (this.access.marks.guards !== null) {
       this.callGuards(gpa, 8);
     }
-    block32[VALUE32] = checkedLow;
+    block32[VALUE_LOW32] = checkedLow;
     block32[VALUE_HIGH32] = checkedHigh;
     this.prepare(gpa, 7);
     accessUnderPolicy();

@@ -1,4 +1,4 @@
-/** The result of `watchStart`: `watch_result_t` of native/addon/watch_binding.cpp. */
+/** The result of `watchStart`: `watch_result_t` of native/addon/watch_binding.cpp, and one more. */
 export type WatchResult =
   | typeof WATCH_EXACT
   | typeof WATCH_COARSE
@@ -6,7 +6,8 @@ export type WatchResult =
   | typeof WATCH_BORROWED
   | typeof WATCH_REFUSED
   | typeof WATCH_ENDED
-  | typeof WATCH_SHARED;
+  | typeof WATCH_SHARED
+  | typeof WATCH_NO_ADDON;
 
 /** Marks are exact, and the memory is as fast as before. */
 export const WATCH_EXACT = 0;
@@ -22,3 +23,5 @@ export const WATCH_REFUSED = 4;
 export const WATCH_ENDED = 5;
 /** Other processes may write to the memory, which the system would not report. */
 export const WATCH_SHARED = 6;
+/** The addon is not loaded. */
+export const WATCH_NO_ADDON = 7;

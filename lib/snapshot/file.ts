@@ -12,6 +12,7 @@ import type { SnapshotWindow } from "./layout.js";
 import type { ChecksumName } from "./page-checksum.js";
 import { HeatTable, type PageHeat } from "./page-heat.js";
 import { PageRecords } from "./page-records.js";
+import { PageStore } from "./page-store.js";
 import { NO_PAGES, type PageTable, samePage } from "./page-table.js";
 import { BATCH, Progress, type ProgressOptions } from "./progress.js";
 import type { MachineState } from "./state.js";
@@ -81,8 +82,8 @@ export interface FilePage {
   /** Whether the file stores the bytes of the page. It does not store pages of zeros. */
   readonly stored: boolean;
   /**
-   * The first 16 bytes of the SHA-256 of the page. Null for a page of zeros, and in a file whose
-   * {@link SnapshotFile.checksum} is `"crc32"`.
+   * The checksum of the page, of the kind {@link SnapshotFile.checksum}: the 4 bytes of the CRC-32,
+   * most significant first, or the first 16 bytes of the SHA-256. Null for a page of zeros.
    */
   readonly digest: Buffer | null;
 }
@@ -226,11 +227,10 @@ export class SnapshotFile implements AsyncDisposable {
     const pages = allocate(count * PAGE_SIZE);
     const from = this.#records.lowerBound(start, first, end);
     const to = this.#records.lowerBound(start + count, from, end);
-    for (let record = from; record < to; record += BATCH) {
-      await this.#readRecords(region, record, Math.min(record + BATCH, to), (at, bytes) => {
-        pages.set(bytes, (at - start) * PAGE_SIZE);
-      });
-    }
+    await this.#readRecords(region, from, to, {
+      allocate: (bytes) => allocate(bytes),
+      use: (at, bytes) => pages.set(bytes, (at - start) * PAGE_SIZE),
+    });
     return pages;
   }
 
@@ -284,7 +284,7 @@ export class SnapshotFile implements AsyncDisposable {
    * const space = new AddressSpace();
    * space.addRam(0x8000_0000, 1024 * 1024);
    * space.writel(0x8000_0000, 42);
-   * await saveSnapshot(space.snapshot(), path, { mappable: true });
+   * await saveSnapshot(space.snapshot(), path);
    *
    * const file = await openSnapshot(path);
    * const machine = new AddressSpace();
@@ -323,59 +323,70 @@ export class SnapshotFile implements AsyncDisposable {
       const at = start % WINDOW_SIZE;
       return windowAt(start).u8.subarray(at, at + length);
     };
-    for (let record = first; record < whole; record += BATCH) {
-      const to = Math.min(record + BATCH, whole);
-      const runs = this.#runs(region, record, to, true);
+    const read = async ({ from, to }: Batch): Promise<void> => {
+      const runs = this.#runs(region, from, to, true);
       await this.#readRuns(runs, ({ page, length }) => bytesAt(page, length));
-      for (let i = record; i < to; i++) {
+    };
+    for await (const { from, to } of ahead(batches(first, whole), read)) {
+      for (let i = from; i < to; i++) {
         if (this.#records.isStored(i)) {
           this.#checkPage(region, i, bytesAt(this.#records.page(i), PAGE_SIZE));
         }
       }
-      progress.add((this.#records.rank(to) - this.#records.rank(record)) * PAGE_SIZE);
+      progress.add((this.#records.rank(to) - this.#records.rank(from)) * PAGE_SIZE);
     }
-    await this.#readRecords(region, whole, end, (page, bytes) => {
-      memory.write(page * PAGE_SIZE, bytes.subarray(0, size - page * PAGE_SIZE));
-      progress.add(PAGE_SIZE);
+    await this.#readRecords(region, whole, end, {
+      allocate: (bytes) => allocate(bytes),
+      use: (page, bytes) =>
+        memory.write(page * PAGE_SIZE, bytes.subarray(0, size - page * PAGE_SIZE)),
+      progress,
     });
   }
 
   async #loadPages(region: number, progress: Progress): Promise<PageTable> {
     const edit = NO_PAGES.edit();
     const { first, end } = this.#recordsOf(region);
-    for (let record = first; record < end; record += BATCH) {
-      const to = Math.min(record + BATCH, end);
-      await this.#readRecords(region, record, to, (page, bytes) => {
-        if (!samePage(bytes, null)) {
+    const stored = this.#records.rank(end) - this.#records.rank(first);
+    const store = new PageStore(stored, stored);
+    await this.#readRecords(region, first, end, {
+      allocate: (bytes) => store.allocateRun(bytes / PAGE_SIZE),
+      use: (page, bytes) => {
+        if (bytes[0] !== 0 || !samePage(bytes, null)) {
           edit.set(page, bytes);
         }
-      });
-      progress.add((this.#records.rank(to) - this.#records.rank(record)) * PAGE_SIZE);
-    }
+      },
+      progress,
+    });
     return edit.finish();
   }
 
   /** Reads and verifies the stored pages of consecutive records. */
   async #readRecords(
     region: number,
-    from: number,
-    to: number,
-    use: (page: number, bytes: Buffer) => void,
+    first: number,
+    end: number,
+    { allocate, use, progress }: RecordReader,
   ): Promise<void> {
-    const all = allocate((this.#records.rank(to) - this.#records.rank(from)) * PAGE_SIZE);
-    let done = 0;
-    await this.#readRuns(this.#runs(region, from, to, false), ({ length }) => {
-      done += length;
-      return all.subarray(done - length, done);
-    });
-    let start = 0;
-    for (let record = from; record < to; record++) {
-      if (this.#records.isStored(record)) {
-        const bytes = all.subarray(start, start + PAGE_SIZE);
-        this.#checkPage(region, record, bytes);
-        use(this.#records.page(record), bytes);
-        start += PAGE_SIZE;
+    const read = async ({ from, to }: Batch): Promise<Uint8Array> => {
+      const all = allocate((this.#records.rank(to) - this.#records.rank(from)) * PAGE_SIZE);
+      let done = 0;
+      await this.#readRuns(this.#runs(region, from, to, false), ({ length }) => {
+        done += length;
+        return all.subarray(done - length, done);
+      });
+      return all;
+    };
+    for await (const { from, to, result } of ahead(batches(first, end), read)) {
+      let start = 0;
+      for (let record = from; record < to; record++) {
+        if (this.#records.isStored(record)) {
+          const bytes = new Uint8Array(result.buffer, result.byteOffset + start, PAGE_SIZE);
+          this.#checkPage(region, record, bytes);
+          use(this.#records.page(record), bytes);
+          start += PAGE_SIZE;
+        }
       }
+      progress?.add(result.length);
     }
   }
 
@@ -472,6 +483,52 @@ export class SnapshotFile implements AsyncDisposable {
       throw rangeError("the snapshot has no such region");
     }
     return { first, end };
+  }
+}
+
+/** Consecutive records. */
+interface Batch {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** What `#readRecords` does with the pages. */
+interface RecordReader {
+  /** Allocates the bytes of the pages of one batch. */
+  readonly allocate: (bytes: number) => Uint8Array;
+  /** Receives each page. */
+  readonly use: (page: number, bytes: Uint8Array) => void;
+  readonly progress?: Progress;
+}
+
+function* batches(first: number, end: number): Generator<Batch> {
+  for (let from = first; from < end; from += BATCH) {
+    yield { from, to: Math.min(from + BATCH, end) };
+  }
+}
+
+/** Reads each batch while the caller uses the one before it. */
+async function* ahead<T>(
+  batches: Iterable<Batch>,
+  read: (batch: Batch) => Promise<T>,
+): AsyncGenerator<Batch & { result: T }> {
+  let last: { batch: Batch; reading: Promise<T> } | null = null;
+  try {
+    for (const batch of batches) {
+      const before: typeof last = last;
+      last = { batch, reading: read(batch) };
+      // The caller may fail first.
+      last.reading.catch(() => {});
+      if (before !== null) {
+        yield { ...before.batch, result: await before.reading };
+      }
+    }
+    if (last !== null) {
+      yield { ...last.batch, result: await last.reading };
+    }
+  } finally {
+    // The caller may close the file, or free the memory, afterwards.
+    await last?.reading.catch(() => {});
   }
 }
 

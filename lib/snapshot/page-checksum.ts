@@ -16,6 +16,8 @@ export interface PageChecksum {
   put(page: Uint8Array, table: Buffer, at: number): void;
   /** Whether a table has the checksum of a page. */
   matches(page: Uint8Array, table: Buffer, at: number): boolean;
+  /** The checksum in a table, most significant byte first. */
+  digest(table: Buffer, at: number): Buffer;
   /** Whether the bytes in a table are a checksum of this kind. */
   isValid(table: Buffer, at: number): boolean;
 }
@@ -30,6 +32,7 @@ const SHA256: PageChecksum = {
   put: (page, table, at) => void sha256(page).copy(table, at, 0, CHECKSUM_SIZE),
   matches: (page, table, at) =>
     table.compare(sha256(page), 0, CHECKSUM_SIZE, at, at + CHECKSUM_SIZE) === 0,
+  digest: (table, at) => table.subarray(at, at + CHECKSUM_SIZE),
   isValid: () => true,
 };
 
@@ -43,6 +46,7 @@ const CRC32: PageChecksum = {
     table.fill(0, at + 8, at + CHECKSUM_SIZE);
   },
   matches: (page, table, at) => table.readUInt32LE(at) === crc32(page),
+  digest: (table, at) => Buffer.from(table.subarray(at, at + 4)).reverse(),
   isValid: (table, at) =>
     table.readUInt32LE(at + 4) === PRESENT && table.readBigUInt64LE(at + 8) === 0n,
 };

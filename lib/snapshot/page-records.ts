@@ -132,11 +132,10 @@ export class PageRecords {
     };
   }
 
-  /** The checksum of the page's bytes, if it is a digest of them; null for a page of zeros. */
+  /** The checksum of a page, most significant byte first; null for a page of zeros. */
   digest(record: number): Buffer | null {
-    const at = record * RECORD_SIZE + CHECKSUM;
-    return this.#checksum.name === "sha256" && this.isStored(record)
-      ? this.#bytes.subarray(at, at + CHECKSUM_SIZE)
+    return this.isStored(record)
+      ? this.#checksum.digest(this.#bytes, record * RECORD_SIZE + CHECKSUM)
       : null;
   }
 

@@ -1,3 +1,4 @@
+import { compareBytes } from "../base/bytes.js";
 import { PAGE_SIZE } from "../base/page.js";
 
 /** The {@link PAGE_SIZE} bytes of a page. Immutable once it is in a table. */
@@ -71,7 +72,16 @@ export class PageTable {
       if (mine === theirs) {
         continue;
       }
-      for (const slot of slotsOf(mine, theirs)) {
+      if (mine?.slots === ALL || theirs?.slots === ALL) {
+        const [a, b] = [allPages(mine), allPages(theirs)];
+        for (let slot = 0; slot < LEAF_PAGES; slot++) {
+          if (a[slot] !== b[slot] && !samePage(a[slot]!, b[slot]!)) {
+            yield leaf * LEAF_PAGES + slot;
+          }
+        }
+        continue;
+      }
+      for (const slot of sorted(new Set([...slotsIn(mine), ...slotsIn(theirs)]))) {
         if (!samePage(pageOf(mine, slot), pageOf(theirs, slot))) {
           yield leaf * LEAF_PAGES + slot;
         }
@@ -123,7 +133,7 @@ export class PageTableEditor {
     if (this.#open === null || this.#openLeaf !== leaf) {
       this.#close();
       this.#leaves ??= new Map(this.#baseLeaves);
-      this.#open = allPages(this.#leaves.get(leaf));
+      this.#open = allPages(this.#leaves.get(leaf)).slice();
       this.#openLeaf = leaf;
     }
     return this.#open;
@@ -142,16 +152,22 @@ export class PageTableEditor {
 
 /** Makes a leaf of its pages, and takes ownership of the array; null if no page is stored. */
 function makeLeaf(pages: readonly (Page | null)[]): Leaf | null {
-  const slots = ALL.filter((slot) => pages[slot] !== null);
-  if (slots.length > MAX_SPARSE) {
-    return { slots: ALL, pages };
+  const slots: number[] = [];
+  for (let slot = 0; slot < LEAF_PAGES; slot++) {
+    if (pages[slot] !== null) {
+      slots.push(slot);
+      if (slots.length > MAX_SPARSE) {
+        return { slots: ALL, pages };
+      }
+    }
   }
   return slots.length === 0 ? null : { slots, pages: slots.map((slot) => pages[slot]!) };
 }
 
-function allPages(leaf: Leaf | undefined): (Page | null)[] {
+/** An element for each page of a leaf. It may be the array of the leaf. */
+function allPages(leaf: Leaf | undefined): readonly (Page | null)[] {
   if (leaf?.slots === ALL) {
-    return [...leaf.pages];
+    return leaf.pages;
   }
   const pages = new Array<Page | null>(LEAF_PAGES).fill(null);
   leaf?.slots.forEach((slot, i) => (pages[slot] = leaf.pages[i]!));
@@ -167,17 +183,14 @@ function pageOf(leaf: Leaf | undefined, slot: number): Page | null {
   return pages[slots === ALL ? slot : slots.indexOf(slot)] ?? null;
 }
 
-/** The slots that either of two leaves stores, ascending; a dense leaf counts with all slots. */
-function slotsOf(a: Leaf | undefined, b: Leaf | undefined): readonly number[] {
-  if (a === undefined || b === undefined) {
-    return (a ?? b)?.slots ?? [];
-  }
-  return a.slots === ALL || b.slots === ALL ? ALL : sorted(new Set([...a.slots, ...b.slots]));
+/** The slots that a leaf stores, ascending; all slots of a dense leaf. */
+function slotsIn(leaf: Leaf | undefined): readonly number[] {
+  return leaf?.slots ?? [];
 }
 
 /** Whether two pages have the same bytes. Null is a page of zeros. */
 export function samePage(a: Page | null, b: Page | null): boolean {
-  return a === b || Buffer.compare(a ?? ZERO_PAGE, b ?? ZERO_PAGE) === 0;
+  return a === b || compareBytes(a ?? ZERO_PAGE, b ?? ZERO_PAGE) === 0;
 }
 
 function sorted(numbers: Iterable<number>): number[] {

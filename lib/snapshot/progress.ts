@@ -2,7 +2,7 @@ import { checkFunction, checkObject } from "../base/arguments.js";
 import { typeError } from "../base/errors.js";
 
 /** Number of pages read or written in one call of the file system. */
-export const BATCH = 256;
+export const BATCH = 1024;
 
 /** Options of functions that read or write many pages. */
 export interface ProgressOptions {

@@ -37,8 +37,8 @@ export class RamPages {
     return this.#memory.compare(page * PAGE_SIZE, this.#cut(page, bytes ?? ZERO_PAGE)) === 0;
   }
 
-  /** Copies a page into `target`. */
-  read(page: number, target: Page): void {
+  /** Copies consecutive pages into `target`, from `page` on. */
+  read(page: number, target: Uint8Array): void {
     const part = this.#cut(page, target);
     this.#memory.readInto(page * PAGE_SIZE, part);
     target.fill(0, part.length);
@@ -89,10 +89,10 @@ export class RamPages {
     return this.#memory.compare(first * PAGE_SIZE, zeroLeaf.subarray(0, length)) === 0;
   }
 
-  /** The part of a page that lies in RAM. */
-  #cut(page: number, bytes: Page): Page {
+  /** The part of pages that lies in RAM. */
+  #cut(page: number, bytes: Uint8Array): Uint8Array {
     const length = this.#size - page * PAGE_SIZE;
-    return length < PAGE_SIZE ? bytes.subarray(0, length) : bytes;
+    return length < bytes.length ? bytes.subarray(0, length) : bytes;
   }
 }
 

@@ -10,18 +10,24 @@ import { contentsOf, type Snapshot } from "./snapshot.js";
 import { NO_STATE } from "./state.js";
 import { encodeState } from "./state-section.js";
 
+/** Bytes that are written before the system is asked to flush them. */
+const FLUSH = 2 ** 26;
+
+/** Whether files have holes unless the program asks for that. */
+const SPARSE_FILES = process.platform !== "win32";
+
 /** Options of {@link saveSnapshot}. */
 export interface SaveOptions extends ProgressOptions {
   /**
    * Whether to write version 3 of the format, in which each page has a fixed offset in the file, so
-   * that the file can be mapped. Programs that know only versions 1 and 2 cannot read it. The
-   * default is false.
+   * that the file can be mapped. If false, the pages are packed, as programs expect that know only
+   * versions 1 and 2. The default is true, except on Windows, where the file would take as much
+   * room as the memory.
    */
   readonly mappable?: boolean | undefined;
   /**
    * The checksums of the pages: `"crc32"`, which is the default of a mappable file, or `"sha256"`,
-   * which takes longer and allows to compare two snapshots by their page tables. Files that are not
-   * mappable have SHA-256.
+   * which takes longer. Files that are not mappable have SHA-256.
    */
   readonly checksum?: ChecksumName | undefined;
 }
@@ -38,9 +44,9 @@ export interface SaveOptions extends ProgressOptions {
  * A file that cannot be replaced (a mount point, or a file in a directory without write permission)
  * is overwritten in place. If that fails half-way, the file is damaged, and loading it throws.
  *
- * With `mappable`, the file has each page at a fixed offset, and holes for the pages of zeros: its
- * size is at least that of the memory, but a file system with sparse files has blocks for the
- * stored pages only.
+ * A mappable file has each page at a fixed offset, and holes for the pages of zeros: its size is at
+ * least that of the memory, but a file system with sparse files has blocks for the stored pages
+ * only.
  *
  * @throws TypeError, RangeError for invalid options; RangeError if the snapshot exceeds the limits
  * of the format; the reason of `signal`, after which the old file is unchanged; Error
@@ -75,7 +81,7 @@ export async function saveSnapshot(
   options: SaveOptions = {},
 ): Promise<void> {
   const contents = contentsOf(snapshot);
-  const { mappable = false, checksum = mappable ? "crc32" : "sha256" } = checkObject(
+  const { mappable = SPARSE_FILES, checksum = mappable ? "crc32" : "sha256" } = checkObject(
     options,
     "options",
   );
@@ -100,57 +106,109 @@ export async function saveSnapshot(
     progress.start(encoder.stored * PAGE_SIZE);
     await file.truncate(encoder.fileSize);
     await writeBatches(file, encoder, progress);
-    await writeAt(file, state, encoder.fileSize - state.length);
-    await writeAt(file, encoder.head(), 0);
+    await writeBytes(file, state, encoder.fileSize - state.length);
+    await writeBytes(file, encoder.head(), 0);
   });
 }
 
-/** Writes the pages. Each batch is written while the next one is copied and gets its checksums. */
+/** Writes the pages. Batches are written and flushed while further ones get their checksums. */
 async function writeBatches(
   file: FileHandle,
   encoder: SnapshotEncoder,
   progress: Progress,
 ): Promise<void> {
   let writing: Promise<number> | null = null;
-  for (const { bytes, offset } of batches(encoder.pages())) {
+  let flushing: Promise<void> | null = null;
+  let unflushed = 0;
+  try {
+    for (const batch of batches(encoder.pages())) {
+      if (writing !== null) {
+        progress.add(await writing);
+      }
+      // One at a time: Linux lets threads that write to one file wait for each other.
+      writing = settled(writeAll(file, batch));
+      unflushed += batch.length;
+      if (unflushed >= FLUSH) {
+        await flushing;
+        flushing = settled(file.datasync());
+        unflushed = 0;
+      }
+    }
     if (writing !== null) {
       progress.add(await writing);
     }
-    writing = writeAt(file, bytes, offset);
-  }
-  if (writing !== null) {
-    progress.add(await writing);
+    await flushing;
+  } finally {
+    // The caller closes the file.
+    await Promise.allSettled([writing, flushing]);
   }
 }
 
-/** Joins adjacent pages. The bytes are valid until the batch after the next one. */
-function* batches(pages: Iterable<StoredPage>): Generator<{ bytes: Uint8Array; offset: number }> {
-  let batch = Buffer.allocUnsafe(BATCH * PAGE_SIZE);
-  let other = Buffer.allocUnsafe(BATCH * PAGE_SIZE);
-  let length = 0;
-  let start = 0;
+/** A promise whose failure Node does not report before it is awaited. */
+function settled<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => {});
+  return promise;
+}
+
+/** Pages that are adjacent in the file. */
+interface Batch {
+  readonly buffers: Uint8Array[];
+  readonly offset: number;
+  length: number;
+}
+
+/** Joins adjacent pages. */
+function* batches(pages: Iterable<StoredPage>): Generator<Batch> {
+  let batch: Batch | null = null;
   for (const { bytes, offset } of pages) {
-    if (length === batch.length || (length > 0 && offset !== start + length)) {
-      yield { bytes: batch.subarray(0, length), offset: start };
-      [batch, other] = [other, batch];
-      length = 0;
+    if (
+      batch !== null &&
+      (batch.length === BATCH * PAGE_SIZE || offset !== batch.offset + batch.length)
+    ) {
+      yield batch;
+      batch = null;
     }
-    if (length === 0) {
-      start = offset;
-    }
-    batch.set(bytes, length);
-    length += PAGE_SIZE;
+    batch ??= { buffers: [], offset, length: 0 };
+    append(batch.buffers, bytes);
+    batch.length += PAGE_SIZE;
   }
-  if (length > 0) {
-    yield { bytes: batch.subarray(0, length), offset: start };
+  if (batch !== null) {
+    yield batch;
   }
+}
+
+/** Appends bytes to a list, and joins them with the last ones if they are adjacent in memory. */
+function append(buffers: Uint8Array[], bytes: Uint8Array): void {
+  const last = buffers.at(-1);
+  if (last?.buffer === bytes.buffer && last.byteOffset + last.length === bytes.byteOffset) {
+    const length = last.length + bytes.length;
+    buffers[buffers.length - 1] = new Uint8Array(last.buffer, last.byteOffset, length);
+  } else {
+    buffers.push(bytes);
+  }
+}
+
+async function writeBytes(file: FileHandle, bytes: Uint8Array, offset: number): Promise<void> {
+  await writeAll(file, { buffers: [bytes], offset, length: bytes.length });
 }
 
 /** Writes all bytes, and returns their number. */
-async function writeAt(file: FileHandle, bytes: Uint8Array, offset: number): Promise<number> {
-  for (let done = 0; done < bytes.length;) {
-    const { bytesWritten } = await file.write(bytes, done, bytes.length - done, offset + done);
+async function writeAll(file: FileHandle, { buffers, offset, length }: Batch): Promise<number> {
+  let rest = buffers;
+  for (let done = 0; done < length;) {
+    const { bytesWritten } = await file.writev(rest, offset + done);
     done += bytesWritten;
+    rest = done < length ? after(rest, bytesWritten) : [];
   }
-  return bytes.length;
+  return length;
+}
+
+/** The bytes of a list without the first `count`. */
+function after(buffers: readonly Uint8Array[], count: number): Uint8Array[] {
+  let skip = count;
+  return buffers.flatMap((bytes) => {
+    const skipped = Math.min(skip, bytes.length);
+    skip -= skipped;
+    return skipped === bytes.length ? [] : [bytes.subarray(skipped)];
+  });
 }

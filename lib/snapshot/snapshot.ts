@@ -1,4 +1,5 @@
-import { inspect } from "node:util";
+import { type Bytes, copyOf } from "../base/bytes.js";
+import { INSPECT } from "../base/inspect.js";
 import { newBuffer } from "../memory/bulk.js";
 import { PAGE_SIZE } from "../base/page.js";
 import { GuestMemoryFault, typeError } from "../base/errors.js";
@@ -118,7 +119,7 @@ export class Snapshot {
    * @throws `GuestMemoryFault` if the range does not lie in one copy of the bytes of one visible
    * region of RAM or ROM; TypeError, RangeError; Error `ERR_OUT_OF_MEMORY`.
    */
-  read(gpa: Gpa, length: Gpa): Buffer {
+  read(gpa: Gpa, length: Gpa): Bytes {
     const count = toByteCount(length, "length");
     const { region, offset } = this.#locate(gpa, count);
     const target = newBuffer(count);
@@ -153,13 +154,13 @@ export class Snapshot {
    *
    * @returns Null if the snapshot has no block of this name.
    */
-  state(name: string): Buffer | null {
+  state(name: string): Bytes | null {
     const block = (contentsOf(this).state ?? NO_STATE).named.get(name);
-    return block === undefined ? null : Buffer.from(block);
+    return block === undefined ? null : copyOf(block);
   }
 
   /** Keeps `console.log(snapshot)` short. */
-  [inspect.custom](): string {
+  [INSPECT](): string {
     const { generation, regions, storedPages } = this.toJSON();
     return `Snapshot { generation: ${generation}, regions: ${regions}, storedPages: ${storedPages} }`;
   }

@@ -1,6 +1,6 @@
-import { types } from "node:util";
 import { checkObject } from "../base/arguments.js";
 import { typeError } from "../base/errors.js";
+import { isUint8Array } from "../base/type-checks.js";
 import { bytesOf } from "../base/view.js";
 import { mismatchError } from "./errors.js";
 import { describeRegion } from "./layout.js";
@@ -44,7 +44,7 @@ export function collectState(
   const devices = new Map<number, Uint8Array>();
   for (const [window, device] of statefulDevices(live)) {
     const bytes: unknown = device.save();
-    if (!types.isUint8Array(bytes)) {
+    if (!isUint8Array(bytes)) {
       throw typeError(`save of ${describeRegion(live[window])} must return a Uint8Array`);
     }
     devices.set(window, Uint8Array.from(bytes));

@@ -1,10 +1,17 @@
+import { PAGE_SIZE } from "../base/page.js";
 import { typeError } from "../base/errors.js";
 import { checkObject, isInstance } from "../base/arguments.js";
 import type { GuestMemory } from "../memory/guest-memory.js";
 import { takeMarks, rememberContents } from "./known-contents.js";
 import { NO_HEAT } from "./page-heat.js";
 import { PageStore } from "./page-store.js";
-import { NO_PAGES, type Page, type PageTable, samePage } from "./page-table.js";
+import {
+  NO_PAGES,
+  type Page,
+  type PageTable,
+  type PageTableEditor,
+  samePage,
+} from "./page-table.js";
 import { RamPages } from "./ram-pages.js";
 import { collectState } from "./state.js";
 import { type SnapshotSubject, type Survey, surveyOf } from "./subject.js";
@@ -16,6 +23,9 @@ import {
   Snapshot,
   type SnapshotContents,
 } from "./snapshot.js";
+
+/** The maximum number of pages that are copied at once, so that they stay in the cache. */
+const MAX_RUN = 64;
 
 /** Options of {@link takeSnapshot}. */
 export interface SnapshotOptions {
@@ -154,7 +164,7 @@ function readRegion(memory: GuestMemory, ram: RamPages, parent: PageTable | null
   const pages =
     marks.base === null
       ? readPages(ram, base, ram.candidates(base), ram.count, parent)
-      : readPages(ram, base, marks.pages, marks.pages.length, parent);
+      : readPages(ram, base, marks.pages, marks.pages.length, parent, marks.pages.length);
   rememberContents(memory, pages);
   return pages;
 }
@@ -164,6 +174,7 @@ function readRegion(memory: GuestMemory, ram: RamPages, parent: PageTable | null
  *
  * @param atMost - The maximum number of pages in `written`.
  * @param parent - Pages that changed back to the bytes in this table are shared with it.
+ * @param likely - The number of pages that probably have other bytes.
  */
 function readPages(
   ram: RamPages,
@@ -171,22 +182,82 @@ function readPages(
   written: Iterable<number>,
   atMost: number,
   parent: PageTable | null,
+  likely = 0,
 ): PageTable {
   const edit = base.edit();
-  const store = new PageStore(atMost);
+  const store = new PageStore(atMost, likely);
+  const run = new NewPages(ram, edit, store);
   let room: Page | null = null;
   for (const page of written) {
     const before = base.get(page);
+    const old = parent?.get(page) ?? null;
+    if (before === null && old === null) {
+      run.add(page);
+      continue;
+    }
+    run.flush();
     if (ram.holds(page, before)) {
       continue;
     }
     room ??= store.allocate();
     ram.read(page, room);
-    const after = [null, parent?.get(page) ?? null].find((known) => samePage(room, known));
+    const after = [null, old].find((known) => samePage(room, known));
     edit.set(page, after === undefined ? room : after);
     if (after === undefined) {
       room = null;
     }
   }
+  run.flush();
   return edit.finish();
+}
+
+/** Reads pages that were zero before. Consecutive ones are copied at once. */
+class NewPages {
+  #first = 0;
+  #count = 0;
+
+  constructor(
+    private readonly ram: RamPages,
+    private readonly edit: PageTableEditor,
+    private readonly store: PageStore,
+  ) {}
+
+  /** Adds a page, with a higher number than all others. */
+  add(page: number): void {
+    if (this.#count === 0 || page !== this.#first + this.#count) {
+      this.flush();
+      this.#first = page;
+    }
+    this.#count++;
+  }
+
+  /** Reads the pages that were added. */
+  flush(): void {
+    while (this.#count > 0) {
+      const room = this.store.room(Math.min(this.#count, MAX_RUN));
+      this.ram.read(this.#first, room);
+      this.store.use(this.#keep(room));
+      const read = room.length / PAGE_SIZE;
+      this.#first += read;
+      this.#count -= read;
+    }
+  }
+
+  /** Puts the pages that are not zero in the table, without gaps. Returns their number. */
+  #keep(room: Uint8Array): number {
+    const { buffer, byteOffset } = room;
+    const pageAt = (at: number): Page => new Uint8Array(buffer, byteOffset + at, PAGE_SIZE);
+    let kept = 0;
+    for (let at = 0; at < room.length; at += PAGE_SIZE) {
+      if (room[at] === 0 && samePage(pageAt(at), null)) {
+        continue;
+      }
+      if (kept !== at) {
+        room.copyWithin(kept, at, at + PAGE_SIZE);
+      }
+      this.edit.set(this.#first + at / PAGE_SIZE, pageAt(kept));
+      kept += PAGE_SIZE;
+    }
+    return kept / PAGE_SIZE;
+  }
 }

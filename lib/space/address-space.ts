@@ -1,5 +1,6 @@
+import type { Bytes } from "../base/bytes.js";
 import { bytesOf } from "../base/view.js";
-import { inspect } from "node:util";
+import { INSPECT } from "../base/inspect.js";
 import type { GuestAccessors, GuestHalvesAccessors } from "../base/access.js";
 import type { GuestAtomicAccess } from "../atomics/access.js";
 import type { ArenaOptions } from "../memory/arena.js";
@@ -16,7 +17,7 @@ import { GuestMemory, guestMemoryInternals, isGuestMemory } from "../memory/gues
 import { checkTracking, type TrackingMode } from "../memory/tracking.js";
 import { type AccessPolicy, policyNumber } from "../base/policy.js";
 import type { MmioDevice, WriteTrap } from "./mmio.js";
-import { type Handle, native, type NativeHandle } from "../native/addon.js";
+import { hasAddon, native, type NativeHandle, refuseNative } from "../native/addon.js";
 import { NativeSpaceAccess } from "./native-access.js";
 import {
   type AccessFault,
@@ -56,6 +57,7 @@ import { spaceAtomics } from "./atomics.js";
 import { spaceHalves } from "./halves.js";
 import { uncloneable } from "../base/uncloneable.js";
 import type { WatchListener, Watchpoint, WatchRange } from "./watchpoint.js";
+import { AccessTrace, type TraceOptions } from "./access-trace.js";
 import { BYTE, checkSlots } from "../base/widths.js";
 
 /** Options of {@link AddressSpace.addRam}. */
@@ -128,7 +130,7 @@ export class AddressSpace implements GuestAccessors {
   readonly uncloneable = uncloneable;
 
   /** The same accessors on the native path: the addon accesses RAM and ROM. */
-  readonly native!: NativeSpaceAccess;
+  declare readonly native: NativeSpaceAccess;
 
   /**
    * A number that increases before the answer to "which bytes does an access to this address reach,
@@ -189,6 +191,7 @@ export class AddressSpace implements GuestAccessors {
   declare private markedView: DataView;
   declare private markedShift: number;
   static {
+    refuseNative(this.prototype);
     this.prototype.checkSlots = checkSlots;
     this.prototype.reads = NO_ENTRIES;
     this.prototype.writes = NO_ENTRIES;
@@ -206,7 +209,7 @@ export class AddressSpace implements GuestAccessors {
   #marksPages = false;
   #atomics: GuestAtomicAccess | undefined;
   /** The page table; null before the first access. */
-  #table: Handle | null = null;
+  #table: PageTable | null = null;
   #nativeHandle: NativeHandle | undefined;
   #exits: ExitServer | undefined;
   #halves: HalvesAccess | undefined;
@@ -231,7 +234,9 @@ export class AddressSpace implements GuestAccessors {
     this.#bus = new Bus(settings, this.#arena && guestMemoryInternals(this.#arena.home), {
       invalidate: () => {
         this.general.clear();
-        this.native.clear();
+        if (hasAddon) {
+          this.native.clear();
+        }
         this.#halves?.clear();
       },
       mapChanged: () => this.#mapChanged(),
@@ -249,7 +254,9 @@ export class AddressSpace implements GuestAccessors {
     buses.set(this, this.#bus);
     this.#bulk = new SpaceBulk(this.#bus);
     this.general = isDefault ? new SpaceAccess(this.#bus) : new PolicySpaceAccess(this.#bus);
-    this.native = new NativeSpaceAccess(this.#bus, this.shift);
+    if (hasAddon) {
+      this.native = new NativeSpaceAccess(this.#bus, this.shift);
+    }
   }
 
   /**
@@ -387,7 +394,7 @@ export class AddressSpace implements GuestAccessors {
     if (this.#nativeHandle === undefined) {
       this.#nativeHandle = native.coreSpaceCreate();
       if (this.#table !== null) {
-        native.coreSpaceSetTable(this.#nativeHandle, this.#table);
+        native.coreSpaceSetTable(this.#nativeHandle, this.#table.handle);
       }
     }
     return this.#nativeHandle;
@@ -489,7 +496,44 @@ export class AddressSpace implements GuestAccessors {
    * ```
    */
   watch(range: WatchRange, listener: WatchListener): Watchpoint {
+    checkFunction(listener, "listener");
     return this.#bus.watch(range, listener);
+  }
+
+  /**
+   * Records each access that touches a range and does not fault in a ring: plain, atomic and bulk
+   * accesses, on both paths. Only accesses of the recorded kind to the pages (of 4096 bytes) that
+   * the range touches become slower.
+   *
+   * Starting and stopping needs 64 KiB of free stack.
+   *
+   * @throws TypeError, RangeError for an invalid option, or if the stack is nearly full; Error
+   * `ERR_OUT_OF_MEMORY`.
+   *
+   * @example
+   * ```js
+   * import { AddressSpace } from "pound-guest-memory";
+   *
+   * const space = new AddressSpace();
+   * space.addRam(0, 4096);
+   * let pc = 0x8000_0000;
+   * const trace = space.trace({
+   *   range: { gpa: 0x100, length: 4 },
+   *   kinds: "write",
+   *   tag: () => pc,
+   * });
+   * space.writel(0x100, 7);
+   * pc += 4;
+   * space.writeb(0x102, 1);
+   * const { tag, value } = trace.accesses().at(-1);
+   * console.log(tag.toString(16), value); // 80000004 1
+   * trace.stop();
+   * ```
+   */
+  trace(options: TraceOptions): AccessTrace {
+    return new AccessTrace(options, this.policy, (range, recorder) =>
+      this.#bus.watch(range, recorder),
+    );
   }
 
   /**
@@ -656,7 +700,7 @@ export class AddressSpace implements GuestAccessors {
   }
 
   /** Keeps `console.log(space)` from printing gigabytes. */
-  [inspect.custom](): string {
+  [INSPECT](_depth: number, _options: object, inspect: (value: unknown) => string): string {
     return `AddressSpace ${inspect(this.regions)}`;
   }
 
@@ -1131,7 +1175,7 @@ export class AddressSpace implements GuestAccessors {
    * @param length - Bytes, from 0 to 2^32.
    * @throws {@link GuestMemoryFault}; TypeError, RangeError; Error `ERR_OUT_OF_MEMORY`.
    */
-  read(gpa: Gpa, length: Gpa): Buffer {
+  read(gpa: Gpa, length: Gpa): Bytes {
     return this.#bulk.read(gpa, toByteCount(length, "length"));
   }
 
@@ -1308,14 +1352,17 @@ export class AddressSpace implements GuestAccessors {
     return this.#bulk.poke(gpa, bytesOf(source, "source"));
   }
 
-  #useTable({ reads, writes, number, handle }: PageTable): void {
-    this.#table = handle;
+  #useTable(table: PageTable): void {
+    this.#table = table;
+    const { reads, writes } = table;
     if (this.#nativeHandle !== undefined) {
-      native.coreSpaceSetTable(this.#nativeHandle, handle);
+      native.coreSpaceSetTable(this.#nativeHandle, table.handle);
     }
-    this.native.number = number;
-    this.native.reads = reads;
-    this.native.writes = writes;
+    if (hasAddon) {
+      this.native.number = table.number;
+      this.native.reads = reads;
+      this.native.writes = writes;
+    }
     if (this.#bus.policy.number !== 0) {
       // The accessors of this class, which a subclass has, always take the slow path.
       this.reads = NO_ENTRIES;
@@ -1351,7 +1398,7 @@ export class AddressSpace implements GuestAccessors {
 
   #copyForMarkingWrites(): void {
     if (Object.getPrototypeOf(this) === MarkingWrites.prototype) {
-      this.markedWrites = this.native.writes;
+      this.markedWrites = this.#table?.writes ?? NO_ENTRIES;
       this.markedShift = this.shift;
       this.markedView = this.view;
     }

@@ -1,22 +1,13 @@
-import { type AtomicLane, type AtomicLanes, found, type HalvesLane } from "../atomics/lane.js";
+import { type AtomicLane, type AtomicLanes, type HalvesLane } from "../atomics/lane.js";
 import { AtomicAccess } from "../atomics/forms.js";
-import {
-  ATOMIC_ADD,
-  ATOMIC_AND,
-  ATOMIC_COMPARE_EXCHANGE,
-  ATOMIC_EXCHANGE,
-  ATOMIC_LOAD,
-  ATOMIC_OR,
-  ATOMIC_STORE,
-} from "../atomics/operations.js";
+import { QuadHalves } from "../atomics/quad-halves.js";
 import type { Backed } from "./backed.js";
 import type { Bus } from "./bus.js";
 import { type FaultReason, type Operation, reasonOfResult } from "../base/errors.js";
 import type { Gpa } from "../base/gpa.js";
-import { quadOf, storeHalves } from "../base/halves.js";
 import { type GuestMemAccessResult, OK } from "../base/result.js";
 import { SPACE_BYTE, SPACE_LONG, SPACE_QUAD, SPACE_WORD, type SpaceWidth } from "./widths.js";
-import { SwappedLane } from "./swapped-lane.js";
+import { SwappedLane } from "../atomics/swapped-lane.js";
 import type { Out, Value } from "../base/widths.js";
 
 type Path = "view" | "native";
@@ -193,7 +184,7 @@ class SpaceHalves implements HalvesLane {
   constructor(
     private readonly bus: Bus,
     private readonly path: Path,
-    private readonly quads: AtomicLane<bigint>,
+    private readonly general: QuadHalves,
   ) {}
 
   run(
@@ -204,7 +195,7 @@ class SpaceHalves implements HalvesLane {
     low: number,
     high: number,
   ): GuestMemAccessResult {
-    const { bus, quads } = this;
+    const { bus } = this;
     const region = bus.lookup.find(gpa);
     const { offset, room } = bus.lookup;
     if (
@@ -212,7 +203,7 @@ class SpaceHalves implements HalvesLane {
       bus.policy.littleEndian &&
       region.readable &&
       region.writable &&
-      room >= quads.bytes &&
+      room >= SPACE_QUAD.bytes &&
       !bus.watches.covers(gpa, "read") &&
       !bus.watches.covers(gpa, "write")
     ) {
@@ -222,41 +213,7 @@ class SpaceHalves implements HalvesLane {
         return OK;
       }
     }
-    const value = quadOf(low, high);
-    const old = runOn(quads, operation, gpa, value, quadOf(expectedLow, expectedHigh));
-    if (old === undefined) {
-      return quads.code;
-    }
-    storeHalves(found, 0, old);
-    return OK;
-  }
-}
-
-/** Runs the operation of a number. The last one is `ATOMIC_XOR`. */
-export function runOn<T extends Value>(
-  lane: AtomicLane<T>,
-  operation: number,
-  gpa: Gpa,
-  value: T,
-  expected: T,
-): T | undefined {
-  switch (operation) {
-    case ATOMIC_LOAD:
-      return lane.load(gpa);
-    case ATOMIC_STORE:
-      return lane.store(gpa, value);
-    case ATOMIC_EXCHANGE:
-      return lane.exchange(gpa, value);
-    case ATOMIC_COMPARE_EXCHANGE:
-      return lane.compareExchange(gpa, expected, value);
-    case ATOMIC_ADD:
-      return lane.add(gpa, value);
-    case ATOMIC_AND:
-      return lane.and(gpa, value);
-    case ATOMIC_OR:
-      return lane.or(gpa, value);
-    default:
-      return lane.xor(gpa, value);
+    return this.general.run(operation, gpa, expectedLow, expectedHigh, low, high);
   }
 }
 
@@ -268,7 +225,7 @@ export function spaceLanes(bus: Bus, path: Path): AtomicLanes {
     w: new SpaceLane(bus, path, SPACE_WORD, ({ w }) => w),
     l: new SpaceLane(bus, path, SPACE_LONG, ({ l }) => l),
     q,
-    halves: new SpaceHalves(bus, path, q),
+    halves: new SpaceHalves(bus, path, new QuadHalves(q)),
   };
 }
 

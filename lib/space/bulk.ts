@@ -1,3 +1,4 @@
+import type { Bytes } from "../base/bytes.js";
 import { gpaAt, toAddress } from "../base/arguments.js";
 import { GuestMemoryFault, type Operation } from "../base/errors.js";
 import { MAX_U64, type Gpa } from "../base/gpa.js";
@@ -44,7 +45,7 @@ export class SpaceBulk {
   }
 
   /** @throws {@link GuestMemoryFault}; RangeError if no Buffer has `length` bytes. */
-  read(gpa: Gpa, length: number): Buffer {
+  read(gpa: Gpa, length: number): Bytes {
     const pieces: Piece[] = [];
     this.check(this.#locate(gpa, length, "read", pieces));
     const target = newBuffer(length);

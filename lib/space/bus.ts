@@ -20,7 +20,12 @@ import { RegionMap } from "./region-map.js";
 import { isRegion, type Region } from "./regions.js";
 import { WatchTable } from "./watch-table.js";
 import { WatchedMemory } from "./watched-memory.js";
-import { type WatchListener, Watchpoint, type WatchRange } from "./watchpoint.js";
+import {
+  type AccessRecorder,
+  type WatchListener,
+  Watchpoint,
+  type WatchRange,
+} from "./watchpoint.js";
 
 /** The parts of an address space that depend on its bus. */
 export interface BusUser extends FastPaths {
@@ -168,7 +173,7 @@ export class Bus implements MemoryUser {
   }
 
   /** As {@link AddressSpace.watch}. */
-  watch(range: WatchRange, listener: WatchListener): Watchpoint {
+  watch(range: WatchRange, listener: WatchListener | AccessRecorder): Watchpoint {
     const serial = this.#watchpointsMade;
     const watchpoint = new Watchpoint(range, listener, serial, (removed) => {
       // The entries of the page table stay clear until the next access to the page.

@@ -1,4 +1,4 @@
-import { inspect } from "node:util";
+import { INSPECT } from "../base/inspect.js";
 import { checkFunction, gpaAt, toAddress, toByteCount } from "../base/arguments.js";
 import { rangeError } from "../base/errors.js";
 import { MAX_U64, toBigInt, type Gpa } from "../base/gpa.js";
@@ -125,7 +125,7 @@ export class CodeGuard {
   }
 
   /** Keeps `console.log(guard)` short. */
-  [inspect.custom](): string {
+  [INSPECT](): string {
     const { gpa, bytes: length, armed } = this;
     return `CodeGuard { gpa: ${hex(gpa)}, length: ${length}, armed: ${armed} }`;
   }

@@ -9,6 +9,7 @@ import {
   type MmioDevice,
   readHandlers,
 } from "./mmio.js";
+import { HIGH_HALF, LOW_HALF } from "../base/host.js";
 import type { Endian } from "../base/policy.js";
 import { BYTE, LONG, QUAD, type Value, WORD } from "../base/widths.js";
 
@@ -35,7 +36,7 @@ const SUFFIXES = { 1: "b", 2: "w", 4: "l", 8: "q" } as const;
 const MASKS = { 1: 0xff, 2: 0xffff, 4: -1, 8: 0 } as const;
 const TYPES = { 1: BYTE, 2: WORD, 4: LONG, 8: QUAD } as const;
 
-/** A value of 8 bytes in transit, and its halves, low half first. */
+/** A value of 8 bytes in transit, and its halves. */
 const quad = new BigUint64Array(1);
 const halves = new Uint32Array(quad.buffer);
 
@@ -207,8 +208,8 @@ class HandlerMaker {
         return BUS_ERROR;
       }
       const isLittle = this.endian === "little";
-      halves[0] = (isLittle ? first : second) as number;
-      halves[1] = (isLittle ? second : first) as number;
+      halves[LOW_HALF] = (isLittle ? first : second) as number;
+      halves[HIGH_HALF] = (isLittle ? second : first) as number;
       return quad[0]!;
     };
   }
@@ -299,7 +300,7 @@ function lowHalf(value: Value, shift: number): number {
     return shift < 32 ? value : 0;
   }
   quad[0] = value;
-  return halves[shift < 32 ? 0 : 1]!;
+  return halves[shift < 32 ? LOW_HALF : HIGH_HALF]!;
 }
 
 /** A value of up to 32 bits from `low`, or of 64 bits from both halves. */
@@ -307,7 +308,7 @@ function fromHalves(width: AccessWidth, low: number, high: number): Value {
   if (width !== 8) {
     return (low & MASKS[width]) >>> 0;
   }
-  halves[0] = low;
-  halves[1] = high;
+  halves[LOW_HALF] = low;
+  halves[HIGH_HALF] = high;
   return quad[0]!;
 }

@@ -1,11 +1,12 @@
-import { isBigUint64Array } from "node:util/types";
+import { isBigUint64Array } from "../base/type-checks.js";
 import type { AtomicLane } from "../atomics/lane.js";
 import type { GuestAccessors } from "../base/access.js";
 import { type Operation, rangeError, typeError } from "../base/errors.js";
 import type { Gpa } from "../base/gpa.js";
 import { GuestMemAccessResult } from "../base/result.js";
 import type { Out, Value } from "../base/widths.js";
-import { runOn, spaceLanes } from "./atomics.js";
+import { runOn } from "../atomics/quad-halves.js";
+import { spaceLanes } from "./atomics.js";
 import type { Bus } from "./bus.js";
 import { tryFetch } from "./fetch.js";
 import { SPACE_BYTE, SPACE_LONG, SPACE_QUAD, SPACE_WORD, type SpaceWidth } from "./widths.js";

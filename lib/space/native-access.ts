@@ -24,8 +24,8 @@ import {
   VALUE32,
   VALUE64,
   VALUE8,
-  VALUE_HIGH32,
 } from "../native/call-block.js";
+import { VALUE_HIGH32, VALUE_LOW32 } from "../native/value-halves.js";
 
 const {
   spaceReadb,
@@ -399,7 +399,7 @@ export class NativeSpaceAccess implements GuestAccessors {
 
         spaceReadq();
         if (block[RESULT32] === OK) {
-          out[at] = block[VALUE32]!;
+          out[at] = block[VALUE_LOW32]!;
           out[at + 1] = block[VALUE_HIGH32]!;
           return OK;
         }
@@ -423,7 +423,7 @@ export class NativeSpaceAccess implements GuestAccessors {
         const block = block32;
         block[GPA_LOW32] = address;
         block[MEMORY32] = this.number;
-        block[VALUE32] = checkedLow;
+        block[VALUE_LOW32] = checkedLow;
         block[VALUE_HIGH32] = checkedHigh;
         spaceWriteq();
         if (block[RESULT32] === OK) {

@@ -1,3 +1,4 @@
+import { newShared } from "../base/bytes.js";
 import { rangeError, typeError } from "../base/errors.js";
 import { native, type Handle } from "../native/addon.js";
 
@@ -12,7 +13,7 @@ const MAX_OPENED = 2 ** 15;
  * an accessor slower for the whole process once its index into the table was out of bounds. They
  * take no memory, because nothing writes them.
  */
-export const NO_ENTRIES: Int32Array = new Int32Array(new SharedArrayBuffer(2 ** 22));
+export const NO_ENTRIES: Int32Array = new Int32Array(newShared(2 ** 22));
 
 /** Bytes of a page of the table, if the options name no other size. */
 export const DEFAULT_PAGE_SIZE = 4096;
@@ -54,8 +55,8 @@ export class PageTable {
     this.shift = Math.log2(pageSize);
     const entries = Math.ceil(Math.min(end, MAX_END) / pageSize);
     this.end = entries * pageSize;
-    this.reads = new Int32Array(new SharedArrayBuffer(4 * entries));
-    this.writes = new Int32Array(new SharedArrayBuffer(4 * entries));
+    this.reads = new Int32Array(newShared(4 * entries));
+    this.writes = new Int32Array(newShared(4 * entries));
     this.handle = native.pageTableCreate(this.reads, this.writes, this.shift, policy);
     this.number = native.pageTableNumber(this.handle);
   }
@@ -79,7 +80,7 @@ export class PageTable {
    */
   get fetches(): Int32Array {
     if (this.#fetches === null) {
-      this.#fetches = new Int32Array(new SharedArrayBuffer(4 * this.reads.length));
+      this.#fetches = new Int32Array(newShared(4 * this.reads.length));
       native.pageTableSetFetches(this.handle, this.#fetches);
     }
     return this.#fetches;

@@ -2,6 +2,7 @@ import type { Operation } from "../base/errors.js";
 import type { Gpa } from "../base/gpa.js";
 import { inPageOf, PAGE_SIZE, pageAt } from "../base/page.js";
 import { WINDOW_SIZE } from "../memory/windows.js";
+import { hasAddon } from "../native/addon.js";
 import type { Backed } from "./backed.js";
 import type { Handlers } from "./device.js";
 import type { RegionLookup } from "./lookup.js";
@@ -73,7 +74,7 @@ export class Reaches {
       const { memory, internals } = region;
       const reach = this.#find(segment, region, kind, address, true);
       const view = this.policy.accessOf(false, memory);
-      const native = this.policy.accessOf(true, memory);
+      const native = hasAddon ? this.policy.accessOf(true, memory) : view;
       this.watched.cache(kind, reach && { reach, region, memory, internals, view, native });
       return null;
     }

@@ -1,4 +1,4 @@
-import { inspect } from "node:util";
+import { INSPECT } from "../base/inspect.js";
 import type { DirtyBitmap, DirtyCursor } from "../memory/dirty-bitmap.js";
 import type { Tracking, TrackingMode } from "../memory/tracking.js";
 import { rangeError, typeError } from "../base/errors.js";
@@ -88,7 +88,7 @@ abstract class BaseRegion {
   }
 
   /** Keeps `console.log(region)` from printing gigabytes. */
-  [inspect.custom](): string {
+  [INSPECT](): string {
     const name = printable(this.name);
     return `${this.constructor.name} { name: ${name}, gpa: ${hex(this.gpa)}, size: ${this.size} }`;
   }

@@ -1,3 +1,4 @@
+import { newShared } from "../base/bytes.js";
 import { Arena, arenaInternals, type ArenaOptions } from "../memory/arena.js";
 import { GuestMemory, guestMemoryInternals } from "../memory/guest-memory.js";
 import { PAGE_SIZE } from "../base/page.js";
@@ -29,7 +30,7 @@ export class SpaceArena {
     this.#start = start;
     this.#size = size;
     this.#block = block;
-    this.#marks = new Uint8Array(new SharedArrayBuffer(pagesOf(size)));
+    this.#marks = new Uint8Array(newShared(pagesOf(size)));
     this.home = this.#memoryAt(0, size);
   }
 

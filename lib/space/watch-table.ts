@@ -74,13 +74,7 @@ export class WatchTable {
   /** As `notify`, for an access of any length: calls each listener once. */
   notifyRange(gpa: Gpa, length: number, kind: Operation, value?: Value): void {
     if (this.active && length !== 0) {
-      const start = toBigInt(gpa);
-      const access = describe(gpa, length, kind, value);
-      for (const watchpoint of this.index(kind).touching(start, length)) {
-        if (!watchpoint.removed) {
-          watchpoint.listener(access);
-        }
-      }
+      notifyEach(this.index(kind).touching(toBigInt(gpa), length), gpa, length, kind, value);
     }
   }
 
@@ -111,8 +105,13 @@ export function notifyEach(
     const watchpoint = watchpoints[i]!;
     // An earlier listener may have removed this watchpoint.
     if (watchpoint.touches(gpa, width) && !watchpoint.removed) {
-      access ??= describe(gpa, width, kind, value);
-      watchpoint.listener(access);
+      const { listener } = watchpoint;
+      if (typeof listener === "object") {
+        listener.record(gpa, width, kind, value);
+      } else {
+        access ??= describe(gpa, width, kind, value);
+        listener(access);
+      }
     }
   }
 }

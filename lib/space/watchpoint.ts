@@ -3,6 +3,7 @@ import { checkObject, toAddress } from "../base/arguments.js";
 import { MAX_U64, type Gpa } from "../base/gpa.js";
 import { reserveStack } from "../native/stack.js";
 import { pageOf, type PageRange } from "../base/page.js";
+import type { Value } from "../base/widths.js";
 
 /** The range and the kinds of access to watch. */
 export interface WatchRange {
@@ -37,6 +38,11 @@ export interface WatchedAccess {
  */
 export type WatchListener = (access: WatchedAccess) => void;
 
+/** As {@link WatchListener}, without an object for each access. */
+export interface AccessRecorder {
+  record(gpa: Gpa, width: number, kind: Operation, value: Value | undefined): void;
+}
+
 /**
  * A watchpoint: a watched range with its listener. Made by {@link AddressSpace.watch}.
  *
@@ -64,7 +70,7 @@ export class Watchpoint {
   /** The kinds of access that are watched. */
   readonly kinds: Operation | "access";
   /** @internal */
-  readonly listener: WatchListener;
+  readonly listener: WatchListener | AccessRecorder;
   /** The address after the last byte. */
   readonly #end: bigint;
   // `gpa` and `#end` as numbers. Rounding above 2^53 is harmless: number addresses are below 2^53.
@@ -80,7 +86,7 @@ export class Watchpoint {
   /** @internal */
   constructor(
     range: WatchRange,
-    listener: WatchListener,
+    listener: WatchListener | AccessRecorder,
     serial: number,
     unregister: (watchpoint: Watchpoint) => void,
   ) {
@@ -89,9 +95,6 @@ export class Watchpoint {
     toAddress(length, "length");
     if (kinds !== "read" && kinds !== "write" && kinds !== "access") {
       throw typeError('kinds must be "read", "write" or "access"');
-    }
-    if (typeof listener !== "function") {
-      throw typeError("listener must be a function");
     }
     this.gpa = BigInt(gpa);
     this.length = BigInt(length);

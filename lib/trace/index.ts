@@ -1,5 +1,3 @@
-// TypeScript 6 loads the types of Node only where a reference or a tsconfig.json names them.
-/// <reference types="node" preserve="true" />
 export {
   AccessKind,
   type AccessSink,

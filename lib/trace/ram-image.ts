@@ -9,21 +9,21 @@ const { OK } = GuestMemAccessResult;
 
 /** Fills the part of a page that lies in RAM with noise that depends only on the page's number. */
 export function fillPage(memory: GuestMemoryAccess, page: number): void {
-  const quad = new BigUint64Array(1);
-  const halves = new Uint32Array(quad.buffer);
+  const quad = new DataView(new ArrayBuffer(8));
   const start = page * PAGE_SIZE;
   const end = Math.min(start + PAGE_SIZE, Number(memory.size));
   let state = mix(page, SCATTER);
   for (let gpa = start; gpa < end; gpa += 8) {
-    halves[0] = state = mix(state, SCATTER);
-    halves[1] = state = mix(state, SCATTER);
+    state = mix(state, SCATTER);
+    quad.setUint32(0, state, true);
+    state = mix(state, SCATTER);
+    quad.setUint32(4, state, true);
     if (gpa + 8 <= end) {
-      must(memory.tryWriteq(gpa, quad[0]!), gpa, 8, "write");
+      must(memory.tryWriteq(gpa, quad.getBigUint64(0, true)), gpa, 8, "write");
       continue;
     }
-    const bytes = new Uint8Array(quad.buffer);
     for (let at = gpa; at < end; at++) {
-      must(memory.tryWriteb(at, bytes[at - gpa]!), at, 1, "write");
+      must(memory.tryWriteb(at, quad.getUint8(at - gpa)), at, 1, "write");
     }
   }
 }
@@ -41,16 +41,17 @@ export function checksum(
   for (const page of pages) {
     hash.update(content.read(page));
   }
-  return hash.update(Float64Array.from(numbers)).digest("hex");
+  const bytes = new DataView(new ArrayBuffer(8 * numbers.length));
+  numbers.forEach((number, i) => bytes.setFloat64(8 * i, number, true));
+  return hash.update(bytes).digest("hex");
 }
 
 /** Reads pages of RAM by 64-bit accesses, and the last bytes of RAM by 8-bit accesses. */
 class PageReader {
   readonly #quad = new BigUint64Array(1);
-  readonly #halves = new Uint32Array(this.#quad.buffer);
   readonly #byte = new Uint8Array(1);
-  readonly #content = new Uint32Array(PAGE_SIZE / 4);
-  readonly #bytes = new Uint8Array(this.#content.buffer);
+  readonly #bytes = new Uint8Array(PAGE_SIZE);
+  readonly #view = new DataView(this.#bytes.buffer);
   readonly #memory: GuestMemoryAccess;
   readonly #end: number;
 
@@ -66,8 +67,7 @@ class PageReader {
     const whole = length - (length % 8);
     for (let offset = 0; offset < whole; offset += 8) {
       must(this.#memory.tryReadq(start + offset, this.#quad), start + offset, 8, "read");
-      this.#content[offset >> 2] = this.#halves[0]!;
-      this.#content[(offset >> 2) + 1] = this.#halves[1]!;
+      this.#view.setBigUint64(offset, this.#quad[0]!, true);
     }
     for (let offset = whole; offset < length; offset++) {
       must(this.#memory.tryReadb(start + offset, this.#byte), start + offset, 1, "read");

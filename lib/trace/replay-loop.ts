@@ -1,5 +1,6 @@
 import type { GuestMemoryAccess } from "../base/access.js";
 import { AccessKind } from "./lackey.js";
+import { HIGH_HALF, LOW_HALF } from "../base/host.js";
 import { mix, SCATTER } from "../base/mix.js";
 import { GuestMemAccessResult } from "../base/result.js";
 import type { Batch } from "./workload.js";
@@ -62,7 +63,7 @@ export class ReplayLoop {
         break;
       default:
         result = this.memory.tryReadq(gpa, this.quad);
-        value = mix(this.halves[0]!, this.halves[1]!);
+        value = mix(this.halves[LOW_HALF]!, this.halves[HIGH_HALF]!);
     }
     if (result === OK) {
       this.accumulator = mix(this.accumulator, value);
@@ -87,8 +88,8 @@ export class ReplayLoop {
         result = this.memory.tryWritel(gpa, value >>> 0);
         break;
       default:
-        this.halves[0] = value;
-        this.halves[1] = Math.imul(value, SCATTER);
+        this.halves[LOW_HALF] = value;
+        this.halves[HIGH_HALF] = Math.imul(value, SCATTER);
         result = this.memory.tryWriteq(gpa, this.quad[0]!);
     }
     if (result !== OK) {

@@ -572,6 +572,16 @@ Napi::Value arena_resident(const Napi::CallbackInfo& info) {
     return parts.to_array(info.Env());
 }
 
+/** adviseHugePages(buffer: ArrayBuffer): number, the offset of the first huge page */
+Napi::Value advise_huge_pages(const Napi::CallbackInfo& info) {
+    if (!info[0].IsArrayBuffer()) {
+        return throw_type(info.Env(), "the first argument must be an ArrayBuffer");
+    }
+    auto buffer = info[0].As<Napi::ArrayBuffer>();
+    const size_t start = host::memory::pages_advise_huge(buffer.Data(), buffer.ByteLength());
+    return Napi::Number::New(info.Env(), static_cast<double>(start));
+}
+
 /** detach(buffer: ArrayBuffer): undefined; harmless the second time */
 Napi::Value detach(const Napi::CallbackInfo& info) {
     if (!info[0].IsArrayBuffer() || !detach_exposed(info.Env(), info[0])) {
@@ -616,6 +626,8 @@ void init_arena_binding(Napi::Env env, Napi::Object exports) {
     exports.Set("arenaRevert", Napi::Function::New(env, arena_revert, "arenaRevert"));
     exports.Set("arenaChanges", Napi::Function::New(env, arena_changes, "arenaChanges"));
     exports.Set("arenaResident", Napi::Function::New(env, arena_resident, "arenaResident"));
+    exports.Set("hugePageSize", Napi::Number::New(env, host::memory::HUGE_PAGE));
+    exports.Set("adviseHugePages", Napi::Function::New(env, advise_huge_pages, "adviseHugePages"));
     exports.Set("handOut", Napi::Function::New(env, hand_out_buffer, "handOut"));
     exports.Set("detach", Napi::Function::New(env, detach, "detach"));
 }

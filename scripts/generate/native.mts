@@ -98,7 +98,7 @@ function accessors({ guard, call, written, check }: NativeClass): string {
     ${call(QUAD_ROW, "read")}
     const code = result();
     if (code === OK) {
-      out[at] = block32[VALUE32]!;
+      out[at] = block32[VALUE_LOW32]!;
       out[at + 1] = block32[VALUE_HIGH32]!;
     }
     return code;
@@ -108,7 +108,7 @@ function accessors({ guard, call, written, check }: NativeClass): string {
     const checkedLow = ${checkedHalf("low")};
     const checkedHigh = ${checkedHalf("high")};
     ${guard(QUAD_ROW)}
-    block32[VALUE32] = checkedLow;
+    block32[VALUE_LOW32] = checkedLow;
     block32[VALUE_HIGH32] = checkedHigh;
     ${call(QUAD_ROW, "write")}
     return ${written(QUAD_ROW)};
@@ -275,14 +275,14 @@ function throughTable({ call, slow, write, throwingHalves }: NativeTable): strin
     if (${NO_HALVES}) {
       checkHalvesOut(out, at);
     }
-    ${call(QUAD_ROW, "read", "out[at] = block[VALUE32]!; out[at + 1] = block[VALUE_HIGH32]!; return OK;")}
+    ${call(QUAD_ROW, "read", "out[at] = block[VALUE_LOW32]!; out[at + 1] = block[VALUE_HIGH32]!; return OK;")}
     return ${slow.tryReadqHalves};
   }`,
     `
   tryWriteqHalves(gpa: Gpa, low: number, high: number): GuestMemAccessResult {
     const checkedLow = ${checkedHalf("low")};
     const checkedHigh = ${checkedHalf("high")};
-    ${call(QUAD_ROW, "write", "return OK;", "block[VALUE32] = checkedLow; block[VALUE_HIGH32] = checkedHigh;")}
+    ${call(QUAD_ROW, "write", "return OK;", "block[VALUE_LOW32] = checkedLow; block[VALUE_HIGH32] = checkedHigh;")}
     return ${slow.tryWrite(QUAD_ROW, "quadOf(checkedLow, checkedHigh)")};
   }`,
     ...throwingHalves,

@@ -71,6 +71,7 @@ function buildWithPrebuildify(target: Target, folder: string): string {
       `--target=${process.versions.node}`,
       `--platform=${target.platform}`,
       `--arch=${target.arch}`,
+      ...(target.armVersion === undefined ? [] : [`--tag-armv=${target.armVersion}`]),
       ...(target.libc === undefined ? [] : [`--tag-libc=${target.libc}`]),
       "--strip",
       `--strip-bin=${target.binutils}strip`,

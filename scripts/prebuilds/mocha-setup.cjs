@@ -3,6 +3,13 @@ if (process.env.POUND_TEST_EXEC_PATH !== undefined) {
   process.execPath = process.env.POUND_TEST_EXEC_PATH;
 }
 
+const { bun, node } = process.versions;
+// A file, because under Wine the output is not a pipe.
+require("node:fs").writeFileSync(
+  "runtime.txt",
+  `${bun === undefined ? `Node ${node}` : `Bun ${bun}`} for ${process.platform}-${process.arch}`,
+);
+
 const patience = Number(process.env.POUND_TEST_PATIENCE);
 
 exports.mochaHooks = {

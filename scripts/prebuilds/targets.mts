@@ -14,8 +14,10 @@ const NODE_GLIBC = "2.28";
 export interface Target {
   readonly name: string;
   readonly platform: "linux" | "win32" | "darwin";
-  readonly arch: "x64" | "arm64";
+  readonly arch: string;
   readonly libc?: "glibc" | "musl";
+  /** The version of the ARM architecture that a binary for 32 bits requires. */
+  readonly armVersion?: string;
   /** The build tool: prebuildify with binding.gyp, or CMake with CMakeLists.txt. */
   readonly builder: "prebuildify" | "cmake";
   /** Programs that the build needs, with the Debian package of each. */
@@ -35,43 +37,88 @@ export interface Target {
  */
 const ELF_LDFLAGS = `-static-libstdc++ -shared-libgcc -Wl,--gc-sections -Wl,--version-script=${ROOT}scripts/prebuilds/exports.map`;
 
-const ALL: readonly Target[] = [
-  {
-    name: "linux-x64-glibc",
+/** `process.arch` of each cross-built Linux target, and Debian's name of its compiler. */
+export const CROSS_COMPILERS = {
+  arm64: "aarch64-linux-gnu",
+  arm: "arm-linux-gnueabihf",
+  ppc64: "powerpc64le-linux-gnu",
+  s390x: "s390x-linux-gnu",
+} as const;
+
+function glibcTarget(arch: "x64" | keyof typeof CROSS_COMPILERS): Target {
+  const compiler = arch === "x64" ? "" : `${CROSS_COMPILERS[arch]}-`;
+  return {
+    name: `linux-${arch}-glibc`,
     platform: "linux",
-    arch: "x64",
+    arch,
     libc: "glibc",
+    ...(arch === "arm" ? { armVersion: "7" } : {}),
     builder: "prebuildify",
-    needs: { "g++": "g++", make: "make", python3: "python3", strip: "binutils" },
-    binutils: "",
-    environment: () => ({ CC: "gcc", CXX: "g++", LDFLAGS: ELF_LDFLAGS }),
-    glibc: NODE_GLIBC,
-  },
-  {
-    name: "linux-arm64-glibc",
-    platform: "linux",
-    arch: "arm64",
-    libc: "glibc",
-    builder: "prebuildify",
-    needs: { "aarch64-linux-gnu-g++": "g++-aarch64-linux-gnu", make: "make", python3: "python3" },
-    binutils: "aarch64-linux-gnu-",
+    needs: {
+      ...(arch === "x64"
+        ? { "g++": "g++", strip: "binutils" }
+        : { [`${compiler}g++`]: `g++-${CROSS_COMPILERS[arch]}` }),
+      make: "make",
+      python3: "python3",
+    },
+    binutils: compiler,
     environment: () => ({
-      CC: "aarch64-linux-gnu-gcc",
-      CXX: "aarch64-linux-gnu-g++",
+      CC: `${compiler}gcc`,
+      CXX: `${compiler}g++`,
       LDFLAGS: ELF_LDFLAGS,
     }),
     glibc: NODE_GLIBC,
-  },
-  {
-    name: "linux-x64-musl",
+  };
+}
+
+/**
+ * Debian has musl, but no C++ library for it. The npm package of Zig contains clang with both. On a
+ * machine with musl, its own compiler has both.
+ */
+function muslTarget(arch: "x64" | "arm64"): Target {
+  const name = `linux-${arch}-musl`;
+  const binutils = arch === "x64" ? "" : `${CROSS_COMPILERS[arch]}-`;
+  return {
+    name,
     platform: "linux",
-    arch: "x64",
+    arch,
     libc: "musl",
     builder: "prebuildify",
-    needs: { make: "make", python3: "python3", strip: "binutils" },
-    binutils: "",
-    environment: muslEnvironment,
-  },
+    needs: {
+      ...(arch === "x64"
+        ? { strip: "binutils" }
+        : { [`${binutils}strip`]: `binutils-${CROSS_COMPILERS[arch]}` }),
+      make: "make",
+      python3: "python3",
+    },
+    binutils,
+    environment: () =>
+      thisMachine() === name
+        ? { CC: "gcc", CXX: "g++", LDFLAGS: ELF_LDFLAGS }
+        : zigEnvironment(arch === "x64" ? "x86_64-linux-musl" : "aarch64-linux-musl"),
+  };
+}
+
+function zigEnvironment(triple: string): NodeJS.ProcessEnv {
+  const zig = `${fetchedTool("zig")}/zig`;
+  const cache = `${ROOT}build-tools/zig-cache`;
+  return {
+    CC: `${zig} cc -target ${triple}`,
+    CXX: `${zig} c++ -target ${triple}`,
+    LDFLAGS: `-Wl,--gc-sections -Wl,--version-script=${ROOT}scripts/prebuilds/exports.map`,
+    ZIG_GLOBAL_CACHE_DIR: cache,
+    ZIG_LOCAL_CACHE_DIR: cache,
+  };
+}
+
+const ALL: readonly Target[] = [
+  glibcTarget("x64"),
+  glibcTarget("arm64"),
+  glibcTarget("arm"),
+  glibcTarget("ppc64"),
+  glibcTarget("s390x"),
+  muslTarget("x64"),
+  muslTarget("arm64"),
   {
     name: "win32-x64",
     platform: "win32",
@@ -92,25 +139,6 @@ const ALL: readonly Target[] = [
   })),
 ];
 
-/**
- * Debian has musl, but no C++ library for it. The npm package of Zig contains clang with both. On a
- * machine with musl, its own compiler has both.
- */
-function muslEnvironment(): NodeJS.ProcessEnv {
-  if (thisMachine() === "linux-x64-musl") {
-    return { CC: "gcc", CXX: "g++", LDFLAGS: ELF_LDFLAGS };
-  }
-  const zig = `${fetchedTool("zig")}/zig`;
-  const cache = `${ROOT}build-tools/zig-cache`;
-  return {
-    CC: `${zig} cc -target x86_64-linux-musl`,
-    CXX: `${zig} c++ -target x86_64-linux-musl`,
-    LDFLAGS: `-Wl,--gc-sections -Wl,--version-script=${ROOT}scripts/prebuilds/exports.map`,
-    ZIG_GLOBAL_CACHE_DIR: cache,
-    ZIG_LOCAL_CACHE_DIR: cache,
-  };
-}
-
 /** Every target, by name. */
 export const TARGETS: ReadonlyMap<string, Target> = new Map(
   ALL.map((target) => [target.name, target]),
@@ -119,7 +147,8 @@ export const TARGETS: ReadonlyMap<string, Target> = new Map(
 /** The path below the package's root at which the package looks for the binary of `target`. */
 export function prebuildPath(target: Target): string {
   // "napi" marks a binary that does not depend on the ABI of a Node version.
-  const file = ["node.napi", target.libc, "node"].filter((tag) => tag !== undefined).join(".");
+  const arm = target.armVersion === undefined ? undefined : `armv${target.armVersion}`;
+  const file = ["node.napi", arm, target.libc, "node"].filter((tag) => tag !== undefined).join(".");
   return `prebuilds/${target.platform}-${target.arch}/${file}`;
 }
 

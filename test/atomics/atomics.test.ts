@@ -23,10 +23,10 @@ import {
 import { DESTROYED, OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
 import { ADDRESSES } from "../support/sweep.js";
 import { WIDTHS } from "../support/widths.js";
+import { PATHS } from "../support/paths.js";
 
 const { OK, FAULT_BOUNDARY, ERROR_INTERNAL } = GuestMemAccessResult;
 const GIB = 2 ** 30;
-const PATHS = ["view", "native"] as const;
 const FORMS = ["try", "value"] as const;
 
 function atomicsOf(memory: GuestMemory, path: (typeof PATHS)[number]): GuestAtomicAccess {
@@ -40,17 +40,20 @@ function valuesFor(bytes: number, seed: number): readonly bigint[] {
   return [max, mixed, max ^ mixed, 0n];
 }
 
-/** RAM of a size in memory of every kind there is, filled alike. */
-function eachRam(size: number, visit: (memory: GuestMemory, kind: string) => void): void {
-  // An arena over pages at an odd host address: the view path's arrays cannot lie over those.
+/** RAM over pages at an odd host address: the arrays of the view path cannot lie over those. */
+function atOddAddress(size: number): GuestMemory {
   const pages = native.arenaCreate(size + 64);
   native.arenaAllocate(pages, size + 64, 1);
-  const odd = native.arenaExpose(pages, 1, size + 31);
+  return GuestMemory.create(Arena.over(native.arenaExpose(pages, 1, size + 31)));
+}
+
+/** RAM of a size in memory of every kind there is, filled alike. */
+function eachRam(size: number, visit: (memory: GuestMemory, kind: string) => void): void {
   const kinds = {
     pages: GuestMemory.allocate(size),
     shared: GuestMemory.allocateShared(size),
     "a caller's": GuestMemory.create(Arena.over(new ArrayBuffer(size + 16))),
-    "an odd address": GuestMemory.create(Arena.over(odd)),
+    ...(GuestMemory.hasNative && { "an odd address": atOddAddress(size) }),
   };
   for (const [kind, memory] of Object.entries(kinds)) {
     expect(memory.size, kind).to.equal(BigInt(size));

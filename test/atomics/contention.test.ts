@@ -9,7 +9,8 @@ const ROUNDS = 50_000;
 
 /**
  * Runs a script in several workers at once, over one RAM. It sees `memory`, `atomics` (of the view
- * path in every second worker and of the native path in the others), `index` and `ROUNDS`.
+ * path in every second worker and of the native path, if there is one, in the others), `index`,
+ * `ROUNDS` and `nativeOf`.
  */
 async function inWorkers(count: number, memory: GuestMemory, body: string): Promise<void> {
   const script = `
@@ -18,7 +19,8 @@ async function inWorkers(count: number, memory: GuestMemory, body: string): Prom
     const { ExclusiveMonitor } = require("pound-guest-memory/atomics");
     const { index, ROUNDS, suffixes } = workerData;
     const memory = GuestMemory.attach(workerData.shared);
-    const atomics = index % 2 === 0 ? memory.atomics : memory.native.atomics;
+    const nativeOf = (memory) => (GuestMemory.hasNative ? memory.native : memory);
+    const atomics = index % 2 === 0 ? memory.atomics : nativeOf(memory).atomics;
     const next = (suffix, number) =>
       suffix === "q" ? BigInt.asUintN(64, number + 1n)
         : suffix === "l" ? (number + 1) >>> 0 : (number + 1) & (suffix === "b" ? 0xff : 0xffff);
@@ -132,7 +134,7 @@ describe("workers over one RAM", function () {
       WORKERS,
       memory,
       `const [LOCK, FIRST, LAST] = [64, 128, 1024];
-      const plain = index % 2 === 0 ? memory : memory.native;
+      const plain = index % 2 === 0 ? memory : nativeOf(memory);
       for (let i = 0; i < ROUNDS / 100; i++) {
         while (atomics.compareExchangel(LOCK, 0, 1) !== 0) yieldNow();
         // The one before left the same count everywhere, or the lock orders nothing.
@@ -154,7 +156,7 @@ describe("workers over one RAM", function () {
       2,
       memory,
       `const [FLAG, DATA] = [64, 128];
-      const plain = index === 0 ? memory : memory.native;
+      const plain = index === 0 ? memory : nativeOf(memory);
       for (let i = 1; i <= ROUNDS / 100; i++) {
         // The sender waits for an even flag, the receiver for an odd one.
         const awaited = 2 * i - 2 + index;

@@ -4,10 +4,11 @@ import { ExclusiveMonitor } from "pound-guest-memory/atomics";
 import { callMethod, valueOf } from "../support/atomic-ops.js";
 import { OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
 import { WIDTHS, type WidthCase } from "../support/widths.js";
+import { PATHS } from "../support/paths.js";
 
 const { OK, FAULT_UNALIGNED, FAULT_BOUNDARY, ERROR_INTERNAL } = GuestMemAccessResult;
 
-for (const path of ["view", "native"] as const) {
+for (const path of PATHS) {
   describe(`an exclusive monitor over the ${path} path`, () => {
     let memory: GuestMemory;
     let monitor: ExclusiveMonitor;

@@ -13,6 +13,8 @@ import {
   WRONG_HANDLE,
   WRONG_TYPE,
 } from "../support/errors.js";
+import { describeNative } from "../support/native-tests.js";
+import { PATHS } from "../support/paths.js";
 
 type Method = (...args: unknown[]) => unknown;
 
@@ -78,7 +80,7 @@ function detachedOut(): Uint32Array {
   return out;
 }
 
-for (const path of ["view", "native"] as const) {
+for (const path of PATHS) {
   describe(`bad input on the ${path} path`, () => {
     let memory: GuestMemory;
     let access: Record<string, Method>;
@@ -205,7 +207,8 @@ describe("bad views for bulk access", () => {
   });
 });
 
-describe("bad handles", () => {
+// Only the addon checks handles: the plain binding is called by this package alone.
+describeNative("bad handles", () => {
   const functions = native as unknown as Record<string, Method>;
   const ARENA_FUNCTIONS = [
     "arenaAllocate",

@@ -9,6 +9,7 @@ import {
 import { TypedRegion } from "pound-guest-memory/typed";
 import { OUT_OF_RANGE, thrown } from "../support/errors.js";
 import { WIDTHS } from "../support/widths.js";
+import { pathsOf } from "../support/paths.js";
 
 const BASE = 0x40;
 
@@ -22,6 +23,10 @@ function unsigned(bytes: number, value: bigint): bigint {
   return BigInt.asUintN(8 * bytes, value);
 }
 
+function nameOf(access: object, view: object): string {
+  return access === view ? "view" : "native";
+}
+
 describe("writes of signed values", () => {
   const memory = GuestMemory.allocate(4096);
   const space = new AddressSpace();
@@ -31,11 +36,11 @@ describe("writes of signed values", () => {
   space.addMmio(0x1_0000, 8, { writeb: record, writew: record, writel: record, writeq: record });
 
   for (const [path, access] of [
-    ["flat RAM, view path", memory],
-    ["flat RAM, native path", memory.native],
-    ["a space, view path", space],
-    ["a space, native path", space.native],
-  ] as const) {
+    ...pathsOf(memory).map(
+      (access) => [`flat RAM, ${nameOf(access, memory)} path`, access] as const,
+    ),
+    ...pathsOf(space).map((access) => [`a space, ${nameOf(access, space)} path`, access] as const),
+  ]) {
     it(`store the bytes of the unsigned value: ${path}`, () => {
       for (const { suffix, bytes, tryWrite, write, read } of WIDTHS) {
         for (const value of valuesOf(bytes)) {
@@ -53,8 +58,8 @@ describe("writes of signed values", () => {
     });
   }
 
-  for (const access of [space, space.native]) {
-    const path = access === space ? "view" : "native";
+  for (const access of pathsOf(space)) {
+    const path = nameOf(access, space);
 
     it(`pass the unsigned value to a device: ${path} path`, () => {
       for (const { bytes, tryWrite, write } of WIDTHS) {
@@ -97,7 +102,7 @@ describe("writes of signed values", () => {
   });
 
   it("work in atomic operations and in fill", () => {
-    for (const atomics of [memory.atomics, memory.native.atomics, space.atomics]) {
+    for (const atomics of [...pathsOf(memory).map(({ atomics }) => atomics), space.atomics]) {
       atomics.storel(BASE, -1);
       expect(atomics.addl(BASE, -1)).to.equal(0xffff_ffff);
       expect(atomics.compareExchangel(BASE, -2, -3)).to.equal(0xffff_fffe);

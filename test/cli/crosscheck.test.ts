@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { OpKind, packOps } from "pound-guest-memory";
 import { encodeOpLog } from "pound-guest-memory/crosscheck";
+import { describeNative } from "../support/native-tests.js";
 
 const MAIN = join(__dirname, "..", "..", "dist", "cli", "main.js");
 const PACKAGE = join(__dirname, "..", "..", "dist", "index.js");
@@ -13,7 +14,7 @@ function run(...args: string[]): { status: number | null; stdout: string; stderr
   return spawnSync(process.execPath, [MAIN, "crosscheck", ...args], { encoding: "utf8" });
 }
 
-describe("pound-guest-memory crosscheck", () => {
+describeNative("pound-guest-memory crosscheck", () => {
   let folder: string;
 
   before(() => {

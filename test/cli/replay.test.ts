@@ -14,6 +14,7 @@ import {
 import { formatSize, parseSize } from "../../lib/cli/size.js";
 import { rejection } from "../support/streams.js";
 import { tampered } from "../support/tampered-memory.js";
+import { describeNative } from "../support/native-tests.js";
 
 const MAIN = join(__dirname, "..", "..", "dist", "cli", "main.js");
 const TRACE = "==1== Lackey\nI  04001000,3\n S 1ffe000000,8\n L 1ffe000003,4\n M 1ffe000000,1\n";
@@ -40,7 +41,7 @@ function run(args: readonly string[], input: string | Uint8Array = ""): Promise<
   });
 }
 
-describe("the command replay", () => {
+describeNative("the command replay", () => {
   let folder: string;
 
   before(() => {

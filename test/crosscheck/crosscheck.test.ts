@@ -25,6 +25,8 @@ import { BUNDLED_TRACE } from "../../lib/cli/replay.js";
 import { ByteMemory } from "../support/byte-memory.js";
 import { NO_MEMORY, OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
 import { nameOf, POLICIES } from "../support/policies.js";
+import { PATHS } from "../support/paths.js";
+import { itNative } from "../support/native-tests.js";
 
 const { OK, FAULT_BOUNDARY, FAULT_UNALIGNED } = GuestMemAccessResult;
 type Result = GuestMemAccessResult;
@@ -281,7 +283,7 @@ describe("crosscheck", () => {
       }
     });
 
-    for (const path of ["view", "native"] as const) {
+    for (const path of PATHS) {
       it(`finds none in an address space, ${path} path, under ${nameOf(policy)}`, async () => {
         const subject: MakeMemory = (bytes, given) => {
           const space = new AddressSpace({ ...given, pageSize: 256 });
@@ -422,7 +424,7 @@ describe("memory.native.run", () => {
     expect([ops.result(0), ops.value(0)]).to.deep.equal([3, 7n]);
   });
 
-  it("refuses anything but a buffer of operations, and unknown kinds", () => {
+  itNative("refuses anything but a buffer of operations, and unknown kinds", () => {
     const memory = GuestMemory.allocate(64);
     for (const bad of [undefined, null, new Uint8Array(24), {}] as unknown as OpBuffer[]) {
       expect(() => memory.native.run(bad))

@@ -8,6 +8,7 @@ import {
   type TryAccess,
 } from "pound-guest-memory";
 import { crosscheck, decodeOpLog, encodeOpLog, OpRecorder } from "pound-guest-memory/crosscheck";
+import { itNative } from "../support/native-tests.js";
 import { OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
 
 const OPS = [
@@ -103,57 +104,60 @@ describe("the operation log", () => {
     }
   });
 
-  it("is compared where its operations can reach, whatever size of RAM it declares", async function () {
-    this.timeout(240_000);
-    if (process.platform === "win32") {
-      // There, all of that RAM would count against the commit limit.
-      this.skip();
-    }
-    const size = 2 ** 36;
-    const ops = packOps([
-      { kind: OpKind.WRITEQ, gpa: 2n ** 36n - 8n, value: 7n },
-      { kind: OpKind.WRITEL, gpa: 2n ** 33n + 64n, value: 9n },
-    ]);
-    const check = (log: Buffer, makeSubject: (size: number) => TryAccess) => {
-      const decoded = decodeOpLog(log);
-      return crosscheck(makeSubject, () => [decoded.ops], { size: decoded.size });
-    };
-    const view = (bytes: number): GuestMemory => GuestMemory.allocate(bytes);
-    const empty = await check(encodeOpLog({ size, ops: packOps([]) }), view);
-    expect(empty).to.deep.include({ operations: 0, difference: null });
-    const log = encodeOpLog({ size, ops });
-    expect(await check(log, view)).to.deep.include({ operations: 2, difference: null });
-    // One also writes after the value, and the other cuts addresses to 32 bits.
-    const spilling = (bytes: number): TryAccess => {
-      const memory = view(bytes);
-      return {
-        ...bound(memory),
-        tryWritel: (gpa, value) => {
-          memory.tryWritel(Number(gpa) + 4, 1);
-          return memory.tryWritel(gpa, value);
-        },
+  itNative(
+    "is compared where its operations can reach, whatever size of RAM it declares",
+    async function () {
+      this.timeout(240_000);
+      if (process.platform === "win32") {
+        // There, all of that RAM would count against the commit limit.
+        this.skip();
+      }
+      const size = 2 ** 36;
+      const ops = packOps([
+        { kind: OpKind.WRITEQ, gpa: 2n ** 36n - 8n, value: 7n },
+        { kind: OpKind.WRITEL, gpa: 2n ** 33n + 64n, value: 9n },
+      ]);
+      const check = (log: Buffer, makeSubject: (size: number) => TryAccess) => {
+        const decoded = decodeOpLog(log);
+        return crosscheck(makeSubject, () => [decoded.ops], { size: decoded.size });
       };
-    };
-    const doubling = (bytes: number): TryAccess => {
-      const memory = view(bytes);
-      return {
-        ...bound(memory),
-        tryWritel: (gpa, value) => {
-          memory.tryWritel(Number(gpa) % 2 ** 32, value);
-          return memory.tryWritel(gpa, value);
-        },
+      const view = (bytes: number): GuestMemory => GuestMemory.allocate(bytes);
+      const empty = await check(encodeOpLog({ size, ops: packOps([]) }), view);
+      expect(empty).to.deep.include({ operations: 0, difference: null });
+      const log = encodeOpLog({ size, ops });
+      expect(await check(log, view)).to.deep.include({ operations: 2, difference: null });
+      // One also writes after the value, and the other cuts addresses to 32 bits.
+      const spilling = (bytes: number): TryAccess => {
+        const memory = view(bytes);
+        return {
+          ...bound(memory),
+          tryWritel: (gpa, value) => {
+            memory.tryWritel(Number(gpa) + 4, 1);
+            return memory.tryWritel(gpa, value);
+          },
+        };
       };
-    };
-    for (const [subject, at] of [
-      [spilling, 2n ** 33n + 68n],
-      [doubling, 64n],
-    ] as const) {
-      // No operation follows the write, so only the comparison at the end can detect it.
-      const last = encodeOpLog({ size: 2 ** 33 + 4096, ops: packOps([OP_LAST]) });
-      const { difference } = await check(last, subject);
-      expect(difference?.ops.at(-1)).to.deep.include({ kind: OpKind.READB, gpa: at });
-    }
-  });
+      const doubling = (bytes: number): TryAccess => {
+        const memory = view(bytes);
+        return {
+          ...bound(memory),
+          tryWritel: (gpa, value) => {
+            memory.tryWritel(Number(gpa) % 2 ** 32, value);
+            return memory.tryWritel(gpa, value);
+          },
+        };
+      };
+      for (const [subject, at] of [
+        [spilling, 2n ** 33n + 68n],
+        [doubling, 64n],
+      ] as const) {
+        // No operation follows the write, so only the comparison at the end can detect it.
+        const last = encodeOpLog({ size: 2 ** 33 + 4096, ops: packOps([OP_LAST]) });
+        const { difference } = await check(last, subject);
+        expect(difference?.ops.at(-1)).to.deep.include({ kind: OpKind.READB, gpa: at });
+      }
+    },
+  );
 
   it("records operations made through a recorder, and crosscheck replays it", async () => {
     const memory = GuestMemory.allocate(64);

@@ -1,13 +1,16 @@
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { expect } from "chai";
 import { loadElf } from "pound-guest-memory/loader";
 import { type BootName, BOOTS } from "../../examples/frontend/boots.js";
 import { programFile } from "../../examples/frontend/programs.js";
 import type * as Virt from "../../examples/frontend/virt.js";
 import { compiled, compileFrontend } from "../support/frontend.js";
+import { describeNative } from "../support/native-tests.js";
 import { needFile } from "../support/need.js";
 
 interface Outcome {
@@ -19,9 +22,11 @@ interface Outcome {
 
 /** Skips a test if the Debian packages of a guest are missing. */
 function needBoot(context: Mocha.Context, name: BootName): void {
-  needFile(context, BOOTS[name].firmware, "opensbi");
+  needFile(context, BOOTS[name].firmware, "the package opensbi");
   if (name === "u-boot") {
-    needFile(context, BOOTS[name].kernel, "u-boot-qemu");
+    needFile(context, BOOTS[name].kernel, "the package u-boot-qemu");
+  } else if (name === "linux") {
+    needFile(context, BOOTS[name].initrd, "npm run guests");
   }
 }
 
@@ -29,7 +34,7 @@ function needBoot(context: Mocha.Context, name: BootName): void {
 function boot(context: Mocha.Context, name: BootName): Outcome {
   context.timeout(240_000);
   needBoot(context, name);
-  const { stdout, stderr } = spawnSync(process.execPath, [compiled("boot.js"), name, "--json"], {
+  const { stdout, stderr } = spawnSync(process.execPath, [compiled("main.js"), name, "--json"], {
     encoding: "utf8",
   });
   expect(stderr).to.equal("");
@@ -53,7 +58,7 @@ const OPENSBI_LINES = [
   /^Boot HART MEDELEG +: 0x000000000000b109$/m,
 ];
 
-describe("the example's virt machine", () => {
+describeNative("the example's virt machine", () => {
   before(function () {
     this.timeout(120_000);
     compileFrontend();
@@ -81,6 +86,47 @@ describe("the example's virt machine", () => {
     expect(outcome.differences).to.deep.equal([]);
   });
 
+  it("boots Linux, whose init passes its checks, alike on both paths", function () {
+    const outcome = boot(this, "linux");
+    const output = outcome.output.replaceAll("\r", "");
+    OPENSBI_LINES.forEach((line) => expect(output).to.match(line));
+    expect(output).to.match(/^\[ +[0-9.]+\] Linux version 6\.1\./m);
+    const lines = output.split("\n").filter((line) => line.startsWith("init: "));
+    expect(lines).to.deep.equal([
+      "init: started",
+      ...["/proc", "memory", "fork", "exec", "signals", "threads", "pipes", "disk"].map(
+        (check) => `init: ${check}: ok`,
+      ),
+      "init: 0 failed",
+    ]);
+    expect(output).to.match(/reboot: Power down\n$/);
+    expect(outcome.status).to.equal(0);
+    expect(outcome.differences).to.deep.equal([]);
+  });
+
+  it("goes on from a saved machine in another process, with the same output", function () {
+    this.timeout(240_000);
+    needBoot(this, "linux");
+    const folder = mkdtempSync(join(tmpdir(), "pound-"));
+    const file = join(folder, "machine");
+    const run = (...options: readonly string[]) => {
+      const args = [compiled("main.js"), "linux", ...options];
+      const { stdout, stderr, status } = spawnSync(process.execPath, args, { encoding: "utf8" });
+      expect(stderr).to.equal("");
+      expect(status).to.equal(0);
+      return stdout;
+    };
+    try {
+      const whole = run();
+      const first = run("--save", file, "--after", "init: fork: ok");
+      expect(first).to.match(/init: fork: ok$/);
+      expect(first + run("--restore", file)).to.equal(whole);
+      expect(first + run("--restore", file, "--path", "native")).to.equal(whole);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
   for (const path of ["view", "native"] as const) {
     it(`passes the checks of the instruction set on the ${path} path, as QEMU does`, function () {
       this.timeout(120_000);
@@ -103,7 +149,7 @@ describe("the example's virt machine", () => {
   it("has the terminal as its serial port, until Ctrl-A X", async function () {
     this.timeout(120_000);
     needBoot(this, "u-boot");
-    const run = spawn(process.execPath, [compiled("boot.js"), "u-boot", "--path", "native"]);
+    const run = spawn(process.execPath, [compiled("main.js"), "u-boot", "--path", "native"]);
     const ended = once(run, "exit");
     const keys = [
       ["autoboot: ", " "],
@@ -131,8 +177,15 @@ describe("the example's virt machine", () => {
   });
 
   it("ends with a status and a message for wrong usage", () => {
-    for (const options of [["nix"], ["--path", "nix"], ["--nix"], ["--ram", "3"]]) {
-      const { status, stderr } = spawnSync(process.execPath, [compiled("boot.js"), ...options], {
+    for (const options of [
+      ["nix"],
+      ["linux", "--path", "nix"],
+      ["linux", "--nix"],
+      ["linux", "--ram", "3"],
+      ["linux", "--save", "x"],
+      ["linux", "--restore", "/nix"],
+    ]) {
+      const { status, stderr } = spawnSync(process.execPath, [compiled("main.js"), ...options], {
         encoding: "utf8",
       });
       expect(status, options.join()).to.equal(2);

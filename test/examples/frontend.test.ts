@@ -10,6 +10,7 @@ import { Machine } from "../../examples/frontend/machine.js";
 import { GUEST_FOLDER, PROGRAMS, programFile } from "../../examples/frontend/programs.js";
 import { differences, runProgram } from "../../examples/frontend/run.js";
 import { compileFrontend } from "../support/frontend.js";
+import { itNative } from "../support/native-tests.js";
 import { need } from "../support/need.js";
 
 const ROOT = join(__dirname, "../..");
@@ -80,21 +81,21 @@ describe("the example frontend", () => {
 
   after(() => rmSync(scratch, { recursive: true }));
 
-  it("passes its checks of the instruction set, alike on both paths", function () {
+  itNative("passes its checks of the instruction set, alike on both paths", function () {
     this.timeout(120_000);
     const [isa] = runExample("--program", "isa");
     expect(isa).to.include({ status: 0, output: "isa: 20558 checks, 0 failed\n" });
     expect(isa!.differences).to.deep.equal([]);
   });
 
-  it("computes the workload as the host does, alike on both paths", function () {
+  itNative("computes the workload as the host does, alike on both paths", function () {
     this.timeout(120_000);
     const [workload] = runExample("--program", "workload", "--argument", `${WORKLOAD_ROUNDS}`);
     expect(workload).to.include({ status: 0, output: WORKLOAD_OUTPUT });
     expect(workload!.differences).to.deep.equal([]);
   });
 
-  it("draws the same frames on both paths", function () {
+  itNative("draws the same frames on both paths", function () {
     this.timeout(120_000);
     const [terrain] = runExample("--program", "terrain", "--argument", "1", "--png", png);
     expect(terrain).to.deep.include({ status: 0, differences: [], frames: [FIRST_FRAME] });

@@ -2,6 +2,7 @@ import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
+import { itNative } from "../support/native-tests.js";
 
 const ROOT = join(__dirname, "../..");
 const EXAMPLES = join(ROOT, "examples");
@@ -23,7 +24,7 @@ a 16-bit store: FAULT_BOUNDARY
 
 describe("the small examples", () => {
   for (const [file, expected] of Object.entries(OUTPUTS)) {
-    it(`${file} prints its results`, () => {
+    itNative(`${file} prints its results`, () => {
       const { status, stdout, stderr } = spawnSync(process.execPath, [join("examples", file)], {
         cwd: ROOT,
         encoding: "utf8",

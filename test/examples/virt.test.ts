@@ -5,85 +5,44 @@ import { Mode } from "../../examples/frontend/cpu/mode.js";
 import { Plic } from "../../examples/frontend/devices/plic.js";
 import { Uart } from "../../examples/frontend/devices/uart.js";
 import { VirtMachine } from "../../examples/frontend/virt.js";
-
-const RAM = 0x8000_0000;
-const HANDLER = 0x8000_1000;
-const MIB = 2 ** 20;
-const NOP = 0x0000_0013;
-const T0 = 5;
-const T1 = 6;
-const T2 = 7;
-
-// Control registers.
-const SSTATUS = 0x100;
-const STVEC = 0x105;
-const SEPC = 0x141;
-const SCAUSE = 0x142;
-const STVAL = 0x143;
-const SIP = 0x144;
-const SATP = 0x180;
-const MSTATUS = 0x300;
-const MISA = 0x301;
-const MEDELEG = 0x302;
-const MIDELEG = 0x303;
-const MIE = 0x304;
-const MTVEC = 0x305;
-const MEPC = 0x341;
-const MCAUSE = 0x342;
-const MTVAL = 0x343;
-const MIP = 0x344;
-const PMPCFG0 = 0x3a0;
-const PMPADDR0 = 0x3b0;
-const TIME = 0xc01;
-
-const MPP_SUPERVISOR = 1n << 11n;
-const MPRV = 1n << 17n;
-
-const MRET = 0x3020_0073;
-const SRET = 0x1020_0073;
-const ECALL = 0x0000_0073;
-const csrr = (rd: number, csr: number) => ((csr << 20) | 0x2073 | (rd << 7)) >>> 0;
-/** An operation of RV64A: `rd = op(t1 + 0, rs2)`. */
-const amo = (funct5: number, width: 2 | 3, rd: number, rs2: number) =>
-  ((funct5 << 27) | (rs2 << 20) | (T1 << 15) | (width << 12) | (rd << 7) | 0x2f) >>> 0;
-
-const PATHS = ["view", "native"] as const;
-
-/** A machine with instructions at the start of RAM, at the first of them. */
-function machine(
-  path: "view" | "native",
-  instructions: readonly number[],
-  registers: Readonly<Record<number, bigint>> = {},
-): VirtMachine {
-  const firmware = Buffer.alloc(4 * instructions.length);
-  instructions.forEach((instruction, i) => firmware.writeUInt32LE(instruction, 4 * i));
-  const made = new VirtMachine({ path, ramSize: 8 * MIB, firmware });
-  const { cpu } = made;
-  cpu.pc = BigInt(RAM);
-  for (const [register, value] of Object.entries(registers)) {
-    cpu.x[2 * Number(register)] = Number(BigInt.asIntN(32, value));
-    cpu.x[2 * Number(register) + 1] = Number(BigInt.asIntN(32, value >> 32n));
-  }
-  cpu.csrs.write(MTVEC, BigInt(HANDLER));
-  return made;
-}
-
-/** Enters a mode by `mret`, with all memory allowed, and executes instructions there. */
-function below(
-  path: "view" | "native",
-  mode: Mode,
-  instructions: readonly number[],
-  registers: Readonly<Record<number, bigint>> = {},
-): VirtMachine {
-  const made = machine(path, [MRET, ...instructions], registers);
-  const { csrs } = made.cpu;
-  csrs.write(PMPADDR0, 2n ** 54n - 1n);
-  csrs.write(PMPCFG0, 0x1fn);
-  csrs.write(MEPC, BigInt(RAM + 4));
-  csrs.write(MSTATUS, BigInt(mode) << 11n);
-  made.cpu.run(1 + instructions.length);
-  return made;
-}
+import {
+  amo,
+  below,
+  csrr,
+  ECALL,
+  HANDLER,
+  machine,
+  MCAUSE,
+  MEDELEG,
+  MEPC,
+  MIB,
+  MIDELEG,
+  MIE,
+  MIP,
+  MISA,
+  MPP_SUPERVISOR,
+  MPRV,
+  MRET,
+  MSTATUS,
+  MTVAL,
+  NOP,
+  PATHS,
+  PMPADDR0,
+  PMPCFG0,
+  RAM,
+  SATP,
+  SCAUSE,
+  SEPC,
+  SIP,
+  SRET,
+  SSTATUS,
+  STVAL,
+  STVEC,
+  T0,
+  T1,
+  T2,
+  TIME,
+} from "../support/virt-hart.js";
 
 for (const path of PATHS) {
   describe(`the full hart on the ${path} path`, () => {
@@ -93,8 +52,11 @@ for (const path of PATHS) {
       csrs.write(MSTATUS, 2n ** 64n - 1n);
       expect(csrs.read(MSTATUS)).to.equal(0xa_007e_19aan);
       expect(csrs.read(SSTATUS)).to.equal(0x2_000c_0122n);
-      csrs.write(SATP, 8n << 60n);
-      expect(csrs.read(SATP), "only the mode Bare").to.equal(0n);
+      for (const mode of [8n, 9n]) {
+        csrs.write(SATP, (mode << 60n) | 5n);
+        csrs.write(SATP, 10n << 60n);
+        expect(csrs.read(SATP), "Sv39 and Sv48, but not Sv57").to.equal((mode << 60n) | 5n);
+      }
     });
 
     it("executes compressed instructions, also across the end of a page", () => {

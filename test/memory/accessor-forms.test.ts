@@ -1,6 +1,8 @@
 import { spawnSync } from "node:child_process";
+import { endianness } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
+import { itNative } from "../support/native-tests.js";
 
 /** Runs a script in a process of its own, in which no access has been refused yet. */
 function run(script: string): unknown {
@@ -16,7 +18,10 @@ function run(script: string): unknown {
 const SECOND_FORM = 'Object.hasOwn(GuestMemory.prototype, "readl")';
 
 describe("the forms of the accessors", () => {
-  it("has the second form only after an access that the first form refuses", () => {
+  it("has the second form only after an access that the first form refuses", function () {
+    if (endianness() === "BE") {
+      this.skip(); // There, the first form refuses every access.
+    }
     const forms = run(`
       const memory = GuestMemory.allocate(4096);
       const out = new Uint32Array(1);
@@ -44,7 +49,7 @@ describe("the forms of the accessors", () => {
   });
 
   // Where the prototype is frozen, the first form stays, so that each access can be tried on it.
-  it("refuses in the first form what the native path refuses", () => {
+  itNative("refuses in the first form what the native path refuses", () => {
     const differences = run(`
       Object.freeze(GuestMemory.prototype);
       const memory = GuestMemory.allocate(64);

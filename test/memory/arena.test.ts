@@ -3,12 +3,14 @@ import { expect } from "chai";
 import { Arena, GuestMemAccessResult, GuestMemory } from "pound-guest-memory";
 import { runAlone, WITH_TRANSFER } from "../support/alone.js";
 import { DESTROYED, EXHAUSTED, OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
+import { itNative } from "../support/native-tests.js";
+import { pathsOf } from "../support/paths.js";
 
 const { OK, ERROR_INTERNAL } = GuestMemAccessResult;
 
 function expectRefused(memory: GuestMemory): void {
   const out = Uint8Array.of(7);
-  for (const access of [memory, memory.native]) {
+  for (const access of pathsOf(memory)) {
     expect(access.tryReadb(0, out)).to.equal(ERROR_INTERNAL);
     expect(access.tryWriteq(2n ** 63n, 0n)).to.equal(ERROR_INTERNAL);
     expect(thrown(() => access.readl(0)).code).to.equal("ERR_GUEST_MEMORY_FAULT");
@@ -68,7 +70,9 @@ describe("Arena.create", () => {
     const again = GuestMemory.create(arena);
     expect(again.buffer.every((byte) => byte === 0)).to.equal(true);
     expectRefused(memory);
-    expect(again.native.tryWriteb(0, 1)).to.equal(OK);
+    for (const access of pathsOf(again)) {
+      expect(access.tryWriteb(0, 1)).to.equal(OK);
+    }
   });
 
   it("gives everything up on destroy, once and for all", () => {
@@ -127,7 +131,7 @@ describe("huge pages", () => {
     }
   });
 
-  it("are an advice to Linux, also for the fresh pages of a reset", function () {
+  itNative("are an advice to Linux, also for the fresh pages of a reset", function () {
     // Emulators of other processors ignore the advice.
     if (
       process.platform !== "linux" ||

@@ -6,6 +6,7 @@ import { AddressSpace, DirtyBitmap, GuestMemAccessResult, GuestMemory } from "po
 import { ExclusiveMonitor } from "pound-guest-memory/atomics";
 import { collectUntil } from "../support/collect.js";
 import { OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
+import { PATHS } from "../support/paths.js";
 
 const PAGE = 4096;
 
@@ -169,7 +170,7 @@ describe("DirtyBitmap", () => {
 });
 
 describe("dirty tracking", () => {
-  for (const path of ["view", "native"] as const) {
+  for (const path of PATHS) {
     it(`marks the pages that the ${path} path writes, and no others`, () => {
       const space = new AddressSpace();
       const region = space.addRam(0x10_0000, 64 * PAGE, { trackDirty: true });
@@ -462,10 +463,9 @@ describe("dirty tracking", () => {
       const workers = roles.map(
         (role) =>
           new Worker(
-            `const os = require("node:os");
-             const { ram, bits, turn, pages, rounds, role, arch } =
+            `const { ram, bits, turn, pages, rounds, role, arch } =
                require("node:worker_threads").workerData;
-             os.arch = () => arch;
+             Object.defineProperty(process, "arch", { value: arch });
              const { AddressSpace, Arena, DirtyBitmap, GuestMemory } =
                require("pound-guest-memory");
              const memory = GuestMemory.create(Arena.over(ram));
@@ -525,7 +525,7 @@ describe("dirty tracking", () => {
 
   it("goes over to atomic marks when they are shared, where stores are reordered", async () => {
     const worker = new Worker(
-      `require("node:os").arch = () => "riscv64";
+      `Object.defineProperty(process, "arch", { value: "riscv64" });
        const { AddressSpace, DirtyBitmap, GuestMemory } = require("pound-guest-memory");
        const memory = GuestMemory.allocate(4 * 4096);
        const space = new AddressSpace();

@@ -5,6 +5,7 @@ import { expect } from "chai";
 import { AddressSpace, Arena, GuestMemory } from "pound-guest-memory";
 import { runAlone, WITH_TRANSFER } from "../support/alone.js";
 import { DESTROYED, OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
+import { itNative } from "../support/native-tests.js";
 
 const NOT_FORKED = { name: "Error", code: "ERR_NOT_FORKED" };
 const PAGE = 4096;
@@ -380,7 +381,7 @@ describe("GuestMemory.reset", () => {
 });
 
 describe("the lifetime of forks", () => {
-  it("ends by garbage collection in any order", () => {
+  itNative("ends by garbage collection in any order", () => {
     const { status, output } = runAlone(`
       const { GuestMemory } = require("pound-guest-memory");
       const kept = [GuestMemory.allocate(1 << 20, { forkable: true })];

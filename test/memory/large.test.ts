@@ -5,6 +5,7 @@ import { RAW, runAlone, WITH_TRANSFER } from "../support/alone.js";
 import { OUT_OF_RANGE, thrown } from "../support/errors.js";
 import { splitting } from "../support/halves.js";
 import { WIDTHS_AND_HALVES } from "../support/widths.js";
+import { itNative } from "../support/native-tests.js";
 
 const { OK, FAULT_BOUNDARY, FAULT_UNALIGNED, ERROR_INTERNAL } = GuestMemAccessResult;
 const GIB = 2 ** 30;
@@ -226,7 +227,7 @@ describe("the buffers of large RAM", function () {
     return require.cache[name!]!.exports as ReturnType<typeof addon>;
   }
 
-  it("are made for the 4 GiB that are accessed, at any size", () => {
+  itNative("are made for the 4 GiB that are accessed, at any size", () => {
     let memory!: GuestMemory;
     expect(buffersOf(() => (memory = GuestMemory.allocate(16 * TIB)))).to.equal(0);
     expect(buffersOf(() => memory.native.writel(TIB, 0x1234))).to.equal(0);
@@ -243,7 +244,7 @@ describe("the buffers of large RAM", function () {
     memory.destroy();
   });
 
-  it("are made for a region of an address space in the same way", () => {
+  itNative("are made for a region of an address space in the same way", () => {
     const memory = GuestMemory.allocate(TIB);
     const space = new AddressSpace();
     const made = buffersOf(() => {
@@ -304,7 +305,7 @@ describe("the buffers of large RAM", function () {
     expect(memory.buffers).to.deep.equal([]);
   });
 
-  it("are not made after the RAM has ended without one", () => {
+  itNative("are not made after the RAM has ended without one", () => {
     const memory = GuestMemory.allocate(SIZE);
     memory.destroy();
     const made = buffersOf(() => {
@@ -327,7 +328,7 @@ describe("the buffers of large RAM", function () {
     arena.destroy();
   });
 
-  it("make every access through them ERROR_INTERNAL when they are transferred away", () => {
+  itNative("make every access through them ERROR_INTERNAL when they are transferred away", () => {
     const { status, output } = runAlone(
       `const { GuestMemory } = require("pound-guest-memory");
        const memory = GuestMemory.allocate(6 * 2 ** 30);
@@ -342,7 +343,7 @@ describe("the buffers of large RAM", function () {
     expect(status).to.equal(0);
   });
 
-  it("raise ERR_OUT_OF_MEMORY where the runtime refuses them, and change nothing", () => {
+  itNative("raise ERR_OUT_OF_MEMORY where the runtime refuses them, and change nothing", () => {
     const { status, output } = runAlone(`
       ${RAW}
       const { GuestMemory } = require("pound-guest-memory");

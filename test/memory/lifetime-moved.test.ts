@@ -2,6 +2,7 @@ import { spawnSync } from "node:child_process";
 import { expect } from "chai";
 import { Arena, GuestMemory } from "pound-guest-memory";
 import { runAlone, WITH_TRANSFER, RAW } from "../support/alone.js";
+import { describeNative } from "../support/native-tests.js";
 
 /** Only Linux's own address space limit, and not that of an emulator, is of use to a test. */
 const CAN_LIMIT =
@@ -35,7 +36,7 @@ function expectOutput(script: string, output: string, flags = WITH_TRANSFER): vo
   });
 }
 
-describe("buffers that were moved", function () {
+describeNative("buffers that were moved", function () {
   this.timeout(120_000);
 
   it("keep their bytes in another thread when the thread that made the RAM has ended", () => {
@@ -139,7 +140,7 @@ describe("pages that are reset again and again", () => {
   });
 });
 
-describe("the end of a thread", function () {
+describeNative("the end of a thread", function () {
   this.timeout(120_000);
 
   for (const [how, ending] of [
@@ -173,7 +174,7 @@ describe("the end of a thread", function () {
   }
 });
 
-describe("what the addon relies on", function () {
+describeNative("what the addon relies on", function () {
   this.timeout(60_000);
 
   it("cannot be detached: the call block", () => {
@@ -248,7 +249,7 @@ describe("what the addon relies on", function () {
   });
 });
 
-describe("an address space limit", function () {
+describeNative("an address space limit", function () {
   this.timeout(60_000);
 
   before(function () {

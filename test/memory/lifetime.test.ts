@@ -7,6 +7,7 @@ import {
   type GuestMemoryAccess,
 } from "pound-guest-memory";
 import { runAlone, WITH_TRANSFER, RAW } from "../support/alone.js";
+import { itNative } from "../support/native-tests.js";
 
 const MIB = 2 ** 20;
 
@@ -67,7 +68,7 @@ describe("lifetime", function () {
     expect(growth).to.be.below(24 * MIB);
   });
 
-  it("gives resident memory back on destroy, not only on collection", () => {
+  itNative("gives resident memory back on destroy, not only on collection", () => {
     const memory = GuestMemory.allocate(256 * MIB);
     memory.fill(0, memory.size, 1);
     const full = process.memoryUsage.rss();
@@ -90,7 +91,7 @@ describe("lifetime", function () {
     expect([arena, memory]).to.deep.equal([undefined, undefined]);
   });
 
-  it("survives collection in any order", () => {
+  itNative("survives collection in any order", () => {
     const { status, output } = runAlone(`${PRELUDE}
       const kept = [];
       for (let i = 0; i < 3000; i++) {
@@ -109,7 +110,7 @@ describe("lifetime", function () {
     expect(status).to.equal(0);
   });
 
-  it("works in several workers at once, and survives their end in the middle of work", () => {
+  itNative("works in several workers at once, and survives their end in the middle of work", () => {
     const { status, output } = runAlone(`${PRELUDE}
       const work = \`
         const { GuestMemory } = require("pound-guest-memory");
@@ -175,9 +176,11 @@ describe("lifetime", function () {
     expect(status).to.equal(0);
   });
 
-  it("faults as a whole where a buffer in the middle of the range was transferred away", () => {
-    const { status, output } = runAlone(
-      `${PRELUDE}
+  itNative(
+    "faults as a whole where a buffer in the middle of the range was transferred away",
+    () => {
+      const { status, output } = runAlone(
+        `${PRELUDE}
         const memory = GuestMemory.allocate(9 * 2 ** 30);
         memory.buffers[1].buffer.transfer();
         const codes = [memory, memory.native].flatMap((access) =>
@@ -188,13 +191,14 @@ describe("lifetime", function () {
           console.log(codes.join(""), fault.result, memory.readb(2 ** 32 - 1));
         }
         memory.destroy();`,
-      WITH_TRANSFER,
-    );
-    expect(output).to.equal("030030 3 0\n");
-    expect(status).to.equal(0);
-  });
+        WITH_TRANSFER,
+      );
+      expect(output).to.equal("030030 3 0\n");
+      expect(status).to.equal(0);
+    },
+  );
 
-  it("does without buffers over native memory where the runtime forbids them", () => {
+  itNative("does without buffers over native memory where the runtime forbids them", () => {
     // As in Electron, whose flag for it the addon reads once, when it is loaded.
     const { status, output } = runAlone(`
       ${RAW}

@@ -15,6 +15,7 @@ import { restoreSnapshot, takeSnapshot } from "pound-guest-memory/snapshot";
 import { PACKAGE, runAlone, WITH_TRANSFER } from "../support/alone.js";
 import { DESTROYED, OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
 import { describeOsTracking } from "../support/os-tracking.js";
+import { pathsOf } from "../support/paths.js";
 
 const PAGE = 4096;
 const UNAVAILABLE = { name: "Error", code: "ERR_TRACKING_UNAVAILABLE" };
@@ -308,7 +309,7 @@ describeOsTracking("tracking by the operating system", () => {
     // The fast paths mark pages of the arena as soon as the accessors track one of its memories.
     const three = space.addRam(32 * PAGE, 4 * PAGE, { trackDirty: "software" });
     for (let round = 0; round < 3; round++) {
-      for (const access of [space, space.native]) {
+      for (const access of pathsOf(space)) {
         access.writel(16 * PAGE, round);
         access.writel(33 * PAGE, round);
         two.memory.buffer[3 * PAGE] = round;

@@ -8,12 +8,12 @@ import {
   type CallerMemory,
   GuestMemAccessResult,
   GuestMemory,
-  type GuestMemoryAccess,
 } from "pound-guest-memory";
 import { ExclusiveMonitor } from "pound-guest-memory/atomics";
 import { OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
 import { sweep } from "../support/sweep.js";
 import { WIDTHS } from "../support/widths.js";
+import { pathsOf } from "../support/paths.js";
 
 const { OK, FAULT_BOUNDARY, FAULT_UNALIGNED, ERROR_INTERNAL } = GuestMemAccessResult;
 
@@ -36,7 +36,7 @@ function expectExactly(memory: GuestMemory, bytes: Uint8Array): void {
   expect(memory.size).to.equal(BigInt(bytes.length));
   expect(memory.read(0, bytes.length).equals(bytes)).to.equal(true);
   const out = new Uint8Array(1);
-  for (const path of [memory, memory.native] as GuestMemoryAccess[]) {
+  for (const path of pathsOf(memory)) {
     for (const gpa of [0, bytes.length - 1]) {
       expect(path.readb(gpa)).to.equal(bytes[gpa]);
       path.writeb(gpa, 0x5a);
@@ -92,7 +92,7 @@ describe("GuestMemory.over", () => {
         for (const size of [1, 7, 24]) {
           const bytes = new Uint8Array(new Type(48), offset, size);
           const memory = GuestMemory.over(bytes);
-          for (const access of [memory, memory.native]) {
+          for (const access of pathsOf(memory)) {
             sweep({ access, bytes }, `${Type.name} + ${offset}, ${size} bytes`);
           }
         }

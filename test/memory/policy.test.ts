@@ -16,6 +16,7 @@ import { ByteMemory } from "../support/byte-memory.js";
 import { FAULT, OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
 import { WIDTHS, type WidthCase } from "../support/widths.js";
 import { POLICIES } from "../support/policies.js";
+import { PATHS, pathsOf } from "../support/paths.js";
 
 const { OK, FAULT_BOUNDARY, FAULT_UNALIGNED, ERROR_INTERNAL } = GuestMemAccessResult;
 const PATTERN = 0xf1e2_d3c4_b5a6_9788n;
@@ -79,7 +80,7 @@ const ADDRESSES: readonly Gpa[] = [2 ** 31, 2 ** 32, 2 ** 53, 2 ** 63, 2 ** 64].
 
 describe("access policies", () => {
   for (const policy of POLICIES) {
-    for (const path of ["view", "native"] as const) {
+    for (const path of PATHS) {
       const accessTo = (memory: GuestMemory): GuestMemoryAccess =>
         path === "view" ? memory.withPolicy(policy) : memory.withPolicy(policy).native;
 
@@ -240,7 +241,7 @@ describe("access policies", () => {
   it("put the bytes of a big-endian value in their order", () => {
     const memory = GuestMemory.allocate(64);
     const big = memory.withPolicy({ endian: "big" });
-    for (const access of [big, big.native]) {
+    for (const access of pathsOf(big)) {
       memory.fill(0, 64, 0);
       access.writeq(8, 0x0102_0304_0506_0708n);
       expect([...memory.read(8, 8)]).to.deep.equal([1, 2, 3, 4, 5, 6, 7, 8]);
@@ -300,7 +301,7 @@ describe("access policies", () => {
         { type: "NativePolicyAccess", size: 64, alignment: "fault", endian: "little" },
       ]),
     );
-    for (const object of [plain, plain.native]) {
+    for (const object of pathsOf(plain)) {
       expect(() => structuredClone(object))
         .to.throw()
         .with.property("name", "DataCloneError");

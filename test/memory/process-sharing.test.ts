@@ -21,6 +21,7 @@ import { AddressSpace, GuestMemory, type ProcessSharedSource } from "pound-guest
 import { restoreSnapshot, takeSnapshot } from "pound-guest-memory/snapshot";
 import { PACKAGE, runAlone } from "../support/alone.js";
 import { FAULT, OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
+import { describeNative } from "../support/native-tests.js";
 
 const SIZE = 1024 * 1024;
 const WINDOWS = process.platform === "win32";
@@ -61,7 +62,7 @@ async function run(script: string, source: ProcessSharedSource, inherited?: numb
   return signal ?? status;
 }
 
-describe("RAM shared by processes", () => {
+describeNative("RAM shared by processes", () => {
   let folder: string;
   const memories: GuestMemory[] = [];
   before(() => {

@@ -17,6 +17,7 @@ import { RAW, runAlone } from "../support/alone.js";
 import { collectUntil } from "../support/collect.js";
 import { thrown } from "../support/errors.js";
 import { WIDTHS, WIDTHS_AND_HALVES } from "../support/widths.js";
+import { pathsOf } from "../support/paths.js";
 
 const { OK, FAULT_UNALIGNED, FAULT_BOUNDARY, ERROR_INTERNAL } = GuestMemAccessResult;
 
@@ -225,7 +226,7 @@ describe("the native path", () => {
       const buffer = new ArrayBuffer(size);
       const memory = GuestMemory.create(Arena.over(buffer));
       structuredClone(buffer, { transfer: [buffer] });
-      for (const access of [memory, memory.native]) {
+      for (const access of pathsOf(memory)) {
         for (const gpa of [0, 1, 24, 2 ** 33, 2n ** 63n]) {
           const fault = thrown(() => access.readw(gpa));
           expect(fault.name, `RAM of ${size - 16} at ${gpa}`).to.equal("GuestMemoryFault");

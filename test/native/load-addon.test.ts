@@ -138,7 +138,8 @@ describe("loading the addon", () => {
 
   it("finds prebuilds beside a bundle, and without them tells what a bundle needs", () => {
     // Its code lies in the folder of a program that is another package.
-    writeFileSync(join(folder, "package.json"), '{ "name": "program" }');
+    const imports = { "#node": "./bundle/chunks/node.js" };
+    writeFileSync(join(folder, "package.json"), JSON.stringify({ name: "program", imports }));
     copyCode(join(folder, "bundle"));
     expect(load({}, "bundle/index.js")).to.match(
       /^ERR_NO_ADDON: .*--external:pound-guest-memory.*prebuilds beside it; see docs\/bundlers\.md/,

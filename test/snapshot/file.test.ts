@@ -81,7 +81,7 @@ describe("a snapshot file", () => {
   before(async () => {
     folder = mkdtempSync(join(tmpdir(), "snapshot-"));
     path = join(folder, "sample.snap");
-    await saveSnapshot(snapshot, path);
+    await saveSnapshot(snapshot, path, { mappable: false });
     file = readFileSync(path);
   });
 
@@ -382,7 +382,7 @@ describe("a snapshot file", () => {
   it("replaces an older file atomically, and leaves no temporary file", async () => {
     const target = join(folder, "replaced.snap");
     writeFileSync(target, "older");
-    await saveSnapshot(snapshot, target);
+    await saveSnapshot(snapshot, target, { mappable: false });
     expect(readFileSync(target).equals(file)).to.equal(true);
     const missing = join(folder, "no such folder", "x.snap");
     expect(

@@ -1,5 +1,6 @@
 import { expect } from "chai";
 import { AddressSpace, type GuestAccessors, GuestMemAccessResult } from "pound-guest-memory";
+import { PATHS } from "../support/paths.js";
 
 const { OK, FAULT_BOUNDARY, FAULT_UNALIGNED } = GuestMemAccessResult;
 const PAGE = 4096;
@@ -11,7 +12,7 @@ function twice(access: () => void): void {
   access();
 }
 
-for (const path of ["view", "native"] as const) {
+for (const path of PATHS) {
   const accessors = (space: AddressSpace): GuestAccessors =>
     path === "view" ? space : space.native;
 

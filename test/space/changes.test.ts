@@ -9,6 +9,7 @@ import {
 import { ExclusiveMonitor } from "pound-guest-memory/atomics";
 import { loadRaw } from "pound-guest-memory/loader";
 import { OUT_OF_RANGE, thrown } from "../support/errors.js";
+import { PATHS, nativeOf } from "../support/paths.js";
 
 const { OK, FAULT_BOUNDARY, FAULT_UNALIGNED, ERROR_INTERNAL } = GuestMemAccessResult;
 const PAGE = 4096;
@@ -113,7 +114,7 @@ describe("loading into destroyed memory", () => {
   });
 });
 
-for (const path of ["view", "native"] as const) {
+for (const path of PATHS) {
   describe(`atomic access to a space on the ${path} path`, () => {
     const atomicsOf = (space: AddressSpace) =>
       path === "view" ? space.atomics : space.native.atomics;
@@ -379,7 +380,7 @@ describe("the cost of many regions and watchpoints", () => {
       space.remove(bank);
       bank = space.addRam(BASE, banks[i & 1]!);
       space.writel(BASE, i);
-      space.native.writel(BASE + 4, i);
+      nativeOf(space).writel(BASE + 4, i);
     }
     expect(banks.map((memory) => memory.readl(0))).to.deep.equal([4998, 4999]);
     expect(banks.map((memory) => memory.readl(4))).to.deep.equal([4998, 4999]);

@@ -18,6 +18,7 @@ import { ExclusiveMonitor } from "pound-guest-memory/atomics";
 import { handlersOf } from "../../lib/space/device.js";
 import { OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
 import { WIDTHS } from "../support/widths.js";
+import { PATHS, nativeOf } from "../support/paths.js";
 
 const { OK, FAULT_BOUNDARY, FAULT_UNALIGNED, ERROR_INTERNAL } = GuestMemAccessResult;
 
@@ -70,7 +71,7 @@ class Registers implements MmioDevice {
   }
 }
 
-for (const path of ["view", "native"] as const) {
+for (const path of PATHS) {
   const on = (
     options?: AddressSpaceOptions,
   ): { space: AddressSpace; access: GuestAccessors; atomics: GuestAtomicAccess } => {
@@ -925,7 +926,7 @@ describe("the reason of a fault of flat RAM", () => {
   it("follows from the result code", () => {
     const memory = GuestMemory.allocate(4096);
     expect(faultOf(() => memory.readl(4096)).reason).to.equal("hole");
-    expect(faultOf(() => memory.native.readl(2)).reason).to.equal("alignment");
+    expect(faultOf(() => nativeOf(memory).readl(2)).reason).to.equal("alignment");
     expect(faultOf(() => memory.atomics.loadl(4096)).reason).to.equal("hole");
     memory.destroy();
     expect(faultOf(() => memory.writel(0, 1)).reason).to.equal("destroyed");

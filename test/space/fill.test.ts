@@ -1,6 +1,7 @@
 import { expect } from "chai";
 import { AddressSpace, GuestMemory } from "pound-guest-memory";
 import { OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
+import { nativeOf } from "../support/paths.js";
 
 describe("addRam and addRom with fill", () => {
   for (const options of [{}, { arena: 2 ** 20 }]) {
@@ -12,8 +13,8 @@ describe("addRam and addRom with fill", () => {
       expect(space.read(0, 8192).equals(Buffer.alloc(8192, 0xa5))).to.equal(true);
       expect(space.read(0x10000, 8192).equals(Buffer.alloc(8192, 0xff))).to.equal(true);
       expect(space.read(0x20000, 4096).equals(Buffer.alloc(4096))).to.equal(true);
-      expect(space.native.readl(4)).to.equal(0xa5a5a5a5);
-      expect(space.native.readl(0x10004)).to.equal(0xffff_ffff);
+      expect(nativeOf(space).readl(4)).to.equal(0xa5a5a5a5);
+      expect(nativeOf(space).readl(0x10004)).to.equal(0xffff_ffff);
       expect(space.tryWriteb(0x10000, 0)).not.to.equal(0);
       expect([...ram.dirty!.drain()]).to.deep.equal([]);
     });

@@ -10,6 +10,7 @@ import {
 } from "pound-guest-memory";
 import { takeSnapshot } from "pound-guest-memory/snapshot";
 import { DESTROYED, FAULT, OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
+import { nativeOf } from "../support/paths.js";
 
 const NOT_FORKED = { name: "Error", code: "ERR_NOT_FORKED" };
 const MISMATCH = { name: "Error", code: "ERR_SNAPSHOT_MISMATCH" };
@@ -38,7 +39,7 @@ function machine(options: AddressSpaceOptions = {}) {
   space.addRom(ROM, new Uint8Array(PAGE).fill(0x55));
   space.addRam(HIGH, PAGE);
   space.writel(RAM, 0x1111);
-  space.native.writel(RAM + 8 * PAGE, 0x2222);
+  nativeOf(space).writel(RAM + 8 * PAGE, 0x2222);
   for (let i = 0; i < 4; i++) {
     banks.writel(i * PAGE, i);
   }
@@ -58,7 +59,7 @@ function described(regions: readonly Region[]): unknown[] {
 function seen(space: AddressSpace): number[] {
   const addresses = [RAM, RAM + 8 * PAGE, MIRROR, MIRROR + PAGE, BANK, ROM, HIGH];
   return addresses.flatMap((gpa) => {
-    expect(space.native.readl(gpa)).to.equal(space.readl(gpa));
+    expect(nativeOf(space).readl(gpa)).to.equal(space.readl(gpa));
     return space.readl(gpa);
   });
 }
@@ -74,8 +75,8 @@ describe("AddressSpace.fork", () => {
       expect(seen(clone)).to.deep.equal(BEFORE);
 
       clone.writel(MIRROR + PAGE, 0xaaaa);
-      clone.native.writel(RAM + 8 * PAGE, 0xbbbb);
-      clone.native.writel(HIGH, 0xcccc);
+      nativeOf(clone).writel(RAM + 8 * PAGE, 0xbbbb);
+      nativeOf(clone).writel(HIGH, 0xcccc);
       space.writel(BANK, 0xdddd);
       bank.select(0);
       expect(seen(clone)).to.deep.equal([0xaaaa, 0xbbbb, 0xaaaa, 0xaaaa, 2, 0x5555_5555, 0xcccc]);
@@ -91,7 +92,7 @@ describe("AddressSpace.fork", () => {
       for (const each of [space, clone, grandchild]) {
         expect(each.reset()).to.equal(0);
         each.writel(MIRROR + PAGE, 1);
-        each.native.writel(RAM + 8 * PAGE, 2);
+        nativeOf(each).writel(RAM + 8 * PAGE, 2);
         each.writel(BANK, 3);
         const bank = each.regions.find(({ name }) => name === "bank");
         if (bank?.kind === "ram") {
@@ -115,7 +116,7 @@ describe("AddressSpace.fork", () => {
     const length = GuestMemory.forksShareMemory ? 2000 : 200;
     const clones = Array.from({ length }, () => space.fork());
     clones.forEach((clone, i) => clone.writel(RAM, i));
-    clones.forEach((clone, i) => expect(clone.native.readl(RAM)).to.equal(i));
+    clones.forEach((clone, i) => expect(nativeOf(clone).readl(RAM)).to.equal(i));
     expect(seen(space)).to.deep.equal(BEFORE);
   });
 
@@ -133,7 +134,7 @@ describe("AddressSpace.fork", () => {
     space.addMmio(0x400, 4, { impl: { min: 1, max: 1 }, read: (offset) => offset + 1 });
     const clone = space.fork({ devices: "share" });
     clone.writel(0x101, 0x1020304);
-    expect([clone.readb(0x101), clone.native.readl(0x101)]).to.deep.equal([1, 0x1020304]);
+    expect([clone.readb(0x101), nativeOf(clone).readl(0x101)]).to.deep.equal([1, 0x1020304]);
     expect(clone.policy).to.deep.equal({ alignment: "allow", endian: "big" });
     expect(clone.readw(0x400)).to.equal(0x102);
     expect(clone.readb(0x1000)).to.equal(0xff);
@@ -149,7 +150,7 @@ describe("AddressSpace.fork", () => {
     space.addMmio(0x1_0000, 0x100, { read: (offset) => offset + 1, impl: { max: 1 } });
     space.writel(1, 0x1122_3344);
     const clone = space.fork({ devices: "share" });
-    for (const path of [clone, clone.native, space]) {
+    for (const path of [clone, nativeOf(clone), space]) {
       expect([path.readl(1), path.readb(1), path.readl(0x1_0000)]).to.deep.equal([
         0x1122_3344, 0x11, 0x0102_0304,
       ]);
@@ -168,7 +169,7 @@ describe("AddressSpace.fork", () => {
     space.guardCode(0, 4, () => calls++);
     const clone = space.fork();
     clone.writel(0, 1);
-    clone.native.writel(0, 2);
+    nativeOf(clone).writel(0, 2);
     expect(calls).to.equal(0);
     const [region] = clone.regions;
     expect(region?.kind === "ram" && region.dirty).to.equal(null);
@@ -186,7 +187,7 @@ describe("AddressSpace.fork", () => {
       expect(thrown(() => space.fork(options))).to.deep.equal(WRONG_TYPE);
     }
     const shared = space.fork({ devices: "share" });
-    expect([shared.readl(0x1_0000), shared.native.readl(0x1_0000)]).to.deep.equal([7, 7]);
+    expect([shared.readl(0x1_0000), nativeOf(shared).readl(0x1_0000)]).to.deep.equal([7, 7]);
     expect(thrown(() => shared.writel(0x2_0000, 1))).to.deep.equal(FAULT);
 
     const asked: unknown[] = [];
@@ -254,7 +255,7 @@ describe("AddressSpace.reset", () => {
     const ram = space.addRam(0, 16 * PAGE, { trackDirty: true });
     space.fork();
     space.writel(2 * PAGE, 1);
-    space.native.writel(12 * PAGE, 1);
+    nativeOf(space).writel(12 * PAGE, 1);
     const pages = () => [...ram.dirty!.drain()];
     pages();
     const calls: unknown[] = [];
@@ -273,7 +274,7 @@ describe("AddressSpace.reset", () => {
       expect(space.reset(snapshot)).to.equal(1);
       for (let round = 0; round < 3; round++) {
         space.writel(RAM + PAGE, 6);
-        space.native.writel(HIGH, 7);
+        nativeOf(space).writel(HIGH, 7);
         bank.select(0);
         expect(space.reset(snapshot)).to.equal(2);
         expect(seen(space)).to.deep.equal(BEFORE);

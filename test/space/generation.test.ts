@@ -1,6 +1,7 @@
 import { expect } from "chai";
 import { AddressSpace, Arena, GuestMemory } from "pound-guest-memory";
 import { OUT_OF_RANGE, thrown } from "../support/errors.js";
+import { nativeOf } from "../support/paths.js";
 
 const PAGE = 4096;
 
@@ -60,7 +61,7 @@ describe("the generation of an address space", () => {
     const snapshot = space.snapshot();
     const before = space.generation;
     space.writel(0, 1);
-    space.native.readl(0);
+    nativeOf(space).readl(0);
     space.atomics.addl(0, 1);
     space.fill(0, 8, 1);
     space.poke(0, Uint8Array.of(1));

@@ -18,6 +18,8 @@ import { runAlone } from "../support/alone.js";
 import { FAULT, OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
 import { WIDTHS_AND_HALVES } from "../support/widths.js";
 import { nameOf, POLICIES } from "../support/policies.js";
+import { itNative } from "../support/native-tests.js";
+import { PATHS, nativeOf, pathsOf } from "../support/paths.js";
 
 const { OK, FAULT_BOUNDARY, FAULT_UNALIGNED, ERROR_INTERNAL } = GuestMemAccessResult;
 
@@ -37,7 +39,7 @@ function machine(policy: AccessPolicy = {}) {
   const region = space.addRam(BASE, memory);
   // Opens the page on both paths.
   space.writeb(GPA, 0);
-  space.native.writeb(GPA, 0);
+  nativeOf(space).writeb(GPA, 0);
   return { memory, space, region };
 }
 
@@ -92,7 +94,7 @@ for (const { suffix, bytes, write, tryWrite } of WIDTHS_AND_HALVES) {
       action(i, BigInt.asUintN(8 * bytes, ONES));
     }
   };
-  for (const path of ["view", "native"] as const) {
+  for (const path of PATHS) {
     const of = (target: AddressSpace | GuestMemory) => (path === "view" ? target : target.native);
     WRITES[`write${suffix} of the space, ${path}`] = ({ space }) => {
       each((i, value) => {
@@ -119,7 +121,7 @@ for (const { suffix, bytes, write, tryWrite } of WIDTHS_AND_HALVES) {
   }
 }
 
-for (const path of ["view", "native"] as const) {
+for (const path of PATHS) {
   const of = (target: AddressSpace | GuestMemory) => (path === "view" ? target : target.native);
   Object.assign(WRITES, {
     [`tryWriteqFrom of the space, ${path}`]: ({ space }: Machine) =>
@@ -193,17 +195,19 @@ Object.assign(WRITES, {
   "writeVector of the memory": ({ memory }: Machine) => {
     memory.writeVector([{ gpa: AT, length: 8 }], BYTES);
   },
-  "a batch": ({ memory }: Machine) =>
-    memory.native.run(packOps([{ kind: OpKind.WRITEQ, gpa: BigInt(AT), value: ONES }])),
-  "a batch under a policy": ({ memory }: Machine) =>
-    memory
-      .withPolicy({ alignment: "allow" })
-      .native.run(packOps([{ kind: OpKind.WRITEQ, gpa: BigInt(AT), value: ONES }])),
+  ...(GuestMemory.hasNative && {
+    "a batch": ({ memory }: Machine) =>
+      memory.native.run(packOps([{ kind: OpKind.WRITEQ, gpa: BigInt(AT), value: ONES }])),
+    "a batch under a policy": ({ memory }: Machine) =>
+      memory
+        .withPolicy({ alignment: "allow" })
+        .native.run(packOps([{ kind: OpKind.WRITEQ, gpa: BigInt(AT), value: ONES }])),
+  }),
   "unaligned writes": ({ memory }: Machine) => {
     const access = memory.withPolicy({ alignment: "allow" });
     access.writew(AT - 1, 0x0100);
     access.writel(AT + 1, HALF);
-    access.native.writel(AT + 4, HALF);
+    nativeOf(access).writel(AT + 4, HALF);
   },
   "a mirror in the space": ({ space, memory }: Machine) => {
     if (space.regionAt(0x1000_0000) === null) {
@@ -221,7 +225,7 @@ Object.assign(WRITES, {
   "another space, native": ({ memory }: Machine) => {
     const other = new AddressSpace();
     other.addRam(0, memory);
-    other.native.writeq(AT, ONES);
+    nativeOf(other).writeq(AT, ONES);
   },
   "ROM over the memory, poked": ({ space, memory }: Machine) => {
     if (space.regionAt(0x1000_0000) === null) {
@@ -313,7 +317,7 @@ describe("code guards", () => {
         space.watch({ gpa: GPA, length: 8 }, () => {});
         // The next access uses the reach of this one.
         space.writeb(GPA, 0);
-        space.native.writeb(GPA, 0);
+        nativeOf(space).writeb(GPA, 0);
       },
     };
     const run = (prepare: (machine: Machine) => void, policy?: AccessPolicy) => {
@@ -352,7 +356,7 @@ describe("code guards", () => {
     const range = ({ gpa, length }: CodeWrite) => [Number(gpa) - BASE, length];
 
     for (const endian of ["little", "big"] as const) {
-      for (const path of ["view", "native"] as const) {
+      for (const path of PATHS) {
         const of = (target: AddressSpace) => (path === "view" ? target : target.native);
         /** The bytes of 0x0102030405060708 in RAM. */
         const written = [1, 2, 3, 4, 5, 6, 7, 8];
@@ -438,7 +442,7 @@ describe("code guards", () => {
     }
   });
 
-  it("see writes of both forms of the accessors, and leave the first form in use", () => {
+  itNative("see writes of both forms of the accessors, and leave the first form in use", () => {
     const { status, output } = runAlone(`
       const { AddressSpace, GuestMemory } = require("pound-guest-memory");
       const memory = GuestMemory.allocate(65536);
@@ -563,16 +567,16 @@ describe("code guards", () => {
     arm();
     for (const write of [
       () => made.space.writeq(GPA, 1n),
-      () => made.space.native.writeq(GPA, 1n),
+      () => nativeOf(made.space).writeq(GPA, 1n),
       () => made.space.fill(GPA, 8, 1),
       () => made.space.write(GPA, BYTES),
       () => made.space.copy(GPA, BASE, 8),
       () => made.space.poke(GPA, BYTES),
       () => made.space.writeVector([{ gpa: GPA, length: 8 }], BYTES),
       () => made.space.atomics.addq(GPA, 1n),
-      () => made.space.native.atomics.addq(GPA, 1n),
+      () => nativeOf(made.space).atomics.addq(GPA, 1n),
       () => made.memory.fill(AT, 8, 1),
-      () => made.memory.native.writeb(AT, 1),
+      () => nativeOf(made.memory).writeb(AT, 1),
     ]) {
       calls = [];
       write();
@@ -586,14 +590,14 @@ describe("code guards", () => {
     space.addRam(0, small);
     const guards = [space.guardCode(GPA, 1, listener), space.guardCode(0x1000, 1, listener)];
     const value = BigUint64Array.of(1n);
-    for (const access of [space, space.native]) {
+    for (const access of pathsOf(space)) {
       expect(access.tryWritel(GPA + 1, 1)).to.equal(FAULT_UNALIGNED);
       expect(access.tryWriteqFrom(GPA + 4, value)).to.equal(FAULT_UNALIGNED);
       expect(access.tryWritew(0x1000, 1)).to.equal(FAULT_BOUNDARY);
       expect(thrown(() => access.writeb(GPA, 256))).to.deep.equal(OUT_OF_RANGE);
       expect(thrown(() => access.atomics.addl(GPA + 2, 1))).to.deep.equal(FAULT);
     }
-    for (const access of [memory, memory.native]) {
+    for (const access of pathsOf(memory)) {
       expect(access.tryWritel(AT + 1, 1)).to.equal(FAULT_UNALIGNED);
       expect(thrown(() => access.writeb(AT, 256))).to.deep.equal(OUT_OF_RANGE);
       expect(thrown(() => access.atomics.addl(AT + 2, 1))).to.deep.equal(FAULT);
@@ -611,12 +615,12 @@ describe("code guards", () => {
   it("keep all operands of an access when their listener makes accesses", () => {
     const { space, memory } = made;
     const disturb = () => {
-      memory.native.writeq(0x8000, 0xdeadn);
+      nativeOf(memory).writeq(0x8000, 0xdeadn);
       memory.native.atomics.compareExchangeq(0x8000, 0xdeadn, 0xbeefn);
       memory.atomics.addb(0x9001, 3);
-      space.native.readq(BASE);
+      nativeOf(space).readq(BASE);
     };
-    for (const access of [space, space.native]) {
+    for (const access of pathsOf(space)) {
       space.guardCode(GPA, 1, disturb);
       access.writeq(GPA, 0x1234n);
       expect(memory.readq(AT)).to.equal(0x1234n);
@@ -664,7 +668,7 @@ describe("code guards", () => {
     const far = GuestMemory.allocate(0x4000);
     for (const gpa of [0x1_0000_0000, 2n ** 63n, 2n ** 64n - 0x4000n]) {
       const region = space.addRam(gpa, far);
-      for (const access of [space, space.native]) {
+      for (const access of pathsOf(space)) {
         const at = BigInt(gpa) + 0x3ff8n;
         access.writeq(at, 0n);
         calls = [];
@@ -757,7 +761,7 @@ describe("code guards", () => {
       });
       region.select(0, c);
       c.writeq(AT, 3n);
-      expect([space.readq(GPA), space.native.readq(GPA)]).to.deep.equal([3n, 3n]);
+      expect([space.readq(GPA), nativeOf(space).readq(GPA)]).to.deep.equal([3n, 3n]);
       // The links to the memories are right: tracking of each is seen.
       for (const bank of [b, memory, c]) {
         region.select(0, bank);

@@ -9,6 +9,7 @@ import {
   GuestMemory,
 } from "pound-guest-memory";
 import { nameOf, POLICIES } from "../support/policies.js";
+import { nativeOf } from "../support/paths.js";
 
 const PAGE = 4096;
 
@@ -95,7 +96,7 @@ class Machine {
     const unaligned = this.policy.alignment === "allow";
     const across = Math.floor(offset / PAGE) * PAGE - 3;
     if (unaligned && across > 0 && way % 5 === 0) {
-      (way & 1 ? one : one.native).writeq(i * STRIDE + across, 1n);
+      (way & 1 ? one : nativeOf(one)).writeq(i * STRIDE + across, 1n);
       this.mark(i, across);
       this.mark(i, across + 7);
       return;
@@ -108,16 +109,16 @@ class Machine {
       () => one.writel(gpa, 1),
       () => one.tryWriteqHalves(gpa, 1, 1),
       () => one.tryWriteqFrom(gpa, BigUint64Array.of(1n)),
-      () => one.native.writel(gpa, 1),
-      () => one.native.writeq(gpa, 1n),
+      () => nativeOf(one).writel(gpa, 1),
+      () => nativeOf(one).writeq(gpa, 1n),
       () => one.fill(gpa, 8, 1),
       () => one.atomics.storel(gpa, 1),
-      () => one.native.atomics.addl(gpa, 1),
+      () => nativeOf(one).atomics.addl(gpa, 1),
       () => AddressSpace.prototype.writel.call(one, gpa, 1),
       () => other.writel(gpa, 1),
-      () => other.native.writel(gpa, 1),
+      () => nativeOf(other).writel(gpa, 1),
       () => memory.writel(offset, 1),
-      () => memory.native.writel(offset, 1),
+      () => nativeOf(memory).writel(offset, 1),
       () => memory.fill(offset, 1, 1),
       // Neither reads nor faults mark anything.
       () => one.readl(gpa),
@@ -125,7 +126,7 @@ class Machine {
     ];
     const chosen = ways[way % (ways.length + 2)];
     if (chosen === undefined) {
-      (way & 1 ? one : one.native).writel(bank, 1);
+      (way & 1 ? one : nativeOf(one)).writel(bank, 1);
       this.mark(this.memories.indexOf(this.bank.memory), banked);
       return;
     }
@@ -287,7 +288,7 @@ describe("dirty marks of the fast paths of an address space", () => {
         for (let round = 0; round < 2; round++) {
           space.writel(PAGE, 1);
           expect(space.readl(PAGE)).to.equal(space instanceof Board ? 2 : 1);
-          space.native.writel(2 * PAGE, 1);
+          nativeOf(space).writel(2 * PAGE, 1);
           expect(drain()).to.deep.equal([[1, 2], []]);
         }
         expect(space.constructor).to.equal(space instanceof Board ? Board : AddressSpace);
@@ -307,7 +308,7 @@ describe("dirty marks of the fast paths of an address space", () => {
       expect([...marks]).to.deep.equal([1, 1, 0, 0, 0, 0, 0, 0]);
       for (let round = 0; round < 2; round++) {
         space.writel(2 * PAGE, 1);
-        space.native.writel(3 * PAGE, 1);
+        nativeOf(space).writel(3 * PAGE, 1);
         region.memory.writel(4 * PAGE, 1);
       }
       expect([...marks]).to.deep.equal([1, 1, 1, 1, 1, 0, 0, 0]);

@@ -8,9 +8,9 @@ import {
 } from "pound-guest-memory";
 import { TypedRegion } from "pound-guest-memory/typed";
 import { OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
+import { PATHS } from "../support/paths.js";
 
 const { OK, FAULT_BOUNDARY, FAULT_UNALIGNED, ERROR_INTERNAL } = GuestMemAccessResult;
-const PATHS = ["view", "native"] as const;
 
 describe("the access policy of an address space", () => {
   it("is that of Pound's header by default, and cannot change", () => {

@@ -10,13 +10,11 @@ import {
 import { OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
 import { nameOf, POLICIES } from "../support/policies.js";
 import { WIDTHS_AND_HALVES } from "../support/widths.js";
+import { PATHS } from "../support/paths.js";
 
 const { OK, FAULT_BOUNDARY } = GuestMemAccessResult;
 
-for (const [path, policy] of POLICIES.flatMap((one) => [
-  ["view", one] as const,
-  ["native", one] as const,
-])) {
+for (const [path, policy] of POLICIES.flatMap((one) => PATHS.map((path) => [path, one] as const))) {
   describe(`watchpoints on the ${path} path, under ${nameOf(policy)}`, () => {
     let space: AddressSpace;
     let access: AddressSpace | AddressSpace["native"];
@@ -188,7 +186,7 @@ for (const [path, policy] of POLICIES.flatMap((one) => [
   });
 }
 
-for (const path of ["view", "native"] as const) {
+for (const path of PATHS) {
   for (const endian of ["little", "big"] as const) {
     it(`watchpoints report unaligned accesses: ${path} path, ${endian}`, () => {
       const space = new AddressSpace({ alignment: "allow", endian });

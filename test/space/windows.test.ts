@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { AddressSpace, GuestMemAccessResult, GuestMemory, type Region } from "pound-guest-memory";
 import { OUT_OF_RANGE, thrown } from "../support/errors.js";
 import { POLICIES } from "../support/policies.js";
+import { PATHS, nativeOf, pathsOf } from "../support/paths.js";
 
 const { OK, FAULT_BOUNDARY, FAULT_UNALIGNED } = GuestMemAccessResult;
 
@@ -16,7 +17,7 @@ function numbered(size: number): GuestMemory {
 }
 
 describe("windows of an address space", () => {
-  for (const path of ["view", "native"] as const) {
+  for (const path of PATHS) {
     describe(`on the ${path} path`, () => {
       it("show a part of a memory, at its rights", () => {
         const memory = numbered(0x4000);
@@ -149,7 +150,7 @@ describe("windows of an address space", () => {
     space.watch({ gpa: 0x1000, length: 4, kinds: "write" }, ({ gpa }) => seen.push(gpa));
     bank.select(0x4000);
     space.writel(0x1000, 1);
-    space.native.writel(0x2000, 1);
+    nativeOf(space).writel(0x2000, 1);
     bank.select(0x6000);
     space.writel(0x1000, 1);
     expect(seen).to.deep.equal([0x1000n, 0x1000n]);
@@ -174,7 +175,7 @@ describe("windows of an address space", () => {
       space.fill(region.gpa, region.size, i + 1);
     });
     const rom = space.addRom(0x80000, Uint8Array.of(1, 2, 3, 4));
-    for (const access of [space, space.native]) {
+    for (const access of pathsOf(space)) {
       regions.forEach((region, i) => {
         const last = Number(region.gpa + region.size) - 4;
         expect(access.readb(region.gpa)).to.equal(i + 1);

@@ -4,7 +4,7 @@ import {
   type GuestAtomicAccess,
   type GuestMemoryFault,
 } from "pound-guest-memory";
-import { halvesIn, highOf, lowOf } from "./halves.js";
+import { throughHalves, highOf, lowOf } from "./halves.js";
 import { HALVES, type Out, WIDTHS, WIDTHS_AND_HALVES, type WidthCase } from "./widths.js";
 
 const { OK, FAULT_BOUNDARY, FAULT_UNALIGNED } = GuestMemAccessResult;
@@ -91,7 +91,7 @@ export function runAtomic(
 /** Runs the form that throws faults and stores a value in halves. */
 function runIntoHalves(access: object, name: string, args: readonly unknown[]): Outcome {
   const out = new BigUint64Array(1);
-  const outcome = runValue(access, name, [...args, halvesIn(out), 0]);
+  const outcome = throughHalves(out, (pair) => runValue(access, name, [...args, pair, 0]));
   return { ...outcome, old: outcome.result === OK ? out[0]! : null };
 }
 
@@ -105,9 +105,12 @@ function runTry(
   args: readonly unknown[],
 ): Outcome {
   const out: Out = width.out(UNTOUCHED);
-  const given = width === HALVES ? [halvesIn(out as BigUint64Array), 0] : [out];
-  const all = op.name === "Store" ? args : [...args, ...given];
-  const result = callMethod(access, name, ...all) as GuestMemAccessResult;
+  const run = (...given: readonly unknown[]): GuestMemAccessResult => {
+    const all = op.name === "Store" ? args : [...args, ...given];
+    return callMethod(access, name, ...all) as GuestMemAccessResult;
+  };
+  const result =
+    width === HALVES ? throughHalves(out as BigUint64Array, (pair) => run(pair, 0)) : run(out);
   const found = BigInt(out[0]!);
   if (result !== OK && found !== UNTOUCHED) {
     throw new Error(`${name} faulted, and changed out`);

@@ -15,9 +15,17 @@ export function highOf(value: Gpa): number {
   return Number(BigInt(value) >> 32n);
 }
 
-/** The halves of the first element of an array. */
+/** The halves of the first element of an array, low half first. */
 export function halvesIn(array: BigUint64Array): Uint32Array {
-  return new Uint32Array(array.buffer, array.byteOffset, 2);
+  return Uint32Array.of(lowOf(array[0]!), highOf(array[0]!));
+}
+
+/** Calls `access` with an array of the halves of `out[0]`, and then stores their value there. */
+export function throughHalves<R>(out: BigUint64Array, access: (halves: Uint32Array) => R): R {
+  const halves = halvesIn(out);
+  const result = access(halves);
+  out[0] = (BigInt(halves[1]!) << 32n) | BigInt(halves[0]!);
+  return result;
 }
 
 /** Accessors with whole addresses that split them and call the accessors with halves. */
@@ -41,7 +49,7 @@ export function splitting(halves: GuestHalvesAccessors): GuestAccessors {
     tryReadb: split(halves.tryReadb),
     tryReadw: split(halves.tryReadw),
     tryReadl: split(halves.tryReadl),
-    tryReadq: (gpa, out) => tryReadqHalves(gpa, halvesIn(out), 0),
+    tryReadq: (gpa, out) => throughHalves(out, (pair) => tryReadqHalves(gpa, pair, 0)),
     tryWriteb: split(halves.tryWriteb),
     tryWritew: split(halves.tryWritew),
     tryWritel: split(halves.tryWritel),
@@ -54,7 +62,7 @@ export function splitting(halves: GuestHalvesAccessors): GuestAccessors {
     readl: split(halves.readl),
     readq: (gpa) => {
       const out = new BigUint64Array(1);
-      readqHalves(gpa, halvesIn(out), 0);
+      throughHalves(out, (pair) => readqHalves(gpa, pair, 0));
       return out[0]!;
     },
     writeb: split(halves.writeb),

@@ -1,4 +1,4 @@
-import { crc32 } from "node:zlib";
+import { gzipSync } from "node:zlib";
 
 /** A block of a UF2 test file. */
 export interface BlockSpec {
@@ -65,6 +65,12 @@ export function signUimage(file: Buffer): Buffer {
     file.writeUInt32BE(crc32(file.subarray(0, 64)), 4);
   }
   return file;
+}
+
+/** The CRC-32 of `bytes`, from the end of a gzip file. Early versions of Node 20 lack `crc32`. */
+function crc32(bytes: Uint8Array): number {
+  const file = gzipSync(bytes);
+  return file.readUInt32LE(file.length - 8);
 }
 
 /** Makes a Linux `Image`. */

@@ -11,6 +11,7 @@ import { once } from "node:events";
 import { parseArgs } from "node:util";
 import { Worker } from "node:worker_threads";
 import { Arena, GuestMemAccessResult, GuestMemory } from "pound-guest-memory";
+import { nativeOf } from "./paths.js";
 
 const { OK, ERROR_INTERNAL } = GuestMemAccessResult;
 const STEPS = 60;
@@ -63,22 +64,23 @@ function move(buffer: Transferable): ArrayBuffer | null {
 
 const WORKER = `
   const { Arena, GuestMemory } = require("pound-guest-memory");
+  const nativeOf = (memory) => (GuestMemory.hasNative ? memory.native : memory);
   const { parentPort, workerData: { sizes, stamp, ending } } = require("node:worker_threads");
   globalThis.kept = [];
   const moved = [];
   for (const size of sizes) {
     const memory = GuestMemory.allocate(size);
-    memory.fill(0, size, stamp);
-    memory.native.writeb(size - 1, stamp);
+    nativeOf(memory).writeb(size - 1, stamp);
     kept.push(memory, Arena.create(size), GuestMemory.allocate(size).buffer);
     const { buffer } = memory.buffer;
+    new Uint8Array(buffer).fill(stamp);
     let bytes;
     try { bytes = buffer.transfer?.() ?? structuredClone(buffer, { transfer: [buffer] }); } catch {}
     if (bytes !== undefined) moved.push(bytes);
   }
   parentPort.postMessage(moved, moved.filter((buffer) => buffer instanceof ArrayBuffer));
   if (ending === 1) process.exit(0);
-  if (ending === 2) { const memory = kept[0]; for (;;) memory.native.tryWriteb(0, 1); }
+  if (ending === 2) { const memory = kept[0]; for (;;) nativeOf(memory).tryWriteb(0, 1); }
 `;
 
 class Run {
@@ -158,7 +160,7 @@ class Run {
 
   #add(arena: Arena, memory: GuestMemory, pages: boolean): void {
     for (const gpa of [0, Number(memory.size) - 1].filter((address) => address >= 0)) {
-      check(memory.readb(gpa) === 0 && memory.native.readb(gpa) === 0, "fresh RAM is not zero");
+      check(memory.readb(gpa) === 0 && nativeOf(memory).readb(gpa) === 0, "fresh RAM is not zero");
     }
     this.#rams.push({ arena, memory, pages, bytes: new Map(), moved: false });
   }
@@ -166,7 +168,8 @@ class Run {
   #access({ memory, bytes, moved }: Ram): void {
     const gpa = this.#random(Number(memory.size) || 1);
     const value = this.#random(256);
-    const [one, other] = this.#random(2) === 0 ? [memory, memory.native] : [memory.native, memory];
+    const [one, other] =
+      this.#random(2) === 0 ? [memory, nativeOf(memory)] : [nativeOf(memory), memory];
     const out = new Uint8Array(1);
     const found = one.tryReadb(gpa, out);
     check(other.tryReadb(gpa, new Uint8Array(1)) === found, "the paths disagree");
@@ -192,7 +195,7 @@ class Run {
     if (this.#random(2) === 0) {
       this.#kept.push(memory.buffer);
     } else if (!memory.destroyed && !moved && memory.size > 8n) {
-      this.#kept.push(memory.slice(1, 4), memory.native, memory.atomics);
+      this.#kept.push(memory.slice(1, 4), nativeOf(memory), memory.atomics);
     } else if (!arena.destroyed && arena.remaining > 0n) {
       this.#kept.push(arena.allocate(1, 1));
     }
@@ -223,7 +226,7 @@ class Run {
       const next = GuestMemory.create(arena);
       for (const gpa of bytes.keys()) {
         check(
-          next.readb(gpa) === 0 && next.native.readb(gpa) === 0,
+          next.readb(gpa) === 0 && nativeOf(next).readb(gpa) === 0,
           "RAM is not zero after a reset",
         );
       }

@@ -6,9 +6,9 @@ export function need(context: Mocha.Context, program: string): void {
   skipUnless(context, spawnSync(program, ["--version"]).status === 0, program);
 }
 
-/** Skips a test whose file, of a Debian package, is missing, unless all tests must run. */
-export function needFile(context: Mocha.Context, file: string, debianPackage: string): void {
-  skipUnless(context, existsSync(file), `${file} of the package ${debianPackage}`);
+/** Skips a test whose file is missing, unless all tests must run. `origin` makes the file. */
+export function needFile(context: Mocha.Context, file: string, origin: string): void {
+  skipUnless(context, existsSync(file), `${file} of ${origin}`);
 }
 
 function skipUnless(context: Mocha.Context, isPresent: boolean, what: string): void {

@@ -1,5 +1,5 @@
 import type { Gpa, GuestMemAccessResult, GuestAccessors } from "pound-guest-memory";
-import { halvesIn, highOf, lowOf } from "./halves.js";
+import { throughHalves, highOf, lowOf } from "./halves.js";
 
 /** Any array that receives the value of a read. */
 export type Out = Uint8Array | Uint16Array | Uint32Array | BigUint64Array;
@@ -61,17 +61,19 @@ export const HALVES: WidthCase = {
   bytes: 8,
   out: (value) => BigUint64Array.of(value),
   tryRead: (memory, gpa, out) => {
-    const registers = Uint32Array.of(1, 2, ...halvesIn(out as BigUint64Array), 3);
-    const result = memory.tryReadqHalves(gpa, registers, 2);
-    halvesIn(out as BigUint64Array).set(registers.subarray(2, 4));
-    return registers[0] === 1 && registers[1] === 2 && registers[4] === 3
-      ? result
-      : (NaN as GuestMemAccessResult);
+    return throughHalves(out as BigUint64Array, (pair) => {
+      const registers = Uint32Array.of(1, 2, ...pair, 3);
+      const result = memory.tryReadqHalves(gpa, registers, 2);
+      pair.set(registers.subarray(2, 4));
+      return registers[0] === 1 && registers[1] === 2 && registers[4] === 3
+        ? result
+        : (NaN as GuestMemAccessResult);
+    });
   },
   tryWrite: (memory, gpa, value) => memory.tryWriteqHalves(gpa, lowOf(value), highOf(value)),
   read: (memory, gpa) => {
     const out = new BigUint64Array(1);
-    memory.readqHalves(gpa, halvesIn(out), 0);
+    throughHalves(out, (pair) => memory.readqHalves(gpa, pair, 0));
     return out[0]!;
   },
   write: (memory, gpa, value) => memory.writeqHalves(gpa, lowOf(value), highOf(value)),

@@ -3,6 +3,7 @@ import { expectTypeOf } from "expect-type";
 import { GuestMemory } from "pound-guest-memory";
 import { struct, type TypedRegion } from "pound-guest-memory/typed";
 import { FAULT, OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
+import { pathsOf } from "../support/paths.js";
 
 const Point = struct({ x: "i16", y: "i16" });
 const Shape = struct({
@@ -33,7 +34,7 @@ describe("struct", () => {
 
   it("reads and writes fields in RAM, on both paths", () => {
     const memory = GuestMemory.allocate(256);
-    for (const access of [memory, memory.native]) {
+    for (const access of pathsOf(memory)) {
       const shape = Shape.at(access, 64);
       shape.kind = 7;
       shape.area = 2.5;

@@ -2,6 +2,7 @@ import { expect } from "chai";
 import { GuestMemory, type GuestMemoryAccess } from "pound-guest-memory";
 import { type ElementType, TypedRegion } from "pound-guest-memory/typed";
 import { FAULT, OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
+import { PATHS } from "../support/paths.js";
 
 interface Case {
   readonly type: ElementType;
@@ -88,7 +89,7 @@ const CASES: readonly Case[] = [
   },
 ];
 
-for (const path of ["view", "native"] as const) {
+for (const path of PATHS) {
   describe(`TypedRegion on the ${path} path`, () => {
     let memory: GuestMemory;
     let access: GuestMemoryAccess;

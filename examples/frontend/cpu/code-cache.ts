@@ -83,8 +83,13 @@ export class CodeCache {
   /** `fence.i`: later fetches see all earlier stores. Guarded pages always do. */
   synchronize(): void {
     if (this.guarder === null) {
-      this.code.fill(0, 0, this.used);
+      this.forget();
     }
+  }
+
+  /** Discards all decoded instructions. The pages keep their slots. */
+  forget(): void {
+    this.code.fill(0, 0, this.used);
   }
 
   /** Discards all pages. */

@@ -1,5 +1,5 @@
-import { GuestMemAccessResult, resultName } from "pound-guest-memory";
-import type { GuestAtomicAccess } from "pound-guest-memory/atomics";
+import { type AddressSpace, GuestMemAccessResult, resultName } from "pound-guest-memory";
+import { AccessKind } from "./access-kind.js";
 import { AddressRules } from "./address-rules.js";
 import { AtomicUnit, LOAD_RESERVED } from "./atomic-unit.js";
 import { CODE_PAGE, CodeCache, type CodeGuarder } from "./code-cache.js";
@@ -7,10 +7,10 @@ import { Csrs, SOFTWARE_INTERRUPT, TIMER_INTERRUPT } from "./csr.js";
 import { lengthOf, Op } from "./decode.js";
 import { Fetcher } from "./fetcher.js";
 import { type CodeRange, type Hart, hashRegisters } from "./hart.js";
+import type { Mode } from "./mode.js";
 import { Pmp } from "./pmp.js";
 import { address, type HartMemory, Port } from "./port.js";
 import { PrivilegedCsrs, type PrivilegedHartState } from "./privileged-csr.js";
-import { AccessKind, type Translation } from "./translation.js";
 import {
   divide,
   divideWords,
@@ -39,9 +39,6 @@ const STORE_MISALIGNED = 6;
 const STORE_FAULT = 7;
 /** `ecall` in user mode. Those of the other modes are at this plus the number of the mode. */
 const USER_ECALL = 8;
-const INSTRUCTION_PAGE_FAULT = 12;
-const LOAD_PAGE_FAULT = 13;
-const STORE_PAGE_FAULT = 15;
 
 /** The value of `at` for an address that has to be looked up: {@link Cpu.target}. */
 const ELSEWHERE = -0x8000_0000;
@@ -50,9 +47,8 @@ const SLICE = 2 ** 14;
 
 /** What a hart of RV64IMAC with three privilege modes needs. */
 export interface FullHart {
-  /** The atomic accessors of the memory's path. */
-  readonly atomics: GuestAtomicAccess;
-  readonly translation: Translation;
+  readonly space: AddressSpace;
+  readonly path: "view" | "native";
   readonly guarder: CodeGuarder;
 }
 
@@ -77,8 +73,7 @@ export class Cpu implements Hart, PrivilegedHartState {
   private readonly port: Port;
   private readonly fetcher: Fetcher;
   private readonly atomics: AtomicUnit | null;
-  private readonly rules: AddressRules | null = null;
-  private readonly translation: Translation | null;
+  private readonly rules: AddressRules | null;
   /** The bit of the target of a branch, which is even, that must not be set; 0 for none. */
   private readonly unaligned: number;
 
@@ -92,25 +87,32 @@ export class Cpu implements Hart, PrivilegedHartState {
   /** Whether to leave the loop, since interrupts or the power switch may have changed. */
   private attention = false;
   private stopped = false;
+  /** Whether the hart waits for an interrupt, after `wfi`. */
+  private waiting = false;
 
   /** The time at which the current slice ends, and the number of instructions until then. */
   private sliceEnd = 0;
   private left = 0;
-  private exceptions = 0;
+  /** The time in which no instruction completed: exceptions, and waiting. */
+  private lost = 0;
 
   /** @param full - Makes the hart one of RV64IMAC with three privilege modes. */
   constructor(memory: HartMemory, range: CodeRange, full: FullHart | null = null) {
     if (full === null) {
       this.csrs = new Csrs(this);
+      this.rules = null;
+      this.atomics = null;
+      this.port = new Port(memory, null, null);
     } else {
+      const { space, path } = full;
       const pmp = new Pmp();
-      this.rules = new AddressRules(pmp, full.translation);
-      this.csrs = new PrivilegedCsrs(this, pmp, full.translation);
+      const rules = new AddressRules(space, pmp);
+      this.csrs = new PrivilegedCsrs(this, pmp, rules);
+      this.rules = rules;
+      this.atomics = new AtomicUnit(path === "view" ? space.atomics : space.native.atomics);
+      this.port = new Port(memory, rules, path === "view" ? rules.mmu : rules.mmu.native);
     }
     this.unaligned = full === null ? 2 : 0;
-    this.atomics = full === null ? null : new AtomicUnit(full.atomics);
-    this.translation = full?.translation ?? null;
-    this.port = new Port(memory, this.rules);
     const cache = new CodeCache(range, full?.guarder ?? null);
     this.fetcher = new Fetcher(this.port, cache, this.rules, full !== null);
   }
@@ -120,7 +122,7 @@ export class Cpu implements Hart, PrivilegedHartState {
   }
 
   get retired(): number {
-    return this.time - this.exceptions;
+    return this.time - this.lost;
   }
 
   get pending(): number {
@@ -153,11 +155,15 @@ export class Cpu implements Hart, PrivilegedHartState {
     this.attention = true;
   }
 
-  changeRules(): void {
-    this.port.changeRules(this.csrs.dataMode);
-    this.fetcher.changeRules();
+  changeMode(dataMode: Mode, sum: boolean, mxr: boolean): void {
+    this.rules!.select(dataMode, sum, mxr);
+    this.port.changeMode(dataMode);
     this.rulesChanged = true;
     this.attention = true;
+  }
+
+  changeRules(): void {
+    this.fetcher.changeRules();
   }
 
   stop(): void {
@@ -165,15 +171,46 @@ export class Cpu implements Hart, PrivilegedHartState {
     this.attention = true;
   }
 
+  /** Sets the addresses of the instructions before which {@link Cpu.run} returns. */
+  setBreakpoints(addresses: ReadonlySet<bigint>): void {
+    this.fetcher.setBreakpoints(addresses);
+  }
+
+  /** The state, except that a load has reserved an address for a conditional store. */
+  save() {
+    const { x, alarm, lines, pc, waiting, time, lost } = this;
+    return { x, csrs: this.csrs.save(), own: { alarm, lines, waiting, lost }, pc, time };
+  }
+
+  restore({ x, csrs, own, pc, time }: ReturnType<Cpu["save"]>): void {
+    this.x.set(x);
+    Object.assign(this, own);
+    this.sliceEnd = time;
+    this.left = 0;
+    this.csrs.restore(csrs);
+    this.pc = pc;
+  }
+
   run(limit: number): boolean {
     const end = this.time + limit;
-    while (!this.stopped && this.time < end) {
+    this.fetcher.atBreakpoint = false;
+    while (!this.stopped && !this.fetcher.atBreakpoint && this.time < end) {
+      if (this.waiting) {
+        this.wait(end);
+        continue;
+      }
       this.attention = false;
       this.takeInterrupt();
       const toAlarm = this.alarm > this.time ? this.alarm - this.time : SLICE;
       this.execute(Math.min(end - this.time, toAlarm, SLICE));
     }
     return !this.stopped;
+  }
+
+  setRegister(number: number, value: bigint): void {
+    if (number !== 0) {
+      this.putWide(2 * number, value);
+    }
   }
 
   register(number: number): bigint {
@@ -601,25 +638,24 @@ export class Cpu implements Hart, PrivilegedHartState {
     return fetcher.turnTo(low, high, this.csrs.mode);
   }
 
-  /** Raises the exception for a fetch that failed. */
+  /** Raises the exception for a fetch that failed, or stops the run at a breakpoint. */
   private fetchFault(at: number): number {
-    const { result, failedAt } = this.fetcher;
-    const fault = this.isPageFault ? INSTRUCTION_PAGE_FAULT : INSTRUCTION_FAULT;
-    return this.fault(result, fault, INSTRUCTION_MISALIGNED, at, failedAt);
-  }
-
-  private get isPageFault(): boolean {
-    return this.rules?.pageFault === true;
+    const { atBreakpoint, result, failedAt } = this.fetcher;
+    if (atBreakpoint) {
+      this.attention = true;
+      // The loop has counted the instruction already.
+      this.sliceEnd--;
+      return at;
+    }
+    return this.fault(result, INSTRUCTION_FAULT, INSTRUCTION_MISALIGNED, at, failedAt);
   }
 
   private loadFault(result: GuestMemAccessResult, at: number, low: number, high: number): number {
-    const fault = this.isPageFault ? LOAD_PAGE_FAULT : LOAD_FAULT;
-    return this.fault(result, fault, LOAD_MISALIGNED, at, address(low, high));
+    return this.fault(result, LOAD_FAULT, LOAD_MISALIGNED, at, address(low, high));
   }
 
   private storeFault(result: GuestMemAccessResult, at: number, low: number, high: number): number {
-    const fault = this.isPageFault ? STORE_PAGE_FAULT : STORE_FAULT;
-    return this.fault(result, fault, STORE_MISALIGNED, at, address(low, high));
+    return this.fault(result, STORE_FAULT, STORE_MISALIGNED, at, address(low, high));
   }
 
   /** Raises the guest exception for the result code of a failed access. */
@@ -630,6 +666,10 @@ export class Cpu implements Hart, PrivilegedHartState {
     at: number,
     gpa: bigint,
   ): number {
+    const refusal = this.rules?.takeRefusal() ?? null;
+    if (refusal !== null) {
+      return this.enterTrap(refusal.cause, at, refusal.va);
+    }
     switch (result) {
       case FAULT_BOUNDARY:
         return this.enterTrap(outside, at, gpa);
@@ -654,7 +694,7 @@ export class Cpu implements Hart, PrivilegedHartState {
   }
 
   private enterTrap(cause: number, at: number, tval: bigint): number {
-    this.exceptions++;
+    this.lost++;
     this.attention = true;
     return this.goTo(this.csrs.enterException(cause, this.pcAt(at), tval));
   }
@@ -665,6 +705,18 @@ export class Cpu implements Hart, PrivilegedHartState {
     if (cause >= 0) {
       this.pc = this.csrs.enterInterrupt(cause, this.pc);
     }
+  }
+
+  /** Lets the time pass until an interrupt is pending, or until `end`. */
+  private wait(end: number): void {
+    if (this.csrs.wakes) {
+      this.waiting = false;
+      return;
+    }
+    const { time } = this;
+    const until = this.alarm > time ? Math.min(this.alarm, end) : end;
+    this.sliceEnd += until - time;
+    this.lost += until - time;
   }
 
   /** MRET, SRET, SFENCE.VMA and WFI. @returns the offset to continue at. */
@@ -678,16 +730,27 @@ export class Cpu implements Hart, PrivilegedHartState {
         return pc === null ? this.illegal(instruction, at) : this.goTo(pc);
       }
       case 0x1050_0073:
-        // It may return at once.
-        return csrs.mayWait() ? next : this.illegal(instruction, at);
+        if (!csrs.mayWait()) {
+          return this.illegal(instruction, at);
+        }
+        // Without the rules, it returns at once, which is allowed.
+        this.waiting = this.rules !== null;
+        this.attention = true;
+        return next;
       default:
         if (!csrs.mayFence()) {
           return this.illegal(instruction, at);
         }
-        this.translation?.flush();
-        this.changeRules();
+        this.fence((instruction >>> 15) & 31, (instruction >>> 20) & 31);
         return this.goTo(this.pcAt(next));
     }
+  }
+
+  /** `sfence.vma`. */
+  private fence(rs1: number, rs2: number): void {
+    const value = (number: number) => (number === 0 ? undefined : this.register(number));
+    this.rules?.flush(value(rs1), value(rs2));
+    this.fetcher.changeRules();
   }
 
   /** An operation of RV64A. @returns the offset to continue at. */

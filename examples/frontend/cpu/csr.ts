@@ -214,6 +214,11 @@ export class Csrs {
     return true;
   }
 
+  /** Whether an enabled interrupt is pending, which ends `wfi`. */
+  get wakes(): boolean {
+    return (this.hart.pending & Number(this.mie)) !== 0;
+  }
+
   /** The cause of the interrupt to enter now; -1 if there is none. */
   nextInterrupt(): number {
     const taken = (this.status & STATUS_MIE) === 0n ? 0 : this.hart.pending & Number(this.mie);
@@ -224,6 +229,19 @@ export class Csrs {
   state(): bigint[] {
     const { status, mie, mtvec, mscratch, mepc, mcause, mtval, cycleOffset, retiredOffset } = this;
     return [status, mie, mtvec, mscratch, mepc, mcause, mtval, cycleOffset, retiredOffset];
+  }
+
+  save() {
+    const { mode, status, mie, mtvec, mscratch, mepc, mcause, mtval } = this;
+    const { cycleOffset, retiredOffset } = this;
+    return {
+      ...{ mode, status, mie, mtvec, mscratch, mepc, mcause, mtval },
+      ...{ cycleOffset, retiredOffset },
+    };
+  }
+
+  restore(saved: ReturnType<Csrs["save"]>): void {
+    Object.assign(this, saved);
   }
 
   /** Changes those bits of mstatus that are set in `mask`. */

@@ -3,10 +3,10 @@ import type { AddressRules } from "./address-rules.js";
 import { CODE_PAGE, type CodeCache, NO_SLOT } from "./code-cache.js";
 import { expand } from "./compressed.js";
 import { decode } from "./decode.js";
+import { AccessKind } from "./access-kind.js";
 import type { Mode } from "./mode.js";
 import { address, type Port } from "./port.js";
 import { RecentPages } from "./recent-pages.js";
-import { AccessKind } from "./translation.js";
 
 const { OK, FAULT_BOUNDARY } = GuestMemAccessResult;
 const MAX_SAFE = BigInt(Number.MAX_SAFE_INTEGER);
@@ -20,7 +20,11 @@ export class Fetcher {
   /** The result of a fetch that failed, and the address that it failed at. */
   result: GuestMemAccessResult = OK;
   failedAt = 0n;
-  private readonly recent = new RecentPages();
+  /** Whether a fetch has failed because of a breakpoint. The user sets it to false. */
+  atBreakpoint = false;
+  private breakpoints: ReadonlySet<bigint> = new Set();
+  /** By mode. */
+  private readonly recent = [0, 1, 2, 3].map(() => new RecentPages());
 
   /**
    * @param rules - null if every address is physical and allowed.
@@ -33,9 +37,17 @@ export class Fetcher {
     private readonly compressed: boolean,
   ) {}
 
-  /** Takes a change of the rules, or of the mode of the hart. */
+  /** Sets the addresses of the instructions whose fetch fails. */
+  setBreakpoints(addresses: ReadonlySet<bigint>): void {
+    if (addresses !== this.breakpoints) {
+      this.breakpoints = addresses;
+      this.cache.forget();
+    }
+  }
+
+  /** Takes a change of the rules. */
   changeRules(): void {
-    this.recent.clear();
+    this.recent.forEach((pages) => pages.clear());
   }
 
   /** Makes the page of an address the current page. @returns the offset in it. */
@@ -43,10 +55,11 @@ export class Fetcher {
     const at = low & (CODE_PAGE - 1);
     this.pageLow = low - at;
     this.pageHigh = high;
-    this.slot = this.recent.slotOf(low - at, high);
+    const recent = this.recent[mode]!;
+    this.slot = recent.slotOf(low - at, high);
     if (this.slot === NO_SLOT) {
       this.slot = this.lookUp(mode);
-      this.recent.add(low - at, high, this.slot);
+      recent.add(low - at, high, this.slot);
     }
     return at;
   }
@@ -60,11 +73,16 @@ export class Fetcher {
    * Decodes the instruction at an offset in the current page. Instructions that are not kept are
    * decoded each time they run.
    *
-   * @returns The index in the code; -1 if the fetch failed: {@link Fetcher.result}.
+   * @returns The index in the code; -1 if the fetch failed: {@link Fetcher.result}, or
+   *   {@link Fetcher.atBreakpoint}.
    */
   fetch(at: number, mode: Mode): number {
     const { port, cache } = this;
     const pc = this.addressAt(at);
+    if (this.breakpoints.has(pc)) {
+      this.atBreakpoint = true;
+      return -1;
+    }
     // Only an instruction that is not aligned can cross the end of the page.
     const isWhole = (at & 3) === 0;
     if (!this.read(pc, isWhole ? 4 : 2, mode)) {
@@ -114,7 +132,7 @@ export class Fetcher {
     const { cache } = this;
     if (cache.isFull) {
       cache.clear();
-      this.recent.clear();
+      this.changeRules();
     }
     return cache.slotOf(Number(gpa));
   }

@@ -61,6 +61,17 @@ export class Pmp {
     }
   }
 
+  save() {
+    const { config, address } = this;
+    return { config, address };
+  }
+
+  restore(saved: ReturnType<Pmp["save"]>): void {
+    Object.assign(this, saved);
+    this.lastInMachine = null;
+    this.lastBelow = null;
+  }
+
   /** The largest range around an address in which all addresses match the same entries. */
   rangeAt(gpa: bigint, machineMode: boolean): PmpRange {
     const last = machineMode ? this.lastInMachine : this.lastBelow;

@@ -1,7 +1,7 @@
 import { GuestMemAccessResult, type GuestAccessors } from "pound-guest-memory";
+import { AccessKind } from "./access-kind.js";
 import type { AddressRules } from "./address-rules.js";
 import { Mode } from "./mode.js";
-import { AccessKind } from "./translation.js";
 
 const { FAULT_BOUNDARY } = GuestMemAccessResult;
 
@@ -18,6 +18,9 @@ export type HartMemory = Pick<
   | "tryWriteqFrom"
 >;
 
+const BITS_32 = 2 ** 32;
+/** The high halves from minus this to this less one are those of addresses that are numbers. */
+const NUMBER_HIGH = 2 ** 20;
 const LAST_32 = 0xffff_ffff;
 const SIGN = 0x8000_0000 | 0;
 const EMPTY = 0 ^ SIGN;
@@ -44,6 +47,8 @@ export class Port {
 
   /** The mode of loads and stores. */
   private mode = Mode.MACHINE;
+  /** The accessors for the addresses of this mode; null if they are physical. */
+  private translated: HartMemory | null = null;
   // The first address of each window and its bytes, which are compared as unsigned integers. V8
   // keeps signed ones without a box, and so the sizes have another sign.
   private readBase = 0;
@@ -54,20 +59,23 @@ export class Port {
   /**
    * @param memory - Either path's accessors: the two have the same methods.
    * @param rules - null if every address is physical and allowed.
+   * @param virtual - The same accessors of the MMU of `rules`.
    */
   constructor(
     private readonly memory: HartMemory,
     private readonly rules: AddressRules | null,
+    private readonly virtual: HartMemory | null,
   ) {
-    this.changeRules(Mode.MACHINE);
+    this.changeMode(Mode.MACHINE);
   }
 
   /** Takes a change of the rules, or of the mode with whose rights loads and stores are made. */
-  changeRules(mode: Mode): void {
+  changeMode(mode: Mode): void {
     this.mode = mode;
     if (this.rules !== null) {
       this.readSize = EMPTY;
       this.writeSize = EMPTY;
+      this.translated = this.rules.translates(mode) ? this.virtual : null;
     }
   }
 
@@ -75,56 +83,49 @@ export class Port {
     if (high === 0 && ((low - this.readBase) ^ SIGN) < this.readSize) {
       return this.memory.tryReadb(low >>> 0, this.byte);
     }
-    const gpa = this.resolve(low, high, 1, AccessKind.READ);
-    return gpa === null ? FAULT_BOUNDARY : this.memory.tryReadb(gpa, this.byte);
+    return this.loadOutside(1, low, high);
   }
 
   loadw(low: number, high: number): GuestMemAccessResult {
     if (high === 0 && ((low - this.readBase) ^ SIGN) < this.readSize) {
       return this.memory.tryReadw(low >>> 0, this.word);
     }
-    const gpa = this.resolve(low, high, 2, AccessKind.READ);
-    return gpa === null ? FAULT_BOUNDARY : this.memory.tryReadw(gpa, this.word);
+    return this.loadOutside(2, low, high);
   }
 
   loadl(low: number, high: number): GuestMemAccessResult {
     if (high === 0 && ((low - this.readBase) ^ SIGN) < this.readSize) {
       return this.memory.tryReadl(low >>> 0, this.long);
     }
-    const gpa = this.resolve(low, high, 4, AccessKind.READ);
-    return gpa === null ? FAULT_BOUNDARY : this.memory.tryReadl(gpa, this.long);
+    return this.loadOutside(4, low, high);
   }
 
   loadq(low: number, high: number): GuestMemAccessResult {
     if (high === 0 && ((low - this.readBase) ^ SIGN) < this.readSize) {
       return this.memory.tryReadq(low >>> 0, this.quad);
     }
-    const gpa = this.resolve(low, high, 8, AccessKind.READ);
-    return gpa === null ? FAULT_BOUNDARY : this.memory.tryReadq(gpa, this.quad);
+    return this.loadOutside(8, low, high);
   }
 
   storeb(low: number, high: number, value: number): GuestMemAccessResult {
     if (high === 0 && ((low - this.writeBase) ^ SIGN) < this.writeSize) {
       return this.memory.tryWriteb(low >>> 0, value & 0xff);
     }
-    const gpa = this.resolve(low, high, 1, AccessKind.WRITE);
-    return gpa === null ? FAULT_BOUNDARY : this.memory.tryWriteb(gpa, value & 0xff);
+    return this.storeOutside(1, low, high, value);
   }
 
   storew(low: number, high: number, value: number): GuestMemAccessResult {
     if (high === 0 && ((low - this.writeBase) ^ SIGN) < this.writeSize) {
       return this.memory.tryWritew(low >>> 0, value & 0xffff);
     }
-    const gpa = this.resolve(low, high, 2, AccessKind.WRITE);
-    return gpa === null ? FAULT_BOUNDARY : this.memory.tryWritew(gpa, value & 0xffff);
+    return this.storeOutside(2, low, high, value);
   }
 
   storel(low: number, high: number, value: number): GuestMemAccessResult {
     if (high === 0 && ((low - this.writeBase) ^ SIGN) < this.writeSize) {
       return this.memory.tryWritel(low >>> 0, value >>> 0);
     }
-    const gpa = this.resolve(low, high, 4, AccessKind.WRITE);
-    return gpa === null ? FAULT_BOUNDARY : this.memory.tryWritel(gpa, value >>> 0);
+    return this.storeOutside(4, low, high, value);
   }
 
   storeq(low: number, high: number, valueLow: number, valueHigh: number): GuestMemAccessResult {
@@ -133,8 +134,56 @@ export class Port {
     if (high === 0 && ((low - this.writeBase) ^ SIGN) < this.writeSize) {
       return this.memory.tryWriteqFrom(low >>> 0, this.quad);
     }
-    const gpa = this.resolve(low, high, 8, AccessKind.WRITE);
-    return gpa === null ? FAULT_BOUNDARY : this.memory.tryWriteqFrom(gpa, this.quad);
+    return this.storeOutside(8, low, high, 0);
+  }
+
+  /** A load outside the window. */
+  private loadOutside(width: number, low: number, high: number): GuestMemAccessResult {
+    const memory = this.translated ?? this.memory;
+    const at =
+      this.translated === null
+        ? this.resolve(low, high, width, AccessKind.READ)
+        : virtual(low, high);
+    if (at === null) {
+      return FAULT_BOUNDARY;
+    }
+    switch (width) {
+      case 1:
+        return memory.tryReadb(at, this.byte);
+      case 2:
+        return memory.tryReadw(at, this.word);
+      case 4:
+        return memory.tryReadl(at, this.long);
+      default:
+        return memory.tryReadq(at, this.quad);
+    }
+  }
+
+  /** A store outside the window. One of 8 bytes has its value in {@link Port.halves}. */
+  private storeOutside(
+    width: number,
+    low: number,
+    high: number,
+    value: number,
+  ): GuestMemAccessResult {
+    const memory = this.translated ?? this.memory;
+    const at =
+      this.translated === null
+        ? this.resolve(low, high, width, AccessKind.WRITE)
+        : virtual(low, high);
+    if (at === null) {
+      return FAULT_BOUNDARY;
+    }
+    switch (width) {
+      case 1:
+        return memory.tryWriteb(at, value & 0xff);
+      case 2:
+        return memory.tryWritew(at, value & 0xffff);
+      case 4:
+        return memory.tryWritel(at, value >>> 0);
+      default:
+        return memory.tryWriteqFrom(at, this.quad);
+    }
   }
 
   /** Reads 16 bits of code at a physical address into {@link Port.word}. */
@@ -183,4 +232,11 @@ export class Port {
 /** A 64-bit address. It is a bigint above 4 GiB, since such addresses are rare. */
 export function address(low: number, high: number): bigint {
   return (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
+}
+
+/** A 64-bit address as the MMU takes it: a signed number, or a bigint if no number is exact. */
+function virtual(low: number, high: number): number | bigint {
+  return high >= -NUMBER_HIGH && high < NUMBER_HIGH
+    ? high * BITS_32 + (low >>> 0)
+    : address(low, high);
 }

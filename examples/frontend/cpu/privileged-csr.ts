@@ -10,9 +10,9 @@ import {
   STATUS_MPP,
   vectorOf,
 } from "./csr.js";
+import type { AddressRules } from "./address-rules.js";
 import { Mode } from "./mode.js";
 import type { Pmp } from "./pmp.js";
-import type { Translation } from "./translation.js";
 
 /** Numbers of the control and status registers. */
 const SSTATUS = 0x100;
@@ -61,7 +61,7 @@ const STATUS_UXL = 3n << 32n;
 const SUPERVISOR_STATUS = STATUS_SIE | STATUS_SPIE | STATUS_SPP | STATUS_SUM | STATUS_MXR;
 
 /** The fields that decide which loads and stores are allowed. */
-const STATUS_OF_RULES = STATUS_MPRV | STATUS_MPP | STATUS_SUM | STATUS_MXR;
+const STATUS_OF_RIGHTS = STATUS_MPRV | STATUS_MPP | STATUS_SUM | STATUS_MXR;
 
 const SUPERVISOR_INTERRUPTS = bits(1, 5, 9);
 const SUPERVISOR_SOFTWARE = bits(1);
@@ -95,7 +95,15 @@ const FEATURES: Features = {
 
 /** The state of a hart that has machine, supervisor and user mode. */
 export interface PrivilegedHartState extends HartState {
-  /** Called when the mode, or anything else that decides which accesses are allowed, has changed. */
+  /**
+   * Called when the mode, or the rights of loads and stores, may have changed.
+   *
+   * @param dataMode - The mode with whose rights loads and stores are made.
+   * @param sum - Supervisor mode may access pages of user mode.
+   * @param mxr - Pages that can be executed can be read.
+   */
+  changeMode(dataMode: Mode, sum: boolean, mxr: boolean): void;
+  /** Called when the page tables, or the physical memory protection, may have changed. */
   changeRules(): void;
 }
 
@@ -110,7 +118,6 @@ export class PrivilegedCsrs extends Csrs {
   private sepc = 0n;
   private scause = 0n;
   private stval = 0n;
-  private satp = 0n;
   private mcounteren = 0n;
   private scounteren = 0n;
   private menvcfg = 0n;
@@ -119,7 +126,7 @@ export class PrivilegedCsrs extends Csrs {
   constructor(
     private readonly privileged: PrivilegedHartState,
     private readonly pmp: Pmp,
-    private readonly translation: Translation,
+    private readonly rules: AddressRules,
   ) {
     super(privileged, FEATURES);
   }
@@ -166,7 +173,7 @@ export class PrivilegedCsrs extends Csrs {
       case SIP:
         return this.mip & this.mideleg;
       case SATP:
-        return this.satp;
+        return this.rules.satp;
       case MEDELEG:
         return this.medeleg;
       case MIDELEG:
@@ -226,8 +233,8 @@ export class PrivilegedCsrs extends Csrs {
         this.post(value, this.mideleg & SUPERVISOR_SOFTWARE);
         break;
       case SATP:
-        this.satp = this.translation.setSatp(value);
-        this.privileged.changeRules();
+        this.rules.satp = value;
+        this.changeRules();
         break;
       case MEDELEG:
         this.medeleg = value & DELEGABLE;
@@ -249,7 +256,8 @@ export class PrivilegedCsrs extends Csrs {
           return super.write(csr, value);
         }
         this.pmp.write(csr, value);
-        this.privileged.changeRules();
+        this.rules.changeProtection();
+        this.changeRules();
     }
     return true;
   }
@@ -260,7 +268,7 @@ export class PrivilegedCsrs extends Csrs {
       return this.stvec & ~3n;
     }
     const handler = super.enterException(cause, epc, tval);
-    this.privileged.changeRules();
+    this.changeMode();
     return handler;
   }
 
@@ -270,7 +278,7 @@ export class PrivilegedCsrs extends Csrs {
       return vectorOf(this.stvec, cause);
     }
     const handler = super.enterInterrupt(cause, epc);
-    this.privileged.changeRules();
+    this.changeMode();
     return handler;
   }
 
@@ -306,6 +314,10 @@ export class PrivilegedCsrs extends Csrs {
     return this.mode === Mode.MACHINE || (this.mode === Mode.SUPERVISOR && !this.waitTraps);
   }
 
+  override get wakes(): boolean {
+    return (this.mip & this.mie) !== 0n;
+  }
+
   override nextInterrupt(): number {
     const enabled = this.mip & this.mie;
     if (enabled === 0n) {
@@ -321,7 +333,8 @@ export class PrivilegedCsrs extends Csrs {
   }
 
   override state(): bigint[] {
-    const { posted, medeleg, mideleg, stvec, sscratch, sepc, scause, stval, satp } = this;
+    const { posted, medeleg, mideleg, stvec, sscratch, sepc, scause, stval } = this;
+    const { satp } = this.rules;
     const { mcounteren, scounteren, menvcfg, senvcfg } = this;
     return [
       ...super.state(),
@@ -331,16 +344,51 @@ export class PrivilegedCsrs extends Csrs {
     ];
   }
 
+  override save() {
+    const { posted, medeleg, mideleg, stvec, sscratch, sepc, scause, stval } = this;
+    const { mcounteren, scounteren, menvcfg, senvcfg } = this;
+    return {
+      ...super.save(),
+      ...{ posted, medeleg, mideleg, stvec, sscratch, sepc, scause, stval },
+      ...{ mcounteren, scounteren, menvcfg, senvcfg },
+      satp: this.rules.satp,
+      pmp: this.pmp.save(),
+    };
+  }
+
+  override restore(saved: ReturnType<PrivilegedCsrs["save"]>): void {
+    const { satp, pmp, ...own } = saved;
+    super.restore(own);
+    this.rules.satp = satp;
+    this.pmp.restore(pmp);
+    this.rules.changeProtection();
+    this.changeRules();
+  }
+
   protected override setStatus(value: bigint, mask: bigint): void {
     const before = this.status;
     super.setStatus(value, mask);
-    if (((before ^ this.status) & STATUS_OF_RULES) !== 0n) {
-      this.privileged.changeRules();
+    if (((before ^ this.status) & STATUS_OF_RIGHTS) !== 0n) {
+      this.changeMode();
     }
   }
 
   private get mip(): bigint {
     return BigInt(this.hart.pending) | this.posted;
+  }
+
+  private changeMode(): void {
+    const { status } = this;
+    this.privileged.changeMode(
+      this.dataMode,
+      (status & STATUS_SUM) !== 0n,
+      (status & STATUS_MXR) !== 0n,
+    );
+  }
+
+  private changeRules(): void {
+    this.privileged.changeRules();
+    this.changeMode();
   }
 
   /** Whether `wfi` is illegal in supervisor mode. */
@@ -357,7 +405,7 @@ export class PrivilegedCsrs extends Csrs {
     if (this.mode !== Mode.MACHINE) {
       this.status &= ~STATUS_MPRV;
     }
-    this.privileged.changeRules();
+    this.changeMode();
   }
 
   private enterSupervisor(cause: bigint, epc: bigint, tval: bigint): void {
@@ -369,7 +417,7 @@ export class PrivilegedCsrs extends Csrs {
       ((this.status & STATUS_SIE) << 4n) |
       (this.mode === Mode.SUPERVISOR ? STATUS_SPP : 0n);
     this.mode = Mode.SUPERVISOR;
-    this.privileged.changeRules();
+    this.changeMode();
   }
 }
 

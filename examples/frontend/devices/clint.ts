@@ -1,3 +1,4 @@
+import { deserialize, serialize } from "node:v8";
 import type { MmioDevice } from "pound-guest-memory";
 
 const MSIP = 0;
@@ -22,6 +23,15 @@ export class Clint implements MmioDevice {
   private software = 0;
 
   constructor(private readonly hart: InterruptedHart) {}
+
+  save(): Uint8Array {
+    const { compare, software } = this;
+    return serialize({ compare, software });
+  }
+
+  load(state: Uint8Array): void {
+    Object.assign(this, deserialize(state));
+  }
 
   readq(offset: number): bigint {
     switch (offset) {

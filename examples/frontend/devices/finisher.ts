@@ -19,6 +19,10 @@ export class Finisher implements MmioDevice {
     return 0;
   }
 
+  writew(offset: number, value: number): void {
+    this.writel(offset, value);
+  }
+
   writel(offset: number, value: number): void {
     if (offset === 0 && (value & 0xffff) === PASS) {
       this.onEnd(0);

@@ -1,3 +1,4 @@
+import { deserialize, serialize } from "node:v8";
 import type { MmioDevice } from "pound-guest-memory";
 
 /** The interrupt sources, of which number 0 does not exist. */
@@ -43,6 +44,18 @@ export class Plic implements MmioDevice {
   setLevel(source: number, level: boolean): void {
     setBit(this.levels, source, level);
     this.update();
+  }
+
+  save(): Uint8Array {
+    const { priority, levels, pending, claimed } = this;
+    const contexts = this.contexts.map(({ enabled, threshold }) => ({ enabled, threshold }));
+    return serialize([{ priority, levels, pending, claimed }, contexts]);
+  }
+
+  load(state: Uint8Array): void {
+    const [own, contexts] = deserialize(state) as [object, readonly object[]];
+    Object.assign(this, own);
+    this.contexts.forEach((context, i) => Object.assign(context, contexts[i]));
   }
 
   readl(offset: number): number {

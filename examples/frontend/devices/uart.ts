@@ -1,3 +1,4 @@
+import { deserialize, serialize } from "node:v8";
 import type { MmioDevice } from "pound-guest-memory";
 
 // Registers. The first two are the divisor while the latch bit of the line control is set.
@@ -58,6 +59,19 @@ export class Uart implements MmioDevice {
   receive(text: string): void {
     this.received.push(...Buffer.from(text));
     this.update();
+  }
+
+  save(): Uint8Array {
+    const { sent, received, divisor, enabled, fifos } = this;
+    const { lineControl, modemControl, scratch, isEmptyNews } = this;
+    return serialize({
+      ...{ sent, received, divisor, enabled, fifos },
+      ...{ lineControl, modemControl, scratch, isEmptyNews },
+    });
+  }
+
+  load(state: Uint8Array): void {
+    Object.assign(this, deserialize(state));
   }
 
   readb(offset: number): number {

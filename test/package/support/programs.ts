@@ -39,6 +39,7 @@ const EVERY_SUBPATH_OUTPUT = [
   "mmu 4030201",
   "atomics true",
   "snapshot, inspector 200",
+  "gdb null",
   "crosscheck 1000 null",
   "trace 3 true",
   "include true",

@@ -61,6 +61,10 @@ void* pages_reserve_huge(size_t size) {
     return pages_reserve(size);
 }
 
+size_t pages_advise_huge(void* /* data */, size_t /* size */) {
+    return 0;
+}
+
 bool pages_clear(void* /* data */, size_t /* size */) {
     // Decommit and commit would clear the pages. But the commit limit can refuse the second step,
     // and the block would then have a hole.
@@ -110,9 +114,6 @@ bool dontneed_zeroes() {
     return zeroes;
 }
 
-/** The huge pages of x86-64, and of arm64 with pages of 4 KiB. */
-constexpr size_t HUGE_PAGE = size_t{2} << 20;
-
 /** As pages_reserve(), aligned to HUGE_PAGE. Newer versions of Linux align large mappings anyway.
  */
 void* reserve_aligned(size_t size) {
@@ -159,6 +160,23 @@ void* pages_reserve_huge(size_t size) {
     return data;
 #else
     return pages_reserve(size);
+#endif
+}
+
+size_t pages_advise_huge(void* data, size_t size) {
+#if defined(__linux__)
+    // Only whole huge pages, so that no other object's memory is advised.
+    auto* bytes = static_cast<unsigned char*>(data);
+    const size_t before = (0 - reinterpret_cast<uintptr_t>(data)) & (HUGE_PAGE - 1);
+    if (size < before + HUGE_PAGE) {
+        return 0;
+    }
+    madvise(bytes + before, (size - before) & ~(HUGE_PAGE - 1), MADV_HUGEPAGE);
+    return before;
+#else
+    static_cast<void>(data);
+    static_cast<void>(size);
+    return 0;
 #endif
 }
 

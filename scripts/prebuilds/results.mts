@@ -1,0 +1,88 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { format, resolveConfig } from "prettier";
+import { prebuildPath, ROOT, TARGETS } from "./targets.mjs";
+
+/** What a run of the whole suite on the binary of a target has found. */
+export interface Result {
+  /** The runtime with its version, and what emulates its platform. */
+  readonly runtime: string;
+  readonly emulator?: string;
+  /** The facts that the inspection of the binary found. */
+  readonly binary: readonly string[];
+  readonly passed: number;
+  /** Tests and files that the run left out, with the reasons. */
+  readonly leftOut: Readonly<Record<string, string>>;
+  /** Titles of the tests that found out themselves that they cannot run there. */
+  readonly skipped: readonly string[];
+}
+
+type Results = Readonly<Record<string, Result>>;
+
+const RESULTS = join(ROOT, "scripts/prebuilds/results.json");
+const PAGE = join(ROOT, "docs/platforms.md");
+const BEGIN = "<!-- generated: npm run test:target -- --record TARGET -->";
+const END = "<!-- end of the generated part -->";
+
+function readResults(): Results {
+  return JSON.parse(readFileSync(RESULTS, "utf8")) as Results;
+}
+
+/** Stores the result of a target, and writes the generated part of docs/platforms.md. */
+export async function recordResult(target: string, result: Result): Promise<void> {
+  const all = { ...readResults(), [target]: result };
+  const sorted = Object.fromEntries(
+    [...TARGETS.keys()].flatMap((name) => (name in all ? [[name, all[name]]] : [])),
+  );
+  writeFileSync(RESULTS, `${JSON.stringify(sorted, null, 2)}\n`);
+  writeFileSync(PAGE, await pageWith(sorted as Results));
+}
+
+/** Whether docs/platforms.md is what the recorded results yield. */
+export async function isPageCurrent(): Promise<boolean> {
+  return (await pageWith(readResults())) === readFileSync(PAGE, "utf8");
+}
+
+/** docs/platforms.md, with the generated part written anew. */
+async function pageWith(results: Results): Promise<string> {
+  const page = readFileSync(PAGE, "utf8");
+  const [begin, end] = [page.indexOf(BEGIN), page.indexOf(END)];
+  if (begin < 0 || end < begin) {
+    throw new Error("docs/platforms.md has no generated part");
+  }
+  const text = `${page.slice(0, begin)}${BEGIN}\n\n${generated(results)}\n\n${page.slice(end)}`;
+  return format(text, { ...(await resolveConfig(PAGE)), filepath: PAGE, proseWrap: "always" });
+}
+
+function generated(results: Results): string {
+  const rows = [...TARGETS.values()].map((target) => {
+    const result = results[target.name];
+    const cells =
+      result === undefined
+        ? ["", "unverified", "", ""]
+        : [
+            result.binary.join("; "),
+            [result.runtime, result.emulator].filter((part) => part !== undefined).join(", in "),
+            String(result.passed),
+            String(Object.keys(result.leftOut).length + result.skipped.length),
+          ];
+    return `| \`${target.name}\` | \`${prebuildPath(target)}\` | ${cells.join(" | ")} |`;
+  });
+  return [
+    "| target | binary | its facts | tested in | passed | left out |",
+    "| - | - | - | - | - | - |",
+    ...rows,
+    "",
+    "What was left out, and why:",
+    "",
+    ...Object.entries(results).flatMap(([target, result]) => leftOut(target, result)),
+  ].join("\n");
+}
+
+function leftOut(target: string, { leftOut, skipped }: Result): string[] {
+  const items = Object.entries(leftOut).map(([what, reason]) => `  - ${what}: ${reason}`);
+  if (skipped.length > 0) {
+    items.push(`  - skipped by the tests themselves, which say why: ${skipped.join("; ")}`);
+  }
+  return items.length === 0 ? [`- \`${target}\`: nothing`] : [`- \`${target}\`:`, ...items];
+}
