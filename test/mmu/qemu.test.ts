@@ -88,7 +88,7 @@ describe("the page tables, compared with QEMU", () => {
       const lines = readFileSync(file, "latin1").trimEnd().split("\n");
       expect(lines.length).to.equal(cases.length);
       const space = new AddressSpace();
-      space.addRam(layout.ram, 512 * 1024 * 1024);
+      space.addRam(layout.ram, 16 * 1024 * 1024);
       const walker = makeWalker(space);
       const mmu = new Mmu(space, { walk: walker.walk });
       const different = cases.flatMap((test, i) => {
