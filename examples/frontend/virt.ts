@@ -1,6 +1,6 @@
 import { deserialize, serialize } from "node:v8";
-import { AddressSpace } from "pound-guest-memory";
-import type { Snapshot } from "pound-guest-memory/snapshot";
+import { AddressSpace, type GuestMemory } from "pound-guest-memory";
+import { Rewind, type Snapshot } from "pound-guest-memory/snapshot";
 import { CODE_PAGE } from "./cpu/code-cache.js";
 import { Cpu } from "./cpu/cpu.js";
 import { Clint } from "./devices/clint.js";
@@ -70,6 +70,7 @@ export class VirtMachine {
   /** Bytes of RAM. */
   readonly ramSize: number;
   private readonly clint: Clint;
+  private readonly dram: GuestMemory;
   private readonly block: VirtioBlock | null;
   /** The guest's exit status; null while it runs. */
   status: number | null = null;
@@ -131,7 +132,7 @@ export class VirtMachine {
     );
 
     this.clint = new Clint(cpu);
-    space.addRam(RAM, ramSize, { name: "ram" });
+    this.dram = space.addRam(RAM, ramSize, { name: "ram" }).memory;
     space.addMmio(FINISHER, PAGE, this.log.watch(finisher), { name: "finisher" });
     space.addMmio(CLINT, CLINT_SIZE, this.log.watch(this.clint), { name: "clint" });
     space.addMmio(PLIC, PLIC_SIZE, this.log.watch(plic), { name: "plic" });
@@ -160,8 +161,7 @@ export class VirtMachine {
 
   /** The memory, the hart and the devices. */
   save(): Snapshot {
-    const { cpu, log } = this;
-    return this.space.snapshot({ state: { hart: serialize(cpu.save()), log: log.save() } });
+    return this.space.snapshot({ state: this.state() });
   }
 
   /**
@@ -170,12 +170,32 @@ export class VirtMachine {
    * @throws Error if the snapshot is of another machine, or of one with other options.
    */
   restore(snapshot: Snapshot): void {
-    const hart = snapshot.state("hart");
-    const log = snapshot.state("log");
-    if (hart === null || log === null) {
-      throw new Error("the snapshot has no hart");
-    }
+    stateIn(snapshot);
     this.space.restore(snapshot);
+    this.load(snapshot);
+  }
+
+  /**
+   * The latest states of the machine, to go back in time.
+   *
+   * @param budget - The most bytes that they take together.
+   */
+  history(budget: number): Rewind {
+    this.dram.startTracking("auto");
+    return new Rewind(this.space, {
+      budget,
+      save: () => this.state(),
+      load: (snapshot) => this.load(snapshot),
+    });
+  }
+
+  /** The state beside memory and devices. */
+  private state(): { hart: Uint8Array; log: Uint8Array } {
+    return { hart: serialize(this.cpu.save()), log: this.log.save() };
+  }
+
+  private load(snapshot: Snapshot): void {
+    const { hart, log } = stateIn(snapshot);
     this.cpu.restore(deserialize(hart) as ReturnType<Cpu["save"]>);
     this.log.load(log);
   }
@@ -184,6 +204,16 @@ export class VirtMachine {
   ram(): Buffer {
     return this.space.read(RAM, this.ramSize);
   }
+}
+
+/** What `state` has put into a snapshot. */
+function stateIn(snapshot: Snapshot): { hart: Uint8Array; log: Uint8Array } {
+  const hart = snapshot.state("hart");
+  const log = snapshot.state("log");
+  if (hart === null || log === null) {
+    throw new Error("the snapshot has no hart");
+  }
+  return { hart, log };
 }
 
 /**
