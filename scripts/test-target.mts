@@ -190,6 +190,7 @@ async function test(target: Target, { node, only, record }: Choices): Promise<vo
       runtime: readFileSync(join(folder, "runtime.txt"), "utf8"),
       ...(host.emulator === undefined ? {} : { emulator: host.emulator }),
       binary: inspect(target, readFileSync(join(ROOT, prebuildPath(target)))).facts,
+      ...(only === undefined ? {} : { only }),
       passed: Number(PASSING.exec(said)![1]),
       leftOut: { ...host.excludedFiles, ...host.excluded },
       skipped: [...said.matchAll(/^ +- (.+)$/gm)].map((match) => match[1]!),
@@ -230,9 +231,8 @@ if (values.check) {
   }
 } else {
   const only = values.only?.split(",");
-  const isWhole = only === undefined && mochaOptions.length === 0 && values.node === undefined;
-  if (values.record && !isWhole) {
-    console.error("--record needs a run of all tests in the Node of the target");
+  if (values.record && (mochaOptions.length > 0 || values.node !== undefined)) {
+    console.error("--record needs the Node of the target, and no options of Mocha");
     process.exit(2);
   }
   for (const name of names) {
