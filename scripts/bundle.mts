@@ -2,7 +2,8 @@
  * Bundles lib/ into dist/, as CommonJS. Node then opens one file per folder instead of one per
  * module, which halves the time of `require`.
  *
- * The file `core` has every module that the root export imports, directly or not. The other modules
+ * The file `core` has every module that the root export imports, directly or not, except those that
+ * it loads when they are first used (see LAZY). The other modules
  * lie in one file per folder. Each module is in exactly one file, so a class is the same object
  * whichever entry it is imported from.
  *
@@ -25,6 +26,20 @@ const DIST = join(ROOT, "dist");
 const ROOT_ENTRY = join(LIB, "index.ts");
 const REPLAY_LOOP = join(LIB, "trace", "replay-loop.ts");
 
+/**
+ * The modules for access policies other than the default, a fifth of the root entry's code. Each is
+ * a file of dist/chunks/, which `require` loads when it is first used.
+ */
+const LAZY = [
+  "memory/policy-access",
+  "space/policy-accessors",
+  "space/policy-space-access",
+  "space/split-access",
+];
+// Its accessors use variables of other modules of core, which are slower from another file.
+const NATIVE_POLICY_ACCESS = join(LIB, "native", "policy-access.ts");
+const isLazy = (id: string): boolean => LAZY.some((module) => `./${basename(module)}.js` === id);
+
 /** The entries that users import: the root and each folder that has an index. */
 const publicEntries = [
   "index",
@@ -37,10 +52,10 @@ const NODE = join(LIB, "base", "node.ts");
 
 type ChunkContext = Parameters<CodeSplittingNameFunction>[1];
 
-/** The modules that an entry imports, directly or not. */
-function findImported(entry: string, context: ChunkContext): Set<string> {
+/** The modules that some modules import, directly or not. */
+function findImported(modules: readonly string[], context: ChunkContext): Set<string> {
   const found = new Set<string>();
-  const queue = [entry];
+  const queue = [...modules];
   for (const module of queue) {
     for (const imported of context.getModuleInfo(module)?.importedIds ?? []) {
       if (imported.startsWith(LIB) && !found.has(imported)) {
@@ -52,15 +67,15 @@ function findImported(entry: string, context: ChunkContext): Set<string> {
   return found;
 }
 
-/** The modules of the root entry, and those of the entry for snapshots in browsers. */
+/** The modules of the file `core`, and those of the entry for snapshots in browsers. */
 let core: ReadonlySet<string> | null = null;
 let inMemory: ReadonlySet<string>;
 
 /** The file of dist/chunks for a module; null for a module that stays in the file of its entry. */
 function chunkOf(id: string, context: ChunkContext): string | null {
   if (core === null) {
-    core = findImported(ROOT_ENTRY, context);
-    inMemory = findImported(join(LIB, "snapshot", "index.browser.ts"), context);
+    core = findImported([ROOT_ENTRY, NATIVE_POLICY_ACCESS], context).add(NATIVE_POLICY_ACCESS);
+    inMemory = findImported([join(LIB, "snapshot", "index.browser.ts")], context);
   }
   const isEntry =
     /^index\.|\.browser\.ts$/.test(basename(id)) ||
@@ -73,7 +88,12 @@ function chunkOf(id: string, context: ChunkContext): string | null {
   if (core.has(id)) {
     return "core";
   }
-  return inMemory.has(id) ? "snapshot-memory" : relative(LIB, id).split(sep)[0]!;
+  if (inMemory.has(id)) {
+    return "snapshot-memory";
+  }
+  const folder = relative(LIB, id).split(sep)[0]!;
+  // Only a lazy module imports a module that is neither in core nor below a public entry.
+  return publicEntries.includes(`${folder}/index`) ? folder : null;
 }
 
 const bundle = await rolldown({
@@ -89,9 +109,14 @@ const bundle = await rolldown({
     "chunks/replay-loop": REPLAY_LOOP,
     "chunks/node": NODE,
     "chunks/node.browser": NODE.replace(".ts", ".browser.ts"),
+    ...Object.fromEntries(
+      LAZY.map((module) => [`chunks/${basename(module)}`, join(LIB, `${module}.ts`)]),
+    ),
   },
   platform: "node",
-  external: (id) => !id.startsWith(".") && !id.startsWith(LIB),
+  external: (id) => (!id.startsWith(".") && !id.startsWith(LIB)) || isLazy(id),
+  // The paths of lazy modules stay as they are: all of them lie in dist/chunks/.
+  makeAbsoluteExternalsRelative: false,
   plugins: [
     {
       name: "node-modules",

@@ -1,10 +1,10 @@
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { loadSnapshot, saveSnapshot } from "pound-guest-memory/snapshot";
 import { BOOTS, type BootName, readBoot } from "./boots.js";
 import { runInWorker } from "./in-worker.js";
 import type { Path } from "./machine.js";
 import { differences } from "./run.js";
-import { restoreMachine, saveMachine } from "./saved-machine.js";
 import { Terminal } from "./terminal.js";
 import { Typist } from "./typist.js";
 import { VirtMachine } from "./virt.js";
@@ -15,7 +15,7 @@ export const BOOT_NAMES = Object.keys(BOOTS) as BootName[];
 const USAGE = `usage: npm run example -- NAME [options]
 
 Boots software of other people on a subset of QEMU's virt machine: ${BOOT_NAMES.join(", ")}.
-The terminal is the serial port. Ctrl-A X leaves.
+The terminal is the serial port. Ctrl-A X leaves, and Ctrl-A B goes back in time.
 
   --path PATH      view, which is the default, or native
   --ram MIB        RAM, 128 by default
@@ -31,7 +31,11 @@ Ends with status 0, 1 if the guest failed or the two runs differ, or 2 for wrong
 const WORKER = join(__dirname, "boot-worker.js");
 /** Instructions between two looks at the keyboard. */
 const SLICE = 2 ** 18;
+/** Slices between two states to go back to: some seconds. */
+const SLICES_OF_STATE = 2 ** 8;
 const MIB = 2 ** 20;
+/** The most memory that these states take. */
+const HISTORY = 256 * MIB;
 
 /** How a guest runs at the terminal. */
 interface TerminalRun {
@@ -62,22 +66,31 @@ async function runAtTerminal(run: TerminalRun): Promise<boolean> {
     },
   });
   if (restore !== undefined) {
-    await restoreMachine(machine, restore);
+    machine.restore(await loadSnapshot(restore));
   }
-  terminal.open(
-    (text) => machine.uart.receive(text),
-    () => machine.cpu.stop(),
-  );
+  const history = machine.history(HISTORY);
+  let wantsBack = false;
+  terminal.open((text) => machine.uart.receive(text), {
+    x: () => machine.cpu.stop(),
+    b: () => (wantsBack = true),
+  });
   try {
-    while (machine.cpu.run(SLICE)) {
+    for (let slice = 0; machine.cpu.run(SLICE); slice++) {
       await terminal.flush();
+      if (wantsBack) {
+        // To the state before the newest, which may be only moments old.
+        history.back(1);
+        wantsBack = false;
+      } else if (slice % SLICES_OF_STATE === 0) {
+        history.take();
+      }
     }
   } finally {
     await terminal.flush();
     terminal.close();
   }
   if (save !== undefined) {
-    await saveMachine(machine, save);
+    await saveSnapshot(machine.save(), save);
   }
   return (machine.status ?? 0) === 0;
 }

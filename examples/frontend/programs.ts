@@ -27,7 +27,7 @@ export const GUEST_FOLDER = join(findRoot(), SOURCES);
 /** The folder of the guests that `npm run guests` builds. */
 export const BUILT_GUESTS = join(findRoot(), "build-guests");
 
-/** The ELF file of a program. */
-export function programFile(name: ProgramName): string {
+/** The ELF file of a program. The tests run `random`. */
+export function programFile(name: ProgramName | "random"): string {
   return join(GUEST_FOLDER, "bin", `${name}.elf`);
 }

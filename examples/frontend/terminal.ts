@@ -1,6 +1,5 @@
-/** The key that comes before a command, and the commands: X leaves, the key itself sends it. */
+/** The key that comes before a command. Twice, it sends itself. */
 const ESCAPE = "\u0001";
-const LEAVE = "x";
 
 /** The terminal of the process as a serial console, without echo and line editing. */
 export class Terminal {
@@ -11,9 +10,12 @@ export class Terminal {
    * Starts to read keys.
    *
    * @param onText - Called with the text of keys.
-   * @param onLeave - Called for Ctrl-A X.
+   * @param commands - Called for Ctrl-A and a key, which is a lower-case letter here.
    */
-  open(onText: (text: string) => void, onLeave: () => void): void {
+  open(
+    onText: (text: string) => void,
+    commands: Readonly<Record<string, (() => void) | undefined>>,
+  ): void {
     const { stdin } = process;
     if (stdin.isTTY) {
       stdin.setRawMode(true);
@@ -21,8 +23,9 @@ export class Terminal {
     stdin.setEncoding("utf8");
     stdin.on("data", (text: string) => {
       for (const key of text) {
-        if (this.escaped && key.toLowerCase() === LEAVE) {
-          onLeave();
+        const command = this.escaped ? commands[key.toLowerCase()] : undefined;
+        if (command !== undefined) {
+          command();
         } else if (!this.escaped && key === ESCAPE) {
           this.escaped = true;
           continue;

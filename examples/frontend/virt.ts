@@ -1,4 +1,6 @@
-import { AddressSpace } from "pound-guest-memory";
+import { deserialize, serialize } from "node:v8";
+import { AddressSpace, type GuestMemory } from "pound-guest-memory";
+import { Rewind, type Snapshot } from "pound-guest-memory/snapshot";
 import { CODE_PAGE } from "./cpu/code-cache.js";
 import { Cpu } from "./cpu/cpu.js";
 import { Clint } from "./devices/clint.js";
@@ -68,7 +70,7 @@ export class VirtMachine {
   /** Bytes of RAM. */
   readonly ramSize: number;
   private readonly clint: Clint;
-  private readonly plic: Plic;
+  private readonly dram: GuestMemory;
   private readonly block: VirtioBlock | null;
   /** The guest's exit status; null while it runs. */
   status: number | null = null;
@@ -129,9 +131,8 @@ export class VirtMachine {
       },
     );
 
-    this.plic = plic;
     this.clint = new Clint(cpu);
-    space.addRam(RAM, ramSize, { name: "ram" });
+    this.dram = space.addRam(RAM, ramSize, { name: "ram" }).memory;
     space.addMmio(FINISHER, PAGE, this.log.watch(finisher), { name: "finisher" });
     space.addMmio(CLINT, CLINT_SIZE, this.log.watch(this.clint), { name: "clint" });
     space.addMmio(PLIC, PLIC_SIZE, this.log.watch(plic), { name: "plic" });
@@ -158,42 +159,61 @@ export class VirtMachine {
     cpu.pc = BigInt(ROM);
   }
 
-  /** The state of the hart and the devices, which refers to theirs. The memory is not included. */
-  save() {
-    const { cpu, uart, log, clint, plic, block } = this;
-    return {
-      cpu: cpu.save(),
-      uart: uart.save(),
-      log: log.save(),
-      clint: clint.save(),
-      plic: plic.save(),
-      block: block?.save() ?? null,
-    };
+  /** The memory, the hart and the devices. */
+  save(): Snapshot {
+    return this.space.snapshot({ state: this.state() });
   }
 
   /**
-   * Takes the state of another machine with the same options, after its memory was restored.
+   * Takes the state of another machine with the same options.
    *
-   * @throws Error if the other one has a disk and this one does not, or the other way round.
+   * @throws Error if the snapshot is of another machine, or of one with other options.
    */
-  restore(saved: ReturnType<VirtMachine["save"]>): void {
-    if ((saved.block === null) !== (this.block === null)) {
-      throw new Error("only one of the machines has a disk");
-    }
-    this.cpu.restore(saved.cpu);
-    this.uart.restore(saved.uart);
-    this.log.restore(saved.log);
-    this.clint.restore(saved.clint);
-    this.plic.restore(saved.plic);
-    if (saved.block !== null) {
-      this.block?.restore(saved.block);
-    }
+  restore(snapshot: Snapshot): void {
+    stateIn(snapshot);
+    this.space.restore(snapshot);
+    this.load(snapshot);
+  }
+
+  /**
+   * The latest states of the machine, to go back in time.
+   *
+   * @param budget - The most bytes that they take together.
+   */
+  history(budget: number): Rewind {
+    this.dram.startTracking("auto");
+    return new Rewind(this.space, {
+      budget,
+      save: () => this.state(),
+      load: (snapshot) => this.load(snapshot),
+    });
+  }
+
+  /** The state beside memory and devices. */
+  private state(): { hart: Uint8Array; log: Uint8Array } {
+    return { hart: serialize(this.cpu.save()), log: this.log.save() };
+  }
+
+  private load(snapshot: Snapshot): void {
+    const { hart, log } = stateIn(snapshot);
+    this.cpu.restore(deserialize(hart) as ReturnType<Cpu["save"]>);
+    this.log.load(log);
   }
 
   /** A copy of the RAM. */
   ram(): Buffer {
     return this.space.read(RAM, this.ramSize);
   }
+}
+
+/** What `state` has put into a snapshot. */
+function stateIn(snapshot: Snapshot): { hart: Uint8Array; log: Uint8Array } {
+  const hart = snapshot.state("hart");
+  const log = snapshot.state("log");
+  if (hart === null || log === null) {
+    throw new Error("the snapshot has no hart");
+  }
+  return { hart, log };
 }
 
 /**

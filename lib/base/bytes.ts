@@ -6,7 +6,7 @@ import { isSharedArrayBuffer } from "./type-checks.js";
  * TypeScript, it is a Buffer if the types of Node are loaded.
  */
 export type Bytes = typeof globalThis extends {
-  readonly Buffer: { allocUnsafe(size: number): infer NodeBuffer };
+  readonly Buffer: { isBuffer(value: unknown): value is infer NodeBuffer };
 }
   ? NodeBuffer
   : Uint8Array;

@@ -29,7 +29,7 @@ import {
 import { newSharedBuffer, type SharedRam, sharedRamOf, viewOf } from "./shared-ram.js";
 import { type AccessPolicy, checkPolicy, policyNumber } from "../base/policy.js";
 import { plainLanes } from "./plain-lanes.js";
-import { type PolicyAccess, policyAccess } from "./policy-access.js";
+import type { PolicyAccess } from "./policy-access.js";
 import { TrackedWrites } from "./tracked-writes.js";
 import type { Tracking, TrackingMode } from "./tracking.js";
 import { uncloneable } from "../base/uncloneable.js";
@@ -540,6 +540,8 @@ export class GuestMemory implements Disposable {
    */
   withPolicy(policy: AccessPolicy): PolicyAccess {
     const checked = checkPolicy(policy);
+    // eslint-disable-next-line @typescript-eslint/no-require-imports -- loaded when first used
+    const { policyAccess } = require("./policy-access.js") as typeof import("./policy-access.js");
     return (this.#policies[policyNumber(checked)] ??= policyAccess(checked, {
       owner: this,
       native: hasAddon ? this.native : null,

@@ -10,7 +10,7 @@ import { native } from "../native/addon.js";
 export function newHugeBytes(length: number): Uint8Array {
   let buffer: ArrayBuffer;
   try {
-    buffer = allocateBlock(length + native.hugePageSize).buffer;
+    buffer = allocateBlock(length + native.hugePageSize).buffer as ArrayBuffer;
   } catch {
     throw outOfMemoryError(`the runtime has no room for ${length} bytes`);
   }

@@ -68,8 +68,7 @@ export class PlainArena {
 
   destroy(): void {
     if (this.#detachInTheEnd && this.isUsable) {
-      const buffer = this.#view!.buffer as ArrayBuffer;
-      structuredClone(buffer, { transfer: [buffer] });
+      detachBuffer(this.#view!.buffer as ArrayBuffer);
     }
     this.#view = null;
     this.#base = null;
@@ -170,6 +169,15 @@ export class PlainArena {
 
   #bytes(offset: number, length: number): Uint8Array {
     return new Uint8Array(this.#view!.buffer, this.#view!.byteOffset + offset, length);
+  }
+}
+
+function detachBuffer(buffer: ArrayBuffer & { transfer?: (length: number) => ArrayBuffer }): void {
+  // Chromium clones no buffer of more than 2 GiB, and Node 20 lacks `transfer`.
+  if (buffer.transfer === undefined) {
+    structuredClone(buffer, { transfer: [buffer] });
+  } else {
+    buffer.transfer(0);
   }
 }
 

@@ -12,11 +12,17 @@ import { type AnyHandler, BUS_ERROR } from "./mmio.js";
 import type { Outcome } from "./outcome.js";
 import type { SpacePolicy } from "./policy.js";
 import type { MmioRegion, Region } from "./regions.js";
-import { SplitAccess } from "./split-access.js";
+import type { SplitAccess } from "./split-access.js";
 import type { WatchTable } from "./watch-table.js";
 import type { SpaceWidth } from "./widths.js";
 
 const { OK, FAULT_UNALIGNED, FAULT_BOUNDARY } = GuestMemAccessResult;
+
+function splitAccess(): typeof SplitAccess {
+  // eslint-disable-next-line @typescript-eslint/no-require-imports -- loaded when first used
+  const module = require("./split-access.js") as typeof import("./split-access.js");
+  return module.SplitAccess;
+}
 
 /**
  * The rules for the result of a single access to an address space: to RAM, ROM, devices and
@@ -37,7 +43,7 @@ export class AccessRules {
     private readonly holes: HoleHandlers,
   ) {
     this.#split = policy.unaligned
-      ? new SplitAccess(lookup, watches, outcome, holes, policy.littleEndian)
+      ? new (splitAccess())(lookup, watches, outcome, holes, policy.littleEndian)
       : null;
   }
 

@@ -36,8 +36,6 @@ import {
 } from "./regions.js";
 import { MarkingWrites } from "./marking-writes.js";
 import { NO_ENTRIES, type PageTable } from "./page-table.js";
-import { accessorsOf } from "./policy-accessors.js";
-import { PolicySpaceAccess } from "./policy-space-access.js";
 import { SpaceArena } from "./space-arena.js";
 import { checkTotal, type GuestRange, toRanges } from "../base/ranges.js";
 import { GuestMemAccessResult, OK } from "../base/result.js";
@@ -253,7 +251,7 @@ export class AddressSpace implements GuestAccessors {
     });
     buses.set(this, this.#bus);
     this.#bulk = new SpaceBulk(this.#bus);
-    this.general = isDefault ? new SpaceAccess(this.#bus) : new PolicySpaceAccess(this.#bus);
+    this.general = isDefault ? new SpaceAccess(this.#bus) : policySpaceAccess(this.#bus);
     if (hasAddon) {
       this.native = new NativeSpaceAccess(this.#bus, this.shift);
     }
@@ -1454,6 +1452,12 @@ export function busOf(space: AddressSpace): Bus {
   return bus;
 }
 
+function policySpaceAccess(bus: Bus): SpaceAccess {
+  // eslint-disable-next-line @typescript-eslint/no-require-imports -- loaded when first used
+  const module = require("./policy-space-access.js") as typeof import("./policy-space-access.js");
+  return new module.PolicySpaceAccess(bus);
+}
+
 /** The classes of spaces with another policy than the default, by the number of the policy. */
 const policyClasses: (typeof AddressSpace)[] = [];
 
@@ -1462,9 +1466,11 @@ function classOf(policy: Required<AccessPolicy>): typeof AddressSpace {
   const number = policyNumber(policy);
   let found = policyClasses[number];
   if (found === undefined) {
+    // eslint-disable-next-line @typescript-eslint/no-require-imports -- loaded when first used
+    const module = require("./policy-accessors.js") as typeof import("./policy-accessors.js");
     found = class extends AddressSpace {};
     const constructor = { value: AddressSpace };
-    Object.defineProperties(found.prototype, { ...accessorsOf(policy), constructor });
+    Object.defineProperties(found.prototype, { ...module.accessorsOf(policy), constructor });
     policyClasses[number] = found;
   }
   return found;

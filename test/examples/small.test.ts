@@ -19,6 +19,11 @@ FAULT_BOUNDARY: write of 8 byte(s) at gpa 0xfffc
   "uart.mjs": `the UART sent: Hello from the guest
 a 16-bit store: FAULT_BOUNDARY
 `,
+  "rewind.mjs": `stopped: step 6, timer 12, pointer 0xbad00000
+the last good state: step 5, timer 10, pointer 0x2014
+two steps before: step 3, timer 6, pointer 0x200c
+one step forward: step 4, timer 8, pointer 0x2010
+`,
   "two-vcpus.mjs": "2 vCPUs counted to 2000000\n",
 };
 

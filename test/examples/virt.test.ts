@@ -88,6 +88,28 @@ for (const path of PATHS) {
       expect(cpu.register(T0)).to.equal(42n);
     });
 
+    it("goes back in time, and then does the same again", () => {
+      // 1: addi t0, t0, 1; sd t0, 0(t1); j 1b
+      const code = [0x0012_8293, 0x0053_3023, 0xff9f_f06f];
+      const at = RAM + 0x4000;
+      const computer = machine(path, code, { [T1]: BigInt(at) });
+      const history = computer.history(16 * MIB);
+      const state = () => [computer.cpu.time, computer.cpu.hash(), computer.space.readl(at)];
+      const states = [10, 20, 30, 40].map((count) => {
+        const before = state();
+        history.take();
+        computer.cpu.run(count);
+        return before;
+      });
+      expect(new Set(states.map(String)).size).to.equal(4);
+      history.back(2);
+      expect(state()).to.deep.equal(states[1]);
+      computer.cpu.run(20);
+      expect(state()).to.deep.equal(states[2]);
+      history.back(9);
+      expect(state()).to.deep.equal(states[0]);
+    });
+
     it("makes unaligned accesses", () => {
       const at = BigInt(RAM + 0x0fff);
       const { cpu, space } = machine(path, [0x0073_3023, 0x0013_6283], { [T1]: at, [T2]: -2n });

@@ -22,7 +22,7 @@ describe("RAM of 6 GiB", function () {
   });
 
   after(() => {
-    memory.destroy();
+    memory?.destroy();
   });
 
   it("is told apart at every address of both paths, below and above 4 GiB", () => {

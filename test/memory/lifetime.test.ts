@@ -198,16 +198,18 @@ describe("lifetime", function () {
     },
   );
 
-  itNative("does without buffers over native memory where the runtime forbids them", () => {
-    // As in Electron, whose flag for it the addon reads once, when it is loaded.
-    const { status, output } = runAlone(`
+  // As in Electron, whose flag for it the addon reads once, when it is loaded.
+  const FORBIDDEN = `
       ${RAW}
       native.externalBuffers = false;
       // Loaded once more, the package looks at the flag again.
       for (const name of Object.keys(require.cache)) {
         if (!name.endsWith(".node")) delete require.cache[name];
       }
-      ${PRELUDE}
+      ${PRELUDE}`;
+
+  itNative("does without buffers over native memory where the runtime forbids them", () => {
+    const { status, output } = runAlone(`${FORBIDDEN}
       const memory = GuestMemory.allocate(5 * 2 ** 30);
       memory.writel(2 ** 32 + 4, 0xabcdef01);
       memory.native.writel(8, 7);
@@ -220,5 +222,43 @@ describe("lifetime", function () {
     expect(output).to.equal("5368709120n abcdef01 7\nsoftware\n3 3\n");
     expect(status).to.equal(0);
     expect(GuestMemAccessResult.ERROR_INTERNAL).to.equal(3);
+  });
+
+  itNative("says what it does without where the runtime forbids them", () => {
+    const { status, output } = runAlone(`${FORBIDDEN}
+      const { AddressSpace } = require("pound-guest-memory");
+      const code = (action) => {
+        try { action(); return "none"; } catch (error) { return error.code; }
+      };
+      console.log(GuestMemory.forksShareMemory);
+      const memory = GuestMemory.allocate(1 << 20, { forkable: true, writeWatch: true });
+      memory.writel(8, 5);
+      const clone = memory.fork();
+      clone.writel(8, 6);
+      console.log(memory.readl(8), clone.readl(8), clone.reset(), clone.readl(8));
+      console.log(code(() => memory.startTracking("os")));
+      console.log(code(() => GuestMemory.allocateShared(4096, { name: "x" })));
+      console.log(code(() => GuestMemory.openShared({ descriptor: 0 })));
+      const shared = GuestMemory.allocateShared(4096);
+      console.log(shared.shareable !== null, shared.processShared);
+      const space = new AddressSpace();
+      space.addRam(0, memory, { trackDirty: "auto" });
+      const snapshot = space.snapshot();
+      space.writel(8, 7);
+      console.log(memory.tracking, space.reset(snapshot), space.native.readl(8));
+    `);
+    expect(output).to.equal(
+      [
+        "false",
+        "5 6 1 5",
+        "ERR_TRACKING_UNAVAILABLE",
+        "ERR_SHARING_UNAVAILABLE",
+        "ERR_SHARING_UNAVAILABLE",
+        "true null",
+        "software 1 5",
+        "",
+      ].join("\n"),
+    );
+    expect(status).to.equal(0);
   });
 });

@@ -15,6 +15,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import { expect } from "chai";
 import { AddressSpace, GuestMemory, type ProcessSharedSource } from "pound-guest-memory";
@@ -208,6 +209,43 @@ describeNative("RAM shared by processes", () => {
         expect(memory.readl(64)).to.equal(0x1234);
       });
 
+      it("outlives workers that are terminated while they write to it", async function () {
+        this.timeout(60_000);
+        const memory = allocate();
+        const script = `
+          const { parentPort, workerData } = require("node:worker_threads");
+          const { GuestMemory } = require("pound-guest-memory");
+          const memory = GuestMemory.openShared(workerData);
+          const { buffer } = memory;
+          parentPort.postMessage(0);
+          for (let i = 0; ; i++) {
+            memory.writel((i % 1000) * 4, 1);
+            memory.native.writel(4096, 2);
+            memory.atomics.addl(8192, 1);
+            if (i % 1000 === 0) {
+              const again = GuestMemory.openShared(workerData);
+              memory.fork().destroy();
+              again.destroy();
+            }
+          }`;
+        const workers = Array.from({ length: 4 }, () => {
+          const workerData = memory.processShared;
+          return new Worker(script, { eval: true, execArgv: [], workerData });
+        });
+        await Promise.all(
+          workers.map(async (worker, i) => {
+            await once(worker, "message");
+            await delay(10 * i);
+            await worker.terminate();
+          }),
+        );
+        expect(memory.readl(4096)).to.equal(2);
+        memory.writel(0, 7);
+        const other = keep(GuestMemory.openShared(memory.processShared!));
+        expect([other.readl(0), other.readl(8192) > 0]).to.deep.equal([7, true]);
+        expect(memory.lostSharing).to.equal(false);
+      });
+
       it("is forked as a copy, with bytes that this process has not read yet", () => {
         const memory = allocate();
         const other = keep(GuestMemory.openShared(memory.processShared!));
@@ -269,10 +307,13 @@ describeNative("RAM shared by processes", () => {
         space.writel(0x10_0000, 5);
         other.writel(0x4000, 6);
         expect(space.native.readl(0x10_4000)).to.equal(6);
+        // A page that this process has not accessed yet.
+        other.writel(0x9000, 8);
         const snapshot = takeSnapshot(space);
         other.writel(0x4000, 7);
+        other.writel(0x9000, 0);
         restoreSnapshot(space, snapshot);
-        expect([other.readl(0), other.readl(0x4000)]).to.deep.equal([5, 6]);
+        expect([0, 0x4000, 0x9000].map((gpa) => other.readl(gpa))).to.deep.equal([5, 6, 8]);
       });
     });
   }

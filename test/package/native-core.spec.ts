@@ -193,6 +193,29 @@ function scenarios(
     ]);
   });
 
+  it("runs on a memory and on its clones by turns, each with its own bytes", () => {
+    for (const forkable of [0, 1]) {
+      expect(scenario("forks", forkable), `forkable ${forkable}`).to.deep.equal({
+        inherited: [5, 5, 5, 5],
+        own: [10, 11, 12, 13],
+        views: [10, 11, 12, 13],
+        afterReset: [5, 5, 5, 5],
+        inRun: [1, 2],
+        afterDestroy: [null, 5, 5, 5],
+      });
+    }
+  });
+
+  it("runs on a space and on its clones by turns, each with its own bytes", () => {
+    expect(scenario("spaceForks")).to.deep.equal({
+      inherited: [5, 5, 5],
+      own: [10, 11, 12],
+      exits: [0, 0, 0],
+      views: [10, 11, 12],
+      afterReset: [5, 5, 5],
+    });
+  });
+
   it("accesses an address space through its page table", () => {
     // The numbers of words that are left to JavaScript, and the words.
     expect(scenario("space")).to.deep.equal([10, 10, 0, 8, 8, 1, 10, 3, true]);

@@ -24,7 +24,7 @@ const PAGE = 4096;
 const MISMATCH = { name: "Error", code: "ERR_SNAPSHOT_MISMATCH" };
 const INVALID = "ERR_SNAPSHOT_INVALID";
 /** The kinds of files. */
-const FILES: readonly SaveOptions[] = [{}, { mappable: true }];
+const FILES: readonly SaveOptions[] = [{ mappable: false }, { mappable: true }];
 
 /** A register that snapshots contain. */
 class Counter implements MmioDevice {

@@ -5,21 +5,8 @@
 "use strict";
 const { GuestMemory } = require("pound-guest-memory");
 const { Runnable } = require("mocha");
-
-function needsAddon(error) {
-  return error?.code === "ERR_NO_ADDON" || (error?.cause != null && needsAddon(error.cause));
-}
+const { skipMissing } = require("./skip-missing.cjs");
 
 if (!GuestMemory.hasNative) {
-  const { run } = Runnable.prototype;
-  Runnable.prototype.run = function (done) {
-    run.call(this, (error) => {
-      if (needsAddon(error)) {
-        this.pending = true;
-        done();
-      } else {
-        done(error);
-      }
-    });
-  };
+  skipMissing(Runnable, ["ERR_NO_ADDON"]);
 }

@@ -66,8 +66,10 @@ export class Pmp {
     return { config, address };
   }
 
-  restore(saved: ReturnType<Pmp["save"]>): void {
-    Object.assign(this, saved);
+  restore({ config, address }: ReturnType<Pmp["save"]>): void {
+    // Copied, because the saved bytes may lie in the middle of a buffer.
+    this.config.set(config);
+    address.forEach((value, entry) => (this.address[entry] = value));
     this.lastInMachine = null;
     this.lastBelow = null;
   }

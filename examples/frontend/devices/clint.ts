@@ -1,3 +1,4 @@
+import { deserialize, serialize } from "node:v8";
 import type { MmioDevice } from "pound-guest-memory";
 
 const MSIP = 0;
@@ -23,13 +24,13 @@ export class Clint implements MmioDevice {
 
   constructor(private readonly hart: InterruptedHart) {}
 
-  save() {
+  save(): Uint8Array {
     const { compare, software } = this;
-    return { compare, software };
+    return serialize({ compare, software });
   }
 
-  restore(saved: ReturnType<Clint["save"]>): void {
-    Object.assign(this, saved);
+  load(state: Uint8Array): void {
+    Object.assign(this, deserialize(state));
   }
 
   readq(offset: number): bigint {

@@ -1,3 +1,4 @@
+import { deserialize, serialize } from "node:v8";
 import type { BusError, MmioDevice } from "pound-guest-memory";
 
 /**
@@ -12,13 +13,13 @@ export class DeviceLog {
   /** @param now - Returns the time of an access. */
   constructor(private readonly now: () => number) {}
 
-  save() {
+  save(): Uint8Array {
     const { accesses, hash } = this;
-    return { accesses, hash };
+    return serialize({ accesses, hash });
   }
 
-  restore(saved: ReturnType<DeviceLog["save"]>): void {
-    Object.assign(this, saved);
+  load(state: Uint8Array): void {
+    Object.assign(this, deserialize(state));
   }
 
   /** Wraps a device so that its accesses are logged. */
@@ -51,6 +52,8 @@ export class DeviceLog {
       };
     // An access of a width without a handler is a bus error, so the wrapper must not add handlers.
     return {
+      ...(device.save && { save: () => device.save!() }),
+      ...(device.load && { load: (state: Uint8Array) => device.load!(state) }),
       ...(device.readb && { readb: reader(0, device.readb) }),
       ...(device.readw && { readw: reader(1, device.readw) }),
       ...(device.readl && { readl: reader(2, device.readl) }),

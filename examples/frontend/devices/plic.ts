@@ -1,3 +1,4 @@
+import { deserialize, serialize } from "node:v8";
 import type { MmioDevice } from "pound-guest-memory";
 
 /** The interrupt sources, of which number 0 does not exist. */
@@ -45,13 +46,14 @@ export class Plic implements MmioDevice {
     this.update();
   }
 
-  save() {
+  save(): Uint8Array {
     const { priority, levels, pending, claimed } = this;
     const contexts = this.contexts.map(({ enabled, threshold }) => ({ enabled, threshold }));
-    return { own: { priority, levels, pending, claimed }, contexts };
+    return serialize([{ priority, levels, pending, claimed }, contexts]);
   }
 
-  restore({ own, contexts }: ReturnType<Plic["save"]>): void {
+  load(state: Uint8Array): void {
+    const [own, contexts] = deserialize(state) as [object, readonly object[]];
     Object.assign(this, own);
     this.contexts.forEach((context, i) => Object.assign(context, contexts[i]));
   }

@@ -1,3 +1,4 @@
+import { deserialize, serialize } from "node:v8";
 import type { MmioDevice } from "pound-guest-memory";
 
 // Registers. The first two are the divisor while the latch bit of the line control is set.
@@ -60,17 +61,17 @@ export class Uart implements MmioDevice {
     this.update();
   }
 
-  save() {
+  save(): Uint8Array {
     const { sent, received, divisor, enabled, fifos } = this;
     const { lineControl, modemControl, scratch, isEmptyNews } = this;
-    return {
+    return serialize({
       ...{ sent, received, divisor, enabled, fifos },
       ...{ lineControl, modemControl, scratch, isEmptyNews },
-    };
+    });
   }
 
-  restore(saved: ReturnType<Uart["save"]>): void {
-    Object.assign(this, saved);
+  load(state: Uint8Array): void {
+    Object.assign(this, deserialize(state));
   }
 
   readb(offset: number): number {

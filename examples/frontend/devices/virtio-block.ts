@@ -1,3 +1,4 @@
+import { deserialize, serialize } from "node:v8";
 import type { AddressSpace, MmioDevice } from "pound-guest-memory";
 import {
   BrokenQueueError,
@@ -31,6 +32,9 @@ const QUEUE_DESCRIPTORS = 0x080;
 const QUEUE_DRIVER = 0x090;
 const QUEUE_DEVICE = 0x0a0;
 const CONFIGURATION = 0x100;
+
+/** The state of a disk: its registers, its queue and its bytes. */
+type SavedBlock = [object, ReturnType<VirtQueue["save"]>, Uint8Array];
 
 /** The features: `VIRTIO_BLK_F_FLUSH`, and `VIRTIO_F_VERSION_1` in the second word. */
 const FEATURES = [1 << 9, 1];
@@ -137,13 +141,14 @@ export class VirtioBlock implements MmioDevice {
     }
   }
 
-  save() {
+  save(): Uint8Array {
     const { status, interrupts, featuresSelect, queueSelect } = this;
     const own = { status, interrupts, featuresSelect, queueSelect };
-    return { own, queue: this.queue.save(), disk: this.disk };
+    return serialize([own, this.queue.save(), this.disk]);
   }
 
-  restore({ own, queue, disk }: ReturnType<VirtioBlock["save"]>): void {
+  load(state: Uint8Array): void {
+    const [own, queue, disk] = deserialize(state) as SavedBlock;
     Object.assign(this, own);
     this.queue.restore(queue);
     this.disk.set(disk);

@@ -1,0 +1,45 @@
+import { execFileSync } from "node:child_process";
+import { join } from "node:path";
+import { expect } from "chai";
+
+const ROOT = join(__dirname, "../..");
+
+/** The files of dist/chunks that a program has loaded after each of its steps. */
+function loadedChunks(...steps: string[]): string[][] {
+  const program = `
+    const { basename } = require("node:path");
+    let known = [];
+    const step = (run) => {
+      run();
+      const loaded = Object.keys(require.cache).map((path) => basename(path));
+      const added = loaded.filter((name) => !known.includes(name) && name !== "index.js");
+      known = loaded;
+      return added.filter((name) => name.endsWith(".js")).sort();
+    };
+    const { AddressSpace, GuestMemory } = require(${JSON.stringify(join(ROOT, "dist"))});
+    console.log(JSON.stringify([${steps.map((text) => `step(() => { ${text} })`).join(", ")}]));`;
+  const output = execFileSync(process.execPath, ["-e", program], { encoding: "utf8" });
+  return JSON.parse(output) as string[][];
+}
+
+describe("the modules of access policies", () => {
+  it("are loaded when a memory or a space first has a policy", () => {
+    expect(
+      loadedChunks(
+        "",
+        "const memory = GuestMemory.allocate(4096); memory.readl(0); memory.native.readl(0)",
+        "const space = new AddressSpace(); space.addRam(0, 4096); space.readl(0)",
+        'GuestMemory.allocate(4096).withPolicy({ endian: "big" }).readl(0)',
+        'new AddressSpace({ endian: "big" }).addRam(0, 4096)',
+        'new AddressSpace({ alignment: "allow" }).addRam(0, 4096)',
+      ),
+    ).to.deep.equal([
+      ["core.js"],
+      [],
+      [],
+      ["policy-access.js"],
+      ["policy-accessors.js", "policy-space-access.js"],
+      ["split-access.js"],
+    ]);
+  });
+});
