@@ -984,7 +984,7 @@ export class AddressSpace implements GuestAccessors {
       // The slow path repeats all checks, and throws errors with a code.
     }
 
-    return this.general.readl(gpa);
+    return this.general.readl(gpa) >>> 0;
   }
 
   readq(gpa: Gpa): bigint {
