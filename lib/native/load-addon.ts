@@ -45,12 +45,20 @@ function binaries(root: string): string[] {
     .map((kind) => path.join(root, "build", kind, "pound_guest_memory.node"))
     .filter((file) => fs.existsSync(file));
   const libcs = process.platform === "linux" ? [".glibc", ".musl"] : [""];
+  const folder = path.join(root, "prebuilds", `${process.platform}-${process.arch}`);
   const prebuilt = libcs
-    .map((libc) =>
-      path.join(root, "prebuilds", `${process.platform}-${process.arch}`, `node.napi${libc}.node`),
-    )
+    .map((libc) => path.join(folder, `node.napi${armTag()}${libc}.node`))
     .filter((file) => fs.existsSync(file));
   return [...built, ...(prebuilt.length > 1 && runsOnMusl() ? prebuilt.reverse() : prebuilt)];
+}
+
+/**
+ * The part of the name that says for which 32-bit ARM processors a binary is. A binary for ARMv7
+ * would load on ARMv6 too, and end the process at the first instruction that ARMv6 lacks.
+ */
+function armTag(): string {
+  const { arm_version: version } = process.config.variables as { readonly arm_version?: unknown };
+  return process.arch === "arm" ? `.armv${Number(version) < 7 ? 6 : 7}` : "";
 }
 
 /**

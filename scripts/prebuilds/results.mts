@@ -3,13 +3,15 @@ import { join } from "node:path";
 import { format, resolveConfig } from "prettier";
 import { prebuildPath, ROOT, TARGETS } from "./targets.mjs";
 
-/** What a run of the whole suite on the binary of a target has found. */
+/** What a run of the tests on the binary of a target has found. */
 export interface Result {
   /** The runtime with its version, and what emulates its platform. */
   readonly runtime: string;
   readonly emulator?: string;
   /** The facts that the inspection of the binary found. */
   readonly binary: readonly string[];
+  /** The folders of test/ that ran; absent if all did. */
+  readonly only?: readonly string[];
   readonly passed: number;
   /** Tests and files that the run left out, with the reasons. */
   readonly leftOut: Readonly<Record<string, string>>;
@@ -59,18 +61,19 @@ function generated(results: Results): string {
     const result = results[target.name];
     const cells =
       result === undefined
-        ? ["", "unverified", "", ""]
+        ? ["", "unverified", "", "", ""]
         : [
             result.binary.join("; "),
             [result.runtime, result.emulator].filter((part) => part !== undefined).join(", in "),
+            result.only === undefined ? "all" : result.only.map((name) => `\`${name}\``).join(", "),
             String(result.passed),
             String(Object.keys(result.leftOut).length + result.skipped.length),
           ];
     return `| \`${target.name}\` | \`${prebuildPath(target)}\` | ${cells.join(" | ")} |`;
   });
   return [
-    "| target | binary | its facts | tested in | passed | left out |",
-    "| - | - | - | - | - | - |",
+    "| target | binary | its facts | tested in | folders of `test` | passed | left out |",
+    "| - | - | - | - | - | - | - |",
     ...rows,
     "",
     "What was left out, and why:",

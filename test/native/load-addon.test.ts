@@ -20,8 +20,9 @@ function names(): string[] {
   if (process.platform !== "linux") {
     return [`${folder}/node.napi.node`];
   }
+  const arm = process.arch === "arm" ? "armv7." : "";
   return (onGlibc() ? ["glibc", "musl"] : ["musl", "glibc"]).map(
-    (libc) => `${folder}/node.napi.${libc}.node`,
+    (libc) => `${folder}/node.napi.${arm}${libc}.node`,
   );
 }
 
@@ -70,9 +71,13 @@ describe("loading the addon", () => {
     }
   }
 
-  /** What a program says that loads the package from `entry`: a value read, or the error. */
-  function load(environment: NodeJS.ProcessEnv = {}, entry = "dist/index.js"): string {
-    const program = `try {
+  /**
+   * What a program says that loads the package from `entry`: a value read, or the error.
+   *
+   * @param before - Statements that the program starts with.
+   */
+  function load(environment: NodeJS.ProcessEnv = {}, entry = "dist/index.js", before = ""): string {
+    const program = `${before}; try {
       console.log(require(process.argv[1]).GuestMemory.allocate(8).native.readb(0));
     } catch (error) {
       console.log(error.code + ": " + error.message);
@@ -129,6 +134,30 @@ describe("loading the addon", () => {
     expect(order(said)).to.not.include(-1);
     expect(order(said)).to.deep.equal(order(said).sort((a, b) => a - b));
   });
+
+  for (const [version, right, wrong] of [
+    ["7", "armv7", "armv6"],
+    ["6", "armv6", "armv7"],
+    [undefined, "armv7", "armv6"],
+  ] as const) {
+    it(`takes the binary for ${right} where the process is built for ARM ${version ?? "of no version"}`, () => {
+      const path = (arm: string): string => `prebuilds/linux-arm/node.napi.${arm}.glibc.node`;
+      put(path(right), false);
+      put(path(wrong), false);
+      const said = load(
+        {},
+        "dist/index.js",
+        `const process_ = { platform: "linux", arch: "arm",
+           config: { variables: ${JSON.stringify({ arm_version: version })} } };
+         for (const [name, value] of Object.entries(process_)) {
+           Object.defineProperty(process, name, { value });
+         }`,
+      );
+      expect(said).to.match(/^ERR_NO_ADDON: .*\(linux-arm\)/);
+      expect(said).to.include(join(folder, path(right)));
+      expect(said).to.not.include(join(folder, path(wrong)));
+    });
+  }
 
   it("tells where it has looked if there is none", () => {
     const said = load();
