@@ -1,6 +1,7 @@
 import {
   copyFileSync,
   cpSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
@@ -14,6 +15,7 @@ import commonjs from "@rollup/plugin-commonjs";
 import nodeResolve from "@rollup/plugin-node-resolve";
 import { expect } from "chai";
 import { build, type BuildOptions } from "esbuild";
+import { chromium } from "playwright-core";
 import { inject } from "postject";
 import { rollup } from "rollup";
 import webpack, { type Configuration } from "webpack";
@@ -36,6 +38,32 @@ const PROGRAM = `
 `;
 const WITH_ADDON = "287454020 68 1144201745 1\n";
 const WITHOUT = "287454020 none 1144201745 1\n";
+
+const CHROMIUM = "/usr/bin/chromium";
+
+/** A program for a page without SharedArrayBuffer. */
+const UNSHARED = `
+  import { AddressSpace, GuestMemory } from "${NAME}";
+  const codeOf = (run) => {
+    try {
+      run();
+    } catch (error) {
+      return error.code;
+    }
+  };
+  const space = new AddressSpace();
+  const memory = GuestMemory.allocate(8192);
+  space.addRam(0x1000, memory);
+  const dirty = memory.startTracking();
+  space.writel(0x2000, 5);
+  globalThis.outcome = [
+    typeof SharedArrayBuffer,
+    memory.readl(4096),
+    [...dirty.drain()],
+    codeOf(() => dirty.buffer),
+    codeOf(() => GuestMemory.allocateShared(4096)),
+  ];
+`;
 
 /** Bundles entry.mjs of a folder into a file. */
 type Bundle = (folder: string, file: string, way: Way) => Promise<unknown>;
@@ -170,6 +198,33 @@ describe("bundles", () => {
     const prebuilds = join(folder, "node_modules", NAME, "prebuilds");
     cpSync(prebuilds, join(application, "prebuilds"), { recursive: true });
     expect(runApplication()).to.equal(WITH_ADDON);
+  });
+
+  it("for browsers work in a page that is not isolated from other origins", async function () {
+    if (!existsSync(CHROMIUM)) {
+      expect(process.env["POUND_REQUIRE_ALL"]).to.not.equal("1");
+      this.skip();
+    }
+    const { outputFiles } = await build({
+      stdin: { contents: UNSHARED, resolveDir: folder },
+      bundle: true,
+      platform: "browser",
+      format: "iife",
+      write: false,
+      logLevel: "error",
+    });
+    const browser = await chromium.launch({
+      executablePath: CHROMIUM,
+      args: ["--no-sandbox", "--headless", "--disable-gpu"],
+    });
+    try {
+      const page = await browser.newPage();
+      const outcome = await page.evaluate(`${outputFiles[0]!.text}; outcome`);
+      const refused = "ERR_OUT_OF_MEMORY";
+      expect(outcome).to.deep.equal(["undefined", 5, [1], refused, refused]);
+    } finally {
+      await browser.close();
+    }
   });
 
   for (const entry of BROWSER_ENTRIES) {
