@@ -16,7 +16,7 @@ export type { NativePolicyAccess } from "./native/policy-access.js";
 export { type Op, OpBuffer, OpKind, packOps, type TryAccess } from "./native/op-buffer.js";
 export { Arena, type ArenaOptions, type CallerMemory } from "./memory/arena.js";
 export { DirtyBitmap, type DirtyCursor } from "./memory/dirty-bitmap.js";
-export { GuestMemory } from "./memory/guest-memory.js";
+export { GuestMemory, type MapOptions, type MappableFile } from "./memory/guest-memory.js";
 export type { PolicyAccess } from "./memory/policy-access.js";
 export type {
   ProcessShared,

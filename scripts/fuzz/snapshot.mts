@@ -42,7 +42,7 @@ async function seeds(): Promise<Buffer[]> {
   sparse.addMmio(0x9_0000, 0x100, {}, { name: "uart" });
   sparse.write(0x10000 + 3 * PAGE - 2, Buffer.from("pages"));
   return Promise.all([
-    ...[first, second, ...small].map((snapshot) => encode(snapshot, {})),
+    ...[first, second, ...small].map((snapshot) => encode(snapshot, { mappable: false })),
     ...small.map((snapshot) => encode(snapshot, { mappable: true })),
     encode(sparse.snapshot(), { mappable: true, checksum: "sha256" }),
   ]);
