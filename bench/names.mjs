@@ -13,6 +13,7 @@ export const SECTION_NAMES = [
   "bulk",
   "loading",
   "forks",
+  "snapshots",
   "policies",
   "addressSpace",
   "clients",

@@ -14,6 +14,7 @@ import { forks } from "./sections/forks.mjs";
 import { loading } from "./sections/loading.mjs";
 import { policies } from "./sections/policies.mjs";
 import { large, sizes } from "./sections/sizes.mjs";
+import { snapshots } from "./sections/snapshots.mjs";
 import { startup } from "./sections/startup.mjs";
 import { tracking } from "./sections/tracking.mjs";
 
@@ -26,6 +27,7 @@ const SECTIONS = {
   bulk,
   loading,
   forks,
+  snapshots,
   policies,
   addressSpace,
   clients,

@@ -29,6 +29,7 @@ export { AddressSpace, type RamOptions, type RomOptions } from "./space/address-
 export type { InaccessibleRange } from "./space/bulk.js";
 export type { CodeGuard, CodeWrite, CodeWriteListener } from "./space/code-guard.js";
 export type { DeviceFork, ForkOptions } from "./space/fork.js";
+export type { RestorableFile, RestoreOptions } from "./space/restorable-file.js";
 export type { Unmapped, UnmappedRead, UnmappedWrite } from "./space/holes.js";
 export {
   type AccessWidth,

@@ -1,12 +1,16 @@
 // Measures accesses through an address space, beside the same accesses to flat RAM, to untracked
 // memory or to the handler of a device; and the changes of a map. Each row is measured in a thread
-// of its own, whose V8 has no type feedback of another. bench/sections/space-rows.mjs has the rows.
+// of its own, whose V8 has no type feedback of another. bench/sections/space-rows.mjs and
+// bench/sections/mmu-rows.mjs have the rows.
 
 import { once } from "node:events";
 import { setFlagsFromString } from "node:v8";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 import { medianMs } from "../measure.mjs";
-import { GROUPS } from "./space-rows.mjs";
+import { MMU_GROUPS } from "./mmu-rows.mjs";
+import { SPACE_GROUPS } from "./space-rows.mjs";
+
+const GROUPS = { ...SPACE_GROUPS, ...MMU_GROUPS };
 
 /** Nanoseconds per address of each pass of a row. */
 async function measure({ passes, gpas }) {

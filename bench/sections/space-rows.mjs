@@ -29,7 +29,7 @@ let loopsMade = 0;
  * Makes a loop with a source text of its own, which differs in its first line, so that it shares no
  * type feedback with another.
  */
-function makeLoop(statement, memory) {
+export function makeLoop(statement, memory) {
   const body = `// ${loopsMade++}
   const out8 = new Uint8Array(1);
   const out32 = new Uint32Array(1);
@@ -369,7 +369,7 @@ const CHANGED = {
 };
 
 /** All rows. `comparison` says how the two passes of each row are compared. */
-export const GROUPS = {
+export const SPACE_GROUPS = {
   "32-bit reads": { rows: accesses(READ), comparison: "ratio" },
   "32-bit writes": { rows: accesses(WRITE), comparison: "ratio" },
   "32-bit reads and writes in turn": { rows: accesses(MIXED), comparison: "ratio" },

@@ -22,6 +22,8 @@ import type { Gpa } from "./gpa.js";
  * - `ERR_LACKEY_SYNTAX` (Error): a line of a memory trace is not an access.
  * - `ERR_NO_ADDON` (Error): the native path needs the addon, and none loads in this process.
  * - `ERR_TRACKING_UNAVAILABLE` (Error): the operating system cannot track the writes to a memory.
+ * - `ERR_MAPPED_FILE_LOST` (Error): a file that is mapped as memory was made shorter, or cannot be
+ *   read.
  * - `ERR_SHARING_UNAVAILABLE` (Error): the system cannot share memory between processes in this way.
  */
 export type ErrorCode =
@@ -41,6 +43,7 @@ export type ErrorCode =
   | "ERR_LACKEY_SYNTAX"
   | "ERR_NO_ADDON"
   | "ERR_TRACKING_UNAVAILABLE"
+  | "ERR_MAPPED_FILE_LOST"
   | "ERR_SHARING_UNAVAILABLE";
 
 /** Whether a guest access was a load or a store. */

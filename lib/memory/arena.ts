@@ -9,6 +9,7 @@ import { native, type Handle } from "../native/addon.js";
 import { extentOf } from "../base/view.js";
 import { uncloneable } from "../base/uncloneable.js";
 import type { Mapped } from "./process-sharing.js";
+import { fileLostError, watchForLoss } from "./file-loss.js";
 
 /** Memory of the caller that {@link Arena.over} and `GuestMemory.over` accept. */
 export type CallerMemory = ArrayBuffer | SharedArrayBuffer | ArrayBufferView;
@@ -64,6 +65,8 @@ export interface ArenaInternals {
   fork(): Arena;
   /** As `fork`, without a clone: the memories are reset to the present bytes from now on. */
   rebase(): void;
+  /** Calls a listener instead of a warning when the mapped file has lost bytes. */
+  onLoss(listener: (error: Error) => void): void;
   /** A number that changes whenever the bytes to which the memories are reset may change. */
   forks(): number;
   /** The memory that other processes share; null for other memory and after the end. */
@@ -112,6 +115,11 @@ export class Arena implements Disposable {
   readonly #ownerIsOurs: boolean;
   readonly #endings = new Set<ArenaEnding>();
   #destroyed = false;
+  /** Receives the error when the mapped file has lost bytes. */
+  #onLoss: (error: Error) => void = (error) => {
+    process.emitWarning(error);
+  };
+  #mapsFile = false;
   #forks = 0;
   /** The memory that other processes share, until the arena is destroyed. */
   #mapped: Mapped | null = null;
@@ -131,6 +139,7 @@ export class Arena implements Disposable {
         this.#forks++;
       },
       forks: () => this.#forks,
+      onLoss: (listener) => void (this.#onLoss = listener),
       mapped: () => this.#mapped,
     });
   }
@@ -193,6 +202,17 @@ export class Arena implements Disposable {
     const arena = new Arena(mapped.arena, null);
     arena.#mapped = mapped;
     return arena;
+  }
+
+  /**
+   * Makes an arena over a private mapping of a part of a file, which must not change.
+   *
+   * @returns Null if the system cannot map it.
+   * @internal
+   */
+  static map(descriptor: number, offset: number, size: number): Arena | null {
+    const handle = native.arenaMap(descriptor, offset, size);
+    return handle === null ? null : new Arena(handle, null).#watchForLoss();
   }
 
   /** Size of the block in bytes; 0 after {@link Arena.destroy}. */
@@ -311,11 +331,30 @@ export class Arena implements Disposable {
   #fork(): Arena {
     this.#forks++;
     if (native.externalBuffers) {
-      return new Arena(native.arenaFork(this.#handle), null);
+      const clone = new Arena(native.arenaFork(this.#handle), null);
+      return this.#mapsFile ? clone.#watchForLoss() : clone;
     }
     const clone = Arena.#inRuntime(native.arenaCapacity(this.#handle));
     native.arenaFork(this.#handle, clone.#handle);
     return clone;
+  }
+
+  /** Ends the arena soon after an access has found that bytes of its file are gone. */
+  #watchForLoss(): this {
+    this.#mapsFile = true;
+    watchForLoss(this);
+    return this;
+  }
+
+  /** Whether an access has found that bytes of the mapped file are gone. @internal */
+  hasLost(): boolean {
+    return native.arenaHasLost(this.#handle);
+  }
+
+  /** Ends the arena, because bytes of the mapped file are gone. @internal */
+  lose(): void {
+    this.destroy();
+    this.#onLoss(fileLostError());
   }
 
   #bytesAt(offset: number, length: number, handedOut: boolean): Uint8Array {

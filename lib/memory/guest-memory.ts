@@ -10,7 +10,7 @@ import type { DirtyBitmap, DirtyCursor } from "./dirty-bitmap.js";
 import type { AtomicLanes } from "../atomics/lane.js";
 import { GeneralAccess } from "./general-access.js";
 import type { Gpa } from "../base/gpa.js";
-import { toAddress, toByteCount } from "../base/arguments.js";
+import { checkObject, toAddress, toByteCount } from "../base/arguments.js";
 import { MemoryMarks, UNREAD_MARKS } from "./marks.js";
 import { hasAddon, native, type Handle, type NativeHandle, refuseNative } from "../native/addon.js";
 import { NativeAccess } from "../native/access.js";
@@ -306,6 +306,70 @@ export class GuestMemory implements Disposable {
   static attach(shared: SharedRam): GuestMemory {
     const { view, base } = viewOf(shared);
     return new GuestMemory(Arena.over(view), true, { offset: base });
+  }
+
+  /**
+   * Makes RAM of a region of a snapshot file, whose pages are read when they are first accessed: see
+   * `SnapshotFile.mapMemory`.
+   *
+   * @param file - A `SnapshotFile` of `pound-guest-memory/snapshot`.
+   * @throws TypeError; the errors of `SnapshotFile.mapMemory`.
+   *
+   * @example
+   * ```js
+   * import { tmpdir } from "node:os";
+   * import { join } from "node:path";
+   * import { GuestMemory } from "pound-guest-memory";
+   * import { openSnapshot, saveSnapshot, takeSnapshot } from "pound-guest-memory/snapshot";
+   *
+   * const path = join(tmpdir(), "mapped.snapshot");
+   * const saved = GuestMemory.allocate(1024 * 1024);
+   * saved.writel(0x100, 42);
+   * await saveSnapshot(takeSnapshot(saved), path);
+   *
+   * const file = await openSnapshot(path);
+   * const memory = await GuestMemory.map(file);
+   * await file.close();
+   * console.log(memory.readl(0x100)); // 42
+   * ```
+   */
+  static async map(file: MappableFile, options: MapOptions = {}): Promise<GuestMemory> {
+    if (typeof (Object(file) as Partial<MappableFile>).mapMemory !== "function") {
+      throw typeError("file must be a SnapshotFile");
+    }
+    const { region = 0 } = checkObject(options, "options");
+    return file.mapMemory(region, options);
+  }
+
+  /**
+   * Makes RAM of a part of a file, which must not change.
+   *
+   * @param onLoss - Called instead of a warning when bytes of the file are gone.
+   * @returns Null if the system cannot map it.
+   * @internal
+   */
+  static ofFile(
+    { descriptor, offset, size }: FilePart,
+    onLoss: ((error: Error) => void) | undefined,
+  ): GuestMemory | null {
+    const arena = native.externalBuffers ? Arena.map(descriptor, offset, size) : null;
+    if (arena === null) {
+      return null;
+    }
+    if (onLoss !== undefined) {
+      arenaInternals(arena).onLoss(onLoss);
+    }
+    try {
+      return new GuestMemory(arena, true, { offset: 0 });
+    } catch (error) {
+      arena.destroy();
+      throw error;
+    }
+  }
+
+  /** The parts of an open file that may not be zero: offsets from `offset` on, and lengths. @internal */
+  static dataOf({ descriptor, offset, size }: FilePart): Float64Array {
+    return native.fileData(descriptor, offset, size);
   }
 
   /**
@@ -1101,6 +1165,36 @@ export class GuestMemory implements Disposable {
     this.w64 = u64;
     this.writeQuads = quads;
   }
+}
+
+/** A part of an open file. The offset is a multiple of the page size of the system. */
+export interface FilePart {
+  readonly descriptor: number;
+  readonly offset: number;
+  readonly size: number;
+}
+
+/** A file that {@link GuestMemory.map} maps: a `SnapshotFile`. */
+export interface MappableFile {
+  mapMemory(region: number, options: MapOptions): Promise<GuestMemory>;
+}
+
+/** Options of {@link GuestMemory.map}. */
+export interface MapOptions {
+  /** The index of the region in the file; 0 by default. */
+  readonly region?: number | undefined;
+  /**
+   * When the checksums of all pages are verified: `"background"`, while the RAM is in use already,
+   * or `"before"` the promise resolves, which takes the time of reading the file. The default is
+   * `"background"`.
+   */
+  readonly verify?: "background" | "before" | undefined;
+  /**
+   * Called once if a page turns out to be damaged, or the file becomes shorter or unreadable. The RAM
+   * has ended then: every access is `ERROR_INTERNAL`. Without this option, a warning of the process
+   * is emitted.
+   */
+  readonly onDamage?: ((error: Error) => void) | undefined;
 }
 
 /** Bytes of an arena that become RAM without a descriptor in the arena. */

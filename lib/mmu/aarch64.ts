@@ -1,9 +1,17 @@
-import type { Access } from "../space/regions.js";
 import { type AddressSpace, busOf } from "../space/address-space.js";
 import { checkRegister, PageTableEntries, quad } from "./page-tables.js";
 import type { TranslationKind } from "./tlb.js";
 import type { VirtualAddress } from "./virtual-address.js";
-import { type GuestFault, RIGHT, type Translation, type Walk } from "./walk.js";
+import {
+  ACCESS,
+  FETCHES,
+  type GuestFault,
+  READS,
+  rightFor,
+  type Translation,
+  type Walk,
+  WRITES,
+} from "./walk.js";
 
 // The bits of a descriptor in its low half.
 const VALID = 1 << 0;
@@ -98,6 +106,8 @@ export class Aarch64PageTables {
   #low: Half | null = null;
   #high: Half | null = null;
   #outputs = MAX_OUTPUT;
+  #isOn = false;
+  #neverExecutesWritable = false;
   #setsAccessed = false;
   #setsDirty = false;
 
@@ -158,6 +168,8 @@ export class Aarch64PageTables {
   /** @throws TypeError; RangeError if the value is not from 0 to 2^64 - 1. */
   set sctlr(value: bigint) {
     this.#sctlr = checkRegister(value, "sctlr");
+    this.#isOn = bit(value, 0n);
+    this.#neverExecutesWritable = bit(value, 19n);
   }
 
   /** The address space identifier of the register that `TCR_EL1.A1` names: 8 bits or 16. */
@@ -177,7 +189,7 @@ export class Aarch64PageTables {
   }
 
   #walk(passed: VirtualAddress, kind: TranslationKind, mode: number): Translation | GuestFault {
-    if (!bit(this.#sctlr, 0n)) {
+    if (!this.#isOn) {
       const inRange = typeof passed === "number" && passed >= 0 && passed < MAX_OUTPUT;
       return inRange
         ? { gpa: passed - (passed % PAGE), size: PAGE, access: "rwx" }
@@ -265,8 +277,8 @@ export class Aarch64PageTables {
     if (kind === "write" && this.#setsDirty && (high & DIRTY_MANAGED) !== 0) {
       after = (after & ~READ_ONLY) >>> 0;
     }
-    const access = this.#rights(after, high, limits, mode);
-    if (!access.includes(RIGHT[kind])) {
+    const rights = this.#rights(after, high, limits, mode);
+    if ((rights & rightFor(kind)) === 0) {
       return fault(PERMISSION, level);
     }
     if (after !== low) {
@@ -275,11 +287,11 @@ export class Aarch64PageTables {
         return update === "lost" ? null : fault(EXTERNAL_ABORT, level);
       }
     }
-    return { gpa, size, access };
+    return { gpa, size, access: ACCESS[rights]! };
   }
 
-  /** What a mode may do with a block or page. */
-  #rights(low: number, high: number, limits: number, mode: number): Access {
+  /** The rights that a mode has to a block or page. */
+  #rights(low: number, high: number, limits: number, mode: number): number {
     const isUser = (mode & MODE_USER) !== 0;
     const hasEl0 = (low & EL0) !== 0 && (limits & NO_EL0_TABLE) === 0;
     const isWritable = (low & READ_ONLY) === 0 && (limits & NO_WRITE_TABLE) === 0;
@@ -288,8 +300,8 @@ export class Aarch64PageTables {
     const isNeverExecuted = isUser
       ? (high & UXN) !== 0 || (limits & UXN_TABLE) !== 0
       : (high & PXN) !== 0 || (limits & PXN_TABLE) !== 0 || (hasEl0 && isWritable);
-    const executable = !isNeverExecuted && !(writable && bit(this.#sctlr, 19n));
-    return `${readable ? "r" : ""}${writable ? "w" : ""}${executable ? "x" : ""}`;
+    const executable = !isNeverExecuted && !(writable && this.#neverExecutesWritable);
+    return (readable ? READS : 0) | (writable ? WRITES : 0) | (executable ? FETCHES : 0);
   }
 }
 

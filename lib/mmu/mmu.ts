@@ -5,6 +5,7 @@ import { rangeError } from "../base/errors.js";
 import type { GuestMemAccessResult } from "../base/result.js";
 import { uncloneable } from "../base/uncloneable.js";
 import { checkSlots } from "../base/widths.js";
+import { refuseNative } from "../native/addon.js";
 import { type AddressSpace, busOf } from "../space/address-space.js";
 import type { Bus } from "../space/bus.js";
 import type { MmuFault } from "./fault.js";
@@ -84,6 +85,7 @@ export class Mmu implements GuestAccessors {
   declare private checkSlots: typeof checkSlots;
   static {
     this.prototype.checkSlots = checkSlots;
+    refuseNative(this.prototype);
   }
 
   readonly #bus: Bus;
@@ -133,6 +135,8 @@ export class Mmu implements GuestAccessors {
   /**
    * The same accessors on the native path: C++ translates the addresses and accesses RAM and ROM.
    * Both paths share the TLB, the walks and `lastFault`.
+   *
+   * @throws Error `ERR_NO_ADDON` without the addon.
    */
   get native(): NativeMmuAccess {
     if (this.#native === undefined) {

@@ -1,12 +1,20 @@
 import { checkObject } from "../base/arguments.js";
 import { typeError } from "../base/errors.js";
 import { type Gpa, toBigInt } from "../base/gpa.js";
-import type { Access } from "../space/regions.js";
 import { type AddressSpace, busOf } from "../space/address-space.js";
 import { checkRegister, PageTableEntries, quad } from "./page-tables.js";
 import type { TranslationKind } from "./tlb.js";
 import { virtualAt, type VirtualAddress } from "./virtual-address.js";
-import { type GuestFault, RIGHT, type Translation, type Walk } from "./walk.js";
+import {
+  ACCESS,
+  FETCHES,
+  type GuestFault,
+  READS,
+  rightFor,
+  type Translation,
+  type Walk,
+  WRITES,
+} from "./walk.js";
 
 // The bits of a page table entry. Its page number starts at bit 10.
 const VALID = 1 << 0;
@@ -174,7 +182,7 @@ export class RiscvPageTables {
       }
       const number = high * 2 ** 22 + (low >>> 10);
       if ((low & (READ | EXECUTE)) !== 0) {
-        return number % (size / PAGE) === 0 && rightsOf(low, mode).includes(RIGHT[kind])
+        return number % (size / PAGE) === 0 && (rightsOf(low, mode) & rightFor(kind)) !== 0
           ? this.#leaf(at, low, high, kind, mode, addressOf(number, 0), size)
           : PAGE_FAULT[kind];
       }
@@ -206,23 +214,22 @@ export class RiscvPageTables {
         return update === "lost" ? null : ACCESS_FAULT[kind];
       }
     }
-    const rights = rightsOf(needed, mode);
     // The first write of a clean page has to set the dirty bit.
-    const access = (needed & DIRTY) === 0 ? rights.replace("w", "") : rights;
-    return { gpa, size, access: access as Access };
+    const rights = rightsOf(needed, mode) & ((needed & DIRTY) === 0 ? ~WRITES : -1);
+    return { gpa, size, access: ACCESS[rights]! };
   }
 }
 
-/** What a mode may do with the page of an entry, as letters. */
-function rightsOf(entry: number, mode: number): string {
+/** The rights that a mode has by an entry. */
+function rightsOf(entry: number, mode: number): number {
   const isUserMode = (mode & MODE_USER) !== 0;
   const isUserPage = (entry & USER) !== 0;
   const readable = (entry & READ) !== 0 || ((mode & MODE_MXR) !== 0 && (entry & EXECUTE) !== 0);
   const accessible = isUserMode === isUserPage || (isUserPage && (mode & MODE_SUM) !== 0);
   return (
-    (accessible && readable ? "r" : "") +
-    (accessible && (entry & WRITE) !== 0 ? "w" : "") +
-    (isUserMode === isUserPage && (entry & EXECUTE) !== 0 ? "x" : "")
+    (accessible && readable ? READS : 0) |
+    (accessible && (entry & WRITE) !== 0 ? WRITES : 0) |
+    (isUserMode === isUserPage && (entry & EXECUTE) !== 0 ? FETCHES : 0)
   );
 }
 

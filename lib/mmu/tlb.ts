@@ -11,6 +11,7 @@ export const ENTRY_BYTES = 32;
 
 // The elements of an entry.
 const DIRECT = 0;
+const DISTANCE = 1;
 const PAGE = 2;
 const TARGET = 3;
 const DOUBLES = ENTRY_BYTES / 8;
@@ -28,6 +29,9 @@ const DOUBLES = ENTRY_BYTES / 8;
  *
  * A page is the signed address of its first byte. NaN means none: it equals no page.
  *
+ * Elements 0 and 1 are little-endian, as the fast paths read them; the others, which C++ reads, are
+ * in the byte order of the host. NaN equals no page in either order.
+ *
  * Elements 0 and 1 depend on the map of the space and fall when it changes. Elements 2 and 3 are the
  * guest's translation, which only a flush removes. C++ uses these two (native/pound/kvm/tlb.h).
  */
@@ -36,11 +40,10 @@ export class Tlb {
   readonly view: DataView;
   /** The entries, for C++. */
   readonly doubles: Float64Array;
-  readonly #words: Int32Array;
   /** Whether an entry was set since the last `clear`. */
   #used = true;
   /** Whether an entry became direct since the last time that none was. */
-  #direct = false;
+  #hasDirect = false;
   readonly #pageShift: number;
   readonly #pageSize: number;
   readonly #mask: number;
@@ -49,7 +52,6 @@ export class Tlb {
     const buffer = newShared(entries * ENTRY_BYTES);
     this.view = new DataView(buffer);
     this.doubles = new Float64Array(buffer);
-    this.#words = new Int32Array(buffer);
     this.#pageShift = pageBits;
     this.#pageSize = 2 ** pageBits;
     this.#mask = entries - 1;
@@ -61,7 +63,7 @@ export class Tlb {
     if (this.#used) {
       this.doubles.fill(NaN);
       this.#used = false;
-      this.#direct = false;
+      this.#hasDirect = false;
     }
   }
 
@@ -83,15 +85,15 @@ export class Tlb {
 
   /** Whether the fast path accesses the bytes of a virtual page. */
   isDirect(page: number): boolean {
-    return this.doubles[this.#entryOf(page) + DIRECT] === page;
+    return this.#direct(this.#entryOf(page)) === page;
   }
 
   /** Lets the fast path access the bytes of a virtual page that `find` finds. */
   open(page: number, distance: number): void {
     const entry = this.#entryOf(page);
-    this.#words[2 * (entry + DIRECT + 1)] = distance;
-    this.doubles[entry + DIRECT] = page;
-    this.#direct = true;
+    this.view.setInt32(8 * (entry + DISTANCE), distance, true);
+    this.view.setFloat64(8 * (entry + DIRECT), page, true);
+    this.#hasDirect = true;
   }
 
   /** Removes the entry of a virtual page, if there is one. */
@@ -105,14 +107,14 @@ export class Tlb {
 
   /** Takes the pages whose bytes touch a range of guest physical addresses off the fast path. */
   close(start: number, end: number): void {
-    if (!this.#direct) {
+    if (!this.#hasDirect) {
       return;
     }
     const doubles = this.doubles;
     let direct = false;
     for (let entry = 0; entry < doubles.length; entry += DOUBLES) {
       // False for NaN.
-      if (doubles[entry + DIRECT]! === doubles[entry + PAGE]!) {
+      if (this.#direct(entry) === doubles[entry + PAGE]!) {
         const target = doubles[entry + TARGET]!;
         if (target < end && target + this.#pageSize > start) {
           doubles[entry + DIRECT] = NaN;
@@ -121,7 +123,11 @@ export class Tlb {
         }
       }
     }
-    this.#direct = direct;
+    this.#hasDirect = direct;
+  }
+
+  #direct(entry: number): number {
+    return this.view.getFloat64(8 * (entry + DIRECT), true);
   }
 
   #entryOf(page: number): number {
@@ -155,6 +161,11 @@ export class TableSet {
     this.write = new Tlb(entries, pageBits);
     this.fetch = new Tlb(entries, pageBits);
     this.generation = generation;
+  }
+
+  /** The table of a kind of access. */
+  of(kind: TranslationKind): Tlb {
+    return kind === "read" ? this.read : kind === "write" ? this.write : this.fetch;
   }
 
   /** The number of the tables in the call block of the addon. */

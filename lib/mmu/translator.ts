@@ -3,10 +3,10 @@ import { rangeError, typeError } from "../base/errors.js";
 import type { Gpa } from "../base/gpa.js";
 import type { Bus } from "../space/bus.js";
 import type { PageTable } from "../space/page-table.js";
-import { KINDS, TableSet, type TranslationKind } from "./tlb.js";
+import { TableSet, type TranslationKind } from "./tlb.js";
 import type { MmuFault } from "./fault.js";
 import { offsetIn, toVirtual, type VirtualAddress, virtualAt } from "./virtual-address.js";
-import { checkTranslation, RIGHT, type Walk } from "./walk.js";
+import { checkTranslation, READS, rightFor, type Translation, type Walk, WRITES } from "./walk.js";
 
 /** The most sets of tables. The one that was selected longest ago makes room for another. */
 const MAX_SETS = 16;
@@ -122,41 +122,54 @@ export class Translator {
    * @param va - A result of `toVirtual`.
    */
   translate(kind: TranslationKind, va: VirtualAddress): Gpa | undefined {
-    const offset = offsetIn(va, this.pageSize);
+    const { pageSize } = this;
+    const offset = offsetIn(va, pageSize);
     const set = this.#set;
     if (typeof va === "number") {
-      const target = set[kind].find(va - offset);
+      const target = set.of(kind).find(va - offset);
       if (!Number.isNaN(target)) {
         return target + offset;
       }
     }
     const found: unknown = this.walk(va, kind, set.mode);
-    const fault = (found as { fault?: unknown } | null | undefined)?.fault;
+    if (typeof found !== "object" || found === null) {
+      throw typeError("the result of walk must be an object");
+    }
+    const { fault } = found as { fault?: unknown };
     if (fault !== undefined) {
       this.guestFault = fault;
       return undefined;
     }
-    const { gpa, size, access } = checkTranslation(found, this.pageSize);
-    if (!access.includes(RIGHT[kind])) {
+    const { gpa, size, access } = found as Translation;
+    const rights = checkTranslation(gpa, size, access, pageSize);
+    if ((rights & rightFor(kind)) === 0) {
       this.guestFault = undefined;
       return undefined;
     }
-    const inBlock = offsetInBlock(va, size);
-    const result = gpaAt(gpa, inBlock);
-    const page = typeof va === "number" ? va - offset : NaN;
-    if (Number.isSafeInteger(page) && Number.isSafeInteger(gpaAt(gpa, size))) {
-      const target = (result as number) - offset;
-      // A page that the guest executes and reads is rare, and its entries would replace others.
-      for (const other of KINDS) {
-        if (access.includes(RIGHT[other]) && (other === "fetch") === (kind === "fetch")) {
-          set[other].set(page, target);
-        }
+    const inBlock = size === pageSize ? offset : offsetInBlock(va, size);
+    if (typeof va !== "number" || typeof gpa !== "number") {
+      return gpaAt(gpa, inBlock);
+    }
+    const page = va - offset;
+    const target = gpa + inBlock - offset;
+    if (!Number.isSafeInteger(page) || !Number.isSafeInteger(gpa + size)) {
+      return gpaAt(gpa, inBlock);
+    }
+    // A page that the guest executes and reads is rare, and its entries would replace others.
+    if (kind === "fetch") {
+      set.fetch.set(page, target);
+    } else {
+      if ((rights & READS) !== 0) {
+        set.read.set(page, target);
       }
-      if (size > this.pageSize) {
-        set.addSuperpage((va as number) - inBlock, size);
+      if ((rights & WRITES) !== 0) {
+        set.write.set(page, target);
       }
     }
-    return result;
+    if (size > pageSize) {
+      set.addSuperpage(va - inBlock, size);
+    }
+    return target + offset;
   }
 
   /**
@@ -174,7 +187,7 @@ export class Translator {
     const offset = offsetIn(va, pageSize);
     const page = va - offset;
     const start = gpa - offset;
-    const tlb = this.#set[kind];
+    const tlb = this.#set.of(kind);
     // The handler of a device may have changed the set or flushed it.
     if (tlb.find(page) !== start || tlb.isDirect(page)) {
       return;

@@ -95,6 +95,12 @@ export interface MemoryBinding {
    * were written, or read. Looks at no bytes.
    */
   arenaResident(arena: Handle, offset: number, length: number): Float64Array;
+  /** As `arenaCreate`, over a part of a file; null if the system cannot map it. */
+  arenaMap(descriptor: number, offset: number, size: number): Handle | null;
+  /** Whether an access found that bytes of the mapped file are gone. */
+  arenaHasLost(arena: Handle): boolean;
+  /** The offset, from `offset` on, and the length of each part of a file that may not be zero. */
+  fileData(descriptor: number, offset: number, length: number): Float64Array;
   /** Bytes of a huge page; 0 on systems on which the package asks for none. */
   readonly hugePageSize: number;
   /**

@@ -1,21 +1,29 @@
 import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { PAGE_SIZE } from "../base/page.js";
-import { outOfMemoryError, rangeError } from "../base/errors.js";
+import { outOfMemoryError, rangeError, typeError } from "../base/errors.js";
 import { notRegularFileError, SnapshotFormatError } from "./errors.js";
-import { toByteCount } from "../base/arguments.js";
-import { GuestMemory, guestMemoryInternals } from "../memory/guest-memory.js";
+import { checkFunction, checkObject, toByteCount } from "../base/arguments.js";
+import {
+  type FilePart,
+  GuestMemory,
+  guestMemoryInternals,
+  type MapOptions,
+} from "../memory/guest-memory.js";
 import { WINDOW_SIZE } from "../memory/windows.js";
 import { decodeHeader, decodeLayout } from "./decode.js";
 import { dataOffset, type FileLayout, HEADER_SIZE, type Header } from "./format.js";
 import type { SnapshotWindow } from "./layout.js";
+import { restoreMapped } from "./map-restore.js";
 import type { ChecksumName } from "./page-checksum.js";
 import { HeatTable, type PageHeat } from "./page-heat.js";
 import { PageRecords } from "./page-records.js";
 import { PageStore } from "./page-store.js";
-import { NO_PAGES, type PageTable, samePage } from "./page-table.js";
+import { NO_PAGES, type PageTable, samePage, ZERO_PAGE } from "./page-table.js";
 import { BATCH, Progress, type ProgressOptions } from "./progress.js";
+import { restoreSnapshot } from "./restore.js";
 import type { MachineState } from "./state.js";
+import type { SnapshotSubject } from "./subject.js";
 import { decodeState } from "./state-section.js";
 import {
   makeSnapshot,
@@ -23,6 +31,9 @@ import {
   type Snapshot,
   type SnapshotRegion,
 } from "./snapshot.js";
+
+/** Ends the verification for RAM that has ended. */
+const ENDED = new Error("the memory has ended");
 
 /** Maximum bytes of one read: Linux reads at most 2 GiB, and Node aborts the process above that. */
 const MAX_READ = 2 ** 30;
@@ -112,6 +123,8 @@ export class SnapshotFile implements AsyncDisposable {
   readonly mappable: boolean;
 
   readonly #handle: FileHandle;
+  /** The verifications in the background, which never fail. */
+  readonly #verifying = new Set<Promise<void>>();
   /** Bytes of the state of the machine. */
   readonly #stateSize: number;
   readonly #dataOffset: number;
@@ -146,8 +159,9 @@ export class SnapshotFile implements AsyncDisposable {
     }));
   }
 
-  /** Closes the file. */
+  /** Closes the file, after the verification in the background has ended. */
   async close(): Promise<void> {
+    await Promise.all(this.#verifying);
     await this.#handle.close();
   }
 
@@ -251,11 +265,12 @@ export class SnapshotFile implements AsyncDisposable {
       const pages = await this.#loadPages(i, progress);
       regions.push({ layout: { kind, name, gpa, size }, pages, heat: this.#loadHeat(i) });
     }
-    const state = await this.#loadState();
+    const state = await this.readState();
     return makeSnapshot({ regions, windows: this.windows, origins: null, state }, this.generation);
   }
 
-  async #loadState(): Promise<MachineState> {
+  /** Reads and verifies the state of the machine. @internal */
+  async readState(): Promise<MachineState> {
     const offset = this.size - this.#stateSize;
     const section = await readAt(this.#handle, offset, this.#stateSize);
     return decodeState(section, offset, this.windows.length);
@@ -295,12 +310,8 @@ export class SnapshotFile implements AsyncDisposable {
    */
   async readMemory(region: number, options: ProgressOptions = {}): Promise<GuestMemory> {
     const progress = new Progress(options);
-    const { first, end } = this.#recordsOf(region);
-    const { kind, size } = this.regions[region]!;
-    if (kind === "mmio") {
-      throw rangeError("a region of MMIO has no bytes");
-    }
-    progress.start((this.#records.rank(end) - this.#records.rank(first)) * PAGE_SIZE);
+    const { size } = this.#partOf(region);
+    progress.start(this.#storedBytes(region));
     const memory = GuestMemory.allocate(size, { forkable: true });
     try {
       await this.#fill(memory, region, progress);
@@ -309,6 +320,154 @@ export class SnapshotFile implements AsyncDisposable {
       memory.destroy();
       throw error;
     }
+  }
+
+  /**
+   * Makes RAM of a region without reading it: the file is mapped, and each page is read when it is
+   * first accessed. The RAM takes memory only for the pages that are accessed, and its clones
+   * ({@link GuestMemory.fork}) share those that none of them writes. Writes stay in the RAM.
+   *
+   * The file must not be written in place while the RAM exists. Replacing, moving or removing it is
+   * harmless: {@link saveSnapshot} replaces it. If a page turns out to be gone, because the file was
+   * made shorter or the disk fails, the access continues with zeros and the RAM ends within a tenth
+   * of a second of the event loop's time.
+   *
+   * On systems other than Linux, in Electron and for files of versions 1 and 2, the RAM is that of
+   * {@link SnapshotFile.readMemory}.
+   *
+   * @param region - Index in {@link SnapshotFile.regions}, of RAM or ROM.
+   * @throws TypeError, RangeError for invalid options; the errors of
+   * {@link SnapshotFile.readMemory}.
+   */
+  async mapMemory(
+    region: number,
+    options: MapOptions & ProgressOptions = {},
+  ): Promise<GuestMemory> {
+    const { verify = "background", onDamage } = checkObject(options, "options");
+    const progress = new Progress(options);
+    if (verify !== "background" && verify !== "before") {
+      throw rangeError('verify must be "background" or "before"');
+    }
+    if (onDamage !== undefined) {
+      checkFunction(onDamage, "onDamage");
+    }
+    const part = this.#partOf(region);
+    if (!this.mappable || part.size === 0 || !GuestMemory.forksShareMemory) {
+      return this.readMemory(region, options);
+    }
+    if (verify === "before") {
+      progress.start(this.#storedBytes(region));
+      await this.#verify(region, part, progress);
+    }
+    const memory = GuestMemory.ofFile(part, onDamage);
+    if (memory === null) {
+      return this.readMemory(region, options);
+    }
+    if (verify === "background") {
+      const verifying = this.#verifyBehind(region, part, memory, onDamage);
+      this.#verifying.add(verifying);
+      void verifying.finally(() => this.#verifying.delete(verifying));
+    }
+    return memory;
+  }
+
+  /** Restores a space: see `AddressSpace.restore`. @internal */
+  async restoreTo(
+    subject: SnapshotSubject,
+    options: MapOptions & ProgressOptions & { readonly map?: boolean | undefined },
+  ): Promise<void> {
+    const { map = false } = checkObject(options, "options");
+    if (typeof map !== "boolean") {
+      throw typeError("map must be a boolean");
+    }
+    if (map) {
+      await restoreMapped(this, subject, options);
+    } else {
+      restoreSnapshot(subject, await this.load(options));
+    }
+  }
+
+  /** Verifies a region while RAM that maps it is in use, and ends the RAM if it is damaged. */
+  async #verifyBehind(
+    region: number,
+    part: FilePart,
+    memory: GuestMemory,
+    onDamage: ((error: Error) => void) | undefined,
+  ): Promise<void> {
+    try {
+      await this.#verify(region, part, {
+        add: () => {
+          if (memory.destroyed) {
+            throw ENDED;
+          }
+        },
+      });
+    } catch (error) {
+      if (!memory.destroyed) {
+        memory.destroy();
+        if (onDamage === undefined) {
+          process.emitWarning(error as Error);
+        } else {
+          onDamage(error as Error);
+        }
+      }
+    }
+  }
+
+  /** Verifies the stored pages of a region, and that the others are zero. */
+  async #verify(region: number, part: FilePart, progress: Pick<Progress, "add">): Promise<void> {
+    const records = this.#records;
+    const { first, end } = this.#recordsOf(region);
+    const buffers = [allocate(BATCH * PAGE_SIZE), allocate(BATCH * PAGE_SIZE)];
+    const read = async ({ from, to }: Batch): Promise<Uint8Array> => {
+      buffers.reverse();
+      const bytes = buffers[0]!.subarray(0, (to - from) * PAGE_SIZE);
+      await readInto(this.#handle, part.offset + from * PAGE_SIZE, bytes);
+      return bytes;
+    };
+    let record = first;
+    // The file has no data for a page in a hole.
+    const checkHole = (before: number): void => {
+      for (; record < end && records.page(record) < before; record++) {
+        if (records.isStored(record)) {
+          this.#checkPage(region, record, ZERO_PAGE);
+        }
+      }
+    };
+    for await (const { from, to, result } of ahead(dataPages(part), read)) {
+      checkHole(from);
+      const before = record;
+      for (let page = from; page < to; page++) {
+        const at = result.byteOffset + (page - from) * PAGE_SIZE;
+        const bytes = new Uint8Array(result.buffer, at, PAGE_SIZE);
+        const isRecorded = record < end && records.page(record) === page;
+        if (isRecorded && records.isStored(record)) {
+          this.#checkPage(region, record, bytes);
+        } else if (!samePage(bytes, null)) {
+          const offset = part.offset + page * PAGE_SIZE;
+          throw new SnapshotFormatError("a page that is not stored is not zero", offset);
+        }
+        record += Number(isRecorded);
+      }
+      progress.add((records.rank(record) - records.rank(before)) * PAGE_SIZE);
+    }
+    checkHole(Infinity);
+  }
+
+  /** Bytes of the stored pages of a region. */
+  #storedBytes(region: number): number {
+    const { first, end } = this.#recordsOf(region);
+    return (this.#records.rank(end) - this.#records.rank(first)) * PAGE_SIZE;
+  }
+
+  /** The data of a region of RAM or ROM. */
+  #partOf(region: number): FilePart {
+    this.#recordsOf(region);
+    const { kind, size } = this.regions[region]!;
+    if (kind === "mmio") {
+      throw rangeError("a region of MMIO has no bytes");
+    }
+    return { descriptor: this.#handle.fd, offset: this.#areas[region]!, size: Number(size) };
   }
 
   /** Reads the stored pages of a region into RAM of zeros. */
@@ -486,7 +645,7 @@ export class SnapshotFile implements AsyncDisposable {
   }
 }
 
-/** Consecutive records. */
+/** Consecutive records, or pages. */
 interface Batch {
   readonly from: number;
   readonly to: number;
@@ -498,12 +657,24 @@ interface RecordReader {
   readonly allocate: (bytes: number) => Uint8Array;
   /** Receives each page. */
   readonly use: (page: number, bytes: Uint8Array) => void;
-  readonly progress?: Progress;
+  readonly progress?: Pick<Progress, "add">;
 }
 
 function* batches(first: number, end: number): Generator<Batch> {
   for (let from = first; from < end; from += BATCH) {
     yield { from, to: Math.min(from + BATCH, end) };
+  }
+}
+
+/** The pages of a part of a file that are not in holes. */
+function* dataPages(part: FilePart): Generator<Batch> {
+  const data = GuestMemory.dataOf(part);
+  const limit = Math.ceil(part.size / PAGE_SIZE);
+  let done = 0;
+  for (let i = 0; i < data.length; i += 2) {
+    const from = Math.max(done, Math.floor(data[i]! / PAGE_SIZE));
+    done = Math.min(Math.ceil((data[i]! + data[i + 1]!) / PAGE_SIZE), limit);
+    yield* batches(from, done);
   }
 }
 

@@ -48,7 +48,8 @@ const CRC32: PageChecksum = {
   matches: (page, table, at) => table.readUInt32LE(at) === crc32(page),
   digest: (table, at) => Buffer.from(table.subarray(at, at + 4)).reverse(),
   isValid: (table, at) =>
-    table.readUInt32LE(at + 4) === PRESENT && table.readBigUInt64LE(at + 8) === 0n,
+    table.readUInt32LE(at + 4) === PRESENT &&
+    (table.readUInt32LE(at + 8) | table.readUInt32LE(at + 12)) === 0,
 };
 
 /** The kinds of checksums by name. */

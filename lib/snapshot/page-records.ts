@@ -1,21 +1,13 @@
 import { PAGE_SIZE } from "../base/page.js";
 import { SnapshotFormatError } from "./errors.js";
-import {
-  AT,
-  type FileRegion,
-  type Header,
-  readCount,
-  RECORD_SIZE,
-  recordsOffset,
-} from "./format.js";
-import { CHECKSUM_SIZE, type PageChecksum } from "./page-checksum.js";
+import { AT, type FileRegion, type Header, RECORD_SIZE, recordsOffset } from "./format.js";
+import type { PageChecksum } from "./page-checksum.js";
 import type { PageHeat } from "./page-heat.js";
 import type { Page } from "./page-table.js";
 import type { RegionContents } from "./snapshot.js";
 
 /** The offset of the checksum in a record. */
 const CHECKSUM = 16;
-const NO_CHECKSUM = Buffer.alloc(CHECKSUM_SIZE);
 
 /** Number of records of a region: for its stored pages, and for those that changed to zeros. */
 export function countRecords({ pages, heat }: RegionContents): number {
@@ -74,6 +66,8 @@ export function* encodeRecords(
  */
 export class PageRecords {
   readonly #bytes: Buffer;
+  /** The same bytes, which V8 reads several times faster. */
+  readonly #view: DataView;
   readonly #checksum: PageChecksum;
   /** The number of stored pages before each record. */
   readonly #rank: Uint32Array;
@@ -85,6 +79,7 @@ export class PageRecords {
   constructor(bytes: Buffer, regions: readonly FileRegion[], header: Header) {
     const offset = recordsOffset(header);
     this.#bytes = bytes;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     this.#checksum = header.checksum;
     this.#rank = new Uint32Array(header.records + 1);
     let record = 0;
@@ -93,7 +88,7 @@ export class PageRecords {
       let least = 0;
       for (const end = record + records; record < end; record++) {
         const at = offset + record * RECORD_SIZE;
-        const page = readCount(bytes, record * RECORD_SIZE, offset);
+        const page = this.page(record);
         if (page < least || page >= limit) {
           throw new SnapshotFormatError("pages are not in order, or lie outside the region", at);
         }
@@ -121,14 +116,14 @@ export class PageRecords {
   /** The page number of a record. */
   page(record: number): number {
     const at = record * RECORD_SIZE;
-    return this.#bytes.readUInt32LE(at) + this.#bytes.readUInt32LE(at + 4) * 2 ** 32;
+    return this.#view.getUint32(at, true) + this.#view.getUint32(at + 4, true) * 2 ** 32;
   }
 
   heat(record: number): PageHeat {
     const at = record * RECORD_SIZE;
     return {
-      changes: this.#bytes.readUInt32LE(at + 8),
-      changedIn: this.#bytes.readUInt32LE(at + 12),
+      changes: this.#view.getUint32(at + 8, true),
+      changedIn: this.#view.getUint32(at + 12, true),
     };
   }
 
@@ -180,6 +175,13 @@ export class PageRecords {
   /** Whether the file has the bytes of the page. The others are zero. */
   isStored(record: number): boolean {
     const at = record * RECORD_SIZE + CHECKSUM;
-    return this.#bytes.compare(NO_CHECKSUM, 0, CHECKSUM_SIZE, at, at + CHECKSUM_SIZE) !== 0;
+    const table = this.#view;
+    return (
+      (table.getUint32(at) |
+        table.getUint32(at + 4) |
+        table.getUint32(at + 8) |
+        table.getUint32(at + 12)) !==
+      0
+    );
   }
 }

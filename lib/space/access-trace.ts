@@ -82,13 +82,10 @@ export class AccessTrace {
     policy: AccessPolicy,
     watch: (range: WatchRange, recorder: AccessRecorder) => Watchpoint,
   ) {
-    const {
-      range,
-      kinds = "access",
-      tag = () => 0,
-      capacity = DEFAULT_CAPACITY,
-    } = checkObject(options, "options");
+    const { range, kinds = "access", tag = () => 0 } = checkObject(options, "options");
     const { gpa, length } = checkObject(range, "range");
+    // After the check of `range`: an object of another class may have a getter of this name.
+    const { capacity = DEFAULT_CAPACITY } = options;
     checkFunction(tag, "tag");
     this.capacity = toByteCount(capacity, "capacity");
     if (this.capacity === 0 || this.capacity > MAX_CAPACITY) {

@@ -50,6 +50,7 @@ import {
 import { restoreDevices, restoreSnapshot } from "../snapshot/restore.js";
 import type { Snapshot } from "../snapshot/snapshot.js";
 import { type SnapshotOptions, takeSnapshot } from "../snapshot/take.js";
+import type { RestorableFile, RestoreOptions } from "./restorable-file.js";
 import { SpaceAccess } from "./general-access.js";
 import { spaceAtomics } from "./atomics.js";
 import { spaceHalves } from "./halves.js";
@@ -608,8 +609,21 @@ export class AddressSpace implements GuestAccessors {
    * @throws The errors of {@link restoreSnapshot}. Neither RAM nor banks nor devices change then,
    * unless `load` of a device throws.
    */
-  restore(snapshot: Snapshot): number {
-    return restoreSnapshot(this, snapshot);
+  restore(snapshot: Snapshot): number;
+  /**
+   * Restores RAM, banks and devices from a snapshot file, which `openSnapshot` has opened.
+   *
+   * With `map`, nothing is read that the guest does not access: the regions show new memories from
+   * then on, which map the file (`SnapshotFile.mapMemory`). The memories that they showed before stay
+   * as they are. New memories are tracked if the ones before were.
+   *
+   * @throws The errors of {@link restoreSnapshot}, `SnapshotFile.load` and `SnapshotFile.mapMemory`.
+   */
+  restore(file: RestorableFile, options?: RestoreOptions): Promise<void>;
+  restore(source: Snapshot | RestorableFile, options: RestoreOptions = {}): number | Promise<void> {
+    return "restoreTo" in Object(source)
+      ? (source as RestorableFile).restoreTo(this, options)
+      : restoreSnapshot(this, source as Snapshot);
   }
 
   /**
@@ -970,7 +984,7 @@ export class AddressSpace implements GuestAccessors {
       // The slow path repeats all checks, and throws errors with a code.
     }
 
-    return this.general.readl(gpa);
+    return this.general.readl(gpa) >>> 0;
   }
 
   readq(gpa: Gpa): bigint {

@@ -710,7 +710,7 @@ class FaultBig extends PolicyAccessors {
       // The slow path repeats all checks, and throws errors with a code.
     }
 
-    return this.general.readl(gpa);
+    return this.general.readl(gpa) >>> 0;
   }
 
   readq(gpa: Gpa): bigint {

@@ -68,6 +68,17 @@ std::shared_ptr<SharedArena> SharedArena::make(napi_env env, PagesKind kind, siz
                                : nullptr;
 }
 
+std::shared_ptr<SharedArena> SharedArena::map(napi_env env, int descriptor, uint64_t offset,
+                                              size_t size) {
+    auto file = host::memory::page_file_t::part_of(descriptor, offset);
+    auto block = forkable_t::map(std::move(file), size);
+    if (!block) {
+        return nullptr;
+    }
+    const arena_t arena = {block->data(), size, 0, ARENA_BACKING_PAGES};
+    return std::make_shared<SharedArena>(env, PagesKind::ORDINARY, arena, std::move(block));
+}
+
 SharedArena::SharedArena(napi_env env, PagesKind kind, const arena_t& arena,
                          std::optional<forkable_t> block)
     : env_(env), arena_(arena), kind_(kind), block_(std::move(block)),
@@ -329,6 +340,45 @@ Napi::Value arena_create(const Napi::CallbackInfo& info) {
 }
 
 /**
+ * arenaMap(descriptor: number, offset: number, size: number): handle | null
+ *
+ * @return Null if the system cannot map the file.
+ */
+Napi::Value arena_map(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    const auto descriptor = to_size(info, 0, "descriptor must be a file descriptor");
+    if (!descriptor) {
+        return Napi::Value();
+    }
+    const auto offset = to_size(info, 1, "offset must be an integer of bytes");
+    if (!offset) {
+        return Napi::Value();
+    }
+    const auto size = to_size(info, 2, "size must be an integer of bytes, at least 1");
+    if (!size) {
+        return Napi::Value();
+    }
+    if (*size == 0 || *offset % host::memory::page_size() != 0) {
+        return throw_range(env, "size must be at least 1, and offset a multiple of the page size");
+    }
+    auto arena = SharedArena::map(env, static_cast<int>(*descriptor), *offset, *size);
+    return arena == nullptr ? env.Null() : make_handle(env, std::move(arena));
+}
+
+/** arenaHasLost(arena): boolean; whether bytes of the file that the arena maps are gone */
+Napi::Value arena_has_lost(const Napi::CallbackInfo& info) {
+    auto arena = to_arena(info);
+    return arena == nullptr ? Napi::Value() : Napi::Boolean::New(info.Env(), arena->has_lost());
+}
+
+/**
+ * fileData(descriptor: number, offset: number, length: number): Float64Array
+ *
+ * @return The offset, from `offset` on, and the length of each part of a file that may not be zero.
+ */
+Napi::Value file_data(const Napi::CallbackInfo& info);
+
+/**
  * arenaOver(view: DataView, detachInTheEnd: boolean): handle
  *
  * The view is a DataView because a Uint8Array cannot span more than 4 GiB in Node 20.
@@ -582,6 +632,27 @@ Napi::Value advise_huge_pages(const Napi::CallbackInfo& info) {
     return Napi::Number::New(info.Env(), static_cast<double>(start));
 }
 
+Napi::Value file_data(const Napi::CallbackInfo& info) {
+    const auto descriptor = to_size(info, 0, "descriptor must be a file descriptor");
+    if (!descriptor) {
+        return Napi::Value();
+    }
+    const auto offset = to_size(info, 1, "offset must be an integer of bytes");
+    if (!offset) {
+        return Napi::Value();
+    }
+    const auto length = to_size(info, 2, "length must be an integer of bytes");
+    if (!length) {
+        return Napi::Value();
+    }
+    Parts parts;
+    const auto file = host::memory::page_file_t::part_of(static_cast<int>(*descriptor), *offset);
+    for (const auto& run : file.resident(*length)) {
+        parts.add(run.offset, run.length);
+    }
+    return parts.to_array(info.Env());
+}
+
 /** detach(buffer: ArrayBuffer): undefined; harmless the second time */
 Napi::Value detach(const Napi::CallbackInfo& info) {
     if (!info[0].IsArrayBuffer() || !detach_exposed(info.Env(), info[0])) {
@@ -614,6 +685,9 @@ void init_arena_binding(Napi::Env env, Napi::Object exports) {
     exports.Set("externalBuffers", Napi::Boolean::New(env, external_buffers_allowed(env)));
     exports.Set("arenaCreate", Napi::Function::New(env, arena_create, "arenaCreate"));
     exports.Set("arenaOver", Napi::Function::New(env, arena_over, "arenaOver"));
+    exports.Set("arenaMap", Napi::Function::New(env, arena_map, "arenaMap"));
+    exports.Set("arenaHasLost", Napi::Function::New(env, arena_has_lost, "arenaHasLost"));
+    exports.Set("fileData", Napi::Function::New(env, file_data, "fileData"));
     exports.Set("arenaAllocate", Napi::Function::New(env, arena_allocate, "arenaAllocate"));
     exports.Set("arenaCapacity", Napi::Function::New(env, arena_capacity, "arenaCapacity"));
     exports.Set("arenaUsed", Napi::Function::New(env, arena_used, "arenaUsed"));

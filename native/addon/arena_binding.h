@@ -61,6 +61,15 @@ public:
     static std::shared_ptr<SharedArena> make(napi_env env, PagesKind kind, size_t capacity,
                                              host::memory::arena_result_t* result);
 
+    /**
+     * Makes an arena whose pages are those of a part of a file, all of them allocated.
+     *
+     * @param offset Bytes, a multiple of the page size.
+     * @return Null if the system cannot do that.
+     */
+    static std::shared_ptr<SharedArena> map(napi_env env, int descriptor, uint64_t offset,
+                                            size_t size);
+
     /** Takes over the pages of `arena`. */
     SharedArena(napi_env env, PagesKind kind, const host::memory::arena_t& arena,
                 std::optional<host::memory::forkable_t> block);
@@ -119,6 +128,11 @@ public:
     /** Whether the pages are those of a file, which other arenas may map too. */
     bool maps_file() const {
         return block_ && !block_->is_ordinary();
+    }
+
+    /** forkable_t::has_lost(). */
+    bool has_lost() const {
+        return block_ && block_->has_lost();
     }
 
     /** What keeps the bytes mapped. Null for memory of the caller, and after destroy(). */

@@ -217,7 +217,13 @@ async function run(_file: Buffer, path: string, random: Randomness): Promise<voi
     throw new Error("the same file is another snapshot");
   }
   await using opened = await openSnapshot(path);
-  for (const i of opened.regions.keys()) {
+  for (const [i, { kind }] of opened.regions.entries()) {
+    if (kind !== "mmio") {
+      // The pages are those that were loaded, so they are right.
+      const memory = await opened.mapMemory(i, { verify: i % 2 === 0 ? "before" : "background" });
+      memory.tryReadb(random.below(2 ** 20), new Uint8Array(1));
+      memory.destroy();
+    }
     const pages = [...opened.pagesFrom(i, 0)].map(({ page }) => page);
     await opened.readPages(i, pages.at(-1) ?? 0, 1 + random.below(32));
   }

@@ -146,12 +146,15 @@ describeNative("the example's virt machine", () => {
     });
   }
 
-  it("has the terminal as its serial port, until Ctrl-A X", async function () {
+  it("has the terminal as its serial port, with Ctrl-A B and X", async function () {
     this.timeout(120_000);
     needBoot(this, "u-boot");
     const run = spawn(process.execPath, [compiled("main.js"), "u-boot", "--path", "native"]);
     const ended = once(run, "exit");
     const keys = [
+      // Back to the start, where the firmware says its name once more.
+      ["OpenSBI v", "\u0001b"],
+      ["OpenSBI v", ""],
       ["autoboot: ", " "],
       ["=> ", "ne\u0001\u0001echo o\n"],
       ["=> ", "\u0001x"],

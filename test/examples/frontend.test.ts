@@ -119,7 +119,7 @@ describe("the example frontend", () => {
     execFileSync("make", ["-s", "-B", "-C", GUEST_FOLDER, `OUT=${scratch}`]);
     const version = execFileSync(CROSS_COMPILER, ["-dumpfullversion"], { encoding: "utf8" });
     if (version.trim() === CROSS_COMPILER_VERSION) {
-      for (const name of PROGRAMS) {
+      for (const name of [...PROGRAMS, "random"] as const) {
         const rebuilt = readFileSync(join(scratch, `${name}.elf`));
         expect(rebuilt.equals(readFileSync(programFile(name))), name).to.be.true;
       }

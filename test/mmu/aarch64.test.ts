@@ -132,7 +132,7 @@ describe("the page tables of AArch64", () => {
   for (const [name, page, table, codes] of RIGHTS) {
     it(`give the rights of ${name}`, () => {
       const { map, access } = machine();
-      const expected = codes.split(" ").map((group) => [...group].map((code) => CODES[code]));
+      const expected = codes.split(" ").map((group) => Array.from(group, (code) => CODES[code]));
       map(TARGET | LEAF_PAGE | AF | page, table);
       const found = [EL1, EL1_PAN, USER].map((mode) => KINDS.map((kind) => access(kind, 8, mode)));
       expect(found).to.deep.equal(expected);

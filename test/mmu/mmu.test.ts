@@ -8,16 +8,16 @@ import {
 } from "pound-guest-memory";
 import { Mmu, type MmuOptions, type Translation, type Walk } from "pound-guest-memory/mmu";
 import { OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
+import { PATHS } from "../support/paths.js";
 
 const { OK, FAULT_BOUNDARY, FAULT_UNALIGNED } = GuestMemAccessResult;
 const PAGE = 4096;
 const RAM = 0x8000_0000;
 
-/** The paths of an MMU. */
-const PATHS = { view: (mmu: Mmu) => mmu, native: (mmu: Mmu) => mmu.native } as const;
+for (const path of PATHS) {
+  const pathOf = (mmu: Mmu) => (path === "native" ? mmu.native : mmu);
 
-for (const [name, pathOf] of Object.entries(PATHS)) {
-  describe(`an MMU on the ${name} path`, () => {
+  describe(`an MMU on the ${path} path`, () => {
     /** A machine whose virtual pages are those of a Map. It counts the walks. */
     function machine(options: Partial<MmuOptions> = {}, spaceOptions: AddressSpaceOptions = {}) {
       const space = new AddressSpace(spaceOptions);

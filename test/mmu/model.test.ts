@@ -15,6 +15,7 @@ import {
   type TranslationKind,
 } from "pound-guest-memory/mmu";
 import { splitting } from "../support/halves.js";
+import { PATHS } from "../support/paths.js";
 import { type Out, WIDTHS_AND_HALVES, type WidthCase } from "../support/widths.js";
 
 const { OK, FAULT_BOUNDARY, FAULT_UNALIGNED } = GuestMemAccessResult;
@@ -354,7 +355,7 @@ function check(alignment: "fault" | "allow", path: Path, steps: readonly Step[])
 
 describe("an MMU beside a model without a TLB", () => {
   for (const alignment of ["fault", "allow"] as const) {
-    for (const path of ["view", "native", "both"] as const) {
+    for (const path of [...PATHS, ...(PATHS.length > 1 ? (["both"] as const) : [])]) {
       it(`makes the same accesses under changes of all kinds, alignment "${alignment}", ${path}`, () => {
         fc.assert(
           fc.property(fc.array(step, { maxLength: 120, size: "max" }), (steps) => {

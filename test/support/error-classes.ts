@@ -18,5 +18,6 @@ export const ERROR_CLASSES: Record<ErrorCode, string> = {
   ERR_LACKEY_SYNTAX: "LackeySyntaxError",
   ERR_NO_ADDON: "Error",
   ERR_TRACKING_UNAVAILABLE: "Error",
+  ERR_MAPPED_FILE_LOST: "Error",
   ERR_SHARING_UNAVAILABLE: "Error",
 };

@@ -118,9 +118,9 @@ class Program {
       }
       const word = jump === undefined ? bits : jump.encode(starts[to]! - starts[i]!);
       if (bytes === 4) {
-        code.writeUInt32LE(word >>> 0, starts[i]!);
+        code.writeUInt32LE(word >>> 0, starts[i]);
       } else {
-        code.writeUInt16LE(word & 0xffff, starts[i]!);
+        code.writeUInt16LE(word & 0xffff, starts[i]);
       }
     });
     // What is left is illegal, and after the end of the program.

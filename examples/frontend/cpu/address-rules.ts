@@ -19,6 +19,7 @@ const NAMES: Readonly<Record<AccessKind, TranslationKind>> = {
   [AccessKind.WRITE]: "write",
   [AccessKind.FETCH]: "fetch",
 };
+const ALL = AccessKind.READ | AccessKind.WRITE | AccessKind.FETCH;
 const LETTERS = [
   ["r", AccessKind.READ],
   ["w", AccessKind.WRITE],
@@ -172,12 +173,16 @@ export class AddressRules {
     va: VirtualAddress,
     kind: TranslationKind,
   ): Translation | GuestFault {
-    const whole = this.covers(BigInt(found.gpa), found.size);
     const first = BigInt(found.gpa);
+    const { rights: all, end } = this.pmp.rangeAt(first, false);
+    const whole = first + BigInt(found.size) <= end;
+    if (whole && all === ALL) {
+      return found;
+    }
     const offset = BigInt.asUintN(64, BigInt(va)) % BigInt(found.size);
     const gpa = whole ? first : first + (offset & -PAGE);
     const size = whole ? found.size : Number(PAGE);
-    let rights: number = AccessKind.READ | AccessKind.WRITE | AccessKind.FETCH;
+    let rights: number = ALL;
     for (let at = gpa; at < gpa + BigInt(size);) {
       const range = this.pmp.rangeAt(at, false);
       rights &= range.rights;

@@ -80,6 +80,9 @@ bool replace_lost(guard_t& guard, uintptr_t address, size_t page) {
     const size_t size = guard.size.load();
     const size_t offset = (address - start) / page * page;
     guard.has_replaced.store(true);
+    if (guard.descriptor.load() < 0) {
+        return map_zeros(start, size);
+    }
     uint64_t length = 0;
     if (descriptor_size(guard.descriptor.load(), &length)) {
         const size_t end = (static_cast<size_t>(length) + page - 1) / page * page;
@@ -162,8 +165,8 @@ bool bus_guard_add(void* data, size_t size, int descriptor) {
     if (guard == nullptr) {
         return false;
     }
-    const int duplicate = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
-    if (duplicate < 0) {
+    const int duplicate = descriptor < 0 ? -1 : fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
+    if (descriptor >= 0 && duplicate < 0) {
         return false;
     }
     guard->descriptor.store(duplicate);
@@ -179,7 +182,10 @@ void bus_guard_remove(const void* data) {
     if (guard != nullptr) {
         guard->start.store(0);
         guard->size.store(0);
-        close(guard->descriptor.exchange(-1));
+        const int descriptor = guard->descriptor.exchange(-1);
+        if (descriptor >= 0) {
+            close(descriptor);
+        }
     }
 }
 

@@ -16,11 +16,12 @@
 namespace pound::host::memory {
 
 /**
- * Guards a shared mapping of a file.
+ * Guards a mapping of a file.
  *
  * @param data       The start of a page.
  * @param size       Bytes, at least 1.
- * @param descriptor The file, mapped from its start. The guard keeps a duplicate.
+ * @param descriptor The file, mapped from its start. The guard keeps a duplicate. -1 if all pages
+ * of the mapping are to be replaced when one is lost.
  * @return False if the system refuses.
  */
 [[nodiscard]] bool bus_guard_add(void* data, size_t size, int descriptor);

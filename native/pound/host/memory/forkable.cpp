@@ -4,6 +4,7 @@
 #include <cstring>
 #include <utility>
 
+#include "host/memory/bus_guard.h"
 #include "host/memory/pages.h"
 
 namespace pound::host::memory {
@@ -80,6 +81,19 @@ std::optional<forkable_t> forkable_t::reserve(size_t size) {
         return std::nullopt;
     }
     return forkable_t(static_cast<uint8_t*>(data), size, std::move(file));
+}
+
+std::optional<forkable_t> forkable_t::map(page_file_t file, size_t size) {
+    auto root = image_root_of(std::move(file), size);
+    return root == nullptr
+               ? std::nullopt
+               : make(std::make_shared<const image_t>(std::move(root), page_copies_t()), nullptr);
+}
+
+bool forkable_t::has_lost() const {
+    return (mapped_ != nullptr && mapped_->file().has_name() && bus_guard_has_replaced(data_)) ||
+           (mapped_ != nullptr && mapped_->has_lost()) ||
+           (base_ != nullptr && base_->root()->has_lost());
 }
 
 std::vector<page_run_t> forkable_t::candidates() const {
@@ -222,6 +236,10 @@ std::optional<forkable_t> forkable_t::make(std::shared_ptr<const image_t> image,
         data = static_cast<uint8_t*>(root->file().map_private(size));
     } else {
         data = pages_reserve_copy(root->bytes(), size, true);
+    }
+    if (shares && data != nullptr && root->file().has_name() && !bus_guard_add(data, size, -1)) {
+        pages_release(data, size);
+        data = nullptr;
     }
     if (data == nullptr) {
         return std::nullopt;

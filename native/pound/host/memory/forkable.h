@@ -60,6 +60,20 @@ public:
      */
     [[nodiscard]] static std::optional<forkable_t> reserve(size_t size);
 
+    /**
+     * Makes a block of the bytes of a file, which it and its clones share until they write. It is
+     * as if it was made by a fork() of a block with these bytes.
+     *
+     * When an access finds that a page of the file is gone, all bytes of that block are zeros:
+     * has_lost().
+     *
+     * @return Nothing if the system cannot do that.
+     */
+    [[nodiscard]] static std::optional<forkable_t> map(page_file_t file, size_t size);
+
+    /** Whether bytes of the file of map() were lost. */
+    [[nodiscard]] bool has_lost() const;
+
     forkable_t(forkable_t&&) noexcept = default;
     forkable_t& operator=(forkable_t&&) noexcept = default;
 

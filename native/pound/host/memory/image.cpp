@@ -4,6 +4,7 @@
 #include <cstring>
 #include <utility>
 
+#include "host/memory/bus_guard.h"
 #include "host/memory/pages.h"
 
 namespace pound::host::memory {
@@ -56,7 +57,12 @@ std::shared_ptr<const image_root_t> root_of(page_file_t file, size_t size) {
     if (bytes == nullptr) {
         return nullptr;
     }
-    file.seal();
+    if (!file.has_name()) {
+        file.seal();
+    } else if (!bus_guard_add(const_cast<uint8_t*>(bytes), size, -1)) {
+        pages_release(const_cast<uint8_t*>(bytes), size);
+        return nullptr;
+    }
     return std::make_shared<const image_root_t>(std::move(file), bytes, size);
 }
 
@@ -165,6 +171,14 @@ std::shared_ptr<const image_root_t> image_root_copy(const uint8_t* data, size_t 
     const uint8_t* bytes = pages_reserve_copy(data, size, sparse);
     return bytes == nullptr ? nullptr
                             : std::make_shared<const image_root_t>(page_file_t(), bytes, size);
+}
+
+std::shared_ptr<const image_root_t> image_root_of(page_file_t file, size_t size) {
+    return file.is_open() && page_files_work() ? root_of(std::move(file), size) : nullptr;
+}
+
+bool image_root_t::has_lost() const {
+    return file_.has_name() && bus_guard_has_replaced(bytes_);
 }
 
 uint8_t* pages_reserve_copy(const uint8_t* data, size_t size, bool sparse) {

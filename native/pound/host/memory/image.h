@@ -42,6 +42,9 @@ public:
         return file_;
     }
 
+    /** Whether bytes of a file with a name were lost, so that all bytes are zeros now. */
+    [[nodiscard]] bool has_lost() const;
+
 private:
     page_file_t file_;
     const uint8_t* bytes_;
@@ -143,6 +146,13 @@ private:
  */
 [[nodiscard]] std::shared_ptr<const image_root_t> image_root_copy(const uint8_t* data, size_t size,
                                                                   bool sparse);
+
+/**
+ * Makes a root of a file with a name.
+ *
+ * @return Null if the file is not open, or the system has no page files or refuses to map it.
+ */
+[[nodiscard]] std::shared_ptr<const image_root_t> image_root_of(page_file_t file, size_t size);
 
 /**
  * Makes a block of pages_reserve() with a copy of another block.

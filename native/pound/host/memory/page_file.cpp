@@ -28,11 +28,14 @@
 namespace pound::host::memory {
 
 page_file_t::page_file_t(page_file_t&& other) noexcept
-    : descriptor_(std::exchange(other.descriptor_, -1)) {
+    : descriptor_(std::exchange(other.descriptor_, -1)), offset_(other.offset_),
+      has_name_(other.has_name_) {
 }
 
 page_file_t& page_file_t::operator=(page_file_t&& other) noexcept {
     std::swap(descriptor_, other.descriptor_);
+    std::swap(offset_, other.offset_);
+    std::swap(has_name_, other.has_name_);
     return *this;
 }
 
@@ -116,8 +119,10 @@ constexpr long PROCESS_MADVISE = SYS_process_madvise;
 constexpr long PROCESS_MADVISE = 440;
 #endif
 
-void* map(void* where, size_t size, int protection, int flags, int descriptor) {
-    void* data = mmap(where, size, protection, flags | MAP_NORESERVE, descriptor, 0);
+void* map(void* where, size_t size, int protection, int flags, int descriptor,
+          uint64_t offset = 0) {
+    void* data = mmap(where, size, protection, flags | MAP_NORESERVE, descriptor,
+                      static_cast<off_t>(offset));
     return data == MAP_FAILED ? nullptr : data;
 }
 
@@ -324,6 +329,14 @@ page_file_t::page_file_t(size_t size) {
     }
 }
 
+page_file_t page_file_t::part_of(int descriptor, uint64_t offset) {
+    page_file_t file;
+    file.descriptor_ = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
+    file.offset_ = offset;
+    file.has_name_ = true;
+    return file;
+}
+
 page_file_t::~page_file_t() {
     if (descriptor_ >= 0) {
         close(descriptor_);
@@ -348,8 +361,9 @@ bool page_file_t::write(size_t offset, const uint8_t* data, size_t length) const
 
 std::vector<page_run_t> page_file_t::resident(size_t size) const {
     std::vector<page_run_t> runs;
-    const auto end = static_cast<off_t>(to_pages(size));
-    for (off_t at = 0; at < end;) {
+    const auto start = static_cast<off_t>(offset_);
+    const off_t end = start + static_cast<off_t>(to_pages(size));
+    for (off_t at = start; at < end;) {
         const off_t data = lseek(descriptor_, at, SEEK_DATA);
         if (data < 0) {
             if (errno != ENXIO) {
@@ -357,11 +371,14 @@ std::vector<page_run_t> page_file_t::resident(size_t size) const {
             }
             break;
         }
+        if (data >= end) {
+            break;
+        }
         const off_t hole = std::min(lseek(descriptor_, data, SEEK_HOLE), end);
         if (hole <= data) {
             return {{0, to_pages(size)}};
         }
-        runs.push_back({static_cast<size_t>(data), static_cast<size_t>(hole - data)});
+        runs.push_back({static_cast<size_t>(data - start), static_cast<size_t>(hole - data)});
         at = hole;
     }
     return runs;
@@ -383,15 +400,16 @@ bool descriptor_size(int descriptor, uint64_t* size) {
 }
 
 void* page_file_t::map_shared(size_t size) const {
-    return map(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor_);
+    return map(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor_, offset_);
 }
 
 void* page_file_t::map_private(size_t size) const {
-    return map(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE, descriptor_);
+    return map(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE, descriptor_, offset_);
 }
 
 const uint8_t* page_file_t::map_read_only(size_t size) const {
-    return static_cast<const uint8_t*>(map(nullptr, size, PROT_READ, MAP_SHARED, descriptor_));
+    return static_cast<const uint8_t*>(
+        map(nullptr, size, PROT_READ, MAP_SHARED, descriptor_, offset_));
 }
 
 const uint8_t* page_file_t::map_with_entries_of(void* data, size_t size) const {
@@ -466,6 +484,10 @@ bool descriptor_size(int descriptor, uint64_t* size) {
 }
 
 page_file_t::page_file_t(size_t /* size */) {
+}
+
+page_file_t page_file_t::part_of(int /* descriptor */, uint64_t /* offset */) {
+    return {};
 }
 
 page_file_t::~page_file_t() = default;

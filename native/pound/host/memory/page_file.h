@@ -43,8 +43,8 @@ inline void add_run(std::vector<page_run_t>* runs, size_t offset, size_t length)
 }
 
 /**
- * A file of zeros. It has memory for the pages that were written, or read through a mapping.
- * Movable only.
+ * A file of zeros, which has memory for the pages that were written, or read through a mapping. Or
+ * a part of a file that has a name, which is only read. Movable only.
  */
 class page_file_t {
 public:
@@ -52,6 +52,15 @@ public:
 
     /** Makes a file of `size` bytes. It is not open if the system refuses. */
     explicit page_file_t(size_t size);
+
+    /**
+     * Opens a part of a file. It must not change as long as it is mapped.
+     *
+     * @param descriptor Open for reading. The object keeps a duplicate.
+     * @param offset     Bytes, a multiple of page_size().
+     * @return A file that is not open if the system refuses.
+     */
+    [[nodiscard]] static page_file_t part_of(int descriptor, uint64_t offset);
 
     /** Closes the file. Mappings keep its pages. */
     ~page_file_t();
@@ -61,6 +70,11 @@ public:
 
     [[nodiscard]] bool is_open() const {
         return descriptor_ >= 0;
+    }
+
+    /** Whether the file has a name, so that it may lose pages that are mapped (bus_guard.h). */
+    [[nodiscard]] bool has_name() const {
+        return has_name_;
     }
 
     /** Writes bytes to the file. @return False if the system refuses, for lack of memory. */
@@ -107,6 +121,9 @@ public:
 
 private:
     int descriptor_ = -1;
+    /** The offset of the part. */
+    uint64_t offset_ = 0;
+    bool has_name_ = false;
 };
 
 /**

@@ -1,5 +1,7 @@
 #include "host/memory/pages.h"
 
+#include "host/memory/bus_guard.h"
+
 #include <cassert>
 #include <cstdint>
 
@@ -198,6 +200,7 @@ void pages_discard(void* data, size_t size) {
 }
 
 void pages_release(void* data, size_t size) {
+    bus_guard_remove(data);
     // The system may have merged adjacent mappings. munmap() of the middle splits such a mapping,
     // and fails if the process has too many mappings. The addresses stay reserved then, but
     // madvise() returns the memory.
