@@ -66,13 +66,7 @@ function stage(target: Target): string {
   compile(folder, ".ts", "cjs", ".js");
   compile(folder, ".mts", "esm", ".mjs");
   // Tests read or import these files; one looks for error codes in the sources.
-  const sources = [
-    "lib",
-    "native/addon",
-    "test/fixtures",
-    "test/support/hot-loops.js",
-    "examples/rp2040",
-  ];
+  const sources = ["lib", "native/addon", "test/fixtures", "test/support", "examples/rp2040"];
   const read = ["traces", ...sources];
   for (const part of ["package.json", "dist", prebuildPath(target), ...read]) {
     mkdirSync(dirname(join(folder, part)), { recursive: true });

@@ -61,7 +61,7 @@ function generated(results: Results): string {
     const result = results[target.name];
     const cells =
       result === undefined
-        ? ["", "unverified", "", "", ""]
+        ? ["", target.unreleased ?? "no run recorded", "", "", ""]
         : [
             result.binary.join("; "),
             [result.runtime, result.emulator].filter((part) => part !== undefined).join(", in "),

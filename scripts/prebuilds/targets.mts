@@ -26,6 +26,8 @@ export interface Target {
   readonly binutils: string;
   /** Environment of the build. */
   readonly environment: () => NodeJS.ProcessEnv;
+  /** Why a release does not contain the binary; it is built on demand only. */
+  readonly unreleased?: string;
   /** The newest glibc that the binary may require. */
   readonly glibc?: string;
 }
@@ -52,7 +54,9 @@ function glibcTarget(arch: "x64" | keyof typeof CROSS_COMPILERS): Target {
     platform: "linux",
     arch,
     libc: "glibc",
-    ...(arch === "arm" ? { armVersion: "7" } : {}),
+    ...(arch === "arm"
+      ? { armVersion: "7", unreleased: "not all tests of the addon pass on it" }
+      : {}),
     builder: "prebuildify",
     needs: {
       ...(arch === "x64"
