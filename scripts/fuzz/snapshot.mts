@@ -217,8 +217,9 @@ async function run(_file: Buffer, path: string, random: Randomness): Promise<voi
     throw new Error("the same file is another snapshot");
   }
   await using opened = await openSnapshot(path);
-  for (const [i, { kind }] of opened.regions.entries()) {
-    if (kind !== "mmio") {
+  for (const [i, { kind, size }] of opened.regions.entries()) {
+    // A packed file may be of more RAM than there are addresses.
+    if (kind !== "mmio" && size < 2n ** 32n) {
       // The pages are those that were loaded, so they are right.
       const memory = await opened.mapMemory(i, { verify: i % 2 === 0 ? "before" : "background" });
       memory.tryReadb(random.below(2 ** 20), new Uint8Array(1));
