@@ -621,8 +621,9 @@ export class AddressSpace implements GuestAccessors {
    */
   restore(file: RestorableFile, options?: RestoreOptions): Promise<void>;
   restore(source: Snapshot | RestorableFile, options: RestoreOptions = {}): number | Promise<void> {
-    return "restoreTo" in Object(source)
-      ? (source as RestorableFile).restoreTo(this, options)
+    const file = checkObject(source, "source") as Partial<RestorableFile>;
+    return typeof file.restoreTo === "function"
+      ? file.restoreTo(this, options)
       : restoreSnapshot(this, source as Snapshot);
   }
 

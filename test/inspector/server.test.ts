@@ -1,8 +1,10 @@
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { get, type IncomingHttpHeaders, request } from "node:http";
 import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
+import { AddressSpace } from "pound-guest-memory";
+import { saveSnapshot } from "pound-guest-memory/snapshot";
 import { type Inspector, serveInspector } from "../../lib/inspector/server.js";
 import type {
   ErrorInfo,
@@ -382,7 +384,8 @@ describe("the inspector's server", () => {
 
   it("reports a damaged page when it is requested, and shows the others", async () => {
     const damaged = join(folder, "damaged.snap");
-    cpSync(samples.newer, damaged);
+    const [, newer] = samples.snapshots;
+    await saveSnapshot(newer, damaged, { mappable: false });
     const bytes = readFileSync(damaged);
     const at = bytes.indexOf("needle one");
     bytes[at]! ^= 1;
@@ -428,8 +431,6 @@ describe("the inspector's server", () => {
     expect(await start(samples.newer, undefined, Number(new URL(inspector.url).port))).to.equal(
       "EADDRINUSE",
     );
-    const { AddressSpace } = await import("pound-guest-memory");
-    const { saveSnapshot } = await import("pound-guest-memory/snapshot");
     const space = new AddressSpace();
     space.addRam(0, 4096);
     const elsewhere = join(folder, "elsewhere.snap");

@@ -121,7 +121,7 @@ describe("the package, as npm packs it", () => {
 
   it("contains the files that a user needs, and no others", () => {
     const expected = [
-      /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|binding\.gyp)$/,
+      /^(package\.json|README\.md|LICENSE|binding\.gyp)$/,
       /^dist\/[\w/-]+(\.browser)?\.(js|d\.ts|mjs|d\.mts)$/,
       /^prebuilds\/(linux|win32|darwin)-(x64|arm64)\/node\.napi(\.glibc|\.musl)?\.node$/,
       /^native\/(addon|pound)\/[\w/]+\.(h|cpp)$/,
