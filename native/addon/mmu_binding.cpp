@@ -65,9 +65,9 @@ napi_value access_translated(napi_env env, napi_callback_info info, tlb_kind_t k
             block->set_result(NOT_MADE);
             return nullptr;
         }
-        return access_table(
-            environment, [run, gpa](auto policy, const guest_page_table_t* table,
-                                    CallBlock* block) { return run(policy, table, gpa, block); });
+        return access_table(environment,
+                            [run, gpa](auto policy, const guest_page_table_t* table,
+                                       CallBlock* call) { return run(policy, table, gpa, call); });
     });
 }
 

@@ -111,7 +111,10 @@ describeNative("the example's virt machine", () => {
     const file = join(folder, "machine");
     const run = (...options: readonly string[]) => {
       const args = [compiled("main.js"), "linux", ...options];
-      const { stdout, stderr, status } = spawnSync(process.execPath, args, { encoding: "utf8" });
+      const { stdout, stderr, status } = spawnSync(process.execPath, args, {
+        encoding: "utf8",
+        timeout: 180_000,
+      });
       expect(stderr).to.equal("");
       expect(status).to.equal(0);
       return stdout;

@@ -245,6 +245,16 @@ for (const path of PATHS) {
       expect(cpu.pc, "after the nop at its vector").to.equal(BigInt(HANDLER + 4 * 6));
     });
 
+    it("does not keep the interrupt of a device pending when machine mode sets another one", () => {
+      const setSoftware = ((MIP << 20) | (2 << 15) | 0x6073) >>> 0; // csrsi mip, 2
+      const { cpu } = machine(path, [setSoftware]);
+      cpu.setInterrupt(9, true);
+      cpu.run(1);
+      expect(cpu.csrs.read(MIP)).to.equal(0x202n);
+      cpu.setInterrupt(9, false);
+      expect(cpu.csrs.read(MIP)).to.equal(2n);
+    });
+
     it("protects memory from the modes below machine mode, and by mstatus.MPRV from itself", () => {
       const load = 0x0003_3283; // ld t0, 0(t1)
       const store = 0x0053_3023; // sd t0, 0(t1)

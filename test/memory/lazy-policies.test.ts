@@ -1,6 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 import { expect } from "chai";
+import { itNative } from "../support/native-tests.js";
 
 const ROOT = join(__dirname, "../..");
 
@@ -23,7 +24,7 @@ function loadedByEach(...steps: string[]): string[][] {
 }
 
 describe("the modules of access policies", () => {
-  it("are loaded when a memory or a space first has a policy", () => {
+  itNative("are loaded when a memory or a space first has a policy", () => {
     expect(
       loadedByEach(
         "",

@@ -795,7 +795,8 @@ export class Cpu implements Hart, PrivilegedHartState {
     const operand =
       funct3 >= 4 ? BigInt(source) : address(this.x[2 * source]!, this.x[2 * source + 1]!);
     const swap = (funct3 & 3) === 1;
-    const after = swap ? operand : (funct3 & 3) === 2 ? before | operand : before & ~operand;
+    const base = this.csrs.changed(csr, before);
+    const after = swap ? operand : (funct3 & 3) === 2 ? base | operand : base & ~operand;
     // CSRRS and CSRRC with register 0 only read, which read-only registers allow.
     this.rulesChanged = false;
     if (swap || source !== 0) {

@@ -138,6 +138,15 @@ export class Csrs {
     }
   }
 
+  /**
+   * The value whose bits CSRRS and CSRRC change.
+   *
+   * @param read - What {@link Csrs.read} returns for the register.
+   */
+  changed(_csr: number, read: bigint): bigint {
+    return read;
+  }
+
   /** Writes a register that exists. Returns false if it is read-only. */
   write(csr: number, value: bigint): boolean {
     if (csr >>> 10 === 3) {

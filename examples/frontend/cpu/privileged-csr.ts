@@ -332,6 +332,11 @@ export class PrivilegedCsrs extends Csrs {
     return inSupervisor ? firstOf(Number(enabled & this.mideleg)) : -1;
   }
 
+  /** Not the interrupts of devices in `mip`, which would stay pending after their end. */
+  override changed(csr: number, read: bigint): bigint {
+    return csr === MIP ? this.posted : read;
+  }
+
   override state(): bigint[] {
     const { posted, medeleg, mideleg, stvec, sscratch, sepc, scause, stval } = this;
     const { satp } = this.rules;
