@@ -7,8 +7,8 @@
  * lie in one file per folder. Each module is in exactly one file, so a class is the same object
  * whichever entry it is imported from.
  *
- * Bundles for browsers have the same files, but lib/base/node.ts, whose place node.browser.ts takes:
- * `imports` in package.json, by the condition `browser`.
+ * Bundles for browsers have the same files, but lib/base/node.ts, whose place node.browser.ts
+ * takes: `imports` in package.json, by the condition `browser`.
  *
  * tsc has written the declarations of each module to build-types/. Those that the public API refers
  * to are bundled into one file per entry, with the declarations that entries share in dist/types/.

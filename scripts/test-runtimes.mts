@@ -18,7 +18,10 @@ const PATIENCE = 10 * 60_000;
 /** The folders of tests of entries that need no Node. */
 const FOLDERS = ["atomics", "base", "memory", "mmu", "snapshot", "space", "typed"];
 
-/** A file that is left out, because it also tests with values of another realm, which only Node makes. */
+/**
+ * A file that is left out, because it also tests with values of another realm, which only Node
+ * makes.
+ */
 const LEFT_OUT = "test/base/error-contract.test.ts";
 
 /** What the harness prints before its counts. */

@@ -1,4 +1,6 @@
-/** Text to type as soon as the guest has sent other text, so that it comes at the same instruction. */
+/**
+ * Text to type as soon as the guest has sent other text, so that it comes at the same instruction.
+ */
 export interface Line {
   /** The text that the guest sends. */
   readonly after: string;

@@ -58,9 +58,9 @@ export interface VirtOptions {
 }
 
 /**
- * A subset of QEMU's `virt` machine, which starts firmware and operating systems: a hart of RV64IMAC
- * with three privilege modes, RAM, the interrupt controllers CLINT and PLIC, a 16550 and a power
- * switch. A device tree describes it to the guest.
+ * A subset of QEMU's `virt` machine, which starts firmware and operating systems: a hart of
+ * RV64IMAC with three privilege modes, RAM, the interrupt controllers CLINT and PLIC, a 16550 and a
+ * power switch. A device tree describes it to the guest.
  */
 export class VirtMachine {
   readonly space = new AddressSpace({ alignment: "allow" });

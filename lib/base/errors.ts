@@ -24,7 +24,8 @@ import type { Gpa } from "./gpa.js";
  * - `ERR_TRACKING_UNAVAILABLE` (Error): the operating system cannot track the writes to a memory.
  * - `ERR_MAPPED_FILE_LOST` (Error): a file that is mapped as memory was made shorter, or cannot be
  *   read.
- * - `ERR_SHARING_UNAVAILABLE` (Error): the system cannot share memory between processes in this way.
+ * - `ERR_SHARING_UNAVAILABLE` (Error): the system cannot share memory between processes in this
+ *   way.
  */
 export type ErrorCode =
   | "ERR_INVALID_ARG_TYPE"

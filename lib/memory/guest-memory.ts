@@ -309,8 +309,8 @@ export class GuestMemory implements Disposable {
   }
 
   /**
-   * Makes RAM of a region of a snapshot file, whose pages are read when they are first accessed: see
-   * `SnapshotFile.mapMemory`.
+   * Makes RAM of a region of a snapshot file, whose pages are read when they are first accessed:
+   * see `SnapshotFile.mapMemory`.
    *
    * @param file - A `SnapshotFile` of `pound-guest-memory/snapshot`.
    * @throws TypeError; the errors of `SnapshotFile.mapMemory`.
@@ -367,7 +367,10 @@ export class GuestMemory implements Disposable {
     }
   }
 
-  /** The parts of an open file that may not be zero: offsets from `offset` on, and lengths. @internal */
+  /**
+   * The parts of an open file that may not be zero: offsets from `offset` on, and lengths.
+   * @internal
+   */
   static dataOf({ descriptor, offset, size }: FilePart): Float64Array {
     return native.fileData(descriptor, offset, size);
   }
@@ -516,7 +519,8 @@ export class GuestMemory implements Disposable {
   /**
    * Whether the compiled addon is loaded. If not, memory lies in ArrayBuffers of the runtime, and
    * everything that needs the addon throws `ERR_NO_ADDON`, with the cause and the remedy:
-   * {@link GuestMemory.native}, {@link GuestMemory.handle} and the same properties of other classes.
+   * {@link GuestMemory.native}, {@link GuestMemory.handle} and the same properties of other
+   * classes.
    */
   static get hasNative(): boolean {
     return hasAddon;
@@ -1190,9 +1194,9 @@ export interface MapOptions {
    */
   readonly verify?: "background" | "before" | undefined;
   /**
-   * Called once if a page turns out to be damaged, or the file becomes shorter or unreadable. The RAM
-   * has ended then: every access is `ERROR_INTERNAL`. Without this option, a warning of the process
-   * is emitted.
+   * Called once if a page turns out to be damaged, or the file becomes shorter or unreadable. The
+   * RAM has ended then: every access is `ERROR_INTERNAL`. Without this option, a warning of the
+   * process is emitted.
    */
   readonly onDamage?: ((error: Error) => void) | undefined;
 }

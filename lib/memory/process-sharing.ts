@@ -14,7 +14,9 @@ export interface SharedRamOptions {
    * the processes of the user open the memory, so it must not be in use.
    */
   readonly name?: string | undefined;
-  /** Makes a file, which must not exist, with the rights 0600. It stays until somebody removes it. */
+  /**
+   * Makes a file, which must not exist, with the rights 0600. It stays until somebody removes it.
+   */
   readonly file?: string | undefined;
 }
 

@@ -147,8 +147,8 @@ export class Aarch64PageTables {
 
   /**
    * `TCR_EL1`; 0n at first. These fields count: `TnSZ` (16 to 39; a number out of this range is the
-   * nearest of them), `EPDn`, `A1`, `IPS`, `AS`, `TBIn`, `HA`, `HD` and `HPDn`. The granule is 4 KiB
-   * whatever `TGn` is.
+   * nearest of them), `EPDn`, `A1`, `IPS`, `AS`, `TBIn`, `HA`, `HD` and `HPDn`. The granule is 4
+   * KiB whatever `TGn` is.
    */
   get tcr(): bigint {
     return this.#tcr;
@@ -195,7 +195,8 @@ export class Aarch64PageTables {
         ? { gpa: passed - (passed % PAGE), size: PAGE, access: "rwx" }
         : fault(ADDRESS_SIZE, 0);
     }
-    // The selecting bit is 55 if the top byte is ignored. If not, the bits above it are equal to it.
+    // The selecting bit is 55 if the top byte is ignored. If not, the bits above it are equal to
+    // it.
     const untagged =
       typeof passed === "number" ? passed : Number(BigInt.asIntN(56, BigInt.asUintN(64, passed)));
     const half = untagged < 0 ? this.#high : this.#low;

@@ -137,9 +137,9 @@ export class TranslatedAccess {
   /**
    * Makes an access. A read or fetch leaves its value in `kind.scratch`.
    *
-   * This is one function, and checks the arguments too, because V8 does not inline functions of more
-   * than 460 bytes of bytecode. If V8 inlined it into an accessor, which it does while many accesses
-   * miss, then the accessor would be too large to be inlined into a loop.
+   * This is one function, and checks the arguments too, because V8 does not inline functions of
+   * more than 460 bytes of bytecode. If V8 inlined it into an accessor, which it does while many
+   * accesses miss, then the accessor would be too large to be inlined into a loop.
    *
    * @param value - The value of a write.
    */

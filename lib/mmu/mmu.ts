@@ -35,8 +35,8 @@ export interface MmuOptions {
  * software TLB.
  *
  * The format of the page tables is the caller's: `walk` finds the translation of an address, and
- * the MMU keeps it until a flush. Reads, writes and instruction fetches have tables of their own. If
- * a page lies in the home buffer of the space, V8 inlines the accesses to it.
+ * the MMU keeps it until a flush. Reads, writes and instruction fetches have tables of their own.
+ * If a page lies in the home buffer of the space, V8 inlines the accesses to it.
  *
  * The accessors of this class are the view path. {@link Mmu.native} has them on the native path.
  *

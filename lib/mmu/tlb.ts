@@ -32,8 +32,8 @@ const DOUBLES = ENTRY_BYTES / 8;
  * Elements 0 and 1 are little-endian, as the fast paths read them; the others, which C++ reads, are
  * in the byte order of the host. NaN equals no page in either order.
  *
- * Elements 0 and 1 depend on the map of the space and fall when it changes. Elements 2 and 3 are the
- * guest's translation, which only a flush removes. C++ uses these two (native/pound/kvm/tlb.h).
+ * Elements 0 and 1 depend on the map of the space and fall when it changes. Elements 2 and 3 are
+ * the guest's translation, which only a flush removes. C++ uses these two (native/pound/kvm/tlb.h).
  */
 export class Tlb {
   /** The entries, for the fast paths. */

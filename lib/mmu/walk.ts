@@ -57,8 +57,8 @@ export function rightFor(kind: TranslationKind): number {
 }
 
 /**
- * Checks what a walk has returned, and returns the rights as bits. It is on the way of each miss, so
- * it takes the time of the common case only: a page of the smallest size at a number.
+ * Checks what a walk has returned, and returns the rights as bits. It is on the way of each miss,
+ * so it takes the time of the common case only: a page of the smallest size at a number.
  *
  * @throws TypeError, RangeError if a walk has returned anything but a translation.
  */

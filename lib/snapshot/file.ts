@@ -277,9 +277,9 @@ export class SnapshotFile implements AsyncDisposable {
   }
 
   /**
-   * Makes RAM with the bytes of a region, and verifies them. No snapshot is made in between, so this
-   * takes half the memory and copies of loading and restoring one. Pages that are not stored take no
-   * memory.
+   * Makes RAM with the bytes of a region, and verifies them. No snapshot is made in between, so
+   * this takes half the memory and copies of loading and restoring one. Pages that are not stored
+   * take no memory.
    *
    * The RAM is independent of the file, which may be changed, cut or removed afterwards. It is
    * `forkable`: its clones share the pages that none of them writes, on Linux.
@@ -328,9 +328,9 @@ export class SnapshotFile implements AsyncDisposable {
    * ({@link GuestMemory.fork}) share those that none of them writes. Writes stay in the RAM.
    *
    * The file must not be written in place while the RAM exists. Replacing, moving or removing it is
-   * harmless: {@link saveSnapshot} replaces it. If a page turns out to be gone, because the file was
-   * made shorter or the disk fails, the access continues with zeros and the RAM ends within a tenth
-   * of a second of the event loop's time.
+   * harmless: {@link saveSnapshot} replaces it. If a page turns out to be gone, because the file
+   * was made shorter or the disk fails, the access continues with zeros and the RAM ends within a
+   * tenth of a second of the event loop's time.
    *
    * On systems other than Linux, in Electron and for files of versions 1 and 2, the RAM is that of
    * {@link SnapshotFile.readMemory}.

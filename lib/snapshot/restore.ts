@@ -42,15 +42,15 @@ interface Switch {
  * the last snapshot taken of it or restored to it still exists, only the pages that can differ are
  * compared. Restoring the same snapshot repeatedly is therefore cheap.
  *
- * Afterwards, `load` of each device is called with the state that its `save` returned. If one throws,
- * memory and the devices before it are restored, and the others are not.
+ * Afterwards, `load` of each device is called with the state that its `save` returned. If one
+ * throws, memory and the devices before it are restored, and the others are not.
  *
  * @returns The number of pages written.
  * @throws TypeError; Error `ERR_SNAPSHOT_MISMATCH` if the regions differ from those of the snapshot
  * in kind, address, size, mirrors or priority, if a memory of the snapshot is not there any more or
- * has another size, if a ROM has other bytes, if other devices have state, or if the snapshot has different bytes for two
- * regions that map the same memory; Error `ERR_DESTROYED` if memory was destroyed or detached; what
- * `load` of a device throws.
+ * has another size, if a ROM has other bytes, if other devices have state, or if the snapshot has
+ * different bytes for two regions that map the same memory; Error `ERR_DESTROYED` if memory was
+ * destroyed or detached; what `load` of a device throws.
  */
 export function restoreSnapshot(subject: SnapshotSubject, snapshot: Snapshot): number {
   const { regions, windows, origins, state = NO_STATE } = contentsOf(snapshot);

@@ -108,8 +108,8 @@ export class Rewind {
   /**
    * Goes back to an earlier snapshot, which becomes the newest: those after it are dropped.
    *
-   * @param steps - 0 for the newest snapshot, 1 for the one before, and so on. By default the newest.
-   * A number beyond the oldest snapshot means the oldest.
+   * @param steps - 0 for the newest snapshot, 1 for the one before, and so on. By default the
+   * newest. A number beyond the oldest snapshot means the oldest.
    * @returns The snapshot; null if there is none.
    * @throws TypeError, RangeError for an invalid number; the errors of {@link restoreSnapshot}, and
    * what `load` throws. The snapshots remain then.

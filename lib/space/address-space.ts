@@ -581,8 +581,8 @@ export class AddressSpace implements GuestAccessors {
    * Takes a snapshot of RAM, ROM and the devices that have `save` and `load`, as
    * {@link takeSnapshot} does.
    *
-   * @param options - Options, or only `parent`: an earlier snapshot of the same regions, whose chain
-   * the new one continues.
+   * @param options - Options, or only `parent`: an earlier snapshot of the same regions, whose
+   * chain the new one continues.
    * @throws The errors of {@link takeSnapshot}.
    *
    * @example
@@ -614,10 +614,11 @@ export class AddressSpace implements GuestAccessors {
    * Restores RAM, banks and devices from a snapshot file, which `openSnapshot` has opened.
    *
    * With `map`, nothing is read that the guest does not access: the regions show new memories from
-   * then on, which map the file (`SnapshotFile.mapMemory`). The memories that they showed before stay
-   * as they are. New memories are tracked if the ones before were.
+   * then on, which map the file (`SnapshotFile.mapMemory`). The memories that they showed before
+   * stay as they are. New memories are tracked if the ones before were.
    *
-   * @throws The errors of {@link restoreSnapshot}, `SnapshotFile.load` and `SnapshotFile.mapMemory`.
+   * @throws The errors of {@link restoreSnapshot}, `SnapshotFile.load` and
+   * `SnapshotFile.mapMemory`.
    */
   restore(file: RestorableFile, options?: RestoreOptions): Promise<void>;
   restore(source: Snapshot | RestorableFile, options: RestoreOptions = {}): number | Promise<void> {

@@ -37,7 +37,9 @@ export function translatedAccessors(): string {
   );
 }
 
-/** The accessors of `MmuHalves`: those of the MMU, with the address as a number if that is exact. */
+/**
+ * The accessors of `MmuHalves`: those of the MMU, with the address as a number if that is exact.
+ */
 export function mmuHalvesAccessors(): string {
   return WIDTHS.flatMap((row) => [
     halves(`tryRead${row.suffix}`, reading(row), "GuestMemAccessResult", row),

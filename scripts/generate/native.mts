@@ -139,7 +139,9 @@ function checked(row: WidthRow): string {
     : `${fits(row)} ? value : ${constant}.checkValue(value)`;
 }
 
-/** How a class finds out that C++ can make an access through a page table, and what else it does. */
+/**
+ * How a class finds out that C++ can make an access through a page table, and what else it does.
+ */
 interface NativeTable {
   /** Statements that call C++ if it may make the access, after `before`; and `made` if it did. */
   readonly call: (

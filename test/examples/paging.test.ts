@@ -34,7 +34,9 @@ const U = 16;
 const A = 64;
 const D = 128;
 
-/** The tables of three levels, the pages of data, and where the entries of the last table map them. */
+/**
+ * The tables of three levels, the pages of data, and where the entries of the last table map them.
+ */
 const TABLES = RAM + 0x10_0000;
 const LAST_TABLE = TABLES + 0x2000;
 const DATA = RAM + 0x20_0000;

@@ -110,7 +110,8 @@ describe("a snapshot of RAM with untouched pages", () => {
     if (!GuestMemory.forksShareMemory) {
       this.skip();
     }
-    // The pages that are read take page tables, and pages of a file: 1 GiB of those is 2 MiB or more.
+    // The pages that are read take page tables, and pages of a file: 1 GiB of those is 2 MiB or
+    // more.
     const { output, status } = runAlone(`
       const { readFileSync } = require("node:fs");
       const { GuestMemory } = require("pound-guest-memory");

@@ -10,7 +10,9 @@ export function pathsOf<T extends { readonly native: object }>(object: T): (T | 
   return GuestMemory.hasNative ? [object, object.native] : [object];
 }
 
-/** The native path of an object, or the object itself if there is none, where either path will do. */
+/**
+ * The native path of an object, or the object itself if there is none, where either path will do.
+ */
 export function nativeOf<T extends { readonly native: object }>(object: T): T | T["native"] {
   return GuestMemory.hasNative ? object.native : object;
 }

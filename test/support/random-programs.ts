@@ -332,7 +332,8 @@ class Program {
   private control(): Instruction[] {
     const { random } = this;
     if (random.below(3) === 0) {
-      // Bits 13 to 30 of mstatus or sstatus: QEMU allows values of UXL and MPP that RISC-V does not.
+      // Bits 13 to 30 of mstatus or sstatus: QEMU allows values of UXL and MPP that RISC-V does
+      // not.
       const [mask, rd] = [1 + random.below(29), this.rd()];
       const csr = random.of([SSTATUS, MSTATUS]);
       const funct3 = random.of([CSRRS, CSRRC]);

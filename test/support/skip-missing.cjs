@@ -1,6 +1,6 @@
 /*
- * For mocha: skips each test that throws an error with one of the codes, which tell that the process
- * lacks what the test uses.
+ * For mocha: skips each test that throws an error with one of the codes, which tell that the
+ * process lacks what the test uses.
  */
 "use strict";
 

@@ -108,7 +108,9 @@ export class AtomicUnit {
   }
 }
 
-/** The value that an operation stores. Only its lowest `bits` bits count, as those of `a` and `b`. */
+/**
+ * The value that an operation stores. Only its lowest `bits` bits count, as those of `a` and `b`.
+ */
 function combine(operation: number, bits: number, a: bigint, b: bigint): bigint {
   const signedLess = BigInt.asIntN(bits, a) < BigInt.asIntN(bits, b);
   const unsignedLess = BigInt.asUintN(bits, a) < BigInt.asUintN(bits, b);

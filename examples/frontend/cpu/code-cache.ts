@@ -68,7 +68,9 @@ export class CodeCache {
     return slot;
   }
 
-  /** Guards the page of a slot. It must be called before an instruction is decoded into the slot. */
+  /**
+   * Guards the page of a slot. It must be called before an instruction is decoded into the slot.
+   */
   guard(slot: number): void {
     if (this.guarder === null || this.guards.has(slot)) {
       return;

@@ -56,8 +56,9 @@ export interface FullHart {
  * A RISC-V hart: RV64IM with Zicsr and Zifencei in machine mode, or RV64IMAC with machine,
  * supervisor and user mode.
  *
- * Instructions in the code range are decoded once. A hart of the first kind decodes them again after
- * `fence.i`, as RISC-V allows. One of the second kind does so after each change of their page.
+ * Instructions in the code range are decoded once. A hart of the first kind decodes them again
+ * after `fence.i`, as RISC-V allows. One of the second kind does so after each change of their
+ * page.
  *
  * Time is counted in instructions, so that every run of a program is the same.
  */
@@ -826,7 +827,9 @@ export class Cpu implements Hart, PrivilegedHartState {
   }
 }
 
-/** Puts the address at an offset from the page of code, which is at most its size, into a register. */
+/**
+ * Puts the address at an offset from the page of code, which is at most its size, into a register.
+ */
 function link(x: Int32Array, rd: number, pageLow: number, pageHigh: number, at: number): void {
   const low = (pageLow + at) | 0;
   x[rd] = low;

@@ -3,8 +3,8 @@ import "mocha/mocha.js";
 import { skipMissing } from "../skip-missing.cjs";
 
 /**
- * The codes of errors that skip a test. The last one: engines limit the size of an ArrayBuffer, some
- * to 4 GiB.
+ * The codes of errors that skip a test. The last one: engines limit the size of an ArrayBuffer,
+ * some to 4 GiB.
  */
 const MISSING = ["ERR_NO_ADDON", "ERR_NO_NODE", "ERR_OUT_OF_MEMORY"];
 
