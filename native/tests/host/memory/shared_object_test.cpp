@@ -119,7 +119,9 @@ TEST_CASE("Duplicates of a closed descriptor, and of one for reads only, are ref
     fclose(file);
 }
 
-TEST_CASE("Bytes that a file loses are zeros, and the others stay those of the file") {
+// QEMU's user mode does not pass the bus errors of lost bytes to the handler of the guest.
+TEST_CASE("Bytes that a file loses are zeros, and the others stay those of the file" *
+          doctest::skip(POUND_TESTS_EMULATED)) {
     FILE* file = tmpfile();
     REQUIRE(file != nullptr);
     const int descriptor = fileno(file);
@@ -144,7 +146,8 @@ TEST_CASE("Bytes that a file loses are zeros, and the others stay those of the f
     fclose(file);
 }
 
-TEST_CASE("A guard that ends is used again for the next mapping, which has lost nothing") {
+TEST_CASE("A guard that ends is used again for the next mapping, which has lost nothing" *
+          doctest::skip(POUND_TESTS_EMULATED)) {
     for (int round = 0; round < 3; ++round) {
         FILE* file = tmpfile();
         REQUIRE(file != nullptr);
