@@ -175,13 +175,27 @@ bool read_pages(which_t which, uintptr_t start, size_t size, std::vector<page_ru
 
 using find_t = bool (*)(which_t which, uintptr_t start, size_t size, std::vector<page_run_t>* runs);
 
-/** Whether `find` finds the written page of a private mapping of two pages. */
+/**
+ * Pages of the trial. An emulator of another byte order passes on the entries of its host, whose
+ * bits are those of page numbers there. With few pages, they could be right by chance.
+ */
+constexpr size_t TRIAL_PAGES = 128;
+
+/** Whether `find` finds the written pages of a private mapping: every second one. */
 bool finds(find_t find, const void* data) {
     std::vector<page_run_t> runs;
     const size_t page = page_size();
-    return page_map() >= 0 &&
-           find(which_t::WRITTEN, reinterpret_cast<uintptr_t>(data), 2 * page, &runs) &&
-           runs.size() == 1 && runs[0].offset == page && runs[0].length == page;
+    if (page_map() < 0 ||
+        !find(which_t::WRITTEN, reinterpret_cast<uintptr_t>(data), TRIAL_PAGES * page, &runs) ||
+        runs.size() != TRIAL_PAGES / 2) {
+        return false;
+    }
+    size_t expected = page;
+    return std::all_of(runs.begin(), runs.end(), [&](const page_run_t& run) {
+        const bool right = run.offset == expected && run.length == page;
+        expected += 2 * page;
+        return right;
+    });
 }
 
 /**
@@ -214,7 +228,7 @@ uint8_t* move_entries(void* data, size_t size) {
     return target;
 }
 
-/** Whether move_entries() leaves two mappings of the pages of a file of two pages. */
+/** Whether move_entries() leaves two mappings of the first two pages of a file. */
 bool moves_entries(const page_file_t& file) {
     const size_t page = page_size();
     auto* data = static_cast<uint8_t*>(file.map_shared(2 * page));
@@ -287,22 +301,26 @@ bool unwrites(bool (*unwrite)(uint8_t*, const std::vector<page_run_t>&), uint8_t
 abilities_t try_abilities() {
     abilities_t can;
     const size_t page = page_size();
-    const page_file_t file(2 * page);
+    const size_t size = TRIAL_PAGES * page;
+    const page_file_t file(size);
     const uint8_t one = 1;
-    auto* data = static_cast<uint8_t*>(file.is_open() ? file.map_private(2 * page) : nullptr);
+    auto* data = static_cast<uint8_t*>(file.is_open() ? file.map_private(size) : nullptr);
     if (data == nullptr || !file.write(page, &one, 1)) {
         return can;
     }
     volatile uint8_t* bytes = data;
-    // The first page is read only.
     can.files = bytes[0] == 0 && bytes[page] == 1;
-    bytes[page] = 2;
+    for (size_t at = 0; at < size; at += 2 * page) {
+        // The first page of each two is read only.
+        static_cast<void>(bytes[at]);
+        bytes[at + page] = 2;
+    }
     can.find = finds(scan_pages, data)   ? scan_pages
                : finds(read_pages, data) ? read_pages
                                          : nullptr;
     can.unwrite = unwrites(unwrite_each, data);
     can.unwrite_many = unwrites(unwrite_many, data);
-    munmap(data, 2 * page);
+    munmap(data, size);
     can.move_entries = moves_entries(file);
     return can;
 }

@@ -118,9 +118,7 @@ void check_forks(blocks_t& blocks, forkable_t parent) {
 
 } // namespace
 
-// Under QEMU, which pages were written is sometimes found wrong; the cause is not known yet.
-TEST_CASE("a block and its clones share no writes, and are reset to their last fork" *
-          doctest::skip(POUND_TESTS_EMULATED)) {
+TEST_CASE("a block and its clones share no writes, and are reset to their last fork") {
     blocks_t blocks;
     check_forks(blocks, blocks.ordinary());
     check_forks(blocks, blocks.callers());
@@ -129,8 +127,7 @@ TEST_CASE("a block and its clones share no writes, and are reset to their last f
     }
 }
 
-TEST_CASE("a clone of a written block stays cheap, whatever number is made" *
-          doctest::skip(POUND_TESTS_EMULATED)) {
+TEST_CASE("a clone of a written block stays cheap, whatever number is made") {
     blocks_t blocks;
     forkable_t first = blocks.ordinary();
     memset(first.data(), 1, block_size());
@@ -170,8 +167,11 @@ void check_residents(blocks_t& blocks, forkable_t block) {
     block.data()[3 * page_size()] = 1;
     block.data()[block_size() - 1] = 1;
     check_resident(block, {3, PAGES - 1});
-    // The others have no memory before the first fork.
-    CHECK((!page_files_work() || !has_page(block.resident(), 5)));
+    // The others have no memory before the first fork, which the system may be unable to tell.
+    std::vector<page_run_t> found;
+    if (page_files_work() && pages_resident(block.data(), block_size(), &found)) {
+        CHECK_FALSE(has_page(block.resident(), 5));
+    }
     forkable_t clone = blocks.fork(block);
     check_resident(clone, {3, PAGES - 1});
     clone.data()[0] = 1;
@@ -184,8 +184,7 @@ void check_residents(blocks_t& blocks, forkable_t block) {
 
 } // namespace
 
-TEST_CASE("the resident pages of a block include those written, here or in its base" *
-          doctest::skip(POUND_TESTS_EMULATED)) {
+TEST_CASE("the resident pages of a block include those written, here or in its base") {
     blocks_t blocks;
     check_residents(blocks, blocks.ordinary());
     if (auto block = blocks.reserved()) {
