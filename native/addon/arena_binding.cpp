@@ -339,6 +339,29 @@ Napi::Value arena_create(const Napi::CallbackInfo& info) {
     return throw_no_memory(info.Env(), "the system has no room for an arena of this capacity");
 }
 
+struct file_part_t {
+    int descriptor;
+    size_t offset;
+    size_t length;
+};
+
+/** The first three arguments, a part of a file; if they are none, throws and returns nothing. */
+std::optional<file_part_t> to_file_part(const Napi::CallbackInfo& info) {
+    const auto descriptor = to_size(info, 0, "descriptor must be a file descriptor");
+    if (!descriptor) {
+        return std::nullopt;
+    }
+    const auto offset = to_size(info, 1, "offset must be an integer of bytes");
+    if (!offset) {
+        return std::nullopt;
+    }
+    const auto length = to_size(info, 2, "the length must be an integer of bytes");
+    if (!length) {
+        return std::nullopt;
+    }
+    return file_part_t{static_cast<int>(*descriptor), *offset, *length};
+}
+
 /**
  * arenaMap(descriptor: number, offset: number, size: number): handle | null
  *
@@ -346,22 +369,14 @@ Napi::Value arena_create(const Napi::CallbackInfo& info) {
  */
 Napi::Value arena_map(const Napi::CallbackInfo& info) {
     const Napi::Env env = info.Env();
-    const auto descriptor = to_size(info, 0, "descriptor must be a file descriptor");
-    if (!descriptor) {
+    const auto part = to_file_part(info);
+    if (!part) {
         return Napi::Value();
     }
-    const auto offset = to_size(info, 1, "offset must be an integer of bytes");
-    if (!offset) {
-        return Napi::Value();
-    }
-    const auto size = to_size(info, 2, "size must be an integer of bytes, at least 1");
-    if (!size) {
-        return Napi::Value();
-    }
-    if (*size == 0 || *offset % host::memory::page_size() != 0) {
+    if (part->length == 0 || part->offset % host::memory::page_size() != 0) {
         return throw_range(env, "size must be at least 1, and offset a multiple of the page size");
     }
-    auto arena = SharedArena::map(env, static_cast<int>(*descriptor), *offset, *size);
+    auto arena = SharedArena::map(env, part->descriptor, part->offset, part->length);
     return arena == nullptr ? env.Null() : make_handle(env, std::move(arena));
 }
 
@@ -370,13 +385,6 @@ Napi::Value arena_has_lost(const Napi::CallbackInfo& info) {
     auto arena = to_arena(info);
     return arena == nullptr ? Napi::Value() : Napi::Boolean::New(info.Env(), arena->has_lost());
 }
-
-/**
- * fileData(descriptor: number, offset: number, length: number): Float64Array
- *
- * @return The offset, from `offset` on, and the length of each part of a file that may not be zero.
- */
-Napi::Value file_data(const Napi::CallbackInfo& info);
 
 /**
  * arenaOver(view: DataView, detachInTheEnd: boolean): handle
@@ -632,22 +640,19 @@ Napi::Value advise_huge_pages(const Napi::CallbackInfo& info) {
     return Napi::Number::New(info.Env(), static_cast<double>(start));
 }
 
+/**
+ * fileData(descriptor: number, offset: number, length: number): Float64Array
+ *
+ * @return The offset, from `offset` on, and the length of each part of a file that may not be zero.
+ */
 Napi::Value file_data(const Napi::CallbackInfo& info) {
-    const auto descriptor = to_size(info, 0, "descriptor must be a file descriptor");
-    if (!descriptor) {
-        return Napi::Value();
-    }
-    const auto offset = to_size(info, 1, "offset must be an integer of bytes");
-    if (!offset) {
-        return Napi::Value();
-    }
-    const auto length = to_size(info, 2, "length must be an integer of bytes");
-    if (!length) {
+    const auto part = to_file_part(info);
+    if (!part) {
         return Napi::Value();
     }
     Parts parts;
-    const auto file = host::memory::page_file_t::part_of(static_cast<int>(*descriptor), *offset);
-    for (const auto& run : file.resident(*length)) {
+    const auto file = host::memory::page_file_t::part_of(part->descriptor, part->offset);
+    for (const auto& run : file.resident(part->length)) {
         parts.add(run.offset, run.length);
     }
     return parts.to_array(info.Env());
