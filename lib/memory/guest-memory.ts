@@ -20,7 +20,6 @@ import { type GuestMemAccessResult, OK } from "../base/result.js";
 import { reserveStack } from "../native/stack.js";
 import {
   createShared,
-  type Mapped,
   openShared,
   type ProcessShared,
   type ProcessSharedSource,
@@ -233,14 +232,8 @@ export class GuestMemory implements Disposable {
   static allocate(size: Gpa, options: ArenaOptions = {}): GuestMemory {
     const bytes = toByteCount(size, "size");
     const arena = Arena.create(bytes + native.descriptorSize, options);
-    try {
-      // No descriptor before the RAM, so that it starts at a page: the operating system tracks
-      // pages.
-      return new GuestMemory(arena, true, { offset: 0, size: bytes });
-    } catch (error) {
-      arena.destroy();
-      throw error;
-    }
+    // No descriptor before the RAM, so that it starts at a page: the operating system tracks pages.
+    return GuestMemory.#owning(arena, { offset: 0, size: bytes });
   }
 
   /**
@@ -259,7 +252,7 @@ export class GuestMemory implements Disposable {
   static allocateShared(size: Gpa, options: SharedRamOptions = {}): GuestMemory {
     const mapped = createShared(size, options);
     if (mapped !== null) {
-      return GuestMemory.#overMapped(mapped);
+      return GuestMemory.#owning(Arena.shared(mapped), { offset: 0 });
     }
     const bytes = toByteCount(size, "size");
     return new GuestMemory(Arena.over(newSharedBuffer(bytes + native.descriptorSize)), true);
@@ -359,12 +352,7 @@ export class GuestMemory implements Disposable {
     if (onLoss !== undefined) {
       arenaInternals(arena).onLoss(onLoss);
     }
-    try {
-      return new GuestMemory(arena, true, { offset: 0 });
-    } catch (error) {
-      arena.destroy();
-      throw error;
-    }
+    return GuestMemory.#owning(arena, { offset: 0 });
   }
 
   /**
@@ -387,13 +375,13 @@ export class GuestMemory implements Disposable {
    * `ERR_OUT_OF_MEMORY`; `ENOENT` and other errors of the file system.
    */
   static openShared(source: ProcessSharedSource): GuestMemory {
-    return GuestMemory.#overMapped(openShared(source));
+    return GuestMemory.#owning(Arena.shared(openShared(source)), { offset: 0 });
   }
 
-  static #overMapped(mapped: Mapped): GuestMemory {
-    const arena = Arena.shared(mapped);
+  /** RAM that destroys its arena when it ends. The arena has no other user. */
+  static #owning(arena: Arena, adopted: Adopted): GuestMemory {
     try {
-      return new GuestMemory(arena, true, { offset: 0 });
+      return new GuestMemory(arena, true, adopted);
     } catch (error) {
       arena.destroy();
       throw error;
@@ -449,12 +437,7 @@ export class GuestMemory implements Disposable {
     }
     const offset = native.guestMemoryOffset(this.#handle);
     const arena = arenaInternals(this.#arena).fork();
-    try {
-      return new GuestMemory(arena, true, { offset, length: this.#size });
-    } catch (error) {
-      arena.destroy();
-      throw error;
-    }
+    return GuestMemory.#owning(arena, { offset, length: this.#size });
   }
 
   /**
