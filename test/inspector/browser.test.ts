@@ -257,6 +257,8 @@ describe("the inspector's page in a browser", function () {
     await cursorAt(DRAM);
     await press("j");
     await cursorAt(HIGH);
+    // Otherwise the next text could be one that the map still has from the time before.
+    await heatShows(`from 0x${HIGH.toString(16)}`);
     await press("Escape", "[");
     await cursorAt(DRAM);
     await heatShows("page 0x40000000");

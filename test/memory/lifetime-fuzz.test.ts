@@ -1,4 +1,5 @@
 import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
 import { PACKAGE, WITH_TRANSFER } from "../support/alone.js";
@@ -10,17 +11,13 @@ describe("random lifetimes", function () {
 
   it("neither crash the process nor mix up bytes", () => {
     // The tests are compiled where Node is for another platform, which has no tsx.
-    const isSource = __filename.endsWith(".ts");
-    const program = join(__dirname, `../support/lifetime-fuzz.${isSource ? "ts" : "js"}`);
+    const compiled = join(__dirname, "../support/lifetime-fuzz.js");
+    const program = existsSync(compiled)
+      ? [compiled]
+      : ["--import", "tsx", join(__dirname, "../support/lifetime-fuzz.ts")];
     const { status, signal, stdout, stderr } = spawnSync(
       process.execPath,
-      [
-        "--expose-gc",
-        ...WITH_TRANSFER,
-        ...(isSource ? ["--import", "tsx"] : []),
-        program,
-        ...LIMITS,
-      ],
+      ["--expose-gc", ...WITH_TRANSFER, ...program, ...LIMITS],
       { cwd: PACKAGE, encoding: "utf8" },
     );
     expect({ status, signal }, stdout + stderr).to.deep.equal({ status: 0, signal: null });
