@@ -450,54 +450,59 @@ export class NativeSpaceAccess implements GuestAccessors {
 
   // #endregion
 
-  // Of values that are numbers, the bytes of the last reach come first, and then devices.
-
   private tryReadNumber<A extends Out>(
     kind: SpaceWidth<number, A>,
     gpa: Gpa,
     out: A,
   ): GuestMemAccessResult {
-    const known = this.#readReach;
-    if (known === null || !reaches(known, gpa, kind.bytes)) {
-      const found = this.#devices.read(kind, gpa);
-      if (found >= 0) {
-        kind.width.store(out, found);
-        return OK;
-      }
-      if (found !== -1) {
-        return this.#bus.outcome.result;
-      }
+    const found = this.#find(kind, gpa);
+    if (found >= 0) {
+      kind.width.store(out, found);
+      return OK;
     }
-    return this.tryRead(kind, gpa, out);
+    return found === -1 ? this.tryRead(kind, gpa, out) : this.#bus.outcome.result;
   }
 
   private readNumber<A extends Out>(kind: SpaceWidth<number, A>, gpa: Gpa): number {
-    const known = this.#readReach;
-    if (known === null || !reaches(known, gpa, kind.bytes)) {
-      const found = this.#devices.read(kind, gpa);
-      if (found >= 0) {
-        return found;
-      }
-      if (found !== -1) {
-        this.#fault(kind, gpa, "read");
-      }
+    const found = this.#find(kind, gpa);
+    if (found >= 0) {
+      return found;
     }
-    return this.read(kind, gpa);
+    return found === -1 ? this.read(kind, gpa) : this.#fault(kind, gpa, "read");
   }
 
+  /**
+   * Makes a read of the last watched page or of a device, unless it lies in the last reach.
+   *
+   * @returns As `DeviceAccess.read`.
+   */
+  #find<A extends Out>(kind: SpaceWidth<number, A>, gpa: Gpa): number {
+    const { watched } = this.#bus;
+    if (watched.reads.holds(gpa)) {
+      return watched.read(true, kind, gpa) ?? -1;
+    }
+    const known = this.#readReach;
+    return known !== null && reaches(known, gpa, kind.bytes) ? -1 : this.#devices.read(kind, gpa);
+  }
+
+  /** As `#find`, for a write. */
   private tryWriteNumber<A extends Out>(
     kind: SpaceWidth<number, A>,
     gpa: Gpa,
     value: number,
   ): GuestMemAccessResult {
-    const known = this.#writeReach;
-    if (known === null || !reaches(known, gpa, kind.bytes)) {
-      const result = this.#devices.write(kind, gpa, (value & kind.mask) >>> 0);
-      if (result !== -1) {
-        return result;
+    const { watched } = this.#bus;
+    const unsigned = (value & kind.mask) >>> 0;
+    let result: GuestMemAccessResult | -1 = -1;
+    if (watched.writes.holds(gpa)) {
+      result = watched.write(true, kind, gpa, unsigned) ?? -1;
+    } else {
+      const known = this.#writeReach;
+      if (known === null || !reaches(known, gpa, kind.bytes)) {
+        result = this.#devices.write(kind, gpa, unsigned);
       }
     }
-    return this.tryWrite(kind, gpa, value);
+    return result === -1 ? this.tryWrite(kind, gpa, unsigned) : result;
   }
 
   private tryRead<T extends Value, A extends Out>(

@@ -63,9 +63,8 @@ export class Reaches {
     if (this.watches.active && this.watches.index(kind).covers(pageAt(address))) {
       const { memory, internals } = region;
       const reach = this.#find(segment, region, kind, address, true);
-      const view = this.policy.accessOf(false, memory);
-      const native = hasAddon ? this.policy.accessOf(true, memory) : view;
-      this.watched.cache(kind, reach && { reach, region, memory, internals, view, native });
+      const native = this.policy.accessOf(hasAddon, memory);
+      this.watched.cache(kind, reach && { reach, region, memory, internals, native });
       return null;
     }
     const cached = kind === "read" ? segment.readReach : segment.writeReach;
