@@ -66,7 +66,7 @@ const COPY = `
 `;
 
 describe("saving a snapshot over an existing file", function () {
-  this.timeout(60_000);
+  this.timeout(5000 * Math.max(12, KILLED_SAVES));
   let folder: string;
   let snapshot: Snapshot;
   let bytes: Buffer;
