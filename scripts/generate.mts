@@ -27,7 +27,14 @@ import {
   spacePolicyClasses,
   tableAccessors,
 } from "./generate/space.mjs";
-import { inQuads, roundTrip, type ViewClass, viewAccessors, viewWrites } from "./generate/view.mjs";
+import {
+  forwardingAccessors,
+  inQuads,
+  roundTrip,
+  type ViewClass,
+  viewAccessors,
+  viewWrites,
+} from "./generate/view.mjs";
 import type { WidthRow } from "./generate/widths.mjs";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
@@ -70,6 +77,7 @@ const GENERATED: Readonly<Record<string, () => string>> = {
       array: ({ bits }, operation) => `this.${operation === "read" ? "u" : "w"}${bits}`,
       ...HOT,
     }),
+  "lib/memory/big-endian-access.ts": forwardingAccessors,
   "lib/memory/branching-access.ts": () =>
     viewAccessors({
       inReach: (row, operation) =>

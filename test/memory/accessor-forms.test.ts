@@ -20,7 +20,7 @@ const SECOND_FORM = 'Object.hasOwn(GuestMemory.prototype, "readl")';
 describe("the forms of the accessors", () => {
   it("has the second form only after an access that the first form refuses", function () {
     if (endianness() === "BE") {
-      this.skip(); // There, the first form refuses every access.
+      this.skip(); // There, the accessors have another form.
     }
     const forms = run(`
       const memory = GuestMemory.allocate(4096);
@@ -32,7 +32,10 @@ describe("the forms of the accessors", () => {
     expect(forms).to.deep.equal([false, 7, 1, true, 7]);
   });
 
-  it("has the first form when writes are tracked, and the second once RAM has 2 GiB", () => {
+  it("has the first form when writes are tracked, and the second once RAM has 2 GiB", function () {
+    if (endianness() === "BE") {
+      this.skip();
+    }
     expect(
       run(`
         const memory = GuestMemory.allocate(4096);
