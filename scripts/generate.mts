@@ -52,7 +52,8 @@ const HOT: Pick<ViewClass, "ok" | "slow" | "slowWrite"> = {
     tryWriteqFrom: "this.general.tryWriteqFrom(gpa, source)",
     tryReadqHalves: "this.general.tryReadqHalves(gpa, out, at)",
     tryWriteqHalves: "this.general.tryWriteqHalves(gpa, low, high)",
-    read: ({ suffix }) => `this.general.read${suffix}(gpa)`,
+    // `>>> 0` as in scripts/generate/space.mts.
+    read: ({ suffix, bits }) => `this.general.read${suffix}(gpa)${bits === 32 ? " >>> 0" : ""}`,
   },
   slowWrite: ({ suffix }) => `this.general.write${suffix}(gpa, value)`,
 };
