@@ -1,6 +1,6 @@
 import type { Gpa } from "../base/gpa.js";
 import type { GuestMemAccessResult } from "../base/result.js";
-import type { PolicyAccess } from "./policy-access.js";
+import type { GuestMemoryAccess } from "../base/access.js";
 
 /**
  * The accessors of `GuestMemory` on a big-endian host, where typed arrays have the wrong byte
@@ -8,7 +8,7 @@ import type { PolicyAccess } from "./policy-access.js";
  * class. `GuestMemory` inherits from its prototype, which inherits from that of `SelectingAccess`.
  */
 export abstract class BigEndianAccess {
-  declare private readonly byView: () => PolicyAccess;
+  declare private readonly byView: () => GuestMemoryAccess;
 
   // #region generated: npm run generate
 
