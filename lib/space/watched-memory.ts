@@ -39,8 +39,9 @@ export class WatchedPage {
     this.found = null;
   }
 
+  /** Whether an access starts in the page. */
   holds(gpa: Gpa): boolean {
-    return gpa >= this.low && gpa < this.end;
+    return typeof gpa === "number" && gpa >= this.low && gpa < this.end;
   }
 
   /** Whether all bytes of an access lie in the page, or in another of the reach. */
