@@ -48,6 +48,7 @@ export class WatchedPage {
   reaches(gpa: Gpa, bytes: number): gpa is number {
     return (
       typeof gpa === "number" &&
+      Number.isInteger(gpa) &&
       ((gpa >= this.low && gpa + bytes <= this.end) || this.#turnTo(gpa, bytes))
     );
   }
