@@ -1,6 +1,6 @@
 import type { Gpa } from "../base/gpa.js";
+import { CommandError, EFAULT } from "../debug/command-error.js";
 import type { AddressSpace } from "../space/address-space.js";
-import { CommandError, EFAULT } from "./fields.js";
 
 /** The parts of the memory map that are neither adjacent nor of the same type. */
 interface MapPart {

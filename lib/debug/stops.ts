@@ -1,6 +1,6 @@
 import type { AddressSpace } from "../space/address-space.js";
 import type { WatchedAccess, Watchpoint } from "../space/watchpoint.js";
-import { CommandError, EINVAL, ENOSPC } from "./fields.js";
+import { CommandError, EINVAL, ENOSPC } from "./command-error.js";
 
 /** The most breakpoints and watchpoints. */
 const MAX_STOPS = 4096;
@@ -9,6 +9,13 @@ const MAX_STOPS = 4096;
 export type WatchWord = "watch" | "rwatch" | "awatch";
 
 const WATCH_KINDS = { watch: "write", rwatch: "read", awatch: "access" } as const;
+
+/** A watchpoint. */
+export interface WatchedRange {
+  readonly word: WatchWord;
+  readonly gpa: bigint;
+  readonly length: bigint;
+}
 
 /** A watchpoint that an access has touched. */
 export interface WatchHit {
@@ -30,6 +37,8 @@ export class Stops {
   readonly #watchpoints = new Map<string, Watchpoint>();
   /** The addresses of all breakpoints. */
   #breakpoints: ReadonlySet<bigint> = new Set();
+  /** Whether accesses reach no watchpoint for now. */
+  ignoresWatchpoints = false;
   #isExecuting = false;
   #hit: WatchHit | null = null;
 
@@ -40,6 +49,13 @@ export class Stops {
   /** The addresses of all breakpoints. A later change does not affect the set. */
   get breakpoints(): ReadonlySet<bigint> {
     return this.#breakpoints;
+  }
+
+  /** The watchpoints, in the order in which they were added. */
+  get watchpoints(): WatchedRange[] {
+    return [...this.#watchpoints].map(([key, { gpa, length }]) => {
+      return { word: key.split(",")[0] as WatchWord, gpa, length };
+    });
   }
 
   get hasWatchpoints(): boolean {
@@ -65,7 +81,7 @@ export class Stops {
   addWatchpoint(word: WatchWord, gpa: bigint, length: bigint): void {
     this.#checkRoom();
     if (length === 0n || gpa + length > 2n ** 64n) {
-      throw new CommandError(EINVAL);
+      throw new CommandError(EINVAL, "the range must not be empty, nor end above 2^64");
     }
     const key = keyOf(word, gpa, length);
     if (!this.#watchpoints.has(key)) {
@@ -117,7 +133,7 @@ export class Stops {
   }
 
   #reached(word: WatchWord, start: bigint, { gpa, kind }: WatchedAccess): void {
-    if (!this.#isExecuting) {
+    if (!this.#isExecuting || this.ignoresWatchpoints) {
       return;
     }
     this.#hit ??= { word, gpa: gpa > start ? gpa : start };
@@ -129,7 +145,7 @@ export class Stops {
 
   #checkRoom(): void {
     if (this.#software.size + this.#hardware.size + this.#watchpoints.size >= MAX_STOPS) {
-      throw new CommandError(ENOSPC);
+      throw new CommandError(ENOSPC, `there are ${MAX_STOPS} breakpoints and watchpoints`);
     }
   }
 
