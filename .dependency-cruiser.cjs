@@ -17,7 +17,7 @@ const MAY_IMPORT = {
   gdb: ["debug", "space", "base"],
   include: [],
   inspector: ["debug", "space", "snapshot", "memory", "base"],
-  cli: ["crosscheck", "trace", "inspector", "loader", "memory", "base"],
+  cli: ["crosscheck", "trace", "inspector", "loader", "snapshot", "memory", "base"],
 };
 
 /** @type {import("dependency-cruiser").IConfiguration} */

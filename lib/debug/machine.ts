@@ -10,7 +10,10 @@ const MAX_CPUS = 4096;
 
 /** The parts of a machine that a debugger needs. */
 export interface MachineParts {
-  /** The memory of the machine, at guest physical addresses. */
+  /**
+   * The memory of the machine. The addresses of gdb are physical, unless the CPUs have
+   * {@link GdbCpu.translate}; those of the inspector's page always are.
+   */
   readonly space: AddressSpace;
   /** The CPUs, from 1 to 4096. gdb shows them as threads 1, 2 and so on. */
   readonly cpus: readonly GdbCpu[];
@@ -26,12 +29,18 @@ export interface DebuggedMachine {
   readonly runner: Runner;
 }
 
-/** @throws TypeError, RangeError for invalid parts. */
-export function debugMachine({ space, cpus, architecture }: MachineParts): DebuggedMachine {
+/**
+ * @param watched - Whether watchpoints have the addresses of the CPUs, if these translate them.
+ * @throws TypeError, RangeError for invalid parts.
+ */
+export function debugMachine(
+  { space, cpus, architecture }: MachineParts,
+  watched: "virtual" | "physical",
+): DebuggedMachine {
   checkSpace(space);
   const description = new TargetDescription(architecture);
-  const stops = new Stops(space);
   const list = checkCpus(cpus);
+  const stops = new Stops(space, watched === "virtual" ? list : []);
   return { cpus: list, description, stops, runner: new Runner(list, description, stops) };
 }
 
@@ -63,6 +72,9 @@ function checkCpus(cpus: readonly GdbCpu[]): readonly GdbCpu[] {
     checkFunction(cpu.readRegister, "readRegister");
     checkFunction(cpu.writeRegister, "writeRegister");
     checkFunction(cpu.run, "run");
+    if (cpu.translate !== undefined) {
+      checkFunction(cpu.translate, "translate");
+    }
   }
   return [...(cpus as readonly GdbCpu[])];
 }

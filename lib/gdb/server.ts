@@ -105,7 +105,7 @@ export class GdbServer {
       throw typeError("path must be a string");
     }
     checkBooleans({ devices, running });
-    const machine = debugMachine(options);
+    const machine = debugMachine(options, "virtual");
     const memory = new DebuggedMemory(options.space, devices);
     const server = new GdbServer({ ...machine, memory }, path);
     await new Promise<void>((resolve, reject) => {

@@ -99,7 +99,7 @@ export class InspectedMachine implements MachineLink {
       throw typeError("trace must be an AccessTrace");
     }
     checkBooleans({ running });
-    this.#machine = debugMachine(options);
+    this.#machine = debugMachine(options, "physical");
     this.#space = options.space;
     this.#disassemble = disassemble;
     this.#trace = trace;
@@ -195,8 +195,8 @@ export class InspectedMachine implements MachineLink {
         return { address: hex(address), text: text.slice(0, MAX_CHARACTERS) };
       }),
       breakpoints: [...stops.breakpoints].map(hex),
-      watchpoints: stops.watchpoints.map(({ word, gpa, length }) => {
-        return { word, gpa: hex(gpa), length: hex(length) };
+      watchpoints: stops.watchpoints.map(({ word, address, length }) => {
+        return { word, gpa: hex(address), length: hex(length) };
       }),
     };
   }
@@ -377,7 +377,7 @@ function describeStop(stop: Stop): string {
     case "breakpoint":
       return "breakpoint";
     case "watchpoint":
-      return `${WATCHED[stop.hit.word]} ${hex(stop.hit.gpa)}`;
+      return `${WATCHED[stop.hit.word]} ${hex(stop.hit.address)}`;
     case "error":
       return `the CPU failed: ${String(stop.error)}`.slice(0, 1000);
     case "signal":

@@ -75,7 +75,12 @@ export function disassemble(word: number, address: bigint): string {
       const arithmetic = funct3 === 5 && (word & 0x4000_0000) !== 0;
       const name = arithmetic ? "srai" : IMMEDIATE[funct3]!;
       const suffix = (word & 0x7f) === 0x1b ? "w" : "";
-      return line(name + suffix, rd, rs1, isShift ? `0x${(immediate & 63).toString(16)}` : immediate);
+      return line(
+        name + suffix,
+        rd,
+        rs1,
+        isShift ? `0x${(immediate & 63).toString(16)}` : immediate,
+      );
     }
     case 0x33:
     case 0x3b: {
