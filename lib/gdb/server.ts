@@ -36,9 +36,9 @@ export interface GdbServerOptions extends MachineParts {
  * breakpoints and watchpoints are removed and the guest runs on. After `kill`, the guest stays
  * stopped.
  *
- * The debugger accesses memory by {@link AddressSpace.peek} and {@link AddressSpace.poke}, which
- * have no effect on devices and call no watchpoint. Breakpoints are not written to memory. A
- * watchpoint stops the machine before the write, or at the instruction of the read.
+ * The debugger accesses memory by `peek` and `poke` of the space, which have no effect on devices
+ * and call no watchpoint. Breakpoints are not written to memory. A watchpoint stops the machine
+ * before the write, or at the instruction of the read.
  *
  * @example
  * ```ts

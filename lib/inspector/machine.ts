@@ -13,7 +13,7 @@ import { SIGINT, SIGTRAP, type Stop } from "../debug/runner.js";
 import type { WatchWord } from "../debug/stops.js";
 import { AccessTrace } from "../space/access-trace.js";
 import type { AddressSpace } from "../space/address-space.js";
-import { type MachineLink, serveOver } from "./machine-link.js";
+import { serveOver } from "./machine-link.js";
 import { Parameters } from "./parameters.js";
 import type { MachineInfo, MachineState, TraceInfo } from "./protocol.js";
 import { badParameter, RequestError } from "./request-error.js";
@@ -80,7 +80,7 @@ export interface InspectedMachineOptions extends MachineParts {
  * await inspector.close();
  * ```
  */
-export class InspectedMachine implements MachineLink {
+export class InspectedMachine {
   readonly #space: AddressSpace;
   readonly #machine: DebuggedMachine;
   readonly #disassemble: InspectedMachineOptions["disassemble"];
