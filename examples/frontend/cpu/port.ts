@@ -41,7 +41,7 @@ export class Port {
   readonly byte = new Uint8Array(1);
   readonly word = new Uint16Array(1);
   readonly long = new Uint32Array(1);
-  private readonly quad = new BigUint64Array(1);
+  readonly quad = new BigUint64Array(1);
   /** The halves of the 64-bit value. */
   readonly halves = new Int32Array(this.quad.buffer);
 
@@ -51,10 +51,10 @@ export class Port {
   private translated: HartMemory | null = null;
   // The first address of each window and its bytes, which are compared as unsigned integers. V8
   // keeps signed ones without a box, and so the sizes have another sign.
-  private readBase = 0;
-  private readSize = LAST_32 ^ SIGN;
-  private writeBase = 0;
-  private writeSize = LAST_32 ^ SIGN;
+  readBase = 0;
+  readSize = LAST_32 ^ SIGN;
+  writeBase = 0;
+  writeSize = LAST_32 ^ SIGN;
 
   /**
    * @param memory - Either path's accessors: the two have the same methods.
@@ -138,7 +138,7 @@ export class Port {
   }
 
   /** A load outside the window. */
-  private loadOutside(width: number, low: number, high: number): GuestMemAccessResult {
+  loadOutside(width: number, low: number, high: number): GuestMemAccessResult {
     const memory = this.translated ?? this.memory;
     const at =
       this.translated === null
@@ -160,7 +160,7 @@ export class Port {
   }
 
   /** A store outside the window. One of 8 bytes has its value in {@link Port.halves}. */
-  private storeOutside(
+  storeOutside(
     width: number,
     low: number,
     high: number,
