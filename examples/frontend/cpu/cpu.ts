@@ -2,7 +2,7 @@ import { type AddressSpace, GuestMemAccessResult, resultName } from "pound-guest
 import { AccessKind } from "./access-kind.js";
 import { AddressRules } from "./address-rules.js";
 import { AtomicUnit, LOAD_RESERVED } from "./atomic-unit.js";
-import { type BlockHart, Blocks, USUAL_JUMPS } from "./blocks/blocks.js";
+import { type BlockHart, Blocks, COUNTERS, USUAL_JUMPS } from "./blocks/blocks.js";
 import { CODE_PAGE, CodeCache, type CodeGuarder } from "./code-cache.js";
 import { Csrs, SOFTWARE_INTERRUPT, TIMER_INTERRUPT } from "./csr.js";
 import { lengthOf, Op } from "./decode.js";
@@ -102,7 +102,7 @@ export class Cpu implements Hart, PrivilegedHartState, BlockHart {
   /**
    * @param full - Makes the hart one of RV64IMAC with three privilege modes.
    * @param compileAfter - The jumps to an instruction after which the code there is compiled to
-   *   JavaScript, less than 65536; Infinity for never.
+   *   JavaScript, less than 65536; 0 for never.
    */
   constructor(
     memory: HartMemory,
@@ -252,12 +252,15 @@ export class Cpu implements Hart, PrivilegedHartState, BlockHart {
   private execute(count: number): void {
     const { x, port, fetcher, unaligned, blocks } = this;
     const { code } = fetcher.cache;
+    const { jumps: counters, after } = blocks;
     let { pageLow, pageHigh, slot } = fetcher;
     this.sliceEnd = this.time + count;
     let at = this.at;
     let left = count;
-    /** The offset after the last instruction. Another one was jumped to. */
+    /** The offset after the last instruction, if that neither jumps nor ends compiled code. */
     let following = -1;
+    /** The function that was left by the jump to the current instruction; -1 for none. */
+    let from = -1;
     let low: number;
     let high: number;
     let result: GuestMemAccessResult;
@@ -286,12 +289,20 @@ export class Cpu implements Hart, PrivilegedHartState, BlockHart {
           at = block.run(left + 1);
           left = this.left;
           following = -1;
+          from = word >>> 8;
           continue;
         }
         word = block.word;
-      } else if (at !== following && blocks.count(entry) && blocks.compile(at)) {
-        left++;
-        continue;
+      } else if (at !== following) {
+        // This is not a method of `blocks`, since V8 inlines only so much into this function.
+        const counter = (entry >>> 1) % COUNTERS;
+        const jumps = counters[counter]! + 1;
+        counters[counter] = jumps;
+        if (jumps === after && blocks.compile(at, from)) {
+          left++;
+          continue;
+        }
+        from = -1;
       }
       const immediate = code[entry + 1]!;
       const rd = (word >>> 8) & 0xfe;
@@ -323,38 +334,44 @@ export class Cpu implements Hart, PrivilegedHartState, BlockHart {
           low = (x[rs1]! + immediate) & ~1;
           high = sumHigh(x[rs1]!, x[rs1 + 1]!, immediate >> 31, (x[rs1]! + immediate) | 0);
           if ((low & unaligned) !== 0) {
-            next = this.trap(INSTRUCTION_MISALIGNED, at, low, high);
+            next = this.jumpFault(at, low, high);
           } else {
             link(x, rd, pageLow, pageHigh, next);
             next = this.offsetOf(low, high);
           }
           break;
         case Op.BEQ:
+          following = -1;
           if (x[rs1] === x[rs2] && x[rs1 + 1] === x[rs2 + 1]) {
             next = at + immediate;
           }
           break;
         case Op.BNE:
+          following = -1;
           if (x[rs1] !== x[rs2] || x[rs1 + 1] !== x[rs2 + 1]) {
             next = at + immediate;
           }
           break;
         case Op.BLT:
+          following = -1;
           if (lessSigned(x[rs1]!, x[rs1 + 1]!, x[rs2]!, x[rs2 + 1]!)) {
             next = at + immediate;
           }
           break;
         case Op.BGE:
+          following = -1;
           if (!lessSigned(x[rs1]!, x[rs1 + 1]!, x[rs2]!, x[rs2 + 1]!)) {
             next = at + immediate;
           }
           break;
         case Op.BLTU:
+          following = -1;
           if (lessUnsigned(x[rs1]!, x[rs1 + 1]!, x[rs2]!, x[rs2 + 1]!)) {
             next = at + immediate;
           }
           break;
         case Op.BGEU:
+          following = -1;
           if (!lessUnsigned(x[rs1]!, x[rs1 + 1]!, x[rs2]!, x[rs2 + 1]!)) {
             next = at + immediate;
           }
@@ -714,6 +731,10 @@ export class Cpu implements Hart, PrivilegedHartState, BlockHart {
       default:
         throw new Error(`guest memory failed: ${resultName(result)} at 0x${gpa.toString(16)}`);
     }
+  }
+
+  jumpFault(at: number, low: number, high: number): number {
+    return this.trap(INSTRUCTION_MISALIGNED, at, low, high);
   }
 
   private misalignedJump(at: number, next: number): number {

@@ -20,7 +20,7 @@ export type HartMemory = Pick<
 
 const BITS_32 = 2 ** 32;
 /** The high halves from minus this to this less one are those of addresses that are numbers. */
-const NUMBER_HIGH = 2 ** 20;
+export const NUMBER_HIGH = 2 ** 20;
 const LAST_32 = 0xffff_ffff;
 const SIGN = 0x8000_0000 | 0;
 const EMPTY = 0 ^ SIGN;
@@ -48,7 +48,7 @@ export class Port {
   /** The mode of loads and stores. */
   private mode = Mode.MACHINE;
   /** The accessors for the addresses of this mode; null if they are physical. */
-  private translated: HartMemory | null = null;
+  translated: HartMemory | null = null;
   // The first address of each window and its bytes, which are compared as unsigned integers. V8
   // keeps signed ones without a box, and so the sizes have another sign.
   readBase = 0;
@@ -64,7 +64,7 @@ export class Port {
   constructor(
     private readonly memory: HartMemory,
     private readonly rules: AddressRules | null,
-    private readonly virtual: HartMemory | null,
+    readonly virtual: HartMemory | null,
   ) {
     this.changeMode(Mode.MACHINE);
   }
@@ -160,12 +160,7 @@ export class Port {
   }
 
   /** A store outside the window. One of 8 bytes has its value in {@link Port.halves}. */
-  storeOutside(
-    width: number,
-    low: number,
-    high: number,
-    value: number,
-  ): GuestMemAccessResult {
+  storeOutside(width: number, low: number, high: number, value: number): GuestMemAccessResult {
     const memory = this.translated ?? this.memory;
     const at =
       this.translated === null

@@ -4,14 +4,18 @@ import type { Fetcher } from "../fetcher.js";
 import type { HartMemory, Port } from "../port.js";
 import { divide, multiplyHigh } from "../wide.js";
 import { sourceOf } from "./compile.js";
-import { findRegion } from "./region.js";
+import { findRegion, type Region } from "./region.js";
 
 /** The most functions that are kept. */
 const MOST_FUNCTIONS = 2048;
 /** Counters of jumps. Addresses share them, which only makes code seem hotter than it is. */
-const COUNTERS = 2 ** 16;
+export const COUNTERS = 2 ** 16;
+/** How often the code at a place is compiled. */
+const MOST_VERSIONS = 8;
+/** Code belongs to a region if it has run this much as often as code that is compiled. */
+const WARM = 1 / 32;
 /** The jumps to an instruction after which it is compiled. */
-export const USUAL_JUMPS = 1000;
+export const USUAL_JUMPS = 2 ** 14;
 
 /** What compiled code uses of a hart. */
 export interface BlockHart {
@@ -20,6 +24,7 @@ export interface BlockHart {
   readonly attention: boolean;
   loadFault(result: number, at: number, low: number, high: number): number;
   storeFault(result: number, at: number, low: number, high: number): number;
+  jumpFault(at: number, low: number, high: number): number;
   offsetOf(low: number, high: number): number;
 }
 
@@ -34,7 +39,11 @@ export interface Compiled {
   readonly least: number;
   /** The first word of the decoded instruction that the function starts with. */
   readonly word: number;
+  readonly slot: number;
+  /** The index of that word. */
   readonly entry: number;
+  /** How often this code has been compiled, with more and more of what follows it. */
+  readonly version: number;
 }
 
 /**
@@ -45,12 +54,13 @@ export interface Compiled {
  */
 export class Blocks {
   readonly list: Compiled[] = [];
-  private readonly jumps = new Uint16Array(COUNTERS);
+  /** The jumps to decoded instructions, by half their index modulo {@link COUNTERS}. */
+  readonly jumps = new Uint16Array(COUNTERS);
   /** The slots of the pages of code that has been compiled. */
   private readonly hasFunctions = new Set<number>();
 
   /**
-   * @param after - The jumps after which code is compiled, less than 65536; Infinity for never.
+   * @param after - The jumps after which code is compiled, less than 65536; 0 for never.
    * @param unaligned - The bit of a target that makes a jump trap; 0 for none.
    * @param onDiscard - Called when functions, which may be running, are discarded.
    */
@@ -60,47 +70,72 @@ export class Blocks {
     private readonly port: Port,
     private readonly fetcher: Fetcher,
     private readonly unaligned: number,
-    private readonly after: number,
+    readonly after: number,
     private readonly onDiscard: () => void,
   ) {}
 
-  /** Counts a jump to a decoded instruction. Returns whether it has become hot. */
-  count(entry: number): boolean {
-    return ++this.jumps[counterOf(entry)]! === this.after;
-  }
-
-  /** Compiles the code at an offset in the current page, if it can be. Returns whether it was. */
-  compile(at: number): boolean {
+  /**
+   * Compiles the code at an offset in the current page, if it can be. Returns whether it was.
+   *
+   * @param from - The function that has just been left for this code; -1 for none. If it can have
+   *   the code too, it is compiled again.
+   */
+  compile(at: number, from: number): boolean {
     const { slot, cache } = this.fetcher;
     const { code } = cache;
     if (slot === NO_SLOT) {
       return false;
     }
-    const entry = slot + at;
-    const region = findRegion(
-      at,
-      (offset) => {
-        const word = code[slot + offset]!;
-        const isCompiled = (word & 0xff) === Op.COMPILED;
-        return {
-          word: isCompiled ? this.list[word >>> 8]!.word : word,
-          immediate: code[slot + offset + 1]!,
-        };
-      },
-      this.unaligned,
-    );
-    const first = region.get(at);
-    if (first === undefined) {
-      return false;
+    const old = this.list[from];
+    if (old !== undefined && old.version < MOST_VERSIONS && old.slot === slot) {
+      const region = this.regionAt(old.entry - slot);
+      if (region.has(at)) {
+        this.list[from] = this.make(region, old.entry - slot, old.word, old.version + 1);
+        return true;
+      }
     }
     if (this.list.length === MOST_FUNCTIONS) {
       this.restore();
     }
+    const region = this.regionAt(at);
+    if (!region.has(at)) {
+      return false;
+    }
+    const index = this.list.length;
+    this.list.push(this.make(region, at, code[slot + at]!, 1));
+    this.hasFunctions.add(slot);
+    code[slot + at] = Op.COMPILED | (index << 8);
+    return true;
+  }
+
+  private regionAt(at: number): Region {
+    const { slot, cache } = this.fetcher;
+    const { code } = cache;
+    const warm = this.after * WARM;
+    return findRegion(
+      at,
+      {
+        read: (offset) => {
+          const word = code[slot + offset]!;
+          const isCompiled = (word & 0xff) === Op.COMPILED;
+          return {
+            word: isCompiled ? this.list[word >>> 8]!.word : word,
+            immediate: code[slot + offset + 1]!,
+          };
+        },
+        isWarm: (offset) => this.jumps[counterOf(slot + offset)]! >= warm,
+      },
+      this.unaligned,
+    );
+  }
+
+  private make(region: Region, at: number, word: number, version: number): Compiled {
     const { hart, memory, port, fetcher } = this;
-    const { byte, word, long, quad, halves } = port;
+    const { byte, word: half, long, quad, halves } = port;
+    const fast = port.translated === null ? "physical" : "virtual";
     const environment = {
-      ...{ hart, memory, port, fetcher, x: hart.x, byte, word, long, quad, halves },
-      ...{ divide, multiplyHigh },
+      ...{ hart, memory, port, fetcher, x: hart.x, byte, word: half, long, quad, halves },
+      ...{ divide, multiplyHigh, virtual: port.virtual },
     };
     // V8 makes constants of `const` variables in the scope of a function that exists once. The
     // parentheses make it compile the function at once.
@@ -108,18 +143,16 @@ export class Blocks {
     const make = new Function(
       "environment",
       `"use strict"; const { ${Object.keys(environment).join(", ")} } = environment;\n` +
-        `return (function (left) {\n${sourceOf(region, at, this.unaligned)}\n});`,
+        `return (function (left) {\n${sourceOf(region, at, this.unaligned, fast)}\n});`,
     ) as (environment: object) => Compiled["run"];
-    const index = this.list.length;
-    this.list.push({
+    return {
       run: make(environment),
-      least: first.instructions.length,
-      word: code[entry]!,
-      entry,
-    });
-    this.hasFunctions.add(slot);
-    code[entry] = Op.COMPILED | (index << 8);
-    return true;
+      least: region.get(at)!.instructions.length,
+      word,
+      slot: fetcher.slot,
+      entry: fetcher.slot + at,
+      version,
+    };
   }
 
   /** Takes that the decoded instructions of a page are gone. */

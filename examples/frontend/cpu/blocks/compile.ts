@@ -6,6 +6,7 @@ import {
   emitArithmetic,
   type Extended,
   extendedAfter,
+  type FastAccess,
   isLoad,
   isStore,
   link,
@@ -45,7 +46,12 @@ function extendedIn(region: Region, entry: number): Map<number, Extended> {
  * offset to continue at. It counts the instructions in `hart.left`. A register is in two variables,
  * `a` with its number for the low half and `b` for the high half.
  */
-export function sourceOf(region: Region, entry: number, unaligned: number): string {
+export function sourceOf(
+  region: Region,
+  entry: number,
+  unaligned: number,
+  fast: FastAccess,
+): string {
   const { nodes, removed } = structureOf(region, entry);
   const extended = extendedIn(region, entry);
   const lines: string[] = [];
@@ -90,7 +96,7 @@ export function sourceOf(region: Region, entry: number, unaligned: number): stri
         lines.push(
           // Devices read the time, which depends on this.
           `hart.left = left + ${unused + 1};`,
-          emitAccess(one, known, {
+          emitAccess(one, known, fast, {
             fault: leaveTo(fault, unused),
             attention: leaveTo(one.next, unused),
           }),
@@ -104,7 +110,9 @@ export function sourceOf(region: Region, entry: number, unaligned: number): stri
         lines.push(
           addressOf(one, known),
           "s = t & ~1; v = u;",
-          unaligned === 0 ? "" : `if ((s & ${unaligned}) !== 0) { ${leaveTo(one.at, 1)} }`,
+          unaligned === 0
+            ? ""
+            : `if ((s & ${unaligned}) !== 0) { ${leaveTo(`hart.jumpFault(${one.at}, s, v)`, 0)} }`,
           link(one),
           leaveTo("hart.offsetOf(s, v)", 0),
         );

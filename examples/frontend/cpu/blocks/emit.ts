@@ -1,4 +1,5 @@
 import { Op } from "../decode.js";
+import { NUMBER_HIGH } from "../port.js";
 import { type Instruction, isBranch } from "./region.js";
 
 /**
@@ -108,9 +109,9 @@ function sum(a: Halves, b: Halves): string {
   return `t = (${a[0]} + ${b[0]}) | 0; u = (${a[1]} + ${b[1]} + (t >>> 0 < ${a[0]} >>> 0 ? 1 : 0)) | 0;`;
 }
 
-/** The sum of an address in the current page and a constant, in `t` and `u`. */
+/** The sum of an offset in the current page and a multiple of its size, in `t` and `u`. */
 function fromPage(offset: number, immediate: number): string {
-  return `t = (pageLow + ${offset + immediate}) | 0; u = (pageHigh + ${immediate >> 31} + (t >>> 0 < (pageLow | ${offset}) >>> 0 ? 1 : 0)) | 0;`;
+  return `t = (pageLow + ${offset + immediate}) | 0; u = (pageHigh + ${immediate >> 31} + (t >>> 0 < pageLow >>> 0 ? 1 : 0)) | 0;`;
 }
 
 /** Puts the address after a jump into its register. */
@@ -295,10 +296,11 @@ function isResultExtended({ op, rs1, rs2, immediate }: Instruction, before: Exte
   }
 }
 
-/** A load or store: its bytes, and the accessor with its arguments. */
+/** A load or store: its bytes, and the accessor with its second argument. */
 interface Access {
   readonly width: number;
-  readonly call: string;
+  readonly method: string;
+  readonly argument: string;
 }
 
 const LOADS: Partial<Record<Op, Access & { readonly value: string; readonly high: string }>> = {
@@ -311,15 +313,15 @@ const LOADS: Partial<Record<Op, Access & { readonly value: string; readonly high
   [Op.LD]: loads(8, "tryReadq", "quad", "halves[0]", ""),
 };
 
-function loads(width: number, method: string, out: string, value: string, high: string) {
-  return { width, call: `${method}(t >>> 0, ${out})`, value, high };
+function loads(width: number, method: string, argument: string, value: string, high: string) {
+  return { width, method, argument, value, high };
 }
 
-const STORES: Partial<Record<Op, Access & { readonly value: string }>> = {
-  [Op.SB]: { width: 1, call: "tryWriteb(t >>> 0, s & 0xff)", value: "" },
-  [Op.SH]: { width: 2, call: "tryWritew(t >>> 0, s & 0xffff)", value: "" },
-  [Op.SW]: { width: 4, call: "tryWritel(t >>> 0, s >>> 0)", value: "" },
-  [Op.SD]: { width: 8, call: "tryWriteqFrom(t >>> 0, quad)", value: "" },
+const STORES: Partial<Record<Op, Access>> = {
+  [Op.SB]: { width: 1, method: "tryWriteb", argument: "s & 0xff" },
+  [Op.SH]: { width: 2, method: "tryWritew", argument: "s & 0xffff" },
+  [Op.SW]: { width: 4, method: "tryWritel", argument: "s >>> 0" },
+  [Op.SD]: { width: 8, method: "tryWriteqFrom", argument: "quad" },
 };
 
 export function isLoad(op: Op): boolean {
@@ -329,6 +331,9 @@ export function isLoad(op: Op): boolean {
 export function isStore(op: Op): boolean {
   return STORES[op] !== undefined;
 }
+
+/** Which accesses of a function are fast. The others are right too. */
+export type FastAccess = "physical" | "virtual";
 
 /** Code that leaves the function, given the offset to continue at, for each way to do so. */
 export interface Leave {
@@ -341,14 +346,19 @@ export interface Leave {
 /**
  * JavaScript for a load or store.
  *
- * The window of the port is checked here, and not in its methods, since V8 inlines only so many
+ * The port's conditions are checked here, and not in its methods, since V8 inlines only so many
  * bytes of bytecode into a function.
  */
-export function emitAccess(one: Instruction, extended: Extended, leave: Leave): string {
+export function emitAccess(
+  one: Instruction,
+  extended: Extended,
+  fast: FastAccess,
+  leave: Leave,
+): string {
   const { op, rd, rs2 } = one;
   const load = LOADS[op];
   const store = STORES[op];
-  const { width, call } = (load ?? store)!;
+  const { width, method, argument } = (load ?? store)!;
   const kind = load === undefined ? "write" : "read";
   const outside =
     load === undefined
@@ -364,9 +374,13 @@ export function emitAccess(one: Instruction, extended: Extended, leave: Leave): 
     load === undefined || rd === 0
       ? ""
       : `a${rd} = ${load.value}; b${rd} = ${width === 8 ? "halves[1]" : `a${rd} ${load.high}`};`;
+  const access =
+    fast === "virtual"
+      ? `port.translated !== null && u >= ${-NUMBER_HIGH} && u < ${NUMBER_HIGH} ? virtual.${method}(u * ${2 ** 32} + (t >>> 0), ${argument}) : ${outside}`
+      : `u === 0 && ((t - port.${kind}Base) ^ ${0x8000_0000 | 0}) < port.${kind}Size ? memory.${method}(t >>> 0, ${argument}) : ${outside}`;
   return (
     `${addressOf(one, extended)} ${value}\n` +
-    `r = u === 0 && ((t - port.${kind}Base) ^ ${0x8000_0000 | 0}) < port.${kind}Size ? memory.${call} : ${outside};\n` +
+    `r = ${access};\n` +
     `if (r !== 0) { ${leave.fault} }\n${result}\n` +
     `if (hart.attention) { ${leave.attention} }`
   );

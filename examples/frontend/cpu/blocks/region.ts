@@ -32,8 +32,13 @@ export interface Block {
 /** Blocks by their offsets. All are reachable from the first one. */
 export type Region = ReadonlyMap<number, Block>;
 
-/** Reads a decoded instruction; 0 in its first word means that there is none. */
-export type ReadCode = (at: number) => { readonly word: number; readonly immediate: number };
+/** The decoded code of a page. */
+export interface DecodedPage {
+  /** The two words of an instruction. 0 in the first one means that it is not decoded. */
+  read(at: number): { readonly word: number; readonly immediate: number };
+  /** Whether code that follows a jump runs often enough to belong to the region. */
+  isWarm(at: number): boolean;
+}
 
 /** The instructions that are always interpreted. */
 function isInterpreted(op: Op): boolean {
@@ -46,11 +51,11 @@ export function isBranch(op: Op): boolean {
 
 /**
  * Finds the code that is reachable from an offset of a page by branches and direct jumps, except
- * calls. It ends at instructions that are not decoded, and at those that have to be interpreted.
+ * calls. It ends at code that hardly runs, and at instructions that have to be interpreted.
  *
  * @param unaligned - The bit of a target that makes a jump trap; 0 for none.
  */
-export function findRegion(entry: number, read: ReadCode, unaligned: number): Region {
+export function findRegion(entry: number, page: DecodedPage, unaligned: number): Region {
   const found = new Map<number, Instruction>();
   const leaders = new Set([entry]);
   const targets = (one: Instruction): number[] =>
@@ -64,7 +69,7 @@ export function findRegion(entry: number, read: ReadCode, unaligned: number): Re
   const pending = [entry];
   for (let at = pending.shift(); at !== undefined; at = pending.shift()) {
     while (!found.has(at) && found.size < MOST_INSTRUCTIONS) {
-      const one = instructionAt(at, read);
+      const one = instructionAt(at, page);
       if (one === null || traps(one, unaligned)) {
         break;
       }
@@ -75,7 +80,7 @@ export function findRegion(entry: number, read: ReadCode, unaligned: number): Re
       }
       targets(one).forEach((target) => leaders.add(target));
       if (!isCall(one)) {
-        pending.push(...targets(one));
+        pending.push(...targets(one).filter((target) => page.isWarm(target)));
       }
       break;
     }
@@ -110,11 +115,11 @@ function traps({ op, at, immediate }: Instruction, unaligned: number): boolean {
   return (op === Op.JAL || isBranch(op)) && ((at + immediate) & unaligned) !== 0;
 }
 
-function instructionAt(at: number, read: ReadCode): Instruction | null {
+function instructionAt(at: number, page: DecodedPage): Instruction | null {
   if (at < 0 || at >= CODE_PAGE) {
     return null;
   }
-  const { word, immediate } = read(at);
+  const { word, immediate } = page.read(at);
   // eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment -- decode wrote an Op
   const op: Op = word & 0xff;
   if (word === 0 || isInterpreted(op)) {

@@ -51,7 +51,10 @@ export function structureOf(region: Region, entry: number): Structure {
       }
     }
     if (isReducible) {
-      return { nodes: order(reachable(entry, successors), entry, null, loops, successors), removed };
+      return {
+        nodes: order(reachable(entry, successors), entry, null, loops, successors),
+        removed,
+      };
     }
   }
 }
