@@ -16,7 +16,7 @@ const MAY_IMPORT = {
   gdb: ["space", "base"],
   include: [],
   inspector: ["snapshot", "base"],
-  cli: ["crosscheck", "trace", "inspector", "loader", "memory", "base"],
+  cli: ["crosscheck", "trace", "inspector", "loader", "snapshot", "memory", "base"],
 };
 
 /** @type {import("dependency-cruiser").IConfiguration} */

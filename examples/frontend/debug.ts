@@ -24,11 +24,17 @@ const NO_BREAKPOINTS: ReadonlySet<bigint> = new Set();
 /** The hart of a machine, as the server uses it. */
 export class DebuggedHart implements GdbCpu {
   readonly name = "hart 0";
+  readonly translate?: NonNullable<GdbCpu["translate"]>;
 
   constructor(
     private readonly machine: Pick<Machine, "status">,
     private readonly cpu: Cpu,
-  ) {}
+  ) {
+    const { probe } = cpu;
+    if (probe !== null) {
+      this.translate = probe;
+    }
+  }
 
   readRegister(number: number): bigint {
     return number < PC
@@ -64,7 +70,7 @@ export class DebuggedHart implements GdbCpu {
 
 /** Serves a machine to gdb. */
 export function serveMachine(
-  machine: Machine,
+  machine: Pick<Machine, "status" | "space" | "cpu">,
   address: { readonly port?: number; readonly path?: string },
 ): Promise<GdbServer> {
   const { cpu, space } = machine;

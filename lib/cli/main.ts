@@ -8,6 +8,7 @@ import { registerCrosscheck } from "./crosscheck.js";
 import { registerImage } from "./image.js";
 import { registerInspect } from "./inspect.js";
 import { registerReplay } from "./replay.js";
+import { registerSnapshot } from "./snapshot.js";
 import { print, printError } from "./terminal.js";
 
 const NAME = "pound-guest-memory";
@@ -26,6 +27,7 @@ function createProgram(): Command {
   registerCrosscheck(program);
   registerImage(program);
   registerInspect(program);
+  registerSnapshot(program);
   return program;
 }
 

@@ -1,4 +1,6 @@
 import { SingleBar } from "cli-progress";
+import type { ProgressOptions } from "../snapshot/progress.js";
+import { CliError } from "./failure.js";
 
 /**
  * Shows a progress bar on stderr.
@@ -37,5 +39,35 @@ export async function* withProgress(
     }
   } finally {
     bar?.stop();
+  }
+}
+
+/**
+ * Does work that shows a progress bar on stderr, and that Ctrl-C aborts, so that it cleans up.
+ *
+ * @param verb - Names the work, for instance `"verifying"`.
+ * @throws {@link CliError} if the user aborted the work; what `work` throws.
+ */
+export async function abortable<T>(
+  verb: string,
+  work: (options: ProgressOptions) => Promise<T>,
+): Promise<T> {
+  const aborting = new AbortController();
+  const abort = (): void => {
+    aborting.abort(new CliError(`${verb} was aborted`));
+  };
+  let bar: SingleBar | undefined;
+  process.once("SIGINT", abort);
+  try {
+    return await work({
+      signal: aborting.signal,
+      onProgress(done, total) {
+        bar ??= startBar(verb, total);
+        bar?.update(done);
+      },
+    });
+  } finally {
+    bar?.stop();
+    process.off("SIGINT", abort);
   }
 }

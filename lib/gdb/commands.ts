@@ -12,7 +12,6 @@ const SUPPORTED = [
   `PacketSize=${PACKET_SIZE.toString(16)}`,
   "QStartNoAckMode+",
   "qXfer:features:read+",
-  "qXfer:memory-map:read+",
   "qXfer:threads:read+",
   "vContSupported+",
   "swbreak+",
@@ -73,10 +72,10 @@ export class Commands {
         return toReply("OK");
       }
       case "m":
-        return toReply(this.#readMemory(rest));
+        return toReply(await this.#readMemory(rest));
       case "M":
       case "X":
-        this.#writeMemory(payload);
+        await this.#writeMemory(payload);
         return toReply("OK");
       case "c":
       case "s":
@@ -144,7 +143,12 @@ export class Commands {
   #negotiate(features: readonly string[]): string {
     const has = (feature: string): boolean => features.includes(`${feature}+`);
     this.#features = { swbreak: has("swbreak"), hwbreak: has("hwbreak") };
-    return SUPPORTED;
+    return this.#hasMap ? `${SUPPORTED};qXfer:memory-map:read+` : SUPPORTED;
+  }
+
+  /** The map is that of physical memory, so gdb must not apply it to virtual addresses. */
+  get #hasMap(): boolean {
+    return this.#machine.cpus.every(({ translate }) => translate === undefined);
   }
 
   /** Sends a part of a document. */
@@ -170,7 +174,7 @@ export class Commands {
         }
         return this.#machine.description.xml;
       case "memory-map":
-        return this.#machine.memory.map();
+        return this.#hasMap ? this.#machine.memory.map() : null;
       case "threads":
         return this.#threads();
       default:
@@ -257,14 +261,16 @@ export class Commands {
     await cpus[this.#selected]!.writeRegister(number, description.decode(bytes));
   }
 
-  #readMemory(rest: string): string {
+  async #readMemory(rest: string): Promise<string> {
     const [address, length] = split(rest, ",", 2);
     const count = Math.min(parseCount(length!), MAX_READ);
-    return this.#machine.memory.read(parseHex(address!), count).toString("hex");
+    const { cpus, memory } = this.#machine;
+    const bytes = await memory.read(cpus[this.#selected]!, parseHex(address!), count);
+    return bytes.toString("hex");
   }
 
   /** `M`, whose bytes are hexadecimal digits, and `X`, whose bytes are the bytes themselves. */
-  #writeMemory(payload: Buffer): void {
+  async #writeMemory(payload: Buffer): Promise<void> {
     const colon = payload.indexOf(":");
     if (colon === -1) {
       throw new CommandError(EINVAL);
@@ -275,7 +281,8 @@ export class Commands {
     if (bytes.length !== parseCount(length!)) {
       throw new CommandError(EINVAL);
     }
-    this.#machine.memory.write(parseHex(address!), bytes);
+    const { cpus, memory } = this.#machine;
+    await memory.write(cpus[this.#selected]!, parseHex(address!), bytes);
   }
 
   #changeStop(text: string): string {

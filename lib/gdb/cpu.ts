@@ -1,9 +1,19 @@
+import type { Gpa } from "../base/gpa.js";
+
 /** A result of {@link GdbCpu.run} that stops the machine. */
 export type GdbStop =
   /** The guest has ended, with an exit status from 0 to 255. */
   | { readonly exited: number }
   /** The CPU cannot continue. The debugger shows the signal: 4 is SIGILL, 11 is SIGSEGV. */
   | { readonly signal: number };
+
+/** A page or superpage in guest physical memory, as `mmu.probe` returns it. */
+export interface GdbTranslation {
+  /** Guest physical address of its first byte: a multiple of `size`. */
+  readonly gpa: Gpa;
+  /** Its bytes: a power of two from 256 to 2^52. */
+  readonly size: number;
+}
 
 /**
  * A CPU of the machine. Its methods may return promises, for instance if it runs in a worker: then
@@ -37,4 +47,15 @@ export interface GdbCpu {
     limit: number,
     breakpoints: ReadonlySet<bigint>,
   ): GdbStop | undefined | Promise<GdbStop | undefined>;
+  /**
+   * Finds the page that contains a virtual address, without an effect on the guest: usually
+   * `(va) => mmu.probe(va)`. Without this method, the addresses of the debugger are physical.
+   *
+   * While there are watchpoints, it is called before each instruction.
+   *
+   * @param va - From 0 to 2^64 - 1.
+   * @returns Null if the CPU's page tables do not map the address. If translation is off, the page
+   * at the same physical address.
+   */
+  translate?(va: bigint): GdbTranslation | null | Promise<GdbTranslation | null>;
 }

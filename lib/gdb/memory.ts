@@ -1,6 +1,8 @@
 import type { Gpa } from "../base/gpa.js";
 import type { AddressSpace } from "../space/address-space.js";
+import type { GdbCpu } from "./cpu.js";
 import { CommandError, EFAULT } from "./fields.js";
+import { partsOf } from "./translation.js";
 
 /** The parts of the memory map that are neither adjacent nor of the same type. */
 interface MapPart {
@@ -21,12 +23,28 @@ export class DebuggedMemory {
   }
 
   /**
-   * Reads up to `length` bytes: those before the first that is not accessible.
+   * Reads up to `length` bytes at an address of a CPU: those before the first that is not
+   * accessible.
    *
    * @throws CommandError if the first byte is not accessible.
    */
-  read(gpa: bigint, length: number): Buffer {
+  async read(cpu: GdbCpu, address: bigint, length: number): Promise<Buffer> {
     const bytes = Buffer.alloc(length);
+    let done = 0;
+    for (const { offset, length: count, gpa } of await partsOf(cpu, address, length)) {
+      done += gpa === null ? 0 : this.#read(gpa, bytes.subarray(offset, offset + count));
+      if (done < offset + count) {
+        break;
+      }
+    }
+    if (done === 0 && length > 0) {
+      throw new CommandError(EFAULT);
+    }
+    return bytes.subarray(0, done);
+  }
+
+  /** Returns the number of bytes before the first that is not accessible. */
+  #read(gpa: bigint, bytes: Buffer): number {
     for (const { offset, length: count } of this.#space.peek(gpa, bytes)) {
       const done = this.#onDevice(
         gpa + BigInt(offset),
@@ -34,21 +52,27 @@ export class DebuggedMemory {
         (at, part) => readUnit(this.#space, at, part),
       );
       if (done < count) {
-        if (offset + done === 0) {
-          throw new CommandError(EFAULT);
-        }
-        return bytes.subarray(0, offset + done);
+        return offset + done;
       }
     }
-    return bytes;
+    return bytes.length;
   }
 
   /**
-   * Writes bytes, also to ROM.
+   * Writes bytes at an address of a CPU, also to ROM.
    *
    * @throws CommandError if some bytes are not accessible. Others have been written then.
    */
-  write(gpa: bigint, bytes: Uint8Array): void {
+  async write(cpu: GdbCpu, address: bigint, bytes: Uint8Array): Promise<void> {
+    for (const { offset, length, gpa } of await partsOf(cpu, address, bytes.length)) {
+      if (gpa === null) {
+        throw new CommandError(EFAULT);
+      }
+      this.#write(gpa, bytes.subarray(offset, offset + length));
+    }
+  }
+
+  #write(gpa: bigint, bytes: Uint8Array): void {
     for (const { offset, length } of this.#space.poke(gpa, bytes)) {
       const done = this.#onDevice(
         gpa + BigInt(offset),

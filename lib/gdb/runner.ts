@@ -134,7 +134,7 @@ export class Runner {
       return then(result, (stop) => toStop(index, stop));
     }
     for (let left = limit; left > 0; left--) {
-      const result = stops.watching(() => cpu.run(1, breakpoints));
+      const result = then(stops.follow(cpu), () => stops.watching(() => cpu.run(1, breakpoints)));
       const stop = then(
         then(result, (found) => toStop(index, found)),
         (found) => found ?? (left > 1 ? this.#breakpointAt(index) : null),

@@ -17,7 +17,10 @@ const MAX_CPUS = 4096;
 
 /** Options of {@link GdbServer.listen}. */
 export interface GdbServerOptions {
-  /** The memory of the machine, at guest physical addresses. */
+  /**
+   * The memory of the machine. The addresses of the debugger are physical, unless the CPUs have
+   * {@link GdbCpu.translate}.
+   */
   readonly space: AddressSpace;
   /** The CPUs, from 1 to 4096. gdb shows them as threads 1, 2 and so on. */
   readonly cpus: readonly GdbCpu[];
@@ -132,8 +135,8 @@ export class GdbServer {
       }
     }
     const description = new TargetDescription(architecture);
-    const stops = new Stops(space);
     const list = checkCpus(cpus);
+    const stops = new Stops(space, list);
     const runner = new Runner(list, description, stops);
     const memory = new DebuggedMemory(space, devices);
     const server = new GdbServer({ cpus: list, description, memory, stops, runner }, path);
@@ -252,6 +255,9 @@ function checkCpus(cpus: readonly GdbCpu[]): readonly GdbCpu[] {
     checkFunction(cpu.readRegister, "readRegister");
     checkFunction(cpu.writeRegister, "writeRegister");
     checkFunction(cpu.run, "run");
+    if (cpu.translate !== undefined) {
+      checkFunction(cpu.translate, "translate");
+    }
   }
   return [...(cpus as readonly GdbCpu[])];
 }

@@ -18,7 +18,7 @@ export function stopReply(stop: Stop, features: StopFeatures): string {
     case "error":
       return at(stop.cpu, SIGABRT);
     case "watchpoint":
-      return at(stop.cpu, SIGTRAP, `${stop.hit.word}:${stop.hit.gpa.toString(16)};`);
+      return at(stop.cpu, SIGTRAP, `${stop.hit.word}:${stop.hit.address.toString(16)};`);
     case "breakpoint": {
       const word = stop.hardware ? "hwbreak" : "swbreak";
       return at(stop.cpu, SIGTRAP, features[word] ? `${word}:;` : "");

@@ -1,9 +1,13 @@
 import type { AddressSpace } from "../space/address-space.js";
 import type { WatchedAccess, Watchpoint } from "../space/watchpoint.js";
+import type { GdbCpu } from "./cpu.js";
 import { CommandError, EINVAL, ENOSPC } from "./fields.js";
+import { type Part, partsOf } from "./translation.js";
 
 /** The most breakpoints and watchpoints. */
 const MAX_STOPS = 4096;
+/** The most bytes of a watchpoint if a CPU translates addresses: each instruction looks them up. */
+const MAX_TRANSLATED = 4096n;
 
 /** The word for each kind of watchpoint in a stop reply. */
 export type WatchWord = "watch" | "rwatch" | "awatch";
@@ -13,8 +17,16 @@ const WATCH_KINDS = { watch: "write", rwatch: "read", awatch: "access" } as cons
 /** A watchpoint that an access has touched. */
 export interface WatchHit {
   readonly word: WatchWord;
-  /** The first address that is both accessed and watched. */
-  readonly gpa: bigint;
+  /** The first address that is both accessed and watched, as the debugger named it. */
+  readonly address: bigint;
+}
+
+/** A watchpoint of the debugger, and the watchpoints of the space at the memory that it is for. */
+interface Watched {
+  readonly word: WatchWord;
+  readonly address: bigint;
+  readonly length: bigint;
+  placed: readonly Watchpoint[];
 }
 
 /** Thrown out of an access, and so out of the CPU's `run`, by a watchpoint. */
@@ -27,14 +39,16 @@ export class Stops {
   readonly #space: AddressSpace;
   readonly #software = new Set<bigint>();
   readonly #hardware = new Set<bigint>();
-  readonly #watchpoints = new Map<string, Watchpoint>();
+  readonly #watchpoints = new Map<string, Watched>();
+  readonly #translates: boolean;
   /** The addresses of all breakpoints. */
   #breakpoints: ReadonlySet<bigint> = new Set();
   #isExecuting = false;
   #hit: WatchHit | null = null;
 
-  constructor(space: AddressSpace) {
+  constructor(space: AddressSpace, cpus: readonly GdbCpu[]) {
     this.#space = space;
+    this.#translates = cpus.some(({ translate }) => translate !== undefined);
   }
 
   /** The addresses of all breakpoints. A later change does not affect the set. */
@@ -61,26 +75,51 @@ export class Stops {
     this.#collect();
   }
 
-  /** @throws CommandError if the range is empty or ends above 2^64. */
-  addWatchpoint(word: WatchWord, gpa: bigint, length: bigint): void {
+  /** @throws CommandError if the range is empty, too long, or ends above 2^64. */
+  addWatchpoint(word: WatchWord, address: bigint, length: bigint): void {
     this.#checkRoom();
-    if (length === 0n || gpa + length > 2n ** 64n) {
+    if (length === 0n || address + length > 2n ** 64n) {
       throw new CommandError(EINVAL);
     }
-    const key = keyOf(word, gpa, length);
+    if (this.#translates && length > MAX_TRANSLATED) {
+      throw new CommandError(ENOSPC);
+    }
+    const key = keyOf(word, address, length);
     if (!this.#watchpoints.has(key)) {
-      const range = { gpa, length, kinds: WATCH_KINDS[word] };
-      this.#watchpoints.set(
-        key,
-        this.#space.watch(range, (access) => this.#reached(word, gpa, access)),
-      );
+      const watched: Watched = { word, address, length, placed: [] };
+      this.#watchpoints.set(key, watched);
+      if (!this.#translates) {
+        watched.placed = [this.#watch(watched, 0, address, length)];
+      }
     }
   }
 
-  removeWatchpoint(word: WatchWord, gpa: bigint, length: bigint): void {
-    const key = keyOf(word, gpa, length);
-    this.#watchpoints.get(key)?.remove();
+  removeWatchpoint(word: WatchWord, address: bigint, length: bigint): void {
+    const key = keyOf(word, address, length);
+    removeAll(this.#watchpoints.get(key)?.placed ?? []);
     this.#watchpoints.delete(key);
+  }
+
+  /**
+   * Moves the watchpoints to the memory that a CPU has at their addresses. Called before each of
+   * its instructions, since any of them may change the page tables.
+   *
+   * @returns A promise only if `translate` of the CPU returns one.
+   */
+  follow(cpu: GdbCpu): void | Promise<void> {
+    if (!this.#translates) {
+      return;
+    }
+    const later: Promise<void>[] = [];
+    for (const watched of this.#watchpoints.values()) {
+      const parts = partsOf(cpu, watched.address, Number(watched.length));
+      if (parts instanceof Promise) {
+        later.push(parts.then((found) => this.#place(watched, found)));
+      } else {
+        this.#place(watched, parts);
+      }
+    }
+    return later.length === 0 ? undefined : Promise.all(later).then(() => undefined);
   }
 
   clear(): void {
@@ -88,7 +127,7 @@ export class Stops {
     this.#hardware.clear();
     this.#collect();
     for (const watchpoint of this.#watchpoints.values()) {
-      watchpoint.remove();
+      removeAll(watchpoint.placed);
     }
     this.#watchpoints.clear();
   }
@@ -116,11 +155,32 @@ export class Stops {
     }
   }
 
-  #reached(word: WatchWord, start: bigint, { gpa, kind }: WatchedAccess): void {
+  #place(watched: Watched, parts: readonly Part[]): void {
+    const mapped = parts.filter(({ gpa }) => gpa !== null);
+    const { placed } = watched;
+    const isPlaced = (part: Part, i: number): boolean =>
+      placed[i]!.gpa === part.gpa && placed[i]!.length === BigInt(part.length);
+    if (mapped.length !== placed.length || !mapped.every(isPlaced)) {
+      removeAll(placed);
+      watched.placed = mapped.map(({ offset, gpa, length }) =>
+        this.#watch(watched, offset, gpa!, BigInt(length)),
+      );
+    }
+  }
+
+  /** Watches the memory from `gpa` on, which is that of a part of a watchpoint. */
+  #watch({ word, address }: Watched, offset: number, gpa: bigint, length: bigint): Watchpoint {
+    const start = address + BigInt(offset);
+    return this.#space.watch({ gpa, length, kinds: WATCH_KINDS[word] }, (access) =>
+      this.#reached(word, start + (access.gpa > gpa ? access.gpa - gpa : 0n), access),
+    );
+  }
+
+  #reached(word: WatchWord, address: bigint, { gpa, kind }: WatchedAccess): void {
     if (!this.#isExecuting) {
       return;
     }
-    this.#hit ??= { word, gpa: gpa > start ? gpa : start };
+    this.#hit ??= { word, address };
     // A device must not be read again for the same instruction, so this instruction completes.
     if (kind === "write" || this.#space.regionAt(gpa)?.kind !== "mmio") {
       throw new WatchpointReached("a watchpoint of the debugger was reached");
@@ -138,6 +198,10 @@ export class Stops {
   }
 }
 
-function keyOf(word: WatchWord, gpa: bigint, length: bigint): string {
-  return `${word},${gpa},${length}`;
+function removeAll(watchpoints: readonly Watchpoint[]): void {
+  watchpoints.forEach((watchpoint) => watchpoint.remove());
+}
+
+function keyOf(word: WatchWord, address: bigint, length: bigint): string {
+  return `${word},${address},${length}`;
 }

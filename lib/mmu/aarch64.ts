@@ -115,7 +115,7 @@ export class Aarch64PageTables {
   constructor(space: AddressSpace) {
     busOf(space);
     this.#entries = new PageTableEntries(space);
-    this.walk = (va, kind, mode) => this.#walk(va, kind, mode);
+    this.walk = (va, kind, mode, isProbe = false) => this.#walk(va, kind, mode, isProbe);
   }
 
   /** The number for {@link Mmu.select} of a privilege. */
@@ -188,7 +188,12 @@ export class Aarch64PageTables {
     this.#high = bit(tcr, 23n) ? null : halfOf(this.#ttbr1, tcr, 16n, 38n, 42n);
   }
 
-  #walk(passed: VirtualAddress, kind: TranslationKind, mode: number): Translation | GuestFault {
+  #walk(
+    passed: VirtualAddress,
+    kind: TranslationKind,
+    mode: number,
+    isProbe: boolean,
+  ): Translation | GuestFault {
     if (!this.#isOn) {
       const inRange = typeof passed === "number" && passed >= 0 && passed < MAX_OUTPUT;
       return inRange
@@ -212,7 +217,7 @@ export class Aarch64PageTables {
     }
     // Repeated if another thread changes a descriptor between its read and its update.
     for (;;) {
-      const found = this.#descend(half, va, kind, mode);
+      const found = this.#descend(half, va, kind, mode, isProbe);
       if (found !== null) {
         return found;
       }
@@ -225,6 +230,7 @@ export class Aarch64PageTables {
     va: number,
     kind: TranslationKind,
     mode: number,
+    isProbe: boolean,
   ): Translation | GuestFault | null {
     const { halves } = this.#entries;
     let table = half.root;
@@ -233,7 +239,7 @@ export class Aarch64PageTables {
     for (let { level } = half; ; level++) {
       const size = PAGE * ENTRIES ** (LAST_LEVEL - level);
       const at = table + 8 * (Math.floor(va / size) % ENTRIES);
-      if (!this.#entries.read(at)) {
+      if (!this.#entries.read(at, isProbe)) {
         return fault(EXTERNAL_ABORT, level);
       }
       const low = halves[0]!;
@@ -249,7 +255,9 @@ export class Aarch64PageTables {
       }
       if (!isTableOrPage || level === LAST_LEVEL) {
         const gpa = output - (output % size);
-        return this.#leaf(at, low, high, limits, kind, mode, { gpa, size, level });
+        return isProbe
+          ? { gpa, size, access: ACCESS[this.#rights(low, high, limits, mode)]! }
+          : this.#leaf(at, low, high, limits, kind, mode, { gpa, size, level });
       }
       if (!half.ignoresTables) {
         limits |= high;

@@ -15,7 +15,7 @@ import { NativeMmuAccess } from "./native-access.js";
 import { ENTRY_BYTES } from "./tlb.js";
 import { checkInteger, Translator } from "./translator.js";
 import type { VirtualAddress } from "./virtual-address.js";
-import type { Walk } from "./walk.js";
+import type { Translation, Walk } from "./walk.js";
 
 /** Options of the constructor of {@link Mmu}. */
 export interface MmuOptions {
@@ -207,6 +207,37 @@ export class Mmu implements GuestAccessors {
    */
   flushPage(va: VirtualAddress): void {
     this.#translator.flushPage(va);
+  }
+
+  /**
+   * Finds the translation of an address for a debugger, by a walk with `isProbe`.
+   *
+   * It changes neither the guest nor the TLB nor `lastFault`, reads no device and reaches no
+   * watchpoint, if `walk` obeys `isProbe`; those of this package do.
+   *
+   * @returns The page or superpage that contains the address, whatever the rights to it are; null
+   * if the page tables do not map it.
+   * @throws TypeError, RangeError if `va` is invalid; what `walk` throws.
+   *
+   * @example
+   * ```js
+   * import { AddressSpace } from "pound-guest-memory";
+   * import { Mmu, RiscvPageTables } from "pound-guest-memory/mmu";
+   *
+   * const space = new AddressSpace();
+   * space.addRam(0x8000_0000, 1024 * 1024);
+   * const tables = new RiscvPageTables(space);
+   * const mmu = new Mmu(space, { walk: tables.walk });
+   *
+   * // A superpage of 1 GiB that was never accessed: a load would be a page fault.
+   * space.writeq(0x8000_0000, (0x8000_0000n >> 2n) | 7n);
+   * tables.satp = (8n << 60n) | (0x8000_0000n >> 12n);
+   * console.log(mmu.probe(0x1000)?.gpa); // 2147483648
+   * console.log(mmu.probe(0x4000_0000)); // null
+   * ```
+   */
+  probe(va: VirtualAddress): Translation | null {
+    return this.#translator.probe(va);
   }
 
   /** Keeps `console.log(mmu)` from printing the tables. */

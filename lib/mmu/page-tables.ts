@@ -15,9 +15,25 @@ export class PageTableEntries {
 
   constructor(private readonly space: AddressSpace) {}
 
-  /** Reads an entry to `halves`. Returns false if it cannot be accessed. */
-  read(at: Gpa): boolean {
-    return this.space.tryReadqHalves(at, this.halves, 0) === OK;
+  /**
+   * Reads an entry to `halves`.
+   *
+   * @param isProbe - Whether the read must have no effect on devices, watchpoints and traces.
+   * @returns False if the entry cannot be accessed.
+   */
+  read(at: Gpa, isProbe: boolean): boolean {
+    return isProbe ? this.#peek(at) : this.space.tryReadqHalves(at, this.halves, 0) === OK;
+  }
+
+  #peek(at: Gpa): boolean {
+    const entry = new DataView(new ArrayBuffer(8));
+    if (this.space.peek(at, entry).length !== 0) {
+      return false;
+    }
+    const value = entry.getBigUint64(0, this.space.policy.endian !== "big");
+    this.halves[0] = Number(BigInt.asUintN(32, value));
+    this.halves[1] = Number(value >> 32n);
+    return true;
   }
 
   /**

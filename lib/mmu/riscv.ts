@@ -107,7 +107,7 @@ export class RiscvPageTables {
     }
     this.#entries = new PageTableEntries(space);
     this.#updatesBits = updatesBits;
-    this.walk = (va, kind, mode) => this.#walk(va, kind, mode);
+    this.walk = (va, kind, mode, isProbe = false) => this.#walk(va, kind, mode, isProbe);
   }
 
   /** The number for {@link Mmu.select} of a privilege. */
@@ -145,7 +145,12 @@ export class RiscvPageTables {
     return Number(BigInt.asUintN(16, this.#satp >> 44n));
   }
 
-  #walk(va: VirtualAddress, kind: TranslationKind, mode: number): Translation | GuestFault {
+  #walk(
+    va: VirtualAddress,
+    kind: TranslationKind,
+    mode: number,
+    isProbe: boolean,
+  ): Translation | GuestFault {
     const levels = this.#levels;
     if (levels === 0) {
       return identity(va);
@@ -156,7 +161,7 @@ export class RiscvPageTables {
     }
     // Repeated if another thread changes an entry between its read and the update of its bits.
     for (;;) {
-      const found = this.#descend(va, kind, mode);
+      const found = this.#descend(va, kind, mode, isProbe);
       if (found !== null) {
         return found;
       }
@@ -164,14 +169,19 @@ export class RiscvPageTables {
   }
 
   /** Returns null if the walk has to be repeated. */
-  #descend(va: number, kind: TranslationKind, mode: number): Translation | GuestFault | null {
+  #descend(
+    va: number,
+    kind: TranslationKind,
+    mode: number,
+    isProbe: boolean,
+  ): Translation | GuestFault | null {
     const { halves } = this.#entries;
     let table = this.#root;
     for (let level = this.#levels - 1; level >= 0; level--) {
       const size = PAGE * ENTRIES ** level;
       const index = ((Math.floor(va / size) % ENTRIES) + ENTRIES) % ENTRIES;
       const at = addressOf(table, 8 * index);
-      if (!this.#entries.read(at)) {
+      if (!this.#entries.read(at, isProbe)) {
         return ACCESS_FAULT[kind];
       }
       const low = halves[0]!;
@@ -182,9 +192,14 @@ export class RiscvPageTables {
       }
       const number = high * 2 ** 22 + (low >>> 10);
       if ((low & (READ | EXECUTE)) !== 0) {
-        return number % (size / PAGE) === 0 && (rightsOf(low, mode) & rightFor(kind)) !== 0
-          ? this.#leaf(at, low, high, kind, mode, addressOf(number, 0), size)
-          : PAGE_FAULT[kind];
+        const gpa = addressOf(number, 0);
+        const rights = rightsOf(low, mode);
+        if (number % (size / PAGE) !== 0 || (!isProbe && (rights & rightFor(kind)) === 0)) {
+          return PAGE_FAULT[kind];
+        }
+        return isProbe
+          ? { gpa, size, access: ACCESS[rights]! }
+          : this.#leaf(at, low, high, kind, mode, gpa, size);
       }
       if ((low & (USER | ACCESSED | DIRTY)) !== 0) {
         return PAGE_FAULT[kind];

@@ -131,10 +131,7 @@ export class Translator {
         return target + offset;
       }
     }
-    const found: unknown = this.walk(va, kind, set.mode);
-    if (typeof found !== "object" || found === null) {
-      throw typeError("the result of walk must be an object");
-    }
+    const found = checkWalk(this.walk(va, kind, set.mode));
     const { fault } = found as { fault?: unknown };
     if (fault !== undefined) {
       this.guestFault = fault;
@@ -170,6 +167,22 @@ export class Translator {
       set.addSuperpage(va - inBlock, size);
     }
     return target + offset;
+  }
+
+  /**
+   * What the page tables say about an address, without an effect on them and on the TLB. Null if
+   * they do not map it.
+   *
+   * @throws TypeError, RangeError if `va` or what the walk returns is invalid.
+   */
+  probe(va: VirtualAddress): Translation | null {
+    const found = checkWalk(this.walk(toVirtual(va), "read", this.mode, true));
+    if ((found as { fault?: unknown }).fault !== undefined) {
+      return null;
+    }
+    const { gpa, size, access } = found as Translation;
+    checkTranslation(gpa, size, access, this.pageSize);
+    return { gpa, size, access };
   }
 
   /**
@@ -246,6 +259,14 @@ export class Translator {
     const { view, table } = this.bus.home;
     this.paths.move(view, table);
   }
+}
+
+/** @throws TypeError if the result of a walk is not an object. */
+function checkWalk(found: unknown): object {
+  if (typeof found !== "object" || found === null) {
+    throw typeError("the result of walk must be an object");
+  }
+  return found;
 }
 
 /** The offset of an address in an aligned block of `size` bytes, a power of two. */

@@ -34,11 +34,14 @@ export interface GuestFault {
  * number is exact.
  * @param kind - `"read"`, `"write"` or `"fetch"`.
  * @param mode - The argument of {@link Mmu.select}.
+ * @param isProbe - True for {@link Mmu.probe}: the walk must not change the guest, such as the
+ * accessed and dirty bits, and finds also a page that the access has no right to.
  */
 export type Walk = (
   va: VirtualAddress,
   kind: TranslationKind,
   mode: number,
+  isProbe?: boolean,
 ) => Translation | GuestFault;
 
 const MAX_SIZE = 2 ** 52;

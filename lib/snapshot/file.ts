@@ -269,6 +269,22 @@ export class SnapshotFile implements AsyncDisposable {
     return makeSnapshot({ regions, windows: this.windows, origins: null, state }, this.generation);
   }
 
+  /**
+   * Reads all pages and verifies them, without keeping them in memory.
+   *
+   * @throws The errors of {@link loadSnapshot}.
+   */
+  async verify(options: ProgressOptions = {}): Promise<void> {
+    const progress = new Progress(options);
+    progress.start(this.#records.rank(this.#first.at(-1)!) * PAGE_SIZE);
+    const nextBuffer = twoBuffers();
+    for (let region = 0; region < this.regions.length; region++) {
+      const { first, end } = this.#recordsOf(region);
+      await this.#readRecords(region, first, end, { allocate: nextBuffer, use() {}, progress });
+    }
+    await this.readState();
+  }
+
   /** Reads and verifies the state of the machine. @internal */
   async readState(): Promise<MachineState> {
     const offset = this.size - this.#stateSize;
@@ -418,10 +434,9 @@ export class SnapshotFile implements AsyncDisposable {
   async #verify(region: number, part: FilePart, progress: Pick<Progress, "add">): Promise<void> {
     const records = this.#records;
     const { first, end } = this.#recordsOf(region);
-    const buffers = [allocate(BATCH * PAGE_SIZE), allocate(BATCH * PAGE_SIZE)];
+    const nextBuffer = twoBuffers();
     const read = async ({ from, to }: Batch): Promise<Uint8Array> => {
-      buffers.reverse();
-      const bytes = buffers[0]!.subarray(0, (to - from) * PAGE_SIZE);
+      const bytes = nextBuffer((to - from) * PAGE_SIZE);
       await readInto(this.#handle, part.offset + from * PAGE_SIZE, bytes);
       return bytes;
     };
@@ -701,6 +716,12 @@ async function* ahead<T>(
     // The caller may close the file, or free the memory, afterwards.
     await last?.reading.catch(() => {});
   }
+}
+
+/** Two buffers for batches by turns: one is read into while the other one is used. */
+function twoBuffers(): (length: number) => Uint8Array {
+  const buffers = [allocate(BATCH * PAGE_SIZE), allocate(BATCH * PAGE_SIZE)];
+  return (length) => buffers.reverse()[0]!.subarray(0, length);
 }
 
 /** Allocates a Buffer of zeros. The system backs the pages of a large one when they are written. */

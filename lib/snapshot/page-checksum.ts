@@ -19,7 +19,7 @@ export interface PageChecksum {
   /** The checksum in a table, most significant byte first. */
   digest(table: Buffer, at: number): Buffer;
   /** Whether the bytes in a table are a checksum of this kind. */
-  isValid(table: Buffer, at: number): boolean;
+  isValid(table: DataView, at: number): boolean;
 }
 
 /** The second word of a CRC-32 in a table: a page may have the CRC-32 0. */
@@ -48,8 +48,8 @@ const CRC32: PageChecksum = {
   matches: (page, table, at) => table.readUInt32LE(at) === crc32(page),
   digest: (table, at) => Buffer.from(table.subarray(at, at + 4)).reverse(),
   isValid: (table, at) =>
-    table.readUInt32LE(at + 4) === PRESENT &&
-    (table.readUInt32LE(at + 8) | table.readUInt32LE(at + 12)) === 0,
+    table.getUint32(at + 4, true) === PRESENT &&
+    (table.getUint32(at + 8) | table.getUint32(at + 12)) === 0,
 };
 
 /** The kinds of checksums by name. */

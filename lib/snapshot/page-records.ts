@@ -77,7 +77,6 @@ export class PageRecords {
    * @throws {@link SnapshotFormatError}
    */
   constructor(bytes: Buffer, regions: readonly FileRegion[], header: Header) {
-    const offset = recordsOffset(header);
     this.#bytes = bytes;
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     this.#checksum = header.checksum;
@@ -85,31 +84,51 @@ export class PageRecords {
     let record = 0;
     for (const { layout, records } of regions) {
       const limit = Math.ceil(Number(layout.size) / PAGE_SIZE);
-      let least = 0;
-      for (const end = record + records; record < end; record++) {
-        const at = offset + record * RECORD_SIZE;
-        const page = this.page(record);
-        if (page < least || page >= limit) {
-          throw new SnapshotFormatError("pages are not in order, or lie outside the region", at);
-        }
-        least = page + 1;
-        const heat = this.heat(record);
-        const valid = heat.changes === 0 ? heat.changedIn === 0 : heat.changedIn !== 0;
-        if (!valid || heat.changes > header.generation || heat.changedIn > header.generation) {
-          throw new SnapshotFormatError("a page has changed in no snapshot of the chain", at + 8);
-        }
-        const isStored = this.isStored(record);
-        if (isStored && !header.checksum.isValid(bytes, record * RECORD_SIZE + CHECKSUM)) {
-          throw new SnapshotFormatError("a checksum has another form", at + CHECKSUM);
-        }
-        if (!isStored && heat.changes === 0) {
-          throw new SnapshotFormatError("a page of zeros that never changed has a record", at);
-        }
-        this.#rank[record + 1] = this.#rank[record]! + Number(isStored);
-      }
+      this.#check(record, record + records, limit, header);
+      record += records;
     }
     if (this.#rank[record] !== header.stored) {
       throw new SnapshotFormatError("another number of pages is stored", AT.stored);
+    }
+  }
+
+  /**
+   * Checks the records of a region, and counts the stored pages. Opening a file takes most of its
+   * time here, so the loop has its state in variables and makes no objects.
+   *
+   * @param limit - The number of pages of the region.
+   */
+  #check(first: number, end: number, limit: number, header: Header): void {
+    const { generation, checksum } = header;
+    const view = this.#view;
+    const rank = this.#rank;
+    const fail = (message: string, at: number): never => {
+      throw new SnapshotFormatError(message, recordsOffset(header) + at);
+    };
+    let least = 0;
+    let stored = rank[first]!;
+    for (let record = first; record < end; record++) {
+      const at = record * RECORD_SIZE;
+      const page = view.getUint32(at, true) + view.getUint32(at + 4, true) * 2 ** 32;
+      if (page < least || page >= limit) {
+        fail("pages are not in order, or lie outside the region", at);
+      }
+      least = page + 1;
+      const changes = view.getUint32(at + 8, true);
+      const changedIn = view.getUint32(at + 12, true);
+      const isCold = changes === 0;
+      if (isCold !== (changedIn === 0) || changes > generation || changedIn > generation) {
+        fail("a page has changed in no snapshot of the chain", at + 8);
+      }
+      if (hasChecksum(view, at + CHECKSUM)) {
+        if (!checksum.isValid(view, at + CHECKSUM)) {
+          fail("a checksum has another form", at + CHECKSUM);
+        }
+        stored++;
+      } else if (isCold) {
+        fail("a page of zeros that never changed has a record", at);
+      }
+      rank[record + 1] = stored;
     }
   }
 
@@ -174,14 +193,17 @@ export class PageRecords {
 
   /** Whether the file has the bytes of the page. The others are zero. */
   isStored(record: number): boolean {
-    const at = record * RECORD_SIZE + CHECKSUM;
-    const table = this.#view;
-    return (
-      (table.getUint32(at) |
-        table.getUint32(at + 4) |
-        table.getUint32(at + 8) |
-        table.getUint32(at + 12)) !==
-      0
-    );
+    return hasChecksum(this.#view, record * RECORD_SIZE + CHECKSUM);
   }
+}
+
+/** Whether a record has a checksum, as those of stored pages have. */
+function hasChecksum(table: DataView, at: number): boolean {
+  return (
+    (table.getUint32(at) |
+      table.getUint32(at + 4) |
+      table.getUint32(at + 8) |
+      table.getUint32(at + 12)) !==
+    0
+  );
 }

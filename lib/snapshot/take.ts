@@ -99,8 +99,8 @@ export function takeSnapshot(
       return { layout, ...NOTHING };
     }
     const was = parents[i] ?? null;
-    const pages = readRegion(memory, ram[i]!, was?.pages ?? null);
-    const heat = was?.heat.after(was.pages.changedPages(pages), generation) ?? NO_HEAT;
+    const { pages, changed } = readRegion(memory, ram[i]!, was?.pages ?? null);
+    const heat = was?.heat.after(changed ?? was.pages.changedPages(pages), generation) ?? NO_HEAT;
     return { layout, pages, heat };
   });
   const origins = live.map((region, i) => {
@@ -153,7 +153,14 @@ function parentRegions(
   return parents;
 }
 
-function readRegion(memory: GuestMemory, ram: RamPages, parent: PageTable | null): PageTable {
+/** The pages of a region, and those that changed. */
+interface ReadPages {
+  readonly pages: PageTable;
+  /** The pages whose bytes differ from the parent, ascending. Null if they are not known. */
+  readonly changed: readonly number[] | null;
+}
+
+function readRegion(memory: GuestMemory, ram: RamPages, parent: PageTable | null): ReadPages {
   const { dirty } = memory;
   if (dirty === null) {
     const base = parent ?? NO_PAGES;
@@ -161,12 +168,12 @@ function readRegion(memory: GuestMemory, ram: RamPages, parent: PageTable | null
   }
   const marks = takeMarks(memory, dirty);
   const base = marks.base ?? parent ?? NO_PAGES;
-  const pages =
+  const read =
     marks.base === null
       ? readPages(ram, base, ram.candidates(base), ram.count, parent)
       : readPages(ram, base, marks.pages, marks.pages.length, parent, marks.pages.length);
-  rememberContents(memory, pages);
-  return pages;
+  rememberContents(memory, read.pages);
+  return read;
 }
 
 /**
@@ -183,10 +190,12 @@ function readPages(
   atMost: number,
   parent: PageTable | null,
   likely = 0,
-): PageTable {
+): ReadPages {
   const edit = base.edit();
   const store = new PageStore(atMost, likely);
-  const run = new NewPages(ram, edit, store);
+  // All pages that the edit replaces differ from `base`.
+  const changed: number[] | null = base === parent ? [] : null;
+  const run = new NewPages(ram, edit, store, changed);
   let room: Page | null = null;
   for (const page of written) {
     const before = base.get(page);
@@ -203,12 +212,13 @@ function readPages(
     ram.read(page, room);
     const after = [null, old].find((known) => samePage(room, known));
     edit.set(page, after === undefined ? room : after);
+    changed?.push(page);
     if (after === undefined) {
       room = null;
     }
   }
   run.flush();
-  return edit.finish();
+  return { pages: edit.finish(), changed };
 }
 
 /** Reads pages that were zero before. Consecutive ones are copied at once. */
@@ -220,6 +230,7 @@ class NewPages {
     private readonly ram: RamPages,
     private readonly edit: PageTableEditor,
     private readonly store: PageStore,
+    private readonly changed: number[] | null,
   ) {}
 
   /** Adds a page, with a higher number than all others. */
@@ -255,7 +266,9 @@ class NewPages {
       if (kept !== at) {
         room.copyWithin(kept, at, at + PAGE_SIZE);
       }
-      this.edit.set(this.#first + at / PAGE_SIZE, pageAt(kept));
+      const page = this.#first + at / PAGE_SIZE;
+      this.edit.set(page, pageAt(kept));
+      this.changed?.push(page);
       kept += PAGE_SIZE;
     }
     return kept / PAGE_SIZE;

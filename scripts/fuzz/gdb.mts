@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { GdbServer, type GdbStop } from "pound-guest-memory/gdb";
+import { type GdbCpu, GdbServer, type GdbStop } from "pound-guest-memory/gdb";
 import { encodePacket } from "../../lib/gdb/packets.js";
 import { Toy, TOY_ARCHITECTURE, ToyCpu, ToyMachine } from "../../test/support/toy-machine.js";
 import type { Field, Randomness, Target } from "./framework.mjs";
@@ -14,9 +14,16 @@ const START = 0x1000n;
 
 /** A CPU that executes few instructions at a time, so that a mutant takes little time. */
 class ShortCpu extends ToyCpu {
+  translate?: NonNullable<GdbCpu["translate"]>;
+
   override run(limit: number, breakpoints: ReadonlySet<bigint>): GdbStop | undefined {
     return super.run(Math.min(limit, 8), breakpoints);
   }
+}
+
+/** Pages of 256 bytes at their own addresses. Every eighth is not mapped. */
+function translate(va: bigint): ReturnType<NonNullable<GdbCpu["translate"]>> {
+  return (va >> 8n) % 8n === 7n ? null : { gpa: va & -256n, size: 256 };
 }
 
 const { space } = new ToyMachine(PROGRAM);
@@ -124,7 +131,11 @@ async function run(file: Buffer, _path: string, random: Randomness): Promise<voi
   space.poke(START, memory);
   space.poke(0x8000, rom);
   const cpus = [new ShortCpu(space), new ShortCpu(space)];
+  const translates = random.below(2) === 0;
   for (const cpu of cpus) {
+    if (translates) {
+      cpu.translate = translate;
+    }
     cpu.pc = START;
     cpu.registers[1] = 0x2000n;
     cpu.registers[2] = START;

@@ -5,11 +5,13 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { AddressSpace } from "pound-guest-memory";
 import { aarch64Architecture, type GdbCpu, GdbServer } from "pound-guest-memory/gdb";
+import { Mode } from "../../examples/frontend/cpu/mode.js";
 import { serveMachine } from "../../examples/frontend/debug.js";
 import { Machine } from "../../examples/frontend/machine.js";
 import { GUEST_FOLDER } from "../../examples/frontend/programs.js";
 import { CROSS_COMPILER, GDB, runGdb } from "../support/gdb.js";
 import { need } from "../support/need.js";
+import { below, RAM, SATP, T1 } from "../support/virt-hart.js";
 
 describe("gdb-multiarch on the example machine", function () {
   this.timeout(120_000);
@@ -180,6 +182,51 @@ describe("gdb-multiarch on the example machine", function () {
     const stopped = machine.cpu.time;
     await new Promise(setImmediate);
     expect(machine.cpu.time).to.equal(stopped);
+  });
+
+  it("debugs a guest with page tables at its virtual addresses", async () => {
+    // addi t0, t0, 1; sw t0, 0(t1); j .-8, in a page of Sv39 and the words in another.
+    const program = [0x0012_8293, 0x0053_2023, 0xff9f_f06f];
+    const [code, data] = [0xffff_ffc0_0000_0000n, 0xffff_ffc0_0000_1000n];
+    const machine = below("view", Mode.SUPERVISOR, []);
+    const { space, cpu } = machine;
+    const [tables, page] = [RAM + 0x10_0000, RAM + 0x20_0000];
+    const entry = (at: number, rights: number) => ((BigInt(at) >> 12n) << 10n) | BigInt(rights);
+    space.writeq(tables + 8 * 256, entry(tables + 0x1000, 1));
+    space.writeq(tables + 0x1000, entry(tables + 0x2000, 1));
+    // Neither page was accessed yet: the guest sets the bits, the debugger does not.
+    space.writeq(tables + 0x2000, entry(page, 0x0b));
+    space.writeq(tables + 0x2008, entry(page + 0x5000, 0x07));
+    program.forEach((instruction, i) => space.writel(page + 4 * i, instruction));
+    cpu.csrs.write(SATP, (8n << 60n) | (BigInt(tables) >> 12n));
+    cpu.pc = code;
+    cpu.setRegister(T1, data + 8n);
+    const server = await serveMachine(machine, {});
+    servers.push(server);
+    const output = await gdb(null, server, [
+      "x/2i $pc",
+      `set var {int}${data + 8n} = 41`,
+      `print {int}${data + 8n}`,
+      `print {int}${RAM}`,
+      `python print(bytes(gdb.selected_inferior().read_memory(${code}, 8)).hex())`,
+      `watch *(int *)${data + 8n}`,
+      "continue",
+      "info registers t0",
+      "continue",
+      "delete",
+      `tbreak *${code + 8n}`,
+      "continue",
+      `print {int}${data + 8n}`,
+      "kill",
+    ]);
+    expect(output).to.match(
+      /0xffffffc000000000:\taddi?\tt0,t0,1\n +0xf+c000000004:\tsw\tt0,0\(t1\)/,
+    );
+    expect(output).to.include("$1 = 41\nCannot access memory at address 0x80000000\n");
+    expect(output).to.include("9382120023205300\n");
+    expect(output).to.match(/Old value = 41\nNew value = 1\n.*0xf+c000000008 in .*\nt0 +0x1\t/);
+    expect(output).to.match(/Old value = 1\nNew value = 2\n[^]*breakpoint 2[^]*\$2 = 3\n/);
+    expect(space.readl(page + 0x5008)).to.equal(3);
   });
 
   it("knows the registers of AArch64 by their description", async () => {

@@ -42,7 +42,7 @@ export const TOY_ARCHITECTURE: GdbArchitecture = {
 export class ToyCpu implements GdbCpu {
   readonly registers = [0n, 0n, 0n, 0n, 0n, 0n];
 
-  constructor(private readonly space: AddressSpace) {}
+  constructor(private readonly space: Pick<AddressSpace, "readb" | "readl" | "writel">) {}
 
   get pc(): bigint {
     return this.registers[PC]!;

@@ -62,7 +62,11 @@ export class AddressRules {
     private readonly pmp: Pmp,
   ) {
     this.tables = new RiscvPageTables(space, { updatesBits: true });
-    this.mmu = new Mmu(space, { walk: (va, kind, mode) => this.walk(va, kind, mode) });
+    const { tables } = this;
+    this.mmu = new Mmu(space, {
+      walk: (va, kind, mode, isProbe) =>
+        isProbe === true ? tables.walk(va, kind, mode, true) : this.walk(va, kind, mode),
+    });
   }
 
   get satp(): bigint {
@@ -136,6 +140,11 @@ export class AddressRules {
     }
     this.window = range;
     return va;
+  }
+
+  /** The page of an address in a mode, for a debugger; null if it is not mapped. */
+  probe(va: bigint, mode: Mode): Pick<Translation, "gpa" | "size"> | null {
+    return this.translates(mode) ? this.mmu.probe(va) : { gpa: va & -PAGE, size: Number(PAGE) };
   }
 
   /** Whether all bytes from an address on have the same rights. */

@@ -184,6 +184,12 @@ export class Cpu implements Hart, PrivilegedHartState, BlockHart {
     this.attention = true;
   }
 
+  /** Finds the page of an address for a debugger; null if all addresses are physical. */
+  get probe(): ((va: bigint) => ReturnType<AddressRules["probe"]>) | null {
+    const { rules } = this;
+    return rules && ((va) => rules.probe(va, this.csrs.mode));
+  }
+
   changeRules(): void {
     this.fetcher.changeRules();
   }
