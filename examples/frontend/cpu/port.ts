@@ -22,7 +22,7 @@ const BITS_32 = 2 ** 32;
 /** The high halves from minus this to this less one are those of addresses that are numbers. */
 export const NUMBER_HIGH = 2 ** 20;
 const LAST_32 = 0xffff_ffff;
-const SIGN = 0x8000_0000 | 0;
+export const SIGN = 0x8000_0000 | 0;
 const EMPTY = 0 ^ SIGN;
 /** Bytes of the widest access, less one. */
 const MARGIN = 7n;

@@ -3,7 +3,7 @@ import { Op } from "../decode.js";
 import type { Fetcher } from "../fetcher.js";
 import type { HartMemory, Port } from "../port.js";
 import { divide, multiplyHigh } from "../wide.js";
-import { sourceOf } from "./compile.js";
+import { sourceOf } from "./source.js";
 import { findRegion, type Region } from "./region.js";
 
 /** The most functions that are kept. */
@@ -117,7 +117,7 @@ export class Blocks {
       {
         read: (offset) => {
           const word = code[slot + offset]!;
-          const isCompiled = (word & 0xff) === Op.COMPILED;
+          const isCompiled = (word & 0xff) === (Op.COMPILED as number);
           return {
             word: isCompiled ? this.list[word >>> 8]!.word : word,
             immediate: code[slot + offset + 1]!,

@@ -1,5 +1,6 @@
 import { CODE_PAGE } from "../code-cache.js";
 import { lengthOf, Op } from "../decode.js";
+import { isBranch } from "./facts.js";
 
 /** The most instructions that become one function. */
 const MOST_INSTRUCTIONS = 512;
@@ -43,10 +44,6 @@ export interface DecodedPage {
 /** The instructions that are always interpreted. */
 function isInterpreted(op: Op): boolean {
   return op === Op.ILLEGAL || (op >= Op.FENCE_I && op <= Op.CSRRCI);
-}
-
-export function isBranch(op: Op): boolean {
-  return op >= Op.BEQ && op <= Op.BGEU;
 }
 
 /**

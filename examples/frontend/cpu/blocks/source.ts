@@ -1,20 +1,17 @@
 import { Op } from "../decode.js";
+import { emitAccess, type FastAccess } from "./access.js";
+import { addressOf, branchCondition, emitArithmetic, link } from "./emit.js";
 import {
-  addressOf,
-  branchCondition,
-  emitAccess,
-  emitArithmetic,
   type Extended,
   extendedAfter,
-  type FastAccess,
+  isBranch,
   isLoad,
   isStore,
-  link,
   NONE_EXTENDED,
   readBy,
   writes,
-} from "./emit.js";
-import { type Block, isBranch, type Region } from "./region.js";
+} from "./facts.js";
+import type { Block, Region } from "./region.js";
 import { edge, type Loop, type Node, structureOf } from "./structure.js";
 
 /** The registers with extended values at the start of each block. */
