@@ -29,6 +29,8 @@ export const RAM_SIZE = 0x100_0000;
 /** Options of a {@link Machine}. */
 export interface MachineOptions {
   readonly path: Path;
+  /** The jumps after which code is compiled, as the constructor of {@link Cpu} has it. */
+  readonly compileAfter?: number;
   /** Makes another hart than that in TypeScript. */
   readonly makeHart?: (space: AddressSpace, code: CodeRange) => Hart;
   /** The RAM, of {@link RAM_SIZE} bytes; new memory by default. */
@@ -61,11 +63,12 @@ export class Machine {
    * @throws BadImageError if it cannot be loaded.
    */
   constructor(program: Uint8Array, options: MachineOptions) {
-    const { path, argument = 0, intercept, makeHart } = options;
+    const { path, argument = 0, intercept, makeHart, compileAfter } = options;
     const { space } = this;
     const memory = path === "view" ? space : space.native;
     const code = { base: RAM, size: RAM_SIZE };
-    this.cpu = makeHart?.(space, code) ?? new Cpu(intercept?.(memory) ?? memory, code);
+    this.cpu =
+      makeHart?.(space, code) ?? new Cpu(intercept?.(memory) ?? memory, code, null, compileAfter);
     this.uart = new Uart(options.onByte);
     this.display = new Display(() => options.onFrame?.(this.display));
     this.log = new DeviceLog(() => this.cpu.time);
