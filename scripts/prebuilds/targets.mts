@@ -26,8 +26,6 @@ export interface Target {
   readonly binutils: string;
   /** Environment of the build. */
   readonly environment: () => NodeJS.ProcessEnv;
-  /** Why a release does not contain the binary; it is built on demand only. */
-  readonly unreleased?: string;
   /** The newest glibc that the binary may require. */
   readonly glibc?: string;
 }
@@ -54,9 +52,7 @@ function glibcTarget(arch: "x64" | keyof typeof CROSS_COMPILERS): Target {
     platform: "linux",
     arch,
     libc: "glibc",
-    ...(arch === "arm"
-      ? { armVersion: "7", unreleased: "not all tests of the addon pass on it" }
-      : {}),
+    ...(arch === "arm" ? { armVersion: "7" } : {}),
     builder: "prebuildify",
     needs: {
       ...(arch === "x64"

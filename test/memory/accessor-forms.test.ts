@@ -3,6 +3,7 @@ import { endianness } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
 import { itNative } from "../support/native-tests.js";
+import { itWide } from "../support/wide-tests.js";
 
 /** Runs a script in a process of its own, in which no access has been refused yet. */
 function run(script: string): unknown {
@@ -32,7 +33,7 @@ describe("the forms of the accessors", () => {
     expect(forms).to.deep.equal([false, 7, 1, true, 7]);
   });
 
-  it("has the first form when writes are tracked, and the second once RAM has 2 GiB", () => {
+  itWide("has the first form when writes are tracked, and the second once RAM has 2 GiB", () => {
     expect(
       run(`
         const memory = GuestMemory.allocate(4096);
