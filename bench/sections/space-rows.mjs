@@ -259,8 +259,18 @@ function registers(access, handler, { native = false, watch = false, make = devi
 
 const READ_HANDLER = "sum = (sum + memory.readl(gpa & 0xffc)) | 0";
 const WRITE_HANDLER = "memory.writel(gpa & 0xffc, i)";
-const anyWidth = () => ({ read: (offset) => offset });
-const wideOnly = () => ({ readl: (offset) => offset, impl: { min: 4 } });
+const anyWidth = () => ({ read: (offset) => offset, write() {} });
+const wideOnly = () => ({
+  readl: (offset) => offset,
+  writel() {},
+  impl: { min: 4, narrowWrites: "replicate" },
+});
+const narrowOnly = () => ({ readw: (offset) => offset & 0xffff, writew() {}, impl: { max: 2 } });
+const NARROW_READS = `const at = gpa & 0xffc;
+  sum = (sum + (memory.readw(at) | (memory.readw(at + 2) << 16))) | 0`;
+const NARROW_WRITES = `const at = gpa & 0xffc;
+  memory.writew(at, i & 0xffff);
+  memory.writew(at + 2, i >>> 16)`;
 
 const DEVICES = {
   readl: () => registers(READ, READ_HANDLER),
@@ -271,6 +281,12 @@ const DEVICES = {
     registers(READ, "sum = (sum + memory.read(gpa & 0xffc, 4)) | 0", { make: anyWidth }),
   "readb of 32-bit registers": () =>
     registers("sum = (sum + memory.readb(gpa)) | 0", READ_HANDLER, { make: wideOnly }),
+  "write, all widths": () =>
+    registers(WRITE, "memory.write(gpa & 0xffc, i, 4)", { make: anyWidth }),
+  "writeb of 32-bit registers": () =>
+    registers("memory.writeb(gpa, i & 0xff)", WRITE_HANDLER, { make: wideOnly }),
+  "readl of two 16-bit registers": () => registers(READ, NARROW_READS, { make: narrowOnly }),
+  "writel of two 16-bit registers": () => registers(WRITE, NARROW_WRITES, { make: narrowOnly }),
   "native path, readl": () => registers(READ, READ_HANDLER, { native: true }),
   "native path, writel": () => registers(WRITE, WRITE_HANDLER, { native: true }),
   "readl, watched": () => registers(READ, READ_HANDLER, { watch: true }),

@@ -5,12 +5,19 @@ import { crossesPage } from "../base/page.js";
 import { GuestMemAccessResult } from "../base/result.js";
 import type { Out, Value } from "../base/widths.js";
 import { type Backed, checkAligned, checkMemory, isAligned } from "./backed.js";
-import { callHandler, checkReturned } from "./device.js";
 import type { HoleHandlers } from "./holes.js";
 import type { RegionLookup } from "./lookup.js";
-import { type AnyHandler, BUS_ERROR } from "./mmio.js";
+import { BUS_ERROR } from "./mmio.js";
 import type { Outcome } from "./outcome.js";
 import type { SpacePolicy } from "./policy.js";
+import {
+  checkReturned,
+  extract,
+  readRegister,
+  type RegisterCall,
+  valueOf,
+  writeRegister,
+} from "./register-call.js";
 import type { MmioRegion, Region } from "./regions.js";
 import type { SplitAccess } from "./split-access.js";
 import type { WatchTable } from "./watch-table.js";
@@ -206,12 +213,12 @@ export class AccessRules {
     if (result !== OK) {
       return this.#refuse(result, region, room, kind, gpa, "read");
     }
-    const found = callHandler(handler, region.device, offset);
+    const found = readRegister(handler, offset);
     if (typeof found === "number" && !this.watches.active) {
-      const value = (found & mask) >>> 0;
+      const value = (found & handler.mask) >>> 0;
       if (value === found && mask !== 0) {
         this.outcome.result = OK;
-        return value as T;
+        return extract(handler, offset, mask, value) as T;
       }
     }
     return this.#finishRead(found, kind, gpa, region);
@@ -229,7 +236,8 @@ export class AccessRules {
       this.outcome.refuse(FAULT_BOUNDARY, "device");
       return kind.scratch[0] as T;
     }
-    const value = checkReturned(found, bytes, region.readName) as T;
+    const call = region.reads[kind.log2]!;
+    const value = valueOf(call, offsetIn(region, gpa), bytes, found, region.readName) as T;
     this.watches.notify(gpa, bytes, "read", value);
     this.outcome.result = OK;
     return value;
@@ -347,7 +355,7 @@ export class AccessRules {
     if (announced) {
       this.watches.notify(gpa, bytes, "write", value);
     }
-    const answer = callHandler(handler, region.device, offset, value);
+    const answer = writeRegister(handler, offset, value);
     return answer === BUS_ERROR ? this.#refuseWrite(announced) : OK;
   }
 
@@ -486,7 +494,7 @@ function checkRegister(
   gpa: Gpa,
   room: number,
   bytes: number,
-  handler: AnyHandler | null,
+  handler: RegisterCall | null,
 ): GuestMemAccessResult {
   if (handler === null || room < bytes) {
     return FAULT_BOUNDARY;

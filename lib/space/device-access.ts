@@ -2,37 +2,44 @@ import type { Bus } from "./bus.js";
 import type { Gpa } from "../base/gpa.js";
 import { type GuestMemAccessResult, OK } from "../base/result.js";
 import type { Out, Value } from "../base/widths.js";
-import { callHandler } from "./device.js";
 import { BUS_ERROR } from "./mmio.js";
-import type { Registers, WatchedRegisters } from "./reaches.js";
+import type { Registers } from "./reaches.js";
+import {
+  callHandler,
+  extract,
+  readRegister,
+  registerCall,
+  writeRegister,
+} from "./register-call.js";
 import { notifyEach } from "./watch-table.js";
+import type { MmioRegion } from "./regions.js";
 import type { SpaceWidth } from "./widths.js";
 
-/** A power of two. */
-const ENTRIES = 64;
+const WIDTHS = 3;
+const ENTRIES = WIDTHS * 64;
 
 // Of the same shape as any other, so that V8 compiles the accesses for one shape.
-const NONE = {
+const NONE: Registers = {
+  ...registerCall(() => undefined, null, 1, false),
   low: 0,
-  length: 0,
+  starts: 0,
   offset: 0,
-  region: null,
-  device: null,
-  handlers: [],
-  watched: null,
-} as unknown as Registers;
+  region: null as unknown as MmioRegion,
+  watchpoints: null,
+};
 
 /**
  * The accesses of up to 32 bits to devices, with number addresses below 4 GiB: a direct-mapped
- * cache leads from the page of an address to the handlers. Programs poll device registers, often
- * those of several devices by turns.
+ * cache leads from the page of an address and the width to the handler. Programs poll device
+ * registers, often those of several devices by turns.
  */
 export class DeviceAccess {
   readonly #bus: Bus;
   readonly #native: boolean;
   readonly #reads = new Array<Registers>(ENTRIES).fill(NONE);
   readonly #writes = new Array<Registers>(ENTRIES).fill(NONE);
-  #isClear = true;
+  /** The indexes of entries that are cached for reads or writes. */
+  #cached: number[] = [];
 
   /** @param native - The path of the access that repeats a refused one. */
   constructor(bus: Bus, native: boolean) {
@@ -42,20 +49,25 @@ export class DeviceAccess {
 
   /** Invalidates the cache. */
   clear(): void {
-    if (!this.#isClear) {
-      this.#isClear = true;
-      this.#reads.fill(NONE);
-      this.#writes.fill(NONE);
+    if (this.#cached.length > 0) {
+      for (const entry of this.#cached) {
+        this.#reads[entry] = NONE;
+        this.#writes[entry] = NONE;
+      }
+      this.#cached = [];
     }
   }
 
   /** Caches the registers around the address that `bus.find` has just looked up. */
-  cache(region: Registers["region"], kind: "read" | "write", gpa: Gpa): void {
-    if (typeof gpa === "number") {
-      const registers = this.#bus.reaches.registers(region, kind);
+  cache(region: MmioRegion, kind: "read" | "write", gpa: Gpa, log2: number): void {
+    if (typeof gpa === "number" && log2 < WIDTHS) {
+      const registers = this.#bus.reaches.registers(region, kind, log2);
       if (registers !== null) {
-        (kind === "read" ? this.#reads : this.#writes)[entryOf(gpa)] = registers;
-        this.#isClear = false;
+        const entry = entryOf(gpa, log2);
+        if (this.#reads[entry] === NONE && this.#writes[entry] === NONE) {
+          this.#cached.push(entry);
+        }
+        (kind === "read" ? this.#reads : this.#writes)[entry] = registers;
       }
     }
   }
@@ -68,57 +80,30 @@ export class DeviceAccess {
   read<T extends Value, A extends Out>(kind: SpaceWidth<T, A>, gpa: Gpa): number {
     if (typeof gpa === "number") {
       const address = gpa >>> 0;
-      const entry = entryOf(address);
+      const entry = entryOf(address, kind.log2);
       const registers = this.#reads[entry]!;
       const at = (address - registers.low) >>> 0;
-      const { bytes } = kind;
-      if (
-        at < registers.length &&
-        at + bytes <= registers.length &&
-        (address & (bytes - 1)) === 0 &&
-        address === gpa
-      ) {
-        const handler = registers.handlers[kind.log2]!;
-        if (handler !== null) {
-          const found = callHandler(handler, registers.device, registers.offset + at);
-          // The handler may have added a watchpoint, which changes the entry.
-          if (typeof found === "number" && this.#reads[entry] === registers) {
-            const value = (found & kind.mask) >>> 0;
-            if (value === found) {
-              return value;
+      if (at < registers.starts && !(address & (kind.bytes - 1)) && address === gpa) {
+        const offset = registers.offset + at;
+        const found = registers.plain
+          ? callHandler(registers.fn, registers.device, offset)
+          : readRegister(registers, offset);
+        // The handler may have added a watchpoint, which changes the entry.
+        if (typeof found === "number" && this.#reads[entry] === registers) {
+          const whole = (found & registers.mask) >>> 0;
+          if (whole === found) {
+            const value = registers.plain ? whole : extract(registers, offset, kind.mask, whole);
+            const { watchpoints } = registers;
+            if (watchpoints !== null) {
+              notifyEach(watchpoints, address, kind.bytes, "read", value);
             }
+            return value;
           }
-          return this.#finishRead(kind, gpa, registers, found);
         }
-        if (registers.watched !== null) {
-          return this.#readWatched(kind, address, registers, registers.watched);
-        }
+        return this.#finishRead(kind, gpa, registers, found);
       }
     }
     return -1;
-  }
-
-  #readWatched<T extends Value, A extends Out>(
-    kind: SpaceWidth<T, A>,
-    address: number,
-    registers: Registers,
-    { handlers, watchpoints }: WatchedRegisters,
-  ): number {
-    const handler = handlers[kind.log2]!;
-    if (handler === null) {
-      return -1;
-    }
-    const offset = registers.offset + ((address - registers.low) >>> 0);
-    const found = callHandler(handler, registers.device, offset);
-    // The handler may have changed the watchpoints, which changes the entry.
-    if (typeof found === "number" && this.#reads[entryOf(address)] === registers) {
-      const value = (found & kind.mask) >>> 0;
-      if (value === found) {
-        notifyEach(watchpoints, address, kind.bytes, "read", value);
-        return value;
-      }
-    }
-    return this.#finishRead(kind, address, registers, found);
   }
 
   #finishRead<T extends Value, A extends Out>(
@@ -144,49 +129,37 @@ export class DeviceAccess {
   ): GuestMemAccessResult | -1 {
     if (typeof gpa === "number") {
       const address = gpa >>> 0;
-      const registers = this.#writes[entryOf(address)]!;
+      const registers = this.#writes[entryOf(address, kind.log2)]!;
       const at = (address - registers.low) >>> 0;
-      const { bytes } = kind;
-      if (
-        at < registers.length &&
-        at + bytes <= registers.length &&
-        (address & (bytes - 1)) === 0 &&
-        address === gpa
-      ) {
-        const handler = registers.handlers[kind.log2]!;
-        if (handler !== null) {
-          return callHandler(handler, registers.device, registers.offset + at, value) === BUS_ERROR
-            ? this.#bus.rules.finishRefused(this.#native, kind, gpa, value, false)
-            : OK;
+      if (at < registers.starts && !(address & (kind.bytes - 1)) && address === gpa) {
+        if (registers.watchpoints !== null) {
+          notifyEach(registers.watchpoints, address, kind.bytes, "write", value);
         }
-        if (registers.watched !== null) {
-          return this.#writeWatched(kind, address, value, registers, registers.watched);
-        }
+        const offset = registers.offset + at;
+        const answer = registers.plain
+          ? callHandler(registers.fn, registers.device, offset, value)
+          : writeRegister(registers, offset, value);
+        return answer === BUS_ERROR ? this.#refuse(kind, gpa, value, registers) : OK;
       }
     }
     return -1;
   }
 
-  #writeWatched<T extends Value, A extends Out>(
+  #refuse<T extends Value, A extends Out>(
     kind: SpaceWidth<T, A>,
-    address: number,
+    gpa: Gpa,
     value: T,
-    { low, offset, device }: Registers,
-    { handlers, watchpoints }: WatchedRegisters,
-  ): GuestMemAccessResult | -1 {
-    const handler = handlers[kind.log2]!;
-    if (handler === null) {
-      return -1;
-    }
-    notifyEach(watchpoints, address, kind.bytes, "write", value);
-    const at = offset + ((address - low) >>> 0);
-    return callHandler(handler, device, at, value) === BUS_ERROR
-      ? this.#bus.rules.finishRefused(this.#native, kind, address, value, true)
-      : OK;
+    { watchpoints }: Registers,
+  ): GuestMemAccessResult {
+    const { rules } = this.#bus;
+    return rules.finishRefused(this.#native, kind, gpa, value, watchpoints !== null);
   }
 }
 
-/** The entry of a page of 4096 bytes. Devices often lie 64 KiB or 16 MiB apart. */
-function entryOf(address: number): number {
-  return ((address >>> 12) ^ (address >>> 18) ^ (address >>> 24)) & (ENTRIES - 1);
+/**
+ * The entry of a page of 4096 bytes: one of 64 for each width. Devices often lie 64 KiB or 16 MiB
+ * apart. Numbers take fewer bytes of bytecode than constants of the module.
+ */
+function entryOf(address: number, log2: number): number {
+  return (((address >>> 12) ^ (address >>> 18) ^ (address >>> 24)) & 63) | (log2 << 6);
 }

@@ -11,30 +11,24 @@ import {
 } from "./mmio.js";
 import { HIGH_HALF, LOW_HALF } from "../base/host.js";
 import type { Endian } from "../base/policy.js";
-import { BYTE, LONG, QUAD, type Value, WORD } from "../base/widths.js";
+import type { Value } from "../base/widths.js";
+import {
+  checkReturned,
+  MASKS,
+  readRegister,
+  type RegisterCall,
+  registerCall,
+  writeRegister,
+} from "./register-call.js";
 
 /**
- * The handlers of a device for one direction, by the binary logarithm of the width: null if there
- * is no handler. They are called with the device as `this`. The arguments are the offset and the
- * value of a write.
+ * How a device makes the accesses of one direction, by the binary logarithm of the width: null if
+ * there is no handler.
  */
-export type Handlers = readonly (AnyHandler | null)[];
-
-/** A handler of one width. */
-interface Handler {
-  readonly fn: AnyHandler;
-  /**
-   * Whether the handler takes the width as its last argument. Those of one width, such as `readl`,
-   * do not: a device may use further parameters of its own.
-   */
-  readonly takesWidth: boolean;
-}
+export type Handlers = readonly (RegisterCall | null)[];
 
 const WIDTHS = [1, 2, 4, 8] as const;
 const SUFFIXES = { 1: "b", 2: "w", 4: "l", 8: "q" } as const;
-/** The bits of a value, as signed 32-bit integers; those of 8 bytes are not used. */
-const MASKS = { 1: 0xff, 2: 0xffff, 4: -1, 8: 0 } as const;
-const TYPES = { 1: BYTE, 2: WORD, 4: LONG, 8: QUAD } as const;
 
 /** A value of 8 bytes in transit, and its halves. */
 const quad = new BigUint64Array(1);
@@ -61,40 +55,10 @@ export function handlersOf(
   const impl = checkImplementation(device.impl);
   const maker = new HandlerMaker(device, handlers, impl, what, endian);
   return {
-    reads: WIDTHS.map((width) => {
-      const handler = maker.reader(width);
-      return handler?.takesWidth === true
-        ? (offset: number) => callHandler(handler.fn, device, offset, width)
-        : (handler?.fn ?? null);
-    }),
-    writes: WIDTHS.map((width) => {
-      const handler = maker.writer(width);
-      return handler?.takesWidth === true
-        ? (offset: number, value: unknown) => callHandler(handler.fn, device, offset, value, width)
-        : (handler?.fn ?? null);
-    }),
+    reads: WIDTHS.map((width) => maker.reader(width)),
+    writes: WIDTHS.map((width) => maker.writer(width)),
     alignment: impl.min,
   };
-}
-
-/**
- * `fn.call(device, ...args)`, which V8 compiles to the same code, without the look-up of `call`.
- * `Reflect.apply` would make an array of the arguments.
- */
-export const callHandler = Function.prototype.call.bind(Function.prototype.call) as (
-  fn: AnyHandler,
-  device: unknown,
-  ...args: unknown[]
-) => unknown;
-
-/**
- * Checks the value that a handler returned for a read.
- *
- * @param what - The name of the value in the error message.
- * @throws TypeError, RangeError if it is not a value of the width.
- */
-export function checkReturned(found: unknown, width: AccessWidth, what: string): Value {
-  return TYPES[width].checkValue(found, what);
 }
 
 class HandlerMaker {
@@ -106,11 +70,14 @@ class HandlerMaker {
     private readonly endian: Endian,
   ) {}
 
-  reader(width: AccessWidth): Handler | null {
+  reader(width: AccessWidth): RegisterCall | null {
     const register = this.#clamp(width);
     const own = this.#own("read", register);
     if (own === null || register === width) {
       return own;
+    }
+    if (width < register && register < 8) {
+      return { ...own, ...this.#lanes(width, register) };
     }
     const read = this.#readOf(own, register);
     return composed(
@@ -119,18 +86,27 @@ class HandlerMaker {
           ? this.#readQuadInParts(read, register)
           : this.#readInParts(read, width, register)
         : this.#extract(read, width, register),
+      width,
     );
   }
 
-  writer(width: AccessWidth): Handler | null {
+  writer(width: AccessWidth): RegisterCall | null {
     const register = this.#clamp(width);
     const own = this.#own("write", register);
     if (own === null || register === width) {
       return own;
     }
-    const write = this.#writeOf(own, register);
+    const { narrowWrites } = this.impl;
+    if (width < register && register < 8 && narrowWrites === "shift") {
+      return { ...own, ...this.#lanes(width, register) };
+    }
+    if (width < register && register < 8 && narrowWrites === "replicate") {
+      const times = width === 1 ? 0x0101_0101 : 0x1_0001;
+      return { ...own, plain: false, inside: register - 1, times };
+    }
+    const write = this.#writeOf(own);
     if (register < width) {
-      return composed(this.#writeInParts(write, width, register));
+      return composed(this.#writeInParts(write, width, register), width);
     }
     const widen = this.#widen(width, register);
     return widen === null
@@ -139,7 +115,7 @@ class HandlerMaker {
           const base = offset - (offset % register);
           const whole = widen(base, offset - base, value as number);
           return isBusError(whole) ? BUS_ERROR : write(base, whole);
-        });
+        }, width);
   }
 
   /** The width of the call that makes an access, or a part of it. */
@@ -149,23 +125,35 @@ class HandlerMaker {
   }
 
   /** The device's own handler for a width. */
-  #own(operation: "read" | "write", width: AccessWidth): Handler | null {
+  #own(operation: "read" | "write", width: AccessWidth): RegisterCall | null {
     const one = this.handlers[`${operation}${SUFFIXES[width]}`];
     const any = this.handlers[operation];
     if (one !== undefined) {
-      return { fn: one, takesWidth: false };
+      return registerCall(one, this.device, width, false);
     }
-    return any === undefined ? null : { fn: any, takesWidth: true };
+    return any === undefined ? null : registerCall(any, this.device, width, true);
+  }
+
+  /** Where in a register of up to 4 bytes a narrower access lies. */
+  #lanes(
+    width: AccessWidth,
+    register: AccessWidth,
+  ): Pick<RegisterCall, "plain" | "inside" | "lanes" | "flip"> {
+    const inside = register - 1;
+    return {
+      plain: false,
+      inside,
+      lanes: inside,
+      flip: this.endian === "little" ? 0 : register - width,
+    };
   }
 
   /** Calls a handler for reads and checks its return value. */
-  #readOf({ fn, takesWidth }: Handler, width: AccessWidth): Read {
-    const { device, what } = this;
-    const mask = MASKS[width];
+  #readOf(call: RegisterCall, width: AccessWidth): Read {
+    const { what } = this;
+    const { mask } = call;
     return (offset) => {
-      const found = takesWidth
-        ? Reflect.apply(fn, device, [offset, width])
-        : Reflect.apply(fn, device, [offset]);
+      const found = readRegister(call, offset);
       if (typeof found === "number" && width !== 8 && (found & mask) >>> 0 === found) {
         return found;
       }
@@ -173,11 +161,8 @@ class HandlerMaker {
     };
   }
 
-  #writeOf({ fn, takesWidth }: Handler, width: AccessWidth): Write {
-    const { device } = this;
-    return takesWidth
-      ? (offset, value) => Reflect.apply(fn, device, [offset, value, width])
-      : (offset, value) => Reflect.apply(fn, device, [offset, value]);
+  #writeOf(call: RegisterCall): Write {
+    return (offset, value) => writeRegister(call, offset, value);
   }
 
   /** The number of bits below a part of an access in the value of the access. */
@@ -186,16 +171,16 @@ class HandlerMaker {
   }
 
   #readInParts(read: Read, width: number, part: AccessWidth): Read {
+    const half = width / 2;
+    const readHalf = half === part ? read : this.#readInParts(read, half, part);
+    const first = this.#shiftOf(0, half, width);
+    const second = this.#shiftOf(half, half, width);
     return (offset) => {
-      let value = 0;
-      for (let at = 0; at < width; at += part) {
-        const found = read(offset + at);
-        if (found === BUS_ERROR) {
-          return BUS_ERROR;
-        }
-        value |= (found as number) << this.#shiftOf(at, part, width);
-      }
-      return value >>> 0;
+      const a = readHalf(offset);
+      const b = a === BUS_ERROR ? BUS_ERROR : readHalf(offset + half);
+      return b === BUS_ERROR
+        ? BUS_ERROR
+        : (((a as number) << first) | ((b as number) << second)) >>> 0;
     };
   }
 
@@ -228,17 +213,17 @@ class HandlerMaker {
   }
 
   #writeInParts(write: Write, width: number, part: AccessWidth): Write {
-    const mask = MASKS[part];
-    return (offset, value) => {
-      for (let at = 0; at < width; at += part) {
-        const shift = this.#shiftOf(at, part, width);
-        const bits = (lowHalf(value, shift) >>> (shift % 32)) & mask;
-        if (write(offset + at, bits >>> 0) === BUS_ERROR) {
-          return BUS_ERROR;
-        }
-      }
-      return undefined;
-    };
+    const half = width / 2;
+    const writeHalf = half === part ? write : this.#writeInParts(write, half, part);
+    const first = this.#shiftOf(0, half, width);
+    const second = this.#shiftOf(half, half, width);
+    const mask = half === 4 ? -1 : 2 ** (8 * half) - 1;
+    const bitsAt = (value: Value, shift: number): number =>
+      width === 8 ? lowHalf(value, shift) : (((value as number) >>> shift) & mask) >>> 0;
+    return (offset, value) =>
+      writeHalf(offset, bitsAt(value, first)) === BUS_ERROR
+        ? BUS_ERROR
+        : writeHalf(offset + half, bitsAt(value, second));
   }
 
   /**
@@ -289,9 +274,9 @@ function isBusError(answer: unknown): answer is BusError {
   return answer === BUS_ERROR;
 }
 
-/** A handler that this module made. It needs no width. */
-function composed(fn: Read | Write): Handler {
-  return { fn: fn as AnyHandler, takesWidth: false };
+/** The call of a handler that this module made. It needs no width. */
+function composed(fn: Read | Write, width: AccessWidth): RegisterCall {
+  return registerCall(fn as AnyHandler, null, width, false);
 }
 
 /** The 32 bits of a value that contain bit number `shift`; 0 above the bits of a number. */

@@ -4,7 +4,7 @@ import type { Reach } from "./reach.js";
 import { DeviceAccess } from "./device-access.js";
 import { checkHalvesOut, quadOf, storeHalves } from "../base/halves.js";
 import { PAGE_SIZE } from "../base/page.js";
-import { GuestMemoryFault } from "../base/errors.js";
+import { GuestMemoryFault, type Operation } from "../base/errors.js";
 import type { Gpa } from "../base/gpa.js";
 import { type GuestMemAccessResult, OK } from "../base/result.js";
 import { SPACE_BYTE, SPACE_LONG, SPACE_QUAD, SPACE_WORD, type SpaceWidth } from "./widths.js";
@@ -557,30 +557,26 @@ export class SpaceAccess implements GuestAccessors {
   }
 
   writeb(gpa: Gpa, value: number): void {
-    const result = this.tryWriteb(gpa, value);
-    if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 1, "write", this.bus.outcome.reason);
+    if (this.tryWriteb(gpa, value) !== OK) {
+      this.fault(SPACE_BYTE, gpa, "write");
     }
   }
 
   writew(gpa: Gpa, value: number): void {
-    const result = this.tryWritew(gpa, value);
-    if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 2, "write", this.bus.outcome.reason);
+    if (this.tryWritew(gpa, value) !== OK) {
+      this.fault(SPACE_WORD, gpa, "write");
     }
   }
 
   writel(gpa: Gpa, value: number): void {
-    const result = this.tryWritel(gpa, value);
-    if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 4, "write", this.bus.outcome.reason);
+    if (this.tryWritel(gpa, value) !== OK) {
+      this.fault(SPACE_LONG, gpa, "write");
     }
   }
 
   writeq(gpa: Gpa, value: bigint): void {
-    const result = this.tryWriteq(gpa, value);
-    if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, 8, "write", this.bus.outcome.reason);
+    if (this.tryWriteq(gpa, value) !== OK) {
+      this.fault(SPACE_QUAD, gpa, "write");
     }
   }
 
@@ -632,15 +628,14 @@ export class SpaceAccess implements GuestAccessors {
     return value;
   }
 
-  /** Throws the fault of a read that `bus.outcome.result` and `bus.outcome.reason` describe. */
-  protected fault<T extends Value, A extends Out>(kind: SpaceWidth<T, A>, gpa: Gpa): never {
-    throw new GuestMemoryFault(
-      this.bus.outcome.result,
-      gpa,
-      kind.bytes,
-      "read",
-      this.bus.outcome.reason,
-    );
+  /** Throws the fault that `bus.outcome.result` and `bus.outcome.reason` describe. */
+  protected fault<T extends Value, A extends Out>(
+    kind: SpaceWidth<T, A>,
+    gpa: Gpa,
+    operation: Operation = "read",
+  ): never {
+    const { result, reason } = this.bus.outcome;
+    throw new GuestMemoryFault(result, gpa, kind.bytes, operation, reason);
   }
 
   /** Makes a read from any region, as `Bus.read` does, and caches its reach. */
@@ -665,7 +660,7 @@ export class SpaceAccess implements GuestAccessors {
       }
     }
     if (region?.kind === "mmio") {
-      this.devices.cache(region, "read", gpa);
+      this.devices.cache(region, "read", gpa, kind.log2);
     }
     return bus.rules.read(false, kind, gpa, region);
   }
@@ -710,7 +705,7 @@ export class SpaceAccess implements GuestAccessors {
       }
     }
     if (region?.kind === "mmio") {
-      this.devices.cache(region, "write", gpa);
+      this.devices.cache(region, "write", gpa, kind.log2);
     }
     return bus.rules.write(false, kind, gpa, checked, region);
   }

@@ -2,7 +2,7 @@ import type { GuestAccessors, GuestHalvesAccessors } from "../base/access.js";
 import type { GuestAtomicAccess } from "../atomics/access.js";
 import type { Bus } from "./bus.js";
 import { type Reach, reaches } from "./reach.js";
-import { GuestMemoryFault } from "../base/errors.js";
+import { GuestMemoryFault, type Operation } from "../base/errors.js";
 import type { Gpa } from "../base/gpa.js";
 import { checkHalvesOut, quadOf, storeHalves } from "../base/halves.js";
 import type { HalvesAccess } from "../base/halves-access.js";
@@ -116,7 +116,7 @@ export class NativeSpaceAccess implements GuestAccessors {
         }
       }
     }
-    return this.tryRead(SPACE_BYTE, gpa, out);
+    return this.tryReadNumber(SPACE_BYTE, gpa, out);
   }
 
   tryReadw(gpa: Gpa, out: Uint16Array): GuestMemAccessResult {
@@ -137,7 +137,7 @@ export class NativeSpaceAccess implements GuestAccessors {
         }
       }
     }
-    return this.tryRead(SPACE_WORD, gpa, out);
+    return this.tryReadNumber(SPACE_WORD, gpa, out);
   }
 
   tryReadl(gpa: Gpa, out: Uint32Array): GuestMemAccessResult {
@@ -158,7 +158,7 @@ export class NativeSpaceAccess implements GuestAccessors {
         }
       }
     }
-    return this.tryRead(SPACE_LONG, gpa, out);
+    return this.tryReadNumber(SPACE_LONG, gpa, out);
   }
 
   tryReadq(gpa: Gpa, out: BigUint64Array): GuestMemAccessResult {
@@ -200,7 +200,7 @@ export class NativeSpaceAccess implements GuestAccessors {
         }
       }
     }
-    return this.tryWrite(SPACE_BYTE, gpa, checked);
+    return this.tryWriteNumber(SPACE_BYTE, gpa, checked);
   }
 
   tryWritew(gpa: Gpa, value: number): GuestMemAccessResult {
@@ -221,7 +221,7 @@ export class NativeSpaceAccess implements GuestAccessors {
         }
       }
     }
-    return this.tryWrite(SPACE_WORD, gpa, checked);
+    return this.tryWriteNumber(SPACE_WORD, gpa, checked);
   }
 
   tryWritel(gpa: Gpa, value: number): GuestMemAccessResult {
@@ -242,7 +242,7 @@ export class NativeSpaceAccess implements GuestAccessors {
         }
       }
     }
-    return this.tryWrite(SPACE_LONG, gpa, checked);
+    return this.tryWriteNumber(SPACE_LONG, gpa, checked);
   }
 
   tryWriteq(gpa: Gpa, value: bigint): GuestMemAccessResult {
@@ -298,7 +298,7 @@ export class NativeSpaceAccess implements GuestAccessors {
         }
       }
     }
-    return this.read(SPACE_BYTE, gpa);
+    return this.readNumber(SPACE_BYTE, gpa);
   }
 
   readw(gpa: Gpa): number {
@@ -315,7 +315,7 @@ export class NativeSpaceAccess implements GuestAccessors {
         }
       }
     }
-    return this.read(SPACE_WORD, gpa);
+    return this.readNumber(SPACE_WORD, gpa);
   }
 
   readl(gpa: Gpa): number {
@@ -332,7 +332,7 @@ export class NativeSpaceAccess implements GuestAccessors {
         }
       }
     }
-    return this.read(SPACE_LONG, gpa);
+    return this.readNumber(SPACE_LONG, gpa);
   }
 
   readq(gpa: Gpa): bigint {
@@ -450,6 +450,61 @@ export class NativeSpaceAccess implements GuestAccessors {
 
   // #endregion
 
+  private tryReadNumber<A extends Out>(
+    kind: SpaceWidth<number, A>,
+    gpa: Gpa,
+    out: A,
+  ): GuestMemAccessResult {
+    const found = this.#find(kind, gpa);
+    if (found >= 0) {
+      kind.width.store(out, found);
+      return OK;
+    }
+    return found === -1 ? this.tryRead(kind, gpa, out) : this.#bus.outcome.result;
+  }
+
+  private readNumber<A extends Out>(kind: SpaceWidth<number, A>, gpa: Gpa): number {
+    const found = this.#find(kind, gpa);
+    if (found >= 0) {
+      return found;
+    }
+    return found === -1 ? this.read(kind, gpa) : this.#fault(kind, gpa, "read");
+  }
+
+  /**
+   * Makes a read of the last watched page or of a device, unless it lies in the last reach.
+   *
+   * @returns As `DeviceAccess.read`.
+   */
+  #find<A extends Out>(kind: SpaceWidth<number, A>, gpa: Gpa): number {
+    const { watched } = this.#bus;
+    if (watched.reads.holds(gpa)) {
+      return watched.read(true, kind, gpa) ?? -1;
+    }
+    const known = this.#readReach;
+    return known !== null && reaches(known, gpa, kind.bytes) ? -1 : this.#devices.read(kind, gpa);
+  }
+
+  /** As `#find`, for a write. */
+  private tryWriteNumber<A extends Out>(
+    kind: SpaceWidth<number, A>,
+    gpa: Gpa,
+    value: number,
+  ): GuestMemAccessResult {
+    const { watched } = this.#bus;
+    const unsigned = (value & kind.mask) >>> 0;
+    let result: GuestMemAccessResult | -1 = -1;
+    if (watched.writes.holds(gpa)) {
+      result = watched.write(true, kind, gpa, unsigned) ?? -1;
+    } else {
+      const known = this.#writeReach;
+      if (known === null || !reaches(known, gpa, kind.bytes)) {
+        result = this.#devices.write(kind, gpa, unsigned);
+      }
+    }
+    return result === -1 ? this.tryWrite(kind, gpa, unsigned) : result;
+  }
+
   private tryRead<T extends Value, A extends Out>(
     kind: SpaceWidth<T, A>,
     gpa: Gpa,
@@ -475,11 +530,20 @@ export class NativeSpaceAccess implements GuestAccessors {
 
   private read<T extends Value, A extends Out>(kind: SpaceWidth<T, A>, gpa: Gpa): T {
     const value = this.#load(kind, gpa);
-    const { result } = this.#bus.outcome;
-    if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, kind.bytes, "read", this.#bus.outcome.reason);
+    if (this.#bus.outcome.result !== OK) {
+      this.#fault(kind, gpa, "read");
     }
     return value;
+  }
+
+  /** Throws the fault that `bus.outcome.result` and `bus.outcome.reason` describe. */
+  #fault<T extends Value, A extends Out>(
+    kind: SpaceWidth<T, A>,
+    gpa: Gpa,
+    operation: Operation,
+  ): never {
+    const { result, reason } = this.#bus.outcome;
+    throw new GuestMemoryFault(result, gpa, kind.bytes, operation, reason);
   }
 
   #load<T extends Value, A extends Out>(kind: SpaceWidth<T, A>, gpa: Gpa): T {
@@ -492,15 +556,6 @@ export class NativeSpaceAccess implements GuestAccessors {
         return kind.scratch[0] as T;
       }
     }
-    if (kind.log2 !== 3) {
-      const found = this.#devices.read(kind, gpa);
-      if (found !== -1) {
-        if (found >= 0) {
-          bus.outcome.result = OK;
-        }
-        return found as T;
-      }
-    }
     const watched = bus.watched.read(true, kind, gpa);
     if (watched !== undefined) {
       return watched;
@@ -511,7 +566,7 @@ export class NativeSpaceAccess implements GuestAccessors {
       this.#readMemory = bus.policy.accessOf(true, region.memory);
     }
     if (region?.kind === "mmio") {
-      this.#devices.cache(region, "read", gpa);
+      this.#devices.cache(region, "read", gpa, kind.log2);
     }
     return bus.rules.read(true, kind, gpa, region);
   }
@@ -529,12 +584,6 @@ export class NativeSpaceAccess implements GuestAccessors {
         return OK;
       }
     }
-    if (kind.log2 !== 3) {
-      const result = this.#devices.write(kind, gpa, checked);
-      if (result !== -1) {
-        return result;
-      }
-    }
     const watched = bus.watched.write(true, kind, gpa, checked);
     if (watched !== undefined) {
       return watched;
@@ -545,7 +594,7 @@ export class NativeSpaceAccess implements GuestAccessors {
       this.#writeMemory = bus.policy.accessOf(true, region.memory);
     }
     if (region?.kind === "mmio") {
-      this.#devices.cache(region, "write", gpa);
+      this.#devices.cache(region, "write", gpa, kind.log2);
     }
     return bus.rules.write(true, kind, gpa, checked, region);
   }

@@ -4,42 +4,32 @@ import { inPageOf, PAGE_SIZE, pageAt } from "../base/page.js";
 import { WINDOW_SIZE } from "../memory/windows.js";
 import { hasAddon } from "../native/addon.js";
 import type { Backed } from "./backed.js";
-import type { Handlers } from "./device.js";
 import type { RegionLookup } from "./lookup.js";
 import type { PageHome } from "./page-home.js";
 import type { SpacePolicy } from "./policy.js";
 import type { Reach } from "./reach.js";
 import type { Segment } from "./region-map.js";
+import type { RegisterCall } from "./register-call.js";
 import type { MmioRegion } from "./regions.js";
 import type { WatchTable } from "./watch-table.js";
 import type { WatchedMemory } from "./watched-memory.js";
 import type { Watchpoint } from "./watchpoint.js";
 
 /**
- * Registers of a device below 4 GiB, for accesses of one kind: either in pages without watchpoints,
- * or in one page that has some.
+ * Registers of a device below 4 GiB, for accesses of one kind and width: either in pages without
+ * watchpoints, or in one page that has some.
  */
-export interface Registers {
+export interface Registers extends RegisterCall {
   /** Guest physical address of the first byte, as a signed 32-bit integer. */
   readonly low: number;
-  /** Bytes, less than 2^31. */
-  readonly length: number;
-  /** Bytes from the start of the region to the first byte. `offset + length` is less than 2^31. */
+  /** The number of addresses at which an access may start, less than 2^31. */
+  readonly starts: number;
+  /** Bytes from the start of the region to the first byte. `offset + starts` is less than 2^31. */
   readonly offset: number;
   readonly region: MmioRegion;
-  readonly device: unknown;
-  /** No handlers if the page is watched. */
-  readonly handlers: Handlers;
-  readonly watched: WatchedRegisters | null;
+  /** The watchpoints of the page; null if there are none. */
+  readonly watchpoints: readonly Watchpoint[] | null;
 }
-
-/** The handlers of registers in a watched page, and its watchpoints. */
-export interface WatchedRegisters {
-  readonly handlers: Handlers;
-  readonly watchpoints: readonly Watchpoint[];
-}
-
-const NO_HANDLERS: Handlers = [null, null, null, null];
 
 /** Finds the bytes around an address which accesses of one kind reach without a further check. */
 export class Reaches {
@@ -73,9 +63,8 @@ export class Reaches {
     if (this.watches.active && this.watches.index(kind).covers(pageAt(address))) {
       const { memory, internals } = region;
       const reach = this.#find(segment, region, kind, address, true);
-      const view = this.policy.accessOf(false, memory);
-      const native = hasAddon ? this.policy.accessOf(true, memory) : view;
-      this.watched.cache(kind, reach && { reach, region, memory, internals, view, native });
+      const native = this.policy.accessOf(hasAddon, memory);
+      this.watched.cache(kind, reach && { reach, region, memory, internals, native });
       return null;
     }
     const cached = kind === "read" ? segment.readReach : segment.writeReach;
@@ -117,14 +106,17 @@ export class Reaches {
   }
 
   /**
-   * The registers around the address that `find` has just looked up, in a device; null if they lie
-   * above 4 GiB or too far from the start of the device.
+   * The registers around the address that `find` has just looked up, in a device; null if there is
+   * no handler, or if they lie above 4 GiB or too far from the start of the device.
+   *
+   * @param log2 - The binary logarithm of the width.
    */
-  registers(region: MmioRegion, kind: Operation): Registers | null {
+  registers(region: MmioRegion, kind: Operation, log2: number): Registers | null {
+    const call = (kind === "read" ? region.reads : region.writes)[log2]!;
     const { address, hit } = this.lookup;
     const { start, near, offset } = hit!;
     // Infinity minus Infinity is not a number.
-    if (!(address - start < near)) {
+    if (call === null || !(address - start < near)) {
       return null;
     }
     const page = pageAt(address);
@@ -137,16 +129,8 @@ export class Reaches {
     if (first + (high - low) >= 2 ** 31) {
       return null;
     }
-    const handlers = kind === "read" ? region.reads : region.writes;
-    return {
-      low: low | 0,
-      length: high - low,
-      offset: first,
-      region,
-      device: region.device,
-      handlers: watchpoints === null ? handlers : NO_HANDLERS,
-      watched: watchpoints && { handlers, watchpoints },
-    };
+    const starts = Math.max(0, high - low - (2 ** log2 - 1));
+    return { ...call, low: low | 0, starts, offset: first, region, watchpoints };
   }
 
   /**

@@ -5,12 +5,12 @@ import { GuestMemAccessResult } from "../base/result.js";
 import type { Out, Value, Width } from "../base/widths.js";
 import type { GuestMemory, GuestMemoryInternals } from "../memory/guest-memory.js";
 import { checkMemory } from "./backed.js";
-import { callHandler, checkReturned } from "./device.js";
 import { callGuards, unguarded, type WrittenBytes } from "./guarded-write.js";
 import type { HoleHandlers } from "./holes.js";
 import type { RegionLookup } from "./lookup.js";
 import { type AccessWidth, BUS_ERROR } from "./mmio.js";
 import type { Outcome } from "./outcome.js";
+import { checkReturned, readRegister, valueOf, writeRegister } from "./register-call.js";
 import type { WatchTable } from "./watch-table.js";
 import { SPACE_BYTE, SPACE_LONG, SPACE_QUAD, SPACE_WORD, type SpaceWidth } from "./widths.js";
 
@@ -166,15 +166,18 @@ export class SplitAccess {
       return { ...part, call, name, refusal: "hole", memory: null, internals: null };
     }
     if (region.kind === "mmio") {
-      const { device, readName: name } = region;
+      const { readName: name } = region;
       const handler = (operation === "read" ? region.reads : region.writes)[log2]!;
       if (handler === null) {
         return this.#refuse(FAULT_BOUNDARY, "no-handler");
       }
-      const call = (value?: Value): unknown =>
-        operation === "read"
-          ? callHandler(handler, device, offset)
-          : callHandler(handler, device, offset, value);
+      const call = (value?: Value): unknown => {
+        if (operation === "write") {
+          return writeRegister(handler, offset, value!);
+        }
+        const found = readRegister(handler, offset);
+        return found === BUS_ERROR ? found : valueOf(handler, offset, bytes, found, name);
+      };
       return { ...part, call, name, memory: null, internals: null };
     }
     const trap = operation === "write" && region.kind === "rom" ? region.onWrite : null;

@@ -182,10 +182,10 @@ export function nativeSpaceAccessors(): string {
       }
     }`,
     slow: {
-      tryRead: ({ constant }) => `this.tryRead(SPACE_${constant}, gpa, out)`,
-      tryWrite: ({ constant }, value) => `this.tryWrite(SPACE_${constant}, gpa, ${value})`,
+      tryRead: (row) => `this.tryRead${kindOf(row)}(SPACE_${row.constant}, gpa, out)`,
+      tryWrite: (row, value) => `this.tryWrite${kindOf(row)}(SPACE_${row.constant}, gpa, ${value})`,
       tryReadqHalves: "this.#tryReadHalves(gpa, out, at)",
-      read: ({ constant }) => `this.read(SPACE_${constant}, gpa)`,
+      read: (row) => `this.read${kindOf(row)}(SPACE_${row.constant}, gpa)`,
     },
     write: ({ suffix, bytes }) => `const result = this.tryWrite${suffix}(gpa, value);
     if (result !== OK) {
@@ -193,6 +193,11 @@ export function nativeSpaceAccessors(): string {
     }`,
     throwingHalves: throwingHalves(reason),
   });
+}
+
+/** The part of a name of a method for values of the width's type. */
+function kindOf({ bytes }: WidthRow): "Number" | "" {
+  return bytes === 8 ? "" : "Number";
 }
 
 /**

@@ -170,11 +170,10 @@ export function reachAccessors(): string {
       halves: LITTLE,
     }),
     ...WIDTHS.map(
-      ({ suffix, value, bytes }) => `
+      ({ suffix, value, constant }) => `
   write${suffix}(gpa: Gpa, value: ${value}): void {
-    const result = this.tryWrite${suffix}(gpa, value);
-    if (result !== OK) {
-      throw new GuestMemoryFault(result, gpa, ${bytes}, "write", this.bus.outcome.reason);
+    if (this.tryWrite${suffix}(gpa, value) !== OK) {
+      this.fault(SPACE_${constant}, gpa, "write");
     }
   }`,
     ),

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
-import { OpKind, packOps } from "pound-guest-memory";
+import { AddressSpace, OpKind, packOps } from "pound-guest-memory";
 import { encodeOpLog } from "pound-guest-memory/crosscheck";
 import { describeNative } from "../support/native-tests.js";
 
@@ -108,6 +108,31 @@ describeNative("pound-guest-memory crosscheck", () => {
     const { faults } = JSON.parse(run("--log", log, "--json").stdout) as { faults: number[] };
     expect(faults).to.deep.equal([0, 0, 0, 0]);
     expect(run("--log", log, "--endian", "little").status).to.equal(2);
+  });
+
+  it("replays what a trace of a space has recorded, on either path", () => {
+    const policy = { alignment: "allow", endian: "big" } as const;
+    for (const path of ["view", "native"]) {
+      const space = new AddressSpace(policy);
+      space.addRam(0x8000_0000, 0x4000);
+      const trace = space.trace({ range: { gpa: 0x8000_1000, length: 0x2000 }, tag: () => 5 });
+      const access = path === "view" ? space : space.native;
+      access.writeq(0x8000_1ffd, 0x1122_3344_5566_7788n);
+      access.writeb(0x8000_1001, -1);
+      access.writel(0x8000_3000, 1); // outside the range
+      expect(access.readl(0x8000_2000)).to.equal(0x4455_6677);
+      space.fill(0x8000_1000, 8, 1); // without a value
+      const recorded = trace.log();
+      expect(recorded).to.include({ base: 0x8000_1000n, size: 0x2000, omitted: 1 });
+      const log = write(`${path}.log`, encodeOpLog(recorded));
+      const { status, stdout } = run("--log", log, "--json");
+      expect(JSON.parse(stdout), path).to.deep.include({
+        operations: 3,
+        faults: [0, 0, 0, 0],
+        difference: null,
+      });
+      expect(status).to.equal(0);
+    }
   });
 
   it("ends with status 2 for wrong arguments and unusable files", () => {

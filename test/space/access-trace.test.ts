@@ -222,6 +222,24 @@ for (const [path, policy] of POLICIES.flatMap((one) => [
   });
 }
 
+it("traces record the accesses that native cores leave to JavaScript", () => {
+  const space = new AddressSpace();
+  space.addRam(0x1000, 0x1000);
+  const trace = space.trace({ range: { gpa: 0x1000, length: 0x1000 }, tag: () => 9 });
+  const exit = new BigUint64Array(32);
+  for (const [gpa, value, width, reason] of [
+    [0x1008n, 0x1234n, 2n, 2n],
+    [0x1008n, 0n, 4n, 1n],
+  ] as const) {
+    exit.set([gpa, value, width, reason, 1n]);
+    expect(space.complete(exit)).to.equal(GuestMemAccessResult.OK);
+  }
+  expect(trace.accesses()).to.deep.equal([
+    { gpa: 0x1008n, width: 2, kind: "write", tag: 9n, value: 0x1234 },
+    { gpa: 0x1008n, width: 4, kind: "read", tag: 9n, value: 0x1234 },
+  ]);
+});
+
 describe("the options of a trace", () => {
   const space = new AddressSpace();
   const range = { gpa: 0, length: 1 };

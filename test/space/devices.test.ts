@@ -16,6 +16,7 @@ import {
 } from "pound-guest-memory";
 import { ExclusiveMonitor } from "pound-guest-memory/atomics";
 import { handlersOf } from "../../lib/space/device.js";
+import { readRegister, valueOf, writeRegister } from "../../lib/space/register-call.js";
 import { OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
 import { WIDTHS } from "../support/widths.js";
 import { PATHS, nativeOf } from "../support/paths.js";
@@ -959,8 +960,12 @@ describe("the handlers of a device in a big-endian space", () => {
     const { reads, writes } = handlersOf(device, "the value", "big");
     return {
       written,
-      read: (offset, log2) => reads[log2]!.call(device, offset),
-      write: (offset, log2, value) => writes[log2]!.call(device, offset, value),
+      read: (offset, log2) => {
+        const call = reads[log2]!;
+        const width = (1 << log2) as 1 | 2 | 4 | 8;
+        return valueOf(call, offset, width, readRegister(call, offset), "the value");
+      },
+      write: (offset, log2, value) => writeRegister(writes[log2]!, offset, value),
     };
   }
 
