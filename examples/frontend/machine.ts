@@ -1,4 +1,4 @@
-import { AddressSpace } from "pound-guest-memory";
+import { AddressSpace, type GuestMemory } from "pound-guest-memory";
 import { type ElfImage, loadElf } from "pound-guest-memory/loader";
 import { Cpu } from "./cpu/cpu.js";
 import type { CodeRange, Hart } from "./cpu/hart.js";
@@ -24,13 +24,17 @@ import {
 /** The path by which the hart in TypeScript accesses memory. */
 export type Path = "view" | "native";
 
-const RAM_SIZE = 0x100_0000;
+export const RAM_SIZE = 0x100_0000;
 
 /** Options of a {@link Machine}. */
 export interface MachineOptions {
   readonly path: Path;
+  /** The jumps after which code is compiled, as the constructor of {@link Cpu} has it. */
+  readonly compileAfter?: number;
   /** Makes another hart than that in TypeScript. */
   readonly makeHart?: (space: AddressSpace, code: CodeRange) => Hart;
+  /** The RAM, of {@link RAM_SIZE} bytes; new memory by default. */
+  readonly ram?: GuestMemory;
   /** The value of a3 when the program starts; 0 by default. */
   readonly argument?: number;
   /** Called with each byte written to the serial port. */
@@ -59,11 +63,12 @@ export class Machine {
    * @throws BadImageError if it cannot be loaded.
    */
   constructor(program: Uint8Array, options: MachineOptions) {
-    const { path, argument = 0, intercept, makeHart } = options;
+    const { path, argument = 0, intercept, makeHart, compileAfter } = options;
     const { space } = this;
     const memory = path === "view" ? space : space.native;
     const code = { base: RAM, size: RAM_SIZE };
-    this.cpu = makeHart?.(space, code) ?? new Cpu(intercept?.(memory) ?? memory, code);
+    this.cpu =
+      makeHart?.(space, code) ?? new Cpu(intercept?.(memory) ?? memory, code, null, compileAfter);
     this.uart = new Uart(options.onByte);
     this.display = new Display(() => options.onFrame?.(this.display));
     this.log = new DeviceLog(() => this.cpu.time);
@@ -72,7 +77,7 @@ export class Machine {
       this.cpu.stop();
     });
 
-    space.addRam(RAM, RAM_SIZE, { name: "ram" });
+    space.addRam(RAM, options.ram ?? RAM_SIZE, { name: "ram" });
     space.addMmio(FINISHER, PAGE, this.log.watch(finisher), { name: "finisher" });
     space.addMmio(CLINT, CLINT_SIZE, this.log.watch(new Clint(this.cpu)), { name: "clint" });
     space.addMmio(UART, UART_SIZE, this.log.watch(this.uart), { name: "uart" });

@@ -40,6 +40,8 @@ const SUPERVISOR_EXTERNAL = 9;
 /** Options of a {@link VirtMachine}. */
 export interface VirtOptions {
   readonly path: Path;
+  /** The jumps after which code is compiled, as the constructor of {@link Cpu} has it. */
+  readonly compileAfter?: number;
   /** Bytes of RAM: a multiple of 2 MiB, 8 MiB at least; 128 MiB by default. */
   readonly ramSize?: number;
   /** The raw image of a firmware that starts at the start of RAM, in machine mode. */
@@ -105,6 +107,7 @@ export class VirtMachine {
         path,
         guarder: (gpa, onWrite) => space.guardCode(gpa, CODE_PAGE, onWrite),
       },
+      options.compileAfter,
     );
     const { cpu } = this;
     const plic = new Plic(

@@ -4,13 +4,12 @@ import { AddressSpace, GuestMemory } from "pound-guest-memory";
 import { Cpu } from "../../examples/frontend/cpu/cpu.js";
 import { Clint } from "../../examples/frontend/devices/clint.js";
 import { thrown } from "../support/errors.js";
+import { anyInstruction, operand, signed, unsigned } from "../support/riscv-code.js";
 
 const RD = 5;
 const RS1 = 6;
 const RS2 = 7;
 
-const signed = (value: bigint, bits = 64) => BigInt.asIntN(bits, value);
-const unsigned = (value: bigint, bits = 64) => BigInt.asUintN(bits, value);
 const word = (value: bigint) => signed(value, 32);
 
 /** Signed division as RISC-V defines it. */
@@ -66,18 +65,6 @@ const IMMEDIATE: Record<string, [number, number, Operation]> = {
   andi: [0x13, 7, (a, i) => a & i],
   addiw: [0x1b, 0, (a, i) => word(a + i)],
 };
-
-/** Operands that test carries, signs and the boundary of the halves, and any others. */
-const operand = fc.oneof(
-  fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
-  fc.bigInt({ min: -70n, max: 70n }).map((value) => unsigned(value)),
-  fc
-    .tuple(fc.constantFrom(31n, 32n, 52n, 53n, 54n, 63n), fc.bigInt({ min: -2n, max: 2n }))
-    .map(([bit, off]) => unsigned(2n ** bit + off)),
-  fc
-    .tuple(fc.constantFrom(31n, 32n, 52n, 53n, 54n, 63n), fc.bigInt({ min: -2n, max: 2n }))
-    .map(([bit, off]) => unsigned(-(2n ** bit) + off)),
-);
 
 function assemble(opcode: number, funct3: number, upper: number): number {
   return (opcode | (RD << 7) | (funct3 << 12) | (RS1 << 15) | (upper << 20)) >>> 0;
@@ -186,19 +173,6 @@ describe("the example's hart", () => {
     expect(cpu.pc).to.equal(0x1004n);
   });
 });
-
-/** Any 32 bits, but usually with the opcode of an existing instruction. */
-const anyInstruction = fc
-  .tuple(
-    fc.integer({ min: 0, max: 0xffff_ffff }),
-    // Loads and stores twice, since the paths differ in them.
-    fc.constantFrom(
-      ...[0x37, 0x17, 0x6f, 0x67, 0x63, 0x13, 0x1b, 0x33, 0x3b, 0x0f, 0x73],
-      ...[0x03, 0x23, 0x03, 0x23],
-    ),
-    fc.nat(15),
-  )
-  .map(([bits, opcode, one]) => (one === 0 ? bits : ((bits & ~0x7f) | opcode) >>> 0));
 
 describe("the example's hart on any code", () => {
   it("has the same results on both paths, and never throws for what the guest does", () => {

@@ -25,7 +25,9 @@ describe("the full hart on random programs", () => {
       const program = readFileSync(programFile("random"));
       let output = "";
       for (const batch of BATCHES) {
-        const machine = new VirtMachine({ path, ramSize: 2 ** 24, firmware: new Uint8Array() });
+        // Code is compiled when it is jumped to for the second time.
+        const options = { firmware: new Uint8Array(), compileAfter: 2 };
+        const machine = new VirtMachine({ path, ramSize: 2 ** 24, ...options });
         machine.space.write(BODIES, randomPrograms(batch));
         machine.cpu.pc = loadElf(machine.space, program, { machine: "riscv" }).entry!;
         machine.cpu.run(1e9);

@@ -14,6 +14,14 @@ export const NO_SLOT = 0;
  */
 export type CodeGuarder = (gpa: number, onWrite: () => void) => { remove(): void };
 
+/** Who has to know that decoded instructions are gone. */
+export interface CodeListener {
+  /** Called when those of a page are. */
+  discard(slot: number): void;
+  /** Called when all are. */
+  discardAll(): void;
+}
+
 /**
  * The decoded instructions of a hart, by physical page.
  *
@@ -24,6 +32,7 @@ export class CodeCache {
   readonly code: Int32Array;
   /** The index of two words for an instruction that is not kept. */
   readonly scratch: number;
+  listener: CodeListener | null = null;
   private readonly slots = new Map<number, number>();
   private readonly pageOf = new Map<number, number>();
   private readonly guards = new Map<number, { remove(): void }>();
@@ -78,6 +87,7 @@ export class CodeCache {
     const onWrite = () => {
       this.guards.delete(slot);
       this.code.fill(0, slot, slot + CODE_PAGE);
+      this.listener?.discard(slot);
     };
     this.guards.set(slot, this.guarder(this.pageOf.get(slot)!, onWrite));
   }
@@ -92,6 +102,7 @@ export class CodeCache {
   /** Discards all decoded instructions. The pages keep their slots. */
   forget(): void {
     this.code.fill(0, 0, this.used);
+    this.listener?.discardAll();
   }
 
   /** Discards all pages. */
@@ -101,6 +112,7 @@ export class CodeCache {
     this.slots.clear();
     this.pageOf.clear();
     this.code.fill(0);
+    this.listener?.discardAll();
     this.used = NO_SLOT + CODE_PAGE;
   }
 }

@@ -2,6 +2,7 @@ import { type AddressSpace, GuestMemAccessResult, resultName } from "pound-guest
 import { AccessKind } from "./access-kind.js";
 import { AddressRules } from "./address-rules.js";
 import { AtomicUnit, LOAD_RESERVED } from "./atomic-unit.js";
+import { type BlockHart, Blocks, COUNTERS, USUAL_JUMPS } from "./blocks/blocks.js";
 import { CODE_PAGE, CodeCache, type CodeGuarder } from "./code-cache.js";
 import { Csrs, SOFTWARE_INTERRUPT, TIMER_INTERRUPT } from "./csr.js";
 import { lengthOf, Op } from "./decode.js";
@@ -62,7 +63,7 @@ export interface FullHart {
  *
  * Time is counted in instructions, so that every run of a program is the same.
  */
-export class Cpu implements Hart, PrivilegedHartState {
+export class Cpu implements Hart, PrivilegedHartState, BlockHart {
   /** The registers, in the layout of `wide.ts`, and after them a slot for writes to register 0. */
   readonly x = new Int32Array(2 * 33);
   readonly csrs: Csrs;
@@ -73,6 +74,7 @@ export class Cpu implements Hart, PrivilegedHartState {
 
   private readonly port: Port;
   private readonly fetcher: Fetcher;
+  private readonly blocks: Blocks;
   private readonly atomics: AtomicUnit | null;
   private readonly rules: AddressRules | null;
   /** The bit of the target of a branch, which is even, that must not be set; 0 for none. */
@@ -86,19 +88,28 @@ export class Cpu implements Hart, PrivilegedHartState {
   /** Whether the current instruction may have changed what may be fetched. */
   private rulesChanged = false;
   /** Whether to leave the loop, since interrupts or the power switch may have changed. */
-  private attention = false;
+  attention = false;
   private stopped = false;
   /** Whether the hart waits for an interrupt, after `wfi`. */
   private waiting = false;
 
   /** The time at which the current slice ends, and the number of instructions until then. */
   private sliceEnd = 0;
-  private left = 0;
+  left = 0;
   /** The time in which no instruction completed: exceptions, and waiting. */
   private lost = 0;
 
-  /** @param full - Makes the hart one of RV64IMAC with three privilege modes. */
-  constructor(memory: HartMemory, range: CodeRange, full: FullHart | null = null) {
+  /**
+   * @param full - Makes the hart one of RV64IMAC with three privilege modes.
+   * @param compileAfter - The jumps to an instruction after which the code there is compiled to
+   *   JavaScript, less than 65536; 0 for never.
+   */
+  constructor(
+    memory: HartMemory,
+    range: CodeRange,
+    full: FullHart | null = null,
+    compileAfter = USUAL_JUMPS,
+  ) {
     if (full === null) {
       this.csrs = new Csrs(this);
       this.rules = null;
@@ -116,6 +127,16 @@ export class Cpu implements Hart, PrivilegedHartState {
     this.unaligned = full === null ? 2 : 0;
     const cache = new CodeCache(range, full?.guarder ?? null);
     this.fetcher = new Fetcher(this.port, cache, this.rules, full !== null);
+    this.blocks = new Blocks(
+      this,
+      memory,
+      this.port,
+      this.fetcher,
+      this.unaligned,
+      compileAfter,
+      () => (this.attention = true),
+    );
+    cache.listener = this.blocks;
   }
 
   get time(): number {
@@ -235,12 +256,17 @@ export class Cpu implements Hart, PrivilegedHartState {
    * variables in registers of the host.
    */
   private execute(count: number): void {
-    const { x, port, fetcher, unaligned } = this;
+    const { x, port, fetcher, unaligned, blocks } = this;
     const { code } = fetcher.cache;
+    const { jumps: counters, after } = blocks;
     let { pageLow, pageHigh, slot } = fetcher;
     this.sliceEnd = this.time + count;
     let at = this.at;
     let left = count;
+    /** The offset after the last instruction, if that neither jumps nor ends compiled code. */
+    let following = -1;
+    /** The function that was left by the jump to the current instruction; -1 for none. */
+    let from = -1;
     let low: number;
     let high: number;
     let result: GuestMemAccessResult;
@@ -262,12 +288,34 @@ export class Cpu implements Hart, PrivilegedHartState {
           continue;
         }
       }
-      const word = code[entry]!;
+      let word = code[entry]!;
+      if ((word & 0xff) === (Op.COMPILED as number)) {
+        const block = blocks.list[word >>> 8]!;
+        if (block.least <= left + 1) {
+          at = block.run(left + 1);
+          left = this.left;
+          following = -1;
+          from = word >>> 8;
+          continue;
+        }
+        word = block.word;
+      } else if (at !== following) {
+        // This is not a method of `blocks`, since V8 inlines only so much into this function.
+        const counter = (entry >>> 1) % COUNTERS;
+        const jumps = counters[counter]! + 1;
+        counters[counter] = jumps;
+        if (jumps === after && blocks.compile(at, from)) {
+          left++;
+          continue;
+        }
+        from = -1;
+      }
       const immediate = code[entry + 1]!;
       const rd = (word >>> 8) & 0xfe;
       const rs1 = (word >>> 16) & 0xff;
       const rs2 = word >>> 24;
-      let next = at + lengthOf(word);
+      following = at + lengthOf(word);
+      let next = following;
 
       // eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment -- decode wrote an Op
       switch ((word & 0xff) as Op) {
@@ -292,41 +340,44 @@ export class Cpu implements Hart, PrivilegedHartState {
           low = (x[rs1]! + immediate) & ~1;
           high = sumHigh(x[rs1]!, x[rs1 + 1]!, immediate >> 31, (x[rs1]! + immediate) | 0);
           if ((low & unaligned) !== 0) {
-            next = this.trap(INSTRUCTION_MISALIGNED, at, low, high);
+            next = this.jumpFault(at, low, high);
           } else {
             link(x, rd, pageLow, pageHigh, next);
-            next =
-              high === pageHigh && (low - pageLow) >>> 0 < CODE_PAGE
-                ? low - pageLow
-                : this.goToHalves(low, high);
+            next = this.offsetOf(low, high);
           }
           break;
         case Op.BEQ:
+          following = -1;
           if (x[rs1] === x[rs2] && x[rs1 + 1] === x[rs2 + 1]) {
             next = at + immediate;
           }
           break;
         case Op.BNE:
+          following = -1;
           if (x[rs1] !== x[rs2] || x[rs1 + 1] !== x[rs2 + 1]) {
             next = at + immediate;
           }
           break;
         case Op.BLT:
+          following = -1;
           if (lessSigned(x[rs1]!, x[rs1 + 1]!, x[rs2]!, x[rs2 + 1]!)) {
             next = at + immediate;
           }
           break;
         case Op.BGE:
+          following = -1;
           if (!lessSigned(x[rs1]!, x[rs1 + 1]!, x[rs2]!, x[rs2 + 1]!)) {
             next = at + immediate;
           }
           break;
         case Op.BLTU:
+          following = -1;
           if (lessUnsigned(x[rs1]!, x[rs1 + 1]!, x[rs2]!, x[rs2 + 1]!)) {
             next = at + immediate;
           }
           break;
         case Op.BGEU:
+          following = -1;
           if (!lessUnsigned(x[rs1]!, x[rs1 + 1]!, x[rs2]!, x[rs2 + 1]!)) {
             next = at + immediate;
           }
@@ -604,6 +655,7 @@ export class Cpu implements Hart, PrivilegedHartState {
           break;
         case Op.ATOMIC:
           next = this.atomic(immediate, rd, rs1, rs2, at);
+          following = -1;
           break;
 
         case Op.CSRRW:
@@ -657,11 +709,11 @@ export class Cpu implements Hart, PrivilegedHartState {
     return this.fault(result, INSTRUCTION_FAULT, INSTRUCTION_MISALIGNED, at, failedAt);
   }
 
-  private loadFault(result: GuestMemAccessResult, at: number, low: number, high: number): number {
+  loadFault(result: GuestMemAccessResult, at: number, low: number, high: number): number {
     return this.fault(result, LOAD_FAULT, LOAD_MISALIGNED, at, address(low, high));
   }
 
-  private storeFault(result: GuestMemAccessResult, at: number, low: number, high: number): number {
+  storeFault(result: GuestMemAccessResult, at: number, low: number, high: number): number {
     return this.fault(result, STORE_FAULT, STORE_MISALIGNED, at, address(low, high));
   }
 
@@ -685,6 +737,10 @@ export class Cpu implements Hart, PrivilegedHartState {
       default:
         throw new Error(`guest memory failed: ${resultName(result)} at 0x${gpa.toString(16)}`);
     }
+  }
+
+  jumpFault(at: number, low: number, high: number): number {
+    return this.trap(INSTRUCTION_MISALIGNED, at, low, high);
   }
 
   private misalignedJump(at: number, next: number): number {
@@ -819,6 +875,14 @@ export class Cpu implements Hart, PrivilegedHartState {
   /** Continues at any address. @returns {@link ELSEWHERE} */
   private goTo(pc: bigint): number {
     return this.goToHalves(Number(BigInt.asIntN(32, pc)), Number(BigInt.asIntN(32, pc >> 32n)));
+  }
+
+  /** The offset of an address in the current page; if it is in another, {@link ELSEWHERE}. */
+  offsetOf(low: number, high: number): number {
+    const { pageLow, pageHigh } = this.fetcher;
+    return high === pageHigh && (low - pageLow) >>> 0 < CODE_PAGE
+      ? low - pageLow
+      : this.goToHalves(low, high);
   }
 
   private goToHalves(low: number, high: number): number {

@@ -81,6 +81,8 @@ export const enum Op {
   CSRRWI,
   CSRRSI,
   CSRRCI,
+  /** Code that has been compiled. The other bits are the number of its function. */
+  COMPILED,
 }
 
 /** The index of the slot for writes to register 0, after the last register. */

@@ -20,9 +20,9 @@ export type HartMemory = Pick<
 
 const BITS_32 = 2 ** 32;
 /** The high halves from minus this to this less one are those of addresses that are numbers. */
-const NUMBER_HIGH = 2 ** 20;
+export const NUMBER_HIGH = 2 ** 20;
 const LAST_32 = 0xffff_ffff;
-const SIGN = 0x8000_0000 | 0;
+export const SIGN = 0x8000_0000 | 0;
 const EMPTY = 0 ^ SIGN;
 /** Bytes of the widest access, less one. */
 const MARGIN = 7n;
@@ -41,20 +41,20 @@ export class Port {
   readonly byte = new Uint8Array(1);
   readonly word = new Uint16Array(1);
   readonly long = new Uint32Array(1);
-  private readonly quad = new BigUint64Array(1);
+  readonly quad = new BigUint64Array(1);
   /** The halves of the 64-bit value. */
   readonly halves = new Int32Array(this.quad.buffer);
 
   /** The mode of loads and stores. */
   private mode = Mode.MACHINE;
   /** The accessors for the addresses of this mode; null if they are physical. */
-  private translated: HartMemory | null = null;
+  translated: HartMemory | null = null;
   // The first address of each window and its bytes, which are compared as unsigned integers. V8
   // keeps signed ones without a box, and so the sizes have another sign.
-  private readBase = 0;
-  private readSize = LAST_32 ^ SIGN;
-  private writeBase = 0;
-  private writeSize = LAST_32 ^ SIGN;
+  readBase = 0;
+  readSize = LAST_32 ^ SIGN;
+  writeBase = 0;
+  writeSize = LAST_32 ^ SIGN;
 
   /**
    * @param memory - Either path's accessors: the two have the same methods.
@@ -64,7 +64,7 @@ export class Port {
   constructor(
     private readonly memory: HartMemory,
     private readonly rules: AddressRules | null,
-    private readonly virtual: HartMemory | null,
+    readonly virtual: HartMemory | null,
   ) {
     this.changeMode(Mode.MACHINE);
   }
@@ -138,7 +138,7 @@ export class Port {
   }
 
   /** A load outside the window. */
-  private loadOutside(width: number, low: number, high: number): GuestMemAccessResult {
+  loadOutside(width: number, low: number, high: number): GuestMemAccessResult {
     const memory = this.translated ?? this.memory;
     const at =
       this.translated === null
@@ -160,12 +160,7 @@ export class Port {
   }
 
   /** A store outside the window. One of 8 bytes has its value in {@link Port.halves}. */
-  private storeOutside(
-    width: number,
-    low: number,
-    high: number,
-    value: number,
-  ): GuestMemAccessResult {
+  storeOutside(width: number, low: number, high: number, value: number): GuestMemAccessResult {
     const memory = this.translated ?? this.memory;
     const at =
       this.translated === null
