@@ -13,9 +13,10 @@ const MAY_IMPORT = {
   mmu: ["space", "native", "atomics", "base"],
   loader: ["space", "memory", "base"],
   crosscheck: ["mmu", "space", "trace", "memory", "native", "base"],
-  gdb: ["space", "base"],
+  debug: ["space", "base"],
+  gdb: ["debug", "space", "base"],
   include: [],
-  inspector: ["snapshot", "base"],
+  inspector: ["debug", "space", "snapshot", "memory", "base"],
   cli: ["crosscheck", "trace", "inspector", "loader", "snapshot", "memory", "base"],
 };
 

@@ -1,17 +1,21 @@
 import { ByteCache } from "./client/byte-cache.mjs";
 import { HeatLoader } from "./client/heat-loader.mjs";
+import { LiveLoop } from "./client/live-loop.mjs";
 import { Commands } from "./control/commands.mjs";
 import { listenToKeys } from "./control/keyboard.mjs";
 import { readLink, writeLink } from "./control/link.mjs";
+import { MachineCommands } from "./control/machine-commands.mjs";
 import { listenToWheel } from "./control/wheel.mjs";
 import { Navigation } from "./model/navigation.mjs";
 import { cursorAddress } from "./model/state.mjs";
 import { firstRegion, type Subject } from "./model/subject.mjs";
+import type { LiveInfo, SnapshotInfo } from "../lib/inspector/protocol.js";
 import { showColumns } from "./panels/columns.mjs";
 import { byId } from "./panels/dom.mjs";
 import { Header } from "./panels/header.mjs";
 import { HeatPanel } from "./panels/heat-panel.mjs";
 import { HexView } from "./panels/hex-view.mjs";
+import { MachinePanel } from "./panels/machine-panel.mjs";
 import { PagePanel } from "./panels/page-panel.mjs";
 import { Palette } from "./panels/palette.mjs";
 import { Prompt } from "./panels/prompt.mjs";
@@ -39,12 +43,24 @@ export class App {
   readonly #heatPanel: HeatPanel;
   readonly #prompt: Prompt;
   readonly #commands: Commands;
+  readonly #cache: ByteCache;
+  readonly #status: StatusLine;
+  readonly #map: number | undefined;
+  readonly #loop: LiveLoop;
+  readonly #machineCommands: MachineCommands;
+  readonly #machinePanel: MachinePanel;
+  /** The register that the prompt asks for. */
+  #register = 0;
+  #answers = 0;
+  #isLost = false;
   /** Whether the state is going to be shown in the next frame. */
   #scheduled = false;
 
   /** @throws Error if no region of the snapshots has bytes. */
-  constructor(subject: Subject, status: StatusLine) {
+  constructor(subject: Subject, status: StatusLine, { live }: SnapshotInfo) {
     this.#subject = subject;
+    this.#status = status;
+    this.#map = live?.map;
     const update = (): void => this.#update();
     const loaded = (failure: string | null): void => {
       if (failure !== null) {
@@ -53,6 +69,7 @@ export class App {
       update();
     };
     const cache = new ByteCache(loaded);
+    this.#cache = cache;
     this.#heatLoader = new HeatLoader(loaded);
     const navigation = new Navigation(subject.regions, firstRegion(subject), () => {
       this.#hexView.followCursor();
@@ -100,9 +117,28 @@ export class App {
       this.#bytes.focus();
       if ("gpa" in answer) {
         commands.goTo(answer.gpa);
+      } else if ("value" in answer) {
+        this.#machineCommands.setRegister(this.#register, answer.value);
+      } else if (answer.kind === "write") {
+        this.#machineCommands.write(answer.query.bytes);
       } else {
         commands.search(answer.query);
       }
+    });
+    this.#loop = new LiveLoop({
+      answered: (info) => this.#follow(info),
+      failed: (message) => {
+        this.#isLost = true;
+        status.fail(`the connection is lost: ${message}`);
+      },
+    });
+    this.#machineCommands = new MachineCommands(subject, navigation, commands, status, this.#loop);
+    this.#machinePanel = new MachinePanel(subject, this.#machineCommands, {
+      register: (number) => {
+        this.#register = number;
+        this.#prompt.open("register", subject.machine!.registers[number]!.name);
+      },
+      chosen: (gpa) => commands.goTo(gpa),
     });
     this.#listen();
   }
@@ -111,10 +147,34 @@ export class App {
   start(): void {
     this.#commands.openLink(readLink(this.#subject.regions));
     this.#bytes.focus();
+    if (this.#subject.isLive) {
+      this.#loop.ask();
+    }
+  }
+
+  /** Shows what the machine does now. */
+  #follow(info: LiveInfo): void {
+    if (info.map !== this.#map) {
+      // The regions have changed: the page starts again, at the same place.
+      location.reload();
+      return;
+    }
+    if (this.#isLost) {
+      this.#isLost = false;
+      this.#status.tell("the connection is back");
+    }
+    this.#machineCommands.update(info);
+    this.#cache.refresh();
+    this.#heatLoader.refresh();
+    // The facts about a page change slowly, and take a request of their own.
+    if (this.#answers++ % 4 === 0) {
+      this.#pagePanel.refresh();
+    }
+    this.#update();
   }
 
   #listen(): void {
-    listenToKeys(this.#commands, {
+    listenToKeys(this.#commands, this.#subject.isLive ? this.#machineCommands : null, {
       help: this.#help,
       visibleRows: () => this.#hexView.visibleRows,
       openPrompt: (kind) => this.#prompt.open(kind),
@@ -122,6 +182,7 @@ export class App {
       focusBytes: () => this.#bytes.focus(),
       focusRegions: () => this.#regionList.focus(),
       focusHeat: () => this.#heatPanel.focus(),
+      focusMachine: () => this.#machinePanel.focus(),
     });
     listenToWheel(this.#bytes, (rows) => this.#scrollTo(this.#hexView.top + rows));
     byId("help-button", HTMLElement).addEventListener("click", () => this.#help.showModal());
@@ -163,6 +224,7 @@ export class App {
     showColumns(state.type, this.#subject.digits);
     this.#valuesPanel.show(state);
     void this.#pagePanel.show(state);
+    this.#machinePanel.show(state);
     this.#heatPanel.show(state, this.#heatLoader.get(state.region, this.#heatPanel.capacity));
     this.#showScrollMap();
     writeLink(cursorAddress(state), state.type);

@@ -6,7 +6,8 @@ import { StatusLine } from "./panels/status-line.mjs";
 
 const status = new StatusLine();
 try {
-  new App(toSubject(await requests.snapshot()), status).start();
+  const info = await requests.snapshot();
+  new App(toSubject(info), status, info).start();
 } catch (error) {
   status.tell(messageOf(error));
 }

@@ -15,6 +15,7 @@ const CSRS = {
   mcycle: 0xb00,
 } as const;
 const CSR_NUMBERS = Object.values(CSRS);
+export const CSR_NAMES = Object.keys(CSRS);
 
 /** The number of `pc` in `riscvArchitecture`. The control and status registers follow it. */
 const PC = 32;
@@ -68,6 +69,20 @@ export class DebuggedHart implements GdbCpu {
   }
 }
 
+/** A hart that executes its instructions one by one, so that its pc is right in each access. */
+export class SteppedHart extends DebuggedHart {
+  override run(limit: number, breakpoints: ReadonlySet<bigint>): GdbStop | undefined {
+    let stop = super.run(1, breakpoints);
+    for (let left = limit - 1; left > 0 && stop === undefined; left--) {
+      if (breakpoints.size > 0 && breakpoints.has(this.readRegister(PC))) {
+        break;
+      }
+      stop = super.run(1, breakpoints);
+    }
+    return stop;
+  }
+}
+
 /** Serves a machine to gdb. */
 export function serveMachine(
   machine: Pick<Machine, "status" | "space" | "cpu">,
@@ -80,7 +95,7 @@ export function serveMachine(
   return GdbServer.listen({
     space,
     cpus: [new DebuggedHart(machine, cpu)],
-    architecture: riscvArchitecture({ csrs: Object.keys(CSRS) }),
+    architecture: riscvArchitecture({ csrs: CSR_NAMES }),
     ...address,
   });
 }

@@ -1,4 +1,4 @@
-import { AddressSpace } from "pound-guest-memory";
+import { AddressSpace, type GuestMemory } from "pound-guest-memory";
 import { type ElfImage, loadElf } from "pound-guest-memory/loader";
 import { Cpu } from "./cpu/cpu.js";
 import type { CodeRange, Hart } from "./cpu/hart.js";
@@ -24,7 +24,7 @@ import {
 /** The path by which the hart in TypeScript accesses memory. */
 export type Path = "view" | "native";
 
-const RAM_SIZE = 0x100_0000;
+export const RAM_SIZE = 0x100_0000;
 
 /** Options of a {@link Machine}. */
 export interface MachineOptions {
@@ -33,6 +33,8 @@ export interface MachineOptions {
   readonly compileAfter?: number;
   /** Makes another hart than that in TypeScript. */
   readonly makeHart?: (space: AddressSpace, code: CodeRange) => Hart;
+  /** The RAM, of {@link RAM_SIZE} bytes; new memory by default. */
+  readonly ram?: GuestMemory;
   /** The value of a3 when the program starts; 0 by default. */
   readonly argument?: number;
   /** Called with each byte written to the serial port. */
@@ -75,7 +77,7 @@ export class Machine {
       this.cpu.stop();
     });
 
-    space.addRam(RAM, RAM_SIZE, { name: "ram" });
+    space.addRam(RAM, options.ram ?? RAM_SIZE, { name: "ram" });
     space.addMmio(FINISHER, PAGE, this.log.watch(finisher), { name: "finisher" });
     space.addMmio(CLINT, CLINT_SIZE, this.log.watch(new Clint(this.cpu)), { name: "clint" });
     space.addMmio(UART, UART_SIZE, this.log.watch(this.uart), { name: "uart" });

@@ -6,6 +6,7 @@ import { debugProgram } from "./debug.js";
 import { Display } from "./devices/display.js";
 import { runCommand } from "./exit-status.js";
 import { runInWorker } from "./in-worker.js";
+import { inspectUntilInterrupted } from "./inspect.js";
 import { lockstep } from "./lockstep.js";
 import type { Path } from "./machine.js";
 import { encodePng } from "./png.js";
@@ -25,12 +26,17 @@ Runs guest programs on both paths, one after the other, and compares the runs.
                    where the runs do
   --gdb ADDRESS    run one program on the view path under gdb, which connects to this port of
                    127.0.0.1 or this path of a Unix socket
+  --inspect        run one program on the view path, in a thread of its own, under the inspector,
+                   whose address it prints
+  --trace GPA,N    with --inspect, record who writes to these N bytes
   --json           print the outcome as JSON
 
 Ends with status 0, 1 where a run failed or the two differ, or 2 for wrong usage.`;
 
 /** The file of the thread that runs a program on a path. */
 const WORKER = join(__dirname, "path-worker.js");
+/** That of the thread that runs a program under the inspector. */
+const INSPECT_WORKER = join(__dirname, "inspect-worker.js");
 
 /** The results of a program on both paths. */
 interface Comparison {
@@ -132,6 +138,8 @@ function options() {
       png: { type: "string", default: join(__dirname, "terrain.png") },
       lockstep: { type: "boolean", default: false },
       gdb: { type: "string" },
+      inspect: { type: "boolean", default: false },
+      trace: { type: "string" },
       json: { type: "boolean", default: false },
       help: { type: "boolean", default: false },
     },
@@ -139,21 +147,37 @@ function options() {
   const named = PROGRAMS.filter((name) => (values.program ?? name) === name).map(programFile);
   const files = values.file === undefined ? named : [values.file];
   const argument = Number(values.argument);
-  const tooMany = values.gdb !== undefined && files.length > 1;
-  if (files.length === 0 || tooMany || !Number.isSafeInteger(argument) || argument < 0) {
+  const traced = values.trace?.split(",").map(Number) ?? null;
+  const tooMany = (values.gdb !== undefined || values.inspect) && files.length > 1;
+  const badTrace = traced !== null && !(traced.length === 2 && traced.every(Number.isSafeInteger));
+  if (
+    badTrace ||
+    files.length === 0 ||
+    tooMany ||
+    !Number.isSafeInteger(argument) ||
+    argument < 0
+  ) {
     throw new TypeError(`no such program or argument\n\n${USAGE}`);
   }
-  return { ...values, files, argument };
+  return { ...values, files, argument, traced: traced as [number, number] | null };
 }
 
 async function main(): Promise<boolean> {
-  const { files, argument, png, lockstep: inLockstep, gdb, json, help } = options();
+  const { files, argument, png, lockstep: inLockstep, gdb, json, help, ...rest } = options();
   if (help) {
     console.log(USAGE);
     return true;
   }
   if (gdb !== undefined) {
     return (await debugProgram(readFileSync(files[0]!), argument, gdb)) === 0;
+  }
+  if (rest.inspect) {
+    await inspectUntilInterrupted(INSPECT_WORKER, {
+      file: files[0]!,
+      argument,
+      traced: rest.traced,
+    });
+    return true;
   }
   if (inLockstep) {
     return files.map((file) => agreesInLockstep(file, argument)).every(Boolean);

@@ -7,6 +7,8 @@ import { requests } from "./requests.mjs";
 export class HeatLoader {
   #key = "";
   #heat: HeatInfo | null = null;
+  #isLoading = false;
+  #isStale = false;
   readonly #changed: (failure: string | null) => void;
 
   /** @param changed - Called after each request, with the message of the error if it failed. */
@@ -27,12 +29,21 @@ export class HeatLoader {
       this.#key = key;
       this.#heat = null;
       void this.#load(key, region, pages, buckets);
+    } else if (this.#isStale && !this.#isLoading) {
+      void this.#load(key, region, pages, buckets);
     }
     return this.#heat;
   }
 
+  /** Requests the heat again when it is shown next. */
+  refresh(): void {
+    this.#isStale = true;
+  }
+
   async #load(key: string, region: Region, pages: number, buckets: number): Promise<void> {
     let failure: string | null = null;
+    this.#isLoading = true;
+    this.#isStale = false;
     try {
       const heat = await requests.heat(region.index, 0, pages, buckets);
       if (this.#key === key) {
@@ -41,6 +52,7 @@ export class HeatLoader {
     } catch (error) {
       failure = messageOf(error);
     }
+    this.#isLoading = false;
     this.#changed(failure);
   }
 }

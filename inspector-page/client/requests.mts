@@ -2,8 +2,12 @@ import type {
   ErrorInfo,
   FindInfo,
   HeatInfo,
+  LiveInfo,
+  MomentInfo,
   PageInfo,
   SnapshotInfo,
+  TraceInfo,
+  WatchInfo,
 } from "../../lib/inspector/protocol.js";
 import { formatAddress } from "../model/addresses.mjs";
 import { toHex } from "../model/query.mjs";
@@ -13,6 +17,14 @@ export type Direction = "forward" | "backward";
 
 /** Called during a search with the address that it has reached. */
 export type Progress = (at: bigint) => void;
+
+/** What all requests about a running machine have in common. */
+export const session = {
+  /** Proves that the user has the whole address of the page. */
+  token: new URLSearchParams(location.search).get("token"),
+  /** The number of the snapshot that side 1 is; 0 for none. */
+  since: 0,
+};
 
 /**
  * The requests that the server answers. A request that fails rejects with the server's message.
@@ -49,7 +61,39 @@ export const requests = {
     signal: AbortSignal,
     progress: Progress,
   ): Promise<bigint | null> => findAll("difference", { direction }, from, signal, progress),
+
+  live: (cpu: number): Promise<LiveInfo> => askJson("live", { cpu }),
+
+  /** The last accesses to some bytes that were recorded. */
+  trace: (gpa: bigint, length: number): Promise<TraceInfo> =>
+    askJson("machine/trace", { gpa: formatAddress(gpa), length }),
 };
+
+/** The requests that change the machine. They resolve when they are done. */
+export const orders = {
+  pause: (): Promise<object> => order("machine/pause", {}),
+  continue: (): Promise<object> => order("machine/continue", {}),
+  step: (cpu: number): Promise<object> => order("machine/step", { cpu }),
+
+  write: (gpa: bigint, bytes: Uint8Array): Promise<object> =>
+    order("write", { gpa: formatAddress(gpa), bytes: toHex(bytes) }),
+
+  setRegister: (cpu: number, number: number, value: bigint): Promise<object> =>
+    order("machine/register", { cpu, number, value: formatAddress(value) }),
+
+  setBreakpoint: (address: bigint, on: boolean): Promise<object> =>
+    order("machine/breakpoint", { address: formatAddress(address), set: on ? "on" : "off" }),
+
+  setWatchpoint: ({ word, gpa, length }: WatchInfo, on: boolean): Promise<object> =>
+    order("machine/watchpoint", { word, gpa, length, set: on ? "on" : "off" }),
+
+  takeMoment: (): Promise<MomentInfo> => order("moment", {}),
+};
+
+async function order<T>(path: string, parameters: Parameters): Promise<T> {
+  const response = await ask(path, parameters, { method: "POST" });
+  return (await response.json()) as T;
+}
 
 type Parameters = Readonly<Record<string, string | number>>;
 
@@ -72,14 +116,21 @@ async function findAll(
 }
 
 async function askJson<T>(path: string, parameters: Parameters, signal?: AbortSignal): Promise<T> {
-  const response = await ask(path, parameters, signal);
+  const response = await ask(path, parameters, signal === undefined ? {} : { signal });
   return (await response.json()) as T;
 }
 
-async function ask(path: string, parameters: Parameters, signal?: AbortSignal): Promise<Response> {
-  const entries = Object.entries(parameters).map(([name, value]) => [name, String(value)]);
+async function ask(
+  path: string,
+  parameters: Parameters,
+  options: RequestInit = {},
+): Promise<Response> {
+  const { token, since } = session;
+  const all = token === null ? parameters : { since, ...parameters };
+  const entries = Object.entries(all).map(([name, value]) => [name, String(value)]);
   const url = `/api/${path}?${new URLSearchParams(entries).toString()}`;
-  const response = await fetch(url, signal === undefined ? {} : { signal });
+  const headers: HeadersInit = token === null ? {} : { "X-Inspector-Token": token };
+  const response = await fetch(url, { ...options, headers });
   if (!response.ok) {
     const { error } = (await response.json()) as ErrorInfo;
     throw new Error(error.message);

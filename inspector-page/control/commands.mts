@@ -161,6 +161,16 @@ export class Commands {
     }
   }
 
+  /** Shows the current side after the other side has changed or is missing. */
+  comparisonChanged(): void {
+    const { compares } = this.#subject;
+    this.#side = compares ? this.#side : 0;
+    if (!heatModes(this.#subject).includes(this.#mode)) {
+      this.#mode = heatModes(this.#subject)[0]!;
+    }
+    this.#changed();
+  }
+
   cancelSearch(): void {
     this.#search.cancel();
   }

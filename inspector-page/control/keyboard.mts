@@ -1,6 +1,7 @@
 import type { Direction } from "../client/requests.mjs";
 import type { PromptKind } from "../panels/prompt.mjs";
 import type { Commands } from "./commands.mjs";
+import type { MachineCommands } from "./machine-commands.mjs";
 
 /** The parts of the page that keys open or give the focus to. */
 export interface KeyTargets {
@@ -12,13 +13,25 @@ export interface KeyTargets {
   readonly focusBytes: () => void;
   readonly focusRegions: () => void;
   readonly focusHeat: () => void;
+  readonly focusMachine: () => void;
 }
 
 type Bindings = Readonly<Record<string, () => void>>;
 
-/** Runs the command of each key that no field or panel has handled. */
-export function listenToKeys(commands: Commands, targets: KeyTargets): void {
-  const plain = plainKeys(commands, targets);
+/**
+ * Runs the command of each key that no field or panel has handled.
+ *
+ * @param machine - Null if there is no running machine.
+ */
+export function listenToKeys(
+  commands: Commands,
+  machine: MachineCommands | null,
+  targets: KeyTargets,
+): void {
+  const plain = {
+    ...plainKeys(commands, targets),
+    ...(machine === null ? {} : machineKeys(machine, targets)),
+  };
   const withControl = controlKeys(commands);
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") {
@@ -26,6 +39,10 @@ export function listenToKeys(commands: Commands, targets: KeyTargets): void {
       return;
     }
     if (targets.help.open || isField(event.target) || event.altKey || event.metaKey) {
+      return;
+    }
+    // Space presses a button that has the focus.
+    if (event.key === " " && event.target instanceof HTMLButtonElement) {
       return;
     }
     const command = (event.ctrlKey ? withControl : plain)[event.key];
@@ -77,6 +94,22 @@ function plainKeys(commands: Commands, targets: KeyTargets): Bindings {
     M: () => commands.stepMode(),
     "?": () => targets.help.showModal(),
     Backspace: () => commands.back(),
+  };
+}
+
+function machineKeys(machine: MachineCommands, targets: KeyTargets): Bindings {
+  return {
+    c: () => machine.continue(),
+    p: () => machine.pause(),
+    s: () => machine.step(),
+    ".": () => machine.goToPc(),
+    b: () => machine.toggleBreakpoint(),
+    w: () => machine.toggleWatchpoint(),
+    e: () => targets.openPrompt("write"),
+    S: () => machine.takeMoment(),
+    B: () => machine.stepMoment(),
+    u: () => machine.stepCpu(),
+    v: () => targets.focusMachine(),
   };
 }
 

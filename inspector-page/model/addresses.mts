@@ -83,7 +83,8 @@ export function parseGoTo(text: string, regions: readonly Region[], cursor: bigi
   return target < 0n ? null : target;
 }
 
-function parseNumber(text: string): bigint | null {
+/** Parses a number in hexadecimal, or in decimal after `#`; null if the text is neither. */
+export function parseNumber(text: string): bigint | null {
   if (/^#\d+$/.test(text)) {
     return BigInt(text.slice(1));
   }

@@ -1,22 +1,34 @@
-import type { FileInfo, SnapshotInfo } from "../../lib/inspector/protocol.js";
+import type {
+  FileInfo,
+  MachineInfo,
+  MomentInfo,
+  SnapshotInfo,
+} from "../../lib/inspector/protocol.js";
 import { addressDigits, hasBytes, type Region, toRegion } from "./addresses.mjs";
 
-/** What the page is about: one snapshot, or two snapshots that it compares. It never changes. */
+/** What the page is about: one snapshot, two that it compares, or a running machine. */
 export interface Subject {
-  /** The snapshot, called A in a comparison, and B if there are two. */
-  readonly files: readonly FileInfo[];
+  /**
+   * The snapshot, called A in a comparison, and B if there are two. Of a running machine: now, and
+   * the snapshot to compare with.
+   */
+  files: readonly FileInfo[];
   readonly regions: readonly Region[];
   /** Hexadecimal digits in a column of addresses. */
   readonly digits: number;
   /** Whether there are two snapshots. */
-  readonly compares: boolean;
+  compares: boolean;
   /** The first snapshot's generation: the number of snapshots before it in its chain. */
   readonly generation: number;
+  /** Whether it is a running machine. */
+  readonly isLive: boolean;
+  /** Null if the page cannot control the machine. */
+  readonly machine: MachineInfo | null;
 }
 
-/** Converts the server's description of the snapshots. */
+/** Converts the server's description. */
 export function toSubject(info: SnapshotInfo): Subject {
-  const { files } = info;
+  const { files, live } = info;
   const regions = info.regions.map(toRegion);
   return {
     files,
@@ -24,7 +36,21 @@ export function toSubject(info: SnapshotInfo): Subject {
     digits: addressDigits(regions),
     compares: files.length === 2,
     generation: files[0]!.generation,
+    isLive: live !== null,
+    machine: live?.machine ?? null,
   };
+}
+
+/** Compares a running machine with one of its snapshots, or with none. */
+export function compareWith(subject: Subject, moment: MomentInfo | null): void {
+  const now = subject.files[0]!;
+  subject.compares = moment !== null;
+  subject.files = moment === null ? [now] : [now, { ...now, name: nameOf(moment) }];
+}
+
+/** Names a snapshot of a running machine. */
+export function nameOf({ number, seconds }: MomentInfo): string {
+  return `#${number} at ${seconds.toFixed(1)} s`;
 }
 
 /** Names the sides of a comparison. The side of a snapshot alone has an empty name. */
@@ -37,11 +63,14 @@ export function sideNames({ compares }: Subject): readonly string[] {
  *
  * @throws Error if no region has bytes.
  */
-export function firstRegion({ regions }: Subject): Region {
+export function firstRegion({ regions, isLive }: Subject): Region {
   const shown = regions.filter(hasBytes);
-  const first = shown.find(({ storedPages }) => storedPages > 0) ?? shown[0];
-  if (first === undefined) {
-    throw new Error("the snapshot has no RAM and no ROM");
+  const first = isLive
+    ? shown.find(({ kind }) => kind === "ram")
+    : shown.find(({ storedPages }) => storedPages > 0);
+  const region = first ?? shown[0];
+  if (region === undefined) {
+    throw new Error("there is no RAM and no ROM");
   }
-  return first;
+  return region;
 }

@@ -11,6 +11,8 @@ export interface RowContent {
   readonly others: RowBytes | null;
   /** A 1 for each byte that is part of a match; null before the first search. */
   readonly marks: Uint8Array | null;
+  /** A number above 0 for each byte that has changed lately; null if nothing changes. */
+  readonly fresh: Uint8Array | null;
   /** The index of the byte at the cursor, which may be outside the row. */
   readonly cursor: number;
 }
@@ -28,7 +30,7 @@ export function elementText(bytes: RowBytes, at: number, type: ViewType): string
 }
 
 /** Returns the CSS classes of a byte. */
-export function byteLook(at: number, { bytes, others, marks, cursor }: RowContent): string {
+export function byteLook(at: number, { bytes, others, marks, fresh, cursor }: RowContent): string {
   if (typeof bytes === "string") {
     return bytes;
   }
@@ -38,7 +40,14 @@ export function byteLook(at: number, { bytes, others, marks, cursor }: RowConten
   }
   const differs = others !== null && typeof others !== "string" && others[at] !== byte;
   const kind = byte === 0 ? "zero" : isPrintable(byte) ? "print" : "other";
-  return [kind, differs && "differs", marks?.[at] === 1 && "match", at === cursor && "cursor"]
+  const isFresh = (fresh?.[at] ?? 0) > 0;
+  return [
+    kind,
+    differs && "differs",
+    isFresh && "fresh",
+    marks?.[at] === 1 && "match",
+    at === cursor && "cursor",
+  ]
     .filter((name) => name !== false)
     .join(" ");
 }

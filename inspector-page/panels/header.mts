@@ -8,17 +8,14 @@ import { byId, make } from "./dom.mjs";
 /** The top of the page: the snapshots' names, and the list of types to show bytes as. */
 export class Header {
   readonly #types = byId("type", HTMLSelectElement);
-  readonly #files: readonly HTMLElement[];
-  readonly #compares: boolean;
+  readonly #subject: Subject;
+  #shown: readonly FileInfo[] = [];
+  #files: readonly HTMLElement[] = [];
 
   /** @param choose - Called when a type is chosen. */
   constructor(subject: Subject, choose: (type: ViewType) => void) {
-    const { files, compares } = subject;
-    this.#compares = compares;
-    document.body.classList.toggle("comparing", compares);
-    document.title = `${files.map(({ name }) => name).join(" ↔ ")} – guest memory`;
-    this.#files = sideNames(subject).map((side, i) => makeFile(side, files[i]!));
-    byId("files", HTMLElement).replaceChildren(...this.#files);
+    this.#subject = subject;
+    document.body.classList.toggle("live", subject.isLive);
     for (const { name, label } of VIEW_TYPES) {
       this.#types.add(new Option(label, name));
     }
@@ -27,14 +24,23 @@ export class Header {
 
   show({ type, side }: State): void {
     this.#types.value = type.name;
+    const { files, compares, isLive } = this.#subject;
+    if (files !== this.#shown) {
+      this.#shown = files;
+      document.body.classList.toggle("comparing", compares);
+      document.title = `${files.map(({ name }) => name).join(" ↔ ")} – guest memory`;
+      this.#files = sideNames(this.#subject).map((name, i) => makeFile(name, files[i]!, isLive));
+      byId("files", HTMLElement).replaceChildren(...this.#files);
+    }
     this.#files.forEach((file, i) => {
-      file.classList.toggle("shown", this.#compares && i === side);
+      file.classList.toggle("shown", compares && i === side);
     });
   }
 }
 
-function makeFile(side: string, { name, size, generation }: FileInfo): HTMLElement {
-  const about = `${formatSize(size)} · generation ${generation}`;
+function makeFile(side: string, info: FileInfo, isLive: boolean): HTMLElement {
+  const { name, size, generation } = info;
+  const about = formatSize(size) + (isLive ? "" : ` · generation ${generation}`);
   const file = make("div", "file");
   file.append(make("span", "side", side), make("span", "name", name), make("span", "about", about));
   file.title = `${name}: ${about}`;

@@ -24,7 +24,7 @@ export interface HeatMapEvents {
 export class HeatMap {
   readonly #surface: Surface;
   readonly #palette: Palette;
-  readonly #generation: number;
+  readonly #subject: Subject;
   readonly #events: HeatMapEvents;
   #state: State | null = null;
   #heat: HeatInfo | null = null;
@@ -33,13 +33,13 @@ export class HeatMap {
 
   constructor(
     canvas: HTMLCanvasElement,
-    { generation }: Subject,
+    subject: Subject,
     palette: Palette,
     events: HeatMapEvents,
   ) {
     this.#surface = new Surface(canvas, events.resized);
     this.#palette = palette;
-    this.#generation = generation;
+    this.#subject = subject;
     this.#events = events;
     canvas.addEventListener("click", (event) => {
       const cell = this.#cellAt(event);
@@ -86,7 +86,7 @@ export class HeatMap {
       return;
     }
     const current = this.#selected ?? this.#cellOf(state.cursor);
-    const shade = shading(heat, state.mode, this.#generation);
+    const shade = shading(heat, state.mode, this.#subject);
     heat.stored.forEach((_, cell) => {
       const [x, y] = this.#place(cell);
       context.fillStyle = this.#palette.of(shade(cell));
@@ -158,6 +158,6 @@ export class HeatMap {
     const [state, heat] = [this.#state, this.#heat];
     return state === null || heat === null
       ? ""
-      : describeCell(heat, cell, state.region, this.#generation);
+      : describeCell(heat, cell, state.region, this.#subject);
   }
 }

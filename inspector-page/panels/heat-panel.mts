@@ -15,6 +15,7 @@ export class HeatPanel {
   readonly #high = byId("heat-high", HTMLElement);
   readonly #map: HeatMap;
   readonly #radios: readonly HTMLInputElement[];
+  readonly #subject: Subject;
 
   /** @param choose - Called when a mode is chosen. */
   constructor(
@@ -23,18 +24,22 @@ export class HeatPanel {
     events: HeatMapEvents,
     choose: (mode: HeatMode) => void,
   ) {
+    this.#subject = subject;
     this.#map = new HeatMap(this.#canvas, subject, palette, events);
-    this.#radios = heatModes(subject).map((mode) => {
-      const radio = document.createElement("input");
-      radio.type = "radio";
-      radio.name = "heat-mode";
-      radio.value = mode;
-      radio.addEventListener("change", () => choose(mode));
-      const label = make("label");
-      label.append(radio, HEAT_MODES[mode][0]);
-      byId("heat-modes", HTMLElement).append(label);
-      return radio;
-    });
+    // A running machine may be compared later.
+    this.#radios = heatModes({ ...subject, compares: subject.compares || subject.isLive }).map(
+      (mode) => {
+        const radio = document.createElement("input");
+        radio.type = "radio";
+        radio.name = "heat-mode";
+        radio.value = mode;
+        radio.addEventListener("change", () => choose(mode));
+        const label = make("label");
+        label.append(radio, HEAT_MODES[mode][0]);
+        byId("heat-modes", HTMLElement).append(label);
+        return radio;
+      },
+    );
   }
 
   /** The number of cells that there is room for. */
@@ -50,7 +55,9 @@ export class HeatPanel {
     const { name, size } = state.region;
     const cellSize = formatSize((heat?.bucketPages ?? 1) * PAGE);
     this.#scale.textContent = `${name} · ${formatSize(size)} · a cell is ${cellSize}`;
+    const modes: readonly string[] = heatModes(this.#subject);
     for (const radio of this.#radios) {
+      radio.parentElement!.hidden = !modes.includes(radio.value);
       radio.checked = radio.value === state.mode;
     }
     this.#map.show(state, heat);

@@ -110,6 +110,7 @@ export class HexView implements ScrollPosition {
         bytes: this.#bytes(state, state.side, start),
         others: this.#subject.compares ? this.#bytes(state, 1 - state.side, start) : null,
         marks: marks?.subarray(i * ROW, (i + 1) * ROW) ?? null,
+        fresh: this.#subject.isLive && state.side === 0 ? this.#fresh(state, start) : null,
         cursor: state.cursor - start,
       });
     });
@@ -146,6 +147,11 @@ export class HexView implements ScrollPosition {
       }
     }
     return markMatches(bytes, pattern).map((mark, i) => mark & known[i]!);
+  }
+
+  #fresh({ region }: State, start: number): Uint8Array {
+    const length = Math.min(ROW, Number(region.size) - start);
+    return this.#cache.fresh(0, region, start, length);
   }
 
   #bytes({ region }: State, side: number, start: number): RowBytes {

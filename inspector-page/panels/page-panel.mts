@@ -17,6 +17,11 @@ export class PagePanel {
     this.#subject = subject;
   }
 
+  /** Requests the facts again when they are shown next. */
+  refresh(): void {
+    this.#key = "";
+  }
+
   /** Requests the facts if the cursor is in another page than before. */
   async show(state: State): Promise<void> {
     const page = Math.floor(state.cursor / PAGE);
@@ -36,7 +41,7 @@ export class PagePanel {
   }
 
   #fill({ region }: State, page: number, { sides }: PageInfo): void {
-    const { digits, files } = this.#subject;
+    const { digits, files, isLive } = this.#subject;
     const facts: [name: string, value: string][] = [
       ["number", `${page.toLocaleString("en")} of ${region.name}`],
       ["address", formatAddress(region.gpa + BigInt(page * PAGE), digits)],
@@ -45,13 +50,20 @@ export class PagePanel {
     sides.forEach(({ stored, changes, changedIn, digest }, i) => {
       const side = names[i] === "" ? "" : `${names[i]!} `;
       facts.push([`${side}contents`, stored ? "bytes" : "all zero"]);
+      if (isLive) {
+        if (i === 0) {
+          const times = `${changes.toLocaleString("en")}×, ${changedIn.toFixed(1)} s ago`;
+          facts.push(["written", changes === 0 ? "never" : times]);
+        }
+        return;
+      }
       if (files[i]!.generation > 0) {
         const times = `${changes.toLocaleString("en")}×, last in ${changedIn}`;
         facts.push([`${side}changed`, changes === 0 ? "never" : times]);
       }
       facts.push([`${side}checksum`, digest === null ? "–" : shorten(digest)]);
     });
-    if (sides.length === 2) {
+    if (sides.length === 2 && !isLive) {
       facts.push(["A and B", sides[0]!.digest === sides[1]!.digest ? "equal" : "differ"]);
     }
     this.#list.replaceChildren(

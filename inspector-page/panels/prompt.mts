@@ -1,18 +1,29 @@
-import { describeAddress, parseGoTo, type Region } from "../model/addresses.mjs";
+import {
+  describeAddress,
+  formatAddress,
+  parseGoTo,
+  parseNumber,
+  type Region,
+} from "../model/addresses.mjs";
 import type { Navigation } from "../model/navigation.mjs";
 import { parseQuery, type Query } from "../model/query.mjs";
 import { byId } from "./dom.mjs";
 import type { StatusLine } from "./status-line.mjs";
 
-/** What the prompt asks for: an address to go to, or bytes to search for. */
-export type PromptKind = "go" | "search";
+/** What the prompt asks for: an address to go to, bytes to find or to write, or a value. */
+export type PromptKind = "go" | "search" | "write" | "register";
 
 /** A text that the prompt has understood. */
-export type PromptAnswer = { readonly gpa: bigint } | { readonly query: Query };
+export type PromptAnswer =
+  | { readonly gpa: bigint }
+  | { readonly query: Query; readonly kind: PromptKind }
+  | { readonly value: bigint };
 
 const PROMPTS: Readonly<Record<PromptKind, readonly [label: string, placeholder: string]>> = {
   go: ["go to", "40001000 · +200 · #4096 · dram+1000"],
   search: ["search", 'de ad be ef · "text" · u32:1000 · 0x1234'],
+  write: ["write", 'de ad be ef · "text" · u32:1000 · 0x1234'],
+  register: ["value", "40001000 · #4096"],
 };
 
 /** The input field in place of the status line. A hint shows how it understands the text. */
@@ -26,7 +37,7 @@ export class Prompt {
   readonly #status: StatusLine;
   #kind: PromptKind = "go";
   /** The last text of each kind, which the prompt opens with. */
-  readonly #texts: Record<PromptKind, string> = { go: "", search: "" };
+  readonly #texts: Record<PromptKind, string> = { go: "", search: "", write: "", register: "" };
 
   /**
    * @param status - Hidden while the prompt is open.
@@ -53,10 +64,11 @@ export class Prompt {
     });
   }
 
-  open(kind: PromptKind): void {
+  /** @param text - The label, if it is not that of the kind. */
+  open(kind: PromptKind, text?: string): void {
     const [label, placeholder] = PROMPTS[kind];
     this.#kind = kind;
-    this.#label.textContent = label;
+    this.#label.textContent = text ?? label;
     this.#input.placeholder = placeholder;
     this.#input.value = this.#texts[kind];
     this.#form.hidden = false;
@@ -74,10 +86,23 @@ export class Prompt {
   /** Parses the text and shows the hint. Returns null if the text is not understood. */
   #check(): PromptAnswer | null {
     const { value } = this.#input;
-    const [answer, hint] = this.#kind === "go" ? this.#parseGoTo(value) : parseSearch(value);
+    const [answer, hint] = this.#parse(value);
     this.#hint.textContent = value.trim() === "" ? "" : hint;
     this.#hint.classList.toggle("failed", answer === null);
     return answer;
+  }
+
+  #parse(text: string): [answer: PromptAnswer | null, hint: string] {
+    switch (this.#kind) {
+      case "go":
+        return this.#parseGoTo(text);
+      case "register": {
+        const value = parseNumber(text.trim());
+        return value === null ? [null, "no value"] : [{ value }, formatAddress(value)];
+      }
+      default:
+        return parseBytes(text, this.#kind);
+    }
   }
 
   #parseGoTo(text: string): [answer: PromptAnswer | null, hint: string] {
@@ -86,7 +111,7 @@ export class Prompt {
   }
 }
 
-function parseSearch(text: string): [answer: PromptAnswer | null, hint: string] {
+function parseBytes(text: string, kind: PromptKind): [answer: PromptAnswer | null, hint: string] {
   const query = parseQuery(text);
-  return typeof query === "string" ? [null, query] : [{ query }, query.meaning];
+  return typeof query === "string" ? [null, query] : [{ query, kind }, query.meaning];
 }

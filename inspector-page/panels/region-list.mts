@@ -12,7 +12,11 @@ export class RegionList {
   #shown: Region | null = null;
 
   /** @param choose - Called when a region is chosen. */
-  constructor(list: HTMLElement, { regions, compares }: Subject, choose: (region: Region) => void) {
+  constructor(
+    list: HTMLElement,
+    { regions, compares, isLive }: Subject,
+    choose: (region: Region) => void,
+  ) {
     this.#list = list;
     this.#choices = regions.filter(hasBytes);
     let end = 0n;
@@ -20,7 +24,7 @@ export class RegionList {
       if (region.gpa > end) {
         list.append(makeHole(region.gpa - end));
       }
-      const item = makeItem(region, compares);
+      const item = makeItem(region, compares, isLive);
       item.addEventListener("click", () => {
         if (hasBytes(region)) {
           choose(region);
@@ -63,7 +67,7 @@ export class RegionList {
   }
 }
 
-function makeItem(region: Region, compares: boolean): HTMLElement {
+function makeItem(region: Region, compares: boolean, isLive: boolean): HTMLElement {
   const { kind, name, gpa, size, storedPages, differingPages } = region;
   const item = make("div", `region ${kind}`);
   item.id = `region-${region.index}`;
@@ -75,7 +79,8 @@ function makeItem(region: Region, compares: boolean): HTMLElement {
   head.append(make("span", "size", formatSize(size)));
   const last = size === 0n ? gpa : gpa + size - 1n;
   item.append(head, make("div", "range", `${formatAddress(gpa)} – ${formatAddress(last)}`));
-  if (hasBytes(region)) {
+  // Pages that are zero are not counted while the machine runs.
+  if (hasBytes(region) && !isLive) {
     const pages = Math.ceil(Number(size) / PAGE);
     const differing = compares ? ` · ${differingPages.toLocaleString("en")} differ` : "";
     const stored = `${storedPages.toLocaleString("en")} of ${pages.toLocaleString("en")} pages`;

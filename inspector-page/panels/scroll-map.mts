@@ -19,7 +19,7 @@ export interface ScrollPosition {
 export class ScrollMap {
   readonly #surface: Surface;
   readonly #palette: Palette;
-  readonly #generation: number;
+  readonly #subject: Subject;
 
   /**
    * @param scroll - Called with the part of the region, from 0 to 1, to show in the middle.
@@ -27,14 +27,14 @@ export class ScrollMap {
    */
   constructor(
     canvas: HTMLCanvasElement,
-    { generation }: Subject,
+    subject: Subject,
     palette: Palette,
     scroll: (part: number) => void,
     resized: () => void,
   ) {
     this.#surface = new Surface(canvas, resized);
     this.#palette = palette;
-    this.#generation = generation;
+    this.#subject = subject;
     const follow = (event: PointerEvent): void =>
       scroll(Math.max(0, Math.min(1, event.offsetY / this.#surface.height)));
     canvas.addEventListener("pointerdown", (event) => {
@@ -54,7 +54,7 @@ export class ScrollMap {
       return;
     }
     if (heat !== null) {
-      const shade = shading(heat, mode, this.#generation);
+      const shade = shading(heat, mode, this.#subject);
       this.#drawHeat(context, heat.stored.length, shade);
     }
     this.#drawThumb(context, position);

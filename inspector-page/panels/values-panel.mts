@@ -18,14 +18,14 @@ export class ValuesPanel {
   constructor(subject: Subject, cache: ByteCache) {
     this.#subject = subject;
     this.#cache = cache;
-    const head = make("tr");
-    const sides = subject.compares ? sideNames(subject) : ["value"];
-    head.append(...["type", ...sides].map((text) => make("th", "", text)));
-    byId("values-head", HTMLElement).replaceChildren(head);
   }
 
   show(state: State): void {
     this.#address.textContent = formatAddress(cursorAddress(state), this.#subject.digits);
+    const head = make("tr");
+    const names = this.#subject.compares ? sideNames(this.#subject) : ["value"];
+    head.append(...["type", ...names].map((text) => make("th", "", text)));
+    byId("values-head", HTMLElement).replaceChildren(head);
     const sides = this.#subject.files.map((_, side) => this.#bytesAtCursor(state, side));
     this.#rows.replaceChildren(...VALUE_TYPES.map((type) => makeRow(type, sides, state)));
   }

@@ -1,5 +1,5 @@
 import { rangeError } from "../base/errors.js";
-import type { GdbArchitecture, GdbRegister } from "./description.js";
+import type { GdbArchitecture, GdbRegister } from "../debug/description.js";
 
 /** The names of x0 to x31 in gdb's feature for RISC-V. */
 const RISCV_REGISTERS =

@@ -1,9 +1,10 @@
-import { CommandError, EINVAL, parseBytes, parseCount, parseHex, split } from "./fields.js";
-import type { DebuggedMachine } from "./machine.js";
+import { CommandError, EINVAL } from "../debug/command-error.js";
+import type { Action } from "../debug/runner.js";
+import type { WatchWord } from "../debug/stops.js";
+import { parseBytes, parseCount, parseHex, split } from "./fields.js";
+import type { GdbMachine } from "./machine.js";
 import { PACKET_SIZE } from "./packets.js";
-import type { Action } from "./runner.js";
 import { stopReply } from "./stop-reply.js";
-import type { WatchWord } from "./stops.js";
 
 /** The most bytes that one reply holds as hexadecimal digits. */
 const MAX_READ = (PACKET_SIZE - 4) / 2;
@@ -36,12 +37,12 @@ const UNSUPPORTED = "";
 
 /** Executes the commands of one debugger. */
 export class Commands {
-  readonly #machine: DebuggedMachine;
+  readonly #machine: GdbMachine;
   /** The index of the CPU whose registers are accessed. */
   #selected = 0;
   #features = { swbreak: false, hwbreak: false };
 
-  constructor(machine: DebuggedMachine) {
+  constructor(machine: GdbMachine) {
     this.#machine = machine;
   }
 

@@ -1,17 +1,4 @@
-/** Numbers of errors that replies carry: those of POSIX. */
-export const EFAULT = 14;
-export const EINVAL = 22;
-export const ENOSPC = 28;
-
-/** Thrown for a command that cannot be executed. The reply is `E` and the number of the error. */
-export class CommandError extends Error {
-  override readonly name = "CommandError";
-
-  /** @param number - From 0 to 255. */
-  constructor(readonly number: number) {
-    super(`error ${number}`);
-  }
-}
+import { CommandError, EINVAL } from "../debug/command-error.js";
 
 /** An address or another number of up to 64 bits, in hexadecimal digits. */
 export function parseHex(text: string): bigint {

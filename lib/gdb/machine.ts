@@ -1,14 +1,7 @@
-import type { GdbCpu } from "./cpu.js";
-import type { TargetDescription } from "./description.js";
+import type { DebuggedMachine } from "../debug/machine.js";
 import type { DebuggedMemory } from "./memory.js";
-import type { Runner } from "./runner.js";
-import type { Stops } from "./stops.js";
 
-/** The parts of a machine that a debugger uses. */
-export interface DebuggedMachine {
-  readonly cpus: readonly GdbCpu[];
-  readonly description: TargetDescription;
+/** A machine, and its memory as gdb accesses it. */
+export interface GdbMachine extends DebuggedMachine {
   readonly memory: DebuggedMemory;
-  readonly stops: Stops;
-  readonly runner: Runner;
 }

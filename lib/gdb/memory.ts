@@ -1,8 +1,8 @@
 import type { Gpa } from "../base/gpa.js";
+import { CommandError, EFAULT } from "../debug/command-error.js";
+import type { GdbCpu } from "../debug/cpu.js";
+import { partsOf } from "../debug/translation.js";
 import type { AddressSpace } from "../space/address-space.js";
-import type { GdbCpu } from "./cpu.js";
-import { CommandError, EFAULT } from "./fields.js";
-import { partsOf } from "./translation.js";
 
 /** The parts of the memory map that are neither adjacent nor of the same type. */
 interface MapPart {

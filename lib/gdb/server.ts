@@ -1,31 +1,17 @@
 import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
-import { checkFunction, checkObject, isInstance } from "../base/arguments.js";
-import { rangeError, typeError } from "../base/errors.js";
-import { AddressSpace } from "../space/address-space.js";
-import type { GdbCpu } from "./cpu.js";
-import { type GdbArchitecture, TargetDescription } from "./description.js";
-import type { DebuggedMachine } from "./machine.js";
+import { checkObject } from "../base/arguments.js";
+import { typeError } from "../base/errors.js";
+import { checkBooleans, debugMachine, type MachineParts } from "../debug/machine.js";
+import type { Stop } from "../debug/runner.js";
+import type { GdbMachine } from "./machine.js";
 import { DebuggedMemory } from "./memory.js";
-import { Runner, type Stop } from "./runner.js";
 import { Session } from "./session.js";
-import { Stops } from "./stops.js";
 
 /** The server listens on this address only, so that no other machine can connect. */
 const LOOPBACK = "127.0.0.1";
 
-const MAX_CPUS = 4096;
-
 /** Options of {@link GdbServer.listen}. */
-export interface GdbServerOptions {
-  /**
-   * The memory of the machine. The addresses of the debugger are physical, unless the CPUs have
-   * {@link GdbCpu.translate}.
-   */
-  readonly space: AddressSpace;
-  /** The CPUs, from 1 to 4096. gdb shows them as threads 1, 2 and so on. */
-  readonly cpus: readonly GdbCpu[];
-  /** The registers of the CPUs, such as `riscvArchitecture()`. */
-  readonly architecture: GdbArchitecture;
+export interface GdbServerOptions extends MachineParts {
   /** The port to listen on, from 0 to 65535. 0, the default, chooses a free port. */
   readonly port?: number;
   /** The path of a Unix socket to listen on instead. */
@@ -50,9 +36,9 @@ export interface GdbServerOptions {
  * breakpoints and watchpoints are removed and the guest runs on. After `kill`, the guest stays
  * stopped.
  *
- * The debugger accesses memory by {@link AddressSpace.peek} and {@link AddressSpace.poke}, which
- * have no effect on devices and call no watchpoint. Breakpoints are not written to memory. A
- * watchpoint stops the machine before the write, or at the instruction of the read.
+ * The debugger accesses memory by `peek` and `poke` of the space, which have no effect on devices
+ * and call no watchpoint. Breakpoints are not written to memory. A watchpoint stops the machine
+ * before the write, or at the instruction of the read.
  *
  * @example
  * ```ts
@@ -83,7 +69,7 @@ export interface GdbServerOptions {
  * ```
  */
 export class GdbServer {
-  readonly #machine: DebuggedMachine;
+  readonly #machine: GdbMachine;
   readonly #server: Server;
   readonly #path: string | undefined;
   #socket: Socket | null = null;
@@ -97,7 +83,7 @@ export class GdbServer {
    */
   readonly ended: Promise<number | null>;
 
-  private constructor(machine: DebuggedMachine, path: string | undefined) {
+  private constructor(machine: GdbMachine, path: string | undefined) {
     this.#machine = machine;
     this.#path = path;
     this.#server = createServer((socket) => this.#accept(socket));
@@ -114,32 +100,14 @@ export class GdbServer {
    * `EADDRINUSE`.
    */
   static async listen(options: GdbServerOptions): Promise<GdbServer> {
-    const {
-      space,
-      cpus,
-      architecture,
-      port = 0,
-      path,
-      devices = false,
-      running = false,
-    } = checkObject(options, "options");
-    if (!isInstance(space, AddressSpace)) {
-      throw typeError("space must be an AddressSpace");
-    }
+    const { port = 0, path, devices = false, running = false } = checkObject(options, "options");
     if (path !== undefined && typeof path !== "string") {
       throw typeError("path must be a string");
     }
-    for (const [name, value] of Object.entries({ devices, running })) {
-      if (typeof value !== "boolean") {
-        throw typeError(`${name} must be a boolean`);
-      }
-    }
-    const description = new TargetDescription(architecture);
-    const list = checkCpus(cpus);
-    const stops = new Stops(space, list);
-    const runner = new Runner(list, description, stops);
-    const memory = new DebuggedMemory(space, devices);
-    const server = new GdbServer({ cpus: list, description, memory, stops, runner }, path);
+    checkBooleans({ devices, running });
+    const machine = debugMachine(options, "virtual");
+    const memory = new DebuggedMemory(options.space, devices);
+    const server = new GdbServer({ ...machine, memory }, path);
     await new Promise<void>((resolve, reject) => {
       server.#server.once("error", reject);
       if (path === undefined) {
@@ -241,25 +209,6 @@ export class GdbServer {
       this.#resolveEnded(last.status);
     }
   }
-}
-
-function checkCpus(cpus: readonly GdbCpu[]): readonly GdbCpu[] {
-  if (!Array.isArray(cpus)) {
-    throw typeError("cpus must be an array");
-  }
-  if (cpus.length === 0 || cpus.length > MAX_CPUS) {
-    throw rangeError(`there must be 1 to ${MAX_CPUS} cpus`);
-  }
-  for (const cpu of cpus as readonly GdbCpu[]) {
-    checkObject(cpu, "each cpu");
-    checkFunction(cpu.readRegister, "readRegister");
-    checkFunction(cpu.writeRegister, "writeRegister");
-    checkFunction(cpu.run, "run");
-    if (cpu.translate !== undefined) {
-      checkFunction(cpu.translate, "translate");
-    }
-  }
-  return [...(cpus as readonly GdbCpu[])];
 }
 
 /** Writes to a socket, and waits while it is full. */

@@ -1,6 +1,6 @@
+import { CommandError } from "../debug/command-error.js";
 import { Commands } from "./commands.js";
-import { CommandError } from "./fields.js";
-import type { DebuggedMachine } from "./machine.js";
+import type { GdbMachine } from "./machine.js";
 import { encodePacket, PacketReader, ProtocolViolation, type Received } from "./packets.js";
 
 /** The most packets that may wait while the guest runs. A debugger waits for the stop reply. */
@@ -24,7 +24,7 @@ export type End = "detach" | "kill";
 
 /** The conversation with one debugger. */
 export class Session {
-  readonly #machine: DebuggedMachine;
+  readonly #machine: GdbMachine;
   readonly #connection: Connection;
   readonly #commands: Commands;
   readonly #reader = new PacketReader();
@@ -36,7 +36,7 @@ export class Session {
   #isAttached = false;
   #end: End | null = null;
 
-  constructor(machine: DebuggedMachine, connection: Connection) {
+  constructor(machine: GdbMachine, connection: Connection) {
     this.#machine = machine;
     this.#connection = connection;
     this.#commands = new Commands(machine);
@@ -157,7 +157,7 @@ export class Session {
     }
   }
 
-  async #resume(actions: Parameters<DebuggedMachine["runner"]["resume"]>[0]): Promise<void> {
+  async #resume(actions: Parameters<GdbMachine["runner"]["resume"]>[0]): Promise<void> {
     const { runner } = this.#machine;
     const stopping = runner.resume(actions);
     // An interrupt, or a flood, may have come in the same bytes.

@@ -1,4 +1,4 @@
-import { type Stop, SIGTRAP } from "./runner.js";
+import { type Stop, SIGTRAP } from "../debug/runner.js";
 
 const SIGABRT = 6;
 

@@ -4,28 +4,45 @@ import { hex } from "../base/printable.js";
 import { mismatchError } from "../snapshot/errors.js";
 import { checkSameLayout } from "../snapshot/layout.js";
 import { openSnapshot, type SnapshotFile } from "../snapshot/file.js";
-import { differingPages, findDifference } from "./difference.js";
+import { locate, type Place } from "./byte-source.js";
+import { compareSnapshots, differingPages, findDifference } from "./difference.js";
 import { Budget, type Direction, type Found } from "./find.js";
 import { heatOf } from "./heat.js";
 import type { Parameters } from "./parameters.js";
 import type { FindInfo, HeatInfo, PageInfo, SnapshotInfo } from "./protocol.js";
 import { badParameter, RequestError } from "./request-error.js";
 import { MAX_PATTERN, searchBytes } from "./search.js";
-import { type Place, SnapshotReader } from "./snapshot-reader.js";
+import { SnapshotReader } from "./snapshot-reader.js";
 import { areasOf } from "./snapshot-view.js";
 
 /** The most bytes of one response. */
-const MAX_BYTES = 65_536;
+export const MAX_BYTES = 65_536;
 /** The most buckets of one response. */
-const MAX_BUCKETS = 16_384;
+export const MAX_BUCKETS = 16_384;
 /** Limits of one search request: the pages it reads, and its time in milliseconds. */
 const SEARCH_PAGES = 32_768;
 const SEARCH_MS = 250;
 
-const DIRECTIONS: readonly Direction[] = ["forward", "backward"];
+export const DIRECTIONS: readonly Direction[] = ["forward", "backward"];
+
+/** Answers the requests of the page. */
+export interface Api {
+  /** Whether a request changes something. Then it must be a POST. */
+  isWrite(path: string): boolean;
+  /**
+   * Answers a request.
+   *
+   * @param path - The path of the request below `/api/`.
+   * @param signal - Aborted when the page has closed the request.
+   * @returns Bytes, or an object to send as JSON.
+   * @throws {@link RequestError}; SnapshotFormatError if a file is damaged.
+   */
+  answer(path: string, query: Parameters, signal: AbortSignal): Promise<Buffer | object>;
+  close(): Promise<void>;
+}
 
 /** Answers the page's requests about a snapshot, or about two snapshots of the same regions. */
-export class InspectorApi {
+export class SnapshotApi implements Api {
   readonly #paths: readonly string[];
   readonly #readers: readonly SnapshotReader[];
   #info: SnapshotInfo | null = null;
@@ -40,7 +57,7 @@ export class InspectorApi {
    * @throws SnapshotFormatError; Error `ERR_SNAPSHOT_MISMATCH` if the regions of the two differ, or
    * the kinds of their checksums; errors of the file system.
    */
-  static async open(paths: readonly string[]): Promise<InspectorApi> {
+  static async open(paths: readonly string[]): Promise<SnapshotApi> {
     const files: SnapshotFile[] = [];
     try {
       for (const path of paths) {
@@ -53,7 +70,7 @@ export class InspectorApi {
       }
       // Banks may show other bytes in the second snapshot. One memory is compared with itself.
       const areas = first === undefined ? [] : areasOf(first);
-      return new InspectorApi(
+      return new SnapshotApi(
         paths,
         files.map((file) => new SnapshotReader(file, areas)),
       );
@@ -67,14 +84,10 @@ export class InspectorApi {
     await closeAll(this.#readers.map(({ file }) => file));
   }
 
-  /**
-   * Answers a request.
-   *
-   * @param path - The path of the request below `/api/`.
-   * @param signal - Aborted when the page has closed the request.
-   * @returns Bytes, or an object to send as JSON.
-   * @throws {@link RequestError}; SnapshotFormatError if the file is damaged.
-   */
+  isWrite(): boolean {
+    return false;
+  }
+
   async answer(path: string, query: Parameters, signal: AbortSignal): Promise<Buffer | object> {
     switch (path) {
       case "snapshot":
@@ -114,6 +127,7 @@ export class InspectorApi {
         storedPages: first!.storedPages(i),
         differingPages: second === undefined ? 0 : countOf(differingPages(first!, second, i)),
       })),
+      live: null,
     };
     return this.#info;
   }
@@ -146,7 +160,7 @@ export class InspectorApi {
     const pages = query.integer("pages", 0, total - from);
     const buckets = query.integer("buckets", 1, MAX_BUCKETS);
     const other = this.#readers[1]?.file ?? null;
-    return heatOf(this.#first.file, other, { region, from, pages, buckets });
+    return { ...heatOf(this.#first.file, other, { region, from, pages, buckets }), now: 0 };
   }
 
   async #search(query: Parameters, signal: AbortSignal): Promise<FindInfo> {
@@ -164,7 +178,9 @@ export class InspectorApi {
     }
     const from = query.address("from");
     const direction = query.choice("direction", DIRECTIONS);
-    return toInfo(await findDifference(a!, b, from, direction, newBudget(signal)));
+    return toInfo(
+      await findDifference(compareSnapshots(a!, b), from, direction, newBudget(signal)),
+    );
   }
 
   #side(query: Parameters): SnapshotReader {
@@ -173,7 +189,7 @@ export class InspectorApi {
 
   #place(query: Parameters): Place {
     const gpa = query.address("gpa");
-    const place = this.#first.locate(gpa);
+    const place = locate(this.#first.regions, gpa);
     if (place === null) {
       throw new RequestError(404, "ERR_UNMAPPED", `no RAM or ROM is at ${hex(gpa)}`);
     }
@@ -181,11 +197,11 @@ export class InspectorApi {
   }
 }
 
-function newBudget(signal: AbortSignal): Budget {
+export function newBudget(signal: AbortSignal): Budget {
   return new Budget(SEARCH_PAGES, SEARCH_MS, signal);
 }
 
-function toInfo({ match, next }: Found): FindInfo {
+export function toInfo({ match, next }: Found): FindInfo {
   return { match: match === null ? null : hex(match), next: next === null ? null : hex(next) };
 }
 

@@ -1,5 +1,6 @@
 import { PAGE_SIZE } from "../base/page.js";
 import type { SnapshotView } from "./snapshot-view.js";
+import type { Comparison } from "./byte-source.js";
 import type { Budget, Direction, Found } from "./find.js";
 import type { SnapshotReader } from "./snapshot-reader.js";
 
@@ -55,6 +56,18 @@ function* merged(a: Iterator<Digested>, b: Iterator<Digested>, sign: 1 | -1): Ge
   }
 }
 
+/** Compares two snapshots by the checksums of their pages. */
+export function compareSnapshots(a: SnapshotReader, b: SnapshotReader): Comparison {
+  return {
+    a,
+    b,
+    differing: (region, from, direction) =>
+      direction === "forward"
+        ? differingPages(a.file, b.file, region, from)
+        : differingPagesBelow(a.file, b.file, region, from + 1),
+  };
+}
+
 /**
  * Finds the start of the next difference. Different bytes with fewer than 8 equal bytes between
  * them are one difference. A difference never extends across two pages.
@@ -62,13 +75,12 @@ function* merged(a: Iterator<Digested>, b: Iterator<Digested>, sign: 1 | -1): Ge
  * @param from - The first address at which it may start; the last one, if `direction` is backward.
  */
 export async function findDifference(
-  a: SnapshotReader,
-  b: SnapshotReader,
+  { a, b, differing }: Comparison,
   from: bigint,
   direction: Direction,
   budget: Budget,
 ): Promise<Found> {
-  const { regions } = a.file;
+  const { regions } = a;
   const order = [...regions.keys()];
   if (direction === "backward") {
     order.reverse();
@@ -81,11 +93,7 @@ export async function findDifference(
     }
     const start = Number(offset < 0n ? 0n : offset >= size ? size - 1n : offset);
     const page = Math.floor(start / PAGE_SIZE);
-    const pages =
-      direction === "forward"
-        ? differingPages(a.file, b.file, region, page)
-        : differingPagesBelow(a.file, b.file, region, page + 1);
-    for (const candidate of pages) {
+    for (const candidate of differing(region, page, direction)) {
       if (budget.spend(2)) {
         const edge = candidate * PAGE_SIZE + (direction === "forward" ? 0 : PAGE_SIZE - 1);
         const next = direction === "forward" ? Math.max(edge, start) : Math.min(edge, start);

@@ -12,7 +12,11 @@ export interface HeatRange {
 }
 
 /** Sums up the pages of a range by buckets. */
-export function heatOf(file: SnapshotView, other: SnapshotView | null, range: HeatRange): HeatInfo {
+export function heatOf(
+  file: SnapshotView,
+  other: SnapshotView | null,
+  range: HeatRange,
+): Omit<HeatInfo, "now"> {
   const { region, from, pages } = range;
   const bucketPages = Math.max(1, Math.ceil(pages / range.buckets));
   const count = Math.ceil(pages / bucketPages);

@@ -1,3 +1,13 @@
 // TypeScript 6 loads the types of Node only where a reference or a tsconfig.json names them.
 /// <reference types="node" preserve="true" />
-export { type Inspector, type InspectorOptions, serveInspector } from "./server.js";
+export {
+  type DisassembledLine,
+  InspectedMachine,
+  type InspectedMachineOptions,
+} from "./machine.js";
+export {
+  type Inspector,
+  type InspectorOptions,
+  type LiveInspectorOptions,
+  serveInspector,
+} from "./server.js";

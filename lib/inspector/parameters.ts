@@ -23,6 +23,15 @@ export class Parameters {
     return BigInt(text);
   }
 
+  /** A value of some bits: hexadecimal after `0x`, or decimal. */
+  value(name: string, bits: number): bigint {
+    const text = this.#text(name);
+    if (!/^(0x[\da-f]{1,512}|\d{1,617})$/i.test(text) || BigInt(text) >> BigInt(bits) !== 0n) {
+      throw badParameter(`${name} must be a number from 0 to 2^${bits} - 1`);
+    }
+    return BigInt(text);
+  }
+
   integer(name: string, least: number, most: number): number {
     const text = this.#text(name);
     const value = Number(text);
@@ -48,6 +57,11 @@ export class Parameters {
       throw badParameter(`${name} must be 1 to ${most} bytes, as pairs of hexadecimal digits`);
     }
     return Buffer.from(text, "hex");
+  }
+
+  /** The query as text. */
+  toString(): string {
+    return this.#values.toString();
   }
 
   #text(name: string): string {

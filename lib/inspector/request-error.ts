@@ -1,3 +1,5 @@
+import { SnapshotFormatError } from "../snapshot/errors.js";
+
 /** Thrown for a request that cannot be answered, with the HTTP status of the response. */
 export class RequestError extends Error {
   override readonly name = "RequestError";
@@ -8,6 +10,16 @@ export class RequestError extends Error {
     message: string,
   ) {
     super(message);
+  }
+
+  /** The response to anything that was thrown. */
+  static from(error: unknown): RequestError {
+    if (error instanceof RequestError) {
+      return error;
+    }
+    const message = error instanceof Error ? error.message : String(error);
+    const code = error instanceof SnapshotFormatError ? error.code : "ERR_INTERNAL";
+    return new RequestError(500, code, message);
   }
 }
 

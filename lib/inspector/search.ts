@@ -1,6 +1,6 @@
 import { PAGE_SIZE } from "../base/page.js";
 import type { Budget, Direction, Found } from "./find.js";
-import type { SnapshotReader } from "./snapshot-reader.js";
+import type { ByteSource } from "./byte-source.js";
 
 /** The longest pattern in bytes. */
 export const MAX_PATTERN = 256;
@@ -15,13 +15,13 @@ const STRIDE = 64;
  *   backward.
  */
 export async function searchBytes(
-  reader: SnapshotReader,
+  reader: ByteSource,
   pattern: Buffer,
   from: bigint,
   direction: Direction,
   budget: Budget,
 ): Promise<Found> {
-  const { regions } = reader.file;
+  const { regions } = reader;
   const order = [...regions.keys()];
   if (direction === "backward") {
     order.reverse();
@@ -63,7 +63,7 @@ class RegionSearch {
   readonly #allZero: boolean;
 
   constructor(
-    private readonly reader: SnapshotReader,
+    private readonly reader: ByteSource,
     private readonly region: number,
     private readonly pattern: Buffer,
     /** The last offset at which a match can start. */
@@ -125,7 +125,7 @@ class RegionSearch {
     if (this.#allZero) {
       return start;
     }
-    const page = this.reader.file.nextStored(this.region, Math.floor(start / PAGE_SIZE), "up");
+    const page = this.reader.nextStored(this.region, Math.floor(start / PAGE_SIZE), "up");
     // A match may start on the page before and extend into this one.
     return page === null ? null : Math.max(start, page * PAGE_SIZE - this.pattern.length + 1);
   }
@@ -136,7 +136,7 @@ class RegionSearch {
       return end;
     }
     const reach = Math.floor((end - 1 + this.pattern.length - 1) / PAGE_SIZE);
-    const page = this.reader.file.nextStored(this.region, reach + 1, "down");
+    const page = this.reader.nextStored(this.region, reach + 1, "down");
     return page === null ? null : Math.min(end, (page + 1) * PAGE_SIZE);
   }
 }

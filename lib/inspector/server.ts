@@ -1,10 +1,18 @@
+import { randomBytes, timingSafeEqual } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { checkObject } from "../base/arguments.js";
-import { SnapshotFormatError } from "../snapshot/errors.js";
-import { InspectorApi } from "./api.js";
+import type { MessagePort } from "node:worker_threads";
+import { checkObject, isInstance } from "../base/arguments.js";
+import { typeError } from "../base/errors.js";
+import type { Gpa } from "../base/gpa.js";
+import { checkSpace } from "../debug/machine.js";
+import type { AddressSpace } from "../space/address-space.js";
+import { type Api, SnapshotApi } from "./api.js";
+import { LiveApi } from "./live-api.js";
+import { InspectedMachine } from "./machine.js";
+import { RemoteMachine } from "./machine-link.js";
 import { Parameters } from "./parameters.js";
 import type { ErrorInfo } from "./protocol.js";
 import { RequestError } from "./request-error.js";
@@ -37,15 +45,29 @@ const HEADERS = {
   "Cache-Control": "no-store",
 };
 
+/** The header of requests for data of a running machine. Node has its name in lower case. */
+const TOKEN_HEADER = "x-inspector-token";
+
+/** The most connections. A browser opens up to 6 for a page. */
+const MAX_CONNECTIONS = 64;
+/** Milliseconds after which a connection ends whose client does not send or receive. */
+const IDLE_MS = 30_000;
+
+/** The most bytes of the snapshots that the page takes of a running machine, by default. */
+const DEFAULT_BUDGET = 256 * 2 ** 20;
+
 /** A running inspector server. */
 export interface Inspector {
-  /** The address of the page, such as `http://127.0.0.1:40123/`. */
+  /**
+   * The address of the page, such as `http://127.0.0.1:40123/`. That of a running machine has a
+   * token, without which the server answers nothing: whoever knows the address controls the guest.
+   */
   readonly url: string;
   /** Stops the server, ends all connections and closes the files. */
   close(): Promise<void>;
 }
 
-/** Options of {@link serveInspector}. */
+/** Options of {@link serveInspector} for snapshot files. */
 export interface InspectorOptions {
   /** The path of the snapshot file. */
   readonly snapshot: string;
@@ -55,12 +77,34 @@ export interface InspectorOptions {
   readonly port?: number;
 }
 
+/** Options of {@link serveInspector} for a running machine. */
+export interface LiveInspectorOptions {
+  /**
+   * The memory of the machine, at guest physical addresses. The server starts dirty tracking of its
+   * RAM and ROM, if they are not tracked yet.
+   */
+  readonly space: AddressSpace;
+  /**
+   * The machine to control: one of this thread, or the port to one of another thread
+   * ({@link InspectedMachine.connect}). By default, the page shows and changes memory only.
+   */
+  readonly machine?: InspectedMachine | MessagePort;
+  /**
+   * The most bytes of the snapshots that the page takes to compare with, at least 1; 256 MiB by
+   * default. The oldest are dropped; the newest one is kept even if it alone takes more.
+   */
+  readonly budget?: Gpa;
+  /** The port to listen on, from 0 to 65535. 0, the default, chooses a free port. */
+  readonly port?: number;
+}
+
 /**
  * Serves a web page that shows a snapshot file: its bytes, values, regions and heat, and the
- * differences from another snapshot. The server listens on the loopback address only.
+ * differences from another snapshot. Or the page follows a running machine: it refreshes its
+ * memory, and pauses, steps and changes it. The server listens on the loopback address only.
  *
  * The files stay open until {@link Inspector.close}, and the server keeps the process alive until
- * then.
+ * then. Closing it does not stop a machine.
  *
  * @example
  * ```ts
@@ -81,13 +125,18 @@ export interface InspectorOptions {
  * `ERR_SNAPSHOT_MISMATCH` if the regions of the two snapshots differ; errors of the file system and
  * of the network, such as `ENOENT` and `EADDRINUSE`; TypeError, RangeError for an invalid option.
  */
-export async function serveInspector(options: InspectorOptions): Promise<Inspector> {
-  const { snapshot, other, port = 0 } = checkObject(options, "options");
-  const files = loadPage();
-  const api = await InspectorApi.open(other === undefined ? [snapshot] : [snapshot, other]);
+export async function serveInspector(
+  options: InspectorOptions | LiveInspectorOptions,
+): Promise<Inspector> {
+  const { port = 0 } = checkObject(options, "options");
+  const token = "space" in options ? randomBytes(16).toString("hex") : null;
+  const served = { api: await openApi(options), files: loadPage(), token };
+  const { api } = served;
   const server = createServer((request, response) => {
-    void respond(request, response, api, files);
+    void respond(request, response, served);
   });
+  server.maxConnections = MAX_CONNECTIONS;
+  server.setTimeout(IDLE_MS);
   try {
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject).listen(port, LOOPBACK, resolve);
@@ -97,7 +146,9 @@ export async function serveInspector(options: InspectorOptions): Promise<Inspect
     throw error;
   }
   return {
-    url: `http://${LOOPBACK}:${(server.address() as AddressInfo).port}/`,
+    url:
+      `http://${LOOPBACK}:${(server.address() as AddressInfo).port}/` +
+      (token === null ? "" : `?token=${token}`),
     async close() {
       await new Promise((resolve) => {
         server.close(resolve);
@@ -106,6 +157,36 @@ export async function serveInspector(options: InspectorOptions): Promise<Inspect
       await api.close();
     },
   };
+}
+
+async function openApi(options: InspectorOptions | LiveInspectorOptions): Promise<Api> {
+  if (!("space" in options)) {
+    const { snapshot, other } = options;
+    return SnapshotApi.open(other === undefined ? [snapshot] : [snapshot, other]);
+  }
+  if ("snapshot" in options) {
+    throw typeError("the inspector shows a space or a snapshot, not both");
+  }
+  const { space, machine, budget = DEFAULT_BUDGET } = options;
+  checkSpace(space);
+  if (machine === undefined || isInstance(machine, InspectedMachine)) {
+    return new LiveApi(space, machine ?? null, budget);
+  }
+  const remote = new RemoteMachine(machine);
+  try {
+    return new LiveApi(space, remote, budget, () => remote.close());
+  } catch (error) {
+    remote.close();
+    throw error;
+  }
+}
+
+/** What a server has to answer requests with. */
+interface Served {
+  readonly api: Api;
+  readonly files: ReadonlyMap<string, PageFile>;
+  /** Null if no request needs one. */
+  readonly token: string | null;
 }
 
 interface PageFile {
@@ -126,24 +207,24 @@ function loadPage(): ReadonlyMap<string, PageFile> {
 async function respond(
   request: IncomingMessage,
   response: ServerResponse,
-  api: InspectorApi,
-  files: ReadonlyMap<string, PageFile>,
+  { api, files, token }: Served,
 ): Promise<void> {
   const gone = new AbortController();
   response.once("close", () => gone.abort());
   try {
-    checkOrigin(request);
+    checkHost(request);
     const { pathname, searchParams } = parseTarget(request.url ?? "");
+    const path = pathname.startsWith("/api/") ? pathname.slice("/api/".length) : null;
+    checkMethod(request, response, path !== null && api.isWrite(path));
     const file = files.get(pathname);
     if (file !== undefined) {
       send(response, 200, file.type, file.content);
       return;
     }
-    if (!pathname.startsWith("/api/")) {
+    if (path === null) {
       throw new RequestError(404, "ERR_NOT_FOUND", "there is no such page");
     }
-    checkCaller(request);
-    const path = pathname.slice("/api/".length);
+    checkCaller(request, token);
     const answer = await api.answer(path, new Parameters(searchParams), gone.signal);
     if (Buffer.isBuffer(answer)) {
       send(response, 200, "application/octet-stream", answer);
@@ -159,21 +240,44 @@ async function respond(
  * Refuses a request whose Host header is not a loopback address. Another site whose name resolves
  * to this machine (DNS rebinding) has its own name in that header.
  */
-function checkOrigin(request: IncomingMessage): void {
-  if (request.method !== "GET") {
-    throw new RequestError(405, "ERR_METHOD", "only GET is answered");
-  }
+function checkHost(request: IncomingMessage): void {
   if (!/^(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?$/i.test(request.headers.host ?? "")) {
     throw new RequestError(403, "ERR_HOST", "the Host header must name this machine's loopback");
   }
 }
 
-/** Refuses a request for data that the browser sends on behalf of another site's page. */
-function checkCaller(request: IncomingMessage): void {
-  const site = request.headers["sec-fetch-site"] ?? "none";
-  if (site !== "same-origin" && site !== "none") {
+/** Refuses a request with another method than its path demands, or with a body. */
+function checkMethod(request: IncomingMessage, response: ServerResponse, isWrite: boolean): void {
+  const method = isWrite ? "POST" : "GET";
+  if (request.method !== method) {
+    response.setHeader("Allow", method);
+    throw new RequestError(405, "ERR_METHOD", `only ${method} is answered`);
+  }
+  const { "content-length": length = "0", "transfer-encoding": encoding } = request.headers;
+  if (length !== "0" || encoding !== undefined) {
+    throw new RequestError(413, "ERR_BODY", "a request must have no body");
+  }
+}
+
+/**
+ * Refuses a request for data that the browser sends on behalf of another site's page, and one
+ * without the token.
+ */
+function checkCaller({ headers }: IncomingMessage, token: string | null): void {
+  if (token !== null && !isToken(headers[TOKEN_HEADER], token)) {
+    throw new RequestError(401, "ERR_TOKEN", "the request must have the token of the address");
+  }
+  const site = headers["sec-fetch-site"] ?? "none";
+  const origin = headers.origin ?? `http://${headers.host}`;
+  const isOwn = origin === `http://${headers.host}`;
+  if (!isOwn || (site !== "same-origin" && site !== "none")) {
     throw new RequestError(403, "ERR_ORIGIN", "only the inspector's own page may ask for this");
   }
+}
+
+function isToken(given: string | string[] | undefined, token: string): boolean {
+  const [a, b] = [Buffer.from(String(given)), Buffer.from(token)];
+  return a.length === b.length && timingSafeEqual(a, b);
 }
 
 function parseTarget(target: string): URL {
@@ -194,7 +298,8 @@ function send(response: ServerResponse, status: number, type: string, content: B
     ...HEADERS,
     "Content-Type": type,
     "Content-Length": content.length,
-    ...(status === 405 ? { Allow: "GET" } : {}),
+    // The rest of a body that was refused is not read.
+    ...(status === 413 || status === 405 ? { Connection: "close" } : {}),
   });
   response.end(content);
 }
@@ -204,18 +309,7 @@ function sendJson(response: ServerResponse, status: number, value: object): void
 }
 
 function sendError(response: ServerResponse, error: unknown): void {
-  const { status, code, message } = describe(error);
+  const { status, code, message } = RequestError.from(error);
   const info: ErrorInfo = { error: { code, message } };
   sendJson(response, status, info);
-}
-
-function describe(error: unknown): { status: number; code: string; message: string } {
-  if (error instanceof RequestError) {
-    return error;
-  }
-  if (error instanceof SnapshotFormatError) {
-    return { status: 500, code: error.code, message: error.message };
-  }
-  const message = error instanceof Error ? error.message : String(error);
-  return { status: 500, code: "ERR_INTERNAL", message };
 }

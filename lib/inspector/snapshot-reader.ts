@@ -1,20 +1,14 @@
 import { PAGE_SIZE } from "../base/page.js";
 import type { SnapshotFile } from "../snapshot/file.js";
+import type { RegionLayout } from "../snapshot/layout.js";
+import type { ByteSource, Place } from "./byte-source.js";
 import { type Area, areasOf, SnapshotView } from "./snapshot-view.js";
 
 /** The number of cached pages. */
 const CACHED_PAGES = 256;
 
-/** The region of an address, and the offset in it. */
-export interface Place {
-  /** The index of the region. */
-  readonly region: number;
-  /** Offset in the region, in bytes. */
-  readonly offset: number;
-}
-
 /** Reads a snapshot page by page, and caches the last pages used. */
-export class SnapshotReader {
+export class SnapshotReader implements ByteSource {
   readonly file: SnapshotView;
   readonly #cache = new Map<string, Promise<Uint8Array>>();
 
@@ -23,12 +17,12 @@ export class SnapshotReader {
     this.file = new SnapshotView(file, areas);
   }
 
-  /** The place of an address in RAM or ROM; null for any other address. */
-  locate(gpa: bigint): Place | null {
-    const region = this.file.regions.findIndex(
-      ({ kind, gpa: base, size }) => kind !== "mmio" && gpa >= base && gpa < base + size,
-    );
-    return region < 0 ? null : { region, offset: Number(gpa - this.file.regions[region]!.gpa) };
+  get regions(): readonly RegionLayout[] {
+    return this.file.regions;
+  }
+
+  nextStored(region: number, from: number, direction: "up" | "down"): number | null {
+    return this.file.nextStored(region, from, direction);
   }
 
   /** The number of pages of a region. */

@@ -10,7 +10,7 @@ import {
   type SaveOptions,
   type Snapshot,
 } from "pound-guest-memory/snapshot";
-import { InspectorApi } from "../../lib/inspector/api.js";
+import { SnapshotApi } from "../../lib/inspector/api.js";
 import { Parameters } from "../../lib/inspector/parameters.js";
 import { crc32 } from "../../test/support/crc32.js";
 import { HEADER, reseal, sha256 } from "../../test/support/snapshot-bytes.js";
@@ -244,7 +244,7 @@ function readIfVisible(snapshot: Snapshot, gpa: bigint): void {
 
 /** Sends every kind of request to the inspector's server that its page can send. */
 async function inspect(paths: string[], random: Randomness): Promise<void> {
-  const api = await InspectorApi.open(paths);
+  const api = await SnapshotApi.open(paths);
   const ask = async (what: string, query: Record<string, string | number>): Promise<void> => {
     const texts = Object.fromEntries(
       Object.entries(query).map(([name, value]) => [name, String(value)]),

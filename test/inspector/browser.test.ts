@@ -1,9 +1,10 @@
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
-import { type Browser, chromium, type Page } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
 import { type Inspector, serveInspector } from "../../lib/inspector/server.js";
+import * as browsers from "../support/browser.js";
 import {
   DRAM,
   HIGH,
@@ -16,16 +17,6 @@ import {
 /** Milliseconds that the page may take on a busy machine to show the expected state. */
 const PATIENCE = 15_000;
 
-const CHROMIUM = "/usr/bin/chromium";
-const ARGUMENTS = [
-  "--no-sandbox",
-  "--headless",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-];
-
 describe("the inspector's page in a browser", function () {
   this.timeout(60_000);
   let folder: string;
@@ -37,17 +28,10 @@ describe("the inspector's page in a browser", function () {
   const complaints: string[] = [];
 
   before(async function () {
-    if (!existsSync(CHROMIUM)) {
-      if (process.env["POUND_REQUIRE_ALL"] === "1") {
-        throw new Error(`${CHROMIUM} is missing, and POUND_REQUIRE_ALL=1`);
-      }
-      console.log(`      skipped: ${CHROMIUM} is missing (Debian package chromium)`);
-      this.skip();
-    }
+    browser = await browsers.launchBrowser(this);
     folder = mkdtempSync(join(tmpdir(), "browser-"));
     samples = await writeSamples(folder);
     inspector = await serveInspector({ snapshot: samples.newer, other: samples.older });
-    browser = await chromium.launch({ executablePath: CHROMIUM, args: ARGUMENTS });
   });
 
   after(async () => {
@@ -67,45 +51,13 @@ describe("the inspector's page in a browser", function () {
     expect(complaints.splice(0)).to.deep.equal([]);
   });
 
-  async function open(url: string): Promise<Page> {
-    const opened = await browser.newPage({ viewport: { width: 1440, height: 900 } });
-    opened.on("console", (message) => {
-      if (message.type() === "error" || message.type() === "warning") {
-        complaints.push(message.text());
-      }
-    });
-    opened.on("pageerror", (error) => complaints.push(error.message));
-    opened.on("request", (request) => {
-      if (new URL(request.url()).origin !== new URL(url).origin) {
-        complaints.push(`a request to ${request.url()}`);
-      }
-    });
-    await opened.goto(url);
-    await opened.waitForSelector(".cell:not(.loading)");
-    return opened;
-  }
-
-  /** Presses keys one after the other. */
-  async function press(...keys: string[]): Promise<void> {
-    for (const key of keys) {
-      await page.keyboard.press(key);
-    }
-  }
-
-  /** Opens a prompt with a key, types a text and presses Enter. */
-  async function enter(key: string, text: string): Promise<void> {
-    await page.keyboard.press(key);
-    await page.keyboard.type(text);
-    await page.keyboard.press("Enter");
-  }
-
-  /** Waits until an element contains a text. */
-  async function shows(selector: string, text: string): Promise<void> {
-    const found = page.locator(selector, { hasText: text }).first();
-    await found.waitFor({ timeout: PATIENCE }).catch(async () => {
-      expect(await page.locator(selector).allInnerTexts(), selector).to.contain(text);
-    });
-  }
+  const open = (url: string): Promise<Page> => browsers.openPage(browser, url, complaints);
+  const press = (...keys: string[]): Promise<void> => browsers.press(page, ...keys);
+  const enter = (key: string, text: string): Promise<void> => browsers.enter(page, key, text);
+  const shows = (selector: string, text: string): Promise<void> =>
+    browsers.shows(page, selector, text);
+  const becomes = (actual: () => Promise<unknown>, expected: unknown): Promise<void> =>
+    browsers.becomes(page, actual, expected);
 
   const cursorAt = (gpa: number): Promise<void> =>
     shows("#cursor-address", `0x${gpa.toString(16).padStart(12, "0")}`);
@@ -116,15 +68,6 @@ describe("the inspector's page in a browser", function () {
   /** Waits until a number of elements on the screen are marked. */
   async function marked(kind: "match" | "differs", count: number): Promise<void> {
     await becomes(() => page.locator(`.cell.${kind}`).count(), count);
-  }
-
-  /** Waits until a value of the page is the expected one. */
-  async function becomes(actual: () => Promise<unknown>, expected: unknown): Promise<void> {
-    const end = performance.now() + PATIENCE;
-    while ((await actual()) !== expected && performance.now() < end) {
-      await page.waitForTimeout(20);
-    }
-    expect(await actual()).to.equal(expected);
   }
 
   const viewIs = (name: string): Promise<void> =>

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect } from "chai";
 import fc from "fast-check";
 import { GuestMemory } from "../../lib/memory/guest-memory.js";
-import { findDifference } from "../../lib/inspector/difference.js";
+import { compareSnapshots, findDifference } from "../../lib/inspector/difference.js";
 import { Budget, type Direction, type Found } from "../../lib/inspector/find.js";
 import { searchBytes } from "../../lib/inspector/search.js";
 import { SnapshotReader } from "../../lib/inspector/snapshot-reader.js";
@@ -118,7 +118,12 @@ describe("the inspector's search through a snapshot", () => {
           way === "forward" ? starts.find((at) => at >= from) : starts.findLast((at) => at <= from);
         const actual = await reading(snapshots, ([left, right]) =>
           toTheEnd(from, (at) =>
-            findDifference(left!, right!, at, way, new Budget(2, Infinity, never)),
+            findDifference(
+              compareSnapshots(left!, right!),
+              at,
+              way,
+              new Budget(2, Infinity, never),
+            ),
           ),
         );
         expect(actual).to.equal(found ?? null);

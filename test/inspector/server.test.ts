@@ -210,6 +210,7 @@ describe("the inspector's server", () => {
     const heat = await json<HeatInfo>("/api/heat?region=2&from=0&pages=1281&buckets=11");
     expect(heat).to.deep.equal({
       bucketPages: 117,
+      now: 0,
       stored: [2, 0, 1, 0, 1, 0, 0, 0, 0, 0, 1],
       changes: [0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0],
       changedIn: [0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0],

@@ -14,7 +14,7 @@ import {
   type Snapshot,
   takeSnapshot,
 } from "pound-guest-memory/snapshot";
-import { InspectorApi } from "../../lib/inspector/api.js";
+import { SnapshotApi } from "../../lib/inspector/api.js";
 import { Parameters } from "../../lib/inspector/parameters.js";
 import { DESTROYED, thrown } from "../support/errors.js";
 import { HEADER, reseal } from "../support/snapshot-bytes.js";
@@ -413,7 +413,7 @@ describe("snapshots of windows and banks", () => {
     cartridge.writeb(4 * BANK + 6, 2);
     low.select(0);
     await saveSnapshot(space.snapshot(before), b);
-    const api = await InspectorApi.open([a, b]);
+    const api = await SnapshotApi.open([a, b]);
     const ask = (what: string, query: Record<string, string>): Promise<object> =>
       api.answer(what, new Parameters(new URLSearchParams(query)), new AbortController().signal);
     try {

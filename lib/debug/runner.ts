@@ -17,7 +17,7 @@ export type Stop =
   | { readonly kind: "error"; readonly cpu: number; readonly error: unknown }
   | { readonly kind: "exit"; readonly status: number };
 
-const SIGINT = 2;
+export const SIGINT = 2;
 export const SIGTRAP = 5;
 
 /** Executes the CPUs in slices, between which the server handles what a debugger sends. */
@@ -29,6 +29,8 @@ export class Runner {
   #slice = 1024;
   #interrupted = false;
   #running: Promise<Stop> | null = null;
+  /** What waits for the end of the slice. */
+  #waiting: (() => Promise<void>)[] = [];
   /** The last reason to stop. Before the machine has run, it is the trap of a debugger. */
   last: Stop = { kind: "signal", cpu: 0, signal: SIGTRAP };
 
@@ -50,8 +52,33 @@ export class Runner {
       this.last = await this.#running;
     } finally {
       this.#running = null;
+      await this.#serveWaiting();
     }
     return this.last;
+  }
+
+  /** Calls a function while no CPU executes: between two slices if the machine runs. */
+  atRest<T>(task: () => T | Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push(async () => {
+        try {
+          resolve(await task());
+        } catch (error) {
+          // Whatever the task has thrown.
+          // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
+          reject(error);
+        }
+      });
+      if (!this.isRunning) {
+        void this.#serveWaiting();
+      }
+    });
+  }
+
+  async #serveWaiting(): Promise<void> {
+    for (const task of this.#waiting.splice(0)) {
+      await task();
+    }
   }
 
   /** Lets every CPU run. */
@@ -77,6 +104,7 @@ export class Runner {
         return stop;
       }
       this.#adapt(performance.now() - start);
+      await this.#serveWaiting();
       await new Promise(setImmediate);
       if (this.#interrupted) {
         const [cpu = 0] = actions.keys();

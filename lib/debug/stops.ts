@@ -1,7 +1,7 @@
 import type { AddressSpace } from "../space/address-space.js";
 import type { WatchedAccess, Watchpoint } from "../space/watchpoint.js";
+import { CommandError, EINVAL, ENOSPC } from "./command-error.js";
 import type { GdbCpu } from "./cpu.js";
-import { CommandError, EINVAL, ENOSPC } from "./fields.js";
 import { type Part, partsOf } from "./translation.js";
 
 /** The most breakpoints and watchpoints. */
@@ -21,11 +21,15 @@ export interface WatchHit {
   readonly address: bigint;
 }
 
-/** A watchpoint of the debugger, and the watchpoints of the space at the memory that it is for. */
-interface Watched {
+/** A watchpoint of the debugger. */
+export interface WatchedRange {
   readonly word: WatchWord;
   readonly address: bigint;
   readonly length: bigint;
+}
+
+/** A watchpoint of the debugger, and the watchpoints of the space at the memory that it is for. */
+interface Watched extends WatchedRange {
   placed: readonly Watchpoint[];
 }
 
@@ -43,9 +47,12 @@ export class Stops {
   readonly #translates: boolean;
   /** The addresses of all breakpoints. */
   #breakpoints: ReadonlySet<bigint> = new Set();
+  /** Whether accesses reach no watchpoint for now. */
+  ignoresWatchpoints = false;
   #isExecuting = false;
   #hit: WatchHit | null = null;
 
+  /** @param cpus - Those whose addresses the watchpoints have, if they translate them. */
   constructor(space: AddressSpace, cpus: readonly GdbCpu[]) {
     this.#space = space;
     this.#translates = cpus.some(({ translate }) => translate !== undefined);
@@ -54,6 +61,11 @@ export class Stops {
   /** The addresses of all breakpoints. A later change does not affect the set. */
   get breakpoints(): ReadonlySet<bigint> {
     return this.#breakpoints;
+  }
+
+  /** The watchpoints, in the order in which they were added. */
+  get watchpoints(): readonly WatchedRange[] {
+    return [...this.#watchpoints.values()];
   }
 
   get hasWatchpoints(): boolean {
@@ -79,7 +91,7 @@ export class Stops {
   addWatchpoint(word: WatchWord, address: bigint, length: bigint): void {
     this.#checkRoom();
     if (length === 0n || address + length > 2n ** 64n) {
-      throw new CommandError(EINVAL);
+      throw new CommandError(EINVAL, "the range must not be empty, nor end above 2^64");
     }
     if (this.#translates && length > MAX_TRANSLATED) {
       throw new CommandError(ENOSPC);
@@ -177,7 +189,7 @@ export class Stops {
   }
 
   #reached(word: WatchWord, address: bigint, { gpa, kind }: WatchedAccess): void {
-    if (!this.#isExecuting) {
+    if (!this.#isExecuting || this.ignoresWatchpoints) {
       return;
     }
     this.#hit ??= { word, address };
@@ -189,7 +201,7 @@ export class Stops {
 
   #checkRoom(): void {
     if (this.#software.size + this.#hardware.size + this.#watchpoints.size >= MAX_STOPS) {
-      throw new CommandError(ENOSPC);
+      throw new CommandError(ENOSPC, `there are ${MAX_STOPS} breakpoints and watchpoints`);
     }
   }
 
