@@ -184,7 +184,7 @@ describe("the inspector of a running machine", () => {
         [...stored.keys()].filter((i) => stored[i] === 1);
       expect(written(await heat())).to.deep.equal([]);
       space.writel(0x10_3000, 1);
-      space.native.writel(0x10_0000 + 2047 * 4096, 1);
+      space.writel(0x10_0000 + 2047 * 4096, 1);
       await new Promise((resolve) => setTimeout(resolve, 60));
       const first = await heat();
       expect(written(first)).to.deep.equal([3, 2047]);
