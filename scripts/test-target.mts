@@ -16,7 +16,7 @@ import { parseArgs } from "node:util";
 import { buildSync } from "esbuild";
 import { findHost, type Host } from "./prebuilds/hosts.mjs";
 import { inspect } from "./prebuilds/inspect.mjs";
-import { isPageCurrent, recordResult } from "./prebuilds/results.mjs";
+import { recordResult, stalePages } from "./prebuilds/results.mjs";
 import { prebuildPath, ROOT, type Target, TARGETS, thisMachine } from "./prebuilds/targets.mjs";
 
 const USAGE = `npm run test:target -- [OPTIONS] TARGET… [-- MOCHA OPTIONS]
@@ -28,8 +28,11 @@ instead.
 
   --node MAJOR       uses another Node from npm
   --only FOLDER,…    runs the tests of these folders of test/ only
-  --record           writes the results into docs/platforms.md if all tests passed
-  --check            runs nothing, and fails if docs/platforms.md is not what --record wrote
+  --record           writes the results into docs/platforms.md and prebuilds/README.md if all tests
+                     passed
+  --log FOLDER       runs nothing, and records the run of another checkout at the same sources, whose
+                     folder build-targets/TARGET this is; --only says which folders ran there
+  --check            runs nothing, and fails if a page is not what --record wrote
 
 Targets: ${[...TARGETS.keys()].join(", ")}
 `;
@@ -44,6 +47,11 @@ const NOT_STAGED = {
 
 /** The line in which Mocha counts the tests that passed. */
 const PASSING = /^ +([1-9]\d*) passing/m;
+/** The line in which it counts those that failed, if there are some. */
+const FAILING = /^ +\d+ failing/m;
+
+/** The file with the output of Mocha in the folder of a target. */
+const LOG = "mocha.log";
 
 interface Choices {
   readonly node: string | undefined;
@@ -116,14 +124,9 @@ function bundle(code: string, file: string): void {
   });
 }
 
-/** Runs mocha in `folder`, and returns what it has printed; null if not all tests passed. */
-function runMocha(
-  target: Target,
-  host: Host,
-  folder: string,
-  options: readonly string[],
-): string | null {
-  const log = join(folder, "mocha.log");
+/** Runs mocha in `folder`. Returns whether all tests passed. */
+function runMocha(target: Target, host: Host, folder: string, options: readonly string[]): boolean {
+  const log = join(folder, LOG);
   // Under Wine, Node cannot write to a pipe of the host, so this is a file.
   const output = openSync(log, "w");
   const titles = Object.keys(host.excluded ?? {});
@@ -156,7 +159,7 @@ function runMocha(
   const said = readFileSync(log, "utf8");
   process.stdout.write(said);
   // Status 0 is not enough: mocha must have run a test.
-  return status === 0 && PASSING.test(said) ? said : null;
+  return status === 0 && PASSING.test(said);
 }
 
 async function test(target: Target, { node, only, record }: Choices): Promise<void> {
@@ -175,21 +178,48 @@ async function test(target: Target, { node, only, record }: Choices): Promise<vo
   }
   const folder = stage(target);
   const files = only?.map((part) => `test/${part}/**/*.test.js`) ?? ["test/**/*.test.js"];
-  const said = runMocha(target, host, folder, [...mochaOptions, ...files]);
-  if (said === null) {
+  if (!runMocha(target, host, folder, [...mochaOptions, ...files])) {
     console.error(`${target.name}: FAILED`);
     process.exitCode = 1;
   } else if (record) {
-    await recordResult(target.name, {
-      runtime: readFileSync(join(folder, "runtime.txt"), "utf8"),
-      ...(host.emulator === undefined ? {} : { emulator: host.emulator }),
-      binary: inspect(target, readFileSync(join(ROOT, prebuildPath(target)))).facts,
-      ...(only === undefined ? {} : { only }),
-      passed: Number(PASSING.exec(said)![1]),
-      leftOut: { ...host.excludedFiles, ...host.excluded },
-      skipped: [...said.matchAll(/^ +- (.+)$/gm)].map((match) => match[1]!),
-    });
+    await recordRun(target, host, folder, only);
   }
+}
+
+/** Records the run whose log, binary and description of the runtime are in `folder`. */
+async function recordRun(
+  target: Target,
+  host: Host,
+  folder: string,
+  only: readonly string[] | undefined,
+): Promise<void> {
+  const log = readFileSync(join(folder, LOG), "utf8");
+  await recordResult(target.name, {
+    runtime: readFileSync(join(folder, "runtime.txt"), "utf8"),
+    ...(host.emulator === undefined ? {} : { emulator: host.emulator }),
+    binary: inspect(target, readFileSync(join(folder, prebuildPath(target)))).facts,
+    ...(only === undefined ? {} : { only }),
+    passed: Number(PASSING.exec(log)![1]),
+    leftOut: { ...host.excludedFiles, ...host.excluded },
+    skipped: [...log.matchAll(/^ +- (.+)$/gm)].map((match) => match[1]!),
+  });
+}
+
+/** Records the run of another checkout. */
+async function recordOther(
+  target: Target,
+  folder: string,
+  only: readonly string[] | undefined,
+): Promise<void> {
+  const host = findHost(target);
+  if (typeof host === "string") {
+    throw new Error(`${target.name}: ${host}`);
+  }
+  const log = readFileSync(join(folder, LOG), "utf8");
+  if (!PASSING.test(log) || FAILING.test(log)) {
+    throw new Error(`${target.name}: not all tests passed in ${folder}`);
+  }
+  await recordRun(target, host, folder, only);
 }
 
 function skip(target: Target, reason: string): void {
@@ -208,6 +238,7 @@ const { values, positionals } = parseArgs({
     node: { type: "string" },
     only: { type: "string" },
     record: { type: "boolean", default: false },
+    log: { type: "string" },
     check: { type: "boolean", default: false },
     help: { type: "boolean" },
   },
@@ -219,8 +250,8 @@ if (values.help || unknown.length > 0) {
   process.exit(values.help ? 0 : 2);
 }
 if (values.check) {
-  if (!(await isPageCurrent())) {
-    console.error("docs/platforms.md is not what `npm run test:target -- --record` writes");
+  for (const page of await stalePages()) {
+    console.error(`${page} is not what \`npm run test:target -- --record\` writes`);
     process.exitCode = 1;
   }
 } else {
@@ -230,6 +261,10 @@ if (values.check) {
     process.exit(2);
   }
   for (const name of names) {
+    if (values.log !== undefined) {
+      await recordOther(TARGETS.get(name)!, values.log, only);
+      continue;
+    }
     await test(TARGETS.get(name)!, { node: values.node, only, record: values.record });
   }
 }

@@ -1,3 +1,4 @@
+import { constants } from "node:buffer";
 import * as zlib from "node:zlib";
 import { BadImageError } from "./bad-image.js";
 import type { Compression } from "./image.js";
@@ -33,15 +34,17 @@ export function decompress(
   if (decoder === undefined) {
     throw new BadImageError(offset, `compressed by ${compression}, which this Node cannot decode`);
   }
+  // zlib refuses a bound above the largest buffer, which is 1 GiB in a process of 32 bits.
+  const limit = Math.min(maxSize, constants.MAX_LENGTH);
   try {
-    return decoder(bytes, { maxOutputLength: maxSize });
+    return decoder(bytes, { maxOutputLength: limit });
   } catch (error) {
     // zlib throws a RangeError for maxOutputLength, and an Error for damaged data.
     const isTooLarge = error instanceof RangeError;
     throw new BadImageError(
       offset,
       isTooLarge
-        ? `decompresses to more than ${maxSize} bytes (option maxSize)`
+        ? `decompresses to more than ${limit} bytes (option maxSize)`
         : `damaged ${compression} data: ${(error as Error).message}`,
     );
   }

@@ -256,19 +256,31 @@ std::shared_ptr<SharedArena> to_usable_arena(const Napi::CallbackInfo& info) {
 namespace {
 
 /** An integer argument in [0, 2^53), or nothing and an exception pending. */
-std::optional<size_t> to_size(const Napi::CallbackInfo& info, size_t index, const char* what) {
+std::optional<uint64_t> to_count(const Napi::CallbackInfo& info, size_t index, const char* what) {
     if (!info[index].IsNumber()) {
         throw_type(info.Env(), what);
         return std::nullopt;
     }
     const double number = info[index].As<Napi::Number>().DoubleValue();
     const bool integral = std::trunc(number) == number;
-    if (!integral || number < 0 || number > MAX_SAFE_INTEGER ||
-        number > static_cast<double>(SIZE_MAX)) {
+    if (!integral || number < 0 || number > MAX_SAFE_INTEGER) {
         throw_range(info.Env(), what);
         return std::nullopt;
     }
-    return static_cast<size_t>(number);
+    return static_cast<uint64_t>(number);
+}
+
+/** As to_count(), for a number that must be a size_t. */
+std::optional<size_t> to_size(const Napi::CallbackInfo& info, size_t index, const char* what) {
+    const auto count = to_count(info, index, what);
+    if (!count) {
+        return std::nullopt;
+    }
+    if (*count > SIZE_MAX) {
+        throw_range(info.Env(), "a process of 32 bits has no sizes and offsets of 4 GiB or more");
+        return std::nullopt;
+    }
+    return static_cast<size_t>(*count);
 }
 
 bool is_true(Napi::Value value) {
@@ -417,18 +429,22 @@ Napi::Value arena_allocate(const Napi::CallbackInfo& info) {
     if (arena == nullptr) {
         return Napi::Value();
     }
-    const auto size = to_size(info, 1, "size must be an integer of bytes, at least 1");
+    const auto size = to_count(info, 1, "size must be an integer of bytes, at least 1");
     if (!size) {
         return Napi::Value();
     }
-    const auto alignment = to_size(info, 2, "alignment must be a power of two");
+    const auto alignment = to_count(info, 2, "alignment must be a power of two");
     if (!alignment) {
         return Napi::Value();
     }
     if (*size == 0 || *alignment == 0 || (*alignment & (*alignment - 1)) != 0) {
         return throw_range(env, "size must be at least 1, and alignment a power of two");
     }
-    const void* block = host::memory::arena_allocate(&arena->arena(), *size, *alignment);
+    const void* block =
+        *size > SIZE_MAX || *alignment > SIZE_MAX
+            ? nullptr
+            : host::memory::arena_allocate(&arena->arena(), static_cast<size_t>(*size),
+                                           static_cast<size_t>(*alignment));
     if (block == nullptr) {
         return throw_exhausted(env, "the arena has too little left for this block");
     }

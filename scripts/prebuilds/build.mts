@@ -3,8 +3,9 @@ import { cpSync, copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync } fr
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
+import { finishDll } from "./export-table.mjs";
 import { importLibrary } from "./import-library.mjs";
-import { NAPI_VERSION, prebuildPath, ROOT, type Target } from "./targets.mjs";
+import { EXPORTS, NAPI_VERSION, prebuildPath, ROOT, type Target } from "./targets.mjs";
 
 const require = createRequire(import.meta.url);
 const NODE_API_HEADERS = dirname(require.resolve("node-api-headers/package.json"));
@@ -34,7 +35,11 @@ export function build(target: Target): Buffer {
       target.builder === "cmake"
         ? buildWithCMake(target, folder)
         : buildWithPrebuildify(target, folder);
-    return readFileSync(binary);
+    const bytes = readFileSync(binary);
+    if (target.name === "win32-arm64") {
+      finishDll(bytes, EXPORTS);
+    }
+    return bytes;
   } finally {
     rmSync(folder, { recursive: true });
   }
@@ -108,7 +113,7 @@ function buildWithCMake(target: Target, folder: string): string {
     "-DCMAKE_CXX_FLAGS_RELEASE=-O2 -DNDEBUG",
     `-DCMAKE_CXX_FLAGS=-fno-rtti -fno-exceptions -ffile-prefix-map=${folder}=.`,
     `-DCMAKE_JS_INC=${join(NODE_API_HEADERS, "include")}`,
-    `-DCMAKE_JS_LIB=${importLibrary(folder, `${target.binutils}dlltool`, NAPI_VERSION)}`,
+    `-DCMAKE_JS_LIB=${importLibrary(folder, env["CXX"]!.split(" "), target.arch, NAPI_VERSION)}`,
   );
   run("cmake", "--build", output, "--parallel", "2");
   return join(output, "pound_guest_memory.node");

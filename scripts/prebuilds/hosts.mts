@@ -104,6 +104,7 @@ function qemuHost(arch: keyof typeof CROSS_COMPILERS, emulator: string): Host | 
     },
     excludedFiles: {
       "test/cli/**": "it does not depend on the binary, and takes long there",
+      "test/trace/**": "it does not depend on the binary, and takes long there",
       "test/engine/**": "what V8 inlines does not depend on the binary",
     },
   };
@@ -175,6 +176,7 @@ function bunHost(): Host | string {
       "reaches RAM above 4 GiB, and nothing below it": "nor a SharedArrayBuffer of that size",
       "of 6 GiB takes no memory until it is touched": "nor a SharedArrayBuffer of that size",
       "what V8 makes of the hot paths": "it is not V8",
+      "a process without the addon": "a test cannot replace Bun's loading of addons",
     },
   };
 }

@@ -12,23 +12,50 @@ export function nodeApiSymbols(version: number): string[] {
   return [...known.js_native_api_symbols, ...known.node_api_symbols];
 }
 
+/** The instructions that jump to the function whose address is at `slot`, by `process.arch`. */
+const JUMPS: Readonly<Record<string, (slot: string) => readonly string[]>> = {
+  x64: (slot) => [`jmpq *${slot}(%rip)`],
+  arm64: (slot) => [`adrp x16, ${slot}`, `ldr x16, [x16, :lo12:${slot}]`, "br x16"],
+};
+
 /**
- * Writes the import library through which a DLL made by MinGW calls Node-API, and returns its path.
+ * Writes the object file through which a DLL of MinGW calls Node-API, and returns its path.
  *
- * It lists the functions of `version` only, unlike the .def files of node-api-headers, so that a
- * call of a function that the oldest Node lacks fails to link. It is delay-loaded, so that the
- * functions are resolved in the program that loads the addon, see
- * native/addon/mingw/delay_load_hook.cpp.
+ * It has a function for each of those of `version` only, so that a call of a function that the
+ * oldest Node lacks fails to link. The functions jump to those of the program that loads the addon,
+ * whatever its name is: native/addon/mingw/host_functions.cpp looks them up.
+ *
+ * @param compiler - The command of the compiler, with its arguments.
  */
-export function importLibrary(folder: string, dlltool: string, version: number): string {
-  writeFileSync(
-    join(folder, "node.def"),
-    ["LIBRARY node.exe", "EXPORTS", ...nodeApiSymbols(version), ""].join("\n"),
-  );
-  // dlltool names symbols after the file, so the name must not contain the folder.
-  execFileSync(dlltool, ["--def", "node.def", "--output-delaylib", "libnode.a"], {
+export function importLibrary(
+  folder: string,
+  compiler: readonly string[],
+  arch: string,
+  version: number,
+): string {
+  const names = nodeApiSymbols(version);
+  const jump = JUMPS[arch]!;
+  const slot = (name: string): string => `__imp_${name}`;
+  const lines = [
+    ".text",
+    ...names.flatMap((name) => [`.globl ${name}`, `${name}:`, ...jump(slot(name))]),
+    ".data",
+    ".balign 8",
+    ".globl pound_host_functions",
+    "pound_host_functions:",
+    ...names.flatMap((name) => [`.globl ${slot(name)}`, `${slot(name)}:`, ".quad 0"]),
+    '.section .rdata,"dr"',
+    ".globl pound_host_names",
+    "pound_host_names:",
+    ...names.map((name) => `.asciz "${name}"`),
+    // An empty name is the end.
+    ".byte 0",
+  ];
+  writeFileSync(join(folder, "node.s"), `${lines.join("\n")}\n`);
+  const [program, ...args] = compiler;
+  execFileSync(program!, [...args, "-c", "node.s", "-o", "node.o"], {
     cwd: folder,
     stdio: "inherit",
   });
-  return join(folder, "libnode.a");
+  return join(folder, "node.o");
 }

@@ -3,10 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { nodeApiSymbols } from "./import-library.mjs";
-import { NAPI_VERSION, ROOT, type Target } from "./targets.mjs";
-
-/** The symbols that Node looks up in an addon. */
-const EXPORTS = ["napi_register_module_v1", "node_api_module_get_api_version_v1"];
+import { EXPORTS, NAPI_VERSION, ROOT, type Target } from "./targets.mjs";
 
 /** The facts about a binary, to print, and its faults. */
 export interface Inspection {
@@ -90,7 +87,7 @@ function inspectPe(objdump: (flag: string) => string, { facts, faults }: Inspect
   );
   const libraries = [...headers.matchAll(/DLL Name: (\S+)/g)].map((match) => match[1]!);
   facts.push(`needs ${libraries.join(", ")}`);
-  // The library of Node-API is not among them, since it is delay-loaded.
+  // Node-API is not among them, since the addon looks it up in the program that loads it.
   for (const library of libraries) {
     if (!/^(advapi32|kernel32|msvcrt)\.dll$/i.test(library)) {
       faults.push(`it needs ${library}, which not every Windows machine has`);

@@ -22,7 +22,11 @@ export interface Result {
 type Results = Readonly<Record<string, Result>>;
 
 const RESULTS = join(ROOT, "scripts/prebuilds/results.json");
-const PAGE = join(ROOT, "docs/platforms.md");
+/** The pages with generated parts. npm publishes only the first, so the long lists are in the other. */
+const PAGES: Readonly<Record<string, (results: Results) => string>> = {
+  "docs/platforms.md": tableOf,
+  "prebuilds/README.md": leftOutOf,
+};
 const BEGIN = "<!-- generated: npm run test:target -- --record TARGET -->";
 const END = "<!-- end of the generated part -->";
 
@@ -30,38 +34,53 @@ function readResults(): Results {
   return JSON.parse(readFileSync(RESULTS, "utf8")) as Results;
 }
 
-/** Stores the result of a target, and writes the generated part of docs/platforms.md. */
+/** Stores the result of a target, and writes the generated parts of the pages. */
 export async function recordResult(target: string, result: Result): Promise<void> {
   const all = { ...readResults(), [target]: result };
   const sorted = Object.fromEntries(
     [...TARGETS.keys()].flatMap((name) => (name in all ? [[name, all[name]]] : [])),
   );
-  writeFileSync(RESULTS, `${JSON.stringify(sorted, null, 2)}\n`);
-  writeFileSync(PAGE, await pageWith(sorted as Results));
+  writeFileSync(RESULTS, await formatted(RESULTS, JSON.stringify(sorted)));
+  for (const page of Object.keys(PAGES)) {
+    writeFileSync(join(ROOT, page), await pageWith(page, sorted as Results));
+  }
 }
 
-/** Whether docs/platforms.md is what the recorded results yield. */
-export async function isPageCurrent(): Promise<boolean> {
-  return (await pageWith(readResults())) === readFileSync(PAGE, "utf8");
+/** The pages that are not what the recorded results yield. */
+export async function stalePages(): Promise<string[]> {
+  const results = readResults();
+  const stale: string[] = [];
+  for (const page of Object.keys(PAGES)) {
+    if ((await pageWith(page, results)) !== readFileSync(join(ROOT, page), "utf8")) {
+      stale.push(page);
+    }
+  }
+  return stale;
 }
 
-/** docs/platforms.md, with the generated part written anew. */
-async function pageWith(results: Results): Promise<string> {
-  const page = readFileSync(PAGE, "utf8");
+/** A page with its generated part written anew. */
+async function pageWith(name: string, results: Results): Promise<string> {
+  const file = join(ROOT, name);
+  const page = readFileSync(file, "utf8");
   const [begin, end] = [page.indexOf(BEGIN), page.indexOf(END)];
   if (begin < 0 || end < begin) {
-    throw new Error("docs/platforms.md has no generated part");
+    throw new Error(`${name} has no generated part`);
   }
-  const text = `${page.slice(0, begin)}${BEGIN}\n\n${generated(results)}\n\n${page.slice(end)}`;
-  return format(text, { ...(await resolveConfig(PAGE)), filepath: PAGE, proseWrap: "always" });
+  const generated = PAGES[name]!(results);
+  const text = `${page.slice(0, begin)}${BEGIN}\n\n${generated}\n\n${page.slice(end)}`;
+  return formatted(file, text);
 }
 
-function generated(results: Results): string {
+async function formatted(file: string, text: string): Promise<string> {
+  return format(text, { ...(await resolveConfig(file)), filepath: file, proseWrap: "always" });
+}
+
+function tableOf(results: Results): string {
   const rows = [...TARGETS.values()].map((target) => {
     const result = results[target.name];
     const cells =
       result === undefined
-        ? ["", target.unreleased ?? "no run recorded", "", "", ""]
+        ? ["", "no run recorded", "", "", ""]
         : [
             result.binary.join("; "),
             [result.runtime, result.emulator].filter((part) => part !== undefined).join(", in "),
@@ -75,11 +94,13 @@ function generated(results: Results): string {
     "| target | binary | its facts | tested in | folders of `test` | passed | left out |",
     "| - | - | - | - | - | - | - |",
     ...rows,
-    "",
-    "What was left out, and why:",
-    "",
-    ...Object.entries(results).flatMap(([target, result]) => leftOut(target, result)),
   ].join("\n");
+}
+
+function leftOutOf(results: Results): string {
+  return Object.entries(results)
+    .flatMap(([target, result]) => leftOut(target, result))
+    .join("\n");
 }
 
 function leftOut(target: string, { leftOut, skipped }: Result): string[] {

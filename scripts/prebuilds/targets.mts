@@ -7,6 +7,9 @@ export const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 /** The Node-API version of every binary: that of the oldest Node supported. */
 export const NAPI_VERSION = 8;
 
+/** The symbols that Node looks up in an addon. */
+export const EXPORTS = ["napi_register_module_v1", "node_api_module_get_api_version_v1"];
+
 /** The oldest glibc that Node 20 runs on. No binary may require a newer one. */
 const NODE_GLIBC = "2.28";
 
@@ -26,8 +29,6 @@ export interface Target {
   readonly binutils: string;
   /** Environment of the build. */
   readonly environment: () => NodeJS.ProcessEnv;
-  /** Why a release does not contain the binary; it is built on demand only. */
-  readonly unreleased?: string;
   /** The newest glibc that the binary may require. */
   readonly glibc?: string;
 }
@@ -54,9 +55,7 @@ function glibcTarget(arch: "x64" | keyof typeof CROSS_COMPILERS): Target {
     platform: "linux",
     arch,
     libc: "glibc",
-    ...(arch === "arm"
-      ? { armVersion: "7", unreleased: "not all tests of the addon pass on it" }
-      : {}),
+    ...(arch === "arm" ? { armVersion: "7" } : {}),
     builder: "prebuildify",
     needs: {
       ...(arch === "x64"
@@ -130,7 +129,17 @@ const ALL: readonly Target[] = [
     builder: "cmake",
     needs: { "x86_64-w64-mingw32-g++": "g++-mingw-w64-x86-64", cmake: "cmake" },
     binutils: "x86_64-w64-mingw32-",
-    environment: () => ({}),
+    environment: () => ({ CXX: "x86_64-w64-mingw32-g++" }),
+  },
+  {
+    name: "win32-arm64",
+    platform: "win32",
+    arch: "arm64",
+    builder: "cmake",
+    needs: { cmake: "cmake", "aarch64-linux-gnu-objdump": "binutils-aarch64-linux-gnu" },
+    binutils: "aarch64-linux-gnu-",
+    // The linker of Windows exports the functions that the sources declare as exported, and no others.
+    environment: () => ({ ...zigEnvironment("aarch64-windows-gnu"), LDFLAGS: "" }),
   },
   ...(["x64", "arm64"] as const).map((arch): Target => ({
     name: `darwin-${arch}`,

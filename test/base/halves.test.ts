@@ -8,6 +8,7 @@ import {
   GuestMemory,
 } from "pound-guest-memory";
 import { FAULT, OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
+import { itWide } from "../support/wide-tests.js";
 
 const { OK, FAULT_BOUNDARY, FAULT_UNALIGNED, ERROR_INTERNAL } = GuestMemAccessResult;
 const SIZE = 4096;
@@ -248,7 +249,7 @@ for (const native of [false, true]) {
       halves = native ? space.native.halves : space.halves;
     });
 
-    it("reach RAM and ROM at the top of the address space, and across its words", () => {
+    itWide("reach RAM and ROM at the top of the address space, and across its words", () => {
       // The RAM has bytes under three upper words.
       const start = 0xffff_fffe_ffff_f000n;
       const { memory } = space.addRam(start, 4096 + 2 ** 32 - 2 ** 20);

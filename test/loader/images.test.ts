@@ -322,6 +322,9 @@ describe("loadImage", () => {
     const bomb = zlib.gzipSync(Buffer.alloc(8 * MIB));
     expect(refusal(bomb, { maxSize: MIB, gpa: 0 }).reason).to.match(/more than 1048576 bytes/);
     expect(refusal(bomb.subarray(0, 1000)).reason).to.match(/damaged gzip data/);
+    // A bound above the largest buffer of the runtime is valid.
+    const { segments } = readImage(zlib.gzipSync("abc"), { maxSize: 2 ** 32, gpa: 0 });
+    expect(segments[0]!.bytes.toString()).to.equal("abc");
   });
 
   it("reads a file as the format that is named, or refuses it", () => {

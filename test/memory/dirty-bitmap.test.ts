@@ -7,6 +7,7 @@ import { ExclusiveMonitor } from "pound-guest-memory/atomics";
 import { collectUntil } from "../support/collect.js";
 import { OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
 import { PATHS } from "../support/paths.js";
+import { itWide } from "../support/wide-tests.js";
 
 const PAGE = 4096;
 
@@ -311,7 +312,7 @@ describe("dirty tracking", () => {
     }
   });
 
-  it("marks pages above 4 GiB of the space and of the RAM", () => {
+  itWide("marks pages above 4 GiB of the space and of the RAM", () => {
     const space = new AddressSpace();
     const start = 3 * 2 ** 30;
     const region = space.addRam(start, 6 * 2 ** 30, { trackDirty: true });
@@ -356,7 +357,7 @@ describe("dirty tracking", () => {
     expect([space.regions.length, region.dirty]).to.deep.equal([2, null]);
   });
 
-  it("tells of every accessor of the memory itself", () => {
+  itWide("tells of every accessor of the memory itself", () => {
     const memory = GuestMemory.allocate(2 ** 32 + 64 * PAGE);
     const space = new AddressSpace();
     const { dirty } = space.addRam(0, memory, { trackDirty: true });

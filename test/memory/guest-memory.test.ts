@@ -13,6 +13,7 @@ import { OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
 import { splitting } from "../support/halves.js";
 import { sweep } from "../support/sweep.js";
 import { PATHS, pathsOf } from "../support/paths.js";
+import { RAM_ALIGNMENT } from "../support/wide-tests.js";
 
 const { OK, FAULT_BOUNDARY } = GuestMemAccessResult;
 
@@ -21,9 +22,11 @@ const KINDS: Record<string, (size: number) => GuestMemory> = {
   "pages of its own": (size) => GuestMemory.allocate(size),
   "a caller's ArrayBuffer": (size) => GuestMemory.create(Arena.over(new ArrayBuffer(size + 16))),
   "a SharedArrayBuffer": (size) => GuestMemory.create(Arena.over(new SharedArrayBuffer(size + 16))),
-  // The host address is aligned from there, so RAM starts at 16 or 32 and ends where it should.
+  // The host address is aligned from there, so RAM starts 16 bytes above the first multiple of it.
   "a caller's buffer from an odd offset on": (size) =>
-    GuestMemory.create(Arena.over(new Uint8Array(new ArrayBuffer(size + 32), 3, size + 29))),
+    GuestMemory.create(
+      Arena.over(new Uint8Array(new ArrayBuffer(size + 32), 3, size + 13 + RAM_ALIGNMENT)),
+    ),
   "a buffer of the runtime's, where it forbids others": (size) => {
     const binding = native as { externalBuffers: boolean };
     binding.externalBuffers = false;
@@ -124,11 +127,9 @@ describe("the view path", () => {
       string,
       (...args: unknown[]) => void
     >;
-    const names = Object.getOwnPropertyNames(GuestMemory.prototype).filter(
-      (name) =>
-        typeof Object.getOwnPropertyDescriptor(methods, name)!.value === "function" &&
-        // A function that is there only for its speed.
-        !["constructor", "isView"].includes(name),
+    const names = propertiesOf(GuestMemory.prototype).flatMap(([name, { value }]) =>
+      // `isView` is there only for its speed.
+      typeof value === "function" && !["constructor", "isView"].includes(name) ? name : [],
     );
     expect(names).to.include.members(["tryReadb", "writeq", "read", "slice", "destroy"]);
     for (const name of names) {
@@ -140,6 +141,13 @@ describe("the view path", () => {
     }
   });
 });
+
+/** The properties of a prototype and of those from which it inherits. */
+function propertiesOf(prototype: object): [string, PropertyDescriptor][] {
+  const own = Object.entries(Object.getOwnPropertyDescriptors(prototype));
+  const next = Object.getPrototypeOf(prototype) as object;
+  return next === Object.prototype ? own : [...own, ...propertiesOf(next)];
+}
 
 function outFor(name: string): object {
   return {

@@ -6,13 +6,14 @@ import { OUT_OF_RANGE, thrown } from "../support/errors.js";
 import { splitting } from "../support/halves.js";
 import { WIDTHS_AND_HALVES } from "../support/widths.js";
 import { itNative } from "../support/native-tests.js";
+import { describeWide } from "../support/wide-tests.js";
 
 const { OK, FAULT_BOUNDARY, FAULT_UNALIGNED, ERROR_INTERNAL } = GuestMemAccessResult;
 const GIB = 2 ** 30;
 const EDGE = 4 * GIB;
 const SIZE = 6 * GIB;
 
-describe("RAM of 6 GiB", function () {
+describeWide("RAM of 6 GiB", function () {
   let memory: GuestMemory;
   let residentBefore: number;
 

@@ -3,6 +3,7 @@ import { expect } from "chai";
 import { Arena, GuestMemory } from "pound-guest-memory";
 import { runAlone, WITH_TRANSFER, RAW } from "../support/alone.js";
 import { describeNative } from "../support/native-tests.js";
+import { itWide } from "../support/wide-tests.js";
 
 /** Only Linux's own address space limit, and not that of an emulator, is of use to a test. */
 const CAN_LIMIT =
@@ -208,7 +209,7 @@ describeNative("what the addon relies on", function () {
     );
   });
 
-  it("is freed once where the runtime refuses a buffer", () => {
+  itWide("is freed once where the runtime refuses a buffer", () => {
     expectOutput(
       `const arena = native.arenaCreate(8 * 2 ** 30);
        native.arenaAllocate(arena, 2 ** 33, 1);

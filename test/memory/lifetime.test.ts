@@ -8,6 +8,7 @@ import {
 } from "pound-guest-memory";
 import { runAlone, WITH_TRANSFER, RAW } from "../support/alone.js";
 import { itNative } from "../support/native-tests.js";
+import { itWideNative } from "../support/wide-tests.js";
 
 const MIB = 2 ** 20;
 
@@ -176,7 +177,7 @@ describe("lifetime", function () {
     expect(status).to.equal(0);
   });
 
-  itNative(
+  itWideNative(
     "faults as a whole where a buffer in the middle of the range was transferred away",
     () => {
       const { status, output } = runAlone(
@@ -208,7 +209,7 @@ describe("lifetime", function () {
       }
       ${PRELUDE}`;
 
-  itNative("does without buffers over native memory where the runtime forbids them", () => {
+  itWideNative("does without buffers over native memory where the runtime forbids them", () => {
     const { status, output } = runAlone(`${FORBIDDEN}
       const memory = GuestMemory.allocate(5 * 2 ** 30);
       memory.writel(2 ** 32 + 4, 0xabcdef01);

@@ -17,6 +17,7 @@ import { FAULT, OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
 import { WIDTHS, type WidthCase } from "../support/widths.js";
 import { POLICIES } from "../support/policies.js";
 import { PATHS, pathsOf } from "../support/paths.js";
+import { itWide } from "../support/wide-tests.js";
 
 const { OK, FAULT_BOUNDARY, FAULT_UNALIGNED, ERROR_INTERNAL } = GuestMemAccessResult;
 const PATTERN = 0xf1e2_d3c4_b5a6_9788n;
@@ -251,7 +252,7 @@ describe("access policies", () => {
     memory.destroy();
   });
 
-  it("make an access across 4 GiB, and check all of its bytes", () => {
+  itWide("make an access across 4 GiB, and check all of its bytes", () => {
     const memory = GuestMemory.allocate(EDGE + 4096);
     const region = new AddressSpace().addRam(0, memory);
     for (const endian of ["little", "big"] as const) {

@@ -3,6 +3,7 @@ import { Worker } from "node:worker_threads";
 import { expect } from "chai";
 import { Arena, GuestMemory, type SharedRam } from "pound-guest-memory";
 import { FAULT, NO_MEMORY, OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
+import { itWide } from "../support/wide-tests.js";
 
 const GIB = 2 ** 30;
 
@@ -68,7 +69,7 @@ describe("shared RAM", () => {
     expect(GuestMemory.create(Arena.over(new ArrayBuffer(64))).shareable).to.equal(null);
   });
 
-  it("of 6 GiB takes no memory until it is touched", () => {
+  itWide("of 6 GiB takes no memory until it is touched", () => {
     const before = process.memoryUsage.rss();
     const memory = GuestMemory.allocateShared(6 * GIB);
     expect(process.memoryUsage.rss() - before).to.be.below(64 * 2 ** 20);

@@ -2,6 +2,7 @@ import { expect } from "chai";
 import { GuestMemAccessResult, GuestMemory } from "pound-guest-memory";
 import { OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
 import { PATHS } from "../support/paths.js";
+import { itWide } from "../support/wide-tests.js";
 
 const { OK, FAULT_BOUNDARY, FAULT_UNALIGNED, ERROR_INTERNAL } = GuestMemAccessResult;
 const GIB = 2 ** 30;
@@ -39,7 +40,7 @@ for (const path of PATHS) {
       expect(accessOf(memory).tryWriteqFrom(0, source)).to.equal(ERROR_INTERNAL);
     });
 
-    it("takes a view of the RAM itself, and reaches above 4 GiB", () => {
+    itWide("takes a view of the RAM itself, and reaches above 4 GiB", () => {
       const memory = GuestMemory.allocate(5 * GIB);
       // The same in either byte order.
       memory.writeq(8, 0x0123_4567_6745_2301n);

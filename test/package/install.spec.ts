@@ -123,7 +123,7 @@ describe("the package, as npm packs it", () => {
     const expected = [
       /^(package\.json|README\.md|LICENSE|binding\.gyp)$/,
       /^dist\/[\w/-]+(\.browser)?\.(js|d\.ts|mjs|d\.mts)$/,
-      /^prebuilds\/(linux|win32|darwin)-(x64|arm64)\/node\.napi(\.glibc|\.musl)?\.node$/,
+      /^prebuilds\/(linux|win32|darwin)-\w+\/node\.napi(\.armv7)?(\.glibc|\.musl)?\.node$/,
       /^native\/(addon|pound)\/[\w/]+\.(h|cpp)$/,
       /^native\/CMakeLists\.txt$/,
       /^native\/cmake\/pound[\w-]+\.cmake(\.in)?$/,

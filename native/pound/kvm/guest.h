@@ -2,6 +2,7 @@
 #define POUND_KVM_GUEST_H
 
 #include <cassert>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <optional>
@@ -25,8 +26,11 @@ struct guest_memory_t {
     const uint64_t size;
 };
 
-/** Alignment of the host address of guest physical address 0, in bytes. */
-constexpr size_t GUEST_RAM_ALIGNMENT = 16;
+/**
+ * Alignment of the host address of guest physical address 0, in bytes: that of memory of malloc(),
+ * so that a buffer of the caller needs no padding. 16 on 64-bit hosts, 8 on 32-bit ARM.
+ */
+constexpr size_t GUEST_RAM_ALIGNMENT = alignof(std::max_align_t);
 
 /** Bytes that the descriptor takes from an arena, without padding before it. */
 constexpr size_t GUEST_MEMORY_DESCRIPTOR_SIZE =
