@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { workerData } from "node:worker_threads";
+import { parentPort, workerData } from "node:worker_threads";
 import { DirtyBitmap, GuestMemory } from "pound-guest-memory";
 import { riscvArchitecture } from "pound-guest-memory/gdb";
 import { type DisassembledLine, InspectedMachine } from "pound-guest-memory/inspector";
@@ -57,3 +57,4 @@ new InspectedMachine({
   running,
   ...(trace !== undefined && { trace }),
 }).connect(port);
+parentPort!.postMessage("ready");

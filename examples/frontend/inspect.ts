@@ -50,6 +50,8 @@ export async function inspectProgram(
   const { port1, port2 } = new MessageChannel();
   const workerData: InspectedJob = { ...options, ram: memory.shareable!, marks, port: port2 };
   const worker = new Worker(script, { workerData, transferList: [port2] });
+  // The worker is ready. The pages that it has loaded do not count as written by the guest.
+  await once(worker, "message");
   const inspector = await serveInspector({ space, machine: port1 });
   return {
     inspector,

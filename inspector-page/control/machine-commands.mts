@@ -53,7 +53,7 @@ export class MachineCommands {
   }
 
   continue(): void {
-    this.#order("running", orders.continue);
+    this.#order("continued", orders.continue);
   }
 
   pause(): void {
@@ -76,10 +76,11 @@ export class MachineCommands {
 
   /** Goes to the instruction that is executed next. */
   goToPc(): void {
-    const { machine } = this.#subject;
-    const pc = this.#info?.machine?.registers[machine?.pc ?? 0];
-    if (pc !== undefined) {
-      this.#commands.goTo(BigInt(pc));
+    const at = this.#info?.machine?.at ?? null;
+    if (at !== null) {
+      this.#commands.goTo(BigInt(at));
+    } else {
+      this.#status.fail("the pc is not in memory");
     }
   }
 

@@ -11,6 +11,7 @@ import {
 } from "../debug/machine.js";
 import { SIGINT, SIGTRAP, type Stop } from "../debug/runner.js";
 import type { WatchWord } from "../debug/stops.js";
+import { partsOf } from "../debug/translation.js";
 import { AccessTrace } from "../space/access-trace.js";
 import type { AddressSpace } from "../space/address-space.js";
 import { serveOver } from "./machine-link.js";
@@ -185,12 +186,14 @@ export class InspectedMachine {
       values.push(BigInt.asUintN(bits, await cpus[index]!.readRegister(number)));
     }
     const pc = values[description.pc]!;
+    const [place] = await partsOf(cpus[index]!, pc, 1);
     const lines = this.#disassemble?.(pc, index).slice(0, MAX_LINES) ?? [];
     return {
       status: runner.isRunning ? "running" : last.kind === "exit" ? "ended" : "stopped",
       reason: runner.isRunning ? "" : describeStop(last),
       cpu: last.kind === "exit" ? null : last.cpu,
       registers: values.map(hex),
+      at: place?.gpa == null ? null : hex(place.gpa),
       disassembly: lines.map(({ address, text }) => {
         return { address: hex(address), text: text.slice(0, MAX_CHARACTERS) };
       }),

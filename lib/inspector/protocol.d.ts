@@ -59,6 +59,8 @@ export interface MachineState {
   readonly cpu: number | null;
   /** The values of the registers of the CPU, in hexadecimal. */
   readonly registers: readonly string[];
+  /** The guest physical address of the pc; null if the CPU's page tables do not map it. */
+  readonly at: string | null;
   /** Instructions from the pc on. */
   readonly disassembly: readonly { readonly address: string; readonly text: string }[];
   readonly breakpoints: readonly string[];

@@ -166,32 +166,28 @@ describe("the page of a running machine in a browser", function () {
     expect(complaints.splice(0).join()).to.contain("401");
   });
 
-  for (const [width, height] of [
-    [1024, 768],
-    [1920, 1080],
+  for (const [width, height, colorScheme] of [
+    [1024, 768, "dark"],
+    [1920, 1080, "light"],
   ] as const) {
-    for (const colorScheme of ["dark", "light"] as const) {
-      it(`has no accessibility fault at ${width} pixels, ${colorScheme}`, async () => {
-        await page.setViewportSize({ width, height });
-        await page.emulateMedia({ colorScheme });
-        await enter(page, "g", "2000");
-        await press(page, "S", "b", "w", "s", "s", "s");
-        await shows(page, "#accesses", "wrote");
-        await becomes(page, () => page.locator(".cell.differs").count(), 1);
-        await page.evaluate(AXE);
-        const { violations } = await page.evaluate<AxeResults>("axe.run()");
-        const faults = violations.flatMap(({ id, nodes }) =>
-          nodes.map(
-            ({ html, any }) => `${id}: ${html} ${any.map(({ message }) => message).join()}`,
-          ),
-        );
-        expect(faults.slice(0, 20).join("\n")).to.equal("");
-        const overflow = "document.documentElement.scrollWidth - innerWidth";
-        expect(await page.evaluate(overflow)).to.equal(0);
-        for (const name of ["bytes", "machine-panel", "heat"]) {
-          expect(await page.locator(`#${name}`).isVisible(), name).to.equal(true);
-        }
-      });
-    }
+    it(`has no accessibility fault at ${width} pixels, ${colorScheme}`, async () => {
+      await page.setViewportSize({ width, height });
+      await page.emulateMedia({ colorScheme });
+      await enter(page, "g", "2000");
+      await press(page, "S", "b", "w", "s", "s", "s");
+      await shows(page, "#accesses", "wrote");
+      await becomes(page, () => page.locator(".cell.differs").count(), 1);
+      await page.evaluate(AXE);
+      const { violations } = await page.evaluate<AxeResults>("axe.run()");
+      const faults = violations.flatMap(({ id, nodes }) =>
+        nodes.map(({ html, any }) => `${id}: ${html} ${any.map(({ message }) => message).join()}`),
+      );
+      expect(faults.slice(0, 20).join("\n")).to.equal("");
+      const overflow = "document.documentElement.scrollWidth - innerWidth";
+      expect(await page.evaluate(overflow)).to.equal(0);
+      for (const name of ["bytes", "machine-panel", "heat"]) {
+        expect(await page.locator(`#${name}`).isVisible(), name).to.equal(true);
+      }
+    });
   }
 });
