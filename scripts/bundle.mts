@@ -28,10 +28,11 @@ const ROOT_ENTRY = join(LIB, "index.ts");
 const REPLAY_LOOP = join(LIB, "trace", "replay-loop.ts");
 
 /**
- * The modules for access policies other than the default, a fifth of the root entry's code. Each is
- * a file of dist/chunks/, which `require` loads when it is first used.
+ * The modules for access policies other than the default and for big-endian hosts, a fifth of the
+ * root entry's code. Each is a file of dist/chunks/, which `require` loads when it is first used.
  */
 const LAZY = [
+  "memory/big-endian-access",
   "memory/policy-access",
   "space/policy-accessors",
   "space/policy-space-access",

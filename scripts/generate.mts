@@ -27,7 +27,14 @@ import {
   spacePolicyClasses,
   tableAccessors,
 } from "./generate/space.mjs";
-import { inQuads, roundTrip, type ViewClass, viewAccessors, viewWrites } from "./generate/view.mjs";
+import {
+  forwardingAccessors,
+  inQuads,
+  roundTrip,
+  type ViewClass,
+  viewAccessors,
+  viewWrites,
+} from "./generate/view.mjs";
 import type { WidthRow } from "./generate/widths.mjs";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
@@ -45,7 +52,8 @@ const HOT: Pick<ViewClass, "ok" | "slow" | "slowWrite"> = {
     tryWriteqFrom: "this.general.tryWriteqFrom(gpa, source)",
     tryReadqHalves: "this.general.tryReadqHalves(gpa, out, at)",
     tryWriteqHalves: "this.general.tryWriteqHalves(gpa, low, high)",
-    read: ({ suffix }) => `this.general.read${suffix}(gpa)`,
+    // `>>> 0` as in scripts/generate/space.mts.
+    read: ({ suffix, bits }) => `this.general.read${suffix}(gpa)${bits === 32 ? " >>> 0" : ""}`,
   },
   slowWrite: ({ suffix }) => `this.general.write${suffix}(gpa, value)`,
 };
@@ -70,6 +78,7 @@ const GENERATED: Readonly<Record<string, () => string>> = {
       array: ({ bits }, operation) => `this.${operation === "read" ? "u" : "w"}${bits}`,
       ...HOT,
     }),
+  "lib/memory/big-endian-access.ts": forwardingAccessors,
   "lib/memory/branching-access.ts": () =>
     viewAccessors({
       inReach: (row, operation) =>

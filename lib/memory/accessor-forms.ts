@@ -1,3 +1,5 @@
+import { HOST_IS_LITTLE_ENDIAN } from "../base/host.js";
+import type { BigEndianAccess } from "./big-endian-access.js";
 import { BranchingAccess } from "./branching-access.js";
 import { SelectingAccess } from "./selecting-access.js";
 
@@ -15,6 +17,8 @@ import { SelectingAccess } from "./selecting-access.js";
  * feedback of all four typed arrays, and V8 would inline none of them. The bytecode must be short,
  * because V8 inlines at most 920 bytes of bytecode into one function.
  *
+ * On a big-endian host, neither of them can make an access: `BigEndianAccess` takes their place.
+ *
  * - The result is the literal 0 instead of `OK`, which would take more bytes of bytecode.
  * - `instanceof` costs nothing after an access to an element of `out`, because V8 knows the type
  *   then. Before it, V8 would walk the prototype chain. `checkSlots` costs nothing after
@@ -27,8 +31,20 @@ let selecting: object | null = null;
 
 /** Gives a prototype the accessors, which it inherits. V8 treats them as constants then. */
 export function selectUntilRefusal(prototype: object): void {
-  Object.setPrototypeOf(prototype, SelectingAccess.prototype);
-  selecting = prototype;
+  if (HOST_IS_LITTLE_ENDIAN) {
+    Object.setPrototypeOf(prototype, SelectingAccess.prototype);
+    selecting = prototype;
+  } else {
+    const accessors = bigEndianAccess().prototype;
+    Object.setPrototypeOf(accessors, SelectingAccess.prototype);
+    Object.setPrototypeOf(prototype, accessors);
+  }
+}
+
+function bigEndianAccess(): typeof BigEndianAccess {
+  // eslint-disable-next-line @typescript-eslint/no-require-imports -- loaded when first used
+  const module = require("./big-endian-access.js") as typeof import("./big-endian-access.js");
+  return module.BigEndianAccess;
 }
 
 /** Call it when an access is refused that the first form has refused too. */

@@ -232,7 +232,7 @@ export class BranchingAccess implements Omit<GuestMemoryAccess, "size"> {
         }
       }
     }
-    return this.general.readl(gpa);
+    return this.general.readl(gpa) >>> 0;
   }
 
   readq(gpa: Gpa): bigint {

@@ -36,6 +36,7 @@ import { ViewAtomics } from "./atomics.js";
 import { BYTE } from "../base/widths.js";
 import { branchFromNowOn, selectUntilRefusal } from "./accessor-forms.js";
 import { EMPTY_WINDOW, WINDOW_SIZE, type Window, Windows } from "./windows.js";
+import { HOST_IS_LITTLE_ENDIAN } from "../base/host.js";
 
 const NO_MARKS = new Uint8Array(0);
 
@@ -601,6 +602,11 @@ export class GuestMemory implements Disposable {
     }));
   }
 
+  /** The accessors that `BigEndianAccess` calls. @internal */
+  protected byView(): PolicyAccess {
+    return this.#policies[0] ?? this.withPolicy({});
+  }
+
   /** Whether the RAM has ended: it is destroyed, or its arena is reset or destroyed. */
   get destroyed(): boolean {
     return this.#destroyed;
@@ -1066,7 +1072,11 @@ export class GuestMemory implements Disposable {
     this.marks = guards === null ? marks : NO_MARKS;
     // The prototype stays after tracking has ended: V8 up to Node 22 would make a new hidden class
     // for each change, and the call sites of the accessors would become megamorphic.
-    if (dirty !== null && Object.getPrototypeOf(this) === GuestMemory.prototype) {
+    if (
+      dirty !== null &&
+      HOST_IS_LITTLE_ENDIAN &&
+      Object.getPrototypeOf(this) === GuestMemory.prototype
+    ) {
       Reflect.setPrototypeOf(this, TrackedWrites.prototype);
     }
   }

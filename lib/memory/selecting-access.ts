@@ -228,7 +228,7 @@ export class SelectingAccess implements Omit<GuestMemoryAccess, "size"> {
       const value = cells[index]!;
       return value;
     }
-    return this.general.readl(gpa);
+    return this.general.readl(gpa) >>> 0;
   }
 
   readq(gpa: Gpa): bigint {

@@ -39,14 +39,16 @@ export class WatchedPage {
     this.found = null;
   }
 
+  /** Whether an access starts in the page. */
   holds(gpa: Gpa): boolean {
-    return gpa >= this.low && gpa < this.end;
+    return typeof gpa === "number" && gpa >= this.low && gpa < this.end;
   }
 
   /** Whether all bytes of an access lie in the page, or in another of the reach. */
   reaches(gpa: Gpa, bytes: number): gpa is number {
     return (
       typeof gpa === "number" &&
+      Number.isInteger(gpa) &&
       ((gpa >= this.low && gpa + bytes <= this.end) || this.#turnTo(gpa, bytes))
     );
   }

@@ -69,6 +69,36 @@ export function viewAccessors(path: ViewClass): string {
   ].join("\n\n");
 }
 
+/** The accessors of `BigEndianAccess`, which call those of another object. */
+export function forwardingAccessors(): string {
+  const tries = WIDTHS.flatMap(({ suffix, out, value }): [string, string, string][] => [
+    [`tryRead${suffix}`, `out: ${out}`, "GuestMemAccessResult"],
+    [`tryWrite${suffix}`, `value: ${value}`, "GuestMemAccessResult"],
+    [`read${suffix}`, "", value],
+    [`write${suffix}`, `value: ${value}`, "void"],
+  ]);
+  const [outHalves, halves] = ["out: Uint32Array, at: number", "low: number, high: number"];
+  const all: [name: string, parameters: string, result: string][] = [
+    ...tries,
+    ["tryWriteqFrom", "source: BigUint64Array", "GuestMemAccessResult"],
+    ["tryReadqHalves", outHalves, "GuestMemAccessResult"],
+    ["tryWriteqHalves", halves, "GuestMemAccessResult"],
+    ["readqHalves", outHalves, "void"],
+    ["writeqHalves", halves, "void"],
+  ];
+  return all
+    .map(([name, parameters, result]) => {
+      const names = ["gpa", ...parameters.split(", ").filter((one) => one !== "")];
+      const given = names.map((one) => one.replace(/:.*/, "")).join(", ");
+      const parts = ["gpa: Gpa", ...names.slice(1)].join(", ");
+      return `
+  ${name}(${parts}): ${result} {
+    ${result === "void" ? "" : "return "}this.byView().${name}(${given});
+  }`;
+    })
+    .join("\n");
+}
+
 /** The writing accessors of one class of the view path. */
 export function viewWrites(path: ViewClass): string {
   return [...tryWrites(path), ...WIDTHS.map((row) => write(path, row)), tryWriteqHalves(path)].join(

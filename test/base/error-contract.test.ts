@@ -301,7 +301,9 @@ describe("the contract of errors", function () {
         const target = path === "view" ? space : space.native;
         // Not what is private to TypeScript only.
         const internal =
-          path === "view" ? /^(clear|isView|checkSlots)$/ : /^(clear|tryRead|tryWrite|read)$/;
+          path === "view"
+            ? /^(clear|isView|checkSlots)$/
+            : /^(clear|(tryRead|tryWrite|read)(Number)?)$/;
         for (const name of methodsOf(target).filter((method) => !internal.test(method))) {
           const good =
             { addRam: [8192, 4096], addRom: [8192, new Uint8Array(8)] }[name] ??

@@ -21,7 +21,7 @@ const SECOND_FORM = 'Object.hasOwn(GuestMemory.prototype, "readl")';
 describe("the forms of the accessors", () => {
   it("has the second form only after an access that the first form refuses", function () {
     if (endianness() === "BE") {
-      this.skip(); // There, the first form refuses every access.
+      this.skip(); // There, the accessors have another form.
     }
     const forms = run(`
       const memory = GuestMemory.allocate(4096);
@@ -33,21 +33,27 @@ describe("the forms of the accessors", () => {
     expect(forms).to.deep.equal([false, 7, 1, true, 7]);
   });
 
-  itWide("has the first form when writes are tracked, and the second once RAM has 2 GiB", () => {
-    expect(
-      run(`
+  itWide(
+    "has the first form when writes are tracked, and the second once RAM has 2 GiB",
+    function () {
+      if (endianness() === "BE") {
+        this.skip();
+      }
+      expect(
+        run(`
         const memory = GuestMemory.allocate(4096);
         new AddressSpace().addRam(0, memory, { trackDirty: true });
         memory.writeb(5, 1);
         console.log(${SECOND_FORM});`),
-    ).to.equal(false);
-    expect(
-      run(`
+      ).to.equal(false);
+      expect(
+        run(`
         const memory = GuestMemory.allocate(2 ** 31 + 8);
         memory.writeb(2 ** 31, 5);
         console.log(JSON.stringify([${SECOND_FORM}, memory.readb(2 ** 31)]));`),
-    ).to.deep.equal([true, 5]);
-  });
+      ).to.deep.equal([true, 5]);
+    },
+  );
 
   // Where the prototype is frozen, the first form stays, so that each access can be tried on it.
   itNative("refuses in the first form what the native path refuses", () => {

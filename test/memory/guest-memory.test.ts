@@ -127,11 +127,9 @@ describe("the view path", () => {
       string,
       (...args: unknown[]) => void
     >;
-    const names = Object.getOwnPropertyNames(GuestMemory.prototype).filter(
-      (name) =>
-        typeof Object.getOwnPropertyDescriptor(methods, name)!.value === "function" &&
-        // A function that is there only for its speed.
-        !["constructor", "isView"].includes(name),
+    const names = propertiesOf(GuestMemory.prototype).flatMap(([name, { value }]) =>
+      // `isView` is there only for its speed.
+      typeof value === "function" && !["constructor", "isView"].includes(name) ? name : [],
     );
     expect(names).to.include.members(["tryReadb", "writeq", "read", "slice", "destroy"]);
     for (const name of names) {
@@ -143,6 +141,13 @@ describe("the view path", () => {
     }
   });
 });
+
+/** The properties of a prototype and of those from which it inherits. */
+function propertiesOf(prototype: object): [string, PropertyDescriptor][] {
+  const own = Object.entries(Object.getOwnPropertyDescriptors(prototype));
+  const next = Object.getPrototypeOf(prototype) as object;
+  return next === Object.prototype ? own : [...own, ...propertiesOf(next)];
+}
 
 function outFor(name: string): object {
   return {

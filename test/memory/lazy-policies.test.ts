@@ -1,4 +1,5 @@
 import { execFileSync } from "node:child_process";
+import { endianness } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
 import { itNative } from "../support/native-tests.js";
@@ -24,7 +25,10 @@ function loadedByEach(...steps: string[]): string[][] {
 }
 
 describe("the modules of access policies", () => {
-  itNative("are loaded when a memory or a space first has a policy", () => {
+  itNative("are loaded when a memory or a space first has a policy", function () {
+    if (endianness() === "BE") {
+      this.skip(); // There, the accessors without a policy use one of the modules.
+    }
     expect(
       loadedByEach(
         "",

@@ -42,6 +42,20 @@ for (const [path, policy] of POLICIES.flatMap((one) => PATHS.map((path) => [path
       }
     });
 
+    it("are not called for addresses that are no integers, in the page of the last access", () => {
+      watch({ gpa: 0x1000, length: 0x1000 });
+      for (const { tryWrite, read } of WIDTHS_AND_HALVES) {
+        tryWrite(access, 0x1010, 1n);
+        read(access, 0x1010);
+        seen = [];
+        expect(thrown(() => tryWrite(access, 0x1010 + 0.5, 2n))).to.deep.equal(OUT_OF_RANGE);
+        expect(thrown(() => read(access, 0x1010 + 0.5))).to.deep.equal(OUT_OF_RANGE);
+        expect(thrown(() => read(access, Symbol("0") as never))).to.deep.equal(WRONG_TYPE);
+        expect(seen).to.deep.equal([]);
+        expect(space.readb(0x1010)).to.be.at.most(1);
+      }
+    });
+
     it("report exactly the accesses that touch a byte of the range", () => {
       watch({ gpa: 0x2003, length: 2n });
       for (let gpa = 0x2000; gpa < 0x2010; gpa++) {
