@@ -1,4 +1,4 @@
-import { checkObject } from "../base/arguments.js";
+import { checkFunction, checkObject } from "../base/arguments.js";
 import { typeError } from "../base/errors.js";
 import { type Gpa, toBigInt } from "../base/gpa.js";
 import { type AddressSpace, busOf } from "../space/address-space.js";
@@ -50,6 +50,13 @@ export interface RiscvPageTableOptions {
    * the default, an access that has to set one is a page fault, as with Svade.
    */
   readonly updatesBits?: boolean;
+  /**
+   * Decides whether a walk may access an entry of 8 bytes at a guest physical address, as the
+   * physical memory protection of a hart does; by default it may. The access is an access fault if
+   * not. Walks for {@link Mmu.probe} do not ask. After a change of the answers, the MMU has to be
+   * flushed.
+   */
+  readonly permits?: (gpa: Gpa, kind: "read" | "write") => boolean;
 }
 
 /** What decides about the rights of an access, besides the page tables. */
@@ -92,6 +99,7 @@ export class RiscvPageTables {
   readonly walk: Walk;
   readonly #entries: PageTableEntries;
   readonly #updatesBits: boolean;
+  readonly #permits: RiscvPageTableOptions["permits"];
   #satp = 0n;
   /** Page number of the root table. */
   #root = 0;
@@ -101,12 +109,13 @@ export class RiscvPageTables {
   /** @throws TypeError if `space` is not an address space, or for an invalid option. */
   constructor(space: AddressSpace, options: RiscvPageTableOptions = {}) {
     busOf(space);
-    const { updatesBits = false } = checkObject(options, "options");
+    const { updatesBits = false, permits } = checkObject(options, "options");
     if (typeof updatesBits !== "boolean") {
       throw typeError("updatesBits must be a boolean");
     }
     this.#entries = new PageTableEntries(space);
     this.#updatesBits = updatesBits;
+    this.#permits = permits === undefined ? permits : checkFunction(permits, "permits");
     this.walk = (va, kind, mode, isProbe = false) => this.#walk(va, kind, mode, isProbe);
   }
 
@@ -181,7 +190,7 @@ export class RiscvPageTables {
       const size = PAGE * ENTRIES ** level;
       const index = ((Math.floor(va / size) % ENTRIES) + ENTRIES) % ENTRIES;
       const at = addressOf(table, 8 * index);
-      if (!this.#entries.read(at, isProbe)) {
+      if (!this.#read(at, isProbe)) {
         return ACCESS_FAULT[kind];
       }
       const low = halves[0]!;
@@ -209,6 +218,12 @@ export class RiscvPageTables {
     return PAGE_FAULT[kind];
   }
 
+  /** Reads an entry, if it can be read and the walk may do so. */
+  #read(at: Gpa, isProbe: boolean): boolean {
+    const permitted = isProbe || this.#permits === undefined || this.#permits(at, "read");
+    return permitted && this.#entries.read(at, isProbe);
+  }
+
   /** The translation of a page whose entry permits the access. */
   #leaf(
     at: Gpa,
@@ -223,6 +238,9 @@ export class RiscvPageTables {
     if (needed !== low) {
       if (!this.#updatesBits) {
         return PAGE_FAULT[kind];
+      }
+      if (this.#permits?.(at, "write") === false) {
+        return ACCESS_FAULT[kind];
       }
       const update = this.#entries.update(at, quad(low, high), quad(needed, high));
       if (update !== "made") {

@@ -188,6 +188,37 @@ for (const path of PATHS) {
       expect(cpu.csrs.read(MTVAL)).to.equal(BigInt(VA));
     });
 
+    it("are accessed with the rights that the protection gives to supervisor mode", () => {
+      const CLEAN = V | R | W | X;
+      const READY = CLEAN | A | D;
+      // The configuration of the last table's page, the entry, and the cause of each exception.
+      const rows = [
+        { rights: 0, flags: READY, causes: [5n, 7n, 1n] },
+        { rights: X, flags: READY, causes: [5n, 7n, 1n] },
+        { rights: R, flags: READY, causes: [null, null, null] },
+        { rights: R, flags: CLEAN, causes: [5n, 7n, 1n] },
+        { rights: R, flags: CLEAN | A, causes: [null, 7n, null] },
+        { rights: R | W, flags: CLEAN, causes: [null, null, null] },
+      ] as const;
+      for (const { rights, flags, causes } of rows) {
+        for (const [i, instruction] of [LOAD, STORE, JUMP].entries()) {
+          const made = paged(path, Mode.SUPERVISOR, [entry(DATA, flags)]);
+          const { cpu, space } = made;
+          space.writel(DATA, 0x02a0_0293); // li t0, 42
+          cpu.csrs.write(PMPADDR0, BigInt(LAST_TABLE + 0x7ff) >> 2n); // 4 KiB
+          cpu.csrs.write(PMPADDR0 + 1, 2n ** 54n - 1n);
+          // R, W and X have other bits in a configuration than in an entry of a page table.
+          cpu.csrs.write(PMPCFG0, 0x1f18n | BigInt(rights >> 1));
+          const cause = attempt(made, instruction, VA);
+          expect(cause, `${rights} ${flags} ${i}`).to.equal(causes[i]);
+          if (cause !== null) {
+            expect(cpu.csrs.read(MTVAL)).to.equal(BigInt(VA));
+            expect(space.readq(LAST_TABLE)).to.equal(entry(DATA, flags));
+          }
+        }
+      }
+    });
+
     it("cannot hang the host, or make it access what is no memory", () => {
       const made = paged(path, Mode.SUPERVISOR, [entry(0x4000_0000, V | R | W), entry(RAM, V)]);
       const { space } = made;

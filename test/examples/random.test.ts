@@ -25,8 +25,8 @@ describe("the full hart on random programs", () => {
       const program = readFileSync(programFile("random"));
       let output = "";
       for (const batch of BATCHES) {
-        // Code is compiled when it is jumped to for the second time.
-        const options = { firmware: new Uint8Array(), compileAfter: 2 };
+        // Code is compiled when it is jumped to for the eighth time.
+        const options = { firmware: new Uint8Array(), compileAfter: 8 };
         const machine = new VirtMachine({ path, ramSize: 2 ** 24, ...options });
         machine.space.write(BODIES, randomPrograms(batch));
         machine.cpu.pc = loadElf(machine.space, program, { machine: "riscv" }).entry!;

@@ -202,6 +202,42 @@ describe("the page tables of RISC-V", () => {
     expect(access("read", 0x20_0000)).to.equal("hole");
   });
 
+  it("are accessed where a function allows it", () => {
+    const space = new AddressSpace();
+    space.addRam(RAM, 4 * 1024 * 1024);
+    const asked: string[] = [];
+    let refused = "";
+    const tables = new RiscvPageTables(space, {
+      updatesBits: true,
+      permits(gpa, kind) {
+        asked.push(`${kind} ${(Number(gpa) - ROOT).toString(16)}`);
+        return asked.at(-1) !== refused;
+      },
+    });
+    tables.satp = (8n << 60n) | (BigInt(ROOT) >> 12n);
+    space.writeq(ROOT + 8, entryOf(ROOT + PAGE, V));
+    space.writeq(ROOT + PAGE + 16, entryOf(ROOT + 2 * PAGE, V));
+    const leaf = entryOf(RAM, V + R + W + X);
+    space.writeq(ROOT + 2 * PAGE + 24, leaf);
+    const va = 2 ** 30 + 2 * 2 ** 21 + 3 * PAGE;
+    const steps = ["read 8", "read 1010", "read 2018", "write 2018"];
+    for (const [i, step] of steps.entries()) {
+      for (const kind of KINDS) {
+        asked.length = 0;
+        refused = step;
+        expect(tables.walk(va, kind, 0)).to.deep.equal({ fault: CAUSES[kind][1] });
+        expect(asked).to.deep.equal(steps.slice(0, i + 1));
+        expect(space.readq(ROOT + 2 * PAGE + 24)).to.equal(leaf);
+        expect(tables.walk(va, kind, 0, true), "a probe").to.have.property("gpa", RAM);
+        expect(asked).to.have.length(i + 1);
+      }
+    }
+    refused = "";
+    expect(tables.walk(va, "write", 0)).to.deep.include({ gpa: RAM, access: "rwx" });
+    const wrong = { permits: true as never };
+    expect(thrown(() => new RiscvPageTables(space, wrong))).to.deep.equal(WRONG_TYPE);
+  });
+
   it("follow satp", () => {
     const { tables, mmu, space, access } = machine(8n);
     expect(access("read", RAM)).to.equal(13);

@@ -12,6 +12,7 @@ import { Mode } from "./mode.js";
 import type { Pmp } from "./pmp.js";
 
 const PAGE = 4096n;
+const SAFE = BigInt(Number.MAX_SAFE_INTEGER);
 /** The causes of access faults, by the kind of access. */
 const ACCESS_FAULT: Readonly<Record<TranslationKind, number>> = { fetch: 1, read: 5, write: 7 };
 const NAMES: Readonly<Record<AccessKind, TranslationKind>> = {
@@ -54,6 +55,9 @@ export class AddressRules {
   window: Window | null = null;
   private readonly tables: RiscvPageTables;
   private refusal: Refusal | null = null;
+  /** The range of the last entry of a page table that a walk was allowed to read. */
+  private readableStart = 0;
+  private readableEnd = 0;
   private sum = false;
   private mxr = false;
 
@@ -61,7 +65,10 @@ export class AddressRules {
     space: AddressSpace,
     private readonly pmp: Pmp,
   ) {
-    this.tables = new RiscvPageTables(space, { updatesBits: true });
+    this.tables = new RiscvPageTables(space, {
+      updatesBits: true,
+      permits: (gpa, kind) => this.permitsWalk(gpa, kind),
+    });
     const { tables } = this;
     this.mmu = new Mmu(space, {
       walk: (va, kind, mode, isProbe) =>
@@ -110,6 +117,7 @@ export class AddressRules {
 
   /** Takes a change of the physical memory protection. */
   changeProtection(): void {
+    this.readableEnd = 0;
     this.mmu.flushAll();
   }
 
@@ -160,6 +168,27 @@ export class AddressRules {
     return "fault" in found
       ? null
       : BigInt(found.gpa) + (BigInt.asUintN(64, va) % BigInt(found.size));
+  }
+
+  /** Whether a walk, which has the rights of supervisor mode, may access an entry. */
+  private permitsWalk(gpa: number | bigint, kind: "read" | "write"): boolean {
+    if (kind === "read" && gpa >= this.readableStart && gpa < this.readableEnd) {
+      return true;
+    }
+    // Entries are aligned, but a range of the protection can end within one.
+    const first = BigInt(gpa);
+    const { start, end, rights } = this.pmp.rangeAt(first, false);
+    const rest = this.pmp.rangeAt(first + 7n, false).rights;
+    const needed = kind === "read" ? AccessKind.READ : AccessKind.WRITE;
+    if ((rights & rest & needed) === 0) {
+      return false;
+    }
+    if (kind === "read") {
+      // Numbers, which are compared faster. Rounding of large ones only makes the range smaller.
+      this.readableStart = start < SAFE ? Number(start) : Infinity;
+      this.readableEnd = Number((end < SAFE ? end : SAFE) - 7n);
+    }
+    return true;
   }
 
   private privilegeOf(mode: Mode): number {
