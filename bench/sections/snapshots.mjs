@@ -57,21 +57,24 @@ async function measure(source, path, copy) {
     rmSync(file, { force: true });
     execFileSync("sync");
   };
-  await saveSnapshot(takeSnapshot(memory), source);
+  const snapshot = takeSnapshot(memory);
+  await saveSnapshot(snapshot, source);
+  const saveIt = async () => {
+    remove(path);
+    await time("save", () => saveSnapshot(snapshot, path));
+  };
+  const copyIt = async () => {
+    remove(copy);
+    await time("cp", () => execFileSync("cp", [source, copy]));
+    await time("sync of the copy", () => execFileSync("sync", [copy]));
+  };
   for (let round = 0; round < ROUNDS; round++) {
-    const snapshot = await time("take", () => takeSnapshot(memory));
-    const saveIt = async () => {
-      remove(path);
-      await time("save", () => saveSnapshot(snapshot, path));
-    };
-    const copyIt = async () => {
-      remove(copy);
-      await time("cp", () => execFileSync("cp", [source, copy]));
-      await time("sync of the copy", () => execFileSync("sync", [copy]));
-    };
     for (const action of round % 2 === 0 ? [saveIt, copyIt] : [copyIt, saveIt]) {
       await action();
     }
+  }
+  for (let round = 0; round < ROUNDS; round++) {
+    await time("take", () => takeSnapshot(memory));
     await time("load", () => loadSnapshot(path));
     const space = new AddressSpace();
     space.addRam(0, 4 * GIB, { name: "ram" });
