@@ -28,9 +28,10 @@ struct guest_memory_t {
 
 /**
  * Alignment of the host address of guest physical address 0, in bytes: that of memory of malloc(),
- * so that a buffer of the caller needs no padding. 16 on 64-bit hosts, 8 on 32-bit ARM.
+ * so that a buffer of the caller needs no padding. 16 on 64-bit hosts, 8 on 32-bit ones. It is not
+ * that of std::max_align_t, which is 8 on s390x.
  */
-constexpr size_t GUEST_RAM_ALIGNMENT = alignof(std::max_align_t);
+constexpr size_t GUEST_RAM_ALIGNMENT = 2 * sizeof(void*);
 
 /** Bytes that the descriptor takes from an arena, without padding before it. */
 constexpr size_t GUEST_MEMORY_DESCRIPTOR_SIZE =
