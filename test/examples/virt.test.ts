@@ -352,9 +352,10 @@ describe("the full hart on any code", () => {
       ),
       { numRuns: 100 },
     );
-    // The test needs both traps and instructions between them.
+    // The test needs both traps and instructions between them, in machine mode and below it. On
+    // each path, 9 to 21 of 100 programs end below it.
     expect(traps).to.be.within(1000, 80_000);
-    expect(below).to.be.above(20);
+    expect(below).to.be.above(4);
   });
 });
 
