@@ -42,8 +42,8 @@ async function runMocha(major: string, program: string): Promise<boolean> {
   const options = ["--no-color", "--timeout=120000"];
   const mocha = spawn(program, ["node_modules/mocha/bin/mocha.js", ...options], {
     cwd: ROOT,
-    // By default, glibc keeps gigabytes of freed buffers in its heaps in the course of a suite. With
-    // this threshold, it returns each to the system.
+    // By default, glibc keeps gigabytes of freed buffers in its heaps in the course of a suite.
+    // With this threshold, it returns each to the system.
     env: { ...process.env, MALLOC_MMAP_THRESHOLD_: "131072" },
     stdio: ["ignore", "pipe", "pipe"],
   });

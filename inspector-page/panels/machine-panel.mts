@@ -29,8 +29,8 @@ export class MachinePanel {
   readonly #values: readonly HTMLElement[];
   /** The texts of the lists, to leave elements that have the focus as they are. */
   readonly #shown = new Map<HTMLElement, string>();
-  /** The accesses were requested for this. */
-  #tracedKey = "";
+  /** The cursor, and the state of the stopped guest, that the accesses were requested for. */
+  #traced = { cursor: "", stop: "" };
 
   constructor(subject: Subject, commands: MachineCommands, events: MachinePanelEvents) {
     this.#subject = subject;
@@ -156,16 +156,14 @@ export class MachinePanel {
   /** Looks up who accessed the element at the cursor, when the cursor moves or the guest stops. */
   async #showAccesses(state: State, machine: MachineState | null): Promise<void> {
     const gpa = cursorAddress(state);
-    const key = `${gpa} ${state.type.bytes} ${machine?.status} ${machine?.registers.join()}`;
+    const cursor = `${gpa} ${state.type.bytes}`;
     const isRunning = machine?.status === "running";
-    if (this.#subject.machine?.traces !== true || key === this.#tracedKey) {
+    const stop = isRunning ? "" : `${machine?.status} ${machine?.registers.join()}`;
+    const isKnown = cursor === this.#traced.cursor && (isRunning || stop === this.#traced.stop);
+    if (this.#subject.machine?.traces !== true || isKnown) {
       return;
     }
-    const cursor = key.split(" ", 2).join(" ");
-    if (isRunning && this.#tracedKey.startsWith(`${cursor} `)) {
-      return;
-    }
-    this.#tracedKey = key;
+    this.#traced = { cursor, stop };
     try {
       const { accesses } = await requests.trace(gpa, state.type.bytes);
       this.#fill(this.#accesses, accesses, () =>

@@ -14,7 +14,7 @@ export interface Moment {
   readonly snapshot: Snapshot;
 }
 
-/** The moments that the page can compare with: snapshots in a ring, the oldest of which are lost. */
+/** The moments that the page can compare with: snapshots in a ring, which loses the oldest. */
 export class Moments {
   readonly #rewind: Rewind;
   readonly #known = new Map<Snapshot, Moment>();

@@ -4,8 +4,9 @@ import type { GuestMemoryAccess } from "../base/access.js";
 
 /**
  * The accessors of `GuestMemory` on a big-endian host, where typed arrays have the wrong byte
- * order: those of its object for the default policy, which uses a DataView. No object is made of this
- * class. `GuestMemory` inherits from its prototype, which inherits from that of `SelectingAccess`.
+ * order: those of its object for the default policy, which uses a DataView. No object is made of
+ * this class. `GuestMemory` inherits from its prototype, which inherits from that of
+ * `SelectingAccess`.
  */
 export abstract class BigEndianAccess {
   declare private readonly byView: () => GuestMemoryAccess;

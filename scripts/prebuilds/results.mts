@@ -22,7 +22,7 @@ export interface Result {
 type Results = Readonly<Record<string, Result>>;
 
 const RESULTS = join(ROOT, "scripts/prebuilds/results.json");
-/** The pages with generated parts. npm publishes only the first, so the long lists are in the other. */
+/** The pages with generated parts. npm publishes the first only, so the other has the lists. */
 const PAGES: Readonly<Record<string, (results: Results) => string>> = {
   "docs/platforms.md": tableOf,
   "prebuilds/README.md": leftOutOf,

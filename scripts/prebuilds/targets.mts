@@ -138,7 +138,7 @@ const ALL: readonly Target[] = [
     builder: "cmake",
     needs: { cmake: "cmake", "aarch64-linux-gnu-objdump": "binutils-aarch64-linux-gnu" },
     binutils: "aarch64-linux-gnu-",
-    // The linker of Windows exports the functions that the sources declare as exported, and no others.
+    // The linker of Windows exports only the functions that the sources declare as exported.
     environment: () => ({ ...zigEnvironment("aarch64-windows-gnu"), LDFLAGS: "" }),
   },
   ...(["x64", "arm64"] as const).map((arch): Target => ({
