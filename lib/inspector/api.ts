@@ -4,26 +4,14 @@ import { hex } from "../base/printable.js";
 import { mismatchError } from "../snapshot/errors.js";
 import { checkSameLayout } from "../snapshot/layout.js";
 import { openSnapshot, type SnapshotFile } from "../snapshot/file.js";
-import { locate, type Place } from "./byte-source.js";
-import { compareSnapshots, differingPages, findDifference } from "./difference.js";
-import { Budget, type Direction, type Found } from "./find.js";
+import { compareSnapshots, differingPages } from "./difference.js";
 import { heatOf } from "./heat.js";
 import type { Parameters } from "./parameters.js";
 import type { FindInfo, HeatInfo, PageInfo, SnapshotInfo } from "./protocol.js";
-import { badParameter, RequestError } from "./request-error.js";
-import { MAX_PATTERN, searchBytes } from "./search.js";
+import { RequestError } from "./request-error.js";
+import { difference, heatRange, placeOf, readBytes, search } from "./requests.js";
 import { SnapshotReader } from "./snapshot-reader.js";
 import { areasOf } from "./snapshot-view.js";
-
-/** The most bytes of one response. */
-export const MAX_BYTES = 65_536;
-/** The most buckets of one response. */
-export const MAX_BUCKETS = 16_384;
-/** Limits of one search request: the pages it reads, and its time in milliseconds. */
-const SEARCH_PAGES = 32_768;
-const SEARCH_MS = 250;
-
-export const DIRECTIONS: readonly Direction[] = ["forward", "backward"];
 
 /** Answers the requests of the page. */
 export interface Api {
@@ -93,13 +81,13 @@ export class SnapshotApi implements Api {
       case "snapshot":
         return this.#snapshot();
       case "bytes":
-        return this.#bytes(query);
+        return readBytes(query, this.#first.regions, () => this.#side(query));
       case "page":
         return this.#page(query);
       case "heat":
         return this.#heat(query);
       case "search":
-        return this.#search(query, signal);
+        return search(query, () => this.#side(query), signal);
       case "difference":
         return this.#difference(query, signal);
       default:
@@ -132,17 +120,8 @@ export class SnapshotApi implements Api {
     return this.#info;
   }
 
-  #bytes(query: Parameters): Promise<Buffer> {
-    const length = query.integer("length", 1, MAX_BYTES);
-    const place = this.#place(query);
-    if (place.offset + length > Number(this.#first.file.regions[place.region]!.size)) {
-      throw badParameter("the bytes must lie in one region");
-    }
-    return this.#side(query).read(place, length);
-  }
-
   #page(query: Parameters): PageInfo {
-    const { region, offset } = this.#place(query);
+    const { region, offset } = placeOf(query, this.#first.regions);
     return {
       sides: this.#readers.map(({ file }) => {
         const page = file.pageAt(region, Math.floor(offset / PAGE_SIZE));
@@ -154,21 +133,9 @@ export class SnapshotApi implements Api {
   }
 
   #heat(query: Parameters): HeatInfo {
-    const region = query.integer("region", 0, this.#first.file.regions.length - 1);
-    const total = this.#first.pageCount(region);
-    const from = query.integer("from", 0, Math.max(0, total - 1));
-    const pages = query.integer("pages", 0, total - from);
-    const buckets = query.integer("buckets", 1, MAX_BUCKETS);
-    const other = this.#readers[1]?.file ?? null;
-    return { ...heatOf(this.#first.file, other, { region, from, pages, buckets }), now: 0 };
-  }
-
-  async #search(query: Parameters, signal: AbortSignal): Promise<FindInfo> {
-    const pattern = query.bytes("pattern", MAX_PATTERN);
-    const from = query.address("from");
-    const direction = query.choice("direction", DIRECTIONS);
-    const reader = this.#side(query);
-    return toInfo(await searchBytes(reader, pattern, from, direction, newBudget(signal)));
+    const first = this.#first;
+    const range = heatRange(query, first.regions.length, (region) => first.pageCount(region));
+    return { ...heatOf(first.file, this.#readers[1]?.file ?? null, range), now: 0 };
   }
 
   async #difference(query: Parameters, signal: AbortSignal): Promise<FindInfo> {
@@ -176,33 +143,12 @@ export class SnapshotApi implements Api {
     if (b === undefined) {
       throw new RequestError(404, "ERR_ONE_SNAPSHOT", "there is no other snapshot to compare with");
     }
-    const from = query.address("from");
-    const direction = query.choice("direction", DIRECTIONS);
-    return toInfo(
-      await findDifference(compareSnapshots(a!, b), from, direction, newBudget(signal)),
-    );
+    return difference(query, compareSnapshots(a!, b), signal);
   }
 
   #side(query: Parameters): SnapshotReader {
     return this.#readers[query.integer("side", 0, this.#readers.length - 1)]!;
   }
-
-  #place(query: Parameters): Place {
-    const gpa = query.address("gpa");
-    const place = locate(this.#first.regions, gpa);
-    if (place === null) {
-      throw new RequestError(404, "ERR_UNMAPPED", `no RAM or ROM is at ${hex(gpa)}`);
-    }
-    return place;
-  }
-}
-
-export function newBudget(signal: AbortSignal): Budget {
-  return new Budget(SEARCH_PAGES, SEARCH_MS, signal);
-}
-
-export function toInfo({ match, next }: Found): FindInfo {
-  return { match: match === null ? null : hex(match), next: next === null ? null : hex(next) };
 }
 
 function countOf(items: Iterable<unknown>): number {

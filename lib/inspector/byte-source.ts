@@ -1,3 +1,4 @@
+import { PAGE_SIZE } from "../base/page.js";
 import type { RegionLayout } from "../snapshot/layout.js";
 import type { Direction } from "./find.js";
 
@@ -32,6 +33,11 @@ export interface Comparison {
    * descending from `from`.
    */
   differing(region: number, from: number, direction: Direction): Iterable<number>;
+}
+
+/** The number of pages of a region with bytes, of which the last may be shorter. */
+export function pageCount({ kind, size }: RegionLayout): number {
+  return kind === "mmio" ? 0 : Math.ceil(Number(size) / PAGE_SIZE);
 }
 
 /** The place of an address in the RAM or ROM of some regions; null for any other address. */

@@ -11,6 +11,19 @@ export interface HeatRange {
   readonly buckets: number;
 }
 
+/** The heat of a range before anything is counted. */
+export function emptyHeat({ pages, buckets }: HeatRange) {
+  const bucketPages = Math.max(1, Math.ceil(pages / buckets));
+  const zeros = (): number[] => new Array<number>(Math.ceil(pages / bucketPages)).fill(0);
+  return {
+    bucketPages,
+    stored: zeros(),
+    changes: zeros(),
+    changedIn: zeros(),
+    differing: zeros(),
+  } satisfies Omit<HeatInfo, "now">;
+}
+
 /** Sums up the pages of a range by buckets. */
 export function heatOf(
   file: SnapshotView,
@@ -18,16 +31,8 @@ export function heatOf(
   range: HeatRange,
 ): Omit<HeatInfo, "now"> {
   const { region, from, pages } = range;
-  const bucketPages = Math.max(1, Math.ceil(pages / range.buckets));
-  const count = Math.ceil(pages / bucketPages);
-  const zeros = (): number[] => new Array<number>(count).fill(0);
-  const info = {
-    bucketPages,
-    stored: zeros(),
-    changes: zeros(),
-    changedIn: zeros(),
-    differing: zeros(),
-  };
+  const info = emptyHeat(range);
+  const { bucketPages } = info;
   for (const { page, heat, stored } of file.pagesFrom(region, from)) {
     if (page >= from + pages) {
       break;

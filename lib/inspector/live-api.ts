@@ -1,11 +1,12 @@
+import { PAGE_SIZE } from "../base/page.js";
 import { hex } from "../base/printable.js";
 import type { Gpa } from "../base/gpa.js";
 import type { AddressSpace } from "../space/address-space.js";
-import { type Api, DIRECTIONS, MAX_BUCKETS, MAX_BYTES, newBudget, toInfo } from "./api.js";
-import { type ByteSource, type Comparison, locate, type Place } from "./byte-source.js";
-import { findDifference } from "./difference.js";
+import type { Api } from "./api.js";
+import { type ByteSource, type Comparison, pageCount } from "./byte-source.js";
 import type { Direction } from "./find.js";
-import { type LiveArea, liveAreas, memoryPages, pageCount } from "./live-areas.js";
+import { emptyHeat } from "./heat.js";
+import { type LiveArea, liveAreas, memoryPages } from "./live-areas.js";
 import { LiveBytes, MomentBytes } from "./live-sources.js";
 import { writeBytes } from "./machine.js";
 import type { MachineLink } from "./machine-link.js";
@@ -21,8 +22,8 @@ import type {
   PageInfo,
   SnapshotInfo,
 } from "./protocol.js";
-import { badParameter, RequestError } from "./request-error.js";
-import { MAX_PATTERN, searchBytes } from "./search.js";
+import { RequestError } from "./request-error.js";
+import { difference, heatRange, placeOf, readBytes, search } from "./requests.js";
 import { WriteLog } from "./write-log.js";
 
 /** Requests to the machine that change nothing. */
@@ -77,13 +78,13 @@ export class LiveApi implements Api {
       case "live":
         return this.#live(query);
       case "bytes":
-        return this.#bytes(query);
+        return readBytes(query, this.#areas, () => this.#side(query));
       case "page":
         return this.#page(query);
       case "heat":
         return this.#heat(query);
       case "search":
-        return this.#search(query, signal);
+        return search(query, () => this.#side(query), signal);
       case "difference":
         return this.#difference(query, signal);
       case "write":
@@ -121,7 +122,7 @@ export class LiveApi implements Api {
     const regions = this.#areas.map(({ kind, name, gpa, size }) => {
       return { kind, name, gpa: hex(gpa), size: hex(size), storedPages: 0, differingPages: 0 };
     });
-    const size = this.#areas.reduce((sum, area) => sum + pageCount(area), 0) * 4096;
+    const size = this.#areas.reduce((sum, area) => sum + pageCount(area), 0) * PAGE_SIZE;
     return {
       files: [{ name: "now", size, generation: 0 }],
       regions,
@@ -141,25 +142,14 @@ export class LiveApi implements Api {
     return { map: this.#map, moments: this.#moments.list(), machine, failure };
   }
 
-  #bytes(query: Parameters): Promise<Buffer> {
-    const length = query.integer("length", 1, MAX_BYTES);
-    const place = this.#place(query);
-    if (place.offset + length > Number(this.#areas[place.region]!.size)) {
-      throw badParameter("the bytes must lie in one region");
-    }
-    return this.#side(query).read(place, length);
-  }
-
   async #page(query: Parameters): Promise<PageInfo> {
-    const { region, offset } = this.#place(query);
-    const page = Math.floor(offset / 4096);
+    const { region, offset } = placeOf(query, this.#areas);
+    const page = Math.floor(offset / PAGE_SIZE);
     const moment = this.#moment(query);
-    const area = this.#areas[region]!;
-    const sources = [new LiveBytes(this.#space, this.#areas), this.#bytesOf(moment)];
     const sides = [];
-    for (const source of sources.slice(0, moment === null ? 1 : 2)) {
-      const bytes = await source.page(region, page);
-      const [changes, changedIn] = source === sources[0] ? this.#writes(area, page) : [0, 0];
+    for (const of of moment === null ? [null] : [null, moment]) {
+      const bytes = await this.#bytesOf(of).page(region, page);
+      const [changes, changedIn] = of === null ? this.#writes(this.#areas[region]!, page) : [0, 0];
       sides.push({ stored: bytes.some((byte) => byte !== 0), changes, changedIn, digest: null });
     }
     return { sides };
@@ -177,16 +167,13 @@ export class LiveApi implements Api {
   }
 
   #heat(query: Parameters): HeatInfo {
-    const area = this.#areas[query.integer("region", 0, this.#areas.length - 1)]!;
-    const total = pageCount(area);
-    const from = query.integer("from", 0, Math.max(0, total - 1));
-    const pages = query.integer("pages", 0, total - from);
-    const buckets = query.integer("buckets", 1, MAX_BUCKETS);
+    const areas = this.#areas;
+    const range = heatRange(query, areas.length, (region) => pageCount(areas[region]!));
+    const { from, pages } = range;
+    const area = areas[range.region]!;
     const since = this.#moment(query)?.time ?? Infinity;
-    const bucketPages = Math.max(1, Math.ceil(pages / buckets));
-    const count = area.memory === null ? 0 : Math.ceil(pages / bucketPages);
-    const zeros = (): number[] => new Array<number>(count).fill(0);
-    const [stored, changes, written, differing] = [zeros(), zeros(), zeros(), zeros()];
+    const info = emptyHeat(range);
+    const { bucketPages, stored, changes, changedIn, differing } = info;
     for (let page = from; page < from + pages && area.memory !== null; page++) {
       const [first, last] = memoryPages(area, page);
       // Millions of pages may not have been written.
@@ -197,20 +184,11 @@ export class LiveApi implements Api {
         stored[bucket]!++;
         const times = this.#log.count(area.memory, first, last + 1);
         changes[bucket] = Math.max(changes[bucket]!, times);
-        written[bucket] = Math.max(written[bucket]!, Math.round(time));
+        changedIn[bucket] = Math.max(changedIn[bucket]!, Math.round(time));
         differing[bucket]! += Number(time >= since);
       }
     }
-    const now = Math.round(this.#log.now);
-    return { bucketPages, stored, changes, changedIn: written, differing, now };
-  }
-
-  async #search(query: Parameters, signal: AbortSignal): Promise<FindInfo> {
-    const pattern = query.bytes("pattern", MAX_PATTERN);
-    const from = query.address("from");
-    const direction = query.choice("direction", DIRECTIONS);
-    const side = this.#side(query);
-    return toInfo(await searchBytes(side, pattern, from, direction, newBudget(signal)));
+    return { ...info, now: Math.round(this.#log.now) };
   }
 
   async #difference(query: Parameters, signal: AbortSignal): Promise<FindInfo> {
@@ -219,13 +197,11 @@ export class LiveApi implements Api {
       throw new RequestError(404, "ERR_ONE_SNAPSHOT", "there is no snapshot to compare with");
     }
     const comparison: Comparison = {
-      a: new LiveBytes(this.#space, this.#areas),
+      a: this.#bytesOf(null),
       b: this.#bytesOf(moment),
       differing: (region, from, direction) => this.#written(region, from, direction, moment.time),
     };
-    const from = query.address("from");
-    const direction = query.choice("direction", DIRECTIONS);
-    return toInfo(await findDifference(comparison, from, direction, newBudget(signal)));
+    return difference(query, comparison, signal);
   }
 
   /** The pages that were written since a moment. */
@@ -272,11 +248,10 @@ export class LiveApi implements Api {
 
   /** Side 0 is now, and side 1 the moment `since`. */
   #side(query: Parameters): ByteSource {
-    return query.integer("side", 0, 1) === 0
-      ? new LiveBytes(this.#space, this.#areas)
-      : this.#bytesOf(this.#moment(query));
+    return this.#bytesOf(query.integer("side", 0, 1) === 0 ? null : this.#moment(query));
   }
 
+  /** The bytes of a moment; those of now for null. */
   #bytesOf(moment: Moment | null): ByteSource {
     return moment === null
       ? new LiveBytes(this.#space, this.#areas)
@@ -287,15 +262,6 @@ export class LiveApi implements Api {
   #moment(query: Parameters): Moment | null {
     const number = query.integer("since", 0, Number.MAX_SAFE_INTEGER);
     return number === 0 ? null : this.#moments.get(number);
-  }
-
-  #place(query: Parameters): Place {
-    const gpa = query.address("gpa");
-    const place = locate(this.#areas, gpa);
-    if (place === null) {
-      throw new RequestError(404, "ERR_UNMAPPED", `no RAM or ROM is at ${hex(gpa)}`);
-    }
-    return place;
   }
 }
 

@@ -31,11 +31,6 @@ export function liveAreas(space: AddressSpace): LiveArea[] {
   });
 }
 
-/** The number of pages of an area, of which the last may be shorter. */
-export function pageCount({ kind, size }: RegionLayout): number {
-  return kind === "mmio" ? 0 : Math.ceil(Number(size) / PAGE_SIZE);
-}
-
 /** The first and the last page of the memory that have bytes of a page of an area. */
 export function memoryPages(area: LiveArea, page: number): readonly [first: number, last: number] {
   const { offset, period, start, size } = area;

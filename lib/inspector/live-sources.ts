@@ -1,7 +1,7 @@
 import { PAGE_SIZE } from "../base/page.js";
 import type { AddressSpace } from "../space/address-space.js";
-import type { ByteSource, Place } from "./byte-source.js";
-import { type LiveArea, pageCount } from "./live-areas.js";
+import { type ByteSource, pageCount, type Place } from "./byte-source.js";
+import type { LiveArea } from "./live-areas.js";
 import { type Moment, readMoment } from "./moments.js";
 
 /** The areas of a running machine as bytes of some moment. */

@@ -8,6 +8,7 @@ import {
   type RegionLayout,
   visibleParts,
 } from "../snapshot/layout.js";
+import { pageCount } from "./byte-source.js";
 
 /** Pages of a region of a snapshot that have adjacent addresses. */
 export interface Area extends RegionLayout {
@@ -100,7 +101,7 @@ export class SnapshotView {
   /** As {@link SnapshotFile.pagesFrom}. */
   *pagesFrom(index: number, from: number): Generator<FilePage> {
     const { region, firstPage } = this.regions[index]!;
-    const count = this.#pageCount(index);
+    const count = pageCount(this.regions[index]!);
     if (count === 0) {
       return;
     }
@@ -115,7 +116,7 @@ export class SnapshotView {
   /** As {@link SnapshotFile.pagesBelow}. */
   *pagesBelow(index: number, from: number): Generator<FilePage> {
     const { region, firstPage } = this.regions[index]!;
-    const end = Math.min(from, this.#pageCount(index));
+    const end = Math.min(from, pageCount(this.regions[index]!));
     if (end === 0) {
       return;
     }
@@ -132,7 +133,7 @@ export class SnapshotView {
     const { region, firstPage } = this.regions[index]!;
     const found = this.file.nextStored(region, from + firstPage, direction);
     const page = found === null ? -1 : found - firstPage;
-    return page >= 0 && page < this.#pageCount(index) ? page : null;
+    return page >= 0 && page < pageCount(this.regions[index]!) ? page : null;
   }
 
   /** As {@link SnapshotFile.pageAt}. */
@@ -146,11 +147,6 @@ export class SnapshotView {
   readPages(index: number, page: number, count = 1): Promise<Buffer> {
     const { region, firstPage } = this.regions[index]!;
     return this.file.readPages(region, page + firstPage, count);
-  }
-
-  #pageCount(index: number): number {
-    const { kind, size } = this.regions[index]!;
-    return kind === "mmio" ? 0 : Math.ceil(Number(size) / PAGE_SIZE);
   }
 }
 
