@@ -98,6 +98,20 @@ export function isInstance<T>(
 }
 
 /**
+ * Checks options that are booleans.
+ *
+ * @param values - The options by their names.
+ * @throws TypeError if one is not a boolean.
+ */
+export function checkBooleans(values: Readonly<Record<string, unknown>>): void {
+  for (const [name, value] of Object.entries(values)) {
+    if (typeof value !== "boolean") {
+      throw typeError(`${name} must be a boolean`);
+    }
+  }
+}
+
+/**
  * Checks that an argument is a function.
  *
  * @param what - The name of the argument in the error message.

@@ -51,15 +51,6 @@ export function checkSpace(space: AddressSpace): void {
   }
 }
 
-/** @throws TypeError if a value is not a boolean. */
-export function checkBooleans(values: Readonly<Record<string, unknown>>): void {
-  for (const [name, value] of Object.entries(values)) {
-    if (typeof value !== "boolean") {
-      throw typeError(`${name} must be a boolean`);
-    }
-  }
-}
-
 function checkCpus(cpus: readonly GdbCpu[]): readonly GdbCpu[] {
   if (!Array.isArray(cpus)) {
     throw typeError("cpus must be an array");

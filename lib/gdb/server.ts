@@ -1,7 +1,7 @@
 import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
-import { checkObject } from "../base/arguments.js";
+import { checkBooleans, checkObject } from "../base/arguments.js";
 import { typeError } from "../base/errors.js";
-import { checkBooleans, debugMachine, type MachineParts } from "../debug/machine.js";
+import { debugMachine, type MachineParts } from "../debug/machine.js";
 import type { Stop } from "../debug/runner.js";
 import type { GdbMachine } from "./machine.js";
 import { DebuggedMemory } from "./memory.js";

@@ -1,14 +1,9 @@
 import type { MessagePort } from "node:worker_threads";
-import { checkFunction, checkObject, isInstance } from "../base/arguments.js";
+import { checkBooleans, checkFunction, checkObject, isInstance } from "../base/arguments.js";
 import { typeError } from "../base/errors.js";
 import { hex } from "../base/printable.js";
 import { CommandError } from "../debug/command-error.js";
-import {
-  checkBooleans,
-  type DebuggedMachine,
-  debugMachine,
-  type MachineParts,
-} from "../debug/machine.js";
+import { type DebuggedMachine, debugMachine, type MachineParts } from "../debug/machine.js";
 import { SIGINT, SIGTRAP, type Stop } from "../debug/runner.js";
 import type { WatchWord } from "../debug/stops.js";
 import { partsOf } from "../debug/translation.js";

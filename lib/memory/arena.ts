@@ -3,7 +3,7 @@ import { INSPECT } from "../base/inspect.js";
 import { isAnyArrayBuffer, isArrayBuffer } from "../base/type-checks.js";
 import { destroyedError, outOfMemoryError, rangeError, typeError } from "../base/errors.js";
 import { type Gpa } from "../base/gpa.js";
-import { checkObject, toByteCount } from "../base/arguments.js";
+import { checkBooleans, checkObject, toByteCount } from "../base/arguments.js";
 import { reserveStack } from "../native/stack.js";
 import { native, type Handle } from "../native/addon.js";
 import { extentOf } from "../base/view.js";
@@ -162,11 +162,7 @@ export class Arena implements Disposable {
       forkable = false,
       writeWatch = false,
     } = checkObject(options, "options");
-    for (const [name, value] of Object.entries({ hugePages, forkable, writeWatch })) {
-      if (typeof value !== "boolean") {
-        throw typeError(`${name} must be a boolean`);
-      }
-    }
+    checkBooleans({ hugePages, forkable, writeWatch });
     if (hugePages && forkable) {
       throw rangeError("memory has huge pages or is forkable, not both");
     }

@@ -1,5 +1,4 @@
-import { checkFunction, checkObject } from "../base/arguments.js";
-import { typeError } from "../base/errors.js";
+import { checkBooleans, checkFunction, checkObject } from "../base/arguments.js";
 import { type Gpa, toBigInt } from "../base/gpa.js";
 import { type AddressSpace, busOf } from "../space/address-space.js";
 import { checkRegister, PageTableEntries, quad } from "./page-tables.js";
@@ -110,9 +109,7 @@ export class RiscvPageTables {
   constructor(space: AddressSpace, options: RiscvPageTableOptions = {}) {
     busOf(space);
     const { updatesBits = false, permits } = checkObject(options, "options");
-    if (typeof updatesBits !== "boolean") {
-      throw typeError("updatesBits must be a boolean");
-    }
+    checkBooleans({ updatesBits });
     this.#entries = new PageTableEntries(space);
     this.#updatesBits = updatesBits;
     this.#permits = permits === undefined ? permits : checkFunction(permits, "permits");

@@ -1,9 +1,9 @@
 import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { PAGE_SIZE } from "../base/page.js";
-import { outOfMemoryError, rangeError, typeError } from "../base/errors.js";
+import { outOfMemoryError, rangeError } from "../base/errors.js";
 import { notRegularFileError, SnapshotFormatError } from "./errors.js";
-import { checkFunction, checkObject, toByteCount } from "../base/arguments.js";
+import { checkBooleans, checkFunction, checkObject, toByteCount } from "../base/arguments.js";
 import {
   type FilePart,
   GuestMemory,
@@ -393,9 +393,7 @@ export class SnapshotFile implements AsyncDisposable {
     options: MapOptions & ProgressOptions & { readonly map?: boolean | undefined },
   ): Promise<void> {
     const { map = false } = checkObject(options, "options");
-    if (typeof map !== "boolean") {
-      throw typeError("map must be a boolean");
-    }
+    checkBooleans({ map });
     if (map) {
       await restoreMapped(this, subject, options);
     } else {

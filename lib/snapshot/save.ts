@@ -1,6 +1,6 @@
 import type { FileHandle } from "node:fs/promises";
-import { checkObject } from "../base/arguments.js";
-import { rangeError, typeError } from "../base/errors.js";
+import { checkBooleans, checkObject } from "../base/arguments.js";
+import { rangeError } from "../base/errors.js";
 import { PAGE_SIZE } from "../base/page.js";
 import { SnapshotEncoder, type StoredPage } from "./encode.js";
 import { type ChecksumName, CHECKSUMS } from "./page-checksum.js";
@@ -86,9 +86,7 @@ export async function saveSnapshot(
     "options",
   );
   const progress = new Progress(options);
-  if (typeof mappable !== "boolean") {
-    throw typeError("mappable must be a boolean");
-  }
+  checkBooleans({ mappable });
   if (checksum !== "crc32" && checksum !== "sha256") {
     throw rangeError('checksum must be "crc32" or "sha256"');
   }

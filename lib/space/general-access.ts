@@ -634,8 +634,7 @@ export class SpaceAccess implements GuestAccessors {
     gpa: Gpa,
     operation: Operation = "read",
   ): never {
-    const { result, reason } = this.bus.outcome;
-    throw new GuestMemoryFault(result, gpa, kind.bytes, operation, reason);
+    this.bus.outcome.fault(gpa, kind.bytes, operation);
   }
 
   /** Makes a read from any region, as `Bus.read` does, and caches its reach. */

@@ -2,7 +2,7 @@ import type { GuestAccessors, GuestHalvesAccessors } from "../base/access.js";
 import type { GuestAtomicAccess } from "../atomics/access.js";
 import type { Bus } from "./bus.js";
 import { type Reach, reaches } from "./reach.js";
-import { GuestMemoryFault, type Operation } from "../base/errors.js";
+import { GuestMemoryFault } from "../base/errors.js";
 import type { Gpa } from "../base/gpa.js";
 import { checkHalvesOut, quadOf, storeHalves } from "../base/halves.js";
 import type { HalvesAccess } from "../base/halves-access.js";
@@ -468,7 +468,7 @@ export class NativeSpaceAccess implements GuestAccessors {
     if (found >= 0) {
       return found;
     }
-    return found === -1 ? this.read(kind, gpa) : this.#fault(kind, gpa, "read");
+    return found === -1 ? this.read(kind, gpa) : this.#bus.outcome.fault(gpa, kind.bytes, "read");
   }
 
   /**
@@ -531,19 +531,9 @@ export class NativeSpaceAccess implements GuestAccessors {
   private read<T extends Value, A extends Out>(kind: SpaceWidth<T, A>, gpa: Gpa): T {
     const value = this.#load(kind, gpa);
     if (this.#bus.outcome.result !== OK) {
-      this.#fault(kind, gpa, "read");
+      this.#bus.outcome.fault(gpa, kind.bytes, "read");
     }
     return value;
-  }
-
-  /** Throws the fault that `bus.outcome.result` and `bus.outcome.reason` describe. */
-  #fault<T extends Value, A extends Out>(
-    kind: SpaceWidth<T, A>,
-    gpa: Gpa,
-    operation: Operation,
-  ): never {
-    const { result, reason } = this.#bus.outcome;
-    throw new GuestMemoryFault(result, gpa, kind.bytes, operation, reason);
   }
 
   #load<T extends Value, A extends Out>(kind: SpaceWidth<T, A>, gpa: Gpa): T {

@@ -1,5 +1,5 @@
-import { checkFunction, checkObject, toByteCount } from "../base/arguments.js";
-import { type FaultReason, type Operation, rangeError, typeError } from "../base/errors.js";
+import { checkBooleans, checkFunction, checkObject, toByteCount } from "../base/arguments.js";
+import { type FaultReason, type Operation, rangeError } from "../base/errors.js";
 import type { Gpa } from "../base/gpa.js";
 import { type AccessPolicy, checkPolicy } from "../base/policy.js";
 import type { GuestMemAccessResult } from "../base/result.js";
@@ -84,9 +84,7 @@ export function checkSpaceOptions(options: AddressSpaceOptions): SpaceSettings {
   if (bytes > MAX_ARENA) {
     throw rangeError("arena must be at most 2^32 bytes");
   }
-  if (typeof forkable !== "boolean") {
-    throw typeError("forkable must be a boolean");
-  }
+  checkBooleans({ forkable });
   return {
     pageSize: checkPageSize(pageSize),
     arena: bytes,

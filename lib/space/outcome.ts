@@ -1,4 +1,4 @@
-import type { FaultReason, Operation } from "../base/errors.js";
+import { type FaultReason, GuestMemoryFault, type Operation } from "../base/errors.js";
 import type { Gpa } from "../base/gpa.js";
 import { type GuestMemAccessResult, OK } from "../base/result.js";
 import type { AccessFault, FaultListener } from "./options.js";
@@ -44,6 +44,11 @@ export class Outcome {
     }
     this.recordFault(gpa, width, operation);
     return false;
+  }
+
+  /** Throws the fault that `result` and `reason` describe. */
+  fault(gpa: Gpa, width: number, operation: Operation): never {
+    throw new GuestMemoryFault(this.result, gpa, width, operation, this.reason);
   }
 
   /** Records the fault that `result` and `reason` describe as the last. */
