@@ -73,7 +73,7 @@ export class Watchpoint {
   readonly listener: WatchListener | AccessRecorder;
   /** The address after the last byte. */
   readonly #end: bigint;
-  // `gpa` and `#end` as numbers. Rounding above 2^53 is harmless: number addresses are below 2^53.
+  // `gpa` and `#end` as numbers, rounded above 2^53.
   readonly #from: number;
   readonly #to: number;
   /** The pages that the range touches. @internal */
@@ -131,9 +131,10 @@ export class Watchpoint {
 
   /** Whether an access touches a byte of the range. @internal */
   touches(gpa: Gpa, length: number): boolean {
-    return typeof gpa === "number"
+    // An access at a number address may end above 2^53.
+    return typeof gpa === "number" && gpa + length <= Number.MAX_SAFE_INTEGER
       ? gpa < this.#to && gpa + length > this.#from
-      : gpa < this.#end && gpa + BigInt(length) > this.gpa;
+      : gpa < this.#end && BigInt(gpa) + BigInt(length) > this.gpa;
   }
 
   /** Whether accesses of a kind are watched. @internal */

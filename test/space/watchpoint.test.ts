@@ -272,6 +272,26 @@ describe("watchpoints", () => {
     ]);
   });
 
+  it("see each byte of an access that starts below 2^53 and ends above", () => {
+    const space = new AddressSpace({ alignment: "allow" });
+    const start = 2 ** 53 - 3;
+    space.addRam(2n ** 53n - 0x1000n, 0x2000);
+    for (const access of PATHS.map((path) => (path === "view" ? space : space.native))) {
+      for (let at = 0n; at < 12n; at++) {
+        const seen: bigint[] = [];
+        const watchpoint = space.watch({ gpa: BigInt(start) + at, length: 1 }, ({ gpa }) => {
+          seen.push(gpa);
+        });
+        access.writeq(start, 0n);
+        access.readq(BigInt(start));
+        space.fill(start, 8, 0);
+        watchpoint.remove();
+        const times = at < 8n ? 3 : 0;
+        expect(seen, `byte ${at}`).to.deep.equal(Array(times).fill(BigInt(start)));
+      }
+    }
+  });
+
   it("are called in the order they were added, wherever a bulk access touches them", () => {
     const space = new AddressSpace();
     space.addRam(0, 0x1000);
