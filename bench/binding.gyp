@@ -5,7 +5,10 @@
       "sources": [
         "native/bench.cpp",
         "../native/pound/host/memory/arena.cpp",
+        "../native/pound/host/memory/bus_guard.cpp",
+        "../native/pound/host/memory/page_file.cpp",
         "../native/pound/host/memory/pages.cpp",
+        "../native/pound/host/memory/shared_object.cpp",
         "../native/pound/kvm/guest.cpp"
       ],
       "include_dirs": ["../native/pound"],
