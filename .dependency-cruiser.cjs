@@ -11,6 +11,8 @@ const MAY_IMPORT = {
   snapshot: ["memory", "base"],
   space: ["snapshot", "memory", "native", "atomics", "base"],
   mmu: ["space", "native", "atomics", "base"],
+  policies: ["memory", "base"],
+  browser: ["policies", "space", "snapshot", "memory", "atomics", "base"],
   loader: ["space", "memory", "base"],
   crosscheck: ["mmu", "space", "trace", "memory", "native", "base"],
   debug: ["space", "base"],

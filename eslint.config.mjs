@@ -26,6 +26,18 @@ export default defineConfig([
     },
   },
   {
+    files: ["lib/**"],
+    rules: {
+      "no-restricted-syntax": [
+        "error",
+        {
+          selector: "ExportNamedDeclaration > VariableDeclaration[kind='let']",
+          message: "scripts/bundle.mts binds imports to constants.",
+        },
+      ],
+    },
+  },
+  {
     files: ["test/**"],
     // chai's assertions are properties.
     rules: { "@typescript-eslint/no-unused-expressions": "off" },

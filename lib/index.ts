@@ -1,3 +1,7 @@
+import { nativeAccess } from "./memory/guest-memory.js";
+import { hasAddon } from "./native/addon.js";
+import { nativeSpaceAccess } from "./space/address-space.js";
+
 export type { GuestAccessors, GuestHalvesAccessors, GuestMemoryAccess } from "./base/access.js";
 export {
   type ErrorCode,
@@ -52,3 +56,9 @@ export type {
 } from "./space/regions.js";
 export type { AccessTrace, TracedAccess, TraceLog, TraceOptions } from "./space/access-trace.js";
 export type { WatchedAccess, WatchListener, Watchpoint, WatchRange } from "./space/watchpoint.js";
+
+// Every memory and space has a native path. Loaded later, it could fail for want of a descriptor.
+if (hasAddon) {
+  nativeAccess.get();
+  nativeSpaceAccess.get();
+}

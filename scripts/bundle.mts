@@ -2,13 +2,15 @@
  * Bundles lib/ into dist/, as CommonJS. Node then opens one file per folder instead of one per
  * module, which halves the time of `require`.
  *
- * The file `core` has every module that the root export imports, directly or not, except those that
- * it loads when they are first used (see LAZY). The other modules
- * lie in one file per folder. Each module is in exactly one file, so a class is the same object
- * whichever entry it is imported from.
+ * The modules that the root export imports, directly or not, lie in the files `memory`, `common` and
+ * `space`, except those that it loads when they are first used (see LAZY). The other modules lie in
+ * one file per folder. Each module is in exactly one file, so a class is the same object whichever
+ * entry it is imported from.
  *
- * Bundles for browsers have the same files, but lib/base/node.ts, whose place node.browser.ts
- * takes: `imports` in package.json, by the condition `browser`.
+ * Bundles for browsers have the same files, but those of LAZY: `imports` in package.json puts
+ * lib/browser/absent.ts in their place, by the condition `browser`. The entries in lib/browser/
+ * bring back those that work there. The root entry is an ES module for them, so that a bundler
+ * leaves out `space` if the program uses memories only.
  *
  * tsc has written the declarations of each module to build-types/. Those that the public API refers
  * to are bundled into one file per entry, with the declarations that entries share in dist/types/.
@@ -25,22 +27,31 @@ const LIB = join(ROOT, "lib");
 const TYPES = join(ROOT, "build-types");
 const DIST = join(ROOT, "dist");
 const ROOT_ENTRY = join(LIB, "index.ts");
+const MEMORY = join(LIB, "memory", "guest-memory.ts");
+const SPACE = join(LIB, "space", "address-space.ts");
 const REPLAY_LOOP = join(LIB, "trace", "replay-loop.ts");
 
 /**
- * The modules for access policies other than the default and for big-endian hosts, a fifth of the
- * root entry's code. Each is a file of dist/chunks/, which `require` loads when it is first used.
+ * The modules that `require` loads when they are first used. Each is a file of dist/chunks/, or
+ * absent in bundles for browsers: `imports` in package.json chooses.
  */
-const LAZY = [
-  "memory/big-endian-access",
-  "memory/policy-access",
-  "space/policy-accessors",
-  "space/policy-space-access",
-  "space/split-access",
-];
-// Its accessors use variables of other modules of core, which are slower from another file.
-const NATIVE_POLICY_ACCESS = join(LIB, "native", "policy-access.ts");
-const isLazy = (id: string): boolean => LAZY.some((module) => `./${basename(module)}.js` === id);
+const LAZY: ReadonlyMap<string, string> = new Map([
+  ["native/load-addon", "load-addon"],
+  ["native/access", "native-access"],
+  ["native/policy-access", "native-policy-access"],
+  ["space/native-access", "native-space-access"],
+  ["space/exit", "exit"],
+  ["atomics/forms", "atomic-forms"],
+  ["memory/process-sharing", "process-sharing"],
+  ["memory/big-endian-access", "big-endian-access"],
+  ["memory/policy-access", "policy-access"],
+  ["memory/atomics", "view-atomics"],
+  ["space/atomics", "space-atomics"],
+  ["space/policy-accessors", "policy-accessors"],
+  ["space/policy-space-access", "policy-space-access"],
+  ["space/split-access", "split-access"],
+  ["snapshot/in-memory", "snapshots-of-spaces"],
+]);
 
 /** The entries that users import: the root and each folder that has an index. */
 const publicEntries = [
@@ -50,7 +61,7 @@ const publicEntries = [
     .map(({ name }) => `${name}/index`),
 ];
 
-const NODE = join(LIB, "base", "node.ts");
+const BROWSER = join(LIB, "browser");
 
 type ChunkContext = Parameters<CodeSplittingNameFunction>[1];
 
@@ -69,65 +80,91 @@ function findImported(modules: readonly string[], context: ChunkContext): Set<st
   return found;
 }
 
-/** The modules of the file `core`, and those of the entry for snapshots in browsers. */
-let core: ReadonlySet<string> | null = null;
-let inMemory: ReadonlySet<string>;
+const inLib = (...modules: string[]): string[] => modules.map((id) => join(LIB, `${id}.ts`));
+
+/** The modules of each file that has modules of several folders. The first file has precedence. */
+let files: ReadonlyMap<string, ReadonlySet<string>> | null = null;
+
+function divide(context: ChunkContext): Map<string, Set<string>> {
+  const reach = (...modules: string[]): Set<string> => findImported(inLib(...modules), context);
+  const ofRoot = findImported([ROOT_ENTRY], context);
+  const ofSnapshots = reach("browser/snapshot");
+  const withoutSpace = [...publicEntries, "browser/atomics", "browser/snapshot"]
+    .map((entry) => reach(entry))
+    .filter((modules) => !modules.has(SPACE));
+  return new Map([
+    ["memory", reach("memory/guest-memory").add(MEMORY)],
+    // What programs without an address space may need besides.
+    [
+      "common",
+      new Set([
+        ...[...ofRoot].filter((id) => withoutSpace.some((modules) => modules.has(id))),
+        ...inLib("native/op-buffer", "native/call", "native/block-views", "native/value-halves"),
+        ...reach("atomics/forms"),
+      ]),
+    ],
+    ["space", ofRoot],
+    ["snapshot-memory", ofSnapshots],
+    // Two files that import each other would not be complete when the other one starts.
+    ["replay", findImported([REPLAY_LOOP], context)],
+  ]);
+}
 
 /** The file of dist/chunks for a module; null for a module that stays in the file of its entry. */
 function chunkOf(id: string, context: ChunkContext): string | null {
-  if (core === null) {
-    core = findImported([ROOT_ENTRY, NATIVE_POLICY_ACCESS], context).add(NATIVE_POLICY_ACCESS);
-    inMemory = findImported([join(LIB, "snapshot", "index.browser.ts")], context);
-  }
+  files ??= divide(context);
   const isEntry =
-    /^index\.|\.browser\.ts$/.test(basename(id)) ||
+    /^index\./.test(basename(id)) ||
     id === REPLAY_LOOP ||
-    id === NODE ||
-    id.startsWith(join(LIB, "cli"));
+    id.startsWith(BROWSER) ||
+    id.startsWith(join(LIB, "cli")) ||
+    LAZY.has(nameOf(id));
   if (isEntry || !id.startsWith(LIB)) {
     return null;
   }
-  if (core.has(id)) {
-    return "core";
-  }
-  if (inMemory.has(id)) {
-    return "snapshot-memory";
+  for (const [file, modules] of files) {
+    if (modules.has(id)) {
+      return file;
+    }
   }
   const folder = relative(LIB, id).split(sep)[0]!;
   // Besides `debug`, which gdb and inspector share, only a lazy module imports a module that is
-  // neither in core nor below a public entry.
+  // neither in these files nor below a public entry.
   return folder === "debug" || publicEntries.includes(`${folder}/index`) ? folder : null;
+}
+
+/** The name of a module in LAZY. */
+function nameOf(id: string): string {
+  return relative(LIB, id).replace(/\.ts$/, "").split(sep).join("/");
 }
 
 const bundle = await rolldown({
   cwd: ROOT,
   input: {
     ...Object.fromEntries(
-      [...publicEntries, "snapshot/index.browser", "cli/main"].map((entry) => [
-        entry,
-        join("lib", `${entry}.ts`),
-      ]),
+      [...publicEntries, "browser/atomics", "browser/policies", "browser/snapshot", "cli/main"].map(
+        (entry) => [entry, join("lib", `${entry}.ts`)],
+      ),
     ),
     // This module loads its own file again, so the file must contain no other module.
     "chunks/replay-loop": REPLAY_LOOP,
-    "chunks/node": NODE,
-    "chunks/node.browser": NODE.replace(".ts", ".browser.ts"),
+    "browser/absent": join(BROWSER, "absent.ts"),
     ...Object.fromEntries(
-      LAZY.map((module) => [`chunks/${basename(module)}`, join(LIB, `${module}.ts`)]),
+      [...LAZY].map(([module, file]) => [`chunks/${file}`, join(LIB, `${module}.ts`)]),
     ),
   },
   platform: "node",
-  external: (id) => (!id.startsWith(".") && !id.startsWith(LIB)) || isLazy(id),
-  // The paths of lazy modules stay as they are: all of them lie in dist/chunks/.
-  makeAbsoluteExternalsRelative: false,
+  external: (id) => !id.startsWith(".") && !id.startsWith(LIB),
   plugins: [
     {
-      name: "node-modules",
-      // package.json names the file that takes its place for the runtime or the bundler.
-      resolveId: (id, importer) =>
-        importer !== undefined && /^\.{1,2}\/(base\/)?node\.js$/.test(id)
-          ? { id: "#node", external: true }
-          : null,
+      name: "lazy-modules",
+      resolveId: (id, importer, { kind }) => {
+        const file =
+          kind === "require-call" && importer !== undefined && id.startsWith(".")
+            ? LAZY.get(nameOf(join(importer, "..", id.replace(/\.js$/, ".ts"))))
+            : undefined;
+        return file === undefined ? null : { id: `#${file}`, external: true };
+      },
     },
   ],
   tsconfig: join(ROOT, "tsconfig.build.json"),
@@ -149,6 +186,33 @@ await bundle.write({
   },
 });
 
+/** What a chunk exports, as rolldown writes it. */
+const GETTER =
+  /^Object\.defineProperty\(exports, "([\w$]+)", \{\s+enumerable: true,\s+get: function\(\) \{\s+return ([\w$]+);\s+\}\s+\}\);$/gm;
+const IMPORT = /^const (require_\w+) = require\("(.+)"\);$/gm;
+
+/**
+ * Makes the imports of a chunk constants: V8 knows their values, unlike those of properties of a
+ * module. No module assigns to what it exports: a rule of ESLint.
+ */
+function bindImports(code: string): string {
+  const simple = code.replace(GETTER, "exports.$1 = $2;");
+  let bound = simple;
+  for (const [line, module, path] of simple.matchAll(IMPORT)) {
+    const names = new Map<string, string>();
+    const use = new RegExp(`\\(0, ${module!}\\.([\\w$]+)\\)|\\b${module!}\\.([\\w$]+)`, "g");
+    const changed = bound.replace(use, (_, called?: string, used?: string) => {
+      const name = (called ?? used)!;
+      const local = `${module!.replace("require_", "")}_${name}`;
+      names.set(name, local);
+      return local;
+    });
+    const pairs = [...names].map(([name, local]) => `${name}: ${local}`);
+    bound = changed.replace(line, `const { ${pairs.join(", ")} } = require("${path!}");`);
+  }
+  return bound;
+}
+
 const minify = (code: string): string => transformSync(code, { minifyWhitespace: true }).code;
 
 /** Removes white space. Each statement of the file starts a line, as it did before. */
@@ -157,19 +221,52 @@ function shorten(code: string): string {
   return statements.map((text) => (text.startsWith("#!") ? text : minify(text))).join("");
 }
 
-// The package is smaller without white space. `core` has the functions that users profile: it only
-// loses its indentation.
+/** The other chunks that each chunk requires when it loads. */
+const required = new Map<string, readonly string[]>();
+
+// The package is smaller without white space. `memory` and `space` have the functions that users
+// profile: they only lose their indentation.
 for (const file of readdirSync(DIST, { recursive: true, encoding: "utf8" })) {
   if (file.endsWith(".js")) {
     const path = join(DIST, file);
-    const code = readFileSync(path, "utf8");
-    const short = basename(file) === "core.js" ? code.replace(/^\t+/gm, "") : shorten(code);
-    // A text of several lines may look like statements, or have its own indentation.
-    if (minify(short) === minify(code)) {
-      writeFileSync(path, short);
+    const text = readFileSync(path, "utf8");
+    const isChunk = path.startsWith(join(DIST, "chunks"));
+    if (isChunk) {
+      required.set(
+        basename(file),
+        [...text.matchAll(IMPORT)].map(([, , to]) => basename(to!)),
+      );
     }
+    const code = isChunk ? bindImports(text) : text;
+    const short = ["memory.js", "space.js"].includes(basename(file))
+      ? code.replace(/^\t+/gm, "")
+      : shorten(code);
+    // A text of several lines may look like statements, or have its own indentation.
+    writeFileSync(path, minify(short) === minify(code) ? short : code);
   }
 }
+
+/** @throws Error if a chunk requires one that is not complete: its constants would be undefined. */
+function checkOrder(chunk: string, above: readonly string[] = []): void {
+  if (above.includes(chunk)) {
+    throw new Error(`chunks require one another: ${[...above, chunk].join(" -> ")}`);
+  }
+  required.get(chunk)!.forEach((next) => checkOrder(next, [...above, chunk]));
+}
+[...required.keys()].forEach((chunk) => checkOrder(chunk));
+
+// An ES module, so that bundlers leave out the files of which the program imports nothing.
+const root = readFileSync(join(DIST, "index.js"), "utf8");
+const fileOf = new Map(
+  [...root.matchAll(/^const (require_\w+)=require\("\.(.+)"\);$/gm)].map(([, id, file]) => [
+    id,
+    file,
+  ]),
+);
+const reExports = [...root.matchAll(/^exports\.(\w+)=(\w+)\.\1;$/gm)].map(
+  ([, name, id]) => `export { ${name!} } from "..${fileOf.get(id)!}";\n`,
+);
+writeFileSync(join(DIST, "browser/index.mjs"), reExports.join(""));
 
 const declarations = await rolldown({
   input: Object.fromEntries(publicEntries.map((entry) => [entry, join(TYPES, `${entry}.d.ts`)])),

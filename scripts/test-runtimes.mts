@@ -80,7 +80,11 @@ async function bundleTests(): Promise<void> {
   const imports = files.map((file) => `${JSON.stringify(file)}: () => import("./${file}")`);
   await build({
     stdin: {
-      contents: `import { start } from "./test/support/runtimes/harness.mjs";
+      // What the root loads in Node when it is first used.
+      contents: `import "pound-guest-memory/atomics";
+        import "pound-guest-memory/policies";
+        import "pound-guest-memory/snapshot";
+        import { start } from "./test/support/runtimes/harness.mjs";
         await start({ ${imports.join(", ")} });`,
       resolveDir: ROOT,
     },

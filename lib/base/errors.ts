@@ -21,6 +21,8 @@ import type { Gpa } from "./gpa.js";
  * - `ERR_NOT_REGULAR_FILE` (Error): a path names a folder, device, pipe or socket.
  * - `ERR_LACKEY_SYNTAX` (Error): a line of a memory trace is not an access.
  * - `ERR_NO_ADDON` (Error): the native path needs the addon, and none loads in this process.
+ * - `ERR_NOT_IMPORTED` (Error): a bundle for browsers lacks this code, because the program does not
+ *   import the entry of the package that provides it. Never in Node.js.
  * - `ERR_TRACKING_UNAVAILABLE` (Error): the operating system cannot track the writes to a memory.
  * - `ERR_MAPPED_FILE_LOST` (Error): a file that is mapped as memory was made shorter, or cannot be
  *   read.
@@ -43,6 +45,7 @@ export type ErrorCode =
   | "ERR_NOT_REGULAR_FILE"
   | "ERR_LACKEY_SYNTAX"
   | "ERR_NO_ADDON"
+  | "ERR_NOT_IMPORTED"
   | "ERR_TRACKING_UNAVAILABLE"
   | "ERR_MAPPED_FILE_LOST"
   | "ERR_SHARING_UNAVAILABLE";

@@ -1,5 +1,5 @@
 import { HOST_IS_LITTLE_ENDIAN } from "../base/host.js";
-import type { BigEndianAccess } from "./big-endian-access.js";
+import { importFirst, Part } from "../base/part.js";
 import { BranchingAccess } from "./branching-access.js";
 import { SelectingAccess } from "./selecting-access.js";
 
@@ -26,6 +26,12 @@ import { SelectingAccess } from "./selecting-access.js";
  *   the error with a code.
  */
 
+export const bigEndianAccess = new Part(
+  // eslint-disable-next-line @typescript-eslint/no-require-imports -- loaded when first used
+  () => require("./big-endian-access.js") as typeof import("./big-endian-access.js"),
+  importFirst("policies"),
+);
+
 /** The prototype that has the first form, or null once it has the second. */
 let selecting: object | null = null;
 
@@ -35,16 +41,10 @@ export function selectUntilRefusal(prototype: object): void {
     Object.setPrototypeOf(prototype, SelectingAccess.prototype);
     selecting = prototype;
   } else {
-    const accessors = bigEndianAccess().prototype;
+    const accessors = bigEndianAccess.get().BigEndianAccess.prototype;
     Object.setPrototypeOf(accessors, SelectingAccess.prototype);
     Object.setPrototypeOf(prototype, accessors);
   }
-}
-
-function bigEndianAccess(): typeof BigEndianAccess {
-  // eslint-disable-next-line @typescript-eslint/no-require-imports -- loaded when first used
-  const module = require("./big-endian-access.js") as typeof import("./big-endian-access.js");
-  return module.BigEndianAccess;
 }
 
 /** Call it when an access is refused that the first form has refused too. */

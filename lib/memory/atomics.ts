@@ -1,3 +1,4 @@
+export { plainLanes } from "./plain-lanes.js";
 import type { AtomicLane, AtomicLanes, Cells } from "../atomics/lane.js";
 import { AtomicAccess } from "../atomics/forms.js";
 import { PAGE_SIZE } from "../base/page.js";

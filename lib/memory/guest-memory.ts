@@ -12,31 +12,57 @@ import { GeneralAccess } from "./general-access.js";
 import type { Gpa } from "../base/gpa.js";
 import { checkObject, toAddress, toByteCount } from "../base/arguments.js";
 import { MemoryMarks, UNREAD_MARKS } from "./marks.js";
-import { hasAddon, native, type Handle, type NativeHandle, refuseNative } from "../native/addon.js";
-import { NativeAccess } from "../native/access.js";
+import {
+  hasAddon,
+  native,
+  noAddon,
+  type Handle,
+  type NativeHandle,
+  refuseNative,
+} from "../native/addon.js";
+import { importFirst, Part } from "../base/part.js";
+import type { NativeAccess } from "../native/access.js";
 import { HalvesAccess, rangesOfRam } from "../base/halves-access.js";
 import { checkTotal, type GuestRange, type RangeList, toRanges } from "../base/ranges.js";
 import { type GuestMemAccessResult, OK } from "../base/result.js";
 import { reserveStack } from "../native/stack.js";
-import {
-  createShared,
-  openShared,
-  type ProcessShared,
-  type ProcessSharedSource,
-  type SharedRamOptions,
-} from "./process-sharing.js";
+import type { ProcessShared, ProcessSharedSource, SharedRamOptions } from "./process-sharing.js";
 import { newSharedBuffer, type SharedRam, sharedRamOf, viewOf } from "./shared-ram.js";
 import { type AccessPolicy, checkPolicy, policyNumber } from "../base/policy.js";
-import { plainLanes } from "./plain-lanes.js";
 import type { PolicyAccess } from "./policy-access.js";
 import { TrackedWrites } from "./tracked-writes.js";
 import type { Tracking, TrackingMode } from "./tracking.js";
 import { uncloneable } from "../base/uncloneable.js";
-import { ViewAtomics } from "./atomics.js";
+import type { ViewAtomics } from "./atomics.js";
 import { BYTE } from "../base/widths.js";
 import { branchFromNowOn, selectUntilRefusal } from "./accessor-forms.js";
 import { EMPTY_WINDOW, WINDOW_SIZE, type Window, Windows } from "./windows.js";
 import { HOST_IS_LITTLE_ENDIAN } from "../base/host.js";
+
+/* eslint-disable @typescript-eslint/no-require-imports -- loaded when first used */
+
+export const nativeAccess = new Part(
+  () => require("../native/access.js") as typeof import("../native/access.js"),
+  noAddon,
+);
+
+const processSharing = new Part(
+  () => require("./process-sharing.js") as typeof import("./process-sharing.js"),
+  noAddon,
+);
+
+export const memoryAtomics = new Part(
+  () =>
+    require("./atomics.js") as Pick<typeof import("./atomics.js"), "plainLanes" | "ViewAtomics">,
+  importFirst("atomics"),
+);
+
+export const memoryPolicies = new Part(
+  () => require("./policy-access.js") as Pick<typeof import("./policy-access.js"), "policyAccess">,
+  importFirst("policies"),
+);
+
+/* eslint-enable @typescript-eslint/no-require-imports */
 
 const NO_MARKS = new Uint8Array(0);
 
@@ -169,7 +195,7 @@ export class GuestMemory implements Disposable {
     this.#shareable = sharedRamOf(owner, base, this.#size);
     this.#forgetEnding = onEnding(() => this.#end());
     if (hasAddon) {
-      this.native = new NativeAccess(
+      this.native = new (nativeAccess.get().NativeAccess)(
         this.#handle,
         this.size,
         (address) => this.general.lost(address),
@@ -251,8 +277,9 @@ export class GuestMemory implements Disposable {
    * or the file exists; other errors of the file system.
    */
   static allocateShared(size: Gpa, options: SharedRamOptions = {}): GuestMemory {
-    const mapped = createShared(size, options);
-    if (mapped !== null) {
+    const { name, file } = checkObject(options, "options");
+    if (name !== undefined || file !== undefined) {
+      const mapped = processSharing.get().createShared(size, options);
       return GuestMemory.#owning(Arena.shared(mapped), { offset: 0 });
     }
     const bytes = toByteCount(size, "size");
@@ -376,7 +403,9 @@ export class GuestMemory implements Disposable {
    * `ERR_OUT_OF_MEMORY`; `ENOENT` and other errors of the file system.
    */
   static openShared(source: ProcessSharedSource): GuestMemory {
-    return GuestMemory.#owning(Arena.shared(openShared(source)), { offset: 0 });
+    return GuestMemory.#owning(Arena.shared(processSharing.get().openShared(source)), {
+      offset: 0,
+    });
   }
 
   /** RAM that destroys its arena when it ends. The arena has no other user. */
@@ -562,6 +591,9 @@ export class GuestMemory implements Disposable {
    * Atomic accessors, for RAM that several threads use at the same time: JavaScript's `Atomics`
    * with the checks and results of the accessors. {@link NativeAccess.atomics} has the C++
    * versions.
+   *
+   * @throws Error `ERR_NOT_IMPORTED` in a browser, if the program does not import
+   * `pound-guest-memory/atomics`.
    */
   get atomics(): GuestAtomicAccess {
     return this.#viewAtomics();
@@ -588,12 +620,12 @@ export class GuestMemory implements Disposable {
    * The accessors of this memory under an access policy: with unaligned accesses, or with values in
    * big-endian order. Each call with the same policy returns the same object.
    *
-   * @throws TypeError, RangeError for an invalid policy; Error `ERR_OUT_OF_MEMORY`.
+   * @throws TypeError, RangeError for an invalid policy; Error `ERR_OUT_OF_MEMORY`; in a browser,
+   * Error `ERR_NOT_IMPORTED` if the program does not import `pound-guest-memory/policies`.
    */
   withPolicy(policy: AccessPolicy): PolicyAccess {
     const checked = checkPolicy(policy);
-    // eslint-disable-next-line @typescript-eslint/no-require-imports -- loaded when first used
-    const { policyAccess } = require("./policy-access.js") as typeof import("./policy-access.js");
+    const { policyAccess } = memoryPolicies.get();
     return (this.#policies[policyNumber(checked)] ??= policyAccess(checked, {
       owner: this,
       native: hasAddon ? this.native : null,
@@ -1122,6 +1154,7 @@ export class GuestMemory implements Disposable {
     if (this.#atomics === undefined) {
       const general = this.general;
       const marks = this.#marks;
+      const { plainLanes, ViewAtomics } = memoryAtomics.get();
       const lanes = hasAddon ? this.native.atomicLanes : plainLanes({ general, marks });
       this.#atomics = new ViewAtomics(lanes, general.windows, marks);
     }

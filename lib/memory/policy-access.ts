@@ -1,18 +1,25 @@
 import { INSPECT } from "../base/inspect.js";
 import type { GuestMemoryAccess } from "../base/access.js";
+import { Part } from "../base/part.js";
 import type { Gpa } from "../base/gpa.js";
 import { type AccessPolicy, policyNumber } from "../base/policy.js";
 import { GuestMemoryFault } from "../base/errors.js";
 import { type GuestMemAccessResult, OK } from "../base/result.js";
 import { uncloneable } from "../base/uncloneable.js";
 import { checkSlots } from "../base/widths.js";
-import { refuseNative } from "../native/addon.js";
+import { noAddon, refuseNative } from "../native/addon.js";
 import type { NativeAccess } from "../native/access.js";
-import { NativePolicyAccess } from "../native/policy-access.js";
+import type { NativePolicyAccess } from "../native/policy-access.js";
 import type { GeneralAccess } from "./general-access.js";
 import { GeneralPolicyAccess } from "./general-policy-access.js";
 import type { MemoryMarks } from "./marks.js";
 import { EMPTY_WINDOW } from "./windows.js";
+
+const nativeAccess = new Part(
+  // eslint-disable-next-line @typescript-eslint/no-require-imports -- loaded when first used
+  () => require("../native/policy-access.js") as typeof import("../native/policy-access.js"),
+  noAddon,
+);
 
 /** The parts of a memory that its policy objects use. */
 export interface PolicyMemory {
@@ -79,7 +86,7 @@ export abstract class PolicyAccess implements GuestMemoryAccess {
   constructor(policy: Required<AccessPolicy>, { owner, native, general, marks }: PolicyMemory) {
     this.policy = Object.freeze(policy);
     if (native !== null) {
-      this.native = new NativePolicyAccess(native, policy);
+      this.native = new (nativeAccess.get().NativePolicyAccess)(native, policy);
     }
     const { data } = general.windows.at(0);
     this.view = data;

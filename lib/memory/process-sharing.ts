@@ -1,7 +1,16 @@
 import { checkObject, toByteCount } from "../base/arguments.js";
 import { rangeError, typeError, withCode } from "../base/errors.js";
 import type { Gpa } from "../base/gpa.js";
-import { fs, path } from "../base/node.js";
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  ftruncateSync,
+  openSync,
+  readlinkSync,
+  unlinkSync,
+} from "node:fs";
+import { resolve } from "node:path";
 import { type Handle, hasAddon, native, noAddon } from "../native/addon.js";
 
 /** Where `GuestMemory.allocateShared` puts RAM that other processes can map. */
@@ -65,13 +74,10 @@ const KEEP = (): void => undefined;
 /**
  * Makes RAM that other processes can map.
  *
- * @returns Null if the options ask for neither a name nor a file.
+ * @param options - With a name or a file.
  */
-export function createShared(size: Gpa, options: SharedRamOptions): Mapped | null {
-  const { name, file } = checkObject(options, "options");
-  if (name === undefined && file === undefined) {
-    return null;
-  }
+export function createShared(size: Gpa, options: SharedRamOptions): Mapped {
+  const { name, file } = options;
   const bytes = toByteCount(size, "size");
   if (name !== undefined && file !== undefined) {
     throw typeError("shared RAM has a name or a file, not both");
@@ -110,11 +116,11 @@ export function openShared(source: ProcessSharedSource): Mapped {
     return { arena, shared: pathOf(arena), unlink: KEEP };
   }
   const path = checkPath(file);
-  const opened = fs.openSync(path, "r+");
+  const opened = openSync(path, "r+");
   try {
     return mapFile(path, opened, bytes);
   } finally {
-    fs.closeSync(opened);
+    closeSync(opened);
   }
 }
 
@@ -126,21 +132,21 @@ function createNamed(name: string, bytes: number): Mapped {
 }
 
 function createFile(path: string, bytes: number): Mapped {
-  const { O_RDWR, O_CREAT, O_EXCL } = fs.constants;
-  const descriptor = fs.openSync(path, O_RDWR | O_CREAT | O_EXCL, 0o600);
+  const { O_RDWR, O_CREAT, O_EXCL } = constants;
+  const descriptor = openSync(path, O_RDWR | O_CREAT | O_EXCL, 0o600);
   try {
-    fs.ftruncateSync(descriptor, bytes);
+    ftruncateSync(descriptor, bytes);
     return mapFile(path, descriptor, bytes);
   } catch (error) {
-    fs.unlinkSync(path);
+    unlinkSync(path);
     throw error;
   } finally {
-    fs.closeSync(descriptor);
+    closeSync(descriptor);
   }
 }
 
 function mapFile(path: string, descriptor: number, bytes: number): Mapped {
-  const status = fs.fstatSync(descriptor);
+  const status = fstatSync(descriptor);
   if (!status.isFile()) {
     throw withCode(new Error(`${JSON.stringify(path)} is no regular file`), "ERR_NOT_REGULAR_FILE");
   }
@@ -159,7 +165,7 @@ function mapFile(path: string, descriptor: number, bytes: number): Mapped {
 function pathOf(arena: Handle): ProcessShared | null {
   const file = `/proc/${process.pid}/fd/${native.arenaDescriptor(arena)}`;
   try {
-    fs.readlinkSync(file);
+    readlinkSync(file);
   } catch {
     return null;
   }
@@ -196,5 +202,5 @@ function checkPath(file: unknown): string {
   if (file === "" || file.includes("\0")) {
     throw rangeError("file must be a path");
   }
-  return path.resolve(file);
+  return resolve(file);
 }

@@ -1,7 +1,8 @@
 import type { GuestHalvesAccessors, GuestMemoryAccess } from "../base/access.js";
 import type { GuestAtomicAccess } from "../atomics/access.js";
 import type { AtomicLanes } from "../atomics/lane.js";
-import { AtomicAccess } from "../atomics/forms.js";
+import type { AtomicAccess } from "../atomics/forms.js";
+import { Part } from "../base/part.js";
 import { result } from "./call.js";
 import {
   GPA_HIGH32,
@@ -20,7 +21,7 @@ import { GuestMemoryFault } from "../base/errors.js";
 import { type Gpa } from "../base/gpa.js";
 import { toAddress } from "../base/arguments.js";
 import type { Marks } from "./marks.js";
-import { native, type Handle } from "./addon.js";
+import { native, noAddon, type Handle } from "./addon.js";
 import { block16, block32, block64, block8 } from "./block-views.js";
 import { VALUE_HIGH32, VALUE_LOW32 } from "./value-halves.js";
 import { nativeLanes } from "./atomics.js";
@@ -39,6 +40,12 @@ import {
   type Value,
   type Width,
 } from "../base/widths.js";
+
+const atomicForms = new Part(
+  // eslint-disable-next-line @typescript-eslint/no-require-imports -- loaded when first used
+  () => require("../atomics/forms.js") as typeof import("../atomics/forms.js"),
+  noAddon,
+);
 
 const { readb, readw, readl, readq, writeb, writew, writel, writeq } = native;
 
@@ -100,7 +107,7 @@ export class NativeAccess implements GuestMemoryAccess {
 
   /** Atomic access through N-API: each call runs the compiled C++ accessor. */
   get atomics(): GuestAtomicAccess {
-    return (this.#atomics ??= new AtomicAccess(this.atomicLanes));
+    return (this.#atomics ??= new (atomicForms.get().AtomicAccess)(this.atomicLanes));
   }
 
   /** The accessors of {@link GuestMemory.halves} on the native path. */

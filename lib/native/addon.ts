@@ -1,9 +1,19 @@
 import { withCode } from "../base/errors.js";
 import type { NativeBinding } from "./binding.js";
-import { loadAddon } from "./load-addon.js";
+import { Part } from "../base/part.js";
 import { plainBinding } from "./plain.js";
 
 export type { Handle, NativeHandle } from "./binding.js";
+
+const loader = new Part(
+  // eslint-disable-next-line @typescript-eslint/no-require-imports -- browsers have no addon
+  () => require("./load-addon.js") as typeof import("./load-addon.js"),
+  () => {
+    throw new Error(
+      "the native path of pound-guest-memory needs Node.js, and this is a bundle for browsers",
+    );
+  },
+);
 
 /** The addon, either prebuilt or built during the installation; the error if none loads. */
 const loaded = load();
@@ -20,7 +30,7 @@ export const native: NativeBinding =
 
 function load(): NativeBinding | Error {
   try {
-    return loadAddon() as NativeBinding;
+    return loader.get().loadAddon() as NativeBinding;
   } catch (error) {
     return error as Error;
   }

@@ -1,4 +1,6 @@
-import { createRequire, fs, isNode, path } from "../base/node.js";
+import { closeSync, existsSync, openSync, readFileSync, readSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
 
 // The installation uses node-gyp-build, but loading does not, for three reasons. It looks for musl
 // on the machine (/etc/alpine-release) instead of in the process. At run time, npm's settings can
@@ -15,16 +17,11 @@ import { createRequire, fs, isNode, path } from "../base/node.js";
  * @throws Error, which lists each candidate and why it failed.
  */
 export function loadAddon(): unknown {
-  if (!isNode) {
-    throw new Error(
-      "the native path of pound-guest-memory needs Node.js, and this is a bundle for browsers",
-    );
-  }
   const folder = __dirname;
   // createRequire hides the path from bundlers, which would look for the file at build time.
-  const require = createRequire(path.join(folder, "load-addon.js"));
+  const require = createRequire(join(folder, "load-addon.js"));
   const root = packageAbove(folder);
-  const roots = [root ?? path.dirname(folder), folder, path.dirname(process.execPath)];
+  const roots = [root ?? dirname(folder), folder, dirname(process.execPath)];
   const failures: string[] = [];
   for (const file of roots.flatMap(binaries)) {
     try {
@@ -42,13 +39,13 @@ export function loadAddon(): unknown {
 /** The binaries below `root` that may suit this process, the most likely one first. */
 function binaries(root: string): string[] {
   const built = ["Release", "Debug"]
-    .map((kind) => path.join(root, "build", kind, "pound_guest_memory.node"))
-    .filter((file) => fs.existsSync(file));
+    .map((kind) => join(root, "build", kind, "pound_guest_memory.node"))
+    .filter((file) => existsSync(file));
   const libcs = process.platform === "linux" ? [".glibc", ".musl"] : [""];
-  const folder = path.join(root, "prebuilds", `${process.platform}-${process.arch}`);
+  const folder = join(root, "prebuilds", `${process.platform}-${process.arch}`);
   const prebuilt = libcs
-    .map((libc) => path.join(folder, `node.napi${armTag()}${libc}.node`))
-    .filter((file) => fs.existsSync(file));
+    .map((libc) => join(folder, `node.napi${armTag()}${libc}.node`))
+    .filter((file) => existsSync(file));
   return [...built, ...(prebuilt.length > 1 && runsOnMusl() ? prebuilt.reverse() : prebuilt)];
 }
 
@@ -78,12 +75,12 @@ function runsOnMusl(): boolean {
 
 function firstPage(name: string): string {
   try {
-    const file = fs.openSync(name, "r");
+    const file = openSync(name, "r");
     try {
       const page = Buffer.alloc(4096);
-      return page.toString("latin1", 0, fs.readSync(file, page));
+      return page.toString("latin1", 0, readSync(file, page));
     } finally {
-      fs.closeSync(file);
+      closeSync(file);
     }
   } catch {
     return "";
@@ -92,9 +89,9 @@ function firstPage(name: string): string {
 
 /** The root of this package, above `folder`. Null if the code is bundled into another package. */
 function packageAbove(folder: string): string | null {
-  for (let root = path.dirname(folder); root !== path.dirname(root); root = path.dirname(root)) {
-    const manifest = path.join(root, "package.json");
-    if (fs.existsSync(manifest)) {
+  for (let root = dirname(folder); root !== dirname(root); root = dirname(root)) {
+    const manifest = join(root, "package.json");
+    if (existsSync(manifest)) {
       return isOurs(manifest) ? root : null;
     }
   }
@@ -103,7 +100,7 @@ function packageAbove(folder: string): string | null {
 
 function isOurs(manifest: string): boolean {
   try {
-    const { name } = JSON.parse(fs.readFileSync(manifest, "utf8")) as { readonly name?: unknown };
+    const { name } = JSON.parse(readFileSync(manifest, "utf8")) as { readonly name?: unknown };
     return name === "pound-guest-memory";
   } catch {
     return false;

@@ -1,3 +1,4 @@
+import { importFirst, Part } from "../base/part.js";
 import { gpaAt, toAddress } from "../base/arguments.js";
 import { type FaultReason, type Operation, reasonOfResult } from "../base/errors.js";
 import { MAX_U64, type Gpa } from "../base/gpa.js";
@@ -25,11 +26,11 @@ import type { SpaceWidth } from "./widths.js";
 
 const { OK, FAULT_UNALIGNED, FAULT_BOUNDARY } = GuestMemAccessResult;
 
-function splitAccess(): typeof SplitAccess {
+export const splitAccess = new Part(
   // eslint-disable-next-line @typescript-eslint/no-require-imports -- loaded when first used
-  const module = require("./split-access.js") as typeof import("./split-access.js");
-  return module.SplitAccess;
-}
+  () => require("./split-access.js") as typeof import("./split-access.js"),
+  importFirst("policies"),
+);
 
 /**
  * The rules for the result of a single access to an address space: to RAM, ROM, devices and
@@ -50,7 +51,7 @@ export class AccessRules {
     private readonly holes: HoleHandlers,
   ) {
     this.#split = policy.unaligned
-      ? new (splitAccess())(lookup, watches, outcome, holes, policy.littleEndian)
+      ? new (splitAccess.get().SplitAccess)(lookup, watches, outcome, holes, policy.littleEndian)
       : null;
   }
 

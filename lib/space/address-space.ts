@@ -8,7 +8,7 @@ import { type InaccessibleRange, SpaceBulk } from "./bulk.js";
 import { Bus } from "./bus.js";
 import type { CodeGuard, CodeWriteListener } from "./code-guard.js";
 import type { DirtyBitmap } from "../memory/dirty-bitmap.js";
-import { ExitServer } from "./exit.js";
+import type { ExitServer } from "./exit.js";
 import { GuestMemoryFault, rangeError, typeError } from "../base/errors.js";
 import { checkFunction, checkObject, toAddress, toByteCount } from "../base/arguments.js";
 import type { Gpa } from "../base/gpa.js";
@@ -17,8 +17,9 @@ import { GuestMemory, guestMemoryInternals, isGuestMemory } from "../memory/gues
 import { checkTracking, type TrackingMode } from "../memory/tracking.js";
 import { type AccessPolicy, policyNumber } from "../base/policy.js";
 import type { MmioDevice, WriteTrap } from "./mmio.js";
-import { hasAddon, native, type NativeHandle, refuseNative } from "../native/addon.js";
-import { NativeSpaceAccess } from "./native-access.js";
+import { hasAddon, native, type NativeHandle, noAddon, refuseNative } from "../native/addon.js";
+import { importFirst, Part } from "../base/part.js";
+import type { NativeSpaceAccess } from "./native-access.js";
 import {
   type AccessFault,
   type AddressSpaceOptions,
@@ -47,12 +48,12 @@ import {
   type ForkOptions,
   notForkedError,
 } from "./fork.js";
-import { restoreDevices, restoreSnapshot } from "../snapshot/restore.js";
 import type { Snapshot } from "../snapshot/snapshot.js";
-import { type SnapshotOptions, takeSnapshot } from "../snapshot/take.js";
+import type { SnapshotOptions } from "../snapshot/take.js";
 import type { RestorableFile, RestoreOptions } from "./restorable-file.js";
 import { SpaceAccess } from "./general-access.js";
-import { spaceAtomics } from "./atomics.js";
+import { atomicsPart } from "./atomics-part.js";
+import { snapshotsPart } from "./snapshots-part.js";
 import { spaceHalves } from "./halves.js";
 import { uncloneable } from "../base/uncloneable.js";
 import type { WatchListener, Watchpoint, WatchRange } from "./watchpoint.js";
@@ -216,7 +217,9 @@ export class AddressSpace implements GuestAccessors {
   /**
    * Makes an empty address space.
    *
-   * @throws TypeError, RangeError for an invalid option; Error `ERR_OUT_OF_MEMORY`.
+   * @throws TypeError, RangeError for an invalid option; Error `ERR_OUT_OF_MEMORY`; in a browser,
+   * Error `ERR_NOT_IMPORTED` for a policy other than the default, if the program does not import
+   * `pound-guest-memory/policies`.
    */
   constructor(options: AddressSpaceOptions = {}) {
     const clone = options instanceof CloneOptions ? options : null;
@@ -252,9 +255,11 @@ export class AddressSpace implements GuestAccessors {
     });
     buses.set(this, this.#bus);
     this.#bulk = new SpaceBulk(this.#bus);
-    this.general = isDefault ? new SpaceAccess(this.#bus) : policySpaceAccess(this.#bus);
+    this.general = isDefault
+      ? new SpaceAccess(this.#bus)
+      : new (policySpaceAccess.get().PolicySpaceAccess)(this.#bus);
     if (hasAddon) {
-      this.native = new NativeSpaceAccess(this.#bus, this.shift);
+      this.native = new (nativeSpaceAccess.get().NativeSpaceAccess)(this.#bus, this.shift);
     }
   }
 
@@ -378,9 +383,12 @@ export class AddressSpace implements GuestAccessors {
    * dirty marks, call watchpoints and fault as the plain accessors of the space do. ROM can only be
    * loaded from; an operation on MMIO is `FAULT_BOUNDARY`. {@link NativeSpaceAccess.atomics} has
    * the same operations on the native path.
+   *
+   * @throws Error `ERR_NOT_IMPORTED` in a browser, if the program does not import
+   * `pound-guest-memory/atomics`.
    */
   get atomics(): GuestAtomicAccess {
-    return (this.#atomics ??= spaceAtomics(this.#bus, "view"));
+    return (this.#atomics ??= atomicsPart.get().spaceAtomics(this.#bus, "view"));
   }
 
   /**
@@ -413,7 +421,7 @@ export class AddressSpace implements GuestAccessors {
    * exit stays pending after an error.
    */
   complete(exit: BigUint64Array): GuestMemAccessResult {
-    return (this.#exits ??= new ExitServer(this.#bus, this)).complete(exit);
+    return (this.#exits ??= new (exitServer.get().ExitServer)(this.#bus, this)).complete(exit);
   }
 
   /**
@@ -578,12 +586,12 @@ export class AddressSpace implements GuestAccessors {
   }
 
   /**
-   * Takes a snapshot of RAM, ROM and the devices that have `save` and `load`, as
-   * {@link takeSnapshot} does.
+   * Takes a snapshot of RAM, ROM and the devices that have `save` and `load`, as `takeSnapshot`
+   * of `pound-guest-memory/snapshot` does. In a browser, the program has to import that entry.
    *
    * @param options - Options, or only `parent`: an earlier snapshot of the same regions, whose
    * chain the new one continues.
-   * @throws The errors of {@link takeSnapshot}.
+   * @throws The errors of `takeSnapshot`; Error `ERR_NOT_IMPORTED` in a browser without it.
    *
    * @example
    * ```js
@@ -598,15 +606,14 @@ export class AddressSpace implements GuestAccessors {
    * ```
    */
   snapshot(options?: Snapshot | SnapshotOptions): Snapshot {
-    return takeSnapshot(this, options);
+    return snapshotsPart.get().takeSnapshot(this, options);
   }
 
   /**
-   * Restores RAM, banks and devices from a snapshot, as {@link restoreSnapshot} does. Calls no
-   * watchpoint.
+   * Restores RAM, banks and devices from a snapshot, as `restoreSnapshot` does. Calls no watchpoint.
    *
    * @returns The number of pages written.
-   * @throws The errors of {@link restoreSnapshot}. Neither RAM nor banks nor devices change then,
+   * @throws The errors of `restoreSnapshot`. Neither RAM nor banks nor devices change then,
    * unless `load` of a device throws.
    */
   restore(snapshot: Snapshot): number;
@@ -617,15 +624,14 @@ export class AddressSpace implements GuestAccessors {
    * then on, which map the file (`SnapshotFile.mapMemory`). The memories that they showed before
    * stay as they are. New memories are tracked if the ones before were.
    *
-   * @throws The errors of {@link restoreSnapshot}, `SnapshotFile.load` and
-   * `SnapshotFile.mapMemory`.
+   * @throws The errors of `restoreSnapshot`, `SnapshotFile.load` and `SnapshotFile.mapMemory`.
    */
   restore(file: RestorableFile, options?: RestoreOptions): Promise<void>;
   restore(source: Snapshot | RestorableFile, options: RestoreOptions = {}): number | Promise<void> {
     const file = checkObject(source, "source") as Partial<RestorableFile>;
     return typeof file.restoreTo === "function"
       ? file.restoreTo(this, options)
-      : restoreSnapshot(this, source as Snapshot);
+      : snapshotsPart.get().restoreSnapshot(this, source as Snapshot);
   }
 
   /**
@@ -692,7 +698,7 @@ export class AddressSpace implements GuestAccessors {
    * @throws Error `ERR_NOT_FORKED` without a snapshot, if there was no fork; Error
    * `ERR_SNAPSHOT_MISMATCH` if regions were added or removed, or a memory was forked, since then;
    * `ERR_DESTROYED` if memory was destroyed or detached; with a snapshot, also the errors of
-   * {@link restoreSnapshot} and of {@link GuestMemory.fork}.
+   * `restoreSnapshot` and of {@link GuestMemory.fork}.
    */
   reset(snapshot?: Snapshot): number {
     const checkpoint = this.#checkpoint;
@@ -705,10 +711,10 @@ export class AddressSpace implements GuestAccessors {
     }
     if (checkpoint?.snapshot === snapshot && checkpoint.isValid(regions)) {
       const written = checkpoint.reset(regions);
-      restoreDevices(this, snapshot);
+      snapshotsPart.get().restoreDevices(this, snapshot);
       return written;
     }
-    const written = restoreSnapshot(this, snapshot);
+    const written = snapshotsPart.get().restoreSnapshot(this, snapshot);
     this.#checkpoint = Checkpoint.take(regions, snapshot);
     return written;
   }
@@ -1468,11 +1474,26 @@ export function busOf(space: AddressSpace): Bus {
   return bus;
 }
 
-function policySpaceAccess(bus: Bus): SpaceAccess {
-  // eslint-disable-next-line @typescript-eslint/no-require-imports -- loaded when first used
-  const module = require("./policy-space-access.js") as typeof import("./policy-space-access.js");
-  return new module.PolicySpaceAccess(bus);
-}
+/* eslint-disable @typescript-eslint/no-require-imports -- loaded when first used */
+
+export const nativeSpaceAccess = new Part(
+  () => require("./native-access.js") as typeof import("./native-access.js"),
+  noAddon,
+);
+
+const exitServer = new Part(() => require("./exit.js") as typeof import("./exit.js"), noAddon);
+
+export const policySpaceAccess = new Part(
+  () => require("./policy-space-access.js") as typeof import("./policy-space-access.js"),
+  importFirst("policies"),
+);
+
+export const policyAccessors = new Part(
+  () => require("./policy-accessors.js") as typeof import("./policy-accessors.js"),
+  importFirst("policies"),
+);
+
+/* eslint-enable @typescript-eslint/no-require-imports */
 
 /** The classes of spaces with another policy than the default, by the number of the policy. */
 const policyClasses: (typeof AddressSpace)[] = [];
@@ -1482,11 +1503,12 @@ function classOf(policy: Required<AccessPolicy>): typeof AddressSpace {
   const number = policyNumber(policy);
   let found = policyClasses[number];
   if (found === undefined) {
-    // eslint-disable-next-line @typescript-eslint/no-require-imports -- loaded when first used
-    const module = require("./policy-accessors.js") as typeof import("./policy-accessors.js");
     found = class extends AddressSpace {};
     const constructor = { value: AddressSpace };
-    Object.defineProperties(found.prototype, { ...module.accessorsOf(policy), constructor });
+    Object.defineProperties(found.prototype, {
+      ...policyAccessors.get().accessorsOf(policy),
+      constructor,
+    });
     policyClasses[number] = found;
   }
   return found;

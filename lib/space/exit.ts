@@ -6,7 +6,7 @@ import type { Gpa } from "../base/gpa.js";
 import { GuestMemAccessResult } from "../base/result.js";
 import type { Out, Value } from "../base/widths.js";
 import { runOn } from "../atomics/quad-halves.js";
-import { spaceLanes } from "./atomics.js";
+import { atomicsPart } from "./atomics-part.js";
 import type { Bus } from "./bus.js";
 import { tryFetch } from "./fetch.js";
 import { SPACE_BYTE, SPACE_LONG, SPACE_QUAD, SPACE_WORD, type SpaceWidth } from "./widths.js";
@@ -126,7 +126,7 @@ export class ExitServer {
   readonly #widths: ReadonlyMap<bigint, Completer>;
 
   constructor(bus: Bus, space: GuestAccessors) {
-    const { b, w, l, q } = spaceLanes(bus, "view");
+    const { b, w, l, q } = atomicsPart.get().spaceLanes(bus, "view");
     const unsigned = (bits: number) => (value: bigint) => Number(BigInt.asUintN(bits, value));
     this.#widths = new Map<bigint, Completer>([
       [1n, new ExitWidth(bus, space, SPACE_BYTE, b, unsigned(8), new Uint8Array(1))],

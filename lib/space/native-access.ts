@@ -9,7 +9,7 @@ import type { HalvesAccess } from "../base/halves-access.js";
 import { type GuestMemAccessResult, OK } from "../base/result.js";
 import { DeviceAccess } from "./device-access.js";
 import { NO_ENTRIES } from "./page-table.js";
-import { spaceAtomics } from "./atomics.js";
+import { atomicsPart } from "./atomics-part.js";
 import { spaceHalves } from "./halves.js";
 import { SPACE_BYTE, SPACE_LONG, SPACE_QUAD, SPACE_WORD, type SpaceWidth } from "./widths.js";
 import { uncloneable } from "../base/uncloneable.js";
@@ -75,7 +75,7 @@ export class NativeSpaceAccess implements GuestAccessors {
 
   /** The operations of {@link AddressSpace.atomics} on the native path. */
   get atomics(): GuestAtomicAccess {
-    return (this.#atomics ??= spaceAtomics(this.#bus, "native"));
+    return (this.#atomics ??= atomicsPart.get().spaceAtomics(this.#bus, "native"));
   }
 
   /** The accessors of {@link AddressSpace.halves} on the native path. */

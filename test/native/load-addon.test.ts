@@ -167,7 +167,8 @@ describe("loading the addon", () => {
 
   it("finds prebuilds beside a bundle, and without them tells what a bundle needs", () => {
     // Its code lies in the folder of a program that is another package.
-    const imports = { "#node": "./bundle/chunks/node.js" };
+    const modules = ["load-addon", "native-access", "native-space-access"];
+    const imports = Object.fromEntries(modules.map((id) => [`#${id}`, `./bundle/chunks/${id}.js`]));
     writeFileSync(join(folder, "package.json"), JSON.stringify({ name: "program", imports }));
     copyCode(join(folder, "bundle"));
     expect(load({}, "bundle/index.js")).to.match(

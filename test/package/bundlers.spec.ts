@@ -10,7 +10,6 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { gzipSync } from "node:zlib";
 import commonjs from "@rollup/plugin-commonjs";
 import nodeResolve from "@rollup/plugin-node-resolve";
 import { expect } from "chai";
@@ -24,7 +23,7 @@ import { outsideNpm, ROOT, run } from "./support/machine.js";
 
 const NAME = "pound-guest-memory";
 /** The entries that run in browsers. */
-const BROWSER_ENTRIES = ["", "/atomics", "/mmu", "/snapshot", "/typed"];
+const BROWSER_ENTRIES = ["", "/atomics", "/mmu", "/policies", "/snapshot", "/typed"];
 
 const PROGRAM = `
   import { GuestMemory } from "${NAME}";
@@ -36,8 +35,54 @@ const PROGRAM = `
   const swapped = memory.withPolicy({ endian: "big" }).readl(8);
   console.log(memory.readl(8), byte, swapped, takeSnapshot(memory).regions.length);
 `;
+/** In browsers, a program has to import what Node loads when it is first used. */
+const FOR_BROWSERS = `import "${NAME}/policies"; ${PROGRAM}`;
 const WITH_ADDON = "287454020 68 1144201745 1\n";
 const WITHOUT = "287454020 none 1144201745 1\n";
+
+/** Programs of browsers, and the most bytes of each when esbuild has minified it. */
+const SIZES: Readonly<Record<string, number>> = {
+  [`export { Arena, GuestMemory } from "${NAME}";`]: 66_000,
+  [`export { GuestMemory } from "${NAME}"; export * from "${NAME}/atomics";`]: 90_000,
+  [`export { GuestMemory } from "${NAME}"; export * from "${NAME}/snapshot";`]: 93_000,
+  [`export * from "${NAME}";`]: 143_000,
+  [`export * from "${NAME}"; import "${NAME}/policies";`]: 190_000,
+};
+
+/** The same classes, whether the bundle imports or requires them. */
+const BOTH_WAYS = `
+  import { AddressSpace, GuestMemory } from "${NAME}";
+  const required = require("${NAME}");
+  console.log(required.AddressSpace === AddressSpace, required.GuestMemory === GuestMemory);
+`;
+
+/** A text of the code of address spaces. */
+const OF_SPACES = "space must be an AddressSpace";
+
+/** Uses each part that bundles for browsers have only if the program imports its entry. */
+const UNIMPORTED = `
+  import { AddressSpace, GuestMemory } from "${NAME}";
+  const memory = GuestMemory.allocate(4096);
+  const space = new AddressSpace();
+  space.addRam(0, memory);
+  for (const use of [
+    () => memory.atomics,
+    () => space.atomics,
+    () => memory.withPolicy({ endian: "big" }),
+    () => new AddressSpace({ alignment: "allow" }),
+    () => space.snapshot(),
+    () => space.restore({}),
+    () => space.reset({}),
+  ]) {
+    try {
+      use();
+      console.log("works");
+    } catch ({ code, message }) {
+      console.log(code, message.match(/import ".*"/)[0]);
+    }
+  }
+`;
+const IMPORTS = ["atomics", "atomics", "policies", "policies", "snapshot", "snapshot", "snapshot"];
 
 const CHROMIUM = "/usr/bin/chromium";
 
@@ -166,11 +211,33 @@ describe("bundles", () => {
         expect(runBundle(file)).to.equal(WITH_ADDON);
       });
 
+      /** The file of a bundle for browsers of a program. */
+      async function forBrowsers(program: string, title: string): Promise<string> {
+        const source = join(folder, `${name}-${title}`);
+        mkdirSync(source);
+        writeFileSync(join(source, "entry.mjs"), program);
+        await bundle(source, join(source, "out.cjs"), { target: "browser" });
+        return join(source, "out.cjs");
+      }
+
       it("for browsers contain nothing of Node", async () => {
-        const file = join(folder, `${name}-browser/out.cjs`);
-        await bundle(folder, file, { target: "browser" });
+        const file = await forBrowsers(FOR_BROWSERS, "browser");
         expect(readFileSync(file, "utf8")).to.not.match(/(require\(|from )"node:/);
         expect(runBundle(file)).to.equal(WITHOUT);
+      });
+
+      it("for browsers ask for the entries that a program uses and does not import", async () => {
+        const said = IMPORTS.map((entry) => `ERR_NOT_IMPORTED import "${NAME}/${entry}"\n`);
+        expect(runBundle(await forBrowsers(UNIMPORTED, "unimported"))).to.equal(said.join(""));
+      });
+
+      it("for browsers leave out address spaces if the program imports none", async () => {
+        const program = (names: string): string =>
+          `import { ${names} } from "${NAME}"; console.log(${names});`;
+        const memory = await forBrowsers(program("GuestMemory"), "memory");
+        const space = await forBrowsers(program("AddressSpace"), "space");
+        expect(readFileSync(memory, "utf8")).to.not.include(OF_SPACES);
+        expect(readFileSync(space, "utf8")).to.include(OF_SPACES);
       });
     });
   }
@@ -227,22 +294,35 @@ describe("bundles", () => {
     }
   });
 
+  /** Bundles a program for browsers by esbuild, which refuses a module of Node there. */
+  async function minified(contents: string): Promise<Uint8Array> {
+    const { outputFiles } = await build({
+      stdin: { contents, resolveDir: folder },
+      bundle: true,
+      minify: true,
+      format: "esm",
+      platform: "browser",
+      write: false,
+      logLevel: "silent",
+    });
+    return outputFiles[0]!.contents;
+  }
+
   for (const entry of BROWSER_ENTRIES) {
     it(`for browsers have no module of Node in ${NAME}${entry}`, async () => {
-      // esbuild refuses a module of Node for this platform.
-      const { outputFiles } = await build({
-        stdin: { contents: `export * from "${NAME}${entry}";`, resolveDir: folder },
-        bundle: true,
-        minify: true,
-        format: "esm",
-        platform: "browser",
-        write: false,
-        logLevel: "silent",
-      });
-      const [{ contents }] = outputFiles as [(typeof outputFiles)[0]];
-      expect(gzipSync(contents).length, `${contents.length} bytes`).to.be.below(
-        entry === "" ? 62_000 : 72_000,
-      );
+      expect(await minified(`export * from "${NAME}${entry}";`)).to.not.be.empty;
+    });
+  }
+
+  it("for browsers have each class once, imported or required", async () => {
+    const file = join(folder, "both-ways.mjs");
+    writeFileSync(file, await minified(BOTH_WAYS));
+    expect(run(process.execPath, [file], folder).output).to.equal("true true\n");
+  });
+
+  for (const [program, most] of Object.entries(SIZES)) {
+    it(`for browsers take at most ${most} bytes: ${program}`, async () => {
+      expect((await minified(program)).length).to.be.within(most * 0.95, most);
     });
   }
 });

@@ -219,7 +219,9 @@ describe("the package, as npm packs it", () => {
     }
 
     it("exports no entry that the program above leaves out", () => {
-      const imported = everySubpath().matchAll(/^import .* from "pound-guest-memory([^"]*)";$/gm);
+      const imported = everySubpath().matchAll(
+        /^import (?:.* from )?"pound-guest-memory([^"]*)";$/gm,
+      );
       expect(Array.from(imported, ([, entry]) => entry)).to.have.members(ENTRIES);
     });
 
@@ -228,7 +230,11 @@ describe("the package, as npm packs it", () => {
       expectOutput(
         "one-class.mjs",
         [
-          ...ENTRIES.map((entry) => `${entry || "root"}: compared`),
+          ...ENTRIES.map((entry) => {
+            // Only bundles for browsers need this entry. In Node it is empty.
+            const has = entry === "/policies" ? "no names" : "compared";
+            return `${entry || "root"}: ${has}`;
+          }),
           "fault of /loader: true",
           "fault of /typed: true",
           "snapshot of the root: true",

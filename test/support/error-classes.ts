@@ -17,6 +17,7 @@ export const ERROR_CLASSES: Record<ErrorCode, string> = {
   ERR_NOT_REGULAR_FILE: "Error",
   ERR_LACKEY_SYNTAX: "LackeySyntaxError",
   ERR_NO_ADDON: "Error",
+  ERR_NOT_IMPORTED: "Error",
   ERR_TRACKING_UNAVAILABLE: "Error",
   ERR_MAPPED_FILE_LOST: "Error",
   ERR_SHARING_UNAVAILABLE: "Error",

@@ -17,6 +17,7 @@ export function quickStart(): string {
 export function asCommonJs(code: string): string {
   return code
     .replace(/^import (\{[^}]*\}) from ("[^"]+");$/gm, "const $1 = require($2);")
+    .replace(/^import ("[^"]+");$/gm, "require($1);")
     .replace(/^export default /m, "module.exports = ");
 }
 

@@ -1,0 +1,2 @@
+/** The module that takes the place of those which bundles for browsers leave out. */
+export const absent = true;

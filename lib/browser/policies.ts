@@ -1,0 +1,16 @@
+// Gives bundles for browsers the access policies.
+import { BigEndianAccess } from "../memory/big-endian-access.js";
+import { bigEndianAccess } from "../memory/accessor-forms.js";
+import { memoryPolicies } from "../memory/guest-memory.js";
+import { policyAccess } from "../memory/policy-access.js";
+import { accessorsOf } from "../space/policy-accessors.js";
+import { PolicySpaceAccess } from "../space/policy-space-access.js";
+import { SplitAccess } from "../space/split-access.js";
+import { splitAccess } from "../space/access-rules.js";
+import { policyAccessors, policySpaceAccess } from "../space/address-space.js";
+
+memoryPolicies.provide({ policyAccess });
+bigEndianAccess.provide({ BigEndianAccess });
+policyAccessors.provide({ accessorsOf });
+policySpaceAccess.provide({ PolicySpaceAccess });
+splitAccess.provide({ SplitAccess });
