@@ -4,7 +4,7 @@ import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { finishDll } from "./export-table.mjs";
-import { importLibrary } from "./import-library.mjs";
+import { nodeApiObject } from "./node-api-object.mjs";
 import { EXPORTS, NAPI_VERSION, prebuildPath, ROOT, type Target } from "./targets.mjs";
 
 const require = createRequire(import.meta.url);
@@ -113,7 +113,7 @@ function buildWithCMake(target: Target, folder: string): string {
     "-DCMAKE_CXX_FLAGS_RELEASE=-O2 -DNDEBUG",
     `-DCMAKE_CXX_FLAGS=-fno-rtti -fno-exceptions -ffile-prefix-map=${folder}=.`,
     `-DCMAKE_JS_INC=${join(NODE_API_HEADERS, "include")}`,
-    `-DCMAKE_JS_LIB=${importLibrary(folder, env["CXX"]!.split(" "), target.arch, NAPI_VERSION)}`,
+    `-DCMAKE_JS_LIB=${nodeApiObject(folder, env["CXX"]!.split(" "), target.arch, NAPI_VERSION)}`,
   );
   run("cmake", "--build", output, "--parallel", "2");
   return join(output, "pound_guest_memory.node");

@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { nodeApiSymbols } from "./import-library.mjs";
+import { nodeApiSymbols } from "./node-api-object.mjs";
 import { EXPORTS, NAPI_VERSION, ROOT, type Target } from "./targets.mjs";
 
 /** The facts about a binary, to print, and its faults. */

@@ -9,7 +9,7 @@
 #include <string.h>
 
 extern "C" {
-// Of the object file that scripts/prebuilds/import-library.mts writes: the names of the functions
+// Of the object file that scripts/prebuilds/node-api-object.mts writes: the names of the functions
 // one after the other, an empty one at the end, and the addresses to which the functions jump.
 extern const char pound_host_names[];
 extern FARPROC pound_host_functions[];

@@ -27,7 +27,7 @@ const JUMPS: Readonly<Record<string, (slot: string) => readonly string[]>> = {
  *
  * @param compiler - The command of the compiler, with its arguments.
  */
-export function importLibrary(
+export function nodeApiObject(
   folder: string,
   compiler: readonly string[],
   arch: string,
