@@ -270,7 +270,8 @@ export class SnapshotFile implements AsyncDisposable {
   }
 
   /**
-   * Reads all pages and verifies them, without keeping them in memory.
+   * Reads all pages and verifies them, without keeping them in memory. In a mappable file, the bytes
+   * of pages that are not stored must be zero, as {@link SnapshotFile.mapMemory} demands.
    *
    * @throws The errors of {@link loadSnapshot}.
    */
@@ -278,9 +279,13 @@ export class SnapshotFile implements AsyncDisposable {
     const progress = new Progress(options);
     progress.start(this.#records.rank(this.#first.at(-1)!) * PAGE_SIZE);
     const nextBuffer = twoBuffers();
-    for (let region = 0; region < this.regions.length; region++) {
-      const { first, end } = this.#recordsOf(region);
-      await this.#readRecords(region, first, end, { allocate: nextBuffer, use() {}, progress });
+    for (const [region, { kind }] of this.regions.entries()) {
+      if (this.mappable && kind !== "mmio") {
+        await this.#verify(region, this.#partOf(region), progress);
+      } else {
+        const { first, end } = this.#recordsOf(region);
+        await this.#readRecords(region, first, end, { allocate: nextBuffer, use() {}, progress });
+      }
     }
     await this.readState();
   }

@@ -113,6 +113,10 @@ describe("RAM that maps a snapshot file", () => {
       const bad = Buffer.from(good);
       bad[at]! ^= 1;
       writeFileSync(path, bad);
+      const opened = await openSnapshot(path);
+      const verified: unknown = await opened.verify().catch((cause: unknown) => cause);
+      expect(verified, `verify of ${at}`).to.be.instanceOf(SnapshotFormatError);
+      await opened.close();
       if (MAPS || (at - data) % (3 * PAGE) < PAGE) {
         const error: unknown = await map({ verify: "before" }).catch((cause: unknown) => cause);
         expect(error, String(at)).to.be.instanceOf(SnapshotFormatError);

@@ -159,6 +159,9 @@ describe("a mappable snapshot file", () => {
       expect(loaded.regions).to.deep.equal(taken.regions);
       expect(loaded.windows).to.deep.equal(taken.windows);
       expect([...diffSnapshots(loaded, taken)]).to.deep.equal([]);
+      const opened = await openSnapshot(other);
+      await opened.verify();
+      await opened.close();
     }
   });
 
