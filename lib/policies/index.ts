@@ -1,7 +1,7 @@
 /**
- * The access policies, for bundles for browsers: these have the code of
- * `GuestMemory.withPolicy` and of the options `alignment` and `endian` of an
- * `AddressSpace` only if the program imports this module. In Node.js, nothing needs it.
+ * The access policies, for bundles for browsers: these have the code of `GuestMemory.withPolicy` and
+ * of the options `alignment` and `endian` of an `AddressSpace` only if the program imports this
+ * module. In Node.js, nothing needs it.
  *
  * @example
  *
