@@ -36,6 +36,7 @@ const REPLAY_LOOP = join(LIB, "trace", "replay-loop.ts");
  * absent in bundles for browsers: `imports` in package.json chooses.
  */
 const LAZY: ReadonlyMap<string, string> = new Map([
+  ["base/halves-access", "halves-access"],
   ["native/load-addon", "load-addon"],
   ["native/access", "native-access"],
   ["native/policy-access", "native-policy-access"],
@@ -142,9 +143,13 @@ const bundle = await rolldown({
   cwd: ROOT,
   input: {
     ...Object.fromEntries(
-      [...publicEntries, "browser/atomics", "browser/policies", "browser/snapshot", "cli/main"].map(
-        (entry) => [entry, join("lib", `${entry}.ts`)],
-      ),
+      [
+        ...publicEntries,
+        "browser/atomics",
+        "browser/accessors",
+        "browser/snapshot",
+        "cli/main",
+      ].map((entry) => [entry, join("lib", `${entry}.ts`)]),
     ),
     // This module loads its own file again, so the file must contain no other module.
     "chunks/replay-loop": REPLAY_LOOP,

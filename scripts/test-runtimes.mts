@@ -82,7 +82,7 @@ async function bundleTests(): Promise<void> {
     stdin: {
       // What the root loads in Node when it is first used.
       contents: `import "pound-guest-memory/atomics";
-        import "pound-guest-memory/policies";
+        import "pound-guest-memory/accessors";
         import "pound-guest-memory/snapshot";
         import { start } from "./test/support/runtimes/harness.mjs";
         await start({ ${imports.join(", ")} });`,

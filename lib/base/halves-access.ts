@@ -393,8 +393,13 @@ function contains({ low, length }: HalvesRange, gpaLow: number): boolean {
   return gpaLow >= low && gpaLow - low < length;
 }
 
+/** The accessors of RAM of `size` bytes with addresses in halves. */
+export function halvesOfRam(access: GuestAccessors, size: number): HalvesAccess {
+  return new HalvesAccess(access, rangesOfRam(access, size));
+}
+
 /** The ranges of RAM of `size` bytes that starts at address 0. */
-export function rangesOfRam(access: GuestAccessors, size: number): FindRange {
+function rangesOfRam(access: GuestAccessors, size: number): FindRange {
   return (gpa, gpaLow) => {
     if (gpa >= size) {
       return null;

@@ -29,7 +29,7 @@ import { SelectingAccess } from "./selecting-access.js";
 export const bigEndianAccess = new Part(
   // eslint-disable-next-line @typescript-eslint/no-require-imports -- loaded when first used
   () => require("./big-endian-access.js") as typeof import("./big-endian-access.js"),
-  importFirst("policies"),
+  importFirst("accessors"),
 );
 
 /** The prototype that has the first form, or null once it has the second. */

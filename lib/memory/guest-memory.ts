@@ -22,7 +22,8 @@ import {
 } from "../native/addon.js";
 import { importFirst, Part } from "../base/part.js";
 import type { NativeAccess } from "../native/access.js";
-import { HalvesAccess, rangesOfRam } from "../base/halves-access.js";
+import type { HalvesAccess } from "../base/halves-access.js";
+import { halvesPart } from "../base/halves-part.js";
 import { checkTotal, type GuestRange, type RangeList, toRanges } from "../base/ranges.js";
 import { type GuestMemAccessResult, OK } from "../base/result.js";
 import { reserveStack } from "../native/stack.js";
@@ -59,7 +60,7 @@ export const memoryAtomics = new Part(
 
 export const memoryPolicies = new Part(
   () => require("./policy-access.js") as Pick<typeof import("./policy-access.js"), "policyAccess">,
-  importFirst("policies"),
+  importFirst("accessors"),
 );
 
 /* eslint-enable @typescript-eslint/no-require-imports */
@@ -611,9 +612,14 @@ export class GuestMemory implements Disposable {
     return (this.#nativeHandle ??= native.coreMemoryCreate(this.#handle));
   }
 
-  /** The accessors whose addresses and 64-bit values are two halves of 32 bits. */
+  /**
+   * The accessors whose addresses and 64-bit values are two halves of 32 bits.
+   *
+   * @throws Error `ERR_NOT_IMPORTED` in a browser, if the program does not import
+   * `pound-guest-memory/accessors`.
+   */
   get halves(): GuestHalvesAccessors {
-    return (this.#halves ??= new HalvesAccess(this, rangesOfRam(this, this.#size)));
+    return (this.#halves ??= halvesPart.get().halvesOfRam(this, this.#size));
   }
 
   /**
@@ -621,7 +627,7 @@ export class GuestMemory implements Disposable {
    * big-endian order. Each call with the same policy returns the same object.
    *
    * @throws TypeError, RangeError for an invalid policy; Error `ERR_OUT_OF_MEMORY`; in a browser,
-   * Error `ERR_NOT_IMPORTED` if the program does not import `pound-guest-memory/policies`.
+   * Error `ERR_NOT_IMPORTED` if the program does not import `pound-guest-memory/accessors`.
    */
   withPolicy(policy: AccessPolicy): PolicyAccess {
     const checked = checkPolicy(policy);

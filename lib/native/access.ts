@@ -16,7 +16,8 @@ import {
   WIDE_ADDRESS,
 } from "./call-block.js";
 import { checkHalvesOut } from "../base/halves.js";
-import { HalvesAccess, rangesOfRam } from "../base/halves-access.js";
+import type { HalvesAccess } from "../base/halves-access.js";
+import { halvesPart } from "../base/halves-part.js";
 import { GuestMemoryFault } from "../base/errors.js";
 import { type Gpa } from "../base/gpa.js";
 import { toAddress } from "../base/arguments.js";
@@ -112,7 +113,7 @@ export class NativeAccess implements GuestMemoryAccess {
 
   /** The accessors of {@link GuestMemory.halves} on the native path. */
   get halves(): GuestHalvesAccessors {
-    return (this.#halves ??= new HalvesAccess(this, rangesOfRam(this, Number(this.size))));
+    return (this.#halves ??= halvesPart.get().halvesOfRam(this, Number(this.size)));
   }
 
   /** @internal */

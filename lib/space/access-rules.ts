@@ -29,7 +29,7 @@ const { OK, FAULT_UNALIGNED, FAULT_BOUNDARY } = GuestMemAccessResult;
 export const splitAccess = new Part(
   // eslint-disable-next-line @typescript-eslint/no-require-imports -- loaded when first used
   () => require("./split-access.js") as typeof import("./split-access.js"),
-  importFirst("policies"),
+  importFirst("accessors"),
 );
 
 /**

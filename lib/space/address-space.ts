@@ -219,7 +219,7 @@ export class AddressSpace implements GuestAccessors {
    *
    * @throws TypeError, RangeError for an invalid option; Error `ERR_OUT_OF_MEMORY`; in a browser,
    * Error `ERR_NOT_IMPORTED` for a policy other than the default, if the program does not import
-   * `pound-guest-memory/policies`.
+   * `pound-guest-memory/accessors`.
    */
   constructor(options: AddressSpaceOptions = {}) {
     const clone = options instanceof CloneOptions ? options : null;
@@ -448,6 +448,9 @@ export class AddressSpace implements GuestAccessors {
    * 64-bit addresses. An access to RAM or ROM creates no bigint, also above 2^53 - 1, unless it
    * touches another region than the access before. {@link NativeSpaceAccess.halves} has the same
    * accessors on the native path.
+   *
+   * @throws Error `ERR_NOT_IMPORTED` in a browser, if the program does not import
+   * `pound-guest-memory/accessors`.
    */
   get halves(): GuestHalvesAccessors {
     return (this.#halves ??= spaceHalves(this.#bus, this, false));
@@ -1485,12 +1488,12 @@ const exitServer = new Part(() => require("./exit.js") as typeof import("./exit.
 
 export const policySpaceAccess = new Part(
   () => require("./policy-space-access.js") as typeof import("./policy-space-access.js"),
-  importFirst("policies"),
+  importFirst("accessors"),
 );
 
 export const policyAccessors = new Part(
   () => require("./policy-accessors.js") as typeof import("./policy-accessors.js"),
-  importFirst("policies"),
+  importFirst("accessors"),
 );
 
 /* eslint-enable @typescript-eslint/no-require-imports */

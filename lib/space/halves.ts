@@ -1,5 +1,6 @@
 import type { GuestAccessors } from "../base/access.js";
-import { type FindRange, HalvesAccess } from "../base/halves-access.js";
+import type { FindRange, HalvesAccess } from "../base/halves-access.js";
+import { halvesPart } from "../base/halves-part.js";
 import type { Bus } from "./bus.js";
 
 /**
@@ -39,5 +40,5 @@ export function spaceHalves(bus: Bus, whole: GuestAccessors, native: boolean): H
       length,
     };
   };
-  return new HalvesAccess(whole, find, () => bus.outcome.reason);
+  return new (halvesPart.get().HalvesAccess)(whole, find, () => bus.outcome.reason);
 }

@@ -232,7 +232,7 @@ describe("the package, as npm packs it", () => {
         [
           ...ENTRIES.map((entry) => {
             // Only bundles for browsers need this entry. In Node it is empty.
-            const has = entry === "/policies" ? "no names" : "compared";
+            const has = entry === "/accessors" ? "no names" : "compared";
             return `${entry || "root"}: ${has}`;
           }),
           "fault of /loader: true",

@@ -1,4 +1,6 @@
-// Gives bundles for browsers the access policies.
+// Gives bundles for browsers the accessors under policies, and those with addresses as halves.
+import { HalvesAccess, halvesOfRam } from "../base/halves-access.js";
+import { halvesPart } from "../base/halves-part.js";
 import { BigEndianAccess } from "../memory/big-endian-access.js";
 import { bigEndianAccess } from "../memory/accessor-forms.js";
 import { memoryPolicies } from "../memory/guest-memory.js";
@@ -9,6 +11,7 @@ import { SplitAccess } from "../space/split-access.js";
 import { splitAccess } from "../space/access-rules.js";
 import { policyAccessors, policySpaceAccess } from "../space/address-space.js";
 
+halvesPart.provide({ HalvesAccess, halvesOfRam });
 memoryPolicies.provide({ policyAccess });
 bigEndianAccess.provide({ BigEndianAccess });
 policyAccessors.provide({ accessorsOf });
