@@ -1,4 +1,5 @@
-import { nativeAccess } from "./memory/guest-memory.js";
+import { HOST_IS_LITTLE_ENDIAN } from "./base/host.js";
+import { memoryPolicies, nativeAccess } from "./memory/guest-memory.js";
 import { hasAddon } from "./native/addon.js";
 import { nativeSpaceAccess } from "./space/address-space.js";
 
@@ -57,7 +58,10 @@ export type {
 export type { AccessTrace, TracedAccess, TraceLog, TraceOptions } from "./space/access-trace.js";
 export type { WatchedAccess, WatchListener, Watchpoint, WatchRange } from "./space/watchpoint.js";
 
-// Every memory and space has a native path. Loaded later, it could fail for want of a descriptor.
+// What every memory and space uses: loaded later, it could fail for want of a file descriptor.
+if (!HOST_IS_LITTLE_ENDIAN) {
+  memoryPolicies.get();
+}
 if (hasAddon) {
   nativeAccess.get();
   nativeSpaceAccess.get();

@@ -88,11 +88,12 @@ export abstract class PolicyAccess implements GuestMemoryAccess {
     if (native !== null) {
       this.native = new (nativeAccess.get().NativePolicyAccess)(native, policy);
     }
-    const { data } = general.windows.at(0);
+    const { data, u8 } = general.windows.at(0);
     this.view = data;
     // The last byte of the last unit may be the first one of an unaligned access of 8 bytes.
     const beyond = policy.alignment === "allow" ? 7 : 0;
-    this.units = Math.max(0, Math.floor((data.byteLength - beyond) / 8));
+    // The length of the array is 0 once the buffer is detached; that of a DataView throws then.
+    this.units = Math.max(0, Math.floor((u8.length - beyond) / 8));
     this.writeUnits = marks.idle ? this.units : 0;
     this.general = new GeneralPolicyAccess(general, marks, policy);
     this.#owner = owner;

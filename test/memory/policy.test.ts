@@ -169,12 +169,17 @@ describe("access policies", () => {
           const buffer = new ArrayBuffer(256);
           const arena = Arena.over(new Uint8Array(buffer));
           const other = accessTo(GuestMemory.create(arena));
+          const unused = GuestMemory.allocate(64);
+          const lateBuffer = new ArrayBuffer(64);
+          const late = GuestMemory.over(lateBuffer);
           access.writel(8, 1);
           other.writel(8, 1);
           memory.destroy();
-          structuredClone(buffer, { transfer: [buffer] });
+          unused.destroy();
+          structuredClone(buffer, { transfer: [buffer, lateBuffer] });
+          // The last two objects are made when there are no bytes any more.
           for (const width of WIDTHS) {
-            for (const ended of [access, other]) {
+            for (const ended of [access, other, accessTo(unused), accessTo(late)]) {
               for (const gpa of [8, 8n, 2 ** 40]) {
                 const out = width.out(3n);
                 expect(width.tryRead(ended, gpa, out)).to.equal(ERROR_INTERNAL);

@@ -285,6 +285,15 @@ describe("the access policy of an address space", () => {
         rom.destroy();
         expect(access.tryReadl(0xffe, new Uint32Array(1))).to.equal(ERROR_INTERNAL);
       });
+
+      it("gives ERROR_INTERNAL for memory that is detached before its first access", () => {
+        const { space, access } = machine({ alignment: "allow", endian: "big" });
+        const buffer = new ArrayBuffer(0x1000);
+        space.addRam(0x8000, GuestMemory.over(buffer));
+        structuredClone(buffer, { transfer: [buffer] });
+        expect(access.tryReadl(0x8001, new Uint32Array(1))).to.equal(ERROR_INTERNAL);
+        expect(access.tryWritew(0x8001, 1)).to.equal(ERROR_INTERNAL);
+      });
     });
   }
 });
