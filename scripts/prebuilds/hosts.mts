@@ -116,8 +116,15 @@ function versionOf(program: string): string {
   return /\d+(\.\d+)+/.exec(text)?.[0] ?? "of unknown version";
 }
 
+const ADDRESS_OF_BUS_ERROR =
+  "QEMU swaps the halves of the address that a bus error has on a big-endian processor";
+
 const BIG_ENDIAN_EXCLUDED = {
   "rp2040js on an address space": "rp2040js itself works on little-endian hosts only",
+  "survives when another process makes its file shorter": ADDRESS_OF_BUS_ERROR,
+  "ends, and the process does not, when the file is cut under it": ADDRESS_OF_BUS_ERROR,
+  "reads no page that was never touched":
+    "QEMU leaves the entries of /proc/self/pagemap in the byte order of its host",
 };
 
 function wineHost(): Host | string {

@@ -2,6 +2,7 @@ import { expect } from "chai";
 import { AddressSpace } from "pound-guest-memory";
 import { Aarch64PageTables, Mmu, type TranslationKind } from "pound-guest-memory/mmu";
 import { OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
+import { tableOf } from "../support/table-bytes.js";
 
 const RAM = 0x4000_0000;
 const ROOT = RAM;
@@ -266,8 +267,7 @@ describe("the page tables of AArch64", () => {
 
   it("give an external abort for a descriptor in ROM that has to change", () => {
     const { space, tables, access } = machine(sizes(30) | IPS_48 | HA);
-    const rom = new BigUint64Array(512).fill(BigInt(RAM) | BLOCK);
-    space.addRom(0, rom);
+    space.addRom(0, tableOf(BigInt(RAM) | BLOCK));
     tables.ttbr0 = 0n;
     expect(access("read", 0)).to.equal(0x16);
   });

@@ -2,6 +2,7 @@ import { expect } from "chai";
 import { AddressSpace } from "pound-guest-memory";
 import { Mmu, RiscvPageTables, type TranslationKind } from "pound-guest-memory/mmu";
 import { OUT_OF_RANGE, thrown, WRONG_TYPE } from "../support/errors.js";
+import { tableOf } from "../support/table-bytes.js";
 
 const RAM = 0x8000_0000;
 const ROOT = RAM;
@@ -190,8 +191,7 @@ describe("the page tables of RISC-V", () => {
       }
     }
     // A table in ROM can be read, but its bits cannot be set.
-    const rom = new BigUint64Array(512).fill(entryOf(RAM, V + R + W + X));
-    space.addRom(0, rom);
+    space.addRom(0, tableOf(entryOf(RAM, V + R + W + X)));
     tables.satp = 8n << 60n;
     for (const kind of KINDS) {
       expect(access(kind, 0x20_0000)).to.equal(CAUSES[kind][1]);

@@ -20,7 +20,8 @@ describe("Rewind", () => {
       budget: 2 ** 30,
       save: () => ({ cpu }),
       load: (snapshot) => {
-        cpu[0] = snapshot.state("cpu")!.readUInt32LE(0);
+        // The bytes of the array, in the order of the host.
+        new Uint8Array(cpu.buffer).set(snapshot.state("cpu")!);
       },
     });
     expect([rewind.back(), rewind.length, rewind.bytes]).to.deep.equal([null, 0, 0]);
