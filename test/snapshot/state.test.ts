@@ -84,12 +84,14 @@ describe("the state of a machine in snapshots", () => {
     const fpu = Buffer.alloc(0);
     const memory = GuestMemory.allocate(PAGE);
     const snapshot = takeSnapshot(memory, { state: { cpu: registers, "fpu ü": fpu } });
+    // Little-endian on most hosts, but not on all.
+    const bytes = Buffer.from(registers.buffer.slice(0)).toString("hex");
     registers[0] = 99;
     for (const each of [snapshot, ...(await throughFiles(snapshot))]) {
       expect(each.stateNames).to.deep.equal(["cpu", "fpu ü"]);
-      expect(each.state("cpu")?.toString("hex")).to.equal("0100000002000000ffffffff");
-      each.state("cpu")!.fill(0);
-      expect(each.state("cpu")?.[0]).to.equal(1);
+      expect(each.state("cpu")?.toString("hex")).to.equal(bytes);
+      each.state("cpu")!.fill(0x77);
+      expect(each.state("cpu")?.toString("hex")).to.equal(bytes);
       expect(each.state("fpu ü")?.length).to.equal(0);
       expect([each.state("gpu"), each.state("__proto__")]).to.deep.equal([null, null]);
     }
