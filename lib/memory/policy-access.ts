@@ -7,7 +7,7 @@ import { GuestMemoryFault } from "../base/errors.js";
 import { type GuestMemAccessResult, OK } from "../base/result.js";
 import { uncloneable } from "../base/uncloneable.js";
 import { checkSlots } from "../base/widths.js";
-import { noAddon, refuseNative } from "../native/addon.js";
+import { hasAddon, noAddon, refuseNative } from "../native/addon.js";
 import type { NativeAccess } from "../native/access.js";
 import type { NativePolicyAccess } from "../native/policy-access.js";
 import type { GeneralAccess } from "./general-access.js";
@@ -20,6 +20,10 @@ const nativeAccess = new Part(
   () => require("../native/policy-access.js") as typeof import("../native/policy-access.js"),
   noAddon,
 );
+if (hasAddon) {
+  // With this module. The first access under a policy could fail for want of a file descriptor.
+  nativeAccess.get();
+}
 
 /** The parts of a memory that its policy objects use. */
 export interface PolicyMemory {

@@ -5,6 +5,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readFileSync,
   rmSync,
   writeFileSync,
 } from "node:fs";
@@ -167,8 +168,15 @@ describe("loading the addon", () => {
 
   it("finds prebuilds beside a bundle, and without them tells what a bundle needs", () => {
     // Its code lies in the folder of a program that is another package.
-    const modules = ["load-addon", "native-access", "native-space-access"];
-    const imports = Object.fromEntries(modules.map((id) => [`#${id}`, `./bundle/chunks/${id}.js`]));
+    const manifest = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as {
+      readonly imports: Readonly<Record<string, { readonly default: string }>>;
+    };
+    const imports = Object.fromEntries(
+      Object.entries(manifest.imports).map(([id, { default: path }]) => [
+        id,
+        path.replace("./dist/", "./bundle/"),
+      ]),
+    );
     writeFileSync(join(folder, "package.json"), JSON.stringify({ name: "program", imports }));
     copyCode(join(folder, "bundle"));
     expect(load({}, "bundle/index.js")).to.match(
