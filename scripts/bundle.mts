@@ -168,7 +168,7 @@ const bundle = await rolldown({
           kind === "require-call" && importer !== undefined && id.startsWith(".")
             ? LAZY.get(nameOf(join(importer, "..", id.replace(/\.js$/, ".ts"))))
             : undefined;
-        return file === undefined ? null : { id: `#${file}`, external: true };
+        return file === undefined ? null : { id: `#lazy/${file}`, external: true };
       },
     },
   ],
