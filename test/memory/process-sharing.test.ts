@@ -217,11 +217,13 @@ describeNative("RAM shared by processes", () => {
           const { GuestMemory } = require("pound-guest-memory");
           const memory = GuestMemory.openShared(workerData);
           const { buffer } = memory;
-          parentPort.postMessage(0);
           for (let i = 0; ; i++) {
             memory.writel((i % 1000) * 4, 1);
             memory.native.writel(4096, 2);
             memory.atomics.addl(8192, 1);
+            if (i === 0) {
+              parentPort.postMessage(0);
+            }
             if (i % 1000 === 0) {
               const again = GuestMemory.openShared(workerData);
               memory.fork().destroy();
