@@ -2,10 +2,10 @@
  * Bundles lib/ into dist/, as CommonJS. Node then opens one file per folder instead of one per
  * module, which halves the time of `require`.
  *
- * The modules that the root export imports, directly or not, lie in the files `memory`, `common` and
- * `space`, except those that it loads when they are first used (see LAZY). The other modules lie in
- * one file per folder. Each module is in exactly one file, so a class is the same object whichever
- * entry it is imported from.
+ * The modules that the root export imports, directly or not, lie in the files `memory`, `common`
+ * and `space`, except those that it loads when they are first used (see LAZY). The other modules
+ * lie in one file per folder. Each module is in exactly one file, so a class is the same object
+ * whichever entry it is imported from.
  *
  * Bundles for browsers have the same files, but those of LAZY: `imports` in package.json puts
  * lib/browser/absent.ts in their place, by the condition `browser`. The entries in lib/browser/
@@ -192,8 +192,11 @@ await bundle.write({
 });
 
 /** What a chunk exports, as rolldown writes it. */
-const GETTER =
-  /^Object\.defineProperty\(exports, "([\w$]+)", \{\s+enumerable: true,\s+get: function\(\) \{\s+return ([\w$]+);\s+\}\s+\}\);$/gm;
+const GETTER = new RegExp(
+  /^Object\.defineProperty\(exports, "([\w$]+)", \{\s+enumerable: true,\s+/.source +
+    /get: function\(\) \{\s+return ([\w$]+);\s+\}\s+\}\);$/.source,
+  "gm",
+);
 const IMPORT = /^const (require_\w+) = require\("(.+)"\);$/gm;
 
 /**

@@ -1,7 +1,7 @@
 /**
  * Accessors for bundles for browsers: these have the code of `GuestMemory.withPolicy`, of the
- * options `alignment` and `endian` of an `AddressSpace`, and of the property `halves` of both only if
- * the program imports this module. In Node.js, nothing needs it.
+ * options `alignment` and `endian` of an `AddressSpace`, and of the property `halves` of both only
+ * if the program imports this module. In Node.js, nothing needs it.
  *
  * @example
  *

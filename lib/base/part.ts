@@ -36,7 +36,8 @@ export function importFirst(entry: string): () => never {
   return () => {
     throw withCode(
       new Error(
-        `bundles for browsers have this only if the program has: import "pound-guest-memory/${entry}"`,
+        "bundles for browsers have this only if the program has: " +
+          `import "pound-guest-memory/${entry}"`,
       ),
       "ERR_NOT_IMPORTED",
     );

@@ -1,8 +1,6 @@
 // Gives bundles for browsers the accessors under policies, and those with addresses as halves.
 import { HalvesAccess, halvesOfRam } from "../base/halves-access.js";
 import { halvesPart } from "../base/halves-part.js";
-import { BigEndianAccess } from "../memory/big-endian-access.js";
-import { bigEndianAccess } from "../memory/accessor-forms.js";
 import { memoryPolicies } from "../memory/guest-memory.js";
 import { policyAccess } from "../memory/policy-access.js";
 import { accessorsOf } from "../space/policy-accessors.js";
@@ -13,7 +11,6 @@ import { policyAccessors, policySpaceAccess } from "../space/address-space.js";
 
 halvesPart.provide({ HalvesAccess, halvesOfRam });
 memoryPolicies.provide({ policyAccess });
-bigEndianAccess.provide({ BigEndianAccess });
 policyAccessors.provide({ accessorsOf });
 policySpaceAccess.provide({ PolicySpaceAccess });
 splitAccess.provide({ SplitAccess });

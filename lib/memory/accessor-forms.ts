@@ -1,5 +1,5 @@
 import { HOST_IS_LITTLE_ENDIAN } from "../base/host.js";
-import { importFirst, Part } from "../base/part.js";
+import { Part } from "../base/part.js";
 import { BranchingAccess } from "./branching-access.js";
 import { SelectingAccess } from "./selecting-access.js";
 
@@ -26,10 +26,12 @@ import { SelectingAccess } from "./selecting-access.js";
  *   the error with a code.
  */
 
-export const bigEndianAccess = new Part(
+const bigEndianAccess = new Part(
   // eslint-disable-next-line @typescript-eslint/no-require-imports -- loaded when first used
   () => require("./big-endian-access.js") as typeof import("./big-endian-access.js"),
-  importFirst("accessors"),
+  () => {
+    throw new Error("bundles for browsers of pound-guest-memory need a little-endian host");
+  },
 );
 
 /** The prototype that has the first form, or null once it has the second. */

@@ -270,8 +270,8 @@ export class SnapshotFile implements AsyncDisposable {
   }
 
   /**
-   * Reads all pages and verifies them, without keeping them in memory. In a mappable file, the bytes
-   * of pages that are not stored must be zero, as {@link SnapshotFile.mapMemory} demands.
+   * Reads all pages and verifies them, without keeping them in memory. In a mappable file, the
+   * bytes of pages that are not stored must be zero, as {@link SnapshotFile.mapMemory} demands.
    *
    * @throws The errors of {@link loadSnapshot}.
    */

@@ -613,7 +613,8 @@ export class AddressSpace implements GuestAccessors {
   }
 
   /**
-   * Restores RAM, banks and devices from a snapshot, as `restoreSnapshot` does. Calls no watchpoint.
+   * Restores RAM, banks and devices from a snapshot, as `restoreSnapshot` does. Calls no
+   * watchpoint.
    *
    * @returns The number of pages written.
    * @throws The errors of `restoreSnapshot`. Neither RAM nor banks nor devices change then,
